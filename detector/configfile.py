@@ -1,0 +1,242 @@
+"""The configuration as a document: read, expanded, explained when wrong, masked, written back.
+
+A document is the YAML as the user wrote it, `${NAME}` unexpanded; only `validate` turns it into a
+`Config`. Errors name the key and never the value, which may be a secret.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from .config import Config
+from .errors import ConfigError
+from .redact import MASK, redact, redact_urls, userinfo_secrets
+
+Document = dict[str, Any]
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SECRET_KEYS = {"password", "token"}
+_MAX_BYTES = 1 << 20
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice, where YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                line = key_node.start_mark.line + 1
+                raise yaml.MarkedYAMLError(problem=f"line {line}: the key {key_node.value!r} is given twice")
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def parse(text: str) -> Document:
+    """YAML to a document; raises ConfigError naming the line."""
+    try:
+        document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derives from SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError(f"not valid YAML: {where}{error.problem}") from None
+    except (yaml.YAMLError, RecursionError):
+        raise ConfigError("not valid YAML: is it a text file?") from None
+    if not isinstance(document, dict):
+        raise ConfigError("the config must be a mapping of sections: run `detector init` for a starter file")
+    return document
+
+
+def read(path: Path) -> Document:
+    """The document at `path`; raises ConfigError that says what to do."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(f"no config file {path}: run `detector init {path}` to write one") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    if len(data) > _MAX_BYTES:
+        raise ConfigError(f"{path} is larger than 1 MiB: not a config file")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text: not a config file") from None
+    try:
+        return parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _expand(value: Any, path: str, environment: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {k: _expand(v, f"{path}.{k}" if path else str(k), environment) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_expand(v, f"{path}.{i}", environment) for i, v in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def substitute(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in environment:
+            raise ConfigError(f"the environment variable {name} is not set", key=path)
+        # Whatever comes from the environment is meant to stay out of sight.
+        if path.rpartition(".")[2] in {*_SECRET_KEYS, "source"}:
+            redact.learn(environment[name])
+        return environment[name]
+
+    return _VARIABLE.sub(substitute, value)
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section holding `location`'s last part takes."""
+    model: Any = Config
+    for part in location[:-1]:
+        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        annotation = field.annotation if field else model
+        model = next((a for a in _nested(annotation)), None) if annotation is not model or not field else model
+        if model is None:
+            return []
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _nested(annotation: Any) -> list[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for argument in getattr(annotation, "__args__", ()) for found in _nested(argument)]
+
+
+def _explain(location: tuple[int | str, ...], kind: str, message: str) -> ConfigError:
+    key = ".".join(str(part) for part in location if part != "[key]")
+    if kind == "extra_forbidden":
+        known = _known_keys(location)
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+        return ConfigError(f"unknown key; {hint}", key=key)
+    if kind == "missing":
+        return ConfigError("required, but not given", key=key)
+    if kind == "string_pattern_mismatch":
+        return ConfigError("use 1 to 32 of a-z, 0-9, _ and -", key=key)
+    text = message.removeprefix("Value error, ").removeprefix("Input ")
+    return ConfigError(text[:1].lower() + text[1:], key=key)
+
+
+def validate(document: Document, environment: Mapping[str, str] | None = None) -> Config:
+    """A document to a Config, `${NAME}` filled in; raises ConfigError for the first fault.
+
+    Teaches the redactor every secret on the way.
+    """
+    expanded = _expand(document, "", os.environ if environment is None else environment)
+    try:
+        config = Config.model_validate(expanded)
+    except ValidationError as error:
+        # include_input=False: pydantic would echo the value, which may be a password.
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        # An unknown key is the likeliest root of the rest, so it is told first.
+        first = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
+        raise _explain(first["loc"], first["type"], first["msg"]) from None
+    _learn(config)
+    return config
+
+
+def _learn(config: Config) -> None:
+    for camera in config.cameras.values():
+        redact.learn(*userinfo_secrets(camera.source.get_secret_value()))
+    for secret in (config.mqtt.password, config.api.token):
+        redact.learn(secret.get_secret_value() if secret else None)
+
+
+def load(path: Path) -> Config:
+    """Read and validate; raises ConfigError prefixed with the file's name."""
+    document = read(path)
+    try:
+        return validate(document)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def mqtt_password(config: Config) -> SecretStr | None:
+    """The broker's password from the config or from `password_file`; raises ConfigError."""
+    path = config.mqtt.password_file
+    if path is None:
+        return config.mqtt.password
+    try:
+        secret = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise ConfigError(f"cannot read {path}: {reason}", key="mqtt.password_file") from None
+    redact.learn(secret)
+    return SecretStr(secret)
+
+
+def _mask_value(key: str, value: Any) -> Any:
+    if not isinstance(value, str) or _VARIABLE.fullmatch(value):
+        return value  # `${NAME}` tells no secret, and must survive a round trip
+    if key in _SECRET_KEYS:
+        return MASK
+    return redact_urls(value) if key == "source" else value
+
+
+def masked(document: Document) -> Document:
+    """A copy fit to be shown: secrets are `***`, URLs lose their user-info."""
+
+    def walk(value: Any, key: str) -> Any:
+        if isinstance(value, dict):
+            return {k: walk(v, str(k)) for k, v in value.items()}
+        if isinstance(value, list):
+            return [walk(v, key) for v in value]
+        return _mask_value(key, value)
+
+    result: Document = walk(document, "")
+    return result
+
+
+def unmasked(document: Document, current: Document) -> Document:
+    """`document` with every value that is merely the masked form of `current`'s put back."""
+
+    def walk(new: Any, old: Any, key: str) -> Any:
+        if isinstance(new, dict):
+            olds = old if isinstance(old, dict) else {}
+            return {k: walk(v, olds.get(k), str(k)) for k, v in new.items()}
+        if isinstance(new, str) and isinstance(old, str) and new == _mask_value(key, old):
+            return old
+        return copy.deepcopy(new)
+
+    result: Document = walk(document, current, "")
+    return result
+
+
+def etag(document: Document) -> str:
+    """A strong validator of the document's content, quotes included (RFC 9110, 8.8.3)."""
+    canonical = json.dumps(document, sort_keys=True, default=str).encode()
+    return f'"{hashlib.sha256(canonical).hexdigest()[:32]}"'
+
+
+def write(path: Path, document: Document) -> None:
+    """Replace `path` atomically, its mode kept: a power cut leaves the old or the new, never half."""
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    try:
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, mode)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,160 @@
+"""What the stages hand to each other: frozen values, no behaviour beyond conversion.
+
+Units: boxes are x1, y1, x2, y2 in source pixels; `*_mono` is monotonic seconds, `*_wall` is
+seconds since the epoch (UTC). Wall time is stamped once, at capture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Box = tuple[float, float, float, float]
+
+
+class Image(Protocol):
+    """A decoded picture that converts itself only when asked.
+
+    A decoder's planes are kept as they are until somebody needs them, so a frame that nobody
+    looks at costs no colour conversion.
+    """
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+    def bgr(self) -> Pixels:
+        """The picture as uint8 [height, width, 3], BGR, contiguous; callers must not write to it."""
+        ...
+
+    def luma(self) -> Pixels:
+        """Brightness as uint8 [height, width]; may be a strided view; callers must not write."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayImage:
+    """A picture that already is a BGR array, uint8 [height, width, 3]."""
+
+    pixels: Pixels
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    def bgr(self) -> Pixels:
+        return self.pixels
+
+    def luma(self) -> Pixels:
+        # Green carries 59 % of luma (BT.601) and is a free view: enough to see that something moved.
+        return self.pixels[:, :, 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One picture of one camera; `seq` counts from 0 per opened camera and never repeats in it."""
+
+    camera: str
+    seq: int
+    captured_mono: float
+    captured_wall: float
+    image: Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detections:
+    """The persons that the model saw in `frame`: boxes float32 [N,4] px, scores float32 [N] 0..1."""
+
+    frame: Frame
+    boxes: Floats
+    scores: Floats
+    infer_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """One person followed over frames; `id` is unique within the camera's tracker.
+
+    `matched` is False while the track is only predicted; `score` is that of the last matched
+    detection; `hits` counts matched frames.
+    """
+
+    id: int
+    box: Box
+    score: float
+    first_mono: float
+    last_mono: float
+    hits: int
+    matched: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A person's visit as it stands at one frame; `start_wall`, `end_wall`, `frame_wall` in epoch s."""
+
+    id: str
+    camera: str
+    track_id: int
+    frame_wall: float
+    start_wall: float
+    end_wall: float | None
+    score: float
+    top_score: float
+    box: Box
+    frame_size: tuple[int, int]  # width, height in px
+    current_zones: tuple[str, ...]
+    entered_zones: tuple[str, ...]
+    stationary: bool
+    has_snapshot: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventChange:
+    """An event's step: `before` equals `after` for a new one; `frame` is the frame that caused it."""
+
+    type: Literal["new", "update", "end"]
+    before: Event
+    after: Event
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """An intrusion: what is told once per event; `frame` is the very frame it speaks of."""
+
+    id: str
+    event_id: str
+    camera: str
+    zones: tuple[str, ...]
+    score: float
+    box: Box
+    frame: Frame
+    confirmed_mono: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What goes to the broker, topic complete with its prefix."""
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False
+
+
+CameraState = Literal["connecting", "online", "degraded", "offline", "disabled"]
+AlarmState = Literal["armed_away", "armed_home", "disarmed", "pending", "triggered"]
+AlarmCommand = Literal["ARM_AWAY", "ARM_HOME", "DISARM"]
+JsonObject = Mapping[str, object]
