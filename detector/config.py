@@ -116,7 +116,9 @@ def source_kind(source: str) -> SourceKind:
             raise ValueError(f"write {scheme}://N with the camera's number")
         return "v4l2" if scheme == "usb" else "csi"
     if "://" in source and scheme != "file":
-        raise ValueError(f"unknown scheme {scheme}://; known: rtsp(s)://, http(s)://, usb://N, csi://N, gst:..., a path")
+        raise ValueError(
+            f"unknown scheme {scheme}://; known: rtsp(s)://, http(s)://, usb://N, csi://N, gst:..., a path"
+        )
     return "v4l2" if re.fullmatch(r"/dev/video\d+", source) else "file"
 
 
@@ -198,7 +200,11 @@ class Mqtt(Section):
             raise ValueError("give password or password_file, not both")
         if (self.password or self.password_file) and not self.username:
             raise ValueError("a password needs a username")
-        if self.broker == "embedded" and not self.username and self.embedded.host not in ("127.0.0.1", "::1", "localhost"):
+        if (
+            self.broker == "embedded"
+            and not self.username
+            and self.embedded.host not in ("127.0.0.1", "::1", "localhost")
+        ):
             raise ValueError("username and password are required to open the embedded broker to other machines")
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("cert_file and key_file go together")

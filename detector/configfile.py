@@ -98,22 +98,21 @@ def _expand(value: Any, path: str, environment: Mapping[str, str]) -> Any:
     return _VARIABLE.sub(substitute, value)
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the section holding `location`'s last part takes."""
-    model: Any = Config
-    for part in location[:-1]:
-        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
-        annotation = field.annotation if field else model
-        model = next((a for a in _nested(annotation)), None) if annotation is not model or not field else model
-        if model is None:
-            return []
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
-
-
-def _nested(annotation: Any) -> list[Any]:
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The sections that a field's annotation speaks of, inside dict[...] or Annotated[...] too."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for argument in getattr(annotation, "__args__", ()) for found in _nested(argument)]
+    return [found for argument in getattr(annotation, "__args__", ()) for found in _models_in(argument)]
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section holding `location`'s last part takes."""
+    section: type[BaseModel] = Config
+    for part in location[:-1]:
+        field = section.model_fields.get(str(part))
+        # A part that is no field is a name in a mapping (a camera): the section stays.
+        section = next(iter(_models_in(field.annotation)), section) if field else section
+    return list(section.model_fields)
 
 
 def _explain(location: tuple[int | str, ...], kind: str, message: str) -> ConfigError:
@@ -233,10 +232,10 @@ def write(path: Path, document: Document) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, mode)
-            os.replace(temporary, path)
+            Path(temporary).chmod(mode)
+            Path(temporary).replace(path)
         except BaseException:
-            os.unlink(temporary)
+            Path(temporary).unlink()
             raise
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from None

@@ -29,7 +29,7 @@ class SourceError(DetectorError):
     """A camera or file cannot be opened or read."""
 
 
-class EndOfStream(SourceError):
+class EndOfStreamError(SourceError):
     """A file has no more frames."""
 
 
