@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .types import Box, Image
+from .types import Box, Image, Pixels
 
 _GREEN, _BLACK = (80, 220, 60), (0, 0, 0)
 JPEG_QUALITY = 85  # 1080p in about 5 ms; above it size grows faster than what an eye can tell
@@ -22,7 +22,7 @@ class Label:
     text: str
 
 
-def _draw(pixels: np.ndarray, label: Label, scale: float) -> None:
+def _draw(pixels: Pixels, label: Label, scale: float) -> None:
     x1, y1, x2, y2 = (round(v * scale) for v in label.box)
     size = max(0.4, pixels.shape[0] / 1200)
     cv2.rectangle(pixels, (x1, y1), (x2, y2), _GREEN, 2)
@@ -32,12 +32,13 @@ def _draw(pixels: np.ndarray, label: Label, scale: float) -> None:
     cv2.putText(pixels, label.text, (x1 + 3, top - 4), cv2.FONT_HERSHEY_SIMPLEX, size, _BLACK, 1, cv2.LINE_AA)
 
 
-def render(image: Image, labels: Sequence[Label] = (), *, max_width: int | None = None) -> np.ndarray:
+def render(image: Image, labels: Sequence[Label] = (), *, max_width: int | None = None) -> Pixels:
     """A new BGR uint8 array [H,W,3] of `image` with `labels` drawn, at most `max_width` px wide."""
     pixels, scale = image.bgr(), 1.0
     if max_width is not None and image.width > max_width:
         scale = max_width / image.width
-        pixels = cv2.resize(pixels, (max_width, max(1, round(image.height * scale))), interpolation=cv2.INTER_AREA)
+        size = (max_width, max(1, round(image.height * scale)))
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     elif labels:
         pixels = pixels.copy()
     for label in labels:
