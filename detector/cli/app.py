@@ -1,0 +1,88 @@
+"""The command line: arguments in, one call out, one line on stderr when it cannot be.
+
+Exit codes: 0 done, 1 it ran and failed, 2 the arguments or the configuration are wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from detector import __version__
+from detector.errors import DetectorError
+from detector.redact import redact
+
+from . import bench, check, demo, detect, evaluate, init, models, replay, run
+
+app = typer.Typer(
+    name="detector",
+    help="On-device, real-time person detection: camera in, MQTT alert out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"detector {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """On-device, real-time person detection: camera in, MQTT alert out."""
+
+
+app.command("run")(run.run)
+app.command("demo")(demo.demo)
+app.command("check")(check.check)
+app.command("init")(init.init)
+app.command("detect")(detect.detect)
+app.command("replay")(replay.replay)
+app.add_typer(models.app, name="models")
+app.command("evaluate")(evaluate.evaluate)
+app.command("bench")(bench.bench)
+
+
+def _say(message: str) -> None:
+    typer.echo(f"detector: {redact(' '.join(message.split()))}", err=True)
+
+
+def _is_usage_error(error: Exception) -> bool:
+    """Typer's own errors, whichever click it carries, know how to format themselves."""
+    return hasattr(error, "format_message") and hasattr(error, "exit_code")
+
+
+def call(arguments: list[str]) -> int:
+    """Run one command; returns the exit code. Never a traceback for a user's mistake."""
+    try:
+        result = app(arguments, prog_name="detector", standalone_mode=False)
+    except DetectorError as error:
+        _say(str(error))
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _say("stopped")
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if not _is_usage_error(error):
+            raise
+        _say(f"{error.format_message()} (see detector --help)")  # type: ignore[attr-defined]  # checked above
+        return 2
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(call(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""`detector models`: what the registry holds, and what of it is here."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from .load import JsonOption
+
+app = typer.Typer(help="List, fetch and verify the models of the registry.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_models(as_json: JsonOption = False) -> None:
+    """Print the registry: name, licence, input, source, hash, size, accuracy, speed."""
+    from detector.models import load_registry
+
+    rows = load_registry().describe()
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="models", title_justify="left")
+    columns = ("name", "licence", "input", "size", "sha256", "accuracy", "speed", "here", "sources")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(row[column]) for column in columns))
+    Console().print(table)
+
+
+@app.command("get")
+def get(name: Annotated[str, typer.Argument(metavar="NAME", help="A registry name.")]) -> None:
+    """Fetch a model into the cache; what is there and intact is not fetched again."""
+    from detector.models import load_registry
+
+    from .progress import progress
+
+    with progress(download=True) as report:
+        path = load_registry().fetch(name, progress=report)
+    typer.echo(str(path))
+
+
+@app.command("verify")
+def verify(as_json: JsonOption = False) -> int:
+    """Check every cached file against its pinned hash; exit 1 if one is damaged."""
+    from detector.models import load_registry
+
+    states = load_registry().verify()
+    if as_json:
+        typer.echo(json.dumps(states))
+    else:
+        for name, state in states.items():
+            typer.echo(f"{name}: {state}")
+    return 1 if "corrupt" in states.values() else 0

@@ -1,0 +1,56 @@
+"""`detector replay`: a recorded clip through the service's own tracking and rules, on media time."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+
+from detector.errors import UsageError
+
+from .run import ConfigOption, find_config
+
+
+def _open_output(path: Path | None) -> IO[str]:
+    if path is None:
+        return sys.stdout
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def replay(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="The recorded clip.")],
+    camera: Annotated[str, typer.Option("--camera", metavar="NAME", help="Whose settings to use.")],
+    config: ConfigOption = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="F.jsonl", help="Instead of stdout.")] = None,
+) -> None:
+    """Write the events and alerts that the service would publish for VIDEO, one JSON a line."""
+    from detector import configfile
+    from detector.capture.open import file_source
+    from detector.replay import replay as run_replay
+
+    from .load import load
+    from .progress import progress
+
+    settings = configfile.load(find_config(config))
+    if camera not in settings.cameras:
+        raise UsageError(f"no camera {camera} in the config; its cameras: {', '.join(settings.cameras)}")
+    chosen = settings.model
+    detector = load(chosen.name, backend=chosen.backend, precision=chosen.precision, threads=chosen.threads)
+    source = file_source(video)
+    source.open()  # before the output is truncated: a wrong name must not cost the last result
+    out = _open_output(output)
+    try:
+        with progress() as report:
+            for line in run_replay(config=settings, camera=camera, source=source, detector=detector, progress=report):
+                out.write(json.dumps(line, separators=(",", ":")) + "\n")
+        out.flush()
+    finally:
+        source.close()
+        if out is not sys.stdout:
+            out.close()

@@ -1,0 +1,68 @@
+"""`detector run`: the service, in the foreground."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from detector.errors import ConfigError, UsageError
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="The config file.")]
+DurationOption = Annotated[
+    float | None, typer.Option("--duration", metavar="S", help="Stop by itself after S seconds.")
+]
+DEFAULT_FILES = (Path("detector.yaml"), Path("/etc/detector/detector.yaml"))
+
+
+def find_config(given: Path | None) -> Path:
+    """The file named, or the first of the usual places; raises ConfigError."""
+    if given is not None:
+        return given
+    for path in DEFAULT_FILES:
+        if path.is_file():
+            return path
+    places = " or ".join(str(p) for p in DEFAULT_FILES)
+    raise ConfigError(f"no config file at {places}: run `detector init` to write one, or name one with -c FILE")
+
+
+def checked_duration(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 < seconds < 1e9:
+        raise UsageError("--duration must be a positive number of seconds")
+    return seconds
+
+
+@contextmanager
+def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stop`; a second one ends the process at once."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run(config: ConfigOption = None, duration: DurationOption = None) -> int:
+    """Run the service in the foreground until Ctrl-C or SIGTERM."""
+    from detector import configfile, log
+    from detector.service import Service
+
+    path, seconds = find_config(config), checked_duration(duration)
+    log.setup()
+    service = Service(document=configfile.read(path), path=path)
+    with stopping_on_signals(service.stop_event):
+        return service.run(duration_s=seconds)

@@ -1,0 +1,43 @@
+"""What a camera's picture shows now: written by the worker, read by the window. Thread-safe."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from .meter import Meter, Rate
+from .types import Frame, Track
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """The newest frame that the worker looked at, and the people known in it."""
+
+    frame: Frame
+    people: tuple[Track, ...]
+    moving: bool
+
+
+class LiveView:
+    """One camera's newest scene and its figures."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._scene: Scene | None = None
+        self.latency = Meter()  # ms from capture to the rules' word
+        self.rate = Rate()
+        self.detected = 0
+
+    def show(self, scene: Scene) -> None:
+        with self._lock:
+            self._scene = scene
+
+    def scene(self) -> Scene | None:
+        with self._lock:
+            return self._scene
+
+    def count(self, *, now: float, captured_mono: float) -> None:
+        """Note a frame that went through the model."""
+        self.detected += 1
+        self.rate.tick(now)
+        self.latency.add((now - captured_mono) * 1000)

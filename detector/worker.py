@@ -1,0 +1,255 @@
+"""The inference loop: the most urgent frame, gate, model, tracker, rules; what follows is handed over.
+
+One thread runs it and owns the model, CUDA objects included.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .capture.slot import LatestSlots
+from .clock import Clock
+from .config import Camera
+from .desk import AlarmDesk
+from .errors import DetectorError, InferenceError
+from .inference.detector import PersonDetector
+from .live import LiveView, Scene
+from .meter import Meter
+from .pipeline import CameraPipeline, PipelineOutcome
+from .types import Alert, Detections, EventChange, Frame
+
+log = logging.getLogger(__name__)
+
+TAKE_S = 0.25  # how long to wait for a frame before looking at timers
+FAILURES_BEFORE_RELOAD = 3
+RELOAD_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # waits between reloads of a model that keeps failing
+
+Load = Callable[[], PersonDetector]
+
+
+class Post(Protocol):
+    """Where the worker's findings go; never blocks."""
+
+    def change(self, change: EventChange) -> None: ...
+
+    def alert(self, alert: Alert) -> None: ...
+
+    def people(self, camera: str, count: int) -> None: ...
+
+    def motion(self, camera: str, moving: bool) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Room:
+    """One camera's place in the workshop."""
+
+    name: str
+    pipeline: CameraPipeline
+    view: LiveView = field(default_factory=LiveView)
+    enabled: bool = True
+    people: int | None = None
+    moving: bool | None = None
+
+
+class Worker:
+    """See the module; `add`, `remove`, `switch`, `swap` may be called from any thread."""
+
+    def __init__(
+        self, *, slots: LatestSlots, desk: AlarmDesk, post: Post, clock: Clock, load: Load, device_id: str
+    ) -> None:
+        self._slots, self._desk, self._post, self._clock = slots, desk, post, clock
+        self._load, self._device_id = load, device_id
+        self._rooms: dict[str, Room] = {}
+        self._lock = threading.Lock()  # held over a frame's rules and over every change of rooms
+        self._loaded = threading.Event()
+        self._load_error: Exception | None = None
+        self._next: PersonDetector | None = None
+        self._failures = 0
+        self._reloads = 0
+        self.detector: PersonDetector | None = None
+        self.error: str | None = None
+        self.failing_since: float | None = None
+        self.infer_ms = Meter()
+        self.progress_mono = clock.mono()
+
+    # From other threads
+
+    def wait_loaded(self, timeout_s: float) -> None:
+        """Wait for the model; raises what loading it raised, or InferenceError on a time-out."""
+        if not self._loaded.wait(timeout_s):
+            raise InferenceError(f"the model was not loaded within {timeout_s:.0f} s")
+        if self._load_error is not None:
+            raise self._load_error
+
+    def add(self, name: str, settings: Camera, *, enabled: bool) -> None:
+        """Open, or open anew with other settings, a camera's room."""
+        pipeline = CameraPipeline(name=name, settings=settings, device_id=self._device_id)
+        with self._lock:
+            old = self._rooms.get(name)
+            if old is not None:
+                self._hand_over(old, old.pipeline.close())
+            self._rooms[name] = Room(
+                name=name, pipeline=pipeline, enabled=enabled, view=old.view if old else LiveView()
+            )
+
+    def remove(self, name: str) -> None:
+        """Close a camera's room; its open events end."""
+        with self._lock:
+            room = self._rooms.pop(name, None)
+            if room is not None:
+                self._hand_over(room, room.pipeline.close())
+
+    def quiet(self, name: str) -> None:
+        """The camera went dark: its open events end with the last sight of each person."""
+        with self._lock:
+            room = self._rooms.get(name)
+            if room is not None:
+                self._hand_over(room, room.pipeline.close())
+
+    def switch(self, name: str, *, enabled: bool) -> None:
+        """Detection of one camera on or off; raises KeyError."""
+        with self._lock:
+            room = self._rooms[name]
+            room.enabled = enabled
+            if not enabled:
+                self._hand_over(room, room.pipeline.close())
+
+    def room(self, name: str) -> Room | None:
+        with self._lock:
+            return self._rooms.get(name)
+
+    def swap(self, detector: PersonDetector, load: Load) -> None:
+        """Use another model from the next frame on."""
+        with self._lock:
+            self._next, self._load = detector, load
+
+    # The loop
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`; every open event ends with it."""
+        try:
+            self.detector = self._load()
+            self.detector.warm_up()
+        except DetectorError as error:
+            self._load_error = error
+            return
+        finally:
+            self._loaded.set()
+        while not stop.is_set():
+            self._turn(stop)
+        with self._lock:
+            for room in self._rooms.values():
+                self._hand_over(room, room.pipeline.close())
+        if self.detector is not None:
+            self.detector.close()
+
+    def _turn(self, stop: threading.Event) -> None:
+        self.progress_mono = self._clock.mono()
+        self._take_new_model()
+        for alert in self._desk.tick():
+            self._post.alert(alert)
+        frame = self._slots.take(TAKE_S)
+        if frame is None:
+            return
+        try:
+            self._serve(frame)
+        except InferenceError as error:
+            self._note_failure(error, stop)
+        except Exception:
+            # One camera's fault must not take the others' eyes.
+            log.exception("camera %s: a frame could not be processed", frame.camera)
+
+    def _take_new_model(self) -> None:
+        with self._lock:
+            fresh, self._next = self._next, None
+        if fresh is None:
+            return
+        fresh.warm_up()
+        old, self.detector = self.detector, fresh
+        self._recovered()
+        if old is not None:
+            old.close()
+
+    def _serve(self, frame: Frame) -> None:
+        with self._lock:
+            room = self._rooms.get(frame.camera)
+            wanted = room is not None and room.enabled and room.pipeline.wants(frame)
+        if room is None:
+            return
+        if not wanted:
+            self._look_only(room, frame)
+            return
+        assert self.detector is not None
+        detections = self.detector.detect(frame)
+        self.infer_ms.add(detections.infer_ms)
+        self._recovered()
+        self._follow(room, detections)
+
+    def _look_only(self, room: Room, frame: Frame) -> None:
+        scene = room.view.scene()
+        people = scene.people if scene is not None and room.enabled else ()
+        moving = room.enabled and room.pipeline.moving
+        room.view.show(Scene(frame=frame, people=people, moving=moving))
+        self._tell_motion(room, moving)
+
+    def _follow(self, room: Room, detections: Detections) -> None:
+        with self._lock:
+            if self._rooms.get(room.name) is not room:
+                return  # reconfigured meanwhile: the new room starts with the next frame
+            outcome = room.pipeline.digest(detections, armed_as=self._desk.armed_as)
+            frame = detections.frame
+            room.view.count(now=self._clock.mono(), captured_mono=frame.captured_mono)
+            room.view.show(Scene(frame=frame, people=outcome.tracks, moving=outcome.moving))
+            self._hand_over(room, outcome)
+
+    def _hand_over(self, room: Room, outcome: PipelineOutcome) -> None:
+        for change in outcome.changes:
+            self._post.change(change)
+        for alert in outcome.alerts:
+            for due in self._desk.intrusion(alert):
+                self._post.alert(due)
+        if outcome.people != room.people:
+            room.people = outcome.people
+            self._post.people(room.name, outcome.people)
+        self._tell_motion(room, outcome.moving)
+
+    def _tell_motion(self, room: Room, moving: bool) -> None:
+        if moving != room.moving:
+            room.moving = moving
+            self._post.motion(room.name, moving)
+
+    def _recovered(self) -> None:
+        if self.error is not None:
+            log.warning("inference works again")
+        self.error = self.failing_since = None
+        self._failures = self._reloads = 0
+
+    def _note_failure(self, error: InferenceError, stop: threading.Event) -> None:
+        """A run that failed or gave nonsense: say so, and after a few in a row load the model anew."""
+        if self.error is None:
+            log.error("inference fails: %s", error)
+            self.failing_since = self._clock.mono()
+        self.error = str(error)
+        self._failures += 1
+        if self._failures < FAILURES_BEFORE_RELOAD:
+            return
+        self._failures = 0
+        stop.wait(RELOAD_S[min(self._reloads, len(RELOAD_S) - 1)])
+        self._reloads += 1
+        self._reload()
+
+    def _reload(self) -> None:
+        try:
+            fresh = self._load()
+            fresh.warm_up()
+        except DetectorError as error:
+            self.error = str(error)
+            return
+        old, self.detector = self.detector, fresh
+        if old is not None:
+            old.close()
+        log.warning("the model was loaded anew after failures")
