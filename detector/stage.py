@@ -12,9 +12,11 @@ log = logging.getLogger(__name__)
 class Stage:
     """`run(stop)` in a thread of its own; made by the service alone."""
 
-    def __init__(self, *, name: str, run: Callable[[threading.Event], None]) -> None:
+    def __init__(
+        self, *, name: str, run: Callable[[threading.Event], None], stop_event: threading.Event | None = None
+    ) -> None:
         self.name = name
-        self.stop_event = threading.Event()
+        self.stop_event = stop_event or threading.Event()
         self.failure: Exception | None = None
         self._run = run
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)

@@ -1,0 +1,105 @@
+"""The set of cameras: each a capture loop in a stage of its own, started and stopped as the config says."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from .capture.camera import CameraLoop, CaptureStats
+from .capture.open import make_source
+from .capture.slot import LatestSlots
+from .clock import Clock
+from .config import Camera
+from .stage import Stage
+from .types import CameraState
+
+log = logging.getLogger(__name__)
+
+OnState = Callable[[str, CameraState, str | None], None]
+_CAPTURE_KEYS = ("source", "loop", "timeout_s", "enabled")  # a change of these opens the source anew
+STOP_S = 2.0  # on top of the camera's read time-out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Running:
+    settings: Camera
+    loop: CameraLoop
+    stage: Stage
+
+
+class Cameras:
+    """Start, stop and look at the capture loops. `apply` and `stop` come from one thread at a time."""
+
+    def __init__(self, *, slots: LatestSlots, clock: Clock, on_state: OnState) -> None:
+        self._slots, self._clock, self._on_state = slots, clock, on_state
+        self._running: dict[str, _Running] = {}
+        self._lock = threading.Lock()
+
+    def apply(self, wanted: Mapping[str, Camera]) -> None:
+        """Make what runs be `wanted`; a camera whose source is unchanged loses no frame."""
+        current = self.running()
+        stale = [n for n, r in current.items() if n not in wanted or _differs(r.settings, wanted[n])]
+        self._close(stale)
+        for name, settings in wanted.items():
+            if not settings.enabled:
+                continue
+            self._slots.add(name, settings.detect_fps)
+            if name in current and name not in stale:
+                with self._lock:
+                    kept = self._running[name]
+                    self._running[name] = _Running(settings=settings, loop=kept.loop, stage=kept.stage)
+            else:
+                self._open(name, settings)
+
+    def _open(self, name: str, settings: Camera) -> None:
+        # The loop is told to stop through its stage, and a paced file waits on the same event.
+        stop = threading.Event()
+        loop = CameraLoop(
+            name=name,
+            make_source=partial(make_source, settings, stop=stop),
+            put=self._slots.put,
+            stop=stop,
+            clock=self._clock,
+            on_state=self._on_state,
+        )
+        stage = Stage(name=f"camera-{name}", run=lambda _: loop.run(), stop_event=stop)
+        with self._lock:
+            self._running[name] = _Running(settings=settings, loop=loop, stage=stage)
+        stage.start()
+
+    def _close(self, names: list[str]) -> None:
+        running = self.running()
+        for name in names:
+            running[name].stage.signal()
+        for name in names:
+            running[name].stage.join(running[name].settings.timeout_s + STOP_S)
+            self._slots.remove(name)
+            with self._lock:
+                del self._running[name]
+
+    def revive(self) -> None:
+        """Start again the loops whose thread died, which only a fault in our code can do."""
+        for name, entry in self.running().items():
+            if not entry.stage.alive and entry.stage.failure is not None:
+                log.error("camera %s: its thread died; started again", name)
+                with self._lock:
+                    del self._running[name]
+                self._open(name, entry.settings)
+
+    def running(self) -> dict[str, _Running]:
+        with self._lock:
+            return dict(self._running)
+
+    def stats(self) -> dict[str, CaptureStats]:
+        return {name: entry.loop.stats() for name, entry in self.running().items()}
+
+    def stop(self) -> None:
+        """End all loops; each has its read time-out to notice."""
+        self._close(list(self.running()))
+
+
+def _differs(old: Camera, new: Camera) -> bool:
+    return any(getattr(old, key) != getattr(new, key) for key in _CAPTURE_KEYS)

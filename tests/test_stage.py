@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+
+from detector.stage import Stage
+
+
+def test_it_runs_under_its_name_until_told_to_stop() -> None:
+    names: list[str] = []
+
+    def work(stop: threading.Event) -> None:
+        names.append(threading.current_thread().name)
+        stop.wait(10)
+
+    stage = Stage(name="camera-a", run=work)
+    stage.start()
+    assert stage.alive
+    assert stage.join(5)
+    assert names == ["camera-a"]
+    assert stage.failure is None
+
+
+def test_a_failure_is_kept_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def work(_stop: threading.Event) -> None:
+        raise ValueError("broken")
+
+    stage = Stage(name="s", run=work)
+    with caplog.at_level(logging.ERROR):
+        stage.start()
+        assert stage.join(5)
+    assert isinstance(stage.failure, ValueError)
+    assert "stage s failed" in caplog.text
+
+
+def test_one_that_does_not_stop_is_told_of_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    release = threading.Event()
+    stage = Stage(name="s", run=lambda _stop: release.wait(10) and None)
+    stage.start()
+    with caplog.at_level(logging.ERROR):
+        assert not stage.join(0.05)
+    assert "did not stop" in caplog.text
+    release.set()
+    assert stage.join(5)
+
+
+def test_joining_one_never_started_is_no_error() -> None:
+    assert Stage(name="s", run=lambda _stop: None).join(0.1)
