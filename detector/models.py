@@ -1,0 +1,220 @@
+"""The registry: which models and clips are known, where each lies, and what its input needs.
+
+`engines/models.yaml` is its text; in a wheel it lies beside this module. The cache is
+`$DETECTOR_CACHE`, else `$XDG_CACHE_HOME/detector`, else `~/.cache/detector`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from . import configfile
+from .errors import ConfigError, ModelError
+from .fetch.pin import Pin, digest
+from .fetch.progress import Progress, quiet
+from .fetch.sources import Section, Sha256, Size, Source
+from .fetch.store import Status, Wanted, obtain, status
+from .inference.spec import InputSpec
+
+Kind = Literal["model", "clip"]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+_FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+_SUFFIXES = (".onnx", ".engine")
+
+
+def _fraction(value: Any) -> Any:
+    """`1/255` as well as a number: exact, and as people say it."""
+    return float(Fraction(value)) if isinstance(value, str) else value
+
+
+class Input(Section):
+    """The picture that a model takes: its size in px, and InputSpec's fields."""
+
+    width: int = Field(ge=32, le=4096)
+    height: int = Field(ge=32, le=4096)
+    color: Literal["rgb", "bgr"]
+    scale: Annotated[float, BeforeValidator(_fraction), Field(gt=0.0, le=1.0)]
+    pad: int = Field(default=114, ge=0, le=255)
+    placement: Literal["center", "top-left"] = "center"
+
+    @property
+    def spec(self) -> InputSpec:
+        return InputSpec(color=self.color, scale=self.scale, pad=self.pad, placement=self.placement)
+
+
+class FileEntry(Section):
+    """A file that can be had: a clip; `file` is its name in the cache."""
+
+    description: str = Field(min_length=1)
+    licence: str = Field(min_length=1, description="SPDX identifier; of a model, its weights'")
+    homepage: str = Field(pattern=r"^https?://")
+    file: _FileName
+    size: Size
+    sha256: Sha256
+    sources: tuple[Source, ...] = Field(min_length=1)
+
+    @property
+    def pin(self) -> Pin:
+        return Pin(size=self.size, sha256=self.sha256)
+
+
+class ModelEntry(FileEntry):
+    """A model; `measured` maps a data set or machine to figures by name, written by a command."""
+
+    input: Input
+    measured: dict[str, dict[str, float | int | str]] = Field(default_factory=dict)
+
+
+class _Document(Section):
+    models: dict[Name, ModelEntry] = Field(min_length=1)
+    clips: dict[Name, FileEntry] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """A model file ready for use; `spec` and `entry` are None for a file the registry does not know."""
+
+    name: str
+    path: Path
+    spec: InputSpec | None
+    entry: ModelEntry | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """How one entry's file stands in the cache."""
+
+    name: str
+    kind: Kind
+    path: Path
+    status: Status
+
+
+def cache_dir(environment: Mapping[str, str] | None = None) -> Path:
+    """Where fetched files are kept."""
+    environment = os.environ if environment is None else environment
+    if own := environment.get("DETECTOR_CACHE"):
+        return Path(own).expanduser()
+    # The XDG specification: a relative path there is to be ignored.
+    xdg = Path(environment.get("XDG_CACHE_HOME", ""))
+    return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "detector"
+
+
+class Registry:
+    """The known models and clips over one cache folder."""
+
+    def __init__(self, *, models: Mapping[str, ModelEntry], clips: Mapping[str, FileEntry], cache: Path) -> None:
+        self._models = dict(models)
+        self._clips = dict(clips)
+        self.cache = cache
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._models)
+
+    def clips(self) -> tuple[str, ...]:
+        return tuple(self._clips)
+
+    def entry(self, name: str) -> ModelEntry:
+        """The model's entry; raises ModelError with the nearest known name."""
+        found: ModelEntry = _look_up(self._models, name, "model")
+        return found
+
+    def path(self, name: str) -> Path:
+        """Where the model's file lies in the cache, once fetched."""
+        return self._wanted("model", name).path
+
+    def fetch(self, name: str, progress: Progress = quiet) -> Path:
+        """The model's verified file, brought if need be; raises ModelError that says what was tried."""
+        return obtain(self._wanted("model", name), progress)
+
+    def fetch_clip(self, name: str, progress: Progress = quiet) -> Path:
+        """The clip's verified file, brought if need be; raises ModelError."""
+        return obtain(self._wanted("clip", name), progress)
+
+    def resolve(self, name_or_path: str | Path, progress: Progress = quiet) -> Resolved:
+        """A model by path or registry name, brought if need be; raises ModelError.
+
+        An existing file wins over a name. A file whose content the registry knows gets that
+        entry's input, whatever it is called.
+        """
+        text = str(name_or_path)
+        path = Path(text).expanduser()
+        if path.suffix.lower() in _SUFFIXES and path.is_file():
+            return self._resolve_file(path)
+        if text not in self._models and (os.sep in text or path.suffix.lower() in _SUFFIXES or path.is_file()):
+            raise ModelError(_no_model_file(text, path))
+        entry = self.entry(text)
+        return Resolved(name=text, path=self.fetch(text, progress), spec=entry.input.spec, entry=entry)
+
+    def verify(self) -> list[State]:
+        """How every entry's file stands in the cache; hashes those that are there."""
+        wanted: list[tuple[Kind, Wanted]] = [("model", self._wanted("model", name)) for name in self._models]
+        wanted += [("clip", self._wanted("clip", name)) for name in self._clips]
+        return [State(name=w.name, kind=kind, path=w.path, status=status(w)) for kind, w in wanted]
+
+    def _wanted(self, kind: Kind, name: str) -> Wanted:
+        entry: FileEntry = self.entry(name) if kind == "model" else _look_up(self._clips, name, "clip")
+        path = self.cache / f"{kind}s" / entry.file
+        return Wanted(name=name, path=path, pin=entry.pin, sources=entry.sources)
+
+    def _resolve_file(self, path: Path) -> Resolved:
+        try:
+            name = self._known_as(path)
+        except OSError as error:
+            raise ModelError(f"cannot read the model {path}: {error.strerror}") from None
+        if name is None:
+            return Resolved(name=path.name, path=path, spec=None, entry=None)
+        entry = self._models[name]
+        return Resolved(name=name, path=path, spec=entry.input.spec, entry=entry)
+
+    def _known_as(self, path: Path) -> str | None:
+        """The name of the entry whose file this is."""
+        size = path.stat().st_size
+        pins = {pin: name for name in self._models for pin in self._wanted("model", name).pins if pin.size == size}
+        # Hashing is for the few files that have a known size.
+        return pins.get(Pin(size=size, sha256=digest(path))) if pins else None
+
+
+def _look_up(entries: Mapping[str, Any], name: str, what: Kind) -> Any:
+    if name in entries:
+        return entries[name]
+    near = difflib.get_close_matches(name.lower(), entries, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ModelError(f"unknown {what} {name!r}: {hint}known: {', '.join(entries)}, or give a file's path")
+
+
+def _no_model_file(text: str, path: Path) -> str:
+    if not path.exists():
+        return f"no model file {text}: check the path, or use a name that `detector models list` shows"
+    return f"{text} is not a model file: the detector runs .onnx and .engine files"
+
+
+def registry_path() -> Path:
+    """The registry's text: beside this module in a wheel, in engines/ in a checkout."""
+    here = Path(__file__).resolve().parent
+    packaged = here / "models.yaml"
+    return packaged if packaged.is_file() else here.parent / "engines" / "models.yaml"
+
+
+def load_registry(path: Path | None = None, *, cache: Path | None = None) -> Registry:
+    """The registry of `path` (default: the project's own) over `cache`; raises ModelError."""
+    path = registry_path() if path is None else path
+    try:
+        document = _Document.model_validate(configfile.parse(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ModelError(f"cannot read the model registry {path}: {error.strerror}") from None
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise ModelError(f"the model registry {path}: {error}") from None
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+        raise ModelError(f"the model registry {path}: {key}: {fault['msg']}") from None
+    return Registry(models=document.models, clips=document.clips, cache=cache_dir() if cache is None else cache)
