@@ -1,0 +1,225 @@
+"""What goes over the wire: event and alert documents, topic names, their JSON and its schemas.
+
+Event fields follow Frigate's, so that its clients understand them; alert fields are this
+detector's own. Every number is finite and rounded, every box ordered and inside its picture.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import resources
+from typing import Any, Literal
+
+from detector.types import Alert, Box, Event, EventChange
+
+_LAST_SECOND = 253_402_300_799.0  # 9999-12-31T23:59:59Z: the last that RFC 3339 can write
+
+
+def finite(value: float, *, low: float = -math.inf, high: float = math.inf) -> float:
+    """`value` held within `low`..`high`; NaN and infinities, which JSON cannot say, become 0 first."""
+    value = float(value)
+    return min(max(value if math.isfinite(value) else 0.0, low), high)
+
+
+def timestamp(wall: float) -> str:
+    """Epoch seconds as RFC 3339 in UTC with milliseconds: `2026-11-22T20:31:00.250Z`."""
+    moment = datetime.fromtimestamp(round(finite(wall, low=0.0, high=_LAST_SECOND), 3), tz=timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_timestamp(text: str) -> float:
+    """Epoch seconds of what `timestamp` wrote."""
+    # Python 3.10 does not read the Z.
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def pixel_box(box: Box, size: tuple[int, int]) -> list[int]:
+    """`box` as whole pixels [x1, y1, x2, y2], ordered, inside a picture of `size` (width, height)."""
+    xs, ys = sorted((box[0], box[2])), sorted((box[1], box[3]))
+    x1, x2 = (round(finite(x, low=0.0, high=size[0])) for x in xs)
+    y1, y2 = (round(finite(y, low=0.0, high=size[1])) for y in ys)
+    return [min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)]  # again: a NaN has no place in a sort
+
+
+def _score(value: float) -> float:
+    return round(finite(value, low=0.0, high=1.0), 4)
+
+
+def _seconds(wall: float) -> float:
+    return round(finite(wall), 6)
+
+
+def _event(event: Event, device: str) -> dict[str, Any]:
+    x1, y1, x2, y2 = box = pixel_box(event.box, event.frame_size)
+    width, height = x2 - x1, y2 - y1
+    return {
+        "id": event.id,
+        "device": device,
+        "camera": event.camera,
+        "label": "person",
+        "sub_label": None,
+        "false_positive": False,
+        "frame_time": _seconds(event.frame_wall),
+        "start_time": _seconds(event.start_wall),
+        "end_time": None if event.end_wall is None else _seconds(event.end_wall),
+        "score": _score(event.score),
+        "top_score": _score(max(finite(event.top_score), finite(event.score))),
+        "box": box,
+        "area": width * height,
+        "ratio": round(width / height, 4) if height else 0.0,  # width over height, as Frigate's filters mean it
+        "region": [0, 0, *event.frame_size],  # the model sees the whole picture
+        "frame_size": list(event.frame_size),
+        "current_zones": list(event.current_zones),
+        "entered_zones": list(event.entered_zones),
+        "stationary": event.stationary,
+        "active": event.end_wall is None and not event.stationary,
+        "has_snapshot": event.has_snapshot,
+        "has_clip": False,
+        "thumbnail": None,
+        "attributes": {},
+        "current_attributes": [],
+    }
+
+
+def event_payload(change: EventChange, *, device: str) -> dict[str, Any]:
+    """`{"type", "before", "after"}` of a change; times in epoch s, boxes in px, areas in px²."""
+    return {"type": change.type, "before": _event(change.before, device), "after": _event(change.after, device)}
+
+
+def snapshot_path(event_id: str) -> str:
+    """Where the HTTP API gives the event's picture."""
+    return f"/api/events/{event_id}/snapshot.jpg"
+
+
+def _latency(capture_to_confirm: float, confirm_to_publish: float | None) -> dict[str, float | None]:
+    first = round(finite(capture_to_confirm, low=0.0), 1)
+    if confirm_to_publish is None:
+        return {"capture_to_confirm": first, "confirm_to_publish": None, "total": None}
+    second = round(finite(confirm_to_publish, low=0.0), 1)
+    return {"capture_to_confirm": first, "confirm_to_publish": second, "total": round(first + second, 1)}
+
+
+def alert_payload(
+    alert: Alert,
+    *,
+    device: str,
+    seq: int,
+    confirmed_wall: float | None = None,
+    published_wall: float | None = None,
+    replayed: bool = False,
+) -> dict[str, Any]:
+    """The document of `alert`; walls in epoch s.
+
+    `confirmed_wall` left out is the capture's wall time plus the monotonic time since. With
+    `published_wall` left out the document is not finished: store it, `stamp_published` it when
+    it is handed to the broker.
+    """
+    frame = alert.frame
+    size = (frame.image.width, frame.image.height)
+    took = finite(alert.confirmed_mono - frame.captured_mono, low=0.0)
+    payload = {
+        "id": alert.id,
+        "seq": int(seq),
+        "event_id": alert.event_id,
+        "device": device,
+        "camera": alert.camera,
+        "zones": list(alert.zones),
+        "score": _score(alert.score),
+        "box": pixel_box(alert.box, size),
+        "frame_size": list(size),
+        "captured_at": timestamp(frame.captured_wall),
+        "confirmed_at": timestamp(frame.captured_wall + took if confirmed_wall is None else confirmed_wall),
+        "published_at": None,
+        "latency_ms": _latency(took * 1000, None),
+        "replayed": bool(replayed),
+        "snapshot": snapshot_path(alert.event_id),
+    }
+    if published_wall is None:
+        return payload
+    return stamp_published(payload, published_wall=published_wall, replayed=replayed)
+
+
+def stamp_published(payload: Mapping[str, Any], *, published_wall: float, replayed: bool) -> dict[str, Any]:
+    """A copy of an alert's document with what only the moment of sending knows.
+
+    `replayed`: it may have been sent before. A wall clock that was set back in between gives a
+    latency of 0, never a negative one.
+    """
+    waited = finite(published_wall) - parse_timestamp(payload["confirmed_at"])
+    return {
+        **payload,
+        "published_at": timestamp(published_wall),
+        "latency_ms": _latency(payload["latency_ms"]["capture_to_confirm"], waited * 1000),
+        "replayed": bool(replayed),
+    }
+
+
+def encode(payload: Mapping[str, Any]) -> bytes:
+    """Compact UTF-8 JSON: the same document gives the same bytes. ValueError on NaN or infinity."""
+    return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def load_schema(name: Literal["alert", "event"]) -> dict[str, Any]:
+    """The published JSON Schema (2020-12) of an alert's or an event's document."""
+    text = resources.files(__package__).joinpath("schemas").joinpath(f"{name}.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topic names under one prefix; a camera's name or the wildcard `+` goes into the methods."""
+
+    prefix: str
+
+    @property
+    def available(self) -> str:
+        return f"{self.prefix}/available"
+
+    @property
+    def events(self) -> str:
+        return f"{self.prefix}/events"
+
+    @property
+    def alerts(self) -> str:
+        return f"{self.prefix}/alerts"
+
+    @property
+    def stats(self) -> str:
+        return f"{self.prefix}/stats"
+
+    @property
+    def alarm_set(self) -> str:
+        return f"{self.prefix}/alarm/set"
+
+    @property
+    def alarm_state(self) -> str:
+        return f"{self.prefix}/alarm/state"
+
+    def person(self, camera: str) -> str:
+        return f"{self.prefix}/{camera}/person"
+
+    def motion(self, camera: str) -> str:
+        return f"{self.prefix}/{camera}/motion"
+
+    def snapshot(self, camera: str) -> str:
+        return f"{self.prefix}/{camera}/person/snapshot"
+
+    def camera_status(self, camera: str) -> str:
+        return f"{self.prefix}/{camera}/status"
+
+    def detect_set(self, camera: str) -> str:
+        return f"{self.prefix}/{camera}/detect/set"
+
+    def detect_state(self, camera: str) -> str:
+        return f"{self.prefix}/{camera}/detect/state"
+
+    def camera_of(self, topic: str) -> str | None:
+        """The camera that a `detect/set` topic speaks to; None for any other topic."""
+        head, tail = f"{self.prefix}/", "/detect/set"
+        name = topic[len(head) : -len(tail)]
+        return name if name and "/" not in name and topic == self.detect_set(name) else None
