@@ -1,0 +1,96 @@
+"""What the workshop asks of an engine that runs a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from numpy.typing import NDArray
+
+from detector.errors import ModelError
+from detector.types import Floats
+
+Precision = Literal["auto", "fp32", "fp16", "int8"]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """An input or output; None is a length that the graph leaves open; `dtype` is NumPy's name."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype} [{', '.join('any' if side is None else str(side) for side in self.shape)}]"
+
+
+class Backend(Protocol):
+    """A loaded model. Used by one thread."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str:
+        """Of the library that runs the model."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """What the numbers really are: fp32, fp16, bf16 or int8."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """Which device or execution provider really runs it."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the model file, hex."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]: ...
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]: ...
+
+    @property
+    def metadata(self) -> Mapping[str, str]: ...
+
+    def run(self, tensor: Floats) -> tuple[NDArray[Any], ...]:
+        """The outputs for float32 [1,3,H,W], valid until the next run; raises InferenceError."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of memory and threads; harmless twice."""
+        ...
+
+
+def usable_threads(threads: int) -> int:
+    """`threads`, or for 0 as many as pay: the cores this process may use, at most 4."""
+    if threads < 0:
+        raise ValueError("threads must not be negative")
+    return threads or min(4, len(os.sched_getaffinity(0)))
+
+
+def existing_file(path: Path) -> Path:
+    """`path` when it is a file with something in it; raises ModelError."""
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder: give the .onnx file itself")
+    if not path.is_file():
+        raise ModelError(f"no model file {path}")
+    if path.stat().st_size == 0:
+        raise ModelError(f"{path} is empty: fetch it again")
+    return path
+
+
+def one_line(error: BaseException, limit: int = 200) -> str:
+    """An engine's message on one line, its end cut."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= limit else f"{text[:limit]}..."

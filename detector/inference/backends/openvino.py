@@ -1,0 +1,95 @@
+"""OpenVINO on the CPU: the only file that imports it (extra `openvino`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import InferenceError, ModelError
+from detector.types import Floats
+
+from .base import Precision, TensorSpec, one_line, usable_threads
+from .onnxfile import inspect
+
+
+class OpenVinoBackend:
+    """A model in OpenVINO, tuned for latency.
+
+    `precision` auto and fp32 compute in float32: OpenVINO's own default on CPUs with bfloat16 would
+    quietly lose digits. fp16 takes what half precision the CPU has, bfloat16 first, and `precision`
+    then says `bf16`. int8 needs a quantised model. Raises ModelError.
+    """
+
+    name = "openvino"
+
+    def __init__(self, *, path: Path, precision: Precision = "auto", threads: int = 0) -> None:
+        file = inspect(path)
+        openvino = _import()
+        core = openvino.Core()
+        self.precision, hint = _precision(path, precision, file.precision, core)
+        self.version: str = openvino.__version__
+        self.provider = "CPU"
+        self.digest = file.digest
+        self.metadata: Mapping[str, str] = file.metadata
+        self._model = _compile(core, path, hint, usable_threads(threads))
+        self._request: Any = self._model.create_infer_request()
+        self.inputs = tuple(_spec(port) for port in self._model.inputs)
+        self.outputs = tuple(_spec(port) for port in self._model.outputs)
+        self._half = bool(self.inputs) and self.inputs[0].dtype == "float16"
+
+    def run(self, tensor: Floats) -> tuple[NDArray[Any], ...]:
+        if self._request is None:
+            raise InferenceError("the model was closed")
+        fed = tensor.astype(np.float16) if self._half else tensor
+        try:
+            results = self._request.infer([fed], share_inputs=True, share_outputs=True)
+        except Exception as error:
+            raise InferenceError(f"openvino could not run the model: {one_line(error)}") from None
+        return tuple(results[index] for index in range(len(self.outputs)))
+
+    def close(self) -> None:
+        self._request = self._model = None
+
+
+def _import() -> Any:
+    try:
+        import openvino
+    except ImportError:
+        raise ModelError("the backend openvino is not installed: pip install 'detector[openvino]'") from None
+    return openvino
+
+
+def _precision(path: Path, wanted: Precision, own: str, core: Any) -> tuple[str, str]:
+    """What to report and OpenVINO's hint for it."""
+    if (wanted == "int8") != (own == "int8") and wanted != "auto":
+        raise ModelError(f"{path.name} is an {own} model: use precision auto, or a model exported as {wanted}")
+    if wanted != "fp16":
+        return ("int8" if own == "int8" else "fp32"), "f32"
+    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    for capability, hint in (("BF16", "bf16"), ("FP16", "f16")):
+        if capability in able:
+            return ("bf16" if hint == "bf16" else "fp16"), hint
+    raise ModelError("this CPU has no half precision: use precision fp32 or auto")
+
+
+def _compile(core: Any, path: Path, hint: str, threads: int) -> Any:
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": hint,
+        "INFERENCE_NUM_THREADS": threads,
+    }
+    try:
+        return core.compile_model(core.read_model(str(path)), "CPU", settings)
+    except Exception as error:
+        raise ModelError(f"openvino cannot load {path.name}: {one_line(error)}") from None
+
+
+def _spec(port: Any) -> TensorSpec:
+    shape = tuple(side.get_length() if side.is_static else None for side in port.get_partial_shape())
+    return TensorSpec(
+        port.get_any_name() if port.get_names() else "unnamed", shape, np.dtype(port.get_element_type().to_dtype()).name
+    )

@@ -1,0 +1,148 @@
+"""A model's outputs become persons: boxes in input px and scores, nonsense refused.
+
+Every decoder raises InferenceError on NaN, infinity, wrong shapes and scores outside 0..1: a broken
+run must never read as "nobody there".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import InferenceError
+from detector.types import Floats
+
+from .layout import STRIDES, Layout, anchors
+from .nms import best_first, nms
+
+Outputs = Sequence[NDArray[Any]]
+Persons = tuple[Floats, Floats]
+Decoder = Callable[[Outputs, float], Persons]
+
+IOU_DENSE, IOU_YOLOX = 0.7, 0.65  # what the families' own evaluations use
+_SCORE_SLACK = 0.01  # half precision may overshoot a little
+_MAX_SPREAD = 100.0  # boxes this many inputs away are no boxes; exp() of already decoded sizes lands there
+
+
+def make_decoder(layout: Layout, *, iou: float | None = None) -> Decoder:
+    """The decoder of `layout`: (outputs, score floor) -> (boxes float32 [N,4] input px, scores float32 [N]).
+
+    Persons only, score >= floor, best first, at most 300. `iou` replaces the family's NMS threshold.
+    """
+    if layout.kind == "end-to-end":
+        return partial(_end_to_end, layout)
+    if layout.kind == "dense":
+        return partial(_dense, layout, IOU_DENSE if iou is None else iou)
+    if layout.kind == "yolox-grid":
+        corners, strides = _grid(layout)
+        return partial(_yolox_grid, layout, IOU_YOLOX if iou is None else iou, corners, strides)
+    return partial(_yolox_nms, layout)
+
+
+def _end_to_end(layout: Layout, outputs: Outputs, floor: float) -> Persons:
+    """Rows x1, y1, x2, y2, score, class (YOLOv10): no NMS needed."""
+    rows = _array(outputs, layout, 0, (1, None, 6))[0]
+    scores = _scores(rows[:, 4])
+    kept = np.flatnonzero((scores >= floor) & (_classes(rows[:, 5]) == layout.person))
+    return _best(layout, rows[kept, :4], scores[kept])
+
+
+def _dense(layout: Layout, iou: float, outputs: Outputs, floor: float) -> Persons:
+    """Columns cx, cy, w, h and a score a class (YOLOv8, YOLO11), then NMS."""
+    cells = anchors(layout.width, layout.height)
+    columns = _array(outputs, layout, 0, (1, 4 + (layout.classes or 1), cells))[0]
+    scores = _scores(columns[4 + layout.person])
+    kept = np.flatnonzero(scores >= floor)
+    boxes = _corners(columns[:2, kept].T, columns[2:4, kept].T)
+    return _suppressed(layout, boxes, scores[kept], iou)
+
+
+def _yolox_grid(
+    layout: Layout, iou: float, corners: Floats, strides: Floats, outputs: Outputs, floor: float
+) -> Persons:
+    """Rows dx, dy, log w, log h, objectness and a score a class, by grid cell (YOLOX, arXiv 2107.08430), then NMS."""
+    rows = _array(outputs, layout, 0, (1, len(corners), 5 + (layout.classes or 1)))[0]
+    scores = _scores(rows[:, 4]) * _scores(rows[:, 5 + layout.person])
+    kept = np.flatnonzero(scores >= floor)
+    stride = strides[kept]
+    with np.errstate(over="ignore"):  # infinity is told below
+        sizes = np.exp(rows[kept, 2:4]) * stride
+        boxes = _corners((rows[kept, :2] + corners[kept]) * stride, sizes)
+    return _suppressed(layout, boxes, scores[kept], iou)
+
+
+def _yolox_nms(layout: Layout, outputs: Outputs, floor: float) -> Persons:
+    """Rows x1, y1, x2, y2, score, and a class for each in a second output; NMS is in the graph."""
+    rows = _array(outputs, layout, layout.boxes, (1, None, 5))[0]
+    labels = _array(outputs, layout, layout.labels or 0, (1, len(rows)))[0]
+    scores = _scores(rows[:, 4])
+    kept = np.flatnonzero((scores >= floor) & (_classes(labels) == layout.person))
+    return _best(layout, rows[kept, :4], scores[kept])
+
+
+def _grid(layout: Layout) -> Persons:
+    """Each cell's column and row [N,2], and its stride in px [N,1], strides one after the other."""
+    corners, strides = [], []
+    for stride in STRIDES:
+        columns, rows = np.meshgrid(np.arange(layout.width // stride), np.arange(layout.height // stride))
+        corners.append(np.stack((columns, rows), axis=-1).reshape(-1, 2))
+        strides.append(np.full((columns.size, 1), stride))
+    return np.concatenate(corners).astype(np.float32), np.concatenate(strides).astype(np.float32)
+
+
+def _array(outputs: Outputs, layout: Layout, index: int, shape: tuple[int | None, ...]) -> Floats:
+    """Output `index` as finite float32 of `shape`, None being any length."""
+    if len(outputs) != (1 if layout.labels is None else 2):
+        raise InferenceError(f"the model gave {len(outputs)} outputs where its layout has another number")
+    found = np.asarray(outputs[index])
+    fits = found.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, found.shape, strict=True))
+    if not fits:
+        wanted = ", ".join("any" if side is None else str(side) for side in shape)
+        raise InferenceError(f"the model gave an output of shape {list(found.shape)} where [{wanted}] was expected")
+    if found.dtype.kind not in "fiu":
+        raise InferenceError(f"the model gave {found.dtype} where numbers were expected")
+    values = found.astype(np.float32, copy=False)
+    if not np.isfinite(values).all():
+        raise InferenceError("the model gave NaN or infinite numbers: its result cannot be used")
+    return values
+
+
+def _scores(values: Floats) -> Floats:
+    """`values` as scores 0..1."""
+    if values.size and not (values.min() >= -_SCORE_SLACK and values.max() <= 1.0 + _SCORE_SLACK):
+        raise InferenceError(f"the model gave scores from {values.min():.4g} to {values.max():.4g}, outside 0 to 1")
+    clipped: Floats = np.minimum(np.maximum(values, np.float32(0.0)), np.float32(1.0))
+    return clipped
+
+
+def _classes(values: Floats) -> Floats:
+    """Class numbers as whole ones: some graphs round them through half precision."""
+    return np.rint(values)
+
+
+def _corners(centers: Floats, sizes: Floats) -> Floats:
+    half = sizes * np.float32(0.5)
+    return np.concatenate((centers - half, centers + half), axis=1)
+
+
+def _suppressed(layout: Layout, boxes: Floats, scores: Floats, iou: float) -> Persons:
+    _refuse_wild(layout, boxes)
+    kept = nms(boxes, scores, iou=iou)
+    return boxes[kept], scores[kept]
+
+
+def _best(layout: Layout, boxes: Floats, scores: Floats) -> Persons:
+    _refuse_wild(layout, boxes)
+    kept = best_first(scores)
+    return boxes[kept], scores[kept]
+
+
+def _refuse_wild(layout: Layout, boxes: Floats) -> None:
+    limit = _MAX_SPREAD * max(layout.width, layout.height)
+    # Written so that NaN fails too.
+    if boxes.size and not np.abs(boxes).max() <= limit:
+        raise InferenceError("the model gave boxes far outside the picture: is its output of another kind?")

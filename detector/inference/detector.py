@@ -1,0 +1,124 @@
+"""Picture in, persons out: preprocessing, model and decoding bound together."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from detector.errors import InferenceError
+from detector.types import ArrayImage, Detections, Floats, Frame, Image
+
+from .backends.base import Backend
+from .decode import make_decoder
+from .layout import default_spec, find_layout
+from .preprocess import Letterbox
+from .spec import InputSpec
+
+_GREY = 114
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageTimes:
+    """What the last picture took, in ms."""
+
+    preprocess_ms: float
+    infer_ms: float
+    decode_ms: float
+
+
+class PersonDetector:
+    """Finds persons in pictures. Owns `backend`; for one thread.
+
+    `spec` None takes what models of the graph's layout are commonly trained with. Raises ModelError
+    on a graph whose outputs are unknown.
+    """
+
+    def __init__(
+        self, *, model_name: str, backend: Backend, spec: InputSpec | None = None, score_floor: float = 0.1
+    ) -> None:
+        if not 0.0 <= score_floor <= 1.0:
+            raise ValueError("score_floor must lie in 0..1")
+        self.model_name = model_name
+        self.score_floor = score_floor
+        self.layout = find_layout(backend.inputs, backend.outputs, backend.metadata)
+        self.spec = spec or default_spec(self.layout)
+        self._backend = backend
+        self._letterbox = Letterbox(width=self.layout.width, height=self.layout.height, spec=self.spec)
+        self._decode = make_decoder(self.layout)
+        self._tensor: Floats | None = None
+        self._times = StageTimes(preprocess_ms=0.0, infer_ms=0.0, decode_ms=0.0)
+
+    @property
+    def backend(self) -> str:
+        return self._backend.name
+
+    @property
+    def precision(self) -> str:
+        return self._backend.precision
+
+    @property
+    def provider(self) -> str:
+        return self._backend.provider
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Width and height in px."""
+        return self.layout.width, self.layout.height
+
+    @property
+    def engine_key(self) -> str:
+        """16 hex digits that change with the model file, the engine, its version and the precision."""
+        parts = (self._backend.digest, self.backend, self._backend.version, self.provider, self.precision)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    @property
+    def last_times(self) -> StageTimes:
+        return self._times
+
+    def detect(self, frame: Frame) -> Detections:
+        """The persons in `frame`, boxes in source px, best first; raises InferenceError."""
+        boxes, scores, infer_ms = self.detect_image(frame.image)
+        return Detections(frame=frame, boxes=boxes, scores=scores, infer_ms=infer_ms)
+
+    def detect_image(self, image: Image) -> tuple[Floats, Floats, float]:
+        """Boxes float32 [N,4] source px, scores float32 [N] best first, ms of the model run alone.
+
+        Raises InferenceError.
+        """
+        begun = time.perf_counter()
+        self._tensor, placement = self._letterbox(image)
+        prepared = time.perf_counter()
+        outputs = self._backend.run(self._tensor)
+        inferred = time.perf_counter()
+        boxes, scores = self._decode(outputs, self.score_floor)
+        if scores.size:
+            boxes = placement.to_source(boxes)
+            # A box that lay in the padding alone has nothing left.
+            real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+            boxes, scores = boxes[real], scores[real]
+        self._times = StageTimes(
+            preprocess_ms=(prepared - begun) * 1e3,
+            infer_ms=(inferred - prepared) * 1e3,
+            decode_ms=(time.perf_counter() - inferred) * 1e3,
+        )
+        return boxes, scores, self._times.infer_ms
+
+    def warm_up(self) -> float:
+        """Runs a grey picture, so that the first real one is not slow; its ms. Raises InferenceError."""
+        grey = np.full((self.layout.height, self.layout.width, 3), _GREY, np.uint8)
+        return self.detect_image(ArrayImage(grey))[2]
+
+    def run_bare(self) -> float:
+        """Runs the last picture's tensor through the backend alone; ms. What a pipeline is compared with."""
+        if self._tensor is None:
+            raise InferenceError("no picture was seen yet: nothing to run")
+        begun = time.perf_counter()
+        self._backend.run(self._tensor)
+        return (time.perf_counter() - begun) * 1e3
+
+    def close(self) -> None:
+        """Lets go of the model; harmless twice."""
+        self._backend.close()

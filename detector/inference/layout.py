@@ -1,0 +1,162 @@
+"""What a detection model's graph promises: found from its shapes, names and metadata."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from detector.errors import ModelError
+
+from .backends.base import TensorSpec
+from .spec import InputSpec
+
+LayoutKind = Literal["end-to-end", "dense", "yolox-grid", "yolox-nms"]
+STRIDES = (8, 16, 32)
+_DEFAULT_SIZE = (640, 640)
+_PERSON_NAMES = ("person", "pedestrian", "people", "human")
+_KNOWN = (
+    "known are [1, K, 6] (end-to-end, as YOLOv10), [1, 4+classes, N] (dense, as YOLOv8 and YOLO11), "
+    "[1, N, 5+classes] (YOLOX grid, strides 8, 16, 32) and dets [1, N, 5] with labels [1, N] (YOLOX with NMS)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """One of the known outputs; `width`, `height` are the input's px, `person` the class's index.
+
+    `classes` is None where the outputs do not tell; `boxes`, `labels` are the outputs' indices.
+    """
+
+    kind: LayoutKind
+    width: int
+    height: int
+    person: int = 0
+    classes: int | None = None
+    boxes: int = 0
+    labels: int | None = None
+
+
+def anchors(width: int, height: int) -> int:
+    """How many cells the three grids have over an input of that many px."""
+    return sum((width // stride) * (height // stride) for stride in STRIDES)
+
+
+def find_layout(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> Layout:
+    """The layout of a graph; raises ModelError that says what was found and what is known."""
+    width, height = _input_size(inputs, metadata)
+    task = metadata.get("task", "detect")
+    if task != "detect":
+        raise ModelError(f"this model is for the task {task!r}: a detection model is needed")
+    kind, classes, boxes, labels = _match(outputs, anchors(width, height), _flag(metadata, "end2end"))
+    if kind in ("dense", "yolox-grid") and (width % STRIDES[-1] or height % STRIDES[-1]):
+        raise ModelError(f"this model's input is {width} x {height} px: both must be multiples of {STRIDES[-1]}")
+    names = _names(metadata)
+    return Layout(
+        kind=kind,
+        width=width,
+        height=height,
+        person=_person(names, classes),
+        classes=len(names) if classes is None and names else classes,
+        boxes=boxes,
+        labels=labels,
+    )
+
+
+def default_spec(layout: Layout) -> InputSpec:
+    """The input as models of this layout are commonly trained."""
+    if layout.kind.startswith("yolox"):
+        return InputSpec(color="bgr", scale=1.0, placement="top-left")
+    return InputSpec(color="rgb", scale=1.0 / 255.0, placement="center")
+
+
+def _input_size(inputs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> tuple[int, int]:
+    """Width and height in px; dynamic ones come from the metadata's `imgsz` (height, width)."""
+    found = _shown(inputs)
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[1] not in (3, None):
+        raise ModelError(f"not a picture model: its inputs are {found}, needed is one of [1, 3, height, width]")
+    if inputs[0].dtype not in ("float32", "float16"):
+        raise ModelError(f"this model takes {inputs[0].dtype} pictures ({found}): export it with a float input")
+    batch, _, height, width = inputs[0].shape
+    if batch not in (1, None):
+        raise ModelError(f"this model takes {batch} pictures at once ({found}): export it with batch 1")
+    default_height, default_width = _imgsz(metadata)
+    size = (width or default_width, height or default_height)
+    if not all(STRIDES[-1] <= side <= 8192 for side in size):
+        raise ModelError(f"this model's input of {size[0]} x {size[1]} px is none that can be used ({found})")
+    return size
+
+
+def _imgsz(metadata: Mapping[str, str]) -> tuple[int, int]:
+    value = _literal(metadata.get("imgsz", ""))
+    if isinstance(value, int):
+        return value, value
+    if isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(side, int) for side in value):
+        return value[0], value[1]
+    return _DEFAULT_SIZE
+
+
+def _match(
+    outputs: Sequence[TensorSpec], cells: int, end_to_end: bool
+) -> tuple[LayoutKind, int | None, int, int | None]:
+    """Kind, number of classes, indices of the boxes' and the labels' output."""
+    shapes = [spec.shape for spec in outputs]
+    if any(shape and shape[0] not in (1, None) for shape in shapes):
+        raise ModelError(f"unknown outputs {_shown(outputs)}: more than one picture at once; {_KNOWN}")
+    if sorted(len(shape) for shape in shapes) == [2, 3]:
+        boxes = 0 if len(shapes[0]) == 3 else 1
+        if shapes[boxes][2] == 5:
+            return "yolox-nms", None, boxes, 1 - boxes
+    if len(shapes) == 1 and len(shapes[0]) == 3:
+        _, rows, columns = shapes[0]
+        if rows is not None and rows >= 5 and columns in (cells, None):
+            return "dense", rows - 4, 0, None
+        # With rows unknown, six columns could be either; only the exporter's word decides.
+        if columns == 6 and (end_to_end or rows not in (cells, None)):
+            return "end-to-end", None, 0, None
+        if columns is not None and columns >= 6 and (rows == cells or (rows is None and columns > 6)):
+            return "yolox-grid", columns - 5, 0, None
+    raise ModelError(f"unknown outputs {_shown(outputs)}; {_KNOWN}")
+
+
+def _person(names: Mapping[int, str] | None, classes: int | None) -> int:
+    """The index of the class person: by name where the model says, else the first of COCO's 80 or of 1."""
+    if names is None:
+        if classes not in (1, 80, None):
+            raise ModelError(f"this model has {classes} classes and no names for them: which is a person is unknown")
+        return 0
+    if classes is not None and len(names) != classes:
+        raise ModelError(f"this model names {len(names)} classes, but its output has {classes}")
+    for wanted in _PERSON_NAMES:
+        for index, name in names.items():
+            if name.strip().lower() == wanted:
+                return index
+    few = ", ".join(list(names.values())[:5])
+    raise ModelError(f"this model knows no persons: its classes are {few}{', ...' if len(names) > 5 else ''}")
+
+
+def _names(metadata: Mapping[str, str]) -> dict[int, str] | None:
+    value = _literal(metadata.get("names", ""))
+    if isinstance(value, (list, tuple)):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict) or not value:
+        return None
+    if sorted(value, key=str) != sorted(range(len(value)), key=str):
+        raise ModelError("this model's class names are not numbered from 0: export it again")
+    return {index: str(name) for index, name in value.items()}
+
+
+def _literal(text: str) -> object:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def _flag(metadata: Mapping[str, str], key: str) -> bool:
+    return metadata.get(key, "").strip().lower() == "true"
+
+
+def _shown(specs: Sequence[TensorSpec]) -> str:
+    return ", ".join(str(spec) for spec in specs) or "none"

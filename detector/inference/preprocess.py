@@ -1,0 +1,125 @@
+"""A picture becomes a model's input: scaled to fit, padded with grey, planes of floats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import InferenceError
+from detector.types import Floats, Image, Pixels
+
+from .spec import InputSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where a picture of `source_width` x `source_height` px sits in the model's input.
+
+    input px = source px * scale + pad, by axis: the resized picture has whole pixels, so for thin
+    pictures the two scales differ noticeably.
+    """
+
+    scale_x: float
+    scale_y: float
+    pad_x: int
+    pad_y: int
+    source_width: int
+    source_height: int
+
+    def to_source(self, boxes: Floats) -> Floats:
+        """Boxes float32 [N,4] in input px to source px, clipped to the picture."""
+        offset = np.array([self.pad_x, self.pad_y, self.pad_x, self.pad_y], np.float32)
+        scale = np.array([self.scale_x, self.scale_y, self.scale_x, self.scale_y], np.float32)
+        limit = np.array([self.source_width, self.source_height] * 2, np.float32)
+        clipped: Floats = np.minimum(np.maximum((boxes - offset) / scale, np.float32(0.0)), limit)
+        return clipped
+
+    def to_input(self, boxes: Floats) -> Floats:
+        """Boxes float32 [N,4] in source px to input px: the inverse of `to_source` before its clipping."""
+        offset = np.array([self.pad_x, self.pad_y, self.pad_x, self.pad_y], np.float32)
+        scale = np.array([self.scale_x, self.scale_y, self.scale_x, self.scale_y], np.float32)
+        return boxes * scale + offset
+
+
+def place(source: tuple[int, int], target: tuple[int, int], *, centered: bool) -> tuple[Placement, tuple[int, int]]:
+    """Where a picture of `source` (width, height) px goes in a `target` one, and its resized size.
+
+    Sizes and pads round as the models were trained: to the nearest pixel, half a pixel of padding
+    to the bottom and right (ultralytics' letterbox), or all padding there (YOLOX).
+    """
+    (width, height), (target_width, target_height) = source, target
+    ratio = min(target_width / width, target_height / height)
+    # Very thin pictures would otherwise round to no pixels at all.
+    new_width = min(max(1, round(width * ratio)), target_width)
+    new_height = min(max(1, round(height * ratio)), target_height)
+    placement = Placement(
+        scale_x=new_width / width,
+        scale_y=new_height / height,
+        pad_x=(target_width - new_width) // 2 if centered else 0,
+        pad_y=(target_height - new_height) // 2 if centered else 0,
+        source_width=width,
+        source_height=height,
+    )
+    return placement, (new_width, new_height)
+
+
+class Letterbox:
+    """Pictures to float32 [1,3,height,width] as `spec` says.
+
+    The tensor returned is this object's own buffer: the next call overwrites it. Not thread-safe.
+    """
+
+    def __init__(self, *, width: int, height: int, spec: InputSpec) -> None:
+        if width < 1 or height < 1:
+            raise ValueError(f"an input of {width} x {height} px holds no picture")
+        self._size = (width, height)
+        self._spec = spec
+        self._scale = np.float32(spec.scale)
+        self._tensor: Floats = np.empty((1, 3, height, width), np.float32)
+        self._placement: Placement | None = None
+        self._resized: Pixels = np.empty((0, 0, 3), np.uint8)
+        self._split: list[Pixels] = []
+        self._planes: list[Floats] = []
+
+    def __call__(self, image: Image) -> tuple[Floats, Placement]:
+        """The input tensor and where the picture sits in it; raises InferenceError on no picture at all."""
+        pixels = image.bgr()
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
+            raise InferenceError(f"not a BGR picture: {pixels.dtype} {list(pixels.shape)}, needed uint8 [H, W, 3]")
+        placement = self._placed(pixels.shape[1], pixels.shape[0])
+        self._fill(pixels)
+        return self._tensor, placement
+
+    def _placed(self, width: int, height: int) -> Placement:
+        """Lays out the buffers for a picture's size; the padding is written only when that changes."""
+        known = self._placement
+        if known is not None and (known.source_width, known.source_height) == (width, height):
+            return known
+        placement, (new_width, new_height) = place(
+            (width, height), self._size, centered=self._spec.placement == "center"
+        )
+        self._tensor.fill(self._spec.pad * self._scale)
+        rows = slice(placement.pad_y, placement.pad_y + new_height)
+        columns = slice(placement.pad_x, placement.pad_x + new_width)
+        order = (0, 1, 2) if self._spec.color == "bgr" else (2, 1, 0)
+        self._planes = [self._tensor[0, channel, rows, columns] for channel in order]
+        self._resized = np.empty((new_height, new_width, 3), np.uint8)
+        self._split = [np.empty((new_height, new_width), np.uint8) for _ in range(3)]
+        self._placement = placement
+        return placement
+
+    def _fill(self, pixels: Pixels) -> None:
+        source: NDArray[np.uint8] = pixels
+        if pixels.shape != self._resized.shape:
+            height, width = self._resized.shape[:2]
+            cv2.resize(pixels, (width, height), dst=self._resized, interpolation=cv2.INTER_LINEAR)
+            source = self._resized
+        # Splitting bytes first, then widening whole planes, beats strided reads and mixed-type products.
+        cv2.split(source, self._split)
+        for plane, values in zip(self._planes, self._split, strict=True):
+            np.copyto(plane, values)
+            if self._scale != 1.0:
+                np.multiply(plane, self._scale, out=plane)
