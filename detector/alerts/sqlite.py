@@ -1,7 +1,7 @@
 """Opening SQLite files so that they survive power cuts, damage and full disks.
 
 Every sqlite3 error leaves here as a StorageError that says what to do. A damaged file raises
-DamagedError; `rebuild` then saves what can be read.
+DamagedError; `open_or_rebuild` saves what can be read.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -21,6 +22,7 @@ from detector.errors import StorageError
 log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
+Salvage = Callable[[sqlite3.Connection, sqlite3.Connection], int]
 _SIDE_FILES = ("", "-wal", "-shm")
 _BUSY_S = 5.0
 _PROBES = 2000  # steps over unreadable rows before a salvage gives up; each is one B-tree descent
@@ -98,6 +100,30 @@ def _migrate(connection: sqlite3.Connection, path: Path, layout: Layout) -> None
         )
 
 
+def _place(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _sides(path: Path) -> list[Path]:
+    return [path.with_name(path.name + suffix) for suffix in _SIDE_FILES]
+
+
+def _fresh(path: Path) -> Path:
+    return path.with_name(path.name + ".rebuild")
+
+
+def _adopt_rebuilt(path: Path) -> None:
+    """Finish a `rebuild` that was cut off between its last two renames."""
+    if not path.exists() and _fresh(path).exists():
+        for stale in _sides(path)[1:]:
+            stale.unlink(missing_ok=True)  # the damaged file's log must not be played into the new one
+        _fresh(path).rename(path)
+
+
 class Database:
     """One connection behind a lock, usable from any thread.
 
@@ -109,6 +135,7 @@ class Database:
         self._lock = threading.RLock()
         self._durable: bool | None = None
         with self._explained():
+            _adopt_rebuilt(path)
             _create(path)
             self._connection = _connect(path)
         try:
@@ -125,7 +152,7 @@ class Database:
         if check and (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(f"malformed: {found}")
         _migrate(connection, self.path, layout)
-        self._inode = self.path.stat().st_ino
+        self._place = _place(self.path)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -143,7 +170,8 @@ class Database:
     def write(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
         """One transaction; `durable`: on the disk, power cut or not, when the block is left."""
         with self._lock, self._explained():
-            self._check_place()
+            if not self.in_place():
+                raise FileNotFoundError("it was moved or deleted while in use")
             if durable is not self._durable:
                 # NORMAL may lose the last transactions to a power cut, never the file's soundness, and
                 # the next FULL one makes those before it durable too.
@@ -158,10 +186,9 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def _check_place(self) -> None:
-        """SQLite goes on writing to a file that was deleted under it: data for nobody."""
-        if not self.path.exists() or self.path.stat().st_ino != self._inode:
-            raise FileNotFoundError("it was moved or deleted while in use")
+    def in_place(self) -> bool:
+        """Whether `path` still is the open file: SQLite goes on writing to a deleted one, for nobody."""
+        return _place(self.path) == self._place
 
     def file_bytes(self) -> int:
         """What the file and its log take on the disk."""
@@ -170,22 +197,6 @@ class Database:
     def close(self) -> None:
         with self._lock, self._explained():
             self._connection.close()
-
-
-def _sides(path: Path) -> list[Path]:
-    return [path.with_name(path.name + suffix) for suffix in _SIDE_FILES]
-
-
-def _fresh(path: Path) -> Path:
-    return path.with_name(path.name + ".rebuild")
-
-
-def adopt_rebuilt(path: Path) -> None:
-    """Finish a `rebuild` that was cut off between its last two renames."""
-    if not path.exists() and _fresh(path).exists():
-        for stale in _sides(path)[1:]:
-            stale.unlink(missing_ok=True)  # the damaged file's log must not be played into the new one
-        _fresh(path).rename(path)
 
 
 def readable_rows(connection: sqlite3.Connection, table: str, key: str) -> Iterator[Row]:
@@ -226,12 +237,22 @@ def _set_aside(path: Path) -> Path:
     return aside
 
 
-def rebuild(path: Path, layout: Layout, salvage: Callable[[sqlite3.Connection, sqlite3.Connection], int]) -> int:
-    """Replace the damaged `path` by a new file of what can be read; the old one stays as `.corrupt-N`.
+def open_or_rebuild(path: Path, layout: Layout, salvage: Salvage, *, check_up_to: int = sys.maxsize) -> Database:
+    """The database in `path`; a damaged one is first replaced by a new file of what can be read of it.
 
-    `salvage(old, new)` copies rows in one transaction and returns how many. A crash at any point
-    leaves either the old file or the finished new one. Raises StorageError.
+    The old file stays as `.corrupt-N`. `salvage(old, new)` copies rows and returns how many. Files of
+    more than `check_up_to` bytes are not read through: their damage shows when it is met.
     """
+    check = not path.exists() or path.stat().st_size <= check_up_to
+    try:
+        return Database(path=path, layout=layout, check=check)
+    except DamagedError:
+        _rebuild(path, layout, salvage)
+        return Database(path=path, layout=layout, check=check)
+
+
+def _rebuild(path: Path, layout: Layout, salvage: Salvage) -> None:
+    """Crash-safe: at any point there is either the old file or the finished new one."""
     fresh = _fresh(path)
     try:
         for side in _sides(fresh):
@@ -245,4 +266,3 @@ def rebuild(path: Path, layout: Layout, salvage: Callable[[sqlite3.Connection, s
     except (sqlite3.Error, OSError) as error:
         raise explain(error, path) from error
     log.error("%s was damaged: kept as %s, %d entries saved from it", path, aside.name, saved)
-    return saved

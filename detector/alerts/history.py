@@ -1,0 +1,279 @@
+"""What happened: each person's visit and its picture, for the API and the operators' page.
+
+The history is a convenience; alerts do not wait for it. So writing never raises: it says False, logs
+the fault once, and leaves the disk alone for a while. Reading raises StorageError.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from detector.clock import SYSTEM_CLOCK, Clock
+from detector.errors import StorageError
+from detector.types import JsonObject
+
+from .payloads import encode
+from .snapshots import Snapshots
+from .sqlite import DamagedError, Database, Layout, Row, open_or_rebuild, readable_rows
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+Document = dict[str, Any]
+_MAX_LIMIT = 1000
+_DAY_S = 86_400.0
+_ORPHAN_S = 3600.0  # a picture may be written before its visit: leave young ones alone
+_CHECKED_BYTES = 64 << 20  # a check reads the whole file: up to here that takes well under a second
+_ALERT_FIELDS = ("id", "seq", "zones", "score", "captured_at", "confirmed_at")
+_COLUMNS = "number, id, camera, start_time, end_time, seen, body, alerts"
+LAYOUT = Layout(
+    application_id=0x64746869,  # "dthi"
+    migrations=(
+        """
+        CREATE TABLE events (
+          number INTEGER PRIMARY KEY,
+          id TEXT NOT NULL UNIQUE,
+          camera TEXT NOT NULL,
+          start_time REAL NOT NULL,
+          end_time REAL,
+          seen REAL NOT NULL,
+          body TEXT NOT NULL,
+          alerts TEXT NOT NULL
+        );
+        CREATE INDEX by_start ON events (start_time, number);
+        CREATE INDEX by_camera ON events (camera, start_time, number);
+        CREATE INDEX still_open ON events (number) WHERE end_time IS NULL;
+        """,
+    ),
+)
+_FROM_VISIT = "(start_time, number) {} (SELECT start_time, number FROM events WHERE id = ?)"
+_UPSERT = """
+INSERT INTO events (id, camera, start_time, end_time, seen, body, alerts) VALUES (?, ?, ?, ?, ?, ?, '[]')
+ON CONFLICT (id) DO UPDATE SET end_time = excluded.end_time, seen = excluded.seen, body = excluded.body
+WHERE excluded.seen >= events.seen
+"""
+
+
+def _salvage(old: sqlite3.Connection, new: sqlite3.Connection) -> int:
+    sql = f"INSERT OR IGNORE INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - own names
+    return sum(new.execute(sql, row).rowcount for row in readable_rows(old, "events", "number"))
+
+
+class History:
+    """Visits in `path` and their pictures in `snapshot_dir`; calls are safe from any thread.
+
+    Kept for `keep_days` after their end, and at most `max_events`. `retry_s`: how long a failing disk is
+    left alone, monotonic s. Visits that a crash left open are closed at their last sight.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: Path,
+        snapshot_dir: Path,
+        keep_days: float = 14.0,
+        max_events: int = 10_000,
+        clock: Clock = SYSTEM_CLOCK,
+        retry_s: float = 5.0,
+    ) -> None:
+        if keep_days <= 0 or max_events < 1:
+            raise ValueError("keep_days must be above 0 and max_events at least 1")
+        self._path, self._snapshots = path, Snapshots(snapshot_dir)
+        self._keep_s, self._max_events = keep_days * _DAY_S, max_events
+        self._clock, self._retry_s = clock, retry_s
+        self._lock = threading.RLock()
+        self._database: Database | None = None
+        self._closed_leftovers = False
+        self._fault: str | None = None
+        self._retry_at = -math.inf
+        self._write(lambda _: None)
+
+    @property
+    def fault(self) -> str | None:
+        """Why nothing can be written at present; None while all is well."""
+        return self._fault
+
+    def record(self, after: Mapping[str, Any]) -> bool:
+        """Keep a visit as it stands: the `after` of an event's document. Older news than known is no change."""
+        row = (
+            after["id"],
+            after["camera"],
+            after["start_time"],
+            after["end_time"],
+            after["frame_time"],
+            encode(after).decode(),
+        )
+        return self._write(lambda connection: connection.execute(_UPSERT, row))
+
+    def mark_alerted(self, event_id: str, alert: JsonObject) -> bool:
+        """Add an alert's document to its visit, once; a visit that is not known stays unknown."""
+        short = {name: alert[name] for name in _ALERT_FIELDS if name in alert}
+
+        def work(connection: sqlite3.Connection) -> None:
+            row = connection.execute("SELECT alerts FROM events WHERE id = ?", (event_id,)).fetchone()
+            known = _alerts(row[0]) if row else []
+            if all(one.get("id") != short.get("id") for one in known):
+                text = json.dumps([*known, short], allow_nan=False)
+                connection.execute("UPDATE events SET alerts = ? WHERE id = ?", (text, event_id))
+
+        return self._write(work)
+
+    def save_snapshot(self, event_id: str, jpeg: bytes) -> bool:
+        """Keep the visit's picture, in place of an earlier one. ValueError for an id that no visit has."""
+        try:
+            self._snapshots.save(event_id, jpeg)
+        except StorageError as error:
+            self._fail(error)
+            return False
+        return True
+
+    def events(
+        self,
+        camera: str | None = None,
+        after: float | str | None = None,
+        limit: int = 50,
+        *,
+        before: float | str | None = None,
+    ) -> list[Document]:
+        """Visits, newest first, at most `limit` (1000): begun later than `after`, earlier than `before`.
+
+        Both are epoch seconds or a visit's id; an id that is not known gives nothing. For the next page,
+        `before` the last id of this one.
+        """
+        where, args = ["1"], list[object]()
+        if camera is not None:
+            where.append("camera = ?")
+            args.append(camera)
+        for bound, sign in ((after, ">"), (before, "<")):
+            if bound is not None:
+                where.append((_FROM_VISIT if isinstance(bound, str) else "start_time {} ?").format(sign))
+                args.append(bound)
+        condition = " AND ".join(where)
+        sql = f"SELECT {_COLUMNS} FROM events WHERE {condition} ORDER BY start_time DESC, number DESC LIMIT ?"  # noqa: S608 - own words
+        return self._documents(sql, (*args, min(max(limit, 1), _MAX_LIMIT)))
+
+    def event(self, event_id: str) -> Document | None:
+        """One visit; None where it is not known, or no longer."""
+        found = self._documents(f"SELECT {_COLUMNS} FROM events WHERE id = ?", (event_id,))  # noqa: S608 - own names
+        return found[0] if found else None
+
+    def snapshot(self, event_id: str) -> bytes | None:
+        """The visit's JPEG; None where there is none. Any text may come in."""
+        return self._snapshots.load(event_id)
+
+    def prune(self) -> int:
+        """Remove what is too old or too many, pictures too, and pictures without a visit; how many visits."""
+        gone: list[str] = []
+
+        def work(connection: sqlite3.Connection) -> None:
+            cutoff = self._clock.wall() - self._keep_s
+            rows = connection.execute(
+                "SELECT id FROM events WHERE end_time IS NOT NULL AND (end_time < ? OR number IN"
+                " (SELECT number FROM events ORDER BY start_time DESC, number DESC LIMIT -1 OFFSET ?))",
+                (cutoff, self._max_events),
+            ).fetchall()
+            connection.executemany("DELETE FROM events WHERE id = ?", rows)
+            gone[:] = [row[0] for row in rows]
+
+        if not self._write(work):
+            return 0
+        try:
+            # Only now: a crash before this leaves pictures without a visit, which the next round finds.
+            self._snapshots.delete(gone)
+            self._snapshots.delete(self._orphans())
+        except StorageError as error:
+            self._fail(error)
+        return len(gone)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    # -- inside -------------------------------------------------------------------------------------
+
+    def _orphans(self) -> list[str]:
+        ids = self._snapshots.ids(before=self._clock.wall() - _ORPHAN_S)
+        return [one for one in ids if not self._rows("SELECT 1 FROM events WHERE id = ?", (one,))]
+
+    def _documents(self, sql: str, args: tuple[object, ...]) -> list[Document]:
+        return [made for row in self._rows(sql, args) if (made := self._document(row)) is not None]
+
+    def _document(self, row: Row) -> Document | None:
+        _, event_id, _, _, end_time, _, body, alerts = row
+        try:
+            document: Document = json.loads(body)
+        except ValueError:
+            log.error("visit %r is not readable and is left out", event_id)  # noqa: TRY400 - the stack says nothing
+            return None
+        return {
+            **document,
+            "end_time": end_time,
+            "active": bool(document.get("active")) and end_time is None,
+            "has_snapshot": self._snapshots.has(event_id),
+            "alerts": _alerts(alerts),
+        }
+
+    def _rows(self, sql: str, args: tuple[object, ...]) -> list[Row]:
+        return self._guarded(lambda database: database.read(sql, args))
+
+    def _write(self, work: Callable[[sqlite3.Connection], object]) -> bool:
+        def transaction(database: Database) -> None:
+            with database.write(durable=False) as connection:
+                work(connection)
+
+        with self._lock:
+            if self._fault is not None and self._clock.mono() < self._retry_at:
+                return False
+            try:
+                self._guarded(transaction)
+            except StorageError as error:
+                self._fail(error)
+                return False
+            if self._fault is not None:
+                log.warning("the history is written again: %s", self._path)
+            self._fault = None
+            return True
+
+    def _guarded(self, work: Callable[[Database], _T]) -> _T:
+        """Run `work`; where the file turns out to be damaged, save what can be read and run it once more."""
+        with self._lock:
+            try:
+                return work(self._opened())
+            except DamagedError:
+                self.close()
+                return work(self._opened())
+
+    def _opened(self) -> Database:
+        if self._database is not None and not self._database.in_place():
+            self.close()
+        if self._database is None:
+            self._database = open_or_rebuild(self._path, LAYOUT, _salvage, check_up_to=_CHECKED_BYTES)
+        if not self._closed_leftovers:
+            with self._database.write(durable=False) as connection:
+                connection.execute("UPDATE events SET end_time = max(start_time, seen) WHERE end_time IS NULL")
+            self._closed_leftovers = True
+        return self._database
+
+    def _fail(self, error: StorageError) -> None:
+        with self._lock:
+            if self._fault is None:
+                log.error("the history is not written; alerts go on: %s", error)
+            self._fault = str(error)
+            self._retry_at = self._clock.mono() + self._retry_s
+
+
+def _alerts(text: str) -> list[Document]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return []
+    return found if isinstance(found, list) else []
