@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from . import configfile
 from .errors import ConfigError, ModelError
@@ -32,7 +32,10 @@ _SUFFIXES = (".onnx", ".engine")
 
 def _fraction(value: Any) -> Any:
     """`1/255` as well as a number: exact, and as people say it."""
-    return float(Fraction(value)) if isinstance(value, str) else value
+    try:
+        return float(Fraction(value)) if isinstance(value, str) else value
+    except ZeroDivisionError:
+        raise ValueError("a fraction of zero") from None
 
 
 class Input(Section):
@@ -66,16 +69,29 @@ class FileEntry(Section):
         return Pin(size=self.size, sha256=self.sha256)
 
 
+class Measured(Section):
+    """Figures by name, per data set (`accuracy`) and per machine (`speed`); written by a command."""
+
+    accuracy: dict[str, dict[str, float]] = Field(default_factory=dict)
+    speed: dict[str, dict[str, float]] = Field(default_factory=dict)
+
+
 class ModelEntry(FileEntry):
-    """A model; `measured` maps a data set or machine to figures by name, written by a command."""
+    """A model."""
 
     input: Input
-    measured: dict[str, dict[str, float | int | str]] = Field(default_factory=dict)
+    measured: Measured = Measured()
 
 
 class _Document(Section):
     models: dict[Name, ModelEntry] = Field(min_length=1)
     clips: dict[Name, FileEntry] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> _Document:
+        if both := self.models.keys() & self.clips.keys():
+            raise ValueError(f"{min(both)} names a model and a clip")
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +102,6 @@ class Resolved:
     path: Path
     spec: InputSpec | None
     entry: ModelEntry | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """How one entry's file stands in the cache."""
-
-    name: str
-    kind: Kind
-    path: Path
-    status: Status
 
 
 def cache_dir(environment: Mapping[str, str] | None = None) -> Path:
@@ -154,11 +160,15 @@ class Registry:
         entry = self.entry(text)
         return Resolved(name=text, path=self.fetch(text, progress), spec=entry.input.spec, entry=entry)
 
-    def verify(self) -> list[State]:
-        """How every entry's file stands in the cache; hashes those that are there."""
-        wanted: list[tuple[Kind, Wanted]] = [("model", self._wanted("model", name)) for name in self._models]
-        wanted += [("clip", self._wanted("clip", name)) for name in self._clips]
-        return [State(name=w.name, kind=kind, path=w.path, status=status(w)) for kind, w in wanted]
+    def verify(self) -> dict[str, Status]:
+        """How the file of every model and clip stands in the cache; hashes those that are there."""
+        wanted = [self._wanted("model", name) for name in self._models]
+        wanted += [self._wanted("clip", name) for name in self._clips]
+        return {item.name: status(item) for item in wanted}
+
+    def describe(self) -> list[dict[str, Any]]:
+        """One row a model, for people and JSON alike: see `_row`."""
+        return [_row(name, entry, status(self._wanted("model", name))) for name, entry in self._models.items()]
 
     def _wanted(self, kind: Kind, name: str) -> Wanted:
         entry: FileEntry = self.entry(name) if kind == "model" else _look_up(self._clips, name, "clip")
@@ -181,6 +191,28 @@ class Registry:
         pins = {pin: name for name in self._models for pin in self._wanted("model", name).pins if pin.size == size}
         # Hashing is for the few files that have a known size.
         return pins.get(Pin(size=size, sha256=digest(path))) if pins else None
+
+
+def _row(name: str, entry: ModelEntry, here: Status) -> dict[str, Any]:
+    return {
+        "name": name,
+        "description": entry.description,
+        "licence": entry.licence,
+        "homepage": entry.homepage,
+        "input": f"{entry.input.width}x{entry.input.height} {entry.input.color}",
+        "size": entry.size,
+        "sha256": entry.sha256,
+        "sources": "; ".join(dict.fromkeys(source.label for source in entry.sources)),
+        "accuracy": _figures(entry.measured.accuracy),
+        "speed": _figures(entry.measured.speed),
+        "measured": entry.measured.model_dump(),
+        "here": here,
+    }
+
+
+def _figures(measured: Mapping[str, Mapping[str, float]]) -> str:
+    sets = (f"{where}: " + ", ".join(f"{k} {v:g}" for k, v in figures.items()) for where, figures in measured.items())
+    return "; ".join(sets)
 
 
 def _look_up(entries: Mapping[str, Any], name: str, what: Kind) -> Any:

@@ -177,7 +177,7 @@ def _write(
     done = offset
     with part.open("ab" if offset else "wb") as file:
         progress(done, total, what)
-        while chunk := _read(response, file.flush):
+        while chunk := _read(response):
             done += len(chunk)
             if done > limit:
                 raise UnavailableError(f"the server sends more than the expected {limit} bytes")
@@ -187,11 +187,10 @@ def _write(
         raise _InterruptedError(f"the connection ended after {done} of {total} bytes")
 
 
-def _read(response: http.client.HTTPResponse, keep: Any) -> bytes:
+def _read(response: http.client.HTTPResponse) -> bytes:
     try:
-        return response.read1(_CHUNK)
+        return response.read1(_CHUNK)  # what has come, at once: a stall then loses nothing
     except (OSError, http.client.HTTPException) as error:
-        keep()
         raise _InterruptedError(f"the transfer stopped: {_why(error)}") from None
 
 
