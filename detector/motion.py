@@ -1,0 +1,128 @@
+"""The gate in front of the model: is this frame worth a run?
+
+A small grey picture (about 150 lines high, whatever the camera gives) is compared with a slowly
+following background, a running mean over `_FOLLOW_S` of media time. Against the previous frame alone a
+slow walker would hardly differ; against a fixed background every change of the light would last.
+What changed for good (a parked car, somebody who stands still) fades into the background and is then
+looked after by the re-checks alone.
+
+Pure in time: it knows only the times that come with the frames, so a replay decides as life did.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import MotionSettings, Polygon
+from .types import Image, Pixels
+
+_LINES = 144  # the small picture's height is this to twice this: a far-off person is still some dozen pixels
+_FOLLOW_S = 4.0  # time constant of the background: far above a step's time, below a cloud's
+_WHOLE = 0.6  # changed share from which on it is the picture (lamp, exposure, IR filter) and not somebody in it
+_SLACK_S = 1e-6  # media times are multiples of 1/fps with rounding: 10 steps of 0.1 s must make 1 s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What one frame showed: `area` is the changed share of the picture, 0..1; `run` asks for the model."""
+
+    moving: bool
+    area: float
+    run: bool
+
+
+class MotionGate:
+    """Decides for one camera, frame by frame; not thread-safe.
+
+    `masks` are polygons, normalised 0..1, in which change is ignored.
+    """
+
+    def __init__(self, *, settings: MotionSettings, masks: Sequence[Polygon] = ()) -> None:
+        self._settings = settings
+        self._masks = tuple(masks)
+        self._size: tuple[int, int] | None = None
+        self._background: NDArray[np.float32] | None = None
+        self._watched: Pixels | None = None
+        self._now = -math.inf
+        self._moved = -math.inf
+        self._ran = -math.inf
+
+    def look(self, image: Image, t: float, *, people: bool) -> Look:
+        """Judge the frame of `t` (monotonic s); `people`: whether somebody is being followed.
+
+        `moving`: the changed share reaches `min_area`. `run`: something moved within `hold_s`, or a
+        re-check is due, or the picture is the first of its size. With the gate disabled `run` is always
+        true and nothing is measured. Raises ValueError for time that runs backwards.
+        """
+        if not math.isfinite(t) or t < self._now:
+            raise ValueError(f"time must be finite and not run backwards: {t} after {self._now}")
+        if not self._settings.enabled:
+            self._now = t
+            return Look(moving=False, area=0.0, run=True)
+        fresh = self._size != (image.width, image.height)
+        area = self._start(image) if fresh else self._changed(image, t - self._now)
+        self._now = t
+        moving = not fresh and area >= self._settings.min_area
+        if moving:
+            self._moved = t
+        run = fresh or self._held(t) or self._due(t, people=people)
+        if run:
+            self._ran = t
+        return Look(moving=moving, area=area, run=run)
+
+    def _held(self, t: float) -> bool:
+        return t - self._moved <= self._settings.hold_s + _SLACK_S
+
+    def _due(self, t: float, *, people: bool) -> bool:
+        period = self._settings.recheck_s if people else self._settings.idle_recheck_s
+        return t - self._ran >= period - _SLACK_S
+
+    def _start(self, image: Image) -> float:
+        """Take the picture as the background; nothing has changed yet."""
+        small = _small(image)
+        self._size = (image.width, image.height)
+        self._background = small.astype(np.float32)
+        self._watched = _watched(small.shape, self._masks)
+        return 0.0
+
+    def _changed(self, image: Image, step: float) -> float:
+        """The share of the picture that differs from the background, which then follows for `step` s."""
+        assert self._background is not None
+        assert self._watched is not None
+        small = _small(image)
+        change = cv2.absdiff(small, cv2.convertScaleAbs(self._background))
+        _, change = cv2.threshold(change, self._settings.threshold, 255, cv2.THRESH_BINARY)
+        area = cv2.countNonZero(cv2.bitwise_and(change, self._watched)) / change.size
+        if cv2.countNonZero(change) >= _WHOLE * change.size:
+            self._background = small.astype(np.float32)  # counts once, then the new light is the usual one
+        else:
+            cv2.accumulateWeighted(small, self._background, 1.0 - math.exp(-step / _FOLLOW_S))
+        return area
+
+
+def _small(image: Image) -> Pixels:
+    """The luma plane, uint8, shrunk by a whole factor to `_LINES` lines or more and smoothed against noise."""
+    luma = image.luma()
+    factor = max(1, min(luma.shape) // _LINES)
+    stride = 2 if factor >= 4 else 1
+    # Every second line and column of what is to be averaged: the plane may be strided (a colour picture's
+    # green), and copying a part of it costs a tenth of copying it whole; the mean still quiets the noise.
+    height, width = luma.shape[0] // factor, luma.shape[1] // factor
+    used = np.ascontiguousarray(luma[: height * factor, : width * factor][::stride, ::stride])
+    small = cv2.blur(cv2.resize(used, (width, height), interpolation=cv2.INTER_AREA), (3, 3))
+    return np.asarray(small, np.uint8)
+
+
+def _watched(shape: tuple[int, ...], masks: Sequence[Polygon]) -> Pixels:
+    """255 where change counts, 0 inside the masks; uint8 of the small picture's `shape`."""
+    watched = np.full(shape, 255, np.uint8)
+    size = np.array(shape[::-1], np.float64)
+    for mask in masks:
+        cv2.fillPoly(watched, [np.rint(np.array(mask) * size).astype(np.int32)], 0.0)
+    return watched
