@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from .alarm import Alarm
 from .clock import Clock
 from .config import AlarmSettings, ArmedState
 from .types import AlarmState, Alert
 
+Send = Callable[[Alert], None]
 Tell = Callable[[AlarmState, Mapping[str, object]], None]
 
 
 class AlarmDesk:
-    """A lock around `Alarm`; `tell(state, snapshot)` is called on every change, snapshot to be kept."""
+    """A lock around `Alarm`: alerts that are due go to `send`, each change to `tell(state, snapshot)`.
+
+    `snapshot` is what `saved` takes after a restart: keep it.
+    """
 
     def __init__(
-        self, *, settings: AlarmSettings, saved: Mapping[str, object] | None, clock: Clock, tell: Tell
+        self, *, settings: AlarmSettings, saved: Mapping[str, object] | None, clock: Clock, send: Send, tell: Tell
     ) -> None:
         self._lock = threading.RLock()
-        self._clock = clock
-        self._tell = tell
+        self._clock, self._send, self._tell = clock, send, tell
         self._alarm = Alarm.restored(settings=settings, saved=saved, t=clock.mono())
         self._told: Mapping[str, object] | None = None
 
@@ -39,35 +42,33 @@ class AlarmDesk:
         """ARM_AWAY, ARM_HOME or DISARM; raises ValueError on any other."""
         with self._lock:
             self._alarm.command(command, self._clock.mono())
-            self._publish()
+            self._settle(())
 
-    def intrusion(self, alert: Alert) -> tuple[Alert, ...]:
-        """The alerts to send now: none while an entry delay runs."""
+    def intrusion(self, alert: Alert) -> None:
+        """Send the alert, or hold it while an entry delay runs."""
         with self._lock:
-            due = self._alarm.intrusion(alert, self._clock.mono())
-            self._publish()
-            return due
+            self._settle(self._alarm.intrusion(alert, self._clock.mono()))
 
-    def tick(self) -> tuple[Alert, ...]:
-        """Let time pass; the alerts that an entry delay held and now lets go."""
+    def tick(self) -> None:
+        """Let time pass: an entry delay that is over lets go of what it held."""
         with self._lock:
-            due = self._alarm.tick(self._clock.mono())
-            self._publish()
-            return due
+            self._settle(self._alarm.tick(self._clock.mono()))
 
     def announce(self) -> None:
         """Tell the state as it is, changed or not: at start."""
         with self._lock:
             self._told = None
-            self._publish()
+            self._settle(())
 
     def reconfigure(self, settings: AlarmSettings) -> None:
-        """New delays; the state stays."""
+        """Other delays; the state stays."""
         with self._lock:
-            self._alarm = Alarm.restored(settings=settings, saved=self._alarm.snapshot(), t=self._clock.mono())
-            self._publish()
+            self._alarm.reconfigure(settings)
 
-    def _publish(self) -> None:
+    def _settle(self, due: Iterable[Alert]) -> None:
+        # The alerts first: keeping the state may wait for a slow disk.
+        for alert in due:
+            self._send(alert)
         snapshot = self._alarm.snapshot()
         if snapshot != self._told:
             self._told = snapshot

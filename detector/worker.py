@@ -20,7 +20,7 @@ from .inference.detector import PersonDetector
 from .live import LiveView, Scene
 from .meter import Meter
 from .pipeline import CameraPipeline, PipelineOutcome
-from .types import Alert, Detections, EventChange, Frame
+from .types import Detections, EventChange, Frame
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,6 @@ class Post(Protocol):
     """Where the worker's findings go; never blocks."""
 
     def change(self, change: EventChange) -> None: ...
-
-    def alert(self, alert: Alert) -> None: ...
 
     def people(self, camera: str, count: int) -> None: ...
 
@@ -150,8 +148,7 @@ class Worker:
     def _turn(self, stop: threading.Event) -> None:
         self.progress_mono = self._clock.mono()
         self._take_new_model()
-        for alert in self._desk.tick():
-            self._post.alert(alert)
+        self._desk.tick()
         frame = self._slots.take(TAKE_S)
         if frame is None:
             return
@@ -200,9 +197,9 @@ class Worker:
         with self._lock:
             if self._rooms.get(room.name) is not room:
                 return  # reconfigured meanwhile: the new room starts with the next frame
-            outcome = room.pipeline.digest(detections, armed_as=self._desk.armed_as)
-            frame = detections.frame
-            room.view.count(now=self._clock.mono(), captured_mono=frame.captured_mono)
+            now, frame = self._clock.mono(), detections.frame
+            outcome = room.pipeline.digest(detections, armed_as=self._desk.armed_as, confirmed_mono=now)
+            room.view.count(now=now, captured_mono=frame.captured_mono)
             room.view.show(Scene(frame=frame, people=outcome.tracks, moving=outcome.moving))
             self._hand_over(room, outcome)
 
@@ -210,8 +207,7 @@ class Worker:
         for change in outcome.changes:
             self._post.change(change)
         for alert in outcome.alerts:
-            for due in self._desk.intrusion(alert):
-                self._post.alert(due)
+            self._desk.intrusion(alert)
         if outcome.people != room.people:
             room.people = outcome.people
             self._post.people(room.name, outcome.people)

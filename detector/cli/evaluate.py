@@ -11,8 +11,6 @@ import typer
 
 from .load import DEFAULT_MODEL, BackendOption, JsonOption, ModelOption
 
-SCORE_FLOOR = 0.001  # AP integrates over all scores: a higher floor would cut the curve's tail
-
 
 def evaluate(
     images: Annotated[Path, typer.Option("--images", metavar="DIR", help="The folder of pictures.")],
@@ -22,21 +20,27 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure person AP with pycocotools."""
+    from detector.evaluate import EVALUATION_FLOOR
     from detector.evaluate import evaluate as measure
 
     from .load import load
     from .progress import progress
 
-    detector = load(model, backend=backend, score_floor=SCORE_FLOOR)
+    detector = load(model, backend=backend, score_floor=EVALUATION_FLOOR)
     with progress() as report:
-        result = measure(detector=detector, images=images, annotations=annotations, progress=report)
+        result = measure(
+            detector=detector,
+            images=images,
+            annotations=annotations,
+            progress=lambda done, total: report(done, total, "pictures"),
+        )
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(result)))
         return
-    _print_table(detector.name, dataclasses.asdict(result))
+    _print_table(detector.model_name, dataclasses.asdict(result))
 
 
-def _print_table(model: str, figures: dict[str, float | int]) -> None:
+def _print_table(model: str, figures: dict[str, float | int | None]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -44,5 +48,5 @@ def _print_table(model: str, figures: dict[str, float | int]) -> None:
     table.add_column("figure")
     table.add_column("value", justify="right")
     for name, value in figures.items():
-        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else "none" if value is None else str(value))
     Console().print(table)

@@ -1,0 +1,85 @@
+"""Tries what a config names: each camera, the model, the broker; says what works and what does not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from . import configfile
+from .alerts.broker import EmbeddedBroker
+from .alerts.mqtt import probe, settings_of
+from .capture.open import make_source
+from .config import Camera, Config
+from .errors import DetectorError
+from .loading import loader, resolve
+from .redact import redact
+
+BROKER_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was tried: `detail` says what was found, or what is wrong and what to do."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+def _tried(what: str, attempt: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what=what, ok=True, detail=attempt())
+    except DetectorError as error:
+        return Finding(what=what, ok=False, detail=redact(str(error)))
+
+
+def _camera(settings: Camera) -> str:
+    if not settings.enabled:
+        return "disabled"
+    source = make_source(settings, stop=threading.Event())
+    begun = time.monotonic()
+    try:
+        source.open()
+        image = source.read().image
+    finally:
+        source.close()
+    return f"{image.width}x{image.height}, first frame after {time.monotonic() - begun:.1f} s ({settings.shown_source})"
+
+
+def _model(config: Config) -> str:
+    detector = loader(config.model, resolve(config.model))()
+    try:
+        ms = min(detector.warm_up() for _ in range(3))
+        return f"{detector.model_name} on {detector.backend} {detector.precision}: {ms:.1f} ms a frame"
+    finally:
+        detector.close()
+
+
+def _broker(config: Config) -> str:
+    password = configfile.mqtt_password(config)
+    if config.mqtt.broker != "embedded":
+        settings = settings_of(config, password=password)
+        probe(settings, timeout=BROKER_S)
+        return f"{settings.address} accepts us"
+    embedded = config.mqtt.embedded
+    broker = EmbeddedBroker(host=embedded.host, port=embedded.port, username=config.mqtt.username, password=password)
+    stop = threading.Event()
+    stop.set()  # starting is all that can go wrong
+    broker.run(stop)
+    broker.wait_started(BROKER_S)
+    return f"embedded, on {embedded.host} port {broker.port}"
+
+
+def check(config: Config) -> list[Finding]:
+    """Every finding, model first; cameras are tried at the same time, since a dark one takes its time-out."""
+    with ThreadPoolExecutor(max_workers=8, thread_name_prefix="check") as pool:
+        cameras = [
+            pool.submit(_tried, f"camera {name}", lambda settings=settings: _camera(settings))
+            for name, settings in config.cameras.items()
+        ]
+        broker = pool.submit(_tried, "broker", lambda: _broker(config))
+        model = _tried("model", lambda: _model(config))
+        return [model, *(future.result() for future in cameras), broker.result()]

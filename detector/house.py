@@ -1,0 +1,68 @@
+"""The running service's rooms, for those who look through or tidy them: the watch and the window."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import configfile
+from .alerts.dispatcher import Dispatcher
+from .alerts.history import History
+from .alerts.mqtt import MqttLink
+from .alerts.outbox import ResilientOutbox
+from .alerts.payloads import Topics
+from .cameras import Cameras
+from .capture.slot import LatestSlots
+from .clock import Clock
+from .config import Camera, Config
+from .desk import AlarmDesk
+from .posting import PostRoom
+from .stage import Stage
+from .worker import Worker
+
+DETECT_STATE = "detect"  # the name under which the outbox keeps which cameras are switched off
+ALARM_STATE = "alarm"
+
+
+@dataclass(slots=True, kw_only=True)
+class House:
+    """One of each. `config` and `document` are replaced whole under `changing` when the config changes."""
+
+    document: configfile.Document
+    path: Path | None
+    config: Config
+    clock: Clock
+    started_mono: float
+    slots: LatestSlots
+    outbox: ResilientOutbox
+    history: History
+    topics: Topics
+    link: MqttLink
+    dispatcher: Dispatcher
+    post: PostRoom
+    desk: AlarmDesk
+    worker: Worker
+    cameras: Cameras
+    stages: list[Stage] = field(default_factory=list)
+    changing: threading.Lock = field(default_factory=threading.Lock)
+
+    def detect_enabled(self, camera: str) -> bool:
+        """Whether the camera's detection was left on; on unless switched off."""
+        switches = self.outbox.get_state(DETECT_STATE) or {}
+        return switches.get(camera) is not False
+
+    def open_room(self, name: str, settings: Camera) -> None:
+        """A place for the camera in the workshop, or none while it is disabled."""
+        if not settings.enabled:
+            self.worker.remove(name)
+            return
+        enabled = self.detect_enabled(name)
+        self.worker.add(name, settings, enabled=enabled)
+        self.post.detect_state(name, enabled)
+
+    def switch_detection(self, camera: str, *, enabled: bool) -> None:
+        """Turn a camera's detection on or off, tell so, and remember it; raises KeyError."""
+        self.worker.switch(camera, enabled=enabled)
+        self.outbox.set_state(DETECT_STATE, {**(self.outbox.get_state(DETECT_STATE) or {}), camera: enabled})
+        self.post.detect_state(camera, enabled)

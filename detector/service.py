@@ -1,0 +1,262 @@
+"""The service's life story: start every stage, watch that they progress, stop them in reverse."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from . import configfile, datadir
+from .alerts.broker import EmbeddedBroker
+from .alerts.dispatcher import Dispatcher
+from .alerts.history import History
+from .alerts.mqtt import MqttLink, settings_of
+from .alerts.outbox import ResilientOutbox
+from .alerts.payloads import Topics
+from .cameras import Cameras
+from .capture.slot import LatestSlots
+from .clock import SYSTEM_CLOCK, Clock
+from .commands import Commands
+from .config import Config
+from .desk import AlarmDesk
+from .discovery import Discovery
+from .fetch.progress import Progress, quiet
+from .house import ALARM_STATE, House
+from .loading import loader, resolve
+from .notify import Notifier
+from .posting import PostRoom
+from .reconfigure import Reconfigure
+from .report import Report
+from .stage import Stage
+from .types import AlarmState, CameraState, Message
+from .watch import Watch
+from .window import Window
+from .worker import Worker
+
+log = logging.getLogger(__name__)
+
+WATCH_S = 0.5
+START_S = 10.0
+LOAD_S = 600.0  # an engine may have to come off a slow card
+STOP_S = 5.0
+
+
+class Service:
+    """Everything between a config and a running detector.
+
+    `document` is the config as written, `path` where it came from (None: nowhere, changes are not
+    kept). `stop_event` ends `run`; a signal handler need do no more than set it.
+    """
+
+    def __init__(
+        self,
+        *,
+        document: configfile.Document,
+        path: Path | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        notifier: Notifier | None = None,
+        progress: Progress = quiet,
+        on_running: Callable[[Service], None] = lambda _service: None,
+    ) -> None:
+        self._document, self._path = document, path
+        self.config: Config = configfile.validate(document)
+        self.stop_event = threading.Event()
+        self.broker_address: tuple[str, int] | None = None
+        self.page_url: str | None = None
+        self._clock, self._progress, self._on_running = clock, progress, on_running
+        self._notifier = notifier or Notifier()
+        self._password = configfile.mqtt_password(self.config)
+        self._started_mono = clock.mono()
+        self._undo = ExitStack()
+        self._stages: list[Stage] = []
+
+    def run(self, *, duration_s: float | None = None) -> int:
+        """Start, watch until told to stop or `duration_s` of running is over, stop; returns the exit code.
+
+        Raises DetectorError when it cannot start; what had started is stopped again.
+        """
+        with self._undo:
+            self._start()
+            self._notifier.ready()
+            self._on_running(self)
+            code = self._watch_over(None if duration_s is None else self._clock.mono() + duration_s)
+            self._notifier.stopping()
+            log.info("stopping")
+        log.info("stopped")
+        return code
+
+    # Start: from the post room to the door, so that nothing comes in before it can go out
+
+    def _start(self) -> None:
+        self._undo.enter_context(datadir.held(self.config.data_dir))
+        resolved = resolve(self.config.model, self._progress)
+        self._open_storage()
+        self._open_post_room()
+        self._open_workshop(loader(self.config.model, resolved))
+        self._open_window()
+        self._open_doors()
+
+    def _begin(self, name: str, run: Callable[[threading.Event], None], *, stop_s: float = STOP_S) -> Stage:
+        stage = Stage(name=name, run=run)
+        self._undo.callback(stage.join, stop_s)
+        self._stages.append(stage)
+        stage.start()
+        return stage
+
+    def _open_storage(self) -> None:
+        folder, keep = self.config.data_dir, self.config.history
+        self._outbox = ResilientOutbox(folder / "outbox.db", clock=self._clock)
+        self._undo.callback(self._outbox.close)
+        self._history = History(
+            path=folder / "history.db",
+            snapshot_dir=folder / "snapshots",
+            keep_days=keep.keep_days,
+            max_events=keep.max_events,
+            clock=self._clock,
+        )
+        self._undo.callback(self._history.close)
+
+    def _open_broker(self) -> int | None:
+        """The embedded broker's port, None where the broker is another's."""
+        mqtt = self.config.mqtt
+        if mqtt.broker != "embedded":
+            return None
+        broker = EmbeddedBroker(
+            host=mqtt.embedded.host, port=mqtt.embedded.port, username=mqtt.username, password=self._password
+        )
+        self._begin("broker", broker.run)
+        broker.wait_started(START_S)
+        self.broker_address = (mqtt.embedded.host, broker.port)
+        return broker.port
+
+    def _open_post_room(self) -> None:
+        config, self._topics = self.config, Topics(self.config.mqtt.topic_prefix)
+        port = self._open_broker()
+        self._commands = Commands(topics=self._topics, discovery_prefix=config.mqtt.discovery_prefix)
+        self._link = MqttLink(
+            settings=settings_of(config, password=self._password, embedded_port=port),
+            will=Message(topic=self._topics.available, payload=b"offline", qos=1, retain=True),
+            on_command=self._commands.handle,
+            subscriptions=self._commands.subscriptions(),
+            clock=self._clock,
+        )
+        self._dispatcher = Dispatcher(
+            outbox=self._outbox,
+            history=self._history,
+            link=self._link,
+            topics=self._topics,
+            device=config.device.id,
+            clock=self._clock,
+        )
+        self._post = PostRoom(dispatcher=self._dispatcher, topics=self._topics)
+        self._discovery = Discovery(topics=self._topics, send=self._post.send)
+        self._begin("mqtt", self._link.run)
+        self._begin("dispatch", self._dispatcher.run)
+
+    def _keep_alarm(self, state: AlarmState, snapshot: Mapping[str, object]) -> None:
+        self._post.alarm_state(state)
+        self._outbox.set_state(ALARM_STATE, dict(snapshot))
+
+    def _open_workshop(self, load: Callable[[], object]) -> None:
+        self._slots = LatestSlots(clock=self._clock)
+        self._desk = AlarmDesk(
+            settings=self.config.alarm,
+            saved=self._outbox.get_state(ALARM_STATE),
+            clock=self._clock,
+            send=self._post.alert,
+            tell=self._keep_alarm,
+        )
+        self._worker = Worker(
+            slots=self._slots,
+            desk=self._desk,
+            post=self._post,
+            clock=self._clock,
+            load=load,
+            device_id=self.config.device.id,
+        )
+        self._begin("inference", self._worker.run, stop_s=STOP_S)
+        self._undo.callback(self._slots.close)
+        self._worker.wait_loaded(LOAD_S)
+        self._desk.announce()
+
+    def _open_window(self) -> None:
+        self._cameras = Cameras(slots=self._slots, clock=self._clock, on_state=self._camera_changed)
+        self.house = House(
+            document=self._document,
+            path=self._path,
+            config=self.config,
+            clock=self._clock,
+            started_mono=self._started_mono,
+            slots=self._slots,
+            outbox=self._outbox,
+            history=self._history,
+            topics=self._topics,
+            link=self._link,
+            dispatcher=self._dispatcher,
+            post=self._post,
+            desk=self._desk,
+            worker=self._worker,
+            cameras=self._cameras,
+            stages=self._stages,
+        )
+        self._watch = Watch(self.house)
+        self._report = Report(house=self.house, watch=self._watch)
+        self._commands.attach(house=self.house, announce=self._announce)
+        if self.config.api.enabled:
+            self._open_api()
+
+    def _open_api(self) -> None:
+        from .api.app import create_app  # FastAPI takes half a second to import
+        from .api.server import ApiServer
+
+        reconfigure = Reconfigure(house=self.house, watch=self._watch, announce=self._announce)
+        window = Window(house=self.house, watch=self._watch, report=self._report, apply=reconfigure.apply)
+        settings = self.config.api
+        app = create_app(window, token=settings.token, config_schema=Config.model_json_schema())
+        server = ApiServer(app=app, host=settings.host, port=settings.port)
+        self._begin("api", server.run)
+        server.wait_started(START_S)
+        self.page_url = server.url
+
+    def _open_doors(self) -> None:
+        for name, settings in self.config.cameras.items():
+            self.house.open_room(name, settings)
+        self._announce()
+        self._undo.callback(self._cameras.stop)
+        self._cameras.apply(self.config.cameras)
+
+    def _announce(self) -> None:
+        """Tell Home Assistant who we are, also when it says that it came back."""
+        self._discovery.announce(self.house.config, page_url=self.page_url)
+        self._link.restate()
+
+    def _camera_changed(self, name: str, state: CameraState, reason: str | None) -> None:
+        level = logging.INFO if state == "online" else logging.WARNING
+        log.log(level, "camera %s is %s%s", name, state, f": {reason}" if reason else "")
+
+    # Watch
+
+    def _watch_over(self, deadline: float | None) -> int:
+        """Feed systemd's watchdog while all is well; a stage that died ends the service with 1."""
+        next_stats = 0.0
+        while not self.stop_event.wait(WATCH_S):
+            now = self._clock.mono()
+            if self._watch.look():
+                self._notifier.watchdog()
+            if now >= next_stats:
+                next_stats = now + self.config.mqtt.stats_interval_s
+                document = self._report.write()
+                self._post.stats(document)
+                self._notifier.status(_one_line(document["problems"]))
+            if deadline is not None and now >= deadline:
+                return 0
+            if dead := [stage.name for stage in self._stages if not stage.alive]:
+                log.critical("the %s stage ended: stopping, so that a supervisor can start anew", dead[0])
+                return 1
+        return 0
+
+
+def _one_line(problems: list[str]) -> str:
+    return f"{problems[0]} (and {len(problems) - 1} more)" if len(problems) > 1 else (problems or ["all is well"])[0]
