@@ -1,0 +1,184 @@
+"""What RTSP, HTTP and files share: an FFmpeg container read through PyAV, one frame at a time."""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import av
+import av.error
+from av.codec.context import Flags
+
+from detector.clock import SYSTEM_CLOCK, Clock
+from detector.errors import EndOfStreamError, SourceError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+_BAD_PACKETS = 100  # in a row; fewer are a scratch, so many are another codec than was promised
+_DEFAULT_FPS = 25.0
+# FFmpeg renders text files as "ansi" video; nobody means that by a camera.
+_TEXT_ART = frozenset(("ansi", "bintext", "xbin", "idf"))
+
+
+def stamp_s(frame: VideoFrame) -> float | None:
+    """The frame's presentation time in its stream's seconds, None where the container has none."""
+    return float(frame.pts * frame.time_base) if frame.pts is not None and frame.time_base else None
+
+
+class _Remaining:
+    """A time-out that runs down. PyAV opens in two steps, connect and probe, and gives each the whole
+    of a number; it asks for the number's value anew at each step, so this bounds the two together.
+    """
+
+    def __init__(self, deadline_mono: float, clock: Clock) -> None:
+        self._deadline_mono, self._clock = deadline_mono, clock
+
+    def __float__(self) -> float:
+        return max(0.0, self._deadline_mono - self._clock.mono())
+
+
+class AvReader:
+    """The video frames of one container.
+
+    `target` is FFmpeg's name for it, `shown` the masked one for errors; `explain` turns an
+    FFmpeg error into a SourceError. `timeout_s` bounds an open and a read each; None (files)
+    waits for the disk. A reader with
+    a time-out is live: it ends with an error, never with EndOfStreamError.
+    """
+
+    def __init__(
+        self,
+        *,
+        target: str,
+        shown: str,
+        explain: Callable[[BaseException], SourceError],
+        options: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._target, self._shown, self._explain = target, shown, explain
+        self._options, self._timeout_s, self._clock = dict(options or {}), timeout_s, clock
+        self._container: InputContainer | None = None
+        self._packets: Iterator[Packet[Any]] = iter(())
+        self._stream: VideoStream | None = None
+        self._frames: deque[VideoFrame] = deque()
+        self._bad = 0
+        self._decoded = 0
+
+    @property
+    def live(self) -> bool:
+        return self._timeout_s is not None
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between frames as the container declares, 1/25 where it does not."""
+        rate = self._stream.average_rate or self._stream.guessed_rate if self._stream else None
+        return 1.0 / float(rate) if rate else 1.0 / _DEFAULT_FPS
+
+    def open(self) -> None:
+        self.close()
+        started = self._clock.mono()
+        timeout = None
+        if self._timeout_s is not None:
+            timeout = (cast("float", _Remaining(started + self._timeout_s, self._clock)), self._timeout_s)
+        try:
+            self._container = av.open(self._target, options=self._options, timeout=timeout)
+            self._stream = self._video_stream(self._container)
+            # All streams: a camera that sends sound but no picture must not look alive.
+            self._packets = self._container.demux() if self.live else self._container.demux(self._stream)
+        except SourceError:
+            self.close()
+            raise
+        except (av.error.FFmpegError, OSError, ValueError) as exc:
+            self.close()
+            # The text of `exc` holds the password. RTSP says "invalid data" of a camera that says nothing.
+            raise self._explain(TimeoutError() if self._is_late(started) else exc) from None
+
+    def read(self) -> VideoFrame:
+        """The next frame; EndOfStreamError at the end of what is not live, SourceError otherwise."""
+        started = self._clock.mono()
+        while not self._frames:
+            asked = self._clock.mono()
+            packet = self._next_packet()
+            # Timed out, FFmpeg first hands over the frame that it held back, now an old one.
+            if self._is_late(asked):
+                raise self._explain(TimeoutError())
+            if packet.stream is self._stream:
+                self._decode(packet)
+            if not self._frames and self._is_late(started):
+                raise SourceError(
+                    f"{self._shown}: data comes, but no picture within {self._timeout_s:g} s; shorten the camera's "
+                    "key frame interval or raise timeout_s"
+                )
+        self._decoded += 1
+        return self._frames.popleft()
+
+    def close(self) -> None:
+        """Free the connection, the decoder and their descriptors; PyAV leaks them otherwise."""
+        self._frames.clear()
+        container, self._container = self._container, None
+        self._packets, self._stream = iter(()), None
+        self._bad = self._decoded = 0
+        if container is not None:
+            container.close()
+
+    def _is_late(self, since: float) -> bool:
+        # A little under, as FFmpeg's clocks and ours differ by a poll.
+        return self._timeout_s is not None and self._clock.mono() - since >= 0.95 * self._timeout_s
+
+    def _video_stream(self, container: InputContainer) -> VideoStream:
+        if not container.streams.video:
+            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+            raise SourceError(f"{self._shown}: no video stream in it, only {kinds}")
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise SourceError(f"{self._shown}: no decoder for its video codec; set the camera to H.264")
+        if stream.codec_context.name in _TEXT_ART:
+            raise SourceError(f"{self._shown}: this is a text file, not a video")
+        # One thread: frame threads hold back a frame each, and slices are rare in cameras' streams.
+        stream.thread_type, stream.codec_context.thread_count = "SLICE", 1
+        if self.live:
+            stream.codec_context.flags |= Flags.low_delay
+        return stream
+
+    def _next_packet(self) -> Packet[Any]:
+        if self._container is None:
+            raise SourceError(f"{self._shown}: not open")
+        try:
+            return next(self._packets)
+        except StopIteration:
+            raise self._ended() from None
+        except OSError as exc:
+            # "Input/output error" of a stream that already ran is a broken connection.
+            broken = self.live and exc.errno == errno.EIO
+            raise self._explain(ConnectionResetError() if broken else exc) from None
+        except (av.error.FFmpegError, ValueError) as exc:
+            raise self._explain(exc) from None
+
+    def _ended(self) -> SourceError:
+        if self.live:
+            return SourceError(f"{self._shown}: the camera ended the stream")
+        if not self._decoded:
+            return SourceError(f"{self._shown}: not one picture in it can be decoded")
+        return EndOfStreamError(f"{self._shown}: end of file")
+
+    def _decode(self, packet: Packet[Any]) -> None:
+        try:
+            frames = packet.decode()
+        except (av.error.FFmpegError, ValueError):
+            self._bad += 1
+            if self._bad >= _BAD_PACKETS:
+                raise SourceError(
+                    f"{self._shown}: {self._bad} packets in a row cannot be decoded; the stream is damaged"
+                ) from None
+            return
+        for frame in frames:
+            self._bad = 0
+            if not frame.is_corrupt:
+                self._frames.append(frame)

@@ -1,0 +1,223 @@
+"""One camera's loop: drain the source, stamp each frame, reconnect when it fails."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from detector.clock import SYSTEM_CLOCK, Clock
+from detector.errors import EndOfStreamError, SourceError
+from detector.redact import redact
+from detector.types import CameraState, Frame
+
+from .backoff import Backoff
+from .source import Grab, Source
+
+log = logging.getLogger(__name__)
+
+OnState = Callable[[str, CameraState, "str | None"], None]
+_FPS_WINDOW_S = 5.0
+_SLICE_S = 1.0  # waits are cut into these, so that `progress_mono` goes on
+_STEADY_S = 5.0  # a connection that held this long ends the back-off; one that flaps does not
+_REMIND_S = 60.0  # the same error again is summed up at most this often
+_END_OF_FILE = "end of file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureStats:
+    """A camera at one moment. `error` is the reason while not online; sizes are px of the last frame.
+
+    `progress_mono` moves whenever the loop itself is alive, camera or no camera: standing still
+    for longer than an open or a read may take means that a native call hangs.
+    """
+
+    state: CameraState
+    error: str | None
+    frames: int
+    fps: float
+    width: int
+    height: int
+    reconnects: int
+    last_frame_mono: float | None
+    progress_mono: float
+
+
+class _Rate:
+    """Frames a second over the last seconds."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque()
+
+    def add(self, now: float) -> None:
+        self._times.append(now)
+        while self._times[0] < now - _FPS_WINDOW_S:
+            self._times.popleft()
+
+    def clear(self) -> None:
+        self._times.clear()
+
+    def at(self, now: float) -> float:
+        times = [t for t in self._times if t >= now - _FPS_WINDOW_S]
+        if len(times) < 2:
+            return 0.0
+        gap = (times[-1] - times[0]) / (len(times) - 1)
+        # One gap after the last frame is normal; beyond it the camera is late and the rate falls.
+        span = max(times[-1] - times[0], now - times[0] - gap)
+        return (len(times) - 1) / span if span > 0.0 else 0.0
+
+
+class _Reporter:
+    """Logs an outage once, sums up its repetitions, and tells when it is over."""
+
+    def __init__(self, *, name: str, clock: Clock) -> None:
+        self._name, self._clock = name, clock
+        self._text: str | None = None
+        self._repeats = 0
+        self._since = self._said = 0.0
+
+    def failed(self, text: str) -> None:
+        now = self._clock.mono()
+        if self._text is None:
+            self._since = now
+        if text != self._text:
+            log.warning("camera %s: %s", self._name, text)
+            self._text, self._repeats, self._said = text, 0, now
+            return
+        self._repeats += 1
+        if now - self._said >= _REMIND_S:
+            log.warning("camera %s: still: %s (%d times more)", self._name, text, self._repeats)
+            self._repeats, self._said = 0, now
+
+    def recovered(self) -> None:
+        if self._text is not None:
+            log.info("camera %s: online again after %.0f s", self._name, self._clock.mono() - self._since)
+            self._text = None
+
+
+class CameraLoop:
+    """Keeps one camera read, whatever happens to it; made to be the target of a thread.
+
+    `make_source` is called for each connection; `put` gets every frame; `on_state` is told, in
+    this loop's thread, each time the state or its reason changes. Clocks: durations are monotonic.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        make_source: Callable[[], Source],
+        put: Callable[[Frame], None],
+        stop: threading.Event,
+        clock: Clock = SYSTEM_CLOCK,
+        on_state: OnState | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._name, self._make_source, self._put, self._stop = name, make_source, put, stop
+        self._clock, self._on_state, self._backoff = clock, on_state, backoff or Backoff()
+        self._lock = threading.Lock()
+        self._reporter = _Reporter(name=name, clock=clock)
+        self._state: CameraState = "connecting"
+        self._error: str | None = None
+        self._rate = _Rate()
+        self._frames = self._reconnects = self._width = self._height = 0
+        self._last_frame_mono: float | None = None
+        self._online_since: float | None = None
+        self._progress_mono = clock.mono()
+
+    def run(self) -> None:
+        """Until stop: connect, drain, wait, again. After a file's end it stays, idle and offline."""
+        while not self._stop.is_set():
+            try:
+                self._drain()
+            except EndOfStreamError:
+                self._fail(_END_OF_FILE)
+                self._wait(None)
+            except SourceError as exc:
+                self._fail(redact(str(exc)))
+                self._wait(self._backoff.next())
+            except Exception as exc:
+                # A fault of ours or of a library: this camera tries again, the others never notice.
+                log.exception("camera %s: unexpected error", self._name)
+                self._fail(redact(f"unexpected error: {type(exc).__name__}"))
+                self._wait(self._backoff.next())
+
+    def stats(self) -> CaptureStats:
+        """A consistent picture of the loop, from any thread."""
+        now = self._clock.mono()
+        with self._lock:
+            return CaptureStats(
+                state=self._state,
+                error=self._error,
+                frames=self._frames,
+                fps=self._rate.at(now),
+                width=self._width,
+                height=self._height,
+                reconnects=self._reconnects,
+                last_frame_mono=self._last_frame_mono,
+                progress_mono=self._progress_mono,
+            )
+
+    def _drain(self) -> None:
+        source = self._make_source()
+        try:
+            source.open()
+            self._alive()
+            while not self._stop.is_set():
+                self._deliver(source.read())
+        finally:
+            source.close()
+
+    def _deliver(self, grab: Grab) -> None:
+        mono, wall = self._clock.mono(), self._clock.wall()
+        frame = Frame(camera=self._name, seq=self._frames, captured_mono=mono, captured_wall=wall, image=grab.image)
+        with self._lock:
+            self._frames += 1
+            self._rate.add(mono)
+            self._width, self._height = grab.image.width, grab.image.height
+            self._last_frame_mono = self._progress_mono = mono
+        if self._online_since is None:
+            self._online_since = mono
+            self._reporter.recovered()
+            self._enter("online", None)
+        elif mono - self._online_since >= _STEADY_S:
+            self._backoff.reset()
+        self._put(frame)
+
+    def _fail(self, reason: str) -> None:
+        self._alive()
+        if self._online_since is not None:
+            self._online_since = None
+        with self._lock:
+            self._rate.clear()
+        if reason == _END_OF_FILE:
+            log.info("camera %s: %s", self._name, reason)
+        else:
+            self._reporter.failed(reason)
+        self._enter("offline", reason)
+
+    def _enter(self, state: CameraState, error: str | None) -> None:
+        with self._lock:
+            if (state, error) == (self._state, self._error):
+                return
+            self._state, self._error = state, error
+        if self._on_state is not None:
+            self._on_state(self._name, state, error)
+
+    def _wait(self, seconds: float | None) -> None:
+        """Wait, None for ever, or until stop; a wait that ends by itself is followed by a reconnect."""
+        until = None if seconds is None else self._clock.mono() + seconds
+        while not self._stop.is_set():
+            self._alive()
+            left = _SLICE_S if until is None else until - self._clock.mono()
+            if left <= 0.0:
+                with self._lock:
+                    self._reconnects += 1
+                return
+            self._stop.wait(min(left, _SLICE_S))
+
+    def _alive(self) -> None:
+        with self._lock:
+            self._progress_mono = self._clock.mono()

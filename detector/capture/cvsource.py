@@ -1,0 +1,75 @@
+"""What V4L2, CSI and GStreamer share: a camera read through OpenCV's VideoCapture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+from detector.errors import SourceError
+from detector.types import ArrayImage, Pixels
+
+from .source import Grab
+
+if TYPE_CHECKING:
+    import cv2
+
+
+class CvSource:
+    """`target` opened by OpenCV's `backend`; both, and the properties, by cv2's own names.
+
+    `at_open` are properties that the backend reads while it opens, `wishes` those that it is
+    asked for afterwards and may refuse. `shown` and `hint` go into errors: what, and what to do.
+    """
+
+    def __init__(
+        self,
+        *,
+        target: str,
+        backend: str,
+        shown: str,
+        hint: str,
+        at_open: Mapping[str, float] | None = None,
+        wishes: Mapping[str, float] | None = None,
+    ) -> None:
+        self._target, self._backend, self._shown, self._hint = target, backend, shown, hint
+        self._at_open, self._wishes = dict(at_open or {}), dict(wishes or {})
+        self._capture: cv2.VideoCapture | None = None
+
+    def __repr__(self) -> str:
+        return f"CvSource({self._shown})"
+
+    def open(self) -> None:
+        import cv2
+
+        self.close()
+        parameters = [int(item) for name, value in self._at_open.items() for item in (getattr(cv2, name), value)]
+        capture = cv2.VideoCapture(self._target, getattr(cv2, self._backend), parameters)
+        if not capture.isOpened():
+            capture.release()
+            raise SourceError(f"{self._shown}: cannot be opened; {self._hint}")
+        for name, value in self._wishes.items():
+            capture.set(getattr(cv2, name), value)
+        self._capture = capture
+
+    def read(self) -> Grab:
+        if self._capture is None:
+            raise SourceError(f"{self._shown}: not open")
+        ok, pixels = self._capture.read()
+        if not ok or pixels is None or pixels.size == 0:
+            raise SourceError(f"{self._shown}: gives no more pictures; {self._hint}")
+        # No media time: the position that these backends report is a guess or a frame counter.
+        return Grab(image=ArrayImage(_as_bgr(cast("Pixels", pixels))), media_s=None)
+
+    def close(self) -> None:
+        capture, self._capture = self._capture, None
+        if capture is not None:
+            capture.release()
+
+
+def _as_bgr(pixels: Pixels) -> Pixels:
+    """Grey pictures, which some sensors give, as three equal channels."""
+    import cv2
+
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        return cast("Pixels", cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR))
+    return pixels

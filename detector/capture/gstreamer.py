@@ -1,0 +1,64 @@
+"""CSI cameras and free pipelines, through an OpenCV that was built with GStreamer."""
+
+from __future__ import annotations
+
+import re
+
+from detector.errors import SourceError
+from detector.redact import redact
+
+from .cvsource import CvSource
+from .source import Grab
+
+_CSI, _GST = "csi://", "gst:"
+# The newest frame or none: a queue would only make pictures older.
+_SINK = "appsink drop=true max-buffers=1 sync=false"
+_TO_BGR = f"videoconvert ! video/x-raw,format=BGR ! {_SINK}"
+
+
+def pipeline(source: str) -> str:
+    """The GStreamer pipeline of csi://N or gst:PIPELINE, ending in an appsink that keeps the newest frame."""
+    if source.startswith(_CSI):
+        sensor = int(source.removeprefix(_CSI))
+        return (
+            f"nvarguscamerasrc sensor-id={sensor} ! video/x-raw(memory:NVMM),width=1280,height=720,framerate=30/1 "
+            f"! nvvidconv ! video/x-raw,format=BGRx ! {_TO_BGR}"
+        )
+    text = source.removeprefix(_GST).strip().rstrip("!").strip()
+    return text if re.search(r"(^|[!\s])appsink\b", text) else f"{text} ! {_TO_BGR}"
+
+
+def has_gstreamer() -> bool:
+    """Whether the OpenCV in use can open GStreamer pipelines."""
+    import cv2
+
+    return re.search(r"^\s*GStreamer:\s*YES", cv2.getBuildInformation(), re.MULTILINE) is not None
+
+
+class GStreamerSource:
+    """A pipeline's pictures; opening and reading are bounded by OpenCV's own time-outs."""
+
+    def __init__(self, *, source: str, timeout_s: float) -> None:
+        self._shown = redact(source)
+        milliseconds = max(1, round(timeout_s * 1000))
+        self._camera = CvSource(
+            target=pipeline(source),
+            backend="CAP_GSTREAMER",
+            shown=self._shown,
+            hint="try the pipeline with gst-launch-1.0, and see that the camera is connected",
+            at_open={"CAP_PROP_OPEN_TIMEOUT_MSEC": milliseconds, "CAP_PROP_READ_TIMEOUT_MSEC": milliseconds},
+        )
+
+    def open(self) -> None:
+        if not has_gstreamer():
+            raise SourceError(
+                f"{self._shown}: this OpenCV has no GStreamer; use JetPack's OpenCV (a virtual environment made with "
+                "--system-site-packages and no opencv wheel in it), or an rtsp://, usb:// or file source"
+            )
+        self._camera.open()
+
+    def read(self) -> Grab:
+        return self._camera.read()
+
+    def close(self) -> None:
+        self._camera.close()

@@ -1,0 +1,57 @@
+"""Cameras on the network: RTSP(S) over TCP and HTTP(S) MJPEG."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from detector.clock import SYSTEM_CLOCK, Clock
+from detector.redact import redact
+
+from .averrors import network_error
+from .avimage import AvImage
+from .avsource import AvReader, stamp_s
+from .source import Grab
+from .timeline import Timeline
+
+
+def _options(url: str, timeout_s: float) -> dict[str, str]:
+    options = {"timeout": str(round(timeout_s * 1e6))}  # in microseconds, of the socket; PyAV's own is around it
+    if url.lower().startswith("rtsp"):
+        # TCP: a lost UDP packet smears the picture up to the next key frame. Sound is not asked for.
+        # A probe of 0.1 s of video finds all that is needed; FFmpeg's own choice makes the first pictures 1 s old.
+        options |= {"rtsp_transport": "tcp", "allowed_media_types": "video", "analyzeduration": "100000"}
+    return options
+
+
+class NetworkSource:
+    """A camera at `url`; an open and a read take at most about `timeout_s` seconds each."""
+
+    def __init__(self, *, url: str, timeout_s: float, clock: Clock = SYSTEM_CLOCK) -> None:
+        if not timeout_s > 0.0:
+            raise ValueError(f"timeout_s must be positive, got {timeout_s}")
+        shown = redact(url)
+        self._shown = shown
+        self._reader = AvReader(
+            target=url,
+            shown=shown,
+            explain=partial(network_error, shown=shown, timeout_s=timeout_s),
+            options=_options(url, timeout_s),
+            timeout_s=timeout_s,
+            clock=clock,
+        )
+        self._timeline = Timeline()
+
+    def __repr__(self) -> str:
+        return f"NetworkSource({self._shown})"
+
+    def open(self) -> None:
+        self._timeline = Timeline()
+        self._reader.open()
+
+    def read(self) -> Grab:
+        frame = self._reader.read()
+        media_s = self._timeline.at(stamp_s(frame), interval_s=self._reader.interval_s)
+        return Grab(image=AvImage(frame), media_s=media_s)
+
+    def close(self) -> None:
+        self._reader.close()

@@ -1,0 +1,139 @@
+"""Between cameras and inference: the newest frame of each camera, handed out at its rate, fairly."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+
+from detector.clock import SYSTEM_CLOCK, Clock
+from detector.types import Frame
+
+_TOLERANCE = 0.25  # of the interval: so much too early or too late still counts as in time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotCounts:
+    """`taken` by inference; `dropped` unread though due; `skipped` because of the rate limit alone."""
+
+    taken: int = 0
+    dropped: int = 0
+    skipped: int = 0
+
+
+class _Slot:
+    """One camera's newest frame and its schedule, in seconds of `captured_mono`."""
+
+    __slots__ = ("dropped", "due", "frame", "interval", "skipped", "taken")
+
+    def __init__(self, max_fps: float) -> None:
+        self.interval = 1.0 / max_fps
+        self.due = -math.inf
+        self.frame: Frame | None = None
+        self.taken = self.dropped = self.skipped = 0
+
+    @property
+    def opens_mono(self) -> float:
+        """From when on the held frame may be taken; infinity without one.
+
+        A frame captured in time may go at once. One captured too early is outrun by the next as
+        a rule; it goes late in its turn if no other came.
+        """
+        if self.frame is None:
+            return math.inf
+        slack = self.interval * _TOLERANCE
+        return -math.inf if self.frame.captured_mono >= self.due - slack else self.due + slack
+
+    def put(self, frame: Frame, now: float) -> None:
+        if self.frame is not None:
+            if self.opens_mono <= now:
+                self.dropped += 1
+            else:
+                self.skipped += 1
+        self.frame = frame
+
+    def take(self) -> Frame:
+        frame, self.frame = self.frame, None
+        assert frame is not None
+        # The schedule adds up, so jitter does not cost frames; it follows a camera that is late,
+        # so a pause is not made good by a burst.
+        slack = self.interval * _TOLERANCE
+        self.due = max(self.due, frame.captured_mono - slack) + self.interval
+        self.taken += 1
+        return frame
+
+
+class LatestSlots:
+    """One slot a camera: a newer frame replaces an unread one. Thread-safe.
+
+    Frames of a camera are handed out at no more than its `max_fps` by their `captured_mono`, with a
+    quarter of an interval either way for jitter: any N frames span at least (N - 1.5) intervals.
+    """
+
+    def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._slots: dict[str, _Slot] = {}
+        self._closed = False
+
+    def add(self, camera: str, max_fps: float) -> None:
+        """Begin to take frames of `camera`; for one that is known, only change its rate."""
+        if not (max_fps > 0.0 and math.isfinite(max_fps)):
+            raise ValueError(f"max_fps must be positive, got {max_fps}")
+        with self._changed:
+            slot = self._slots.get(camera)
+            if slot is None:
+                self._slots[camera] = _Slot(max_fps)
+            else:
+                # Without this, going from once a minute to ten a second would show after a minute.
+                slot.due = min(slot.due, slot.due - slot.interval + 1.0 / max_fps)
+                slot.interval = 1.0 / max_fps
+            self._changed.notify_all()
+
+    def remove(self, camera: str) -> None:
+        """Forget `camera`, its frame and its counts."""
+        with self._changed:
+            self._slots.pop(camera, None)
+
+    def put(self, frame: Frame) -> None:
+        """Keep `frame` as its camera's newest; ignored for a camera that is not (or no longer) known."""
+        with self._changed:
+            slot = self._slots.get(frame.camera)
+            if slot is None or self._closed:
+                return
+            slot.put(frame, self._clock.mono())
+            self._changed.notify()
+
+    def take(self, timeout_s: float) -> Frame | None:
+        """The frame whose turn came first, waiting up to `timeout_s`; None when none came, or closed."""
+        deadline = self._clock.mono() + timeout_s
+        with self._changed:
+            while not self._closed:
+                now = self._clock.mono()
+                slot = self._ready(now)
+                if slot is not None:
+                    return slot.take()
+                if now >= deadline:
+                    return None
+                opens = min((s.opens_mono for s in self._slots.values()), default=math.inf)
+                self._changed.wait(max(0.0, min(deadline, opens) - now))
+            return None
+
+    def counts(self, camera: str) -> SlotCounts:
+        """Since `add`; all zero for a camera that is not known."""
+        with self._changed:
+            slot = self._slots.get(camera)
+            if slot is None:
+                return SlotCounts()
+            return SlotCounts(taken=slot.taken, dropped=slot.dropped, skipped=slot.skipped)
+
+    def close(self) -> None:
+        """Wake whoever waits in `take`; from now on it gives None at once."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _ready(self, now: float) -> _Slot | None:
+        # Earliest due first: a camera that was passed over only gets more urgent, so none starves.
+        ready = [slot for slot in self._slots.values() if slot.opens_mono <= now]
+        return min(ready, key=lambda slot: slot.due, default=None)

@@ -1,0 +1,37 @@
+"""What every camera looks like to the capture loop: it opens, reads, closes, and raises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from detector.types import Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grab:
+    """One picture as read; `media_s` is the stream's own time, seconds from its first picture.
+
+    `media_s` always grows; None where the source has no stamps of its own.
+    """
+
+    image: Image
+    media_s: float | None
+
+
+class Source(Protocol):
+    """One way to a camera. Opened, read and closed by the same thread; it never retries.
+
+    All three are bounded in time: an open or a read that gets nothing raises SourceError. A
+    closed source may be opened again. `close` may be called at any time, any number of times.
+    """
+
+    def open(self) -> None:
+        """Connect; raises SourceError that says in one line, free of secrets, why it cannot."""
+        ...
+
+    def read(self) -> Grab:
+        """The next picture; raises EndOfStreamError at a file's end, SourceError on any other."""
+        ...
+
+    def close(self) -> None: ...
