@@ -78,7 +78,8 @@ def call(arguments: list[str]) -> int:
     except Exception as error:
         if not _is_usage_error(error):
             raise
-        _say(f"{error.format_message()} (see detector --help)")  # type: ignore[attr-defined]  # checked above
+        if message := error.format_message():  # type: ignore[attr-defined]  # checked above; "" after a help text
+            _say(f"{message} (see detector --help)")
         return 2
     return result if isinstance(result, int) else 0
 

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from detector.errors import DetectorError
 
 from .run import DurationOption, checked_duration, stopping_on_signals
@@ -105,7 +103,6 @@ def demo(duration: DurationOption = None) -> int:
 
     from detector import log
     from detector.models import load_registry
-    from detector.service import Service
 
     from .progress import progress
 

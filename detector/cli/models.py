@@ -3,42 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from .load import JsonOption
 
-if TYPE_CHECKING:
-    from detector.models import Registry
-
 app = typer.Typer(help="List, fetch and verify the models of the registry.", no_args_is_help=True)
-
-
-def _rows(registry: Registry) -> list[dict[str, Any]]:
-    rows = []
-    for name in registry.names():
-        entry, path = registry.entry(name), registry.path(name)
-        rows.append(
-            {
-                "name": name,
-                "licence": entry.licence,
-                "input": f"{entry.input.width}x{entry.input.height}",
-                "size": entry.size,
-                "sha256": entry.sha256,
-                "measured": entry.measured,
-                "cached": path.is_file(),
-                "path": str(path),
-                "sources": [source.kind for source in entry.sources],
-                "description": entry.description,
-            }
-        )
-    return rows
-
-
-def _figures(measured: dict[str, dict[str, Any]], key: str) -> str:
-    found = [f"{figures[key]:.3f} {where}" for where, figures in measured.items() if key in figures]
-    return "\n".join(found) or "-"
 
 
 @app.command("list")
@@ -46,24 +17,21 @@ def list_models(as_json: JsonOption = False) -> None:
     """Print the registry: name, licence, input, source, hash, size, accuracy, speed."""
     from detector.models import load_registry
 
-    rows = _rows(load_registry())
+    rows = load_registry().describe()
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="models", title_justify="left")
-    for column in ("name", "licence", "input", "MiB", "sha256", "person AP50", "ms", "sources", "here"):
-        table.add_column(column, overflow="fold")
     for row in rows:
-        accuracy, speed = _figures(row["measured"], "ap50"), _figures(row["measured"], "infer_ms_median")
-        size, here = f"{row['size'] / 2**20:.1f}", "yes" if row["cached"] else "no"
-        sources = ", ".join(dict.fromkeys(row["sources"]))
-        table.add_row(
-            row["name"], row["licence"], row["input"], size, row["sha256"][:12], accuracy, speed, sources, here
-        )
-    Console().print(table)
+        _print(row)
+
+
+def _print(row: dict[str, Any]) -> None:
+    """A block a model: nine columns would not fit any terminal."""
+    size = f"{row['size'] / 2**20:.1f} MiB"
+    typer.echo(f"{row['name']}  {row['input']}  {size}  {row['licence']}  {row['here']}")
+    typer.echo(f"    {row['description']}")
+    for key in ("sha256", "accuracy", "speed", "sources"):
+        typer.echo(f"    {key:9} {row[key] or 'not measured yet'}")
 
 
 @app.command("get")
@@ -85,11 +53,8 @@ def verify(as_json: JsonOption = False) -> int:
 
     states = load_registry().verify()
     if as_json:
-        typer.echo(json.dumps({state.name: state.status for state in states}))
+        typer.echo(json.dumps(states))
     else:
-        for state in states:
-            typer.echo(f"{state.name}: {state.status}")
-    damaged = [state for state in states if state.status == "corrupt"]
-    for state in damaged:
-        typer.echo(f"detector: {state.path} is damaged: remove it and fetch it again", err=True)
-    return 1 if damaged else 0
+        for name, state in states.items():
+            typer.echo(f"{name}: {state}")
+    return 1 if "corrupt" in states.values() else 0
