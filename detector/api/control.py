@@ -1,0 +1,90 @@
+"""What the window may ask of the service; `service` implements it, the routes use nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from detector.errors import DetectorError
+from detector.types import AlarmCommand
+
+Document = dict[str, Any]
+
+
+class StaleConfigError(DetectorError):
+    """The configuration changed since the caller read it."""
+
+    def __init__(self) -> None:
+        super().__init__("the configuration changed since you read it: read it again, then repeat the change")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether every stage progresses; else which one stands still, and what is known of it."""
+
+    ok: bool
+    stage: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Whether the model is loaded and every enabled camera gave a frame; else what is missing."""
+
+    ok: bool
+    reasons: tuple[str, ...] = ()
+
+
+class Control(Protocol):
+    """The service as the window sees it. Thread-safe.
+
+    `health`, `ready` and `camera_names` are called on the server's event loop and must return at
+    once; the others run on a few worker threads and may take up to a second. Documents are JSON-ready
+    and hold no secrets; a figure that is not known is None. Any of them may raise DetectorError.
+    """
+
+    def version(self) -> Document:
+        """The device's id and the versions of what runs here."""
+        ...
+
+    def status(self) -> Document:
+        """The whole state at this moment, as `documents.Status` names it."""
+        ...
+
+    def health(self) -> Health: ...
+
+    def ready(self) -> Ready: ...
+
+    def config_document(self) -> tuple[Document, str]:
+        """The configuration, secrets masked, and its entity tag, quotes included."""
+        ...
+
+    def replace_config(self, document: Document, if_match: str | None) -> tuple[Document, str, list[str]]:
+        """Validate, write and apply; returns the new document masked, its tag, and the keys that need a restart.
+
+        Raises ConfigError naming the key, StaleConfigError when `if_match` (None: whatever is there)
+        is no longer the tag; either way the old configuration stays.
+        """
+        ...
+
+    def events(self, camera: str | None, after: float | None, limit: int) -> list[Document]:
+        """Visits that started after epoch second `after`, newest first, at most `limit`."""
+        ...
+
+    def event(self, event_id: str) -> Document | None: ...
+
+    def snapshot(self, event_id: str) -> bytes | None:
+        """The event's JPEG; None when the event or its picture is not (or no longer) there."""
+        ...
+
+    def latest_jpeg(self, camera: str, *, boxes: bool, max_width: int | None) -> tuple[int, bytes] | None:
+        """The newest frame's number and its picture as JPEG, None before the first one."""
+        ...
+
+    def camera_names(self) -> tuple[str, ...]: ...
+
+    def alarm_command(self, command: AlarmCommand) -> None: ...
+
+    def detect_switch(self, camera: str, on: bool) -> None:
+        """Turn detection for a known camera on or off, as `P/CAM/detect/set` does."""
+        ...

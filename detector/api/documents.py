@@ -1,0 +1,175 @@
+"""What the answers hold, for the OpenAPI document; the routes send the service's documents as they are.
+
+A figure that is not known is null.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from detector.types import AlarmCommand, AlarmState, CameraState
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Fault(_Answer):
+    """What went wrong, in one line; never a secret, never the value that was sent."""
+
+    error: str = Field(examples=["cameras.porch.alert.min_scor: unknown key; did you mean min_score?"])
+    key: str = Field(description="dotted path of the wrong parameter or key, or empty")
+
+
+class HealthAnswer(_Answer):
+    ok: bool
+    stage: str | None = Field(description="the stage that stands still", examples=[None])
+    detail: str
+
+
+class ReadyAnswer(_Answer):
+    ok: bool
+    reasons: list[str] = Field(description="what is still missing", examples=[["porch: no frame yet"]])
+
+
+class Version(_Answer):
+    version: str
+
+
+class Quantiles(_Answer):
+    p50: float | None
+    p99: float | None
+
+
+class DeviceStatus(_Answer):
+    id: str
+    name: str | None
+
+
+class StageStatus(_Answer):
+    ok: bool
+    age_s: float | None = Field(description="seconds since its last sign of progress")
+
+
+class ModelStatus(_Answer):
+    name: str | None
+    backend: str | None
+    precision: str | None
+    provider: str | None
+    engine_key: str | None
+    state: str | None = Field(description="loading, ready or failed")
+    error: str | None
+    infer_ms: Quantiles
+
+
+class CameraStatus(_Answer):
+    state: CameraState
+    error: str | None
+    source: str = Field(description="credentials masked")
+    fps: float | None = Field(description="frames a second that arrive")
+    detect_fps: float | None = Field(description="inferences a second")
+    frame_age_s: float | None
+    frames: int | None
+    detected: int | None
+    dropped: int | None = Field(description="frames that a newer one replaced before their turn")
+    skipped: int | None = Field(description="frames without motion, not looked at")
+    reconnects: int | None
+    people: int | None
+    moving: bool | None
+    detect_enabled: bool | None
+    width: int | None
+    height: int | None
+    latency_ms: Quantiles
+
+
+class BrokerStatus(_Answer):
+    state: str | None = Field(description="connecting, connected, offline or refused")
+    address: str | None
+    protocol: str | None
+    error: str | None
+
+
+class OutboxStatus(_Answer):
+    pending_alerts: int | None
+    pending_events: int | None
+    oldest_s: float | None
+
+
+class AlarmStatus(_Answer):
+    state: AlarmState
+
+
+class SystemStatus(_Answer):
+    temperature_c: float | None
+    power_w: float | None
+    throttled: bool | None
+    rss_mb: float | None
+    cpu_percent: float | None
+
+
+class Status(_Answer):
+    """The whole state at one moment; also published as `P/stats`."""
+
+    device: DeviceStatus
+    version: str
+    uptime_s: float
+    state: Literal["ok", "degraded", "starting"]
+    problems: list[str]
+    stages: dict[str, StageStatus]
+    model: ModelStatus
+    cameras: dict[str, CameraStatus]
+    broker: BrokerStatus
+    outbox: OutboxStatus
+    alarm: AlarmStatus
+    system: SystemStatus
+
+
+class EventDocument(_Answer):
+    """A person's visit, in Frigate's names; times in epoch seconds, box x1, y1, x2, y2 in source px."""
+
+    id: str
+    camera: str
+    label: str
+    score: float | None
+    top_score: float | None
+    box: list[float] | None
+    area: float | None
+    start_time: float
+    end_time: float | None
+    current_zones: list[str]
+    entered_zones: list[str]
+    stationary: bool | None
+    active: bool | None
+    has_snapshot: bool
+
+
+class ConfigReplaced(_Answer):
+    config: dict[str, Any] = Field(description="the new configuration, secrets masked")
+    restart_required: list[str] = Field(description="keys that take effect only after a restart")
+
+
+class AlarmRequest(_Request):
+    command: AlarmCommand
+
+
+class DetectRequest(_Request):
+    enabled: bool = Field(strict=True)
+
+
+class DetectAnswer(_Answer):
+    camera: str
+    enabled: bool
+
+
+class SessionRequest(_Request):
+    token: str = Field(max_length=4096)
+
+
+class SessionAnswer(_Answer):
+    required: bool

@@ -1,0 +1,172 @@
+"""The door in front of every route: who, from where, how much; shut unless it is named as open.
+
+Against a web page that the operator has open elsewhere: `Sec-Fetch-Site` and `Origin` stop it from
+driving the detector (CSRF); the Host check stops a name that an attacker points at the loopback
+address (DNS rebinding), which matters only where no token is set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from urllib.parse import urlsplit
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .auth import Authorizer
+from .respond import fault
+
+_log = logging.getLogger(__name__)
+MAX_BODY = 1 << 20
+_DRAIN = 16 << 20  # read on this far past the limit, so that the client hears the 413 and no reset
+BODY_S = 10.0
+_OPEN_PATHS = {"/", "/docs", "/healthz", "/readyz", "/api/session"}
+_OPEN_PREFIX = "/page/"
+_CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
+_TYPES = {"application/json", "application/yaml", "application/x-yaml", "text/yaml"}
+# No attacker can own a name under these: they resolve on the local network alone.
+_LOCAL_SUFFIXES = (".local", ".localhost", ".internal", ".lan", ".home", ".home.arpa", ".test")
+_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_SECURITY = [
+    (b"content-security-policy", _POLICY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+]
+Headers = dict[bytes, bytes]
+
+
+class _TooLargeError(Exception):
+    """The body is larger than MAX_BODY."""
+
+
+def is_local_host(host: str) -> bool:
+    """Whether `host` (a Host header's value) is an address or a name that only the local network resolves."""
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return bool(name) and ("." not in name or name.endswith(_LOCAL_SUFFIXES))
+    return True
+
+
+def is_foreign(headers: Headers, *, method: str) -> bool:
+    """Whether a browser says that another site's page made this request."""
+    site = headers.get(b"sec-fetch-site")
+    if site in (b"cross-site", b"same-site"):
+        # Following a link is fine; loading or changing something from afar is not.
+        return method in _CHANGING or headers.get(b"sec-fetch-mode") != b"navigate"
+    origin = headers.get(b"origin")
+    if site is not None or origin is None or method not in _CHANGING:
+        return False
+    # Browsers leave Sec-Fetch-Site out on plain http; host and port only: a proxy may have ended TLS.
+    return urlsplit(origin.decode("latin-1")).netloc.lower() != headers.get(b"host", b"").decode("latin-1").lower()
+
+
+async def _read(receive: Receive, length: int | None) -> bytes:
+    """The body; raises _TooLargeError once past MAX_BODY (read on a little, and thrown away)."""
+    body, size, more = bytearray(), 0, True
+    if length is not None and length > _DRAIN:
+        raise _TooLargeError
+    while more and size <= _DRAIN:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= MAX_BODY:
+            body += chunk
+        more = message.get("more_body", False)
+    if size > MAX_BODY:
+        raise _TooLargeError
+    return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A receive that gives `body` whole, then what the connection says next."""
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+class Guard:
+    """ASGI middleware around all routes; lets no exception and no unmarked answer through."""
+
+    def __init__(self, app: ASGIApp, *, authorizer: Authorizer) -> None:
+        self._app = app
+        self._authorizer = authorizer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def marked(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = list(message["headers"])
+                if not any(name == b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-store"))
+                message = {**message, "headers": headers + _SECURITY}
+            await send(message)
+
+        try:
+            await self._serve(scope, receive, marked)
+        except Exception:
+            _log.exception("the window failed to answer %s", scope["path"])
+            if started:
+                raise
+            await fault(500, "the detector could not answer: its log says why")(scope, receive, marked)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: Headers = dict(scope["headers"])
+        refusal = self._refusal(scope["method"], scope["path"], headers)
+        if refusal is None and scope["method"] in _CHANGING:
+            try:
+                length = int(headers[b"content-length"]) if b"content-length" in headers else None
+                receive = _replay(await asyncio.wait_for(_read(receive, length), BODY_S), receive)
+            except _TooLargeError:
+                refusal = fault(413, "the body is larger than 1 MiB", headers={"connection": "close"})
+            except asyncio.TimeoutError:
+                refusal = fault(408, "the body did not arrive in time", headers={"connection": "close"})
+        if scope["method"] == "HEAD" and not scope["path"].endswith(".mjpg"):
+            # The server itself leaves a HEAD's body out, and tells it by its own scope.
+            scope = {**scope, "method": "GET"}
+        await (refusal or self._app)(scope, receive, send)
+
+    def _refusal(self, method: str, path: str, headers: Headers) -> Response | None:
+        # Browsers always send Host; what sends none is a plain old health check.
+        if self._authorizer.open and b"host" in headers and not is_local_host(headers[b"host"].decode("latin-1")):
+            return fault(403, "this name is not the detector's own: use its address, or set api.token")
+        public = path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX)
+        if (not public or method in _CHANGING) and is_foreign(headers, method=method):
+            return fault(403, "a page of another site may not use the detector")
+        if not public and not self._authorizer.allows(headers):
+            return fault(
+                401,
+                "a valid token is required: send Authorization: Bearer TOKEN (api.token in the config)",
+                headers={"WWW-Authenticate": 'Bearer realm="detector"'},
+            )
+        kind = headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
+        if method in _CHANGING - {"DELETE"} and kind not in _TYPES:
+            return fault(415, "send JSON with Content-Type: application/json")
+        return None

@@ -1,0 +1,218 @@
+// The operators' page: asks for the state again and again, and says it in words.
+
+import { Refused, Unauthorized, ask, read } from "/page/api.js";
+import { Cameras } from "/page/cameras.js";
+import { UNKNOWN, count, element, figure, setText, span } from "/page/dom.js";
+import { headline, lost, problems } from "/page/verdict.js";
+import { Visits } from "/page/visits.js";
+
+const POLL_MS = 1500;
+const HIDDEN_MS = 15000;
+const MAX_WAIT_MS = 12000;
+const VISITS_MS = 5000;
+const FAULT_MS = 12000;
+const ALARM = {
+  armed_away: "armed, nobody home",
+  armed_home: "armed, at home",
+  disarmed: "disarmed",
+  pending: "waiting for the delay to pass",
+  triggered: "triggered",
+};
+const PRESSED = { armed_away: "ARM_AWAY", armed_home: "ARM_HOME", disarmed: "DISARM" };
+const $ = (selector) => document.querySelector(selector);
+const buttons = document.querySelectorAll("[data-command]");
+
+let heard = null; // when the last status came, ms
+let last = null; // that status
+let fault = { text: "", until: 0 }; // what the last click ran into
+let failures = 0;
+let visitsAt = -Infinity;
+let timer = 0;
+let asking = false;
+
+// --- the viewer -------------------------------------------------------------------------------
+
+const viewer = $("#viewer");
+
+function view(title, source) {
+  $("#viewer-title").textContent = title;
+  viewer.querySelector(".error").textContent = "";
+  const image = viewer.querySelector("img");
+  image.alt = title;
+  image.src = source;
+  viewer.showModal();
+}
+
+viewer.querySelector(".close").addEventListener("click", () => viewer.close());
+viewer.addEventListener("click", (event) => event.target === viewer && viewer.close());
+// Without its address the stream ends: it would go on behind the page and take one of the few places.
+viewer.addEventListener("close", () => viewer.querySelector("img").removeAttribute("src"));
+viewer.querySelector("img").addEventListener("error", () => {
+  if (viewer.open) viewer.querySelector(".error").textContent = "There is no picture to show. Close this and try again.";
+});
+
+// --- the token --------------------------------------------------------------------------------
+
+const door = $("#sign-in");
+
+function askForToken() {
+  if (!door.open) door.showModal();
+}
+
+door.addEventListener("cancel", (event) => event.preventDefault());
+door.querySelector("form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const field = $("#token");
+  const error = door.querySelector(".error");
+  error.textContent = "";
+  try {
+    await ask("/api/session", { method: "POST", body: { token: field.value } });
+    field.value = "";
+    door.close();
+    location.reload();
+  } catch (problem) {
+    error.textContent = problem instanceof Unauthorized ? "This is not the token." : `It did not work: ${problem.message}.`;
+    field.select();
+  }
+});
+$("#leave").addEventListener("click", async () => {
+  await ask("/api/session", { method: "DELETE" }).catch(() => {});
+  location.reload();
+});
+
+read("/api/session").then(({ required }) => {
+  $("#leave").hidden = !required;
+}, () => {});
+
+// --- what is shown ----------------------------------------------------------------------------
+
+const cameras = new Cameras($("#cameras"), {
+  onOpen: (name) => view(`${name}, live`, `/api/cameras/${name}/stream.mjpg?width=1280`),
+  onFault: complain,
+  onUnauthorized: askForToken,
+});
+const visits = new Visits($("#visits"), $("#no-visits"), { onOpen: view });
+
+function complain(text) {
+  fault = { text, until: Date.now() + FAULT_MS };
+  if (last) show(last);
+}
+
+function showVerdict(text, found, level) {
+  const root = $("#verdict");
+  root.className = `verdict ${level}`;
+  setText(root.querySelector(".headline"), text);
+  const key = JSON.stringify([text, found]);
+  if (root.dataset.key === key) return;
+  root.dataset.key = key;
+  root.querySelector(".problems").replaceChildren(...found.map((problem) =>
+    element("li", { className: problem.level }, problem.title === text ? "" : element("strong", {}, problem.title), " ", problem.advice)));
+}
+
+function showAlarm(state) {
+  setText($("#alarm-state"), `Alarm: ${ALARM[state] || state}`);
+  $("#alarm-state").dataset.state = state;
+  for (const button of buttons) {
+    button.disabled = false;
+    button.setAttribute("aria-pressed", String(button.dataset.command === PRESSED[state]));
+  }
+}
+
+function showFacts({ model, broker, outbox, system, version, uptime_s: uptime }) {
+  const run = model.infer_ms?.p50;
+  const rows = [
+    ["Model", [model.name, model.backend, model.precision].filter(Boolean).join(" · ") || UNKNOWN],
+    ["One look takes", run === null || run === undefined ? UNKNOWN : `${run.toFixed(1)} ms, worst 1 % ${figure(model.infer_ms.p99, "ms", 1)}`],
+    ["MQTT broker", [broker.address, broker.state].filter(Boolean).join(" · ") || UNKNOWN],
+    ["Waiting to be sent", outbox.pending_alerts === null ? UNKNOWN : `${count(outbox.pending_alerts, "alert")}, ${count(outbox.pending_events ?? 0, "event")}`],
+    ["Temperature", figure(system.temperature_c, "°C")],
+    ["Power", figure(system.power_w, "W", 1)],
+    ["Processor", figure(system.cpu_percent, "% of one core")],
+    ["Memory", figure(system.rss_mb, "MB")],
+    ["Running for", span(uptime)],
+    ["Version", version],
+  ].filter(([, text]) => text !== UNKNOWN);
+  const key = JSON.stringify(rows);
+  if (showFacts.key === key) return;
+  showFacts.key = key;
+  $("#facts").replaceChildren(...rows.map(([term, text]) => element("div", {}, element("dt", {}, term), element("dd", {}, text))));
+}
+
+function show(status) {
+  const found = problems(status);
+  if (Date.now() < fault.until) found.push({ level: "warn", title: fault.text, advice: "" });
+  const level = found[0]?.level === "bad" ? "bad" : found.length || status.state === "starting" ? "warn" : "good";
+  showVerdict(headline(status, found), found, level);
+  showAlarm(status.alarm.state);
+  const name = status.device.name || status.device.id;
+  setText($("#device"), name);
+  document.title = found.length ? `(${found.length}) ${name}` : name;
+  cameras.show(status.cameras);
+  cameras.stale(false);
+  showFacts(status);
+}
+
+function showMute(text) {
+  showVerdict("The detector cannot tell its state.", [{ level: "bad", title: "", advice: `It says: ${text}. Restart the service if this stays.` }], "bad");
+  cameras.stale(true);
+}
+
+function showLost() {
+  const age = heard === null ? null : (Date.now() - heard) / 1000;
+  // Rounded up to tens: a live region that counts seconds would never be silent.
+  const problem = lost(age === null ? null : Math.ceil(age / 10) * 10);
+  showVerdict(problem.title, [problem], "bad");
+  document.title = "No contact · Detector";
+  cameras.stale(true);
+  for (const button of buttons) button.disabled = true;
+}
+
+// --- the loop ---------------------------------------------------------------------------------
+
+async function look() {
+  last = await read("/api/status");
+  heard = Date.now();
+  failures = 0;
+  show(last);
+  if (performance.now() - visitsAt < VISITS_MS) return;
+  visitsAt = performance.now();
+  visits.show(await read("/api/events?limit=12"));
+}
+
+function trouble(error) {
+  if (error instanceof Unauthorized) askForToken(); // entering the token loads the page anew
+  else if (error instanceof Refused) showMute(error.message);
+  else {
+    failures += 1;
+    // One lost answer is a hiccup, two are news.
+    if (failures > 1 || heard === null) showLost();
+  }
+}
+
+async function poll() {
+  clearTimeout(timer);
+  if (asking || door.open) return;
+  asking = true;
+  await look().catch(trouble);
+  asking = false;
+  const backOff = Math.min(MAX_WAIT_MS, POLL_MS * 2 ** Math.max(0, failures - 1)) * (failures ? 0.75 + Math.random() / 2 : 1);
+  timer = setTimeout(poll, document.visibilityState === "visible" ? backOff : HIDDEN_MS);
+}
+
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && poll());
+
+for (const button of buttons) {
+  button.addEventListener("click", async () => {
+    for (const other of buttons) other.disabled = true;
+    try {
+      const answer = await ask("/api/alarm", { method: "POST", body: { command: button.dataset.command } });
+      last.alarm = await answer.json();
+    } catch (error) {
+      if (error instanceof Unauthorized) askForToken();
+      complain(`The alarm was not changed: ${error.message}.`);
+    }
+    show(last);
+  });
+}
+
+poll();

@@ -1,0 +1,57 @@
+// The last visits, newest first, each with the picture that its alert spoke of.
+
+import { clock, element, setText, span } from "/page/dom.js";
+
+export class Visits {
+  constructor(root, empty, { onOpen }) {
+    Object.assign(this, { root, empty, onOpen, rows: new Map() });
+  }
+
+  show(events) {
+    const rows = events.map((event) => this.#row(event));
+    this.rows = new Map(rows.map((row) => [row.dataset.id, row]));
+    // Rows that stay are not touched: a focused one keeps the focus, its picture is not loaded again.
+    rows.forEach((row, place) => {
+      if (this.root.children[place] !== row) this.root.insertBefore(row, this.root.children[place] || null);
+    });
+    while (this.root.children.length > rows.length) this.root.lastChild.remove();
+    this.empty.hidden = rows.length > 0;
+  }
+
+  #row(event) {
+    const row = this.rows.get(event.id) || this.#create(event);
+    const zones = event.entered_zones?.length ? `, ${event.entered_zones.join(", ")}` : "";
+    const score = event.top_score === null ? "" : ` · ${Math.round(event.top_score * 100)} %`;
+    setText(row.querySelector(".where"), `${event.camera}${zones}${score}`);
+    const stay = event.end_time === null ? "in view now" : `stayed ${span(Math.max(1, event.end_time - event.start_time))}`;
+    const ago = Math.max(0, Date.now() / 1000 - event.start_time);
+    setText(row.querySelector(".how"), stay);
+    setText(row.querySelector("time"), ago < 60 ? "just now" : `${span(ago)} ago`);
+    row.classList.toggle("now", event.end_time === null);
+    return row;
+  }
+
+  #create(event) {
+    const when = clock(event.start_time);
+    const row = element("li", { className: "visit" });
+    row.dataset.id = event.id;
+    const thumb = event.has_snapshot
+      ? element("button", { type: "button", className: "thumb", "aria-label": `Enlarge the picture of ${when} at ${event.camera}` },
+        element("img", { alt: "", loading: "lazy", src: snapshot(event.id) }))
+      : element("span", { className: "thumb none" }, "no picture");
+    if (event.has_snapshot) {
+      thumb.addEventListener("click", () => this.onOpen(`${event.camera}, ${when}`, snapshot(event.id)));
+      thumb.firstChild.addEventListener("error", () => thumb.classList.add("none"));
+    }
+    const time = element("time", { dateTime: new Date(event.start_time * 1000).toISOString() });
+    row.append(thumb, element("div", {},
+      element("p", { className: "when" }, when),
+      element("p", { className: "where" }),
+      element("p", { className: "quiet" }, time, " · ", element("span", { className: "how" }))));
+    return row;
+  }
+}
+
+function snapshot(id) {
+  return `/api/events/${encodeURIComponent(id)}/snapshot.jpg`;
+}

@@ -1,0 +1,66 @@
+"""The newest picture of each camera, encoded once however many look at it."""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .control import Control
+
+MAX_FPS = 10.0
+_KEPT = 32  # kinds of picture (camera, boxes, width) held at once
+_STEP = 160  # widths are rounded up to this, so that every window size is not a picture of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A JPEG and its frame's number, which may start again when a camera reconnects."""
+
+    seq: int
+    jpeg: bytes
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.seq}-{zlib.crc32(self.jpeg):08x}"'
+
+
+class _Shelf:
+    """One kind of picture: the last one and when it was fetched (monotonic s)."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.picture: Picture | None = None
+        self.fetched = float("-inf")
+
+
+class Pictures:
+    """Asks `control` at most MAX_FPS times a second for each kind of picture. Thread-safe."""
+
+    def __init__(self, control: Control, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._control = control
+        self._now = now
+        self._lock = threading.Lock()
+        self._shelves: OrderedDict[tuple[str, bool, int | None], _Shelf] = OrderedDict()
+
+    def latest(self, camera: str, *, boxes: bool, width: int | None) -> Picture | None:
+        """The newest picture, None before the first; may take an encoding's time, so never on the event loop."""
+        width = None if width is None else -(-width // _STEP) * _STEP
+        shelf = self._shelf((camera, boxes, width))
+        with shelf.lock:
+            if self._now() - shelf.fetched >= 0.9 / MAX_FPS:
+                got = self._control.latest_jpeg(camera, boxes=boxes, max_width=width)
+                shelf.picture = Picture(seq=got[0], jpeg=got[1]) if got else None
+                shelf.fetched = self._now()
+            return shelf.picture
+
+    def _shelf(self, key: tuple[str, bool, int | None]) -> _Shelf:
+        with self._lock:
+            shelf = self._shelves.setdefault(key, _Shelf())
+            self._shelves.move_to_end(key)
+            if len(self._shelves) > _KEPT:
+                self._shelves.popitem(last=False)
+            return shelf

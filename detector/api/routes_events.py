@@ -1,0 +1,68 @@
+"""The history: visits, newest first, and the picture of each."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from . import documents as doc
+from .control import Control
+from .respond import document
+
+# An id may become part of a file's name in the service: nothing that could climb out of a folder gets there.
+_EVENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
+_NO_EVENT: dict[int | str, dict[str, Any]] = {404: {"model": doc.Fault, "description": "No such event or picture"}}
+
+
+def _known(event_id: str) -> str:
+    if len(event_id) > 128 or not _EVENT_ID.fullmatch(event_id):
+        raise HTTPException(404, "no such event")
+    return event_id
+
+
+def _epoch(moment: datetime | None) -> float | None:
+    if moment is None:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def router(control: Control) -> APIRouter:
+    """`/api/events`, one event, its snapshot."""
+    routes = APIRouter(tags=["events"], prefix="/api/events")
+
+    @routes.get("", summary="Visits, newest first", response_model=list[doc.EventDocument])
+    def events(
+        camera: Annotated[str | None, Query(pattern="^[a-z0-9_-]{1,32}$", description="only this camera's")] = None,
+        after: Annotated[
+            datetime | None, Query(description="started after: epoch seconds, or RFC 3339 (UTC where it names no zone)")
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> Response:
+        return document(control.events(camera, _epoch(after), limit))
+
+    @routes.get("/{event_id}", summary="One visit", response_model=doc.EventDocument, responses=_NO_EVENT)
+    def event(event_id: str) -> Response:
+        found = control.event(_known(event_id))
+        if found is None:
+            raise HTTPException(404, "no such event")
+        return document(found)
+
+    @routes.get(
+        "/{event_id}/snapshot.jpg",
+        summary="The frame that the visit's alert speaks of",
+        response_class=Response,
+        responses={**_NO_EVENT, 200: {"content": {"image/jpeg": {}}}},
+    )
+    def snapshot(event_id: str) -> Response:
+        picture = control.snapshot(_known(event_id))
+        if picture is None:
+            raise HTTPException(404, "no such event, or it has no picture (any more)")
+        # A running visit may still get a better picture, so not for long.
+        return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=60"})
+
+    return routes

@@ -1,0 +1,91 @@
+"""The operators' page, the page that explains the API, and the session that lets a browser in."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from importlib import resources
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from . import documents as doc
+from .auth import SESSION_S, Authorizer
+from .respond import document
+
+_TYPES = {".js": "text/javascript", ".svg": "image/svg+xml"}
+_WRONG: dict[int | str, dict[str, Any]] = {401: {"model": doc.Fault, "description": "Not the token"}}
+
+
+class _Asset:
+    """A file of the page, in memory."""
+
+    def __init__(self, name: str, body: bytes) -> None:
+        suffix = name[name.rfind(".") :]
+        self.body = body
+        self.media_type = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        self.etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+
+    def response(self, request: Request) -> Response:
+        # Always asked anew, so that an upgrade never runs an old script on a new API.
+        headers = {"ETag": self.etag, "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == self.etag:
+            return Response(status_code=304, headers=headers)
+        return Response(self.body, media_type=self.media_type, headers=headers)
+
+
+def _load() -> dict[str, _Asset]:
+    folder = resources.files("detector.api") / "page"
+    return {file.name: _Asset(file.name, file.read_bytes()) for file in folder.iterdir() if file.is_file()}
+
+
+def router(authorizer: Authorizer) -> APIRouter:
+    """`/`, `/docs`, their assets under `/page/`, and `/api/session`."""
+    routes = APIRouter()
+    assets = _load()
+
+    @routes.get("/", include_in_schema=False)
+    async def index(request: Request) -> Response:
+        return assets["index.html"].response(request)
+
+    @routes.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        return assets["docs.html"].response(request)
+
+    @routes.get("/page/{name}", include_in_schema=False)
+    async def asset(name: str, request: Request) -> Response:
+        if name not in assets:
+            raise HTTPException(404, "no such file")
+        return assets[name].response(request)
+
+    @routes.get("/api/session", tags=["session"], summary="Is a token required here?", response_model=doc.SessionAnswer)
+    async def session() -> Response:
+        return document({"required": not authorizer.open})
+
+    @routes.post(
+        "/api/session", tags=["session"], summary="Trade the token for a cookie", status_code=204, responses=_WRONG
+    )
+    async def enter(wanted: doc.SessionRequest, request: Request) -> Response:
+        if not authorizer.is_token(wanted.token.encode()):
+            raise HTTPException(401, "this is not the token", headers={"WWW-Authenticate": 'Bearer realm="detector"'})
+        response = Response(status_code=204)
+        if not authorizer.open:
+            response.set_cookie(
+                authorizer.cookie,
+                authorizer.new_session(),
+                max_age=SESSION_S,
+                httponly=True,
+                samesite="strict",
+                secure=request.url.scheme == "https",
+            )
+        return response
+
+    @routes.delete("/api/session", tags=["session"], summary="Forget the cookie", status_code=204)
+    async def leave() -> Response:
+        response = Response(status_code=204)
+        response.delete_cookie(authorizer.cookie, httponly=True, samesite="strict")
+        return response
+
+    return routes
