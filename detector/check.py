@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from . import configfile
 from .alerts.broker import EmbeddedBroker
@@ -77,7 +78,7 @@ def check(config: Config) -> list[Finding]:
     """Every finding, model first; cameras are tried at the same time, since a dark one takes its time-out."""
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="check") as pool:
         cameras = [
-            pool.submit(_tried, f"camera {name}", lambda settings=settings: _camera(settings))
+            pool.submit(_tried, f"camera {name}", partial(_camera, settings))
             for name, settings in config.cameras.items()
         ]
         broker = pool.submit(_tried, "broker", lambda: _broker(config))

@@ -29,10 +29,9 @@ class Commands:
         """From now on commands have an effect on `house`."""
         self._house, self._announce = house, announce
 
-    def subscriptions(self) -> list[tuple[str, int]]:
-        """Topic filters and QoS."""
-        topics = [self._topics.alarm_set, self._topics.detect_set("+")]
-        return [(topic, 1) for topic in [*topics, *([self._birth] if self._birth else [])]]
+    def subscriptions(self) -> list[str]:
+        """Topic filters."""
+        return [self._topics.alarm_set, self._topics.detect_set("+"), *([self._birth] if self._birth else [])]
 
     def handle(self, topic: str, payload: bytes) -> None:
         """Act on one command; nonsense is named in the log and has no other effect."""

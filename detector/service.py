@@ -26,14 +26,15 @@ from .fetch.progress import Progress, quiet
 from .house import ALARM_STATE, House
 from .loading import loader, resolve
 from .notify import Notifier
+from .picture import Label, encode_jpeg
 from .posting import PostRoom
 from .reconfigure import Reconfigure
 from .report import Report
 from .stage import Stage
-from .types import AlarmState, CameraState, Message
+from .types import AlarmState, Alert, CameraState, Message
 from .watch import Watch
 from .window import Window
-from .worker import Worker
+from .worker import Load, Worker
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ WATCH_S = 0.5
 START_S = 10.0
 LOAD_S = 600.0  # an engine may have to come off a slow card
 STOP_S = 5.0
+DRAIN_S = 3.0  # for the broker to acknowledge what is under way
 
 
 class Service:
@@ -148,18 +150,24 @@ class Service:
             link=self._link,
             topics=self._topics,
             device=config.device.id,
+            encode_snapshot=_snapshot,
             clock=self._clock,
         )
         self._post = PostRoom(dispatcher=self._dispatcher, topics=self._topics)
         self._discovery = Discovery(topics=self._topics, send=self._post.send)
         self._begin("mqtt", self._link.run)
-        self._begin("dispatch", self._dispatcher.run)
+        self._begin("dispatch", self._dispatch)
+
+    def _dispatch(self, stop: threading.Event) -> None:
+        self._dispatcher.run(stop)
+        if not self._dispatcher.drain(self._clock.mono() + DRAIN_S):
+            log.warning("not everything was acknowledged: alerts stay on disk and go out with the next start")
 
     def _keep_alarm(self, state: AlarmState, snapshot: Mapping[str, object]) -> None:
         self._post.alarm_state(state)
         self._outbox.set_state(ALARM_STATE, dict(snapshot))
 
-    def _open_workshop(self, load: Callable[[], object]) -> None:
+    def _open_workshop(self, load: Load) -> None:
         self._slots = LatestSlots(clock=self._clock)
         self._desk = AlarmDesk(
             settings=self.config.alarm,
@@ -256,6 +264,10 @@ class Service:
                 log.critical("the %s stage ended: stopping, so that a supervisor can start anew", dead[0])
                 return 1
         return 0
+
+
+def _snapshot(alert: Alert) -> bytes:
+    return encode_jpeg(alert.frame.image, [Label(box=alert.box, text=f"person {alert.score:.2f}")])
 
 
 def _one_line(problems: list[str]) -> str:

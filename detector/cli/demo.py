@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import tempfile
 import time
@@ -57,11 +58,12 @@ class Subscriber:
     @contextmanager
     def listening(self, host: str, port: int) -> Iterator[None]:
         """Subscribed while the block runs."""
-        import paho.mqtt.client as mqtt
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
 
-        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        client = Client(CallbackAPIVersion.VERSION2)
         client.on_connect = lambda c, *_: c.subscribe("detector/alerts", qos=1)
-        client.on_message = lambda _c, _u, message: self._print(message.payload)
+        client.on_message = lambda _c, _u, message: self._print(bytes(message.payload))
         client.connect(host, port)
         client.loop_start()
         try:
@@ -107,7 +109,7 @@ def demo(duration: DurationOption = None) -> int:
     from .progress import progress
 
     seconds, console = checked_duration(duration), Console()
-    log.setup(log.logging.WARNING)
+    log.setup(logging.WARNING)
     with progress(download=True) as report, tempfile.TemporaryDirectory(prefix="detector-demo-") as folder:
         registry = load_registry()
         clip = registry.fetch_clip("bikes", report)
