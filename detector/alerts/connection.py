@@ -1,0 +1,327 @@
+"""One connection to a broker, from dialling to closing: the only place that knows paho.
+
+A fresh paho client serves each connection. paho would otherwise keep unacknowledged messages
+and send them again by itself after a reconnect, beside the outbox that does the same: two
+ledgers for one debt. Here nothing outlives the connection, so whatever was not acknowledged is
+unsent, and the outbox alone decides what is sent again.
+
+paho's callbacks run under its locks, so they only note what happened; the owner takes the notes
+after each `step`. A no-op `on_socket_register_write` keeps `publish` from writing to the socket
+in the caller's thread: two writers would interleave packets. It queues and wakes the loop.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from pydantic import SecretStr
+
+from detector.errors import BrokerError, ConfigError
+from detector.redact import redact
+from detector.types import Message
+
+ProtocolName = Literal["5", "3.1.1"]
+_VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+_HINTS = {
+    "Bad user name or password": "check mqtt.username and mqtt.password",
+    "Not authorized": "check mqtt.username, mqtt.password and the broker's access rules",
+    "Client identifier not valid": "set mqtt.client_id to one that the broker allows",
+    "Banned": "the broker has banned this client",
+}
+_PASSING = ("Server unavailable", "Server busy", "Quota exceeded", "Connection rate exceeded")
+_PATIENCE_S = 2.0
+_LARGEST_PACKET = 268_435_455  # bytes: what MQTT's length field can say
+
+
+class RefusedError(BrokerError):
+    """The broker answered and said no: trying again soon will not help."""
+
+
+class VersionError(BrokerError):
+    """The broker does not speak this version of MQTT, or went silent when addressed in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttSettings:
+    """How to reach a broker; `protocol` "auto" tries MQTT 5 first, then 3.1.1."""
+
+    host: str
+    port: int
+    client_id: str
+    tls: bool = False
+    username: str | None = None
+    password: SecretStr | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    keepalive_s: int = 30
+    connect_timeout_s: float = 5.0
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+
+    @property
+    def address(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
+
+    @property
+    def protocols(self) -> tuple[ProtocolName, ...]:
+        """The versions worth trying, best first."""
+        return ("5", "3.1.1") if self.protocol == "auto" else (self.protocol,)
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What became of a published message: `error` is None when the broker (QoS 0: the socket) took it."""
+
+    mid: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message received."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+class _TidySocket(ssl.SSLSocket):
+    """Closes itself when its handshake fails; paho loses sight of it then."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
+def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
+    """What verifies the broker; raises ConfigError that names the key of an unusable file."""
+    if not settings.tls:
+        return None
+    context = ssl.create_default_context()
+    context.sslsocket_class = _TidySocket
+    if settings.ca_file is not None:
+        try:
+            context.load_verify_locations(settings.ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            raise ConfigError(f"cannot use {settings.ca_file}: {_reason(error)}", key="mqtt.ca_file") from None
+    if settings.cert_file is not None:
+        try:
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+        except OSError as error:
+            raise ConfigError(f"cannot use {settings.cert_file}: {_reason(error)}", key="mqtt.cert_file") from None
+    return context
+
+
+def check_message(message: Message) -> None:
+    """Refuse what no broker may take and paho would send; raises BrokerError."""
+    topic = message.topic
+    if not topic or any(c in "+#" or ord(c) < 0x20 or ord(c) == 0x7F for c in topic) or topic.startswith("$"):
+        raise BrokerError(f"{topic!r} cannot be published to: wildcards, control characters and $ are not allowed")
+    if len(topic.encode()) > 65_535 or len(message.payload) + len(topic) + 16 > _LARGEST_PACKET:
+        raise BrokerError(f"the message on {topic[:64]!r} is larger than MQTT allows")
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
+    return redact(str(text).splitlines()[0] if text else type(error).__name__)
+
+
+class Connection:
+    """A paho client for one connection. Only `publish` may be called from another thread."""
+
+    def __init__(
+        self,
+        *,
+        settings: MqttSettings,
+        protocol: ProtocolName,
+        tls: ssl.SSLContext | None = None,
+        will: Message | None = None,
+    ) -> None:
+        self.protocol: ProtocolName = protocol
+        self.receive_maximum = 65_535
+        self.maximum_packet = _LARGEST_PACKET
+        self.closed_because = ""
+        self._settings = settings
+        self._answer: ReasonCode | None = None
+        self._acks: deque[Ack] = deque()
+        self._incoming: deque[Incoming] = deque()
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=settings.client_id,
+            protocol=_VERSIONS[protocol],
+            reconnect_on_failure=False,
+        )
+        self._client.connect_timeout = settings.connect_timeout_s
+        self._client.max_inflight_messages = 0  # the link keeps the window, paho must not queue
+        if settings.username is not None:
+            secret = settings.password.get_secret_value() if settings.password else None
+            self._client.username_pw_set(settings.username, secret)
+        if tls is not None:
+            self._client.tls_set_context(tls)
+        if will is not None:
+            self._client.will_set(will.topic, will.payload, will.qos, will.retain)
+        self._listen()
+
+    def _listen(self) -> None:
+        client = self._client
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
+        client.on_socket_open = self._on_socket_open
+        client.on_socket_register_write = self._on_register_write
+
+    def open(self, *, answer_within: float) -> None:
+        """Connect and get the broker's yes within seconds; raises RefusedError, VersionError, BrokerError."""
+        try:
+            self._dial()
+            self._await_answer(answer_within)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _dial(self) -> None:
+        where = self._settings.address
+        try:
+            self._client.connect(self._settings.host, self._settings.port, self._settings.keepalive_s)
+        except ssl.SSLCertVerificationError as error:
+            raise RefusedError(
+                f"the certificate of {where} is not trusted: {_reason(error)}; set mqtt.ca_file to its CA"
+            ) from None
+        except ssl.SSLError as error:
+            raise RefusedError(f"{where} does not complete TLS: {_reason(error)}; is it a TLS port?") from None
+        except socket.gaierror:
+            raise BrokerError(f"cannot find the host of {where}: check mqtt.broker and the DNS") from None
+        except (OSError, ValueError) as error:
+            raise BrokerError(f"cannot reach {where}: {_reason(error)}; check mqtt.broker and that it runs") from None
+
+    def _await_answer(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self._answer is None and self.step(0.1) and time.monotonic() < deadline:
+            pass
+        where = self._settings.address
+        if self._answer is None:
+            raise VersionError(f"{where} gave no answer to MQTT {self.protocol}: is it an MQTT broker?")
+        if not self._answer.is_failure:
+            return
+        reason = self._answer.getName()
+        if reason in ("Unsupported protocol version", "Malformed packet", "Protocol error"):
+            raise VersionError(f"{where} does not speak MQTT {self.protocol}: {reason}")
+        if reason in _PASSING:
+            raise BrokerError(f"{where} takes no connection now: {reason.lower()}")
+        hint = _HINTS.get(reason, "see the broker's log")
+        raise RefusedError(f"{where} refuses the connection: {reason.lower()}; {hint}")
+
+    def step(self, timeout: float) -> bool:
+        """Serve the socket for at most `timeout` s; False once the connection is gone."""
+        rc = self._client.loop(timeout)
+        return rc == MQTTErrorCode.MQTT_ERR_SUCCESS and self._client.socket() is not None
+
+    def publish(self, message: Message) -> int | None:
+        """Hand `message` to the socket's queue: its id for the `Ack` to come, None when it was not taken."""
+        info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
+        return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
+
+    def subscribe(self, filters: Sequence[str]) -> None:
+        if filters:
+            self._client.subscribe([(one, 1) for one in filters])
+
+    def take_acks(self) -> list[Ack]:
+        return [self._acks.popleft() for _ in range(len(self._acks))]
+
+    def take_incoming(self) -> list[Incoming]:
+        return [self._incoming.popleft() for _ in range(len(self._incoming))]
+
+    def close(self, deadline: float) -> None:
+        """Say goodbye, so that the last will is not sent; by `deadline` (monotonic s) at the latest."""
+        self.closed_because = "closed at our end"
+        self._client.disconnect()
+        while self.step(0.05) and time.monotonic() < deadline:
+            pass
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Drop the connection as it is."""
+        sock: Any = self._client.socket()
+        if sock is not None:
+            sock.close()
+        # The client refers to this object through its callbacks; without them it dies here and
+        # closes its wake-up sockets, instead of waiting for the garbage collector.
+        for name in ("connect", "disconnect", "publish", "message", "subscribe", "socket_open"):
+            setattr(self._client, f"on_{name}", None)
+        self._client.on_socket_register_write = None
+
+    def _on_connect(
+        self, _c: object, _u: object, _f: object, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        self._answer = reason
+        if reason.is_failure:
+            return
+        self.receive_maximum = int(getattr(properties, "ReceiveMaximum", self.receive_maximum))
+        self.maximum_packet = int(getattr(properties, "MaximumPacketSize", self.maximum_packet))
+
+    def _on_disconnect(self, _c: object, _u: object, flags: Any, reason: ReasonCode, _p: object) -> None:
+        if self.closed_because:
+            return
+        says = f"the broker ended the connection: {reason.getName().lower()}"
+        self.closed_because = says if flags.is_disconnect_packet_from_server else "the connection was lost"
+
+    def _on_publish(self, _c: object, _u: object, mid: int, reason: ReasonCode, _p: object) -> None:
+        self._acks.append(Ack(mid, reason.getName().lower() if reason.is_failure else None))
+
+    def _on_message(self, _c: object, _u: object, message: paho.MQTTMessage) -> None:
+        self._incoming.append(Incoming(message.topic, bytes(message.payload), bool(message.retain)))
+
+    def _on_subscribe(self, _c: object, _u: object, mid: int, reasons: list[ReasonCode], _p: object) -> None:
+        refused = [r.getName().lower() for r in reasons if r.is_failure]
+        if refused:
+            self._acks.append(Ack(-mid, f"the broker refuses a subscription, commands will not arrive: {refused[0]}"))
+
+    @staticmethod
+    def _on_socket_open(_c: object, _u: object, sock: Any) -> None:
+        # Nagle's algorithm against delayed acknowledgements costs 30 to 70 ms a message.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @staticmethod
+    def _on_register_write(_c: object, _u: object, _sock: object) -> None:
+        """Present so that paho leaves writing to the loop's thread."""
+
+
+def dial(
+    settings: MqttSettings,
+    *,
+    protocols: Sequence[ProtocolName],
+    tls: ssl.SSLContext | None = None,
+    will: Message | None = None,
+) -> Connection:
+    """An open connection in the first of `protocols` that the broker takes; raises BrokerError."""
+    error: VersionError | None = None
+    for protocol in protocols:
+        # A 3.1.1 broker may misread an MQTT 5 greeting and wait for more of it: do not wait with it.
+        patience = (
+            min(_PATIENCE_S, settings.connect_timeout_s) if protocol != protocols[-1] else settings.connect_timeout_s
+        )
+        connection = Connection(settings=settings, protocol=protocol, tls=tls, will=will)
+        try:
+            connection.open(answer_within=patience)
+        except VersionError as no:
+            error = no
+        else:
+            return connection
+    raise error or BrokerError("no MQTT version to try")
