@@ -1,0 +1,154 @@
+"""The embedded broker, with real clients."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+from support.mosquitto import DEADLINE, Subscriber, wait_until
+from support.post import WILL, running
+
+from detector.alerts.broker import EmbeddedBroker
+from detector.alerts.mqtt import MqttLink, MqttSettings, probe
+from detector.errors import BrokerError
+from detector.types import Message
+
+
+@contextlib.contextmanager
+def serving(broker: EmbeddedBroker) -> Iterator[MqttSettings]:
+    with running(broker.run):
+        broker.wait_started(DEADLINE)
+        yield MqttSettings(host="127.0.0.1", port=broker.port, client_id="detector-t", protocol="3.1.1")
+
+
+def test_carries_messages_retained_state_and_the_last_will() -> None:
+    with serving(EmbeddedBroker()) as settings:
+        early = Subscriber(settings.port, "p/#")
+        link = MqttLink(settings=settings, will=WILL)
+        answers: list[str | None] = []
+        with running(link.run):
+            link.publish(Message(topic="p/porch/person", payload=b"2", retain=True))
+            wait_until(lambda: link.publish(Message(topic="p/alerts", payload=b"a", qos=1), answers.append))
+            wait_until(lambda: answers == [None])
+            late = Subscriber(settings.port, "p/#")
+            late.wait_for(lambda h: {m.topic for m in h if m.retained} == {"p/porch/person", "p/available"})
+            late.close()
+        early.wait_for(lambda h: h[-1].payload == b"offline")
+        assert early.last("p/alerts") == b"a"
+        early.close()
+
+
+def test_a_dead_client_leaves_its_will() -> None:
+    with serving(EmbeddedBroker()) as settings:
+        subscriber = Subscriber(settings.port, "p/#")
+        connect = b"\x00\x04MQTT\x04\x06\x00\x3c\x00\x01x\x00\x06p/will\x00\x04gone"
+        with socket.create_connection(("127.0.0.1", settings.port)) as client:
+            client.sendall(b"\x10" + bytes([len(connect)]) + connect)
+            assert client.recv(4) == b"\x20\x02\x00\x00"
+        subscriber.wait_for(lambda h: [(m.topic, m.payload) for m in h] == [("p/will", b"gone")])
+        subscriber.close()
+
+
+def test_only_the_right_password_gets_in() -> None:
+    with serving(EmbeddedBroker(username="ha", password=SecretStr("right-secret"))) as nobody:
+        right = dataclasses.replace(nobody, username="ha", password=SecretStr("right-secret"))
+        probe(right)
+        for wrong in (
+            nobody,
+            dataclasses.replace(right, password=SecretStr("wrong-secret")),
+            dataclasses.replace(right, username="hb"),
+            dataclasses.replace(right, password=None),
+        ):
+            with pytest.raises(BrokerError, match="refuses the connection"):
+                probe(wrong)
+
+
+def test_an_mqtt_5_client_falls_back() -> None:
+    with serving(EmbeddedBroker()) as settings:
+        link = MqttLink(settings=dataclasses.replace(settings, protocol="auto"), will=WILL)
+        with running(link.run):
+            wait_until(lambda: link.status().state == "connected")
+            assert link.status().protocol == "3.1.1"
+
+
+def test_a_taken_port_is_told_with_the_key_to_change() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        broker = EmbeddedBroker(port=other.getsockname()[1])
+        with running(broker.run), pytest.raises(BrokerError, match=r"in use.*mqtt\.embedded\.port"):
+            broker.wait_started(DEADLINE)
+
+
+def test_a_foreign_address_is_told_with_the_key_to_change() -> None:
+    broker = EmbeddedBroker(host="192.0.2.1", username="u", password=SecretStr("pw"))
+    with running(broker.run), pytest.raises(BrokerError, match=r"mqtt\.embedded\.host"):
+        broker.wait_started(DEADLINE)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.org"])
+def test_strangers_are_not_let_in_off_the_loopback(host: str) -> None:
+    with pytest.raises(BrokerError, match=r"mqtt\.username"):
+        EmbeddedBroker(host=host)
+
+
+def test_not_started_yet_is_told() -> None:
+    with pytest.raises(BrokerError, match="did not start within"):
+        EmbeddedBroker().wait_started(0.01)
+
+
+def test_accepted_sockets_do_not_wait_for_more_bytes() -> None:
+    broker = EmbeddedBroker()
+    with serving(broker) as settings:
+        subscriber = Subscriber(settings.port)
+        (writer,) = broker._streams.values()
+        assert writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        subscriber.close()
+
+
+def test_stops_at_once_under_clients_that_do_not_go(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    broker = EmbeddedBroker()
+    with contextlib.ExitStack() as clients:
+        with serving(broker) as settings:
+            silent = clients.enter_context(socket.create_connection(("127.0.0.1", settings.port)))
+            silent.sendall(b"\x10")  # the first byte of a greeting, and no more
+            subscriber = Subscriber(settings.port)
+            clients.callback(subscriber.close)
+            link = MqttLink(settings=settings, will=WILL)
+            stop = clients.enter_context(running(link.run))
+            wait_until(lambda: link.status().state == "connected")
+            wait_until(lambda: len(broker._streams) == 3)
+            began = time.monotonic()
+        assert time.monotonic() - began < DEADLINE
+        assert silent.recv(1) == b""
+        stop.set()
+    assert not [r for r in caplog.records if r.name.startswith(("amqtt", "asyncio"))]
+
+
+def test_nonsense_does_not_disturb_others() -> None:
+    broker = EmbeddedBroker()
+    with serving(broker) as settings:
+        subscriber = Subscriber(settings.port)
+        for junk in (b"GET / HTTP/1.0\r\n\r\n", b"\x00" * 64, b"\x10\xff\xff\xff\xff\xff", b"\x30\x05\x00\x03a/b"):
+            with socket.create_connection(("127.0.0.1", settings.port)) as client:
+                client.sendall(junk)
+        wait_until(lambda: len(broker._streams) == 1)
+        subscriber.publish("p/x", "1")
+        subscriber.wait_for(lambda h: h and h[-1].payload == b"1")
+        subscriber.close()
+
+
+def test_a_flood_of_connections_is_cut_off() -> None:
+    broker = EmbeddedBroker()
+    with serving(broker) as settings, contextlib.ExitStack() as clients:
+        flood = [
+            clients.enter_context(socket.create_connection(("127.0.0.1", settings.port), DEADLINE)) for _ in range(101)
+        ]
+        with contextlib.suppress(ConnectionResetError):
+            assert flood[-1].recv(1) == b""
+        assert len(broker._streams) == 100
