@@ -1,0 +1,216 @@
+"""From tracks to events and alerts: who counts as a person, where, and when somebody must hear of it.
+
+Pure: no pictures are looked into, no clock, no network; time comes in with the frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from . import config
+from .lifecycle import RELINK_S, Sighting, Visit
+from .types import Alert, Event, EventChange, Frame, Track
+from .zones import ZoneMap, area_share, foot_point
+
+_UPDATE_S = 5.0  # somebody who moves is told anew this often
+_SCORE_STEP = 0.05  # a rise of the top score worth an update
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one frame changed; `people` counts the open events, `present` holds their track ids."""
+
+    changes: tuple[EventChange, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    people: int = 0
+    present: frozenset[int] = frozenset()
+
+
+def event_id(*, device_id: str, camera: str, start_wall: float, track_id: int) -> str:
+    """Frigate's form, seconds and six hex digits; a pure function of its arguments."""
+    start = f"{start_wall:.6f}"
+    digest = hashlib.sha256(f"{device_id}/{camera}/{start}/{track_id}".encode()).hexdigest()
+    return f"{start}-{digest[:6]}"
+
+
+def alert_id(*, device_id: str, camera: str, event: str) -> str:
+    """A name-based UUID (RFC 9562, version 5): the same alert has the same id wherever it is made."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"detector/{device_id}/{camera}/{event}"))
+
+
+class Rules:
+    """One camera's rules. `update` takes every frame that was looked at, in order of time.
+
+    An event has one `new`, any number of `update`s and one `end`; a track that never gets confirmed
+    leaves no trace. One alert an event at most: when it is confirmed, qualifies now, is armed, in
+    one of the alert zones (or none are named), and the camera's cooldown is over; until then it waits.
+    """
+
+    def __init__(self, *, camera: str, settings: config.Camera, device_id: str) -> None:
+        self._camera = camera
+        self._device_id = device_id
+        self._alert = settings.alert
+        self._map = ZoneMap(zones=settings.zones, masks=settings.masks)
+        self._visits: dict[int, Visit] = {}
+        self._frame: Frame | None = None
+        self._alerted_mono = -math.inf
+
+    @property
+    def people(self) -> int:
+        return sum(bool(visit.id) for visit in self._visits.values())
+
+    def update(
+        self, frame: Frame, tracks: Sequence[Track], *, armed: bool, confirmed_mono: float | None = None
+    ) -> Outcome:
+        """Judge one frame with every live track of its camera.
+
+        `confirmed_mono` is stamped on the alerts; without it they bear the frame's own time.
+        """
+        self._frame = frame
+        live = {track.id: track for track in tracks}
+        for track in tracks:
+            self._look(frame, track)
+        ends = self._drop(frame, live)
+        self._confirm(frame, live)
+        changes: list[EventChange] = []
+        alerts: list[Alert] = []
+        for visit in self._seen_in(frame):
+            if armed and self._alert_due(visit, frame.captured_mono):
+                alerts.append(self._raise_alert(visit, frame, confirmed_mono))
+            changes.extend(_tell(visit, frame))
+        present = frozenset(track_id for track_id, visit in self._visits.items() if visit.id)
+        return Outcome(changes=(*ends, *changes), alerts=tuple(alerts), people=len(present), present=present)
+
+    def close(self) -> Outcome:
+        """End every open event at the time it was last seen: the camera is gone, or the service stops."""
+        visits, self._visits = self._visits, {}
+        if self._frame is None:
+            return Outcome()
+        return Outcome(changes=tuple(_end(visit, self._frame) for visit in visits.values() if visit.id))
+
+    def _look(self, frame: Frame, track: Track) -> None:
+        visit = self._visits.get(track.id)
+        if visit is None:
+            visit = Visit(track=track, min_frames=self._alert.min_frames, since=track.first_mono)
+            self._visits[track.id] = visit
+        if not track.matched:
+            visit.miss()
+            return
+        size = frame.image.width, frame.image.height
+        foot = foot_point(track.box, size)
+        qualifies = (
+            track.score >= self._alert.min_score
+            and self._alert.min_area <= area_share(track.box, size) <= self._alert.max_area
+            and not self._map.masked(foot)
+        )
+        zones = self._map.at(foot)
+        visit.see(Sighting(track=track, mono=frame.captured_mono, size=size, qualifies=qualifies, zones=zones))
+
+    def _drop(self, frame: Frame, live: Collection[int]) -> list[EventChange]:
+        """Forget tracks that the tracker gave up; ends the events that nobody can take over any more."""
+        ends = []
+        for track_id, visit in list(self._visits.items()):
+            if track_id in live:
+                continue
+            if visit.id and self._may_return(visit, frame.captured_mono):
+                visit.miss()
+                continue
+            del self._visits[track_id]
+            if visit.id:
+                ends.append(_end(visit, frame))
+        return ends
+
+    def _may_return(self, visit: Visit, mono: float) -> bool:
+        """True while somebody may still take up `visit`; one who came back in time gets time to be confirmed."""
+        gone = mono - visit.last_mono
+        if gone < RELINK_S:
+            return True
+        candidates = (other for other in self._visits.values() if not other.id)
+        return gone < 2 * RELINK_S and any(visit.continued_by(candidate) is not None for candidate in candidates)
+
+    def _confirm(self, frame: Frame, live: Mapping[int, Track]) -> None:
+        """Make ripe candidates events, or the continuation of one whose person was lost from sight."""
+        for track_id, candidate in list(self._visits.items()):
+            if not candidate.ripe:
+                continue
+            lost_id = self._lost_self_of(candidate, frame)
+            if lost_id is None:
+                self._open(candidate, track_id, frame)
+                continue
+            visit = self._visits.pop(lost_id)
+            visit.resume(candidate)
+            self._visits[track_id] = visit
+            if lost_id in live:  # should the tracker find it after all, then it is somebody else
+                self._visits[lost_id] = Visit(track=live[lost_id], min_frames=self._alert.min_frames, since=None)
+
+    def _lost_self_of(self, candidate: Visit, frame: Frame) -> int | None:
+        """The track whose event `candidate` most likely continues; None: it is somebody new."""
+        offers = [
+            (offset, track_id)
+            for track_id, visit in self._visits.items()
+            if visit.id and visit.last_mono < frame.captured_mono
+            if (offset := visit.continued_by(candidate)) is not None
+        ]
+        return min(offers)[1] if offers else None
+
+    def _open(self, visit: Visit, track_id: int, frame: Frame) -> None:
+        since = frame.captured_mono if visit.since is None else visit.since
+        # Added to the offset, not taken off the frame's wall time: on media time the offset is an exact 0.
+        visit.start_wall = since + (frame.captured_wall - frame.captured_mono)
+        visit.id = event_id(
+            device_id=self._device_id, camera=self._camera, start_wall=visit.start_wall, track_id=track_id
+        )
+
+    def _seen_in(self, frame: Frame) -> list[Visit]:
+        seen = (visit for visit in self._visits.values() if visit.id and visit.last_mono == frame.captured_mono)
+        return sorted(seen, key=lambda visit: (visit.start_wall, visit.id))
+
+    def _alert_due(self, visit: Visit, mono: float) -> bool:
+        if visit.alerted or not visit.qualifies or mono - self._alerted_mono < self._alert.cooldown_s:
+            return False
+        return not self._alert.zones or not set(self._alert.zones).isdisjoint(visit.current_zones)
+
+    def _raise_alert(self, visit: Visit, frame: Frame, confirmed_mono: float | None) -> Alert:
+        visit.alerted = True
+        self._alerted_mono = frame.captured_mono
+        return Alert(
+            id=alert_id(device_id=self._device_id, camera=self._camera, event=visit.id),
+            event_id=visit.id,
+            camera=self._camera,
+            zones=visit.current_zones,
+            score=visit.track.score,
+            box=visit.track.box,
+            frame=frame,
+            confirmed_mono=frame.captured_mono if confirmed_mono is None else confirmed_mono,
+        )
+
+
+def _tell(visit: Visit, frame: Frame) -> tuple[EventChange, ...]:
+    """The change that a subscriber should hear of, if there is one."""
+    before, after = visit.event, visit.as_event(frame)
+    if before is not None and not (
+        _differs(before, after) or (not after.stationary and frame.captured_mono - visit.told_mono >= _UPDATE_S)
+    ):
+        return ()
+    visit.event, visit.told_mono = after, frame.captured_mono
+    return (EventChange(type="update" if before else "new", before=before or after, after=after, frame=frame),)
+
+
+def _differs(before: Event, after: Event) -> bool:
+    """True when something changed that a subscriber would act upon."""
+    return (
+        (before.current_zones, before.entered_zones, before.stationary, before.has_snapshot)
+        != (after.current_zones, after.entered_zones, after.stationary, after.has_snapshot)
+    ) or after.top_score >= before.top_score + _SCORE_STEP
+
+
+def _end(visit: Visit, frame: Frame) -> EventChange:
+    last_wall = visit.last_mono + (frame.captured_wall - frame.captured_mono)
+    # A wall clock that was set back meanwhile must not make a visit end before it began.
+    after = replace(visit.as_event(frame), end_wall=max(last_wall, visit.start_wall))
+    assert visit.event is not None  # it was told in the frame that confirmed it
+    return EventChange(type="end", before=visit.event, after=after, frame=frame)

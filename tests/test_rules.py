@@ -1,0 +1,624 @@
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.people import BOOT, GARDEN, Walk, camera, frame, person
+
+from detector.rules import Rules, alert_id, event_id
+from detector.types import Event, EventChange, Track
+
+HERE = person(0.5)
+TINY = (500.0, 400.0, 503.0, 408.0)
+EDGE_MASK = ((0.0, 0.8), (1.0, 0.8), (1.0, 1.0), (0.0, 1.0))
+
+
+# Confirmation
+
+
+def test_confirmed_after_min_frames_with_the_start_of_the_track() -> None:
+    walk = Walk(min_frames=3)
+    walk.see((1, HERE))
+    walk.see((1, HERE))
+    assert walk.told == []
+    outcome = walk.see((1, HERE))
+    (change,) = outcome.changes
+    assert change.type == "new"
+    assert change.before == change.after
+    assert change.after.start_wall == pytest.approx(BOOT)
+    assert change.after.frame_wall == pytest.approx(BOOT + 0.2)
+    assert change.after.end_wall is None
+    assert (change.after.camera, change.after.track_id, change.after.frame_size) == ("porch", 1, (1000, 500))
+    assert (outcome.people, outcome.present) == (1, frozenset({1}))
+
+
+def test_min_frames_one_confirms_at_first_sight() -> None:
+    walk = Walk(min_frames=1)
+    assert [change.type for change in walk.see((1, HERE)).changes] == ["new"]
+
+
+def test_a_flicker_does_not_start_the_count_anew() -> None:
+    walk = Walk(min_frames=3)
+    walk.see((1, HERE))
+    walk.see(lost=[1])
+    walk.see((1, HERE))
+    walk.see(lost=[1])
+    walk.see((1, HERE))
+    assert walk.told == ["new"]
+
+
+def test_rare_flashes_never_add_up() -> None:
+    walk = Walk(min_frames=3)
+    for _ in range(20):
+        walk.see((1, HERE))
+        walk.see(lost=[1])
+        walk.see(lost=[1])
+    assert walk.told == []
+
+
+@pytest.mark.parametrize(
+    ("box", "score", "settings"),
+    [
+        (HERE, 0.49, {"min_score": 0.5}),
+        (TINY, 0.9, {"min_area": 0.0005}),
+        (HERE, 0.9, {"max_area": 0.01}),
+        (HERE, 0.9, {"masks": [EDGE_MASK]}),
+    ],
+)
+def test_what_does_not_qualify_leaves_no_trace(box: tuple[float, ...], score: float, settings: dict[str, Any]) -> None:
+    walk = Walk(**settings)
+    walk.wait(2.0, (1, box, score))
+    walk.wait(3.0)
+    walk.close()
+    assert (walk.told, walk.alerts) == ([], [])
+    assert all(outcome.people == 0 for outcome in walk.outcomes)
+
+
+def test_filter_bounds_are_inclusive() -> None:
+    share = 0.5 * 0.5
+    walk = Walk(min_score=0.5, min_area=share, max_area=share + 1e-9, min_frames=1)
+    walk.see((1, (0.0, 0.0, 500.0, 250.0), 0.5))
+    assert walk.told == ["new"]
+
+
+def test_a_person_who_walks_into_a_mask_stays_one_event() -> None:
+    walk = Walk(masks=[((0.6, 0.0), (1.0, 0.0), (1.0, 1.0), (0.6, 1.0))])
+    for step in range(40):
+        walk.see((1, person(0.3 + step * 0.01)))
+    walk.wait(3.0)
+    assert [kind for kind in walk.told if kind != "update"] == ["new", "end"]
+
+
+def test_a_track_that_vanishes_unconfirmed_is_forgotten() -> None:
+    walk = Walk(min_frames=3)
+    walk.see((1, HERE))
+    walk.see((1, HERE))
+    walk.see()
+    walk.see((2, HERE))
+    assert walk.told == []
+
+
+def test_start_is_the_tracks_first_frame_though_it_was_no_person_then() -> None:
+    walk = Walk(min_frames=2)
+    walk.wait(1.0, (1, HERE, 0.3))
+    walk.wait(0.2, (1, HERE, 0.9))
+    change = walk.outcomes[-1].changes[0]
+    assert change.after.start_wall == pytest.approx(BOOT)
+
+
+# End
+
+
+def test_end_comes_when_the_tracker_gave_up_and_tells_the_last_sight() -> None:
+    walk = Walk()
+    walk.wait(1.0, (1, HERE))
+    walk.wait(1.0, lost=[1])
+    assert walk.told == ["new"]
+    assert walk.outcomes[-1].people == 1
+    walk.wait(1.5)
+    assert walk.told == ["new", "end"]
+    end = next(change for outcome in walk.outcomes for change in outcome.changes if change.type == "end")
+    assert end.after.end_wall == pytest.approx(BOOT + 0.9)
+    assert end.before.end_wall is None
+    assert walk.outcomes[-1].people == 0
+
+
+def test_close_ends_all_open_events_once() -> None:
+    walk = Walk()
+    walk.wait(1.0, (1, person(0.2)), (2, person(0.8)), (3, TINY))
+    outcome = walk.close()
+    assert [change.type for change in outcome.changes] == ["end", "end"]
+    assert [change.after.end_wall for change in outcome.changes] == pytest.approx([BOOT + 0.9] * 2)
+    assert outcome.people == 0
+    assert walk.close().changes == ()
+
+
+def test_close_before_the_first_frame() -> None:
+    assert Rules(camera="porch", settings=camera(), device_id="yard").close().changes == ()
+
+
+def test_rules_go_on_after_close() -> None:
+    walk = Walk(cooldown_s=0)
+    walk.wait(1.0, (1, HERE))
+    walk.close()
+    walk.wait(1.0, (2, HERE))
+    assert walk.told == ["new", "end", "new"]
+
+
+def test_wall_clock_set_back_does_not_end_a_visit_before_it_began() -> None:
+    walk = Walk()
+    walk.wait(1.0, (1, HERE))
+    late = frame(20.0, wall=BOOT - 3600)
+    (end,) = walk.rules.update(late, (), armed=True).changes
+    assert end.after.end_wall == end.after.start_wall
+
+
+# Updates
+
+
+def test_standing_still_becomes_stationary_once_and_is_quiet() -> None:
+    walk = Walk()
+    walk.wait(60.0, (1, HERE))
+    assert walk.told == ["new", "update"]
+    update = next(c for o in walk.outcomes for c in o.changes if c.type == "update")
+    assert (update.before.stationary, update.after.stationary) == (False, True)
+    assert len(walk.alerts) == 1
+
+
+def test_walking_on_is_active_again() -> None:
+    walk = Walk()
+    walk.wait(8.0, (1, HERE))
+    walk.see((1, person(0.6)))
+    change = walk.outcomes[-1].changes[0]
+    assert (change.before.stationary, change.after.stationary) == (True, False)
+
+
+def test_swaying_within_a_share_of_the_height_is_still() -> None:
+    walk = Walk()
+    for step in range(100):
+        walk.see((1, person(0.5 + 0.01 * math.sin(step))))
+    assert walk.told == ["new", "update"]
+
+
+def test_who_walks_is_told_every_few_seconds() -> None:
+    walk = Walk()
+    for step in range(200):
+        walk.see((1, person(0.1 + step * 0.004)))
+    updates = [c.frame.captured_mono for o in walk.outcomes for c in o.changes if c.type == "update"]
+    assert 2 <= len(updates) <= 4
+    assert all(b - a >= 4.99 for a, b in pairwise(updates))
+
+
+def test_a_better_score_is_told_noise_is_not() -> None:
+    walk = Walk()
+    walk.wait(0.3, (1, HERE, 0.6))
+    walk.see((1, HERE, 0.62))
+    walk.see((1, HERE, 0.58))
+    assert walk.told == ["new"]
+    walk.see((1, HERE, 0.7))
+    assert walk.told == ["new", "update"]
+    change = walk.outcomes[-1].changes[0]
+    assert (change.before.top_score, change.after.top_score, change.after.score) == (0.6, 0.7, 0.7)
+
+
+def test_nothing_is_told_of_a_prediction() -> None:
+    walk = Walk()
+    walk.wait(0.3, (1, HERE))
+    walk.wait(10.0, lost=[1])
+    assert walk.told == ["new"]
+
+
+# Zones
+
+
+def test_zone_is_the_foot_points_with_inertia_and_order_of_entry() -> None:
+    left = [[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]
+    right = [[0.5, 0.0], [1.0, 0.0], [1.0, 1.0], [0.5, 1.0]]
+    walk = Walk(min_frames=2, zones={"right": right, "left": left})
+    walk.wait(0.2, (1, person(0.3)))
+    assert walk.outcomes[-1].changes[0].after.current_zones == ("left",)
+    walk.see((1, person(0.6)))
+    (change,) = walk.outcomes[-1].changes
+    assert (change.after.current_zones, change.after.entered_zones) == ((), ("left",))
+    walk.see((1, person(0.6)))
+    (change,) = walk.outcomes[-1].changes
+    assert change.type == "update"
+    assert (change.after.current_zones, change.after.entered_zones) == (("right",), ("left", "right"))
+
+
+def test_foot_on_the_zones_edge_counts() -> None:
+    walk = Walk(zones={"garden": GARDEN}, alert_zones=["garden"])
+    walk.wait(1.0, (1, person(0.5, 0.5)))
+    assert len(walk.alerts) == 1
+
+
+def test_head_in_the_zone_is_not_in_the_zone() -> None:
+    walk = Walk(zones={"garden": GARDEN}, alert_zones=["garden"])
+    walk.wait(5.0, (1, person(0.5, 0.49)))
+    assert (walk.told[0], walk.alerts) == ("new", [])
+
+
+def test_alert_waits_for_the_zone() -> None:
+    walk = Walk(zones={"garden": GARDEN}, alert_zones=["garden"])
+    walk.wait(3.0, (1, person(0.5, 0.45)))
+    walk.wait(0.2, (1, person(0.5, 0.55)))
+    assert walk.alerts == []
+    walk.wait(0.2, (1, person(0.5, 0.55)))
+    (alert,) = (alert for outcome in walk.outcomes for alert in outcome.alerts)
+    assert alert.zones == ("garden",)
+
+
+# Alerts
+
+
+def test_alert_speaks_of_the_very_frame_and_the_event() -> None:
+    walk = Walk()
+    walk.wait(0.2, (1, HERE, 0.8))
+    now = walk.frame()
+    outcome = walk.see((1, HERE, 0.75))
+    (alert,) = outcome.alerts
+    (change,) = outcome.changes
+    assert alert.frame.captured_mono == now.captured_mono
+    assert (alert.event_id, alert.score, alert.box, alert.camera) == (change.after.id, 0.75, HERE, "porch")
+    assert alert.confirmed_mono == now.captured_mono
+    assert change.after.has_snapshot
+    assert uuid.UUID(alert.id).version == 5
+
+
+def test_alert_bears_the_time_of_confirmation_given() -> None:
+    rules = Rules(camera="porch", settings=camera(min_frames=1), device_id="yard")
+    track = Track(id=1, box=HERE, score=0.9, first_mono=5.0, last_mono=5.0, hits=1, matched=True)
+    (alert,) = rules.update(frame(5.0), [track], armed=True, confirmed_mono=5.04).alerts
+    assert alert.confirmed_mono == 5.04
+
+
+def test_cooldown_holds_back_and_lets_go_while_the_person_is_there() -> None:
+    walk = Walk(cooldown_s=10)
+    walk.wait(1.0, (1, person(0.2)))
+    walk.wait(5.0, (1, person(0.2)), (2, person(0.8)))
+    assert len(walk.alerts) == 1
+    walk.wait(10.0, (1, person(0.2)), (2, person(0.8)))
+    assert walk.alerts == walk.events
+    first, second = (alert.frame.captured_mono for outcome in walk.outcomes for alert in outcome.alerts)
+    assert 10.0 <= second - first < 10.2
+
+
+def test_cooldown_that_outlasts_the_visit_leaves_it_without_alert() -> None:
+    walk = Walk(cooldown_s=30)
+    walk.wait(1.0, (1, person(0.2)))
+    walk.wait(3.0, (2, person(0.8)))
+    walk.wait(60.0)
+    assert (len(walk.events), len(walk.alerts)) == (2, 1)
+
+
+def test_no_cooldown_alerts_for_each_even_in_one_frame() -> None:
+    walk = Walk(cooldown_s=0)
+    walk.wait(1.0, (1, person(0.2)), (2, person(0.8)))
+    assert len(walk.outcomes[2].alerts) == 2
+    assert sorted(walk.alerts) == sorted(walk.events)
+
+
+def test_with_cooldown_two_in_one_frame_alert_one_after_the_other() -> None:
+    walk = Walk(cooldown_s=5)
+    walk.wait(12.0, (1, person(0.2)), (2, person(0.8)))
+    assert walk.alerts == walk.events
+    assert [len(outcome.alerts) for outcome in walk.outcomes if outcome.alerts] == [1, 1]
+
+
+def test_disarmed_tells_events_without_alerts() -> None:
+    walk = Walk(cooldown_s=0)
+    walk.armed = False
+    walk.wait(2.0, (1, HERE))
+    assert (walk.told, walk.alerts) == (["new"], [])
+    assert not walk.outcomes[2].changes[0].after.has_snapshot
+
+
+def test_an_intruder_who_waits_alerts_when_armed() -> None:
+    walk = Walk(cooldown_s=0)
+    walk.armed = False
+    walk.wait(20.0, (1, HERE))
+    walk.armed = True
+    walk.see((1, HERE))
+    assert walk.alerts == walk.events
+    (change,) = walk.outcomes[-1].changes
+    assert (change.before.has_snapshot, change.after.has_snapshot) == (False, True)
+    walk.wait(20.0, (1, HERE))
+    assert len(walk.alerts) == 1
+
+
+def test_no_alert_for_a_person_who_does_not_qualify_now() -> None:
+    walk = Walk(cooldown_s=0)
+    walk.armed = False
+    walk.wait(1.0, (1, HERE))
+    walk.armed = True
+    walk.wait(1.0, (1, HERE, 0.3))
+    walk.wait(0.5, lost=[1])
+    assert walk.alerts == []
+    walk.see((1, HERE, 0.6))
+    assert len(walk.alerts) == 1
+
+
+# One visit or two
+
+
+def test_flicker_with_a_new_track_is_the_same_visit() -> None:
+    walk = Walk(cooldown_s=0)
+    for step in range(20):
+        walk.see((1, person(0.2 + step * 0.01)))
+    walk.wait(1.0)
+    for step in range(20):
+        walk.see((2, person(0.45 + step * 0.01)))
+    walk.wait(5.0)
+    assert [kind for kind in walk.told if kind != "update"] == ["new", "end"]
+    assert len(walk.alerts) == 1
+    assert walk.outcomes[45].present == frozenset({2})
+
+
+def test_flicker_up_to_the_last_moment_waits_for_the_confirmation() -> None:
+    walk = Walk(cooldown_s=0)
+    walk.wait(1.0, (1, HERE))
+    walk.wait(1.9)
+    walk.wait(1.0, (2, HERE))
+    assert walk.told == ["new"]
+
+
+def test_a_candidate_that_is_never_confirmed_does_not_keep_a_visit_open_for_ever() -> None:
+    walk = Walk()
+    walk.wait(1.0, (1, HERE))
+    walk.wait(1.0)
+    walk.wait(5.0, (2, HERE, 0.2))
+    assert walk.told == ["new", "end"]
+
+
+def test_flicker_keeps_zones_and_top_score() -> None:
+    walk = Walk(zones={"garden": GARDEN})
+    walk.wait(1.0, (1, HERE, 0.95))
+    walk.wait(0.5)
+    walk.wait(1.0, (2, HERE, 0.7))
+    (end,) = walk.close().changes
+    assert (end.after.entered_zones, end.after.top_score, end.after.score) == (("garden",), 0.95, 0.7)
+
+
+def test_the_tracker_finds_the_first_track_again_beside_its_successor() -> None:
+    """Then there are two people: the visit went on as the second track, the first is a new one."""
+    walk = Walk(cooldown_s=0)
+    walk.wait(1.0, (1, person(0.5)))
+    walk.wait(0.5, (2, person(0.55)), lost=[1])
+    assert len(walk.events) == 1
+    walk.wait(1.0, (1, person(0.2)), (2, person(0.55)))
+    assert len(set(walk.events)) == 2
+    assert len(walk.alerts) == 2
+    second = next(c.after for o in walk.outcomes for c in o.changes if c.after.id == walk.events[1])
+    assert second.start_wall == pytest.approx(BOOT + 1.5)
+
+
+def test_a_superseded_track_that_is_not_seen_again_takes_over_nobody() -> None:
+    walk = Walk(cooldown_s=0)
+    walk.wait(1.0, (1, person(0.3)), (3, person(0.8)))
+    walk.wait(3.0, (2, person(0.35)), lost=[1])
+    assert [kind for kind in walk.told if kind != "update"] == ["new", "new", "end"]
+    assert walk.outcomes[-1].present == frozenset({2})
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        pytest.param(person(0.9), id="far away"),
+        pytest.param(person(0.5, height=0.15), id="another size"),
+    ],
+)
+def test_somebody_else_shortly_after_is_a_second_visit(second: tuple[float, ...]) -> None:
+    walk = Walk(cooldown_s=0)
+    walk.wait(1.0, (1, person(0.5)))
+    walk.wait(0.5)
+    walk.wait(1.0, (2, second))
+    assert len(walk.events) == 2
+
+
+def test_after_the_time_for_a_return_it_is_a_second_visit() -> None:
+    walk = Walk(cooldown_s=0)
+    walk.wait(1.0, (1, HERE))
+    walk.wait(2.2)
+    walk.wait(1.0, (2, HERE))
+    assert walk.told == ["new", "end", "new"]
+
+
+def test_who_comes_in_where_the_first_just_went_out_is_a_second_visit() -> None:
+    walk = Walk(cooldown_s=0)
+    for step in range(16):
+        walk.see((1, person(0.8 + step * 0.01)))
+    walk.wait(0.5)
+    for step in range(16):
+        walk.see((2, person(0.95 - step * 0.01)))
+    assert len(walk.events) == 2
+    assert len(walk.alerts) == 2
+
+
+def test_who_comes_in_beside_the_exit_is_a_second_visit() -> None:
+    """The first goes out to the right; the next appears not at that edge, though within reach."""
+    walk = Walk(cooldown_s=0)
+    for step in range(16):
+        walk.see((1, person(0.81 + step * 0.01)))
+    walk.wait(1.5)
+    walk.wait(1.0, (2, person(0.88)))
+    assert len(walk.events) == 2
+
+
+def test_who_comes_in_over_the_edge_is_not_the_one_who_stood_inside() -> None:
+    walk = Walk(cooldown_s=0)
+    walk.wait(2.0, (1, person(0.88)))
+    walk.wait(1.5)
+    for step in range(16):
+        walk.see((2, person(0.97 - step * 0.01)))
+    assert len(walk.events) == 2
+
+
+def test_two_at_once_are_two_however_near() -> None:
+    walk = Walk(cooldown_s=0)
+    walk.wait(1.0, (1, person(0.5)))
+    walk.wait(1.0, (1, person(0.5)), (2, person(0.52)))
+    walk.wait(1.0, (2, person(0.52)))
+    assert len(walk.events) == 2
+
+
+def test_two_who_return_each_go_on_with_the_nearer_visit() -> None:
+    walk = Walk(cooldown_s=0)
+    walk.wait(1.0, (1, person(0.40)), (2, person(0.44)))
+    before = {v.track.id: v.id for v in walk.rules._visits.values()}
+    walk.wait(0.5)
+    walk.wait(1.0, (3, person(0.445)), (4, person(0.395)))
+    after = {v.track.id: v.id for v in walk.rules._visits.values()}
+    assert (after[3], after[4]) == (before[2], before[1])
+
+
+# Ids
+
+
+def test_event_id_has_frigates_form_and_is_pure() -> None:
+    first = event_id(device_id="yard", camera="porch", start_wall=BOOT, track_id=1)
+    assert re.fullmatch(r"1700000000\.000000-[0-9a-f]{6}", first)
+    assert first == event_id(device_id="yard", camera="porch", start_wall=BOOT, track_id=1)
+    others = {
+        event_id(device_id="gate", camera="porch", start_wall=BOOT, track_id=1),
+        event_id(device_id="yard", camera="hall", start_wall=BOOT, track_id=1),
+        event_id(device_id="yard", camera="porch", start_wall=BOOT + 1e-6, track_id=1),
+        event_id(device_id="yard", camera="porch", start_wall=BOOT, track_id=2),
+    }
+    assert len(others | {first}) == 5
+
+
+def test_alert_id_is_pure_and_differs_by_event_camera_and_device() -> None:
+    ids = {
+        alert_id(device_id=device, camera=name, event=event)
+        for device in ("yard", "gate")
+        for name in ("porch", "hall")
+        for event in ("e1", "e2")
+        for _ in range(2)
+    }
+    assert len(ids) == 8
+
+
+def test_the_same_frames_give_the_same_ids() -> None:
+    def story() -> Walk:
+        walk = Walk(cooldown_s=0)
+        walk.wait(1.0, (1, person(0.2)), (2, person(0.7)))
+        return walk
+
+    assert [replace(a, frame=frame(0)) for o in story().outcomes for a in o.alerts] == [
+        replace(a, frame=frame(0)) for o in story().outcomes for a in o.alerts
+    ]
+
+
+# The life cycle, over any story
+
+
+class LifeCycle(RuleBasedStateMachine):
+    """People and tracks come, flicker and go as they like; what is told must stay in order."""
+
+    @initialize(cooldown=st.sampled_from([0.0, 1.0, 5.0]), min_frames=st.integers(1, 4), zoned=st.booleans())
+    def begin(self, cooldown: float, min_frames: int, zoned: bool) -> None:
+        self.cooldown, self.zoned = cooldown, zoned
+        zones: dict[str, Any] = {"zones": {"garden": GARDEN}, "alert_zones": ["garden"]} if zoned else {}
+        self.walk = Walk(cooldown_s=cooldown, min_frames=min_frames, **zones)
+        self.places: dict[int, tuple[float, float]] = {}
+        self.hidden: set[int] = set()
+        self.next_id = 1
+        self.open: dict[str, Event] = {}
+        self.closed: set[str] = set()
+        self.alerted: dict[str, float] = {}
+        self.last_alert = -math.inf
+
+    @rule(x=st.floats(0.0, 1.0), y=st.floats(0.3, 1.0))
+    def enter(self, x: float, y: float) -> None:
+        if len(self.places) < 4:
+            self.places[self.next_id] = (x, y)
+            self.next_id += 1
+
+    @precondition(lambda self: self.places)
+    @rule(data=st.data())
+    def vanish(self, data: st.DataObject) -> None:
+        gone = data.draw(st.sampled_from(sorted(self.places)))
+        del self.places[gone]
+        self.hidden.discard(gone)
+
+    @precondition(lambda self: self.places)
+    @rule(data=st.data())
+    def hide_or_show(self, data: st.DataObject) -> None:
+        who = data.draw(st.sampled_from(sorted(self.places)))
+        if who in self.walk._tracks:  # the tracker knows only whom it saw
+            self.hidden ^= {who}
+
+    @rule(armed=st.booleans())
+    def arm(self, armed: bool) -> None:
+        self.walk.armed = armed
+
+    @rule(data=st.data(), frames=st.integers(1, 12), step=st.sampled_from([0.04, 0.1, 0.5]))
+    def frames(self, data: st.DataObject, frames: int, step: float) -> None:
+        self.walk.step = step
+        for _ in range(frames):
+            drift = data.draw(st.floats(-0.02, 0.02))
+            self.places = {i: (min(max(x + drift, 0.0), 1.0), y) for i, (x, y) in self.places.items()}
+            score = data.draw(st.sampled_from([0.2, 0.6, 0.9]))
+            seen = [(i, person(x, y), score) for i, (x, y) in self.places.items() if i not in self.hidden]
+            outcome = self.walk.see(*seen, lost=sorted(self.hidden))
+            self.check(outcome.changes)
+            for alert in outcome.alerts:
+                assert self.walk.armed
+                assert alert.event_id in self.open
+                assert alert.event_id not in self.alerted
+                assert alert.score >= 0.5
+                assert not self.zoned or alert.zones == ("garden",)
+                mono = alert.frame.captured_mono
+                assert mono - self.last_alert >= self.cooldown
+                self.alerted[alert.event_id] = self.last_alert = mono
+            assert outcome.people == len(self.open) == len(outcome.present) == self.walk.rules.people
+
+    @rule()
+    def close(self) -> None:
+        self.check(self.walk.close().changes)
+        assert not self.open
+        self.places.clear()
+        self.hidden.clear()
+
+    def check(self, changes: tuple[EventChange, ...]) -> None:
+        for change in changes:
+            event = change.after
+            assert event.id not in self.closed
+            if change.type == "new":
+                assert event.id not in self.open
+                assert change.before == event
+            else:
+                assert change.before == self.open[event.id]
+                assert event.start_wall == change.before.start_wall
+                assert event.top_score >= change.before.top_score
+                assert event.entered_zones[: len(change.before.entered_zones)] == change.before.entered_zones
+            assert set(event.current_zones) <= set(event.entered_zones)
+            assert (event.end_wall is not None) == (change.type == "end")
+            if change.type == "end":
+                assert event.end_wall is not None
+                assert event.start_wall <= event.end_wall <= change.frame.captured_wall
+                del self.open[event.id]
+                self.closed.add(event.id)
+            else:
+                self.open[event.id] = event
+
+    @invariant()
+    def no_alert_without_event(self) -> None:
+        assert set(getattr(self, "alerted", {})) <= getattr(self, "closed", set()) | set(getattr(self, "open", {}))
+
+    def teardown(self) -> None:
+        if hasattr(self, "walk"):
+            self.check(self.walk.close().changes)
+            assert not self.open
+
+
+TestLifeCycle = LifeCycle.TestCase
+TestLifeCycle.settings = hypothesis_settings(max_examples=60, stateful_step_count=30, deadline=None)
