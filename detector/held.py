@@ -1,0 +1,71 @@
+"""Alerts as plain documents and back, so that those an entry delay holds outlive a restart.
+
+The picture does not survive: a restored alert's frame is of the right size and black.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .types import Alert, Frame, Pixels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostImage:
+    """The place of a picture that is gone: its size, and black pixels."""
+
+    width: int
+    height: int
+
+    def bgr(self) -> Pixels:
+        return np.zeros((self.height, self.width, 3), dtype=np.uint8)
+
+    def luma(self) -> Pixels:
+        return np.zeros((self.height, self.width), dtype=np.uint8)
+
+
+def to_document(alert: Alert) -> dict[str, Any]:
+    """Everything but the pixels, JSON types only."""
+    frame = alert.frame
+    return {
+        "id": alert.id,
+        "event_id": alert.event_id,
+        "camera": alert.camera,
+        "zones": list(alert.zones),
+        "score": float(alert.score),
+        "box": [float(side) for side in alert.box],
+        "seq": frame.seq,
+        "frame_size": [frame.image.width, frame.image.height],
+        "captured_wall": float(frame.captured_wall),
+        "confirmed_after_s": float(alert.confirmed_mono - frame.captured_mono),
+    }
+
+
+def from_document(document: Mapping[str, Any], *, t: float) -> Alert:
+    """What `to_document` wrote, its monotonic stamps moved to `t`, since that clock starts anew at boot.
+
+    Raises KeyError, TypeError or ValueError on anything else.
+    """
+    width, height = (int(side) for side in document["frame_size"])
+    x1, y1, x2, y2 = (float(side) for side in document["box"])
+    frame = Frame(
+        camera=str(document["camera"]),
+        seq=int(document["seq"]),
+        captured_mono=t,
+        captured_wall=float(document["captured_wall"]),
+        image=LostImage(width=width, height=height),
+    )
+    return Alert(
+        id=str(document["id"]),
+        event_id=str(document["event_id"]),
+        camera=frame.camera,
+        zones=tuple(str(zone) for zone in document["zones"]),
+        score=float(document["score"]),
+        box=(x1, y1, x2, y2),
+        frame=frame,
+        confirmed_mono=t + float(document["confirmed_after_s"]),
+    )
