@@ -82,6 +82,7 @@ class Service:
         with self._undo:
             self._start()
             self._notifier.ready()
+            log.info("running: %s", self._summary())
             self._on_running(self)
             code = self._watch_over(None if duration_s is None else self._clock.mono() + duration_s)
             self._notifier.stopping()
@@ -240,9 +241,14 @@ class Service:
         self._discovery.announce(self.house.config, page_url=self.page_url)
         self._link.restate()
 
-    def _camera_changed(self, name: str, state: CameraState, reason: str | None) -> None:
-        level = logging.INFO if state == "online" else logging.WARNING
-        log.log(level, "camera %s is %s%s", name, state, f": {reason}" if reason else "")
+    def _camera_changed(self, name: str, state: CameraState, _reason: str | None) -> None:
+        if state == "online":  # the capture loop itself tells of trouble
+            log.info("camera %s is online", name)
+
+    def _summary(self) -> str:
+        config = self.config
+        parts = [config.model.name, f"cameras {', '.join(config.cameras)}", f"broker {self._link.status().address}"]
+        return "; ".join([*parts, f"page {self.page_url}"] if self.page_url else parts)
 
     # Watch
 

@@ -15,7 +15,7 @@ Report = Callable[[int, int | None, str], None]
 def _bar(console: Console, *, download: bool) -> Progress:
     amount = DownloadColumn() if download else TaskProgressColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 @contextmanager
