@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,6 +70,9 @@ class OnnxRuntimeBackend:
 
 
 def _import() -> Any:
+    # From 1.32 on its Linux wheels report to their maker, device id and all, unless told not to before
+    # they are loaded: not from a camera.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:
@@ -93,7 +97,7 @@ def _session(runtime: Any, path: Path, threads: int, provider: Provider) -> Any:
     try:
         session = runtime.InferenceSession(str(path), sess_options=options, providers=wanted)
     except Exception as error:  # its classes share no public base
-        raise ModelError(_explained(path, one_line(error), runtime.__version__)) from None
+        raise ModelError(_explained(path, str(error), runtime.__version__)) from None
     session.disable_fallback()
     _require(wanted[0], session.get_providers())
     return session
@@ -108,17 +112,23 @@ def _require(provider: str, present: list[str]) -> None:
 
 
 def _explained(path: Path, message: str, version: str) -> str:
-    lower = message.lower()
-    if "external data" in lower or "external initializer" in lower or "getextdata" in lower:
+    """One line for a model that would not load; the path is taken out lest its words mislead."""
+    text = re.sub(
+        r"^.*?\[ONNXRuntimeError\] : \d+ : \w+ : ", "", message.replace(str(path), path.name), flags=re.DOTALL
+    )
+    text = text.replace(f"Load model from {path.name} failed:", "")
+    lower = text.lower()
+    if "external data" in lower:
         return f"{path.name} keeps its weights in a second file that is missing or damaged: put it beside the model"
     if "protobuf" in lower:
         return f"{path} is not an ONNX model, or is cut short: fetch or export it again"
-    if "opset" in lower or "ir version" in lower or "ir_version" in lower:
+    newer = re.search(r"\b(opset|ir version)\W+(\d+)", lower)
+    if newer:
         return (
-            f"{path.name} is made for another ONNX version than onnxruntime {version} knows "
-            f"({message}): update onnxruntime, or export with a lower opset"
+            f"{path.name} is made for a newer ONNX ({newer[1]} {newer[2]}) than onnxruntime {version} knows: "
+            "update onnxruntime, or export with a lower opset"
         )
-    return f"onnxruntime cannot load {path.name}: {message}"
+    return f"onnxruntime cannot load {path.name}: {one_line(text)}"
 
 
 def _spec(node: Any) -> TensorSpec:
