@@ -6,6 +6,7 @@ run must never read as "nobody there".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -47,8 +48,9 @@ def _end_to_end(layout: Layout, outputs: Outputs, floor: float) -> Persons:
     """Rows x1, y1, x2, y2, score, class (YOLOv10): no NMS needed."""
     rows = _array(outputs, layout, 0, (1, None, 6))[0]
     scores = _scores(rows[:, 4])
-    kept = np.flatnonzero((scores >= floor) & (_classes(rows[:, 5]) == layout.person))
-    return _best(layout, rows[kept, :4], scores[kept])
+    kept = _likely(scores, floor)
+    kept = kept[_classes(rows[kept, 5]) == layout.person]
+    return _best(layout, rows, scores, kept)
 
 
 def _dense(layout: Layout, iou: float, outputs: Outputs, floor: float) -> Persons:
@@ -56,7 +58,7 @@ def _dense(layout: Layout, iou: float, outputs: Outputs, floor: float) -> Person
     cells = anchors(layout.width, layout.height)
     columns = _array(outputs, layout, 0, (1, 4 + (layout.classes or 1), cells))[0]
     scores = _scores(columns[4 + layout.person])
-    kept = np.flatnonzero(scores >= floor)
+    kept = _likely(scores, floor)
     boxes = _corners(columns[:2, kept].T, columns[2:4, kept].T)
     return _suppressed(layout, boxes, scores[kept], iou)
 
@@ -67,7 +69,7 @@ def _yolox_grid(
     """Rows dx, dy, log w, log h, objectness and a score a class, by grid cell (YOLOX, arXiv 2107.08430), then NMS."""
     rows = _array(outputs, layout, 0, (1, len(corners), 5 + (layout.classes or 1)))[0]
     scores = _scores(rows[:, 4]) * _scores(rows[:, 5 + layout.person])
-    kept = np.flatnonzero(scores >= floor)
+    kept = _likely(scores, floor)
     stride = strides[kept]
     with np.errstate(over="ignore"):  # infinity is told below
         sizes = np.exp(rows[kept, 2:4]) * stride
@@ -80,8 +82,9 @@ def _yolox_nms(layout: Layout, outputs: Outputs, floor: float) -> Persons:
     rows = _array(outputs, layout, layout.boxes, (1, None, 5))[0]
     labels = _array(outputs, layout, layout.labels or 0, (1, len(rows)))[0]
     scores = _scores(rows[:, 4])
-    kept = np.flatnonzero((scores >= floor) & (_classes(labels) == layout.person))
-    return _best(layout, rows[kept, :4], scores[kept])
+    kept = _likely(scores, floor)
+    kept = kept[_classes(labels[kept]) == layout.person]
+    return _best(layout, rows, scores, kept)
 
 
 def _grid(layout: Layout) -> Persons:
@@ -106,21 +109,31 @@ def _array(outputs: Outputs, layout: Layout, index: int, shape: tuple[int | None
     if found.dtype.kind not in "fiu":
         raise InferenceError(f"the model gave {found.dtype} where numbers were expected")
     values = found.astype(np.float32, copy=False)
-    if not np.isfinite(values).all():
+    # Both carry NaN through, and cost less than a mask as large as the output.
+    if values.size and not (math.isfinite(values.min()) and math.isfinite(values.max())):
         raise InferenceError("the model gave NaN or infinite numbers: its result cannot be used")
     return values
 
 
 def _scores(values: Floats) -> Floats:
     """`values` as scores 0..1."""
-    if values.size and not (values.min() >= -_SCORE_SLACK and values.max() <= 1.0 + _SCORE_SLACK):
-        raise InferenceError(f"the model gave scores from {values.min():.4g} to {values.max():.4g}, outside 0 to 1")
+    if values.size == 0:
+        return values
+    low, high = float(values.min()), float(values.max())
+    if low < -_SCORE_SLACK or high > 1.0 + _SCORE_SLACK:
+        raise InferenceError(f"the model gave scores from {low:.4g} to {high:.4g}, outside 0 to 1")
+    if low >= 0.0 and high <= 1.0:
+        return values
     clipped: Floats = np.minimum(np.maximum(values, np.float32(0.0)), np.float32(1.0))
     return clipped
 
 
+def _likely(scores: Floats, floor: float) -> NDArray[np.intp]:
+    return (scores >= floor).nonzero()[0]
+
+
 def _classes(values: Floats) -> Floats:
-    """Class numbers as whole ones: some graphs round them through half precision."""
+    """Class numbers as whole ones: quantised graphs give them a little off."""
     return np.rint(values)
 
 
@@ -135,14 +148,15 @@ def _suppressed(layout: Layout, boxes: Floats, scores: Floats, iou: float) -> Pe
     return boxes[kept], scores[kept]
 
 
-def _best(layout: Layout, boxes: Floats, scores: Floats) -> Persons:
+def _best(layout: Layout, rows: Floats, scores: Floats, kept: NDArray[np.intp]) -> Persons:
+    order = kept[best_first(scores[kept])]
+    boxes = rows[order, :4]
     _refuse_wild(layout, boxes)
-    kept = best_first(scores)
-    return boxes[kept], scores[kept]
+    return boxes, scores[order]
 
 
 def _refuse_wild(layout: Layout, boxes: Floats) -> None:
     limit = _MAX_SPREAD * max(layout.width, layout.height)
     # Written so that NaN fails too.
-    if boxes.size and not np.abs(boxes).max() <= limit:
+    if boxes.size and not (boxes.max() <= limit and boxes.min() >= -limit):
         raise InferenceError("the model gave boxes far outside the picture: is its output of another kind?")

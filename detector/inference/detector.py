@@ -98,7 +98,8 @@ class PersonDetector:
             boxes = placement.to_source(boxes)
             # A box that lay in the padding alone has nothing left.
             real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-            boxes, scores = boxes[real], scores[real]
+            if not real.all():
+                boxes, scores = boxes[real], scores[real]
         self._times = StageTimes(
             preprocess_ms=(prepared - begun) * 1e3,
             infer_ms=(inferred - prepared) * 1e3,

@@ -31,17 +31,16 @@ class Placement:
 
     def to_source(self, boxes: Floats) -> Floats:
         """Boxes float32 [N,4] in input px to source px, clipped to the picture."""
-        offset = np.array([self.pad_x, self.pad_y, self.pad_x, self.pad_y], np.float32)
-        scale = np.array([self.scale_x, self.scale_y, self.scale_x, self.scale_y], np.float32)
-        limit = np.array([self.source_width, self.source_height] * 2, np.float32)
-        clipped: Floats = np.minimum(np.maximum((boxes - offset) / scale, np.float32(0.0)), limit)
-        return clipped
+        source: Floats = boxes - np.array((self.pad_x, self.pad_y) * 2, np.float32)
+        source /= np.array((self.scale_x, self.scale_y) * 2, np.float32)
+        np.maximum(source, np.float32(0.0), out=source)
+        np.minimum(source, np.array((self.source_width, self.source_height) * 2, np.float32), out=source)
+        return source
 
     def to_input(self, boxes: Floats) -> Floats:
         """Boxes float32 [N,4] in source px to input px: the inverse of `to_source` before its clipping."""
-        offset = np.array([self.pad_x, self.pad_y, self.pad_x, self.pad_y], np.float32)
-        scale = np.array([self.scale_x, self.scale_y, self.scale_x, self.scale_y], np.float32)
-        return boxes * scale + offset
+        scaled = boxes * np.array((self.scale_x, self.scale_y) * 2, np.float32)
+        return scaled + np.array((self.pad_x, self.pad_y) * 2, np.float32)
 
 
 def place(source: tuple[int, int], target: tuple[int, int], *, centered: bool) -> tuple[Placement, tuple[int, int]]:

@@ -90,7 +90,7 @@ def existing_file(path: Path) -> Path:
     return path
 
 
-def one_line(error: BaseException, limit: int = 200) -> str:
+def one_line(error: BaseException | str, limit: int = 200) -> str:
     """An engine's message on one line, its end cut."""
     text = " ".join(str(error).split())
     return text if len(text) <= limit else f"{text[:limit]}..."
