@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.graphs import write_constant, write_convolution
+
+from detector.errors import InferenceError, ModelError
+from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+from detector.inference.backends.openvino import OpenVinoBackend
+
+
+def test_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ModelError, match=r"pip install 'detector\[openvino\]'"):
+        OpenVinoBackend(path=write_convolution(tmp_path / "m.onnx"))
+
+
+@pytest.fixture
+def _openvino() -> None:
+    pytest.importorskip("openvino", reason="needs the extra openvino")
+
+
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
+
+
+@pytest.mark.usefixtures("_openvino")
+@pytest.mark.parametrize("precision", ["auto", "fp32"])
+def test_full_precision_stays_full(tmp_path: Path, precision: str) -> None:
+    path = write_convolution(tmp_path / "m.onnx")
+    backend = OpenVinoBackend(path=path, precision=precision, threads=1)  # type: ignore[arg-type] # str of the two
+    assert (backend.name, backend.precision, backend.provider) == ("openvino", "fp32", "CPU")
+    (wanted,), (found,) = OnnxRuntimeBackend(path=path).run(picture()), backend.run(picture())
+    # bfloat16, the default on CPUs that have it, is a thousand times farther off.
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("_openvino")
+def test_half_precision_only_when_told_and_named(tmp_path: Path) -> None:
+    import openvino
+
+    path = write_convolution(tmp_path / "m.onnx")
+    able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if not {"BF16", "FP16"} & set(able):
+        with pytest.raises(ModelError, match="no half precision"):
+            OpenVinoBackend(path=path, precision="fp16")
+        return
+    backend = OpenVinoBackend(path=path, precision="fp16")
+    assert backend.precision == ("bf16" if "BF16" in able else "fp16")
+    (wanted,), (found,) = OnnxRuntimeBackend(path=path).run(picture()), backend.run(picture())
+    np.testing.assert_allclose(found, wanted, rtol=0.05, atol=0.1)
+
+
+@pytest.mark.usefixtures("_openvino")
+def test_describes_itself_as_onnxruntime_does(tmp_path: Path) -> None:
+    outputs: dict[str, Any] = {"dets": np.ones((1, 4, 5), np.float32), "labels": np.zeros((1, 4), np.int64)}
+    path = write_constant(tmp_path / "m.onnx", outputs, input_shape=(1, 3, "h", "w"), metadata={"task": "detect"})
+    one, other = OpenVinoBackend(path=path), OnnxRuntimeBackend(path=path)
+    assert (one.inputs, one.outputs) == (other.inputs, other.outputs)
+    assert (one.metadata, one.digest) == (other.metadata, other.digest)
+
+
+@pytest.mark.usefixtures("_openvino")
+def test_half_precision_model(tmp_path: Path) -> None:
+    path = write_convolution(tmp_path / "m.onnx", half=True)
+    (wanted,), (found,) = OnnxRuntimeBackend(path=path).run(picture()), OpenVinoBackend(path=path).run(picture())
+    np.testing.assert_allclose(found.astype(np.float32), wanted.astype(np.float32), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.usefixtures("_openvino")
+def test_quantised_model_and_only_that_is_int8(tmp_path: Path) -> None:
+    quantised = write_convolution(tmp_path / "q.onnx", quantised=True)
+    assert OpenVinoBackend(path=quantised).precision == "int8"
+    with pytest.raises(ModelError, match=r"q\.onnx is an int8 model"):
+        OpenVinoBackend(path=quantised, precision="fp32")
+    with pytest.raises(ModelError, match="exported as int8"):
+        OpenVinoBackend(path=write_convolution(tmp_path / "m.onnx"), precision="int8")
+
+
+@pytest.mark.usefixtures("_openvino")
+def test_broken_graph_is_one_line(tmp_path: Path) -> None:
+    path = write_convolution(tmp_path / "broken.onnx")
+    path.write_bytes(path.read_bytes().replace(b"Conv", b"Cnov"))
+    with pytest.raises(ModelError, match=r"cannot load broken\.onnx") as caught:
+        OpenVinoBackend(path=path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("_openvino")
+def test_failing_and_closed_runs_are_inference_errors(tmp_path: Path) -> None:
+    backend = OpenVinoBackend(path=write_convolution(tmp_path / "m.onnx"))
+    with pytest.raises(InferenceError, match="could not run"):
+        backend.run(np.zeros((1, 3, 32, 32), np.float32))
+    backend.close()
+    backend.close()
+    with pytest.raises(InferenceError, match="closed"):
+        backend.run(picture())
