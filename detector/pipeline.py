@@ -1,0 +1,92 @@
+"""One camera's way from frame to alert: motion gate, tracker, rules, in this order.
+
+The service and `detector replay` run the very same one. The model is not in it: many cameras share one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import config
+from .motion import MotionGate
+from .rules import Rules
+from .tracking import Tracker, TrackerSettings
+from .types import Alert, Detections, EventChange, Frame, Track
+
+_SHOWN_S = 0.5  # a box stays in the picture over a flicker, but is not drawn where nobody was seen lately
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineOutcome:
+    """What one looked-at frame brought; `tracks` are the confirmed people in sight, boxes px."""
+
+    tracks: tuple[Track, ...] = ()
+    changes: tuple[EventChange, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    people: int = 0
+    moving: bool = False
+
+
+class CameraPipeline:
+    """Gate, tracker and rules of the camera `name`; another config is another pipeline.
+
+    Not thread-safe: `wants` and `digest` take frames in order of time.
+    """
+
+    def __init__(self, *, name: str, settings: config.Camera, device_id: str) -> None:
+        self._settings = settings
+        self._rules = Rules(camera=name, settings=settings, device_id=device_id)
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._gate = MotionGate(settings=self._settings.motion, masks=self._settings.masks)
+        self._tracker = Tracker(settings=_tracking_for(self._settings.alert))
+        self._followed = False
+        self.moving = False
+
+    def wants(self, frame: Frame) -> bool:
+        """Whether `frame` is worth a model run; every frame must be shown, wanted or not."""
+        look = self._gate.look(frame.image, frame.captured_mono, people=self._followed)
+        self.moving = look.moving
+        return look.run
+
+    def digest(
+        self, detections: Detections, *, armed_as: config.ArmedState | None, confirmed_mono: float | None = None
+    ) -> PipelineOutcome:
+        """Follow a wanted frame's detections; `armed_as` is how the alarm is armed at this moment.
+
+        Alerts bear `confirmed_mono`, or without it the frame's own time.
+        """
+        frame = detections.frame
+        tracks = self._tracker.update(detections.boxes, detections.scores, frame.captured_mono)
+        armed = armed_as in self._settings.alert.armed
+        outcome = self._rules.update(frame, tracks, armed=armed, confirmed_mono=confirmed_mono)
+        # Candidates too: the second and third look at somebody must not wait for the idle rate.
+        self._followed = bool(tracks) or outcome.people > 0
+        return PipelineOutcome(
+            tracks=tuple(
+                track
+                for track in tracks
+                if track.id in outcome.present and frame.captured_mono - track.last_mono <= _SHOWN_S
+            ),
+            changes=outcome.changes,
+            alerts=outcome.alerts,
+            people=outcome.people,
+            moving=self.moving,
+        )
+
+    def close(self) -> PipelineOutcome:
+        """End every open event at its last sight: camera gone, detection off, shutdown.
+
+        Frames may follow: they start with a fresh tracker and the same cooldown.
+        """
+        outcome = self._rules.close()
+        self._start_over()
+        return PipelineOutcome(changes=outcome.changes)
+
+
+def _tracking_for(alert: config.AlertSettings) -> TrackerSettings:
+    """The tracker's scores: whoever is sure enough for an alert is sure enough to start a track."""
+    usual = TrackerSettings()
+    sure = min(usual.new_score, alert.min_score)
+    return TrackerSettings(min_score=min(usual.min_score, sure), high_score=min(usual.high_score, sure), new_score=sure)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.people import camera
+
+from detector.pipeline import CameraPipeline, PipelineOutcome
+from detector.types import ArrayImage, Box, Detections, Floats, Frame
+
+SIZE = (320, 240)
+
+
+def picture(*boxes: Box) -> ArrayImage:
+    """A grey scene with a white figure in each box."""
+    pixels = np.full((SIZE[1], SIZE[0], 3), 90, dtype=np.uint8)
+    for x1, y1, x2, y2 in boxes:
+        pixels[int(y1) : int(y2), int(x1) : int(x2)] = 255
+    return ArrayImage(pixels)
+
+
+def figure(x: float) -> Box:
+    return (x, 80.0, x + 40.0, 200.0)
+
+
+class Scene:
+    """Plays frames at 10 a second through a pipeline; the figures are the detections."""
+
+    def __init__(self, *, score: float = 0.9, **settings: object) -> None:
+        self.pipeline = CameraPipeline(name="porch", settings=camera(**settings), device_id="yard")
+        self.score, self.frames, self.runs = score, 0, 0
+        self.outcomes: list[PipelineOutcome] = []
+
+    def show(self, *boxes: Box, armed_as: str | None = "armed_away") -> bool:
+        t = self.frames / 10
+        frame = Frame(camera="porch", seq=self.frames, captured_mono=t, captured_wall=t, image=picture(*boxes))
+        self.frames += 1
+        if not self.pipeline.wants(frame):
+            return False
+        self.runs += 1
+        array: Floats = np.array(boxes, dtype=np.float32).reshape(-1, 4)
+        scores: Floats = np.full(len(boxes), self.score, dtype=np.float32)
+        found = Detections(frame=frame, boxes=array, scores=scores, infer_ms=1.0)
+        self.outcomes.append(self.pipeline.digest(found, armed_as=armed_as))  # type: ignore[arg-type]
+        return True
+
+    @property
+    def shown(self) -> int:
+        return len(self.outcomes[-1].tracks)
+
+    @property
+    def told(self) -> list[str]:
+        return [change.type for outcome in self.outcomes for change in outcome.changes]
+
+    @property
+    def alerts(self) -> int:
+        return sum(len(outcome.alerts) for outcome in self.outcomes)
+
+
+def test_a_walk_is_one_event_with_one_alert() -> None:
+    scene = Scene()
+    for _ in range(10):
+        scene.show()
+    for step in range(40):
+        scene.show(figure(10 + step * 6))
+    for _ in range(60):
+        scene.show()
+    assert [kind for kind in scene.told if kind != "update"] == ["new", "end"]
+    assert scene.alerts == 1
+
+
+def test_shows_confirmed_people_where_they_are() -> None:
+    scene = Scene(min_frames=3)
+    for step in range(3):
+        scene.show(figure(100 + step))
+        assert scene.shown == (step == 2)
+    outcome = scene.outcomes[-1]
+    assert outcome.people == 1
+    assert outcome.moving
+    assert outcome.tracks[0].box == pytest.approx(figure(102), abs=4.0)
+
+
+def test_does_not_show_who_was_not_seen_lately() -> None:
+    scene = Scene(motion={"enabled": False})
+    for _ in range(5):
+        scene.show(figure(100))
+    for _ in range(4):
+        scene.show()
+    assert scene.shown == 1
+    for _ in range(4):
+        scene.show()
+    assert scene.shown == 0
+    assert scene.outcomes[-1].people == 1
+
+
+def test_a_still_empty_scene_is_rarely_wanted() -> None:
+    scene = Scene(motion={"idle_recheck_s": 2.0, "hold_s": 0.5})
+    for _ in range(100):
+        scene.show()
+    assert scene.runs <= 8
+    assert not scene.pipeline.moving
+
+
+def test_somebody_who_stands_is_rechecked_more_often_than_nobody() -> None:
+    scene = Scene(motion={"idle_recheck_s": 50.0, "recheck_s": 1.0, "hold_s": 0.5})
+    scene.show()
+    for _ in range(300):
+        scene.show(figure(100))
+    busy = scene.runs
+    for _ in range(60):
+        scene.show(figure(100))
+    assert 5 <= scene.runs - busy <= 8
+    assert [kind for kind in scene.told if kind != "update"] == ["new"]
+    assert scene.outcomes[-1].people == 1
+
+
+def test_armed_as_is_compared_with_the_cameras_own_list() -> None:
+    scene = Scene(armed=["armed_away"])
+    for step in range(10):
+        scene.show(figure(100 + step), armed_as="armed_home")
+    for step in range(10):
+        scene.show(figure(110 + step), armed_as=None)
+    assert scene.alerts == 0
+    scene.show(figure(120), armed_as="armed_away")
+    assert scene.alerts == 1
+
+
+@pytest.mark.parametrize("min_score", [0.05, 0.3])
+def test_a_low_min_score_lets_weak_detections_count(min_score: float) -> None:
+    scene = Scene(score=0.35, min_score=min_score)
+    for step in range(10):
+        scene.show(figure(100 + step))
+    assert scene.told[:1] == ["new"]
+
+
+def test_a_high_min_score_waits_for_a_sure_detection() -> None:
+    scene = Scene(score=0.6, min_score=0.8)
+    for step in range(10):
+        scene.show(figure(100 + step))
+    assert scene.told == []
+    scene.score = 0.85
+    for step in range(10):
+        scene.show(figure(110 + step))
+    assert scene.told[:1] == ["new"]
+
+
+def test_close_ends_events_and_starts_afresh_with_the_same_cooldown() -> None:
+    scene = Scene(cooldown_s=30)
+    for step in range(10):
+        scene.show(figure(100 + step))
+    outcome = scene.pipeline.close()
+    assert ([change.type for change in outcome.changes], outcome.people, outcome.moving) == (["end"], 0, False)
+    for step in range(10):
+        scene.show(figure(110 + step))
+    assert (scene.told, scene.alerts) == (["new", "new"], 1)
+    assert scene.pipeline.close().changes[0].after.id != outcome.changes[0].after.id
