@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -134,7 +135,7 @@ class CameraLoop:
                 self._drain()
             except EndOfStreamError:
                 self._fail(_END_OF_FILE)
-                self._wait(None)
+                self._wait(math.inf)  # a thread that ended would look like a fault
             except SourceError as exc:
                 self._fail(redact(str(exc)))
                 self._wait(self._backoff.next())
@@ -188,8 +189,7 @@ class CameraLoop:
 
     def _fail(self, reason: str) -> None:
         self._alive()
-        if self._online_since is not None:
-            self._online_since = None
+        self._online_since = None
         with self._lock:
             self._rate.clear()
         if reason == _END_OF_FILE:
@@ -206,17 +206,15 @@ class CameraLoop:
         if self._on_state is not None:
             self._on_state(self._name, state, error)
 
-    def _wait(self, seconds: float | None) -> None:
-        """Wait, None for ever, or until stop; a wait that ends by itself is followed by a reconnect."""
-        until = None if seconds is None else self._clock.mono() + seconds
-        while not self._stop.is_set():
+    def _wait(self, seconds: float) -> None:
+        """Wait until stop, or so long and then reconnect."""
+        while seconds > 0.0 and not self._stop.is_set():
             self._alive()
-            left = _SLICE_S if until is None else until - self._clock.mono()
-            if left <= 0.0:
-                with self._lock:
-                    self._reconnects += 1
-                return
-            self._stop.wait(min(left, _SLICE_S))
+            self._stop.wait(min(seconds, _SLICE_S))
+            seconds -= _SLICE_S
+        if not self._stop.is_set():
+            with self._lock:
+                self._reconnects += 1
 
     def _alive(self) -> None:
         with self._lock:

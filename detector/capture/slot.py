@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from detector.clock import SYSTEM_CLOCK, Clock
 from detector.types import Frame
 
-_TOLERANCE = 0.25  # of the interval: so much too early or too late still counts as in time
+_EARLY = 0.25  # of the interval: a frame that comes so much before its turn is in time
+_LATE = 1.0 - _EARLY  # the most that a camera in step is late by, whose rate is no multiple of the limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +37,13 @@ class _Slot:
     def opens_mono(self) -> float:
         """From when on the held frame may be taken; infinity without one.
 
-        A frame captured in time may go at once. One captured too early is outrun by the next as
-        a rule; it goes late in its turn if no other came.
+        A frame captured in time may go at once. One captured too early is left to be outrun by a
+        fresher one; only where none comes for a whole interval does it go after all.
         """
         if self.frame is None:
             return math.inf
-        slack = self.interval * _TOLERANCE
-        return -math.inf if self.frame.captured_mono >= self.due - slack else self.due + slack
+        in_time = self.frame.captured_mono >= self.due - self.interval * _EARLY
+        return -math.inf if in_time else self.due + self.interval
 
     def put(self, frame: Frame, now: float) -> None:
         if self.frame is not None:
@@ -55,10 +56,9 @@ class _Slot:
     def take(self) -> Frame:
         frame, self.frame = self.frame, None
         assert frame is not None
-        # The schedule adds up, so jitter does not cost frames; it follows a camera that is late,
-        # so a pause is not made good by a burst.
-        slack = self.interval * _TOLERANCE
-        self.due = max(self.due, frame.captured_mono - slack) + self.interval
+        # The schedule adds up, so neither jitter nor an odd camera rate costs frames. It is drawn
+        # along by a camera that fell further behind, so a pause is not made good by a burst.
+        self.due = max(self.due, frame.captured_mono - self.interval * _LATE) + self.interval
         self.taken += 1
         return frame
 
@@ -66,8 +66,9 @@ class _Slot:
 class LatestSlots:
     """One slot a camera: a newer frame replaces an unread one. Thread-safe.
 
-    Frames of a camera are handed out at no more than its `max_fps` by their `captured_mono`, with a
-    quarter of an interval either way for jitter: any N frames span at least (N - 1.5) intervals.
+    Frames of a camera are handed out at no more than its `max_fps` by their `captured_mono`: any N
+    frames span at least N - 2 intervals. A camera at just that rate loses none to jitter of a
+    quarter of an interval either way.
     """
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:

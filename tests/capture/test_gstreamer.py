@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detector.capture.gstreamer import GStreamerSource, has_gstreamer, pipeline
+from detector.errors import SourceError
+
+SYSTEM_PYTHON = "/usr/bin/python3"  # where a distribution's, and JetPack's, OpenCV lives
+
+
+def test_a_csi_camera_keeps_only_its_newest_frame() -> None:
+    text = pipeline("csi://2")
+    assert text.startswith("nvarguscamerasrc sensor-id=2 ! video/x-raw(memory:NVMM)")
+    assert text.endswith("! video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false")
+
+
+@pytest.mark.parametrize("text", ["videotestsrc", " videotestsrc ! ", "videotestsrc name=appsinky"])
+def test_a_free_pipeline_gets_a_sink(text: str) -> None:
+    assert pipeline(f"gst:{text}").count("appsink drop=true max-buffers=1") == 1
+    assert "! !" not in pipeline(f"gst:{text}")
+
+
+def test_a_pipeline_with_its_own_sink_is_left_as_it_is() -> None:
+    own = "videotestsrc ! videoconvert ! appsink max-buffers=3"
+    assert pipeline(f"gst:{own}") == own
+
+
+@pytest.mark.parametrize("source", ["csi://0", "gst:rtspsrc location=rtsp://cam:secret@10.0.0.4/live ! decodebin"])
+def test_an_opencv_without_gstreamer_says_so_and_what_to_do(source: str) -> None:
+    if has_gstreamer():
+        pytest.skip("this OpenCV has GStreamer")
+    camera = GStreamerSource(source=source, timeout_s=1.0)
+    with pytest.raises(SourceError, match=r"this OpenCV has no GStreamer; use JetPack's OpenCV") as caught:
+        camera.open()
+    camera.close()
+    assert "secret" not in str(caught.value)
+
+
+LIVE = """
+import sys, time
+from detector.capture.gstreamer import GStreamerSource, has_gstreamer
+from detector.errors import SourceError
+if not has_gstreamer():
+    sys.exit(77)
+source = GStreamerSource(source="gst:videotestsrc is-live=true pattern=red ! video/x-raw,width=160,height=120", timeout_s=5)
+source.open()
+image = source.read().image
+assert image.bgr().shape == (120, 160, 3), image.bgr().shape
+assert tuple(image.bgr()[60, 80] > 128) == (False, False, True), image.bgr()[60, 80]
+source.close()
+source = GStreamerSource(source="gst:videotestsrc num-buffers=3", timeout_s=5)
+source.open()
+try:
+    for _ in range(10):
+        source.read()
+except SourceError as error:
+    print(error)
+source.close()
+try:
+    GStreamerSource(source="gst:no_such_element", timeout_s=5).open()
+except SourceError as error:
+    print(error)
+"""
+
+
+def test_a_real_pipeline_where_the_systems_opencv_has_gstreamer() -> None:
+    if not Path(SYSTEM_PYTHON).exists():
+        pytest.skip(f"needs {SYSTEM_PYTHON}")
+    root = Path(sys.modules["detector"].__file__ or "").parent.parent
+    done = subprocess.run(
+        [SYSTEM_PYTHON, "-c", LIVE], cwd=root, capture_output=True, text=True, timeout=60, check=False
+    )
+    if done.returncode == 77 or "No module named" in done.stderr:
+        pytest.skip("needs a system OpenCV with GStreamer (python3-opencv)")
+    assert done.returncode == 0, done.stderr
+    assert "gives no more pictures" in done.stdout
+    assert "cannot be opened" in done.stdout
