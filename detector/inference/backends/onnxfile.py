@@ -19,7 +19,7 @@ from .base import existing_file
 _GRAPH, _METADATA = 7, 14  # ModelProto
 _NODE, _INITIALIZER = 1, 5  # GraphProto
 _OP_TYPE = 4  # NodeProto
-_DATA_TYPE, _FLOAT, _FLOAT16 = 2, 1, 10  # TensorProto
+_DATA_TYPE, _EXTERNAL, _FLOAT, _FLOAT16 = 2, 13, 1, 10  # TensorProto
 _QUANTISED = {"QuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
 
 
@@ -32,54 +32,83 @@ class OnnxFile:
     metadata: dict[str, str]
 
 
+class _Contents:
+    """What the walk gathers: operators, bytes of weights by ONNX data type, second files, metadata."""
+
+    def __init__(self, data: memoryview) -> None:
+        self.operators: set[str] = set()
+        self.weights: Counter[int] = Counter()
+        self.external: set[str] = set()
+        self.metadata: dict[str, str] = {}
+        for field, value in _parts(data):
+            if field == _METADATA:
+                key, text = _entry(value)
+                self.metadata[key] = text
+            elif field == _GRAPH:
+                self._walk_graph(value)
+
+    def _walk_graph(self, graph: memoryview) -> None:
+        for field, value in _parts(graph):
+            if field == _NODE:
+                self.operators.update(bytes(text).decode() for number, text in _parts(value) if number == _OP_TYPE)
+            elif field == _INITIALIZER:
+                self._walk_tensor(value)
+
+    def _walk_tensor(self, tensor: memoryview) -> None:
+        for field, value in _fields(tensor):
+            if field == _DATA_TYPE and isinstance(value, int):
+                self.weights[value] += len(tensor)
+            elif field == _EXTERNAL and isinstance(value, memoryview):
+                key, text = _entry(value)
+                if key == "location":
+                    self.external.add(text)
+
+    @property
+    def precision(self) -> str:
+        if self.operators & _QUANTISED:
+            return "int8"
+        return "fp16" if self.weights[_FLOAT16] > self.weights[_FLOAT] else "fp32"
+
+
 def inspect(path: Path) -> OnnxFile:
-    """Reads `path`; raises ModelError when it is no ONNX model."""
+    """Reads `path` and the files with weights beside it; raises ModelError when it is no whole ONNX model."""
     try:
-        data = memoryview(existing_file(path).read_bytes())
+        data = existing_file(path).read_bytes()
+        contents = _contents(path, memoryview(data))
+        digest = hashlib.sha256(data)
+        for name in sorted(contents.external):
+            digest.update(_second_file(path, name).read_bytes())
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from None
+    return OnnxFile(digest=digest.hexdigest(), precision=contents.precision, metadata=contents.metadata)
+
+
+def _contents(path: Path, data: memoryview) -> _Contents:
     try:
-        operators, weights, metadata = _walk(data)
+        contents = _Contents(data)
+        if contents.operators:
+            return contents
     except (ValueError, IndexError):
-        operators, weights, metadata = set(), Counter(), {}
-    if not operators:
-        raise ModelError(f"{path} is not an ONNX model, or is cut short: fetch or export it again")
-    return OnnxFile(
-        digest=hashlib.sha256(data).hexdigest(), precision=_precision(operators, weights), metadata=metadata
-    )
+        pass
+    raise ModelError(f"{path} is not an ONNX model, or is cut short: fetch or export it again")
 
 
-def _precision(operators: set[str], weights: Counter[int]) -> str:
-    if operators & _QUANTISED:
-        return "int8"
-    return "fp16" if weights[_FLOAT16] > weights[_FLOAT] else "fp32"
+def _second_file(path: Path, name: str) -> Path:
+    second = path.parent / name
+    if not second.is_file():
+        raise ModelError(f"{path.name} keeps its weights in a second file, {name}, which is missing: put it beside it")
+    return second
 
 
-def _walk(data: memoryview) -> tuple[set[str], Counter[int], dict[str, str]]:
-    """Operators, bytes of weights by ONNX data type, metadata."""
-    operators: set[str] = set()
-    weights: Counter[int] = Counter()
-    metadata: dict[str, str] = {}
-    for field, value in _fields(data):
-        if field == _METADATA and isinstance(value, memoryview):
-            entry = {number: bytes(text).decode() for number, text in _fields(value) if isinstance(text, memoryview)}
-            metadata[entry.get(1, "")] = entry.get(2, "")
-        elif field == _GRAPH and isinstance(value, memoryview):
-            _walk_graph(value, operators, weights)
-    return operators, weights, metadata
+def _entry(data: memoryview) -> tuple[str, str]:
+    """A StringStringEntryProto's key and value."""
+    texts = {field: bytes(text).decode() for field, text in _parts(data)}
+    return texts.get(1, ""), texts.get(2, "")
 
 
-def _walk_graph(graph: memoryview, operators: set[str], weights: Counter[int]) -> None:
-    for field, value in _fields(graph):
-        if not isinstance(value, memoryview):
-            continue
-        if field == _NODE:
-            operators.update(
-                bytes(v).decode() for n, v in _fields(value) if n == _OP_TYPE and isinstance(v, memoryview)
-            )
-        elif field == _INITIALIZER:
-            kind = next((v for n, v in _fields(value) if n == _DATA_TYPE and isinstance(v, int)), 0)
-            weights[kind] += len(value)
+def _parts(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """The fields that have a length."""
+    return ((field, value) for field, value in _fields(data) if isinstance(value, memoryview))
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:

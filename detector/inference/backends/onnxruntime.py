@@ -118,8 +118,6 @@ def _explained(path: Path, message: str, version: str) -> str:
     )
     text = text.replace(f"Load model from {path.name} failed:", "")
     lower = text.lower()
-    if "external data" in lower:
-        return f"{path.name} keeps its weights in a second file that is missing or damaged: put it beside the model"
     if "protobuf" in lower:
         return f"{path} is not an ONNX model, or is cut short: fetch or export it again"
     newer = re.search(r"\b(opset|ir version)\W+(\d+)", lower)

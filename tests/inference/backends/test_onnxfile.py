@@ -27,6 +27,24 @@ def test_precision(tmp_path: Path, half: bool, quantised: bool, precision: str) 
     assert inspect(write_convolution(tmp_path / "m.onnx", half=half, quantised=quantised)).precision == precision
 
 
+def test_digest_follows_the_weights_in_a_second_file(tmp_path: Path) -> None:
+    path = write_constant(tmp_path / "m.onnx", {"o": np.ones(9, np.float32)}, external=True)
+    first = inspect(path).digest
+    (tmp_path / "m.onnx.data").write_bytes(np.zeros(9, np.float32).tobytes())
+    assert inspect(path).digest != first
+
+
+def test_unreadable_file_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_convolution(tmp_path / "m.onnx")
+
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")  # root may read anything, so it is acted
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(ModelError, match="Permission denied"):
+        inspect(path)
+
+
 @pytest.mark.parametrize("model", ["yolox_tiny_humanart", "yolov10n", "yolox_nano", "yolov8n", "yolo11n"])
 def test_shared_models_are_fp32(shared: Path, model: str) -> None:
     assert inspect(shared / "models" / f"{model}.onnx").precision == "fp32"

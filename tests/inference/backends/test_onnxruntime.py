@@ -90,7 +90,7 @@ def test_missing_second_file(tmp_path: Path) -> None:
     path = write_constant(tmp_path / "big.onnx", {"o": BOXES}, external=True)
     assert OnnxRuntimeBackend(path=path).run(picture())[0].shape == BOXES.shape
     (tmp_path / "big.onnx.data").unlink()
-    assert "second file that is missing" in refusal(path)
+    assert "a second file, big.onnx.data, which is missing" in refusal(path)
 
 
 def test_future_opset(tmp_path: Path) -> None:
