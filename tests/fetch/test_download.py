@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import subprocess
 import threading
+from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 from support.fileserver import FileServer, Served
+from support.mosquitto import program
 
 from detector.fetch import download
 from detector.fetch.download import discard, note_path
@@ -68,6 +72,13 @@ def test_weak_etag_is_not_sent_back(server: FileServer, part: Path, content: byt
     fetch(server.url("/f"), part, len(content))
     assert "If-Range" not in server.requests[1]
     assert part.read_bytes() == content
+
+
+def test_another_part_than_was_asked_for_is_not_joined(server: FileServer, part: Path, content: bytes) -> None:
+    server.files["/f"] = Served(content, cut_after=[1000], range_shift=7)
+    fetch(server.url("/f"), part, len(content))
+    assert part.read_bytes() == content
+    assert [r.get("Range") for r in server.requests] == [None, "bytes=1000-", None]
 
 
 def test_server_without_ranges(server: FileServer, part: Path, content: bytes) -> None:
@@ -145,6 +156,42 @@ def test_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch, part: Path) 
     mute = socket.create_server(("127.0.0.1", 0))  # accepts, never answers
     with mute, pytest.raises(UnavailableError, match="no answer in time"):
         fetch(f"http://127.0.0.1:{mute.getsockname()[1]}/f", part)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A self-signed certificate for 127.0.0.1, its key in the same file."""
+    path = tmp_path / "certificate.pem"
+    command = [program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command += ["-days", "1", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command, "-keyout", path, "-out", tmp_path / "c"], check=True, capture_output=True)
+    path.write_text(path.read_text() + (tmp_path / "c").read_text())
+    return path
+
+
+@pytest.fixture
+def tls_server(certificate: Path) -> Iterator[FileServer]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    served = FileServer(tls=context)
+    yield served
+    served.close()
+
+
+def test_over_tls(
+    monkeypatch: pytest.MonkeyPatch, tls_server: FileServer, certificate: Path, part: Path, content: bytes
+) -> None:
+    tls_server.files["/f"] = Served(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    fetch(tls_server.url("/f"), part, len(content))
+    assert part.read_bytes() == content
+
+
+def test_a_certificate_that_nobody_trusts(tls_server: FileServer, part: Path, content: bytes) -> None:
+    tls_server.files["/f"] = Served(content)
+    with pytest.raises(UnavailableError, match="certificate verify failed"):
+        fetch(tls_server.url("/f"), part, len(content))
+    assert not part.exists()
 
 
 def test_stalled_transfer_keeps_what_came(

@@ -87,6 +87,15 @@ def test_without_npm(monkeypatch: pytest.MonkeyPatch, work: Path) -> None:
         pack_npm(NpmSource(npm="tiny", version="1.0.0", member="a"), work, quiet)
 
 
+def test_an_npm_that_cannot_be_run(monkeypatch: pytest.MonkeyPatch, work: Path) -> None:
+    npm = work / "npm"
+    npm.write_text("#!/nonexistent/node\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(work))
+    with pytest.raises(UnavailableError, match=r"cannot run .*npm: No such file"):
+        pack_npm(NpmSource(npm="tiny", version="1.0.0", member="a"), work, quiet)
+
+
 @pytest.fixture
 def npm_tarball(tmp_path: Path) -> Path:
     """A real tarball of the package tiny 1.0.0, made by npm."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -19,6 +20,7 @@ class Served:
     shown_length: bool = True
     status: HTTPStatus | None = None  # answer with this instead
     cut_after: list[int] = field(default_factory=list)  # the next answers end after so many bytes
+    range_shift: int = 0  # claims to send another part than was asked for
     hold: threading.Event | None = None  # the body waits for it
     asked: threading.Event = field(default_factory=threading.Event)
 
@@ -26,16 +28,19 @@ class Served:
 class FileServer:
     """`files` by path; `requests` are the headers of every request, oldest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self.files: dict[str, Served] = {}
         self.requests: list[dict[str, str]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = False
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}{path}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}{path}"
 
     def close(self) -> None:
         for served in self.files.values():
@@ -74,7 +79,9 @@ def _answer(handler: BaseHTTPRequestHandler, served: Served) -> None:
     body = served.data[start:]
     handler.send_response(HTTPStatus.PARTIAL_CONTENT if start else HTTPStatus.OK)
     if start:
-        handler.send_header("Content-Range", f"bytes {start}-{len(served.data) - 1}/{len(served.data)}")
+        handler.send_header(
+            "Content-Range", f"bytes {start + served.range_shift}-{len(served.data) - 1}/{len(served.data)}"
+        )
     if served.shown_length:
         handler.send_header("Content-Length", str(len(body)))
     if served.etag:
