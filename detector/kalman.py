@@ -84,18 +84,10 @@ class Beliefs:
 
     moments: Array
 
-    def __len__(self) -> int:
-        return len(self.mean)
-
     @property
     def mean(self) -> Array:
         mean: Array = self.moments[0]
         return mean
-
-    @property
-    def velocity(self) -> Array:
-        velocity: Array = self.moments[1]
-        return velocity
 
     @property
     def variance(self) -> Array:

@@ -23,7 +23,7 @@ from .config import MotionSettings, Polygon
 from .types import Image, Pixels
 
 _LINES = 144  # the small picture's height is this to twice this: a far-off person is still some dozen pixels
-_FOLLOW_S = 4.0  # time constant of the background: far above a step's time, below a cloud's
+_FOLLOW_S = 2.0  # time constant of the background: above a slow step's time, below a cloud's
 _WHOLE = 0.6  # changed share from which on it is the picture (lamp, exposure, IR filter) and not somebody in it
 _SLACK_S = 1e-6  # media times are multiples of 1/fps with rounding: 10 steps of 0.1 s must make 1 s
 
@@ -107,16 +107,23 @@ class MotionGate:
 
 
 def _small(image: Image) -> Pixels:
-    """The luma plane, uint8, shrunk by a whole factor to `_LINES` lines or more and smoothed against noise."""
+    """The luma plane, uint8, shrunk by a whole factor to `_LINES` lines or more and smoothed against noise.
+
+    Each small pixel is the mean of four samples: enough to quiet the noise, and far cheaper than reading
+    the whole plane, which may be strided (a colour picture's green).
+    """
     luma = image.luma()
-    factor = max(1, min(luma.shape) // _LINES)
-    stride = 2 if factor >= 4 else 1
-    # Every second line and column of what is to be averaged: the plane may be strided (a colour picture's
-    # green), and copying a part of it costs a tenth of copying it whole; the mean still quiets the noise.
-    height, width = luma.shape[0] // factor, luma.shape[1] // factor
-    used = np.ascontiguousarray(luma[: height * factor, : width * factor][::stride, ::stride])
-    small = cv2.blur(cv2.resize(used, (width, height), interpolation=cv2.INTER_AREA), (3, 3))
-    return np.asarray(small, np.uint8)
+    if min(luma.shape) < 2 * _LINES:
+        return _smooth(np.ascontiguousarray(luma))
+    stride = min(luma.shape) // (2 * _LINES)
+    height, width = luma.shape[0] // (2 * stride), luma.shape[1] // (2 * stride)
+    samples = np.ascontiguousarray(luma[: 2 * stride * height : stride, : 2 * stride * width : stride])
+    shrunk = cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA)
+    return _smooth(np.asarray(shrunk, np.uint8))
+
+
+def _smooth(picture: Pixels) -> Pixels:
+    return np.asarray(cv2.blur(picture, (3, 3)), np.uint8)
 
 
 def _watched(shape: tuple[int, ...], masks: Sequence[Polygon]) -> Pixels:
