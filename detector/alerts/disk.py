@@ -29,6 +29,7 @@ MAX_EVENTS = 10_000
 _T = TypeVar("_T")
 _TELL_EVERY = 1000  # dropped events between two warnings
 _ENTRY = "seq, kind, key, topic, payload, created_wall, sent"
+_ALERT = f"SELECT {_ENTRY} FROM entries WHERE kind = 'alert' AND key = ?"  # noqa: S608 - own names
 _ALERTS_NUMBERED, _EVENTS_DROPPED = 1, 2  # counters.id
 LAYOUT = Layout(
     application_id=0x64746F62,  # "dtob"
@@ -96,7 +97,7 @@ def _insert(connection: sqlite3.Connection, entry: Entry) -> None:
 def _read_counters(connection: sqlite3.Connection) -> Counters:
     values = dict(connection.execute("SELECT id, value FROM counters").fetchall())
     seq = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()[0]
-    return Counters(seq=int(seq), alerts=values[_ALERTS_NUMBERED], dropped=values[_EVENTS_DROPPED])
+    return Counters(seq=int(seq), alerts=int(values[_ALERTS_NUMBERED]), dropped=int(values[_EVENTS_DROPPED]))
 
 
 def _raise_counters(connection: sqlite3.Connection, counters: Counters) -> None:
@@ -193,6 +194,11 @@ class Outbox:
             self.done(rotten)
         return found
 
+    def waiting_alert(self, key: str) -> Entry | None:
+        """The alert of this key that waits here, if one does."""
+        entries, _ = _readable(self._rows(_ALERT, (key,)))
+        return entries[0] if entries else None
+
     def mark_sent(self, seqs: Iterable[int]) -> None:
         """Remember that these were handed to the broker: sending them again is a replay."""
         self._each(seqs, "UPDATE entries SET sent = 1 WHERE seq = ?")
@@ -225,6 +231,11 @@ class Outbox:
     def stats(self) -> OutboxStats:
         """Figures as of the last call that changed something; never waits for the disk's queue."""
         return self._figures
+
+    def in_place(self) -> bool:
+        """Whether the file is still where it was opened."""
+        with self._lock:
+            return self._database.in_place()
 
     def close(self) -> None:
         with self._lock:
@@ -269,8 +280,7 @@ class Outbox:
 
     def _put_one(self, connection: sqlite3.Connection, new: NewEntry, counters: Counters) -> Entry:
         if new.kind == "alert":
-            sql = f"SELECT {_ENTRY} FROM entries WHERE kind = 'alert' AND key = ?"  # noqa: S608 - own names
-            waiting, rotten = _readable(connection.execute(sql, (new.key,)).fetchall())
+            waiting, rotten = _readable(connection.execute(_ALERT, (new.key,)).fetchall())
             if waiting:
                 return waiting[0]
             connection.executemany("DELETE FROM entries WHERE seq = ?", [(seq,) for seq in rotten])

@@ -153,16 +153,18 @@ class ResilientOutbox:
                 log.debug("the outbox still fails: opening it anew")
             else:
                 return old
+            if not old.in_place():
+                self._rescue(old)
+                old.close()
+                self._disk = None
         fresh = Outbox(self._path, max_events=self._max_events)
         try:
-            if old is not None:
-                self._rescue(old)
             self._settle(fresh)
         except BaseException:
             fresh.close()
             raise
-        if old is not None:
-            old.close()
+        if self._disk is not None:
+            self._disk.close()
         return fresh
 
     def _rescue(self, old: Outbox) -> None:
@@ -173,10 +175,12 @@ class ResilientOutbox:
 
     def _settle(self, disk: Outbox) -> None:
         """Write what memory holds. Each step may be repeated, so a failure half-way does no harm."""
-        if self._entries:
-            disk.adopt(self._entries.values(), counters=self._counters or Counters())
-        disk.mark_sent(self._sent)
+        # Deletions first: an acknowledged alert must not stand in the way of a new one of the same key.
         disk.done(self._done)
+        counters = self._counters or Counters()
+        if self._entries or counters.seq > disk.counters.seq:  # numbers whose entries are gone again count too
+            disk.adopt(self._entries.values(), counters=counters)
+        disk.mark_sent(self._sent)
         for name, value in self._state.items():
             disk.set_state(name, value)
         for kept in (self._entries, self._sent, self._done, self._state):
@@ -191,16 +195,23 @@ class ResilientOutbox:
         self._measure()
 
     def _keep(self, new: NewEntry) -> Entry:
-        if new.kind == "alert":
-            for waiting in self._entries.values():
-                if waiting.kind == "alert" and waiting.key == new.key:
-                    return waiting
+        if new.kind == "alert" and (waiting := self._waiting_alert(new.key)) is not None:
+            return waiting
         if self._counters is None:
             self._counters = unknown_counters()
         entry = next_entry(new, self._counters)
         self._entries[entry.seq] = entry
         self._cap(self._counters)
         return entry
+
+    def _waiting_alert(self, key: str) -> Entry | None:
+        for entry in self._entries.values():
+            if entry.kind == "alert" and entry.key == key:
+                return entry
+        with suppress(StorageError):
+            found = self._disk.waiting_alert(key) if self._disk is not None else None
+            return found if found is None or found.seq not in self._done else None
+        return None
 
     def _cap(self, counters: Counters) -> None:
         events = [entry for entry in self._entries.values() if entry.kind == "event"]
@@ -211,7 +222,8 @@ class ResilientOutbox:
 
     def _note(self, known: set[int], seqs: set[int]) -> None:
         with self._lock:
-            known |= seqs
+            given_out = self._counters.seq if self._counters is not None else 0
+            known |= {seq for seq in seqs if seq <= given_out}  # a number yet to come must not be hidden by this
             for seq in self._done & self._entries.keys():
                 del self._entries[seq]
             self._push()

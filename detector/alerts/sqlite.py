@@ -108,6 +108,13 @@ def _place(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def _sides(path: Path) -> list[Path]:
     return [path.with_name(path.name + suffix) for suffix in _SIDE_FILES]
 
@@ -192,7 +199,7 @@ class Database:
 
     def file_bytes(self) -> int:
         """What the file and its log take on the disk."""
-        return sum(side.stat().st_size for side in _sides(self.path) if side.exists())
+        return sum(_size(side) for side in _sides(self.path))
 
     def close(self) -> None:
         with self._lock, self._explained():
@@ -243,7 +250,7 @@ def open_or_rebuild(path: Path, layout: Layout, salvage: Salvage, *, check_up_to
     The old file stays as `.corrupt-N`. `salvage(old, new)` copies rows and returns how many. Files of
     more than `check_up_to` bytes are not read through: their damage shows when it is met.
     """
-    check = not path.exists() or path.stat().st_size <= check_up_to
+    check = _size(path) <= check_up_to
     try:
         return Database(path=path, layout=layout, check=check)
     except DamagedError:
