@@ -230,7 +230,11 @@ class Connection:
 
     def step(self, timeout: float) -> bool:
         """Serve the socket for at most `timeout` s; False once the connection is gone."""
-        rc = self._client.loop(timeout)
+        try:
+            rc = self._client.loop(timeout)
+        except Exception as error:  # a broker's malformed packet raises whatever paho stumbles over
+            self.closed_because = f"the broker sent what is not MQTT: {_reason(error)}"
+            return False
         return rc == MQTTErrorCode.MQTT_ERR_SUCCESS and self._client.socket() is not None
 
     def publish(self, message: Message) -> int | None:

@@ -121,6 +121,10 @@ class OldBroker:
         self.hang_up()
         self._listener.close()
 
+    def say(self, packet: bytes) -> None:
+        for client in self._open:
+            client.sendall(packet)
+
     def hang_up(self) -> None:
         while self._open:
             self._open.pop().close()
@@ -137,6 +141,26 @@ def test_falls_back_to_3_1_1_where_5_is_refused_and_remembers_it(answer: bytes) 
         broker.hang_up()
         wait_until(lambda: link.status().connects == 2)
         assert broker.levels == [5, 4, 4]
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"\x30\x05\x00\x03\xff\xfe\xfd",  # PUBLISH whose topic is not UTF-8
+        b"\x30\x02\x00\x30",  # PUBLISH shorter than its topic's length says
+        b"\x40\x01\x00",  # PUBACK cut short
+        b"\x90\x00",  # SUBACK for nothing
+        b"\xff\xff\xff\xff\xff\xff",
+    ],
+)
+def test_nonsense_from_the_broker_ends_the_connection_not_the_link(packet: bytes) -> None:
+    broker = OldBroker(b"")
+    link = make_link(broker.port, flush_s=0.1)
+    with running(broker.run), running(link.run):
+        connected(link)
+        broker.say(packet)
+        broker.hang_up()
+        wait_until(lambda: link.status().connects == 2)
 
 
 def test_a_wrong_password_is_a_refusal_not_a_connection(make_broker: MakeBroker) -> None:
@@ -168,8 +192,15 @@ def test_tls_needs_the_ca(make_broker: MakeBroker, certificates: Certificates, t
         probe(settings(broker.port, tls=True))
     with pytest.raises(BrokerError):
         probe(settings(broker.port), timeout=1.0)  # plain MQTT to a TLS port
+    link = make_link(broker.port, settings=settings(broker.port, tls=True))
+    with running(link.run):
+        wait_until(lambda: link.status().state == "refused")
+    mutual = settings(broker.port, tls=True, ca_file=certificates.ca)
+    probe(dataclasses.replace(mutual, cert_file=certificates.cert, key_file=certificates.key))
     junk = tmp_path / "junk.pem"
     junk.write_text("no certificate")
+    with pytest.raises(ConfigError, match=r"mqtt\.cert_file"):
+        probe(dataclasses.replace(mutual, cert_file=junk, key_file=junk))
     with pytest.raises(ConfigError, match=r"mqtt\.ca_file"):
         make_link(broker.port, settings=settings(broker.port, tls=True, ca_file=junk))
 
@@ -304,6 +335,47 @@ def test_what_was_on_its_way_is_unsent_when_the_connection_ends(make_broker: Mak
     assert "lost" in str(answers[0])
 
 
+def test_a_refused_subscription_is_told() -> None:
+    broker = OldBroker(b"")
+    link = make_link(broker.port, flush_s=0.1, subscriptions=["p/alarm/set"])
+    with running(broker.run), running(link.run):
+        connected(link)
+        broker.say(b"\x90\x03\x00\x01\x80")
+        wait_until(lambda: "commands will not arrive" in str(link.status().error))
+        assert link.status().state == "connected"
+
+
+def test_what_is_too_large_for_the_broker_is_refused_and_holds_up_nothing(make_broker: MakeBroker) -> None:
+    broker = make_broker(options=["max_packet_size 2000"])
+    link = make_link(broker.port, settings=settings(broker.port, protocol="5"))
+    with running(link.run):
+        connected(link)
+        with pytest.raises(BrokerError, match="larger than the broker takes"):
+            link.publish(Message(topic="p/x", payload=bytes(3000)))
+        link.publish(Message(topic="p/porch/person/snapshot", payload=bytes(3000), retain=True))
+        link.publish(Message(topic="p/porch/person", payload=b"1", retain=True))
+        subscriber = Subscriber(broker.port, "p/porch/#")
+        heard = subscriber.wait_for(lambda h: len(h) == 1)
+        subscriber.close()
+        assert heard[0].topic == "p/porch/person"
+        assert link.status().connects == 1
+
+
+def test_restating_says_all_retained_state_again(make_broker: MakeBroker) -> None:
+    broker = make_broker()
+    link = make_link(broker.port)
+    link.publish(Message(topic="p/porch/person", payload=b"2", retain=True))
+    with running(link.run):
+        connected(link)
+        wait_until(lambda: link.status().unacknowledged == 0)
+        operator = Subscriber(broker.port, "p/#")
+        operator.wait_for(lambda h: len(h) == 2)
+        link.restate()
+        heard = operator.wait_for(lambda h: len(h) == 4)
+        operator.close()
+    assert [(m.topic, m.retained) for m in heard[2:]] == [("p/porch/person", False), ("p/available", False)]
+
+
 @pytest.mark.parametrize("topic", ["p/+/x", "p/#", "p/\0", "p/a\nb", "", "$SYS/x", "p/\x7f"])
 def test_topics_that_no_broker_may_take_are_refused(topic: str) -> None:
     link = make_link(1)
@@ -348,7 +420,8 @@ def test_settings_of_the_config() -> None:
 
     embedded = of(embedded={"host": "0.0.0.0"}, username="u", password="p")
     assert (embedded.address, embedded.protocols) == ("mqtt://127.0.0.1:4711", ("3.1.1",))
-    assert embedded.client_id == "detector-yard"
+    assert embedded.client_id.startswith("detector-yard-")
+    assert of(client_id="me").client_id == "me"
     remote = of(broker="mqtts://[::1]", username="u", password="p", client_id="me")
     assert (remote.address, remote.protocols, remote.client_id) == ("mqtts://[::1]:8883", ("5", "3.1.1"), "me")
     assert of(broker="mqtt://broker").port == 1883
