@@ -27,24 +27,42 @@ _SCHEMES = {
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "basic": {"type": "http", "scheme": "basic", "description": "any user name; the token as password"},
 }
+_INVALID = {
+    "description": "A parameter or key is wrong; `key` names it",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Fault"}}},
+}
 _FREE = ("/healthz", "/readyz", "/api/session")
 
 
-def _describe_token(app: FastAPI) -> None:
-    """Write the ways to send the token into the document; the guard has decided before any route is looked up."""
-    document = app.openapi()  # made once and kept by FastAPI, so what is added stays
-    document["components"]["securitySchemes"] = _SCHEMES
-    document["security"] = [{name: []} for name in _SCHEMES]
-    for path in _FREE:
-        for operation in document["paths"][path].values():
-            operation["security"] = []
+class _Window(FastAPI):
+    """FastAPI whose document tells how to send the token and what faults really look like.
+
+    FastAPI knows neither: the guard has decided before any route is looked up, and `respond` answers
+    in place of FastAPI's own 422, which would echo what was sent.
+    """
+
+    def openapi(self) -> Document:
+        if self.openapi_schema:
+            return self.openapi_schema
+        document = super().openapi()  # made once and kept, so what is changed stays
+        document["components"]["securitySchemes"] = _SCHEMES
+        document["security"] = [{name: []} for name in _SCHEMES]
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                if path in _FREE:
+                    operation["security"] = []
+                if "422" in operation["responses"]:
+                    operation["responses"]["422"] = _INVALID
+        for stock in ("HTTPValidationError", "ValidationError"):
+            document["components"]["schemas"].pop(stock, None)
+        return document
 
 
 def create_app(control: Control, *, token: SecretStr | None, config_schema: Document) -> FastAPI:
     """The application; `token` None lets everybody in who reaches the port by a local name."""
     authorizer, streams = Authorizer(token), Streams()
     # FastAPI's own /docs loads scripts from elsewhere, which an offline device shows as a blank page.
-    app = FastAPI(
+    app = _Window(
         title="detector",
         version=__version__,
         description=_ABOUT,
@@ -64,6 +82,4 @@ def create_app(control: Control, *, token: SecretStr | None, config_schema: Docu
     respond.install(app)
     app.add_middleware(Guard, authorizer=authorizer)
     app.state.streams = streams
-    if not authorizer.open:
-        _describe_token(app)
     return app

@@ -174,7 +174,10 @@ async function look() {
   heard = Date.now();
   failures = 0;
   show(last);
-  if (performance.now() - visitsAt < VISITS_MS) return;
+  // Who comes or goes is a visit to show at once.
+  const scene = JSON.stringify([last.alarm.state, Object.values(last.cameras).map((camera) => camera.people)]);
+  if (scene === look.scene && performance.now() - visitsAt < VISITS_MS) return;
+  look.scene = scene;
   visitsAt = performance.now();
   visits.show(await read("/api/events?limit=12"));
 }

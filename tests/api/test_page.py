@@ -1,0 +1,338 @@
+"""The operators' page in a real browser: what a person sees, clicks and is told."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from importlib import resources
+from typing import Any
+
+import pytest
+from support.browser import PROGRAM, Browser, Page
+from support.control import MemoryControl, camera_status, event
+from support.window import Open, Window
+
+from detector.api.control import Document
+
+PAGE = resources.files("detector.api") / "page"
+Look = Callable[..., Page]
+needs_browser = pytest.mark.skipif(PROGRAM is None, reason="needs chromium")
+SHOWN = "[...document.querySelectorAll('.card img')].filter(i => i.naturalWidth > 0 && !i.hidden).length"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    opened = Browser(tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def look(browser: Browser) -> Iterator[Look]:
+    """Opens pages and closes them."""
+    pages: list[Page] = []
+
+    def go(url: str, **how: Any) -> Page:
+        pages.append(browser.page(url, **how))
+        return pages[-1]
+
+    yield go
+    for page in pages:
+        page.close()
+
+
+@needs_browser
+def test_a_quiet_night(window: Open, look: Look) -> None:
+    control = MemoryControl()
+    for camera in control.cameras.values():
+        camera["people"] = 0
+    page = look(window(control=control).server.url)
+    page.until("document.querySelector('.verdict.good')")
+    assert page.text(".headline") == "All is well, nobody is in view."
+    assert page.run("document.title") == page.text("#device") == "Front yard"
+    page.until(f"{SHOWN} === 2")
+    page.until("document.querySelectorAll('.visit').length === 5")
+    page.until("[...document.querySelectorAll('.thumb img')].every(i => i.naturalWidth === 640)")
+    porch = page.text(".card")
+    for words in ("porch", "Watching", "14.9 /s", "9.8 /s", "60 ms", "41 ms", "88 ms"):
+        assert words in porch
+    assert "porch, garden · 93 %" in page.text(".visit")
+    assert "26.4 ms" in page.text("#facts")
+    assert page.text("[aria-pressed=true]") == "Arm away"
+    assert page.complaints() == []
+
+
+@needs_browser
+def test_pictures_move(window: Open, look: Look) -> None:
+    page = look(window().server.url)
+    page.until(f"{SHOWN} === 2")
+    first = page.run("document.querySelector('.card img').src")
+    page.until(f"document.querySelector('.card img').src !== {first!r}")
+    assert page.text(".headline") == "2 people in view: porch and drive."
+
+
+@needs_browser
+def test_trouble_is_told_in_plain_words(window: Open, look: Look) -> None:
+    control = MemoryControl()
+    control.cameras["drive"] = camera_status(state="offline", frame_age_s=187.0, people=0, error="no answer within 5 s")
+    control.cameras["porch"]["detect_enabled"] = False
+    control.overrides = {
+        "state": "degraded",
+        "problems": ["broker: offline", "the disk is almost full"],
+        "broker": {"state": "offline", "address": "mqtt://10.0.0.2:1883", "protocol": None, "error": "refused"},
+        "outbox": {"pending_alerts": 3, "pending_events": 0, "oldest_s": 5.0},
+        "model": {**control.status()["model"], "state": "failed", "error": "out of memory"},
+    }
+    page = look(window(control=control).server.url)
+    page.until("document.querySelector('.verdict.bad li')")
+    told = page.text("#verdict")
+    assert told.startswith("5 things need you.")
+    for words in (
+        "drive is dark: nobody is seen there. Check the camera's power and network cable",
+        "no answer within 5 s",
+        "The model failed: nobody is detected on any camera.",
+        "out of memory",
+        "The MQTT broker is away: alerts do not go out. 3 alerts are waiting on disk and will be sent",
+        "Detection is switched off for porch.",
+        "the disk is almost full",
+    ):
+        assert words in told
+    assert "broker: offline" not in told, "said twice"
+    assert page.run("document.title") == "(5) Front yard"
+    assert "No picture for 3 min" in page.text("[data-state=offline]")
+    assert page.run("document.querySelector('#verdict').getAttribute('aria-live')") == "polite"
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"alarm": {"state": "triggered"}}, "Alarm: an intruder was seen."),
+        ({"alarm": {"state": "disarmed"}}, "Disarmed: visits are recorded, no alerts go out."),
+        ({"state": "starting"}, "The detector is starting."),
+        ({"stages": {"inference": {"ok": False, "age_s": 40.0}}}, "The inference stage stands still."),
+        ({"problems": ["the clock is wrong"]}, "the clock is wrong"),
+        ({"broker": {"state": "refused", "address": None, "error": None}}, "Check mqtt.username and mqtt.password"),
+        ({"system": {"throttled": True, "temperature_c": 91.0}}, "The device slows itself down."),
+    ],
+)  # fmt: skip
+def test_states_have_words(window: Open, look: Look, changes: Document, words: str) -> None:
+    control = MemoryControl()
+    control.overrides = changes
+    page = look(window(control=control).server.url)
+    page.until("document.querySelector('.verdict.good, .verdict.warn, .verdict.bad')")
+    assert words in page.text("#verdict")
+
+
+@needs_browser
+def test_the_alarm_and_detection_are_switched_by_a_click(window: Open, look: Look) -> None:
+    opened = window()
+    page = look(opened.server.url)
+    page.until("document.querySelector('[data-command=DISARM]:enabled')")
+    page.click("[data-command=DISARM]")
+    page.until("document.querySelector('[aria-pressed=true]')?.dataset.command === 'DISARM'")
+    assert opened.control.alarm == "disarmed"
+    page.until("document.querySelector('.headline').textContent.includes('Disarmed')")
+    page.click(".card .switch input")
+    page.until("document.querySelector('.problems').textContent.includes('Detection is switched off for porch')")
+    assert opened.control.cameras["porch"]["detect_enabled"] is False
+
+
+@needs_browser
+def test_a_click_that_fails_says_so(window: Open, look: Look) -> None:
+    opened = window()
+    page = look(opened.server.url)
+    page.until("document.querySelector('.card .switch input')")
+    del opened.control.cameras["porch"]
+    page.click(".card .switch input")
+    page.until("document.querySelector('.problems').textContent.includes('Detection on porch was not switched')")
+
+
+@needs_browser
+def test_the_live_view_takes_a_stream_and_gives_it_back(window: Open, look: Look) -> None:
+    opened = window()
+    streams = opened.app.state.streams
+    page = look(opened.server.url)
+    page.until(f"{SHOWN} === 2")
+    page.click(".card .picture")
+    page.until("document.querySelector('#viewer').open && document.querySelector('#viewer img').naturalWidth === 640")
+    assert streams.open == 1
+    page.click("#viewer .close")
+    deadline = time.monotonic() + 20
+    while streams.open:
+        assert time.monotonic() < deadline, "the closed view keeps its stream"
+        time.sleep(0.05)
+
+
+@needs_browser
+def test_the_token_is_asked_for_once(window: Open, look: Look) -> None:
+    opened = window(token="correct-horse")
+    page = look(opened.server.url)
+    page.until("document.querySelector('#sign-in').open")
+    assert page.run("document.querySelectorAll('.card').length") == 0
+
+    def enter(token: str) -> None:
+        page.run(f"document.querySelector('#token').value = {token!r}")
+        page.click("#sign-in .primary")
+
+    enter("wrong-horse")
+    page.until("document.querySelector('#sign-in .error').textContent === 'This is not the token.'")
+    enter("correct-horse")
+    page.until(f"{SHOWN} === 2")
+    page.until("[...document.querySelectorAll('.thumb img')].filter(i => i.naturalWidth === 640).length === 5")
+    assert page.run("document.cookie") == "", "a script can read the session"
+    page.click("#leave")
+    page.until("document.querySelector('#sign-in').open")
+
+
+@needs_browser
+def test_a_lost_detector_is_a_loud_fact(window: Open, look: Look) -> None:
+    opened = window()
+    page = look(opened.server.url)
+    page.until(f"{SHOWN} === 2")
+    opened.close()
+    page.until("document.querySelector('.verdict.bad')", timeout=30)
+    assert page.text(".headline") == "This page lost the detector."
+    assert "the page keeps trying" in page.text("#verdict")
+    assert page.run("document.querySelector('[data-command=DISARM]').disabled")
+    assert page.run("document.querySelector('.stale') !== null")
+
+
+@needs_browser
+def test_a_detector_that_cannot_tell_is_not_a_lost_one(window: Open, look: Look) -> None:
+    opened = window()
+    opened.control.failure = RuntimeError("broken")
+    page = look(opened.server.url)
+    page.until("document.querySelector('.verdict.bad')")
+    assert page.text(".headline") == "The detector cannot tell its state."
+
+
+@needs_browser
+def test_new_visits_appear_and_old_rows_stay(window: Open, look: Look) -> None:
+    opened = window()
+    page = look(opened.server.url)
+    page.until("document.querySelectorAll('.visit').length === 5")
+    page.run("document.querySelector('.visit .thumb').focus()")
+    kept = page.run("document.activeElement.closest('li').dataset.id")
+    opened.control.cameras["drive"]["people"] = 2
+    opened.control.history.insert(0, event(77, start=time.time(), end_time=None, camera="drive"))
+    page.until("document.querySelectorAll('.visit').length === 6", timeout=30)
+    assert "in view now" in page.text(".visit.now")
+    assert page.run("document.activeElement.closest('li')?.dataset.id") == kept, "the focus was lost"
+
+
+@needs_browser
+def test_hostile_texts_stay_texts(window: Open, look: Look) -> None:
+    control = MemoryControl()
+    bomb = "<img src=x onerror=\"document.title='owned'\">"
+    control.history = [event(1, start=1.0, camera=bomb, entered_zones=[bomb])]
+    control.overrides = {"problems": [bomb], "device": {"id": "x", "name": bomb}, "version": bomb}
+    page = look(window(control=control).server.url)
+    page.until("document.querySelectorAll('.visit').length === 1")
+    assert bomb in page.text("#device")
+    assert page.run("document.querySelectorAll('img[src=x]').length") == 0
+
+
+@needs_browser
+def test_nothing_sticks_out_at_any_width(window: Open, look: Look) -> None:
+    control = MemoryControl("a-camera-with-a-name-of-32-signs", "p")
+    page = look(window(control=control).server.url)
+    page.until(f"{SHOWN} >= 1")
+    page.until("document.querySelectorAll('.visit').length === 5")
+    for width in (320, 390, 768, 1100, 1600):
+        page.resize(width)
+        assert page.run("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0, width
+
+
+@needs_browser
+def test_everything_that_can_be_used_has_a_name_and_fits_a_thumb(window: Open, look: Look) -> None:
+    page = look(window().server.url, width=390, height=800)
+    page.until(f"{SHOWN} >= 1")
+    nodes = page.call("Accessibility.getFullAXTree")["nodes"]
+    usable = [
+        n
+        for n in nodes
+        if n.get("role", {}).get("value") in ("button", "switch", "link", "textbox") and not n["ignored"]
+    ]
+    assert len(usable) > 10
+    assert [n for n in usable if not n["name"]["value"].strip()] == []
+    small = page.run(
+        "[...document.querySelectorAll('.segments button, .switch, .picture, .thumb, footer a')]"
+        ".filter(n => n.getBoundingClientRect().height < 44).map(n => n.outerHTML)"
+    )
+    assert small == []
+
+
+@needs_browser
+def test_the_api_is_explained_without_the_internet(window: Open, look: Look) -> None:
+    opened = window()
+    page = look(f"{opened.server.url}docs")
+    page.until("document.querySelectorAll('details').length >= 18")
+    page.run("[...document.querySelectorAll('details')].forEach(d => { d.open = true; })")
+    text = page.text()
+    for words in ("/api/cameras/{camera}/stream.mjpg", '"frame_age_s": number or null', "If-Match", "application/yaml",
+                  '"ARM_AWAY" or "ARM_HOME" or "DISARM"', "integer"):  # fmt: skip
+        assert words in text
+    assert page.complaints() == []
+    asked = page.run("performance.getEntriesByType('resource').map(entry => entry.name)")
+    assert all(name.startswith(opened.server.url) for name in asked)
+
+
+@needs_browser
+def test_the_api_page_leads_to_the_token(window: Open, look: Look) -> None:
+    page = look(f"{window(token='correct-horse').server.url}docs")
+    page.until("document.querySelector('#trouble').textContent.includes('needs the token')")
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2's relative luminance of #rrggbb or #rgb."""
+    digits = colour.lstrip("#")
+    digits = "".join(c * 2 for c in digits) if len(digits) == 3 else digits
+    parts = [int(digits[n : n + 2], 16) / 255 for n in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_every_text_can_be_read(scheme: int) -> None:
+    blocks = re.findall(r":root \{([^}]*)\}", (PAGE / "style.css").read_text(encoding="utf-8"))
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+);", blocks[scheme]))
+    grounds = {
+        "text": ["ground", "panel", "good-ground", "warn-ground", "bad-ground"],
+        "soft": ["ground", "panel"],
+        "accent": ["ground", "panel"],
+        "accent-text": ["accent"],
+        "good": ["good-ground", "panel"],
+        "warn": ["warn-ground", "bad-ground", "panel", "ground"],
+        "bad": ["bad-ground", "panel", "ground"],
+    }
+    for text, under in grounds.items():
+        for ground in under:
+            light, dark = sorted((luminance(colours[text]), luminance(colours[ground])), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{text} on {ground}"
+
+
+def test_the_page_takes_nothing_from_elsewhere_and_has_no_inline_code() -> None:
+    for file in PAGE.iterdir():
+        text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert "://" not in text, file.name
+        assert not re.search(
+            r"\son\w+=|javascript:|<style|style=|innerHTML|eval\(|<script(?! type=\"module\" src)", text
+        ), file.name
+
+
+def test_an_asset_that_the_browser_has_is_not_sent_again(free: Window) -> None:
+    first = free.client.get("/page/app.js")
+    assert first.headers["content-type"].startswith("text/javascript")
+    assert free.client.get("/page/app.js", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "..%2fapp.py", "%2e%2e/app.py", "..%2f..%2fconfig.py"])
+def test_there_is_no_way_out_of_the_pages_folder(free: Window, name: str) -> None:
+    connection = free.raw()
+    connection.request("GET", f"/page/{name}")
+    answer = connection.getresponse()
+    assert answer.status == 404
+    answer.read()
+    connection.close()

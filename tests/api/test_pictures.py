@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from support.control import MemoryControl
+
+from detector.api.pictures import Pictures
+
+
+def test_many_viewers_cost_one_encoding() -> None:
+    control, now = MemoryControl(), 100.0
+    pictures = Pictures(control, now=lambda: now)
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(lambda width: pictures.latest("porch", boxes=True, width=width), [600, 630, 640, 590] * 10))
+    assert control.encoded == 1
+    assert len({picture.seq for picture in got if picture}) == 1
+    now += 0.1
+    assert pictures.latest("porch", boxes=True, width=640) != got[0]
+    assert control.encoded == 2
+
+
+def test_different_pictures_are_kept_apart_and_few_are_held() -> None:
+    control = MemoryControl()
+    pictures = Pictures(control, now=lambda: 5.0)
+    boxed = pictures.latest("porch", boxes=True, width=None)
+    plain = pictures.latest("porch", boxes=False, width=None)
+    assert boxed
+    assert plain
+    assert boxed.etag != plain.etag
+    for width in range(160, 160 * 40, 160):
+        pictures.latest("porch", boxes=True, width=width)
+    before = control.encoded
+    pictures.latest("porch", boxes=True, width=None)
+    assert control.encoded == before + 1, "the one that was not asked for longest had to go"
+
+
+def test_no_picture_yet_is_asked_again() -> None:
+    control, now = MemoryControl(), 0.0
+    control.cameras["porch"]["frames"] = None
+    pictures = Pictures(control, now=lambda: now)
+    assert pictures.latest("porch", boxes=True, width=None) is None
+    control.cameras["porch"]["frames"] = 1
+    now += 1
+    assert pictures.latest("porch", boxes=True, width=None) is not None

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from support.control import MemoryControl, event
+from support.window import Open, Window
+
+from detector.api.control import Document
+
+
+def test_the_history_is_listed_newest_first(free: Window) -> None:
+    answer = free.client.get("/api/events")
+    assert answer.json() == free.control.history
+
+
+def test_filters(window: Open) -> None:
+    opened = window()
+    opened.control.history = [
+        event(n, start=1_700_000_000.0 - n, camera="porch" if n % 2 else "drive") for n in range(6)
+    ]
+
+    def ids(**query: Any) -> list[str]:
+        return [found["id"] for found in opened.client.get("/api/events", params=query).json()]
+
+    every = [found["id"] for found in opened.control.history]
+    assert ids(camera="porch") == every[1::2]
+    assert ids(limit=2) == every[:2]
+    assert ids(after=1_699_999_997.5) == every[:3]
+    moment = datetime.fromtimestamp(1_699_999_997.5, timezone.utc)
+    assert ids(after=moment.isoformat()) == every[:3]
+    assert ids(after=moment.replace(tzinfo=None).isoformat()) == every[:3], "no zone is UTC"
+    assert ids(camera="gone") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "key"),
+    [("limit=0", "limit"), ("limit=1001", "limit"), ("limit=many", "limit"), ("after=soon", "after"),
+     ("after=nan", "after"), ("camera=../etc", "camera"), ("camera=UP", "camera"), ("camera=", "camera")],
+)  # fmt: skip
+def test_a_bad_filter_is_named_and_not_echoed(free: Window, query: str, key: str) -> None:
+    answer = free.client.get(f"/api/events?{query}")
+    assert answer.status_code == 422
+    assert answer.json()["key"] == key
+    assert "etc" not in answer.text
+
+
+def test_one_event_and_its_picture(free: Window) -> None:
+    known = free.control.history[0]
+    assert free.client.get(f"/api/events/{known['id']}").json() == known
+    answer = free.client.get(f"/api/events/{known['id']}/snapshot.jpg")
+    assert answer.headers["content-type"] == "image/jpeg"
+    picture = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (360, 640, 3)
+
+
+class Asked(MemoryControl):
+    """Remembers which events it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def event(self, event_id: str) -> Document | None:
+        self.asked.append(event_id)
+        return super().event(event_id)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nobody", "..", "%2e%2e", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "..%2f..%2fapi", "a%00b", "a%20b", "-rf", ".hidden",
+     "a..b", "x" * 129, "%ff", "'%20or%201=1"],
+)  # fmt: skip
+def test_unknown_and_hostile_ids_are_404_and_never_reach_the_service(window: Open, name: str) -> None:
+    control = Asked()
+    opened = window(control=control)
+    for path in (f"/api/events/{name}", f"/api/events/{name}/snapshot.jpg"):
+        # http.client sends the path as it is; httpx would tidy it up.
+        connection = opened.raw()
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        assert answer.status == 404
+        assert body.startswith(b'{"error"')
+    assert set(control.asked) <= {"nobody"}

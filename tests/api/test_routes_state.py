@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+from support.window import Open, Window
+
+from detector.api.control import Control, Health, Ready
+from detector.api.documents import Status
+from detector.errors import ModelError
+
+
+def test_health_names_the_stage_that_stands_still(window: Open) -> None:
+    opened = window()
+    assert opened.client.get("/healthz").json() == {"ok": True, "stage": None, "detail": ""}
+    assert opened.client.head("/healthz").status_code == 200
+    opened.control.healthy = Health(False, "inference", "no progress for 12 s")
+    answer = opened.client.get("/healthz")
+    assert answer.status_code == 503
+    assert answer.json()["stage"] == "inference"
+
+
+def test_ready_says_what_is_missing(window: Open) -> None:
+    opened = window()
+    assert opened.client.get("/readyz").status_code == 200
+    opened.control.readiness = Ready(False, ("porch: no frame yet",))
+    answer = opened.client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json() == {"ok": False, "reasons": ["porch: no frame yet"]}
+
+
+def test_version_and_status_are_the_services_own_words(free: Window) -> None:
+    control: Control = free.control
+    assert free.client.get("/api/version").json() == control.version()
+    answer = free.client.get("/api/status")
+    assert answer.json() == control.status()
+    assert answer.headers["content-type"] == "application/json"
+
+
+def test_the_status_is_what_the_documentation_says(free: Window) -> None:
+    status = Status.model_validate(free.client.get("/api/status").json())
+    assert not status.model_extra
+    assert not status.cameras["porch"].model_extra
+
+
+def test_a_figure_that_is_no_number_is_null_and_hides_nothing(window: Open) -> None:
+    opened = window()
+    opened.control.cameras["porch"]["fps"] = float("nan")
+    opened.control.cameras["porch"]["latency_ms"] = {"p50": float("inf"), "p99": 2.0}
+    porch = opened.client.get("/api/status").json()["cameras"]["porch"]
+    assert porch["fps"] is None
+    assert porch["latency_ms"] == {"p50": None, "p99": 2.0}
+
+
+def test_a_known_failure_is_one_line_without_secrets(window: Open) -> None:
+    opened = window()
+    opened.control.failure = ModelError("cannot fetch http://u:hunter2@host/model.onnx")
+    for answer in (opened.client.get("/api/status"), opened.client.post("/api/alarm", json={"command": "DISARM"})):
+        assert answer.status_code == 503
+        assert answer.json()["error"] == "cannot fetch http://***@host/model.onnx"
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nope", 404), ("POST", "/api/status", 405)])
+def test_wrong_addresses_answer_in_json(free: Window, method: str, path: str, status: int) -> None:
+    answer = free.client.request(method, path, headers={"Content-Type": "application/json"})
+    assert answer.status_code == status
+    assert "/docs" in answer.json()["error"]

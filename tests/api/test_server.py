@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import ExitStack
+
+import pytest
+from fastapi import FastAPI
+from support.control import MemoryControl
+from support.window import Open, Window
+
+from detector.api import server
+from detector.api.app import create_app
+from detector.api.server import MAX_CONNECTIONS, ApiServer
+from detector.errors import DetectorError
+
+
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    return create_app(MemoryControl(), token=None, config_schema={})
+
+
+def connect(opened: Window) -> socket.socket:
+    return socket.create_connection(opened.address, timeout=20)
+
+
+def ended(sock: socket.socket) -> bool:
+    """Whether the server closes or resets the connection; fails by time-out when it does neither."""
+    try:
+        return sock.recv(4096) == b""
+    except ConnectionError:
+        return True
+
+
+def test_the_port_is_known_before_it_runs(app: FastAPI) -> None:
+    api = ApiServer(app=app, host="127.0.0.1", port=0)
+    assert api.port > 0
+    assert api.url == f"http://127.0.0.1:{api.port}/"
+    assert not api.wait_started(0)
+    api.close()
+
+
+def test_a_port_in_use_is_one_plain_line(app: FastAPI) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(DetectorError) as told:
+        ApiServer(app=app, host="127.0.0.1", port=other.getsockname()[1])
+    assert str(told.value).startswith("api.port: ")
+    assert "in use" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "no-such-host.invalid"])
+def test_an_address_of_another_machine_is_one_plain_line(app: FastAPI, host: str) -> None:
+    with pytest.raises(DetectorError, match=f"^api.host: {host} is not an address of this machine"):
+        ApiServer(app=app, host=host, port=0)
+
+
+@pytest.mark.parametrize("host", ["::1", "::", "localhost", "0.0.0.0"])
+def test_other_addresses(app: FastAPI, host: str) -> None:
+    try:
+        api = ApiServer(app=app, host=host, port=0)
+    except DetectorError as error:
+        pytest.skip(f"this machine has no {host}: {error}")
+    stop = threading.Event()
+    thread = threading.Thread(target=api.run, args=(stop,))
+    thread.start()
+    assert api.wait_started(20)
+    with socket.create_connection(("::1" if host == "::1" else "127.0.0.1", api.port), timeout=20) as sock:
+        sock.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert b"200 OK" in sock.recv(4096)
+    stop.set()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_it_can_be_opened_again_at_once_on_the_same_port(window: Open, app: FastAPI) -> None:
+    opened = window()
+    assert opened.client.get("/healthz").status_code == 200
+    opened.close()
+    ApiServer(app=app, host="127.0.0.1", port=opened.server.port).close()
+
+
+def test_slow_headers_are_cut_off(window: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEADER_S", 0.3)
+    opened = window()
+    with connect(opened) as silent, connect(opened) as slow, connect(opened) as second:
+        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: loc")
+        second.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"200 OK" in second.recv(4096)
+        second.sendall(b"GET /hea")
+        for sock in (silent, slow, second):
+            assert ended(sock)
+    assert opened.client.get("/healthz").status_code == 200
+
+
+def test_endless_headers_are_refused(window: Open) -> None:
+    with connect(window()) as sock, ExitStack():
+        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"X-Long: " + b"a" * (17 << 10))
+        assert b"400 Bad Request" in sock.recv(4096)
+
+
+def test_held_connections_make_room_for_the_health_check(window: Open) -> None:
+    opened = window()
+    with ExitStack() as stack:
+        for _ in range(MAX_CONNECTIONS + 20):
+            sock = stack.enter_context(connect(opened))
+            sock.sendall(b"GET /healthz HTTP/1.1\r\n")
+        for _ in range(3):
+            with connect(opened) as fresh:
+                fresh.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+                assert b"200 OK" in fresh.recv(4096)
+
+
+def test_garbage_is_a_400_and_no_harm(window: Open) -> None:
+    opened = window()
+    with connect(opened) as sock:
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 TLS to a plain port\r\n\r\n")
+        assert b"400 Bad Request" in sock.recv(4096)
+    assert opened.client.get("/healthz").status_code == 200
+
+
+def test_a_websocket_is_not_offered(window: Open) -> None:
+    with connect(window()) as sock:
+        sock.sendall(
+            b"GET /api/status HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        assert b"HTTP/1.1 101" not in sock.recv(4096)
+
+
+def test_it_leaves_no_thread_of_its_own(window: Open) -> None:
+    before = set(threading.enumerate())
+    opened = window()
+    assert opened.client.get("/api/status").status_code == 200
+    opened.close()
+    assert {thread.name for thread in set(threading.enumerate()) - before} == set()
