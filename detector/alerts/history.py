@@ -186,8 +186,7 @@ class History:
             return 0
         try:
             # Only now: a crash before this leaves pictures without a visit, which the next round finds.
-            self._snapshots.delete(gone)
-            self._snapshots.delete(self._orphans())
+            self._snapshots.delete([*gone, *self._orphans()])
         except StorageError as error:
             self._fail(error)
         return len(gone)

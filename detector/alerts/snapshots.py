@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from detector.errors import StorageError
+
 from .sqlite import explain, sync_folder
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")  # no slash, no leading dot, no ".."
@@ -57,11 +59,15 @@ class Snapshots:
         return safe_id(event_id) and self._path(event_id).is_file()
 
     def delete(self, event_ids: Iterable[str]) -> None:
-        """Remove these pictures; ones that are not there are no error."""
-        for event_id in event_ids:
-            if safe_id(event_id):
-                with self._explained(self._path(event_id)):
-                    self._path(event_id).unlink(missing_ok=True)
+        """Remove these pictures; ones that are not there are no error, one that stays does not keep the others."""
+        fault: StorageError | None = None
+        for path in map(self._path, filter(safe_id, event_ids)):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                fault = explain(error, path)
+        if fault is not None:
+            raise fault
 
     def ids(self, *, before: float) -> list[str]:
         """Whose pictures were last written before `before`, epoch s; removes half-written ones as old."""
