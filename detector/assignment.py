@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]  # SciPy ships no types
+from scipy.optimize import linear_sum_assignment
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
