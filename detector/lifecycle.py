@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from .types import Box, Event, Frame, Track
 from .zones import Size, ZoneWatch
 
-Velocity = tuple[float, float]
+Vector = tuple[float, float]
 
 STILL_SHARE = 0.25
 """Stationary: the foot point stays within this share of the person's height ..."""
@@ -79,12 +79,21 @@ class Trail:
         return self._points[-1][1]
 
     @property
-    def velocity(self) -> Velocity:
-        """Of the box's centre, px/s; the centre, since at the picture's edge one side stands still."""
+    def velocity(self) -> Vector:
+        """Px/s, per axis the slower of the box's two sides, 0 where they disagree.
+
+        Somebody who walks takes both sides along; one that moves alone is being hidden or uncovered.
+        Except at the picture's edge, which holds a side in place: there the other one tells.
+        """
         (t0, a), (t1, b) = self._points[0], self._points[-1]
         if t1 <= t0:
             return 0.0, 0.0
-        return (b[0] + b[2] - a[0] - a[2]) / 2 / (t1 - t0), (b[1] + b[3] - a[1] - a[3]) / 2 / (t1 - t0)
+        left, top, right, bottom = (
+            one or other
+            for one, other in zip(_edges(a, self.size, _AT_EDGE), _edges(b, self.size, _AT_EDGE), strict=True)
+        )
+        v = [(late - early) / (t1 - t0) for early, late in zip(a, b, strict=True)]
+        return _both(v[0], v[2], left, right), _both(v[1], v[3], top, bottom)
 
 
 class Visit:
@@ -198,18 +207,24 @@ class Visit:
         return share if share <= 1.0 else None
 
 
-def _crossed(at: Box, velocity: Velocity, slow: float, size: Size, other: Box) -> bool:
+def _both(low: float, high: float, low_held: bool, high_held: bool) -> float:
+    """The common speed of two sides, of which one may be held by the picture's edge."""
+    if low_held != high_held:
+        return high if low_held else low
+    return min(low, high, key=abs) if low * high > 0.0 else 0.0
+
+
+def _crossed(at: Box, velocity: Vector, slow: float, size: Size, other: Box) -> bool:
     """True when somebody at `at` goes out over a side of the picture that `other` is not near.
 
     Time runs both ways: with the velocity turned around it is somebody who came in.
     """
     outward = (-velocity[0], -velocity[1], velocity[0], velocity[1])
     sides = zip(outward, _edges(at, size, _AT_EDGE), _edges(other, size, 2 * _AT_EDGE), strict=True)
-    # Half the speed: with one side of the box at the edge, its centre moves half as fast as the person.
-    return any(speed > slow / 2 and here and not there for speed, here, there in sides)
+    return any(speed > slow and here and not there for speed, here, there in sides)
 
 
-def _opposed(a: Velocity, b: Velocity, slow: float) -> bool:
+def _opposed(a: Vector, b: Vector, slow: float) -> bool:
     """True when both are faster than `slow` and point apart."""
     speeds = math.hypot(*a), math.hypot(*b)
     if min(speeds) <= slow:
@@ -223,10 +238,18 @@ def _edges(box: Box, size: Size, margin: float) -> tuple[bool, bool, bool, bool]
     return box[0] <= x, box[1] <= y, box[2] >= size[0] - x, box[3] >= size[1] - y
 
 
-def _from_path(box: Box, velocity: Velocity, gap: float, later: Box) -> float:
-    """Distance of `later`'s foot point from the straight way that `box`'s may have gone in `gap` s."""
-    x, y = (later[0] + later[2] - box[0] - box[2]) / 2, later[3] - box[3]
+def _from_path(box: Box, velocity: Vector, gap: float, later: Box) -> float:
+    """How far (px) `later` lies from the straight way that `box` may have gone in `gap` s.
+
+    By the feet or by the head, whichever is nearer: what hides a person mostly hides one of them.
+    """
+    x = (later[0] + later[2] - box[0] - box[2]) / 2
     way = velocity[0] * gap, velocity[1] * gap
-    length = way[0] ** 2 + way[1] ** 2
-    along = min(max((x * way[0] + y * way[1]) / length, 0.0), 1.0) if length else 0.0
-    return math.hypot(x - along * way[0], y - along * way[1])
+    return min(_from_segment((x, y), way) for y in (later[3] - box[3], later[1] - box[1]))
+
+
+def _from_segment(point: Vector, way: Vector) -> float:
+    """Distance of `point` from the segment that leads from the origin to `way`."""
+    square = way[0] ** 2 + way[1] ** 2
+    along = min(max((point[0] * way[0] + point[1] * way[1]) / square, 0.0), 1.0) if square else 0.0
+    return math.hypot(point[0] - along * way[0], point[1] - along * way[1])

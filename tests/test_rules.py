@@ -378,6 +378,19 @@ def test_a_candidate_that_is_never_confirmed_does_not_keep_a_visit_open_for_ever
     assert walk.told == ["new", "end"]
 
 
+def test_who_is_hidden_from_below_and_comes_out_again_is_the_same_visit() -> None:
+    """A passing car hides feet first and uncovers head first: the boxes' centres go up, then down."""
+    walk = Walk(cooldown_s=0)
+    x1, y1, x2, y2 = HERE
+    walk.wait(1.0, (1, HERE))
+    for step in range(5):
+        walk.see((1, (x1, y1, x2, y2 - step * 20)))
+    walk.wait(0.8)
+    for step in range(5):
+        walk.see((2, (x1, y1, x2, y2 - 80 + step * 20)))
+    assert len(walk.events) == 1
+
+
 def test_flicker_keeps_zones_and_top_score() -> None:
     walk = Walk(zones={"garden": GARDEN})
     walk.wait(1.0, (1, HERE, 0.95))
