@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.house import WALKER, Workshop, end_to_end_model
+
+from detector.errors import ModelError
+from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+
+NAN = float("nan")
+
+
+@pytest.fixture
+def seeing(tmp_path: Path) -> Path:
+    return end_to_end_model(tmp_path / "seeing.onnx", [WALKER])
+
+
+@pytest.fixture
+def blind(tmp_path: Path) -> Path:
+    """A model that has gone wrong: NaN for every score."""
+    return end_to_end_model(tmp_path / "blind.onnx", [[20, 10, 40, 60, NAN, 0]])
+
+
+def test_a_person_becomes_an_event_an_alert_a_count_and_a_scene(seeing: Path) -> None:
+    with Workshop(seeing) as shop:
+        shop.worker.wait_loaded(20)
+        shop.feed_until(lambda: shop.diary.alerts)
+        room = shop.worker.room("a")
+        assert room is not None
+        shop.feed_until(lambda: room.view.latency.percentiles()["p50"])
+        scene = room.view.scene()
+        assert scene is not None
+        assert len(scene.people) == 1
+    diary = shop.diary
+    assert next(c.type for c in diary.changes) == "new"
+    assert [c.type for c in diary.changes][-1] == "end", "stopping ends what is open"
+    assert len(diary.alerts) == 1
+    assert diary.alerts[0].confirmed_mono >= diary.alerts[0].frame.captured_mono
+    assert ("a", 1) in diary.counts
+    assert diary.counts[-1] == ("a", 0)
+    assert ("a", True) in diary.motions
+    assert diary.states[-1] == "triggered"
+
+
+def test_nonsense_from_the_model_is_an_error_never_nobody(blind: Path) -> None:
+    with Workshop(blind) as shop:
+        # The grey warm-up picture already gives NaN, so the worker does not even start with it.
+        with pytest.raises(Exception, match="NaN"):
+            shop.worker.wait_loaded(20)
+
+
+def test_a_model_that_goes_wrong_is_told_of_loaded_anew_and_recovers(
+    seeing: Path, blind: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Workshop(seeing) as shop:
+        shop.worker.wait_loaded(20)
+        shop.feed_until(lambda: shop.diary.alerts)
+        broken = shop.load()
+        broken._backend = _load(blind)  # as memory gone bad would
+        shop.worker.detector = broken
+        errors: list[str | None] = []
+        shop.feed_until(lambda: errors.append(shop.worker.error) or errors[-1])  # type: ignore[func-returns-value]
+        assert "NaN" in str(errors[-1])
+        shop.feed_until(lambda: shop.worker.failing_since is None)
+    assert "inference fails" in caplog.text
+    assert "loaded anew" in caplog.text
+
+
+def _load(path: Path) -> OnnxRuntimeBackend:
+    return OnnxRuntimeBackend(path=path, precision="auto", threads=1)
+
+
+def test_a_bad_model_at_start_is_raised_to_who_waits(tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_text("no model")
+    with Workshop(tmp_path / "bad.onnx") as shop, pytest.raises(ModelError, match=r"bad\.onnx"):
+        shop.worker.wait_loaded(20)
+
+
+def test_another_model_is_swapped_in_between_frames(seeing: Path, tmp_path: Path) -> None:
+    empty = end_to_end_model(tmp_path / "empty.onnx", [])
+    with Workshop(seeing) as shop:
+        shop.worker.wait_loaded(20)
+        shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
+        shop.model = empty
+        fresh = shop.load()
+        shop.worker.swap(fresh, shop.load)
+        shop.feed_until(lambda: shop.worker.detector is fresh)
+        shop.feed_until(lambda: shop.diary.counts[-1] == ("a", 0))
+
+
+def test_detection_switched_off_ends_the_visit_and_looks_at_nothing(seeing: Path) -> None:
+    with Workshop(seeing) as shop:
+        shop.worker.wait_loaded(20)
+        shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
+        shop.worker.switch("a", enabled=False)
+        assert shop.diary.changes[-1].type == "end"
+        room = shop.worker.room("a")
+        assert room is not None
+        seen = room.view.detected
+        taken = shop.slots.counts("a").taken
+        shop.feed_until(lambda: shop.slots.counts("a").taken > taken + 5)
+        assert room.view.detected <= seen + 1, "the frame under way may still finish"
+        with pytest.raises(KeyError):
+            shop.worker.switch("nobody", enabled=True)
+
+
+def test_a_dark_or_removed_camera_ends_its_visits(seeing: Path) -> None:
+    with Workshop(seeing) as shop:
+        shop.worker.wait_loaded(20)
+        shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
+        shop.worker.quiet("a")
+        assert shop.diary.changes[-1].type == "end"
+        shop.feed_until(lambda: shop.diary.counts[-1] == ("a", 1))
+        shop.worker.remove("a")
+        assert shop.diary.changes[-1].type == "end"
+        assert shop.worker.room("a") is None
+        shop.worker.quiet("a")
+        shop.worker.remove("a")
+
+
+def test_one_cameras_fault_leaves_the_others_their_eyes(seeing: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Torn:
+        width = height = 64
+
+        def bgr(self) -> object:
+            raise ValueError("torn picture")
+
+        luma = bgr
+
+    import dataclasses
+
+    with Workshop(seeing) as shop:
+        shop.worker.wait_loaded(20)
+        shop.slots.add("b", 100)
+        shop.worker.add("b", shop.camera, enabled=True)
+        shop.feed_until(lambda: (room := shop.worker.room("b")) and room.view.scene(), camera="b")
+        room = shop.worker.room("b")
+        assert room is not None
+        scene = room.view.scene()
+        assert scene is not None
+        shop.slots.put(dataclasses.replace(scene.frame, captured_mono=scene.frame.captured_mono + 60, image=Torn()))  # type: ignore[arg-type]  # torn on purpose
+        shop.feed_until(lambda: "camera b: a frame could not be processed" in caplog.text)
+        shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
