@@ -6,6 +6,7 @@ DamagedError; `open_or_rebuild` saves what can be read.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
@@ -49,7 +50,7 @@ def explain(error: Exception, path: Path) -> StorageError:
     text = str(error)
     if "malformed" in text or "not a database" in text:
         return DamagedError(f"{path} is damaged ({text})")
-    if "is full" in text or (isinstance(error, OSError) and error.errno == 28):
+    if "is full" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"no room to write {path}: free some space on its disk")
     if "readonly" in text or isinstance(error, PermissionError):
         return StorageError(
