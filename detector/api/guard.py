@@ -47,6 +47,10 @@ class _TooLargeError(Exception):
     """The body is larger than MAX_BODY."""
 
 
+class _GoneError(Exception):
+    """The client went before its body was whole."""
+
+
 def is_local_host(host: str) -> bool:
     """Whether `host` (a Host header's value) is an address or a name that only the local network resolves."""
     try:
@@ -74,14 +78,15 @@ def is_foreign(headers: Headers, *, method: str) -> bool:
 
 
 async def _read(receive: Receive, length: int | None) -> bytes:
-    """The body; raises _TooLargeError once past MAX_BODY (read on a little, and thrown away)."""
+    """The body whole; raises _GoneError, or _TooLargeError once past MAX_BODY (read on a little, and thrown away)."""
     body, size, more = bytearray(), 0, True
     if length is not None and length > _DRAIN:
         raise _TooLargeError
     while more and size <= _DRAIN:
         message = await receive()
         if message["type"] == "http.disconnect":
-            break
+            # Half a YAML document may well be a valid one: it must never be acted on.
+            raise _GoneError
         chunk = message.get("body", b"")
         size += len(chunk)
         if size <= MAX_BODY:
@@ -144,6 +149,8 @@ class Guard:
             try:
                 length = int(headers[b"content-length"]) if b"content-length" in headers else None
                 receive = _replay(await asyncio.wait_for(_read(receive, length), BODY_S), receive)
+            except _GoneError:
+                return
             except _TooLargeError:
                 refusal = fault(413, "the body is larger than 1 MiB", headers={"connection": "close"})
             except asyncio.TimeoutError:

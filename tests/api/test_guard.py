@@ -135,6 +135,23 @@ def test_a_body_that_never_comes_is_given_up(free: Window, monkeypatch: pytest.M
     assert talk(free.address, request).startswith(b"HTTP/1.1 408")
 
 
+def test_half_a_body_is_never_acted_on(window: Open, caplog: pytest.LogCaptureFixture) -> None:
+    opened = window()
+    before = opened.client.get("/api/config").json()
+    whole = b"cameras: {shed: {source: usb://0}}\n# the rest got lost"
+    request = (
+        b"PUT /api/config HTTP/1.1\r\nHost: localhost\r\nIf-Match: *\r\nContent-Type: application/yaml\r\n"
+        b"Content-Length: " + str(len(whole)).encode() + b"\r\n\r\n"
+    )
+    with socket.create_connection(opened.address, timeout=20) as sock:
+        sock.sendall(request + whole[:36])
+        sock.shutdown(socket.SHUT_WR)
+        said = sock.recv(4096)
+    assert b" 200 " not in said
+    assert opened.client.get("/api/config").json() == before
+    assert not caplog.records
+
+
 def test_an_unauthorised_body_is_not_even_read(locked: Window) -> None:
     request = b"PUT /api/config HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nConnection: close\r\n\r\n"
     assert talk(locked.address, request).startswith(b"HTTP/1.1 401")

@@ -191,6 +191,38 @@ def test_a_viewer_that_stops_reading_is_dropped(stalled: Stalled) -> None:
     sock.close()
 
 
+def test_a_viewer_that_paused_goes_on_with_new_pictures(stalled: Stalled) -> None:
+    opened, sock = stalled(600)
+    control = opened.control
+    quiet = control.seq
+
+    def stands() -> bool:
+        nonlocal quiet
+        before, quiet = quiet, control.seq
+        return before == quiet
+
+    deadline = time.monotonic() + 20
+    while not stands():
+        assert time.monotonic() < deadline, "pictures are made for a viewer that takes none"
+        time.sleep(0.3)
+    held, seen = control.seq, b""
+    while f"X-Frame-Seq: {held + 3}\r\n".encode() not in seen:
+        seen = seen[-100:] + sock.recv(1 << 20)
+    sock.close()
+
+
+def test_a_stream_ends_in_good_order_when_the_server_stops(window: Open, caplog: pytest.LogCaptureFixture) -> None:
+    opened = window()
+    connection, answer = open_stream(opened)
+    answer.read(10)
+    opened.stop.set()
+    answer.read()  # raises IncompleteRead where the last chunk is missing
+    opened.thread.join(20)
+    assert not caplog.records
+    answer.close()
+    connection.close()
+
+
 def test_the_server_stops_in_spite_of_viewers(stalled: Stalled) -> None:
     opened, sock = stalled(600)
     connection, answer = open_stream(opened)
