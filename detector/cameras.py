@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ from .clock import Clock
 from .config import Camera
 from .stage import Stage
 from .types import CameraState
-
-log = logging.getLogger(__name__)
 
 OnState = Callable[[str, CameraState, str | None], None]
 _CAPTURE_KEYS = ("source", "loop", "timeout_s", "enabled")  # a change of these opens the source anew
@@ -79,15 +76,6 @@ class Cameras:
             self._slots.remove(name)
             with self._lock:
                 del self._running[name]
-
-    def revive(self) -> None:
-        """Start again the loops whose thread died, which only a fault in our code can do."""
-        for name, entry in self.running().items():
-            if not entry.stage.alive and entry.stage.failure is not None:
-                log.error("camera %s: its thread died; started again", name)
-                with self._lock:
-                    del self._running[name]
-                self._open(name, entry.settings)
 
     def running(self) -> dict[str, _Running]:
         with self._lock:

@@ -106,7 +106,6 @@ class Watch:
     def look(self) -> bool:
         """One round: tell of cameras, end the visits of dark ones, tidy up; True when all stages progress."""
         house = self._house
-        house.cameras.revive()
         for name, stats in house.cameras.stats().items():
             self._tell(name, camera_word(stats, failing=house.worker.failing_since is not None))
             self._hush(name, stats)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from support.house import WALKER, Workshop, end_to_end_model
 
-from detector.errors import ModelError
+from detector.errors import InferenceError, ModelError
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 
 NAN = float("nan")
@@ -44,10 +44,9 @@ def test_a_person_becomes_an_event_an_alert_a_count_and_a_scene(seeing: Path) ->
 
 
 def test_nonsense_from_the_model_is_an_error_never_nobody(blind: Path) -> None:
-    with Workshop(blind) as shop:
-        # The grey warm-up picture already gives NaN, so the worker does not even start with it.
-        with pytest.raises(Exception, match="NaN"):
-            shop.worker.wait_loaded(20)
+    # The grey warm-up picture already gives NaN, so the worker does not even start with it.
+    with Workshop(blind) as shop, pytest.raises(InferenceError, match="NaN"):
+        shop.worker.wait_loaded(20)
 
 
 def test_a_model_that_goes_wrong_is_told_of_loaded_anew_and_recovers(

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from support.clips import clip
+from support.mosquitto import wait_until
+
+from detector.cameras import Cameras
+from detector.capture.slot import LatestSlots
+from detector.clock import SYSTEM_CLOCK
+from detector.config import Camera
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return clip(tmp_path / "clip.mp4")
+
+
+def camera(source: Path, **settings: object) -> Camera:
+    return Camera.model_validate({"source": str(source), "loop": True, **settings})
+
+
+def test_cameras_start_change_and_stop_as_the_config_says(video: Path) -> None:
+    slots = LatestSlots(clock=SYSTEM_CLOCK)
+    told: list[tuple[str, str]] = []
+    cameras = Cameras(slots=slots, clock=SYSTEM_CLOCK, on_state=lambda name, state, _: told.append((name, state)))
+    before = threading.active_count()
+    cameras.apply({"a": camera(video), "b": camera(video), "off": camera(video, enabled=False)})
+    wait_until(lambda: all(s.frames > 2 for s in cameras.stats().values()) and len(cameras.stats()) == 2)
+    loops = {name: entry.loop for name, entry in cameras.running().items()}
+    # Another rate leaves the source open; another source does not.
+    cameras.apply({"a": camera(video, detect_fps=3), "b": camera(video, timeout_s=9)})
+    assert cameras.running()["a"].loop is loops["a"]
+    assert cameras.running()["b"].loop is not loops["b"]
+    assert cameras.running()["a"].settings.detect_fps == 3
+    cameras.apply({"b": camera(video, timeout_s=9)})
+    assert list(cameras.stats()) == ["b"]
+    cameras.stop()
+    assert cameras.stats() == {}
+    assert threading.active_count() == before
+    assert ("a", "online") in told

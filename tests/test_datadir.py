@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detector import datadir
+from detector.errors import StorageError
+
+
+def test_it_is_made_private_and_held(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "data"
+    with datadir.held(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+        with pytest.raises(StorageError, match=r"in use by process \d+"), datadir.held(path):
+            pass
+    with datadir.held(path):
+        pass
+
+
+def test_a_holder_that_was_killed_holds_nothing(tmp_path: Path) -> None:
+    script = f"from pathlib import Path\nfrom detector import datadir\nimport os\nwith datadir.held(Path({str(tmp_path)!r})): os._exit(9)"
+    subprocess.run([sys.executable, "-c", script], check=False, timeout=30)
+    with datadir.held(tmp_path):
+        pass
+
+
+def test_a_file_in_its_place_is_said(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("x")
+    with pytest.raises(StorageError, match="make it writable"), datadir.held(tmp_path / "data"):
+        pass
