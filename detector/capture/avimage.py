@@ -30,7 +30,8 @@ class AvImage:
         self._frame = frame
         self._bgr: Pixels | None = None
         self._luma: Pixels | None = None
-        self._turns = round(frame.rotation / 90) % 4  # quarter turns, counter-clockwise
+        # Quarter turns, counter-clockwise; the first releases of PyAV 14 do not tell.
+        self._turns = round(getattr(frame, "rotation", 0) / 90) % 4
 
     @property
     def width(self) -> int:

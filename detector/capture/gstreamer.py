@@ -13,6 +13,7 @@ from .source import Grab
 _CSI, _GST = "csi://", "gst:"
 # The newest frame or none: a queue would only make pictures older.
 _SINK = "appsink drop=true max-buffers=1 sync=false"
+_TIMEOUTS_SINCE = (4, 7)
 _TO_BGR = f"videoconvert ! video/x-raw,format=BGR ! {_SINK}"
 
 
@@ -26,6 +27,13 @@ def pipeline(source: str) -> str:
         )
     text = source.removeprefix(_GST).strip().rstrip("!").strip()
     return text if re.search(r"(^|[!\s])appsink\b", text) else f"{text} ! {_TO_BGR}"
+
+
+def has_timeouts() -> bool:
+    """Whether that OpenCV can time out a pipeline; an older one refuses the time-out, or would hang without."""
+    import cv2
+
+    return tuple(int(part) for part in cv2.__version__.split(".")[:2]) >= _TIMEOUTS_SINCE
 
 
 def has_gstreamer() -> bool:
@@ -54,6 +62,10 @@ class GStreamerSource:
             raise SourceError(
                 f"{self._shown}: this OpenCV has no GStreamer; use JetPack's OpenCV (a virtual environment made with "
                 "--system-site-packages and no opencv wheel in it), or an rtsp://, usb:// or file source"
+            )
+        if not has_timeouts():
+            raise SourceError(
+                f"{self._shown}: this OpenCV is too old to time out a GStreamer pipeline; use 4.8 or newer"
             )
         self._camera.open()
 

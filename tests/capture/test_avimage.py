@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -82,6 +83,8 @@ def test_a_frame_outlives_its_source_and_cannot_be_written_to(tmp_path: Path) ->
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
 def test_a_clip_that_is_to_be_turned_comes_upright(tmp_path: Path, degrees: int) -> None:
+    if not hasattr(av.VideoFrame, "rotation"):
+        pytest.skip("this PyAV does not tell how a frame is turned")
     path = turned(clip(tmp_path / "phone.mp4", frames=4), degrees)
     image = first(path)
     reader = cv2.VideoCapture(str(path))

@@ -173,7 +173,7 @@ def test_an_unreadable_file_names_its_permissions(tmp_path: Path) -> None:
 
 
 def test_damage_in_the_middle_costs_frames_not_the_clip(tmp_path: Path) -> None:
-    path = clip(tmp_path / "scratched.mjpeg", frames=30, codec="mjpeg", pixel_format="yuvj420p")
+    path = clip(tmp_path / "scratched.avi", frames=30, codec="mjpeg", pixel_format="yuvj420p")
     data = bytearray(path.read_bytes())
     middle = data.index(b"\xff\xd8", len(data) // 2)
     data[middle + 2 : middle + 600] = bytes(598)
