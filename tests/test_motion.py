@@ -52,6 +52,16 @@ def test_still_scene_is_rechecked_faster_with_people() -> None:
     assert runs(looks([scene()] * 51, people=True, recheck_s=1.0)) == [0, 10, 20, 30, 40, 50]
 
 
+@pytest.mark.parametrize("start", [0.1 * k for k in range(1, 20)])
+def test_rounding_of_times_delays_nothing(start: float) -> None:
+    """Stamps such as 0.1 + 10 * 0.1 fall short of, or exceed, a whole second by a rounding error."""
+    for images in ([scene()] * 101, [scene(), scene(block=100), *[scene(block=100)] * 99]):
+        gates = MotionGate(settings=SETTINGS), MotionGate(settings=SETTINGS)
+        exact = [gates[0].look(image, k / 8, people=True).run for k, image in enumerate(images)]
+        shifted = [gates[1].look(image, start + k / 8, people=True).run for k, image in enumerate(images)]
+        assert shifted == exact
+
+
 def test_recheck_is_due_as_soon_as_somebody_is_followed() -> None:
     gate = MotionGate(settings=SETTINGS)
     gate.look(scene(), 0.0, people=False)

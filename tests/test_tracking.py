@@ -74,6 +74,16 @@ def test_weak_detection_keeps_the_id() -> None:
     assert track.score == pytest.approx(0.15)
 
 
+def test_weak_detection_moves_the_box_less_than_a_sure_one() -> None:
+    moved = {}
+    for mark in (0.2, 0.9):
+        tracker = Tracker()
+        walk(tracker, every(0.1, 0, 1), speed=0)
+        (track,) = step(tracker, 1.0, person(110), scores=mark)
+        moved[mark] = track.box[0] - 100
+    assert 0 < moved[0.2] < moved[0.9] < 10
+
+
 def test_detections_below_the_floor_are_not_seen() -> None:
     tracker = Tracker()
     walk(tracker, every(0.1, 0, 0.5))
@@ -192,10 +202,10 @@ def test_far_jump_is_another_person() -> None:
     assert {track.id: track.matched for track in tracks} == {1: False, 2: True}
 
 
-def test_small_box_beside_is_not_the_same_person() -> None:
+def test_far_smaller_box_in_the_same_place_is_not_the_same_person() -> None:
     tracker = Tracker()
     walk(tracker, every(0.5, 0, 3), speed=0)
-    tracks = step(tracker, 3.0, (160.0, 200.0, 172.0, 230.0))
+    tracks = step(tracker, 3.0, (114.0, 235.0, 126.0, 265.0))
     assert {track.id: track.matched for track in tracks} == {1: False, 2: True}
 
 
