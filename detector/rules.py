@@ -203,8 +203,8 @@ def _tell(visit: Visit, frame: Frame) -> tuple[EventChange, ...]:
 def _differs(before: Event, after: Event) -> bool:
     """True when something changed that a subscriber would act upon."""
     return (
-        (before.current_zones, before.entered_zones, before.stationary, before.has_snapshot)
-        != (after.current_zones, after.entered_zones, after.stationary, after.has_snapshot)
+        (before.current_zones, before.entered_zones, before.stationary)
+        != (after.current_zones, after.entered_zones, after.stationary)
     ) or after.top_score >= before.top_score + _SCORE_STEP
 
 

@@ -23,6 +23,7 @@ from .config import Config
 from .desk import AlarmDesk
 from .discovery import Discovery
 from .fetch.progress import Progress, quiet
+from .held import LostImage
 from .house import ALARM_STATE, House
 from .loading import loader, resolve
 from .notify import Notifier
@@ -31,7 +32,7 @@ from .posting import PostRoom
 from .reconfigure import Reconfigure
 from .report import Report
 from .stage import Stage
-from .types import AlarmState, Alert, CameraState, Message
+from .types import AlarmState, Box, CameraState, Frame, Message
 from .watch import Watch
 from .window import Window
 from .worker import Load, Worker
@@ -272,8 +273,10 @@ class Service:
         return 0
 
 
-def _snapshot(alert: Alert) -> bytes:
-    return encode_jpeg(alert.frame.image, [Label(box=alert.box, text=f"person {alert.score:.2f}")])
+def _snapshot(frame: Frame, box: Box, score: float) -> bytes | None:
+    if isinstance(frame.image, LostImage):
+        return None  # held over a restart: a black picture would take the place of a real one
+    return encode_jpeg(frame.image, [Label(box=box, text=f"person {score:.2f}")])
 
 
 def _one_line(problems: list[str]) -> str:

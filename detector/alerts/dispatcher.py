@@ -1,7 +1,7 @@
 """The post room's one clerk: takes what the worker found, writes it down, hands it to the link.
 
-An alert is on the disk before anything of it is sent, and its picture is published and in the
-history before the alert that speaks of it. Alerts are never dropped; when the disk is slow,
+An alert is on the disk before anything of it is sent, and its picture is published just before the
+alert that speaks of it. Every visit gets a picture in the history. Alerts are never dropped; when the disk is slow,
 events and other messages are, the oldest first, and counted.
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
 from detector.clock import SYSTEM_CLOCK, Clock
 from detector.errors import BrokerError
-from detector.types import Alert, EventChange, Message
+from detector.types import Alert, Box, EventChange, Frame, Message
 
 from .entries import Entry, NewEntry
 from .history import History
@@ -28,6 +28,18 @@ log = logging.getLogger(__name__)
 
 MAX_WAITING = 1000
 _LOOK_S = 0.25  # a stop may go unnoticed this long, and the heartbeat is this old while idle
+
+
+EncodeSnapshot = Callable[[Frame, Box, float], "bytes | None"]
+"""The frame as JPEG with the person's box and score drawn; None where the picture is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """An event's step; `change` is kept, with its frame, only where it brings the visit's first picture."""
+
+    entry: NewEntry
+    change: EventChange | None
 
 
 class PublishingLink(Link, Protocol):
@@ -61,7 +73,7 @@ class Dispatcher:
         link: PublishingLink,
         topics: Topics,
         device: str,
-        encode_snapshot: Callable[[Alert], bytes],
+        encode_snapshot: EncodeSnapshot,
         clock: Clock = SYSTEM_CLOCK,
         max_waiting: int = MAX_WAITING,
         retry_s: float = RETRY_S,
@@ -74,7 +86,7 @@ class Dispatcher:
         self._changed = threading.Condition()
         self._woken = False
         self._alerts: deque[Alert] = deque()
-        self._events: deque[NewEntry] = deque()
+        self._events: deque[_News] = deque()
         self._messages: deque[Message] = deque()
         self._retained: dict[str, Message] = {}
         self._dropped = 0
@@ -83,7 +95,7 @@ class Dispatcher:
         link.listen(self.wake)
 
     def submit(self, item: Alert | EventChange | Message) -> None:
-        """Take over `item`; returns at once. An event's frame is let go here: only alerts have pictures."""
+        """Take over `item`; returns at once."""
         event = self._event(item) if isinstance(item, EventChange) else None
         with self._changed:
             if event is not None:
@@ -133,16 +145,17 @@ class Dispatcher:
             refusals=sent.refusals,
         )
 
-    def _event(self, change: EventChange) -> NewEntry:
-        return NewEntry(
+    def _event(self, change: EventChange) -> _News:
+        entry = NewEntry(
             kind="event",
             key=change.after.id,
             topic=self._topics.events,
             payload=event_payload(change, device=self._device),
             created_wall=self._clock.wall(),
         )
+        return _News(entry, change if change.type == "new" else None)
 
-    def _append(self, queue: deque[NewEntry] | deque[Message], item: NewEntry | Message) -> None:
+    def _append(self, queue: deque[_News] | deque[Message], item: _News | Message) -> None:
         if len(queue) >= self._max_waiting:
             queue.popleft()
             self._dropped += 1
@@ -161,7 +174,7 @@ class Dispatcher:
         try:
             alerted = self._write_alerts()
             self._hand_over_messages()
-            self._write_events()
+            self._write_events(pictured={str(entry.payload["event_id"]) for entry in alerted})
             for entry in alerted:  # after the events: the visit that it belongs to must be known
                 self._history.mark_alerted(str(entry.payload["event_id"]), entry.payload)
             self._sender.work()
@@ -182,19 +195,25 @@ class Dispatcher:
             )
             self._alerts.popleft()  # only now: it is on the disk
             self._sender.added(entry)
-            self._picture(alert)
+            jpeg = self._picture(alert.frame, alert.box, alert.score)
+            if jpeg is not None:
+                self._link.publish(Message(topic=self._topics.snapshot(alert.camera), payload=jpeg, retain=True))
             self._sender.work()
+            self._keep(alert.event_id, jpeg)  # after it was sent: this waits for the disk
             entries.append(entry)
         return entries
 
-    def _picture(self, alert: Alert) -> None:
+    def _picture(self, frame: Frame, box: Box, score: float) -> bytes | None:
         """Whatever happens to the picture, the alert goes out."""
         try:
-            jpeg = self._encode_snapshot(alert)
-            self._history.save_snapshot(alert.event_id, jpeg)
-            self._link.publish(Message(topic=self._topics.snapshot(alert.camera), payload=jpeg, retain=True))
+            return self._encode_snapshot(frame, box, score)
         except Exception:
-            log.exception("no picture for alert %s", alert.id)
+            log.exception("camera %s: a picture could not be made", frame.camera)
+            return None
+
+    def _keep(self, event_id: str, jpeg: bytes | None) -> None:
+        if jpeg is not None:
+            self._history.save_snapshot(event_id, jpeg)
 
     def _hand_over_messages(self) -> None:
         with self._changed:
@@ -210,11 +229,14 @@ class Dispatcher:
                 with self._changed:
                     self._dropped += 1
 
-    def _write_events(self) -> None:
+    def _write_events(self, *, pictured: Collection[str]) -> None:
         with self._changed:
             events, self._events = list(self._events), deque()
         if not events:
             return
-        for entry in self._outbox.put_many(events):
+        for entry in self._outbox.put_many([news.entry for news in events]):
             self._sender.added(entry)
             self._history.record(entry.payload["after"])
+        for change in (news.change for news in events):
+            if change is not None and change.after.id not in pictured:
+                self._keep(change.after.id, self._picture(change.frame, change.after.box, change.after.score))

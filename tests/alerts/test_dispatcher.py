@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -21,23 +22,23 @@ import jsonschema
 import numpy as np
 import pytest
 from support.mosquitto import DEADLINE, Heard, Mosquitto, Subscriber, free_port, wait_until
-from support.post import WILL, make_alert, make_change, running
+from support.post import WILL, make_alert, make_change, make_frame, running
 
 from detector.alerts.broker import EmbeddedBroker
-from detector.alerts.dispatcher import Dispatcher
+from detector.alerts.dispatcher import Dispatcher, EncodeSnapshot
 from detector.alerts.history import History
 from detector.alerts.mqtt import MqttLink, MqttSettings
 from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import Topics, load_schema
 from detector.clock import SYSTEM_CLOCK
 from detector.picture import Label, encode_jpeg
-from detector.types import Alert, Message
+from detector.types import Box, Frame, Message
 
 TOPICS = Topics("p")
 
 
-def encode(alert: Alert) -> bytes:
-    return encode_jpeg(alert.frame.image, [Label(box=alert.box, text="person")])
+def encode(frame: Frame, box: Box, _score: float) -> bytes:
+    return encode_jpeg(frame.image, [Label(box=box, text="person")])
 
 
 @dataclass
@@ -58,7 +59,7 @@ def open_room(
     folder: Path,
     port: int,
     *,
-    encode_snapshot: Callable[[Alert], bytes] = encode,
+    encode_snapshot: EncodeSnapshot = encode,
     protocol: str = "auto",
     connect: bool = True,
     **options: Any,
@@ -134,7 +135,8 @@ def test_an_alert_arrives_with_its_picture_and_is_forgotten_once_acknowledged(
     topics = [m.topic for m in heard]
     assert topics.index("p/porch/person/snapshot") < topics.index("p/alerts")
     (sent,) = [m.payload for m in heard if m.topic == "p/porch/person/snapshot"]
-    assert sent == picture == encode(make_alert(7))  # of the very frame
+    told = make_alert(7)
+    assert sent == picture == encode(told.frame, told.box, told.score)  # of the very frame
     decoded = cv2.imdecode(np.frombuffer(sent, np.uint8), cv2.IMREAD_COLOR)
     assert decoded is not None
     assert decoded.shape == (120, 160, 3)
@@ -290,10 +292,10 @@ def test_10000_events_offline_are_bounded_and_no_alert_is_among_the_dropped(tmp_
 def test_a_full_queue_drops_the_oldest_and_counts(tmp_path: Path) -> None:
     encoding, go_on = threading.Event(), threading.Event()
 
-    def slow(alert: Alert) -> bytes:
+    def slow(frame: Frame, box: Box, score: float) -> bytes:
         encoding.set()
         assert go_on.wait(DEADLINE)
-        return encode(alert)
+        return encode(frame, box, score)
 
     with open_room(tmp_path, free_port(), connect=False, encode_snapshot=slow, max_waiting=10) as room:
         room.dispatcher.submit(make_alert(0))
@@ -310,7 +312,7 @@ def test_a_full_queue_drops_the_oldest_and_counts(tmp_path: Path) -> None:
 
 
 def test_an_alert_without_a_picture_still_goes_out(broker: Mosquitto, tmp_path: Path) -> None:
-    def broken(_alert: Alert) -> bytes:
+    def broken(_frame: Frame, _box: Box, _score: float) -> bytes:
         raise RuntimeError("no encoder")
 
     subscriber = Subscriber(broker.port, "p/alerts")
@@ -410,3 +412,33 @@ def test_a_queue_holds_something() -> None:
             encode_snapshot=encode,
             max_waiting=0,
         )
+
+
+def test_every_visit_has_a_picture_and_an_alerts_replaces_the_first(broker: Mosquitto, tmp_path: Path) -> None:
+    def frame_number(frame: Frame, _box: Box, _score: float) -> bytes:
+        return b"%d" % frame.seq
+
+    subscriber = Subscriber(broker.port, "p/#")
+    with open_room(tmp_path, broker.port, encode_snapshot=frame_number) as room:
+        room.dispatcher.submit(make_change(1))
+        wait_until(lambda: room.history.snapshot("event-1") == b"1")
+        alert = dataclasses.replace(make_alert(1), frame=make_frame(seq=7))
+        room.dispatcher.submit(alert)
+        wait_until(lambda: room.history.snapshot("event-1") == b"7")
+        room.dispatcher.submit(make_change(2, "update"))
+        room.dispatcher.submit(make_change(3, "end"))
+        wait_until(lambda: room.history.event("event-3"))
+        assert room.history.snapshot("event-2") is None
+    heard = subscriber.wait_for(has("alert-1"))
+    topics = [h.topic for h in heard if h.topic in ("p/alerts", "p/porch/person/snapshot")]
+    assert topics == ["p/porch/person/snapshot", "p/alerts"], "the picture is there when the alert comes"
+    subscriber.close()
+
+
+def test_a_lost_picture_leaves_the_last_one_alone(broker: Mosquitto, tmp_path: Path) -> None:
+    subscriber = Subscriber(broker.port, "p/#")
+    with open_room(tmp_path, broker.port, encode_snapshot=lambda *_: None) as room:
+        room.dispatcher.submit(make_alert(1))
+        subscriber.wait_for(has("alert-1"))
+        assert subscriber.last("p/porch/person/snapshot") is None
+    subscriber.close()
