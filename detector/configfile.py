@@ -53,6 +53,9 @@ def parse(text: str) -> Document:
         raise ConfigError(f"not valid YAML: {where}{error.problem}") from None
     except (yaml.YAMLError, RecursionError):
         raise ConfigError("not valid YAML: is it a text file?") from None
+    except (ValueError, TypeError, AttributeError, KeyError):
+        # PyYAML's constructors let these out: a key that is a list, 2024-13-45, !!int x.
+        raise ConfigError("not valid YAML: a key must be plain text, a value must fit its type") from None
     if not isinstance(document, dict):
         raise ConfigError("the config must be a mapping of sections: run `detector init` for a starter file")
     return document

@@ -99,6 +99,7 @@ class OutboxStatus(_Answer):
     pending_alerts: int | None
     pending_events: int | None
     oldest_s: float | None
+    fault: str | None = Field(default=None, description="what keeps messages from being stored")
 
 
 class AlarmStatus(_Answer):

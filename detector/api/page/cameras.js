@@ -30,8 +30,10 @@ export class Cameras {
     }
   }
 
+  // What was last heard is no longer known: no card may go on saying that it watches.
   stale(is) {
     this.root.classList.toggle("stale", is);
+    if (is) for (const card of this.cards.values()) card.unknown();
   }
 
   #add(name, camera) {
@@ -80,6 +82,12 @@ class Card {
     this.#overlay();
     if (!this.switch.disabled) this.switch.checked = camera.detect_enabled !== false;
     this.#figures(camera);
+  }
+
+  unknown() {
+    this.root.dataset.state = "unknown";
+    setText(this.state, "Not known now");
+    setText(this.people, "");
   }
 
   #overlay() {

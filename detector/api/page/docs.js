@@ -65,7 +65,7 @@ function operation(method, path, it, document) {
   if (it.parameters?.length) inside.append(element("h4", {}, "Parameters"), parameters(it.parameters, document));
   if (it.requestBody) inside.append(element("h4", {}, "Body"), ...bodies(it.requestBody.content, document));
   for (const [status, answer] of Object.entries(it.responses)) {
-    inside.append(element("h4", {}, `${status}: ${answer.description}`), ...bodies(answer.content, document));
+    inside.append(element("h4", {}, ...prose(`${status}: ${answer.description}`)), ...bodies(answer.content, document));
   }
   const free = it.security?.length === 0 ? " · no token" : "";
   return element("details", {},

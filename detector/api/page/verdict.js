@@ -51,7 +51,7 @@ function ofBroker({ state, address, error }, { pending_alerts: waiting }) {
 function ofSystem({ throttled, temperature_c: heat }) {
   if (throttled !== true) return null;
   const now = heat === null || heat === undefined ? "" : ` It is at ${Math.round(heat)} °C.`;
-  return warn("throttl", "The device slows itself down.", `Give it more air or a stronger power supply.${now}`);
+  return warn("throttled", "The device slows itself down.", `Give it more air or a stronger power supply.${now}`);
 }
 
 function ofStages(stages) {
@@ -68,7 +68,10 @@ export function problems(status) {
     ofBroker(status.broker || {}, status.outbox || {}),
     ofSystem(status.system || {}),
   ].filter(Boolean);
-  const said = (text) => found.some(({ subject }) => text.toLowerCase().includes(subject.toLowerCase()));
+  const said = (text) => {
+    const words = text.toLowerCase().split(/[^a-z0-9_-]+/);
+    return found.some(({ subject }) => words.includes(subject));
+  };
   found.push(...(status.problems || []).filter((text) => !said(text)).map((text) => warn(text, text, "")));
   return found.sort((a, b) => (a.level === "bad" ? 0 : 1) - (b.level === "bad" ? 0 : 1));
 }
