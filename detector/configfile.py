@@ -36,6 +36,8 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node.value, str):
+                continue  # a list as a key: the base class refuses what cannot be one
             if key_node.value in seen:
                 line = key_node.start_mark.line + 1
                 raise yaml.MarkedYAMLError(problem=f"line {line}: the key {key_node.value!r} is given twice")
