@@ -6,8 +6,10 @@ import { count, span } from "/page/dom.js";
 const bad = (subject, title, advice) => ({ level: "bad", subject, title, advice });
 const warn = (subject, title, advice) => ({ level: "warn", subject, title, advice });
 
+const says = (error) => (error ? ` It says: ${/[.?!]$/.test(error) ? error : `${error}.`}` : "");
+
 function ofCamera([name, camera]) {
-  const why = camera.error ? ` It says: ${camera.error}.` : "";
+  const why = says(camera.error);
   if (camera.state === "offline") {
     return bad(name, `${name} is dark: nobody is seen there.`,
       `Check the camera's power and network cable; the detector keeps trying by itself.${why}`);
@@ -30,7 +32,7 @@ function ofAlarm({ state }) {
 function ofModel({ state, error }) {
   if (state !== "failed") return null;
   return bad("model", "The model failed: nobody is detected on any camera.",
-    `Restart the service; if it fails again, run "detector check" on the device.${error ? ` It says: ${error}.` : ""}`);
+    `Restart the service; if it fails again, run "detector check" on the device.${says(error)}`);
 }
 
 function ofBroker({ state, address, error }, { pending_alerts: waiting }) {
@@ -39,7 +41,7 @@ function ofBroker({ state, address, error }, { pending_alerts: waiting }) {
   const kept = waiting
     ? `${count(waiting, "alert")} ${waiting === 1 ? "is" : "are"} waiting on disk and will be sent when it is back. `
     : "New alerts are kept on disk until it is back. ";
-  const cause = error ? ` It says: ${error}.` : "";
+  const cause = says(error);
   if (state === "refused") {
     return bad("broker", "The MQTT broker refuses the detector: alerts do not go out.",
       `${kept}Check mqtt.username and mqtt.password in the configuration.${cause}`);
