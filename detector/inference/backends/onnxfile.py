@@ -16,7 +16,7 @@ from detector.errors import ModelError
 
 from .base import existing_file
 
-_GRAPH, _METADATA = 7, 14  # ModelProto
+_GRAPH, _OPSET, _METADATA = 7, 8, 14  # ModelProto
 _NODE, _INITIALIZER = 1, 5  # GraphProto
 _OP_TYPE = 4  # NodeProto
 _DATA_TYPE, _EXTERNAL, _FLOAT, _FLOAT16 = 2, 13, 1, 10  # TensorProto
@@ -40,10 +40,13 @@ class _Contents:
         self.weights: Counter[int] = Counter()
         self.external: set[str] = set()
         self.metadata: dict[str, str] = {}
+        self.versioned = False  # every whole model names its operator set, and exporters write that last
         for field, value in _parts(data):
             if field == _METADATA:
                 key, text = _entry(value)
                 self.metadata[key] = text
+            elif field == _OPSET:
+                self.versioned = True
             elif field == _GRAPH:
                 self._walk_graph(value)
 
@@ -86,7 +89,7 @@ def inspect(path: Path) -> OnnxFile:
 def _contents(path: Path, data: memoryview) -> _Contents:
     try:
         contents = _Contents(data)
-        if contents.operators:
+        if contents.operators and contents.versioned:
             return contents
     except (ValueError, IndexError):
         pass
