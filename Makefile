@@ -36,7 +36,7 @@ run: $(VENV)/.run  ## the service on a sample clip, alerts printed as a subscrib
 	@$(BIN)/detector demo $(ARGS)
 
 test: $(VENV)/.install  ## the whole CPU test suite
-	@$(PYTEST) -m "not gpu and not optimize and not bench and not soak and not fault" $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 check: $(VENV)/.install  ## lint, format, types, import contracts
 	@$(BIN)/ruff check .

@@ -84,8 +84,9 @@ def _noisy(frame: Pixels) -> Iterable[Pixels]:
 def _encode(path: Path, frames: Iterable[Pixels]) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "23", "preset": "veryfast"})
-        for pixels in frames:
-            stream.height, stream.width = pixels.shape[:2]
+        for index, pixels in enumerate(frames):
+            if index == 0:
+                stream.height, stream.width = pixels.shape[:2]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
         container.mux(stream.encode(None))
 

@@ -28,6 +28,8 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))  # the scoring is the tests' own
 
+from detector.models import cache_dir  # noqa: E402  # after the path is set
+from detector.types import Box, Floats  # noqa: E402
 from support.trackscore import (  # noqa: E402
     Clip,
     Identified,
@@ -41,9 +43,6 @@ from support.trackscore import (  # noqa: E402
     true_visits,
     visits,
 )
-
-from detector.models import cache_dir  # noqa: E402  # after the path is set
-from detector.types import Box, Floats  # noqa: E402
 
 MODELS = ("yolox_tiny_humanart.onnx", "yolov10n.onnx")
 RATES = ("every", "2nd", "3rd", "5th", "irregular")

@@ -65,9 +65,7 @@ class Watch:
         house, now = self._house, self._house.clock.mono()
         ages = {"inference": now - house.worker.progress_mono, "dispatch": now - house.dispatcher.progress_mono}
         for name, stats in house.cameras.stats().items():
-            # A file that was played to its end has nothing more to do.
-            if stats.state != "offline" or stats.error != "end of file":
-                ages[f"camera-{name}"] = now - stats.progress_mono
+            ages[f"camera-{name}"] = now - stats.progress_mono
         return ages
 
     def ready(self) -> Ready:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.people import IMAGE, frame
 
 from detector.alarm import Alarm
 from detector.config import AlarmSettings
 from detector.held import from_document, to_document
 from detector.types import Alert
+from support.people import IMAGE, frame
 
 
 def settings(**values: object) -> AlarmSettings:

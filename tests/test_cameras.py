@@ -4,13 +4,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.clips import clip
-from support.mosquitto import wait_until
 
 from detector.cameras import Cameras
 from detector.capture.slot import LatestSlots
 from detector.clock import SYSTEM_CLOCK
 from detector.config import Camera
+from support.clips import clip
+from support.mosquitto import wait_until
 
 
 @pytest.fixture

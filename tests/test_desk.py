@@ -5,11 +5,11 @@ import threading
 from collections.abc import Mapping
 
 import pytest
-from support.people import Walk, person
 
 from detector.config import AlarmSettings
 from detector.desk import AlarmDesk
 from detector.types import AlarmState, Alert
+from support.people import Walk, person
 
 
 class Clock:

@@ -22,10 +22,10 @@ import paho.mqtt.client as paho
 import pytest
 import yaml
 from paho.mqtt.enums import CallbackAPIVersion
-from support import index
-from support.mosquitto import DEADLINE, free_port, program
 
 from detector import configfile
+from support import index
+from support.mosquitto import DEADLINE, free_port, program
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKER = ROOT / "docker"

@@ -11,13 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from support.graphs import write_constant
-from support.plain_eval import plain_average_precision
 
 from detector.errors import DetectorError
 from detector.evaluate import EVALUATION_FLOOR, Evaluation, evaluate
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
+from support.graphs import write_constant
+from support.plain_eval import plain_average_precision
 
 pytest.importorskip("pycocotools", reason="needs the extra evaluate")
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-from support import index
 
 from detector.config import Model
 from detector.errors import ModelError
@@ -16,6 +15,7 @@ from detector.fetch.pin import digest
 from detector.fetch.sources import FileSource, UrlSource
 from detector.inference.spec import InputSpec
 from detector.models import Registry, cache_dir, load_registry, registry_path
+from support import index
 
 NAMES = ("yolox-tiny-person", "yolov10n", "yolox-nano", "yolov8n", "yolo11n")
 

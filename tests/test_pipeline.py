@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.people import camera
 
 from detector.pipeline import CameraPipeline, PipelineOutcome
 from detector.types import ArrayImage, Box, Detections, Floats, Frame
+from support.people import camera
 
 SIZE = (320, 240)
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from support.people import BOOT, GARDEN, Walk, camera, frame, person
 
 from detector.rules import Rules, alert_id, event_id
 from detector.types import Event, EventChange, Track
+from support.people import BOOT, GARDEN, Walk, camera, frame, person
 
 HERE = person(0.5)
 TINY = (500.0, 400.0, 503.0, 408.0)

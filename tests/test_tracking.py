@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.trackscore import Clip, detect, follow, our_update, read_truth, score, true_visits, visits
 
 from detector.tracking import Tracker, TrackerSettings
 from detector.types import Box, Floats, Track
+from support.trackscore import Clip, detect, follow, our_update, read_truth, score, true_visits, visits
 
 SIZE = (40.0, 100.0)
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.house import WALKER, Workshop, end_to_end_model
 
 from detector.errors import InferenceError, ModelError
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+from support.house import WALKER, Workshop, end_to_end_model
 
 NAN = float("nan")
 

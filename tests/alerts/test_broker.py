@@ -11,13 +11,13 @@ from collections.abc import Iterator
 
 import pytest
 from pydantic import SecretStr
-from support.mosquitto import DEADLINE, Subscriber, wait_until
-from support.post import WILL, running
 
 from detector.alerts.broker import EmbeddedBroker
 from detector.alerts.mqtt import MqttLink, MqttSettings, probe
 from detector.errors import BrokerError
 from detector.types import Message
+from support.mosquitto import DEADLINE, Subscriber, wait_until
+from support.post import WILL, running
 
 
 @contextlib.contextmanager

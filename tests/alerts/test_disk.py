@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.visits import full_disk
 
 from detector.alerts import disk, sqlite
 from detector.alerts.disk import LAYOUT, Outbox
 from detector.alerts.entries import Counters, Entry, NewEntry
 from detector.errors import StorageError
+from support.visits import full_disk
 
 PAGE = 4096
 

@@ -21,8 +21,6 @@ import cv2
 import jsonschema
 import numpy as np
 import pytest
-from support.mosquitto import DEADLINE, Heard, Mosquitto, Subscriber, free_port, wait_until
-from support.post import WILL, make_alert, make_change, make_frame, running
 
 from detector.alerts.broker import EmbeddedBroker
 from detector.alerts.dispatcher import Dispatcher, EncodeSnapshot
@@ -33,6 +31,8 @@ from detector.alerts.payloads import Topics, load_schema
 from detector.clock import SYSTEM_CLOCK
 from detector.picture import Label, encode_jpeg
 from detector.types import Box, Frame, Message
+from support.mosquitto import DEADLINE, Heard, Mosquitto, Subscriber, free_port, wait_until
+from support.post import WILL, make_alert, make_change, make_frame, running
 
 TOPICS = Topics("p")
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.visits import WALL, StillClock, event, frame, full_disk
 
 from detector.alerts.history import History
 from detector.alerts.payloads import event_payload
 from detector.errors import StorageError
 from detector.types import EventChange
+from support.visits import WALL, StillClock, event, frame, full_disk
 
 DAY = 86_400.0
 RETRY_S = 5.0

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from support.mosquitto import DEADLINE, Certificates, Mosquitto, Subscriber, free_port, make_certificates, wait_until
-from support.post import WILL, running
 
 from detector.alerts.mqtt import MqttLink, MqttSettings, probe, settings_of
 from detector.config import Config
 from detector.errors import BrokerError, ConfigError
 from detector.types import Message
+from support.mosquitto import DEADLINE, Certificates, Mosquitto, Subscriber, free_port, make_certificates, wait_until
+from support.post import WILL, running
 
 MakeBroker = Callable[..., Mosquitto]
 FAST_S = 0.2  # the longest pause between two attempts, in tests

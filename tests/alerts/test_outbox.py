@@ -12,11 +12,11 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from support.visits import StillClock, full_disk
 
 from detector.alerts.disk import Outbox
 from detector.alerts.entries import Kind
 from detector.alerts.outbox import Entry, NewEntry, ResilientOutbox
+from support.visits import StillClock, full_disk
 
 RETRY_S = 5.0
 MAX_EVENTS = 5

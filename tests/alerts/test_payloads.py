@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from support.visits import WALL, alert, event, frame
 
 from detector.alerts.payloads import (
     Topics,
@@ -26,6 +25,7 @@ from detector.alerts.payloads import (
     timestamp,
 )
 from detector.types import EventChange
+from support.visits import WALL, alert, event, frame
 
 ALERT_FIELDS = [
     "id",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from support.window import TOKEN, Open, Window, open_window
 
 

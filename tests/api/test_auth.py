@@ -4,9 +4,9 @@ import base64
 
 import pytest
 from pydantic import SecretStr
-from support.window import Open, Window
 
 from detector.api.auth import SESSION_S, Authorizer
+from support.window import Open, Window
 
 TOKEN = "correct-horse"
 PRIVATE = [

@@ -5,11 +5,11 @@ import socket
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
-from support.window import Open, Window
 
 from detector.api import guard
 from detector.api.auth import Authorizer
 from detector.api.guard import MAX_BODY, is_foreign, is_local_host
+from support.window import Open, Window
 
 TOKEN = "correct-horse"
 

@@ -4,11 +4,11 @@ import re
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support.control import MemoryControl, camera_status
-from support.window import Window
 
 from detector.api.control import Document
 from detector.api.metrics import exposition
+from support.control import MemoryControl, camera_status
+from support.window import Window
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

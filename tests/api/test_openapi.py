@@ -6,9 +6,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from support.window import Window
 
 from detector.api.control import Document
+from support.window import Window
 
 ROUTES = {
     "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/version", "GET /api/status", "GET /api/config",

@@ -9,11 +9,11 @@ from importlib import resources
 from typing import Any
 
 import pytest
+
+from detector.api.control import Document
 from support.browser import PROGRAM, Browser, Page
 from support.control import MemoryControl, camera_status, event
 from support.window import Open, Window
-
-from detector.api.control import Document
 
 PAGE = resources.files("detector.api") / "page"
 Look = Callable[..., Page]

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from support.control import MemoryControl
-
 from detector.api.pictures import Pictures
+from support.control import MemoryControl
 
 
 def test_many_viewers_cost_one_encoding() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+
 from support.control import MemoryControl, camera_status
 from support.window import Open, Window
 

@@ -4,10 +4,10 @@ import copy
 
 import httpx
 import pytest
-from support.control import SECRET
-from support.window import Open, Window
 
 from detector.api.control import Document
+from support.control import SECRET
+from support.window import Open, Window
 
 JSON = {"Content-Type": "application/json"}
 

@@ -6,10 +6,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from support.control import MemoryControl, event
-from support.window import Open, Window
 
 from detector.api.control import Document
+from support.control import MemoryControl, event
+from support.window import Open, Window
 
 
 def test_the_history_is_listed_newest_first(free: Window) -> None:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from support.window import Open, Window
 
 from detector.api.control import Control, Health, Ready
 from detector.api.documents import Status
 from detector.errors import ModelError
+from support.window import Open, Window
 
 
 def test_health_names_the_stage_that_stands_still(window: Open) -> None:

@@ -6,14 +6,14 @@ from contextlib import ExitStack
 
 import pytest
 from fastapi import FastAPI
-from support.control import MemoryControl
-from support.mosquitto import wait_until
-from support.window import Open, Window
 
 from detector.api import server
 from detector.api.app import create_app
 from detector.api.server import MAX_CONNECTIONS, ApiServer
 from detector.errors import DetectorError
+from support.control import MemoryControl
+from support.mosquitto import wait_until
+from support.window import Open, Window
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from http.client import HTTPConnection, HTTPResponse
 import cv2
 import numpy as np
 import pytest
-from support.control import MemoryControl
-from support.window import Open, Window
 
 from detector.api import server
 from detector.api.stream import MAX_STREAMS
+from support.control import MemoryControl
+from support.window import Open, Window
 
 Stalled = Callable[[float], tuple[Window, socket.socket]]
 

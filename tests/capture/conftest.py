@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from support.mjpeg_server import MjpegServer
 from support.rtsp_server import RtspServer, why_not
 

@@ -6,10 +6,10 @@ import av
 import cv2
 import numpy as np
 import pytest
-from support.clips import clip, turned
 
 from detector.capture.file import FileSource
 from detector.types import Image
+from support.clips import clip, turned
 
 
 def first(path: Path) -> Image:

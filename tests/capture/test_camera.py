@@ -10,10 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.clips import clip
-from support.mjpeg_server import MjpegServer
-from support.rtsp_server import RtspServer
-from support.stamped import age_s
 
 from detector.capture.backoff import Backoff
 from detector.capture.camera import CameraLoop, OnState
@@ -24,6 +20,10 @@ from detector.capture.source import Grab, Source
 from detector.clock import SYSTEM_CLOCK, Clock
 from detector.errors import SourceError
 from detector.types import ArrayImage, CameraState, Frame
+from support.clips import clip
+from support.mjpeg_server import MjpegServer
+from support.rtsp_server import RtspServer
+from support.stamped import age_s
 
 Running = Callable[[Callable[[], None], threading.Event], threading.Thread]
 Until = Callable[[Callable[[], object]], None]

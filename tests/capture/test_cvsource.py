@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.clips import clip
-from support.stamped import read_ms
 
 from detector.capture.cvsource import CvSource, _as_bgr
 from detector.errors import EndOfStreamError, SourceError
+from support.clips import clip
+from support.stamped import read_ms
 
 
 def of_file(path: Path) -> CvSource:

@@ -6,13 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.clips import clip, sound
-from support.stamped import read_ms
 
 from detector.capture.file import FileSource
 from detector.capture.source import Grab, Source
 from detector.clock import SYSTEM_CLOCK
 from detector.errors import EndOfStreamError, SourceError
+from support.clips import clip, sound
+from support.stamped import read_ms
 
 
 class Skipping:

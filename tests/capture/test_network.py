@@ -5,14 +5,14 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from support.mjpeg_server import MjpegServer
-from support.rtsp_server import RtspServer, why_not
-from support.stamped import age_s, read_ms
 
 from detector.capture.network import NetworkSource
 from detector.capture.source import Grab
 from detector.clock import SYSTEM_CLOCK
 from detector.errors import EndOfStreamError, SourceError
+from support.mjpeg_server import MjpegServer
+from support.rtsp_server import RtspServer, why_not
+from support.stamped import age_s, read_ms
 
 
 def opened(url: str, timeout_s: float = 5.0) -> NetworkSource:

@@ -6,7 +6,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.clips import clip
 
 from detector.capture.device import DeviceSource
 from detector.capture.file import FileSource
@@ -15,6 +14,7 @@ from detector.capture.network import NetworkSource
 from detector.capture.open import file_source, make_source
 from detector.config import Camera
 from detector.errors import EndOfStreamError
+from support.clips import clip
 
 
 def camera(source: str, **keys: object) -> Camera:

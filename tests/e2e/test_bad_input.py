@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from support.mosquitto import free_port
 from support.program import once
 

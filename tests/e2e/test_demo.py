@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from support.program import once
 
 pytestmark = pytest.mark.usefixtures("clip")

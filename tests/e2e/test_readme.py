@@ -15,10 +15,10 @@ from typing import Any
 import cv2
 import pytest
 import yaml
-from support.mosquitto import free_port
-from support.program import Program
 
 from detector.capture.open import file_source
+from support.mosquitto import free_port
+from support.program import Program
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"(?P<skip><!-- not run by the tests: [^>]+ -->\n)?```sh\n(?P<text>.*?)```", re.DOTALL)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
-from support.fileserver import FileServer
 
 from detector.fetch import download
 from detector.fetch.pin import Pin
 from detector.fetch.sources import Source
 from detector.fetch.store import Wanted
+from support.fileserver import FileServer
 
 Want = Callable[..., Wanted]
 

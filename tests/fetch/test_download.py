@@ -11,12 +11,12 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from support.fileserver import FileServer, Served
-from support.mosquitto import program
 
 from detector.fetch import download
 from detector.fetch.download import discard, note_path
 from detector.fetch.progress import UnavailableError, quiet
+from support.fileserver import FileServer, Served
+from support.mosquitto import program
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support.fileserver import FileServer, Served
 
 from detector.fetch import packages
 from detector.fetch.packages import download_wheel, pack_npm
 from detector.fetch.progress import UnavailableError, quiet
 from detector.fetch.sources import NpmSource, WheelSource
+from support.fileserver import FileServer, Served
 
 METADATA = "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n"
 WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.fileserver import FileServer, Served
 
 from detector.errors import ModelError
 from detector.fetch import store
 from detector.fetch.store import Wanted, obtain, status
+from support.fileserver import FileServer, Served
 
 Want = Callable[..., Wanted]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.graphs import write_constant
 
 from detector.errors import ModelError
 from detector.inference.backends.base import usable_threads
 from detector.inference.factory import load_detector
+from support.graphs import write_constant
 
 ROWS = {"output0": np.zeros((1, 300, 6), np.float32)}
 

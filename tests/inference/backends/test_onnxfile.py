@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.graphs import write_constant, write_convolution
 
 from detector.errors import ModelError
 from detector.inference.backends.onnxfile import inspect
+from support.graphs import write_constant, write_convolution
 
 
 def test_digest_and_metadata(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import TensorProto
-from support.graphs import write_constant, write_convolution
 
 from detector.errors import InferenceError, ModelError
 from detector.inference.backends.base import TensorSpec
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+from support.graphs import write_constant, write_convolution
 
 BOXES = np.arange(12, dtype=np.float32).reshape(1, 2, 6)
 

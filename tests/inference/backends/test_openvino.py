@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.graphs import write_constant, write_convolution
 
 from detector.errors import InferenceError, ModelError
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.backends.openvino import OpenVinoBackend
+from support.graphs import write_constant, write_convolution
 
 
 def test_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
