@@ -50,8 +50,8 @@ class Program:
     def wait_ready(self) -> None:
         self.wait_for(lambda: self.get("/readyz")[0] == 200, "ready")
 
-    def wait_for(self, condition: Callable[[], object], what: str = "") -> None:
-        deadline = time.monotonic() + DEADLINE_S
+    def wait_for(self, condition: Callable[[], object], what: str = "", *, timeout: float = DEADLINE_S) -> None:
+        deadline = time.monotonic() + timeout
         while True:
             assert self.process is None or self.process.poll() is None, f"ended: {self.log()}"
             try:
