@@ -51,9 +51,14 @@ check: $(VENV)/.install  ## lint, format, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.install  ## what it costs and how well it follows, measured here
+$(VENV)/.bench: $(VENV)/.install bench/requirements.txt
+	@$(BIN)/python -m pip install --quiet --no-deps -r bench/requirements.txt
+	@touch $@
+
+bench: $(VENV)/.bench  ## what it costs and how well it follows, measured here (the clips of ../shared, if they are there)
 	@$(BIN)/detector bench $(ARGS)
-	@$(BIN)/python -m bench.tracking
+	@if [ -d "$${DETECTOR_SHARED:-../shared}" ]; then $(BIN)/python -m bench.tracking && $(BIN)/python -m bench.cpu; \
+	  else echo "no ../shared: tracking and the still scene were not measured"; fi
 
 fault: $(VENV)/.install  ## brokers killed, cameras pulled, disks filled
 	@$(PYTEST) -m fault $(ARGS)
