@@ -19,7 +19,7 @@ from detector.inference.spec import InputSpec
 
 PictureFormat = Literal["bgr", "nv12", "yuyv"]
 Matrix = Literal["bt601", "bt709"]
-Half = Literal["float32", "float16"]
+FloatType = Literal["float32", "float16"]
 
 LETTERBOX_BLOCK = (64, 8, 1)
 PIXELS_A_THREAD = 2
@@ -44,7 +44,7 @@ _FORMATS: tuple[PictureFormat, ...] = ("bgr", "nv12", "yuyv")
 # Bytes a pixel of the first plane, and what its address and stride must be multiples of.
 _PIXEL, _ALIGNED = {"bgr": 3, "nv12": 1, "yuyv": 2}, {"bgr": 1, "nv12": 1, "yuyv": 4}
 _LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}  # of red and blue: ITU-R BT.601, BT.709
-SUFFIXES: dict[Half, str] = {"float32": "f32", "float16": "f16"}
+SUFFIXES: dict[FloatType, str] = {"float32": "f32", "float16": "f16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def picture_structs(
 
 
 def letterbox(
-    *, pictures: int, count: int, out: int, width: int, height: int, spec: InputSpec, dtype: Half = "float32"
+    *, pictures: int, count: int, out: int, width: int, height: int, spec: InputSpec, dtype: FloatType = "float32"
 ) -> Launch:
     """`count` PICTUREs at address `pictures` into `out` [count, 3, height, width] of `dtype`."""
     _refuse_unless(1 <= count <= 65535 and 1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE, "no such batch")

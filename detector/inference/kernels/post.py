@@ -16,7 +16,7 @@ from detector.inference.decode import IOU_DENSE, IOU_YOLOX, Persons
 from detector.inference.layout import Layout, anchors
 from detector.inference.nms import MAX_DETECTIONS
 
-from .launch import SUFFIXES, Half, Launch
+from .launch import SUFFIXES, FloatType, Launch
 
 HeadForm = Literal["centers", "corners", "grid"]
 
@@ -72,7 +72,9 @@ class HeadTensors:
     iou: float = NO_NMS
 
 
-def head_tensors(layout: Layout, address: int, *, cells: int | None = None, dtype: Half = "float32") -> HeadTensors:
+def head_tensors(
+    layout: Layout, address: int, *, cells: int | None = None, dtype: FloatType = "float32"
+) -> HeadTensors:
     """The tensors of a layout with one output at `address`; `cells` is the number of rows of end-to-end heads.
 
     Raises ValueError for YOLOX with its NMS in the graph: cut it before, and see `cut_tensors`.
@@ -101,7 +103,7 @@ def head_tensors(layout: Layout, address: int, *, cells: int | None = None, dtyp
     raise ValueError(f"the {layout.kind} head is none that is decoded on the device")
 
 
-def cut_tensors(boxes: int, scores: int, *, cells: int, classes: int, person: int = 0, dtype: Half) -> HeadTensors:
+def cut_tensors(boxes: int, scores: int, *, cells: int, classes: int, person: int = 0, dtype: FloatType) -> HeadTensors:
     """YOLOX cut before its NMS: boxes [B, cells, 4] corners in px, scores [B, classes, cells]."""
     return HeadTensors(
         form="corners", cells=cells, iou=IOU_YOLOX,
@@ -126,7 +128,7 @@ def scratch_bytes(cells: int, count: int) -> int:
     return (16 + 8 * cells) * count
 
 
-def gather(*, head: int, scratch: int, cells: int, count: int, dtype: Half = "float32") -> Launch:
+def gather(*, head: int, scratch: int, cells: int, count: int, dtype: FloatType = "float32") -> Launch:
     """First launch: the candidates of `count` pictures into `scratch`."""
     return Launch(
         kernel=f"gather_{SUFFIXES[dtype]}",
@@ -136,7 +138,7 @@ def gather(*, head: int, scratch: int, cells: int, count: int, dtype: Half = "fl
     )
 
 
-def suppress(*, head: int, scratch: int, results: int, count: int, dtype: Half = "float32") -> Launch:
+def suppress(*, head: int, scratch: int, results: int, count: int, dtype: FloatType = "float32") -> Launch:
     """Second launch, on the same stream: the persons of `count` pictures into RESULT [count] at `results`."""
     return Launch(
         kernel=f"suppress_{SUFFIXES[dtype]}",
