@@ -6,7 +6,7 @@ import ctypes
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from detector.inference.kernels.launch import Launch
 SOURCES = Path(kernels.__file__).parent
 SHIM = Path(__file__).parent / "kernels"
 FLAGS = ("-x", "c++", "-std=c++17", "-ffp-contract=off", "-DHOST_SHIM", "-shared", "-fPIC")
-_KERNEL = re.compile(r"__launch_bounds__\(\d+\)\s+(\w+)\(")
+_KERNEL = re.compile(r"__launch_bounds__\([\d, ]+\)\s+(\w+)\(")
 
 
 class _Traffic(ctypes.Structure):
@@ -50,12 +50,16 @@ class Traffic:
 class HostKernels:
     """A library of one kernel source and any number of variants of it, by name; "base" is the source itself."""
 
-    def __init__(self, source: str, folder: Path, variants: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, source: str, folder: Path, variants: Mapping[str, str] | None = None, *, optimize: str = "-O2"
+    ) -> None:
         compiler = shutil.which("g++")
         if compiler is None:
             pytest.skip("needs g++ to compile the kernels for the host")
         text = (SOURCES / source).read_text()
-        self._library = ctypes.CDLL(str(_build(compiler, {"base": text, **(variants or {})}, folder / f"{source}.so")))
+        library = folder / f"{source}.so"
+        _build([compiler, *FLAGS, optimize], {"base": text, **(variants or {})}, library)
+        self._library = ctypes.CDLL(str(library))
 
     def launch(self, launch: Launch, *, variant: str = "base", order: int = 0) -> None:
         """Runs `launch`, whose pointers are host addresses; threads in `order` (see host_shim.h)."""
@@ -91,7 +95,7 @@ def address(array: NDArray[np.generic]) -> int:
     return int(array.ctypes.data)
 
 
-def _build(compiler: str, variants: Mapping[str, str], library: Path) -> Path:
+def _build(command: Sequence[str], variants: Mapping[str, str], library: Path) -> None:
     parts = ['#include "device.cuh"']
     for name, text in variants.items():
         # Names are told apart by namespaces, which extern "C" would defeat.
@@ -99,8 +103,7 @@ def _build(compiler: str, variants: Mapping[str, str], library: Path) -> Path:
         parts += [f"HOST_KERNEL({name}, {kernel})" for kernel in _KERNEL.findall(text)]
     source = library.with_suffix(".cpp")
     source.write_text("\n".join(parts))
-    command = [compiler, *FLAGS, "-O2", f"-I{SOURCES}", f"-I{SHIM}", "-o", str(library), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    whole = [*command, f"-I{SOURCES}", f"-I{SHIM}", "-o", str(library), str(source)]
+    done = subprocess.run(whole, capture_output=True, text=True, check=False)
     if done.returncode:
         raise AssertionError(done.stderr)
-    return library

@@ -75,8 +75,16 @@ def noise(picture_format: PictureFormat, width: int, height: int, *, spare: int 
     else:
         strides = (3 * width + spare,) if picture_format == "bgr" else (2 * (width + width % 2) + 4 * spare,)
         size = strides[0] * height
-    buffer = np.random.default_rng(seed).integers(0, 256, size, np.uint8)
+    buffer = aligned(size)
+    buffer[:] = np.random.default_rng(seed).integers(0, 256, size, np.uint8)
     return Sample(format=picture_format, width=width, height=height, buffer=buffer, strides=strides)
+
+
+def aligned(size: int) -> Pixels:
+    """Bytes at a multiple of 256, where CUDA's own allocations begin."""
+    spare = np.empty(size + 255, np.uint8)
+    begin = -address(spare) % 256
+    return spare[begin : begin + size]
 
 
 def pixels_sample(pixels: Pixels) -> Sample:
@@ -116,14 +124,15 @@ class Run:
             pictures=address(structs), count=len(samples), out=address(out),
             width=self.width, height=self.height, spec=self.spec, dtype=self.dtype,
         )  # fmt: skip
+        traffic = None
         if order is None:
             traffic = host.count(launch, variant=variant)
         else:
-            traffic = host.launch(launch, variant=variant, order=order)
+            host.launch(launch, variant=variant, order=order)
         return out, traffic, int(np.prod(launch.grid))
 
 
-def by_opencv(pixels: Pixels, run: Run, kind: type[np.uint8] | type[np.float32] = np.uint8) -> Exact:
+def by_opencv(pixels: Pixels, run: Run, kind: type[np.uint8 | np.float32] = np.uint8) -> Exact:
     """[3, height, width]: cv2.resize in `kind` onto a grey canvas, in units of the input."""
     (left, top), size = _placed(pixels, run)
     resized = cv2.resize(pixels.astype(kind), size, interpolation=cv2.INTER_LINEAR).reshape(size[1], size[0], 3)
@@ -155,4 +164,4 @@ def _canvas(values: Exact, left: int, top: int, run: Run) -> Exact:
     canvas[top : top + values.shape[0], left : left + values.shape[1]] = values
     if run.spec.color == "rgb":
         canvas = canvas[:, :, ::-1]
-    return (canvas * run.spec.scale).transpose(2, 0, 1)
+    return np.asarray((canvas * run.spec.scale).transpose(2, 0, 1), np.float64)

@@ -21,8 +21,8 @@ PictureFormat = Literal["bgr", "nv12", "yuyv"]
 Matrix = Literal["bt601", "bt709"]
 FloatType = Literal["float32", "float16"]
 
-LETTERBOX_BLOCK = (64, 8, 1)
-PIXELS_A_THREAD = 2
+LETTERBOX_BLOCK = (64, 4, 1)
+PIXELS_A_THREAD = (2, 4)  # side by side, and one below the other
 MAX_SIDE = 16384  # the kernel's exact arithmetic is 32-bit
 
 PICTURE = np.dtype(
@@ -110,7 +110,7 @@ def letterbox(
     across, down, _ = LETTERBOX_BLOCK
     return Launch(
         kernel=f"letterbox_{SUFFIXES[dtype]}",
-        grid=(-(-width // (across * PIXELS_A_THREAD)), -(-height // down), count),
+        grid=(-(-width // (across * PIXELS_A_THREAD[0])), -(-height // (down * PIXELS_A_THREAD[1])), count),
         block=LETTERBOX_BLOCK,
         args=(
             np.uint64(pictures), np.uint64(out), np.int32(width), np.int32(height),

@@ -4,7 +4,7 @@
 // Launch interface (launch.py makes all of it):
 //   letterbox_f32 | letterbox_f16 (const Picture* pictures, float | half* out, int width, int height, int bgr,
 //                                  float scale, float pad)
-//   block (64, 8, 1), two pixels a thread in x; grid (ceil(width / 128), ceil(height / 8), pictures)
+//   block (64, 4, 1), a thread makes two pixels in x of four rows; grid (ceil(width / 128), ceil(height / 16), pictures)
 //   out [pictures, 3, height, width], at least 8-byte aligned; `bgr` != 0 keeps blue first, else red is; `pad` is
 //   the grey value already scaled. `pictures` and what it points to may lie in mapped host memory.
 //   A Picture of zeros is an empty place in the batch: all grey.
@@ -15,11 +15,13 @@
 // Colour: taps become RGB (rounded to 8 bits, as a decoder's conversion does) before they are weighed, so NV12 and
 // YUYV equal "convert, then resize"; chroma is that of the tap's own 2x2 or 2x1 cell.
 // Traffic: no pixel of the source that has no weight is read, each output is written once by paired stores, padding
-// reads nothing. Two pixels a thread, not four: a warp's store is whole 128-byte lines either way (half precision:
-// one line), and neighbouring threads' loads lie half as far apart.
+// reads nothing. Two pixels side by side, not four: a warp's store is whole 128-byte lines either way (half precision:
+// one line), and neighbouring threads' loads lie half as far apart. A block's 128 x 16 pixels share the source's rows
+// and sectors through the cache; the fewer edges, the less is read twice.
 #include "device.cuh"
 
 enum { BGR = 0, NV12 = 1, YUYV = 2 };
+enum { ROWS = 4 };  // that a thread makes, a block's height apart
 
 // Mirrored by launch.PICTURE.
 struct Picture {
@@ -91,10 +93,16 @@ __device__ __forceinline__ Rgb across(const Picture& picture, const Tap& column,
   return blend(first, fetch(picture, column.second, y), column.weight);
 }
 
-__device__ __forceinline__ Rgb sample(const Picture& picture, int x, const Tap& row, float scale, float pad) {
+// The tap of an input's column; first < 0 beside the picture.
+__device__ __forceinline__ Tap column_of(const Picture& picture, int x) {
   x -= picture.pad_x;
-  if (x < 0 || x >= picture.fitted_width) return {pad, pad, pad};
-  const Tap column = locate(x, picture.width, picture.fitted_width, picture.inverse_x);
+  if (x < 0 || x >= picture.fitted_width) return {-1, -1, 0.0f};
+  return locate(x, picture.width, picture.fitted_width, picture.inverse_x);
+}
+
+__device__ __forceinline__ Rgb sample(const Picture& picture, const Tap& column, const Tap& row, float scale,
+                                      float pad) {
+  if (column.first < 0) return {pad, pad, pad};
   Rgb mixed = across(picture, column, row.first);
   if (row.second != row.first) mixed = blend(mixed, across(picture, column, row.second), row.weight);
   return {mixed.red * scale, mixed.green * scale, mixed.blue * scale};
@@ -118,30 +126,34 @@ template <typename Out>
 __device__ __forceinline__ void letterbox(const Picture* pictures, Out* out, int width, int height, int bgr,
                                           float scale, float pad) {
   const int x = 2 * (blockIdx.x * blockDim.x + threadIdx.x);
-  const int y = blockIdx.y * blockDim.y + threadIdx.y;
-  if (x >= width || y >= height) return;
+  if (x >= width) return;
   const Picture& picture = pictures[blockIdx.z];
-  Rgb left = {pad, pad, pad}, right = left;
-  const int line = y - picture.pad_y;
-  if (line >= 0 && line < picture.fitted_height) {
-    const Tap row = locate(line, picture.height, picture.fitted_height, picture.inverse_y);
-    left = sample(picture, x, row, scale, pad);
-    if (x + 1 < width) right = sample(picture, x + 1, row, scale, pad);
-  }
+  const bool both = x + 1 < width, paired = !(width & 1);
+  const Tap left_column = column_of(picture, x), right_column = column_of(picture, both ? x + 1 : x);
   const long long area = (long long)width * height;
-  Out* place = out + 3 * area * blockIdx.z + (long long)y * width + x;
-  const bool paired = !(width & 1), both = x + 1 < width;
-  put(place, bgr ? left.blue : left.red, bgr ? right.blue : right.red, paired, both);
-  put(place + area, left.green, right.green, paired, both);
-  put(place + 2 * area, bgr ? left.red : left.blue, bgr ? right.red : right.blue, paired, both);
+  int y = blockIdx.y * blockDim.y * ROWS + threadIdx.y;
+#pragma unroll 1
+  for (int turn = 0; turn < ROWS && y < height; ++turn, y += blockDim.y) {
+    Rgb left = {pad, pad, pad}, right = left;
+    const int line = y - picture.pad_y;
+    if (line >= 0 && line < picture.fitted_height) {
+      const Tap row = locate(line, picture.height, picture.fitted_height, picture.inverse_y);
+      left = sample(picture, left_column, row, scale, pad);
+      right = sample(picture, right_column, row, scale, pad);
+    }
+    Out* place = out + 3 * area * blockIdx.z + (long long)y * width + x;
+    put(place, bgr ? left.blue : left.red, bgr ? right.blue : right.red, paired, both);
+    put(place + area, left.green, right.green, paired, both);
+    put(place + 2 * area, bgr ? left.red : left.blue, bgr ? right.red : right.blue, paired, both);
+  }
 }
 
-extern "C" __global__ void __launch_bounds__(512)
+extern "C" __global__ void __launch_bounds__(256, 5)
     letterbox_f32(const Picture* pictures, float* out, int width, int height, int bgr, float scale, float pad) {
   letterbox(pictures, out, width, height, bgr, scale, pad);
 }
 
-extern "C" __global__ void __launch_bounds__(512)
+extern "C" __global__ void __launch_bounds__(256, 5)
     letterbox_f16(const Picture* pictures, u16* out, int width, int height, int bgr, float scale, float pad) {
   letterbox(pictures, out, width, height, bgr, scale, pad);
 }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+from detector.inference.decode import make_decoder
+from detector.inference.kernels.launch import FloatType, Matrix, PictureFormat
+from detector.inference.layout import default_spec, find_layout
+from detector.inference.preprocess import Letterbox, place
+from detector.inference.spec import InputSpec
+from detector.types import ArrayImage, Floats, Pixels
 from support.hostkernels import FLAGS, SHIM, SOURCES, HostKernels
 from support.letterboxes import (
     ULTRALYTICS,
@@ -19,22 +28,16 @@ from support.letterboxes import (
     pixels_sample,
 )
 
-from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
-from detector.inference.decode import make_decoder
-from detector.inference.kernels.launch import FloatType, Matrix, PictureFormat
-from detector.inference.layout import default_spec, find_layout
-from detector.inference.preprocess import Letterbox, place
-from detector.inference.spec import InputSpec
-from detector.types import ArrayImage, Floats, Pixels
-
 SPECS = pytest.mark.parametrize("spec", [ULTRALYTICS, YOLOX], ids=["ultralytics", "yolox"])
 SIZES = [
     (1920, 1080), (768, 576), (1080, 1920), (641, 479), (333, 777), (416, 416), (832, 832), (160, 120), (100, 99),
     (1, 1), (1, 500), (500, 1), (2, 2), (7, 3), (415, 417),
 ]  # fmt: skip
 UINT8_BOUND = 0.80  # OpenCV rounds to whole values, with weights of 11 bits
-FLOAT_BOUND = 2.5e-4 * 255  # OpenCV's float weights have lost some digits where columns are many
-EXACT_BOUND = 1e-4  # of values 0..255: single precision's rounding
+NOISE_BOUND = 0.85  # the worst of it: on noise OpenCV itself is 0.82 off what bilinear means
+FLOAT_BOUND = 2.5e-4  # of values 0..255, as the next
+THIN_BOUND = 5e-3  # where OpenCV stretches a single row or column it is less exact
+EXACT_BOUND = 1e-4  # single precision's rounding
 
 
 def worst(tensor: np.ndarray, expected: np.ndarray, run: Run) -> float:
@@ -47,8 +50,9 @@ def worst(tensor: np.ndarray, expected: np.ndarray, run: Run) -> float:
 def test_equals_opencv(letterbox_host: HostKernels, width: int, height: int, spec: InputSpec) -> None:
     run, sample = Run(spec=spec), noise("bgr", width, height)
     tensor = run(letterbox_host, sample)[0]
-    assert worst(tensor, by_opencv(sample.bgr(), run), run) <= UINT8_BOUND
-    assert worst(tensor, by_opencv(sample.bgr(), run, np.float32), run) <= FLOAT_BOUND
+    assert worst(tensor, by_opencv(sample.bgr(), run), run) <= NOISE_BOUND
+    bound = THIN_BOUND if min(width, height) == 1 else FLOAT_BOUND
+    assert worst(tensor, by_opencv(sample.bgr(), run, np.float32), run) <= bound
     assert worst(tensor, by_definition(sample.bgr(), run), run) <= EXACT_BOUND
 
 
@@ -110,7 +114,8 @@ def test_colours_equal_opencvs(letterbox_host: HostKernels, picture_format: Pict
     run, sample = Run(width=640, height=480, spec=YOLOX), noise(picture_format, 640, 480, spare=8)
     difference = np.abs(run(letterbox_host, sample)[0] - by_opencv(sample.bgr(), run))
     assert difference.max() <= 1
-    assert (difference > 0).mean() < 1e-3
+    # OpenCV's factors have three digits after the point: one value in thirty falls to the other side.
+    assert (difference > 0).mean() < 0.05
 
 
 def exact_bgr(luma: int, u: int, v: int, matrix: Matrix, *, full_range: bool) -> list[float]:
@@ -221,7 +226,7 @@ def test_real_pictures_equal_the_cpus(letterbox_host: HostKernels, shared: Path,
 
 @pytest.mark.parametrize("model", ["yolov10n", "yolox_nano"])
 def test_detections_equal_the_cpus(letterbox_host: HostKernels, shared: Path, coco: list[Path], model: str) -> None:
-    backend = OnnxRuntimeBackend(shared / "models" / f"{model}.onnx")
+    backend = OnnxRuntimeBackend(path=shared / "models" / f"{model}.onnx")
     try:
         layout = find_layout(backend.inputs, backend.outputs, backend.metadata)
         spec, decode = default_spec(layout), make_decoder(layout)
@@ -255,10 +260,9 @@ def read(path: Path) -> Pixels:
     return np.asarray(pixels, np.uint8)
 
 
-def test_plain_source_compiles_as_cpp(tmp_path: Path, letterbox_host: HostKernels) -> None:
-    import subprocess
-
-    for source in ("letterbox.cu", "post.cu"):
-        command = ["g++", *FLAGS, f"-I{SHIM}", str(SOURCES / source), "-o", str(tmp_path / "k.so")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+@pytest.mark.usefixtures("letterbox_host")  # which skips where there is no g++
+@pytest.mark.parametrize("source", ["letterbox.cu", "post.cu"])
+def test_plain_source_compiles_as_cpp(tmp_path: Path, source: str) -> None:
+    command = ["g++", *FLAGS, f"-I{SHIM}", str(SOURCES / source), "-o", str(tmp_path / "k.so")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
