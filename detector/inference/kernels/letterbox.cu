@@ -4,7 +4,7 @@
 // Launch interface (launch.py makes all of it):
 //   letterbox_f32 | letterbox_f16 (const Picture* pictures, float | half* out, int width, int height, int bgr,
 //                                  float scale, float pad)
-//   block (64, 4, 1), a thread makes two pixels in x of four rows; grid (ceil(width / 128), ceil(height / 16), pictures)
+//   block (64, 4, 1), two pixels in x of four rows a thread; grid (ceil(width / 128), ceil(height / 16), pictures)
 //   out [pictures, 3, height, width], at least 8-byte aligned; `bgr` != 0 keeps blue first, else red is; `pad` is
 //   the grey value already scaled. `pictures` and what it points to may lie in mapped host memory.
 //   A Picture of zeros is an empty place in the batch: all grey.

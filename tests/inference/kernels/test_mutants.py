@@ -71,13 +71,13 @@ POST = {
 @pytest.fixture(scope="module")
 def wrong_letterbox(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
     text = (SOURCES / "letterbox.cu").read_text()
-    return HostKernels("letterbox.cu", tmp_path_factory.mktemp("mutants"), mutants(text, LETTERBOX), optimize="-O1")
+    return HostKernels("letterbox.cu", tmp_path_factory.mktemp("mutants"), mutants(text, LETTERBOX), optimize="-O0")
 
 
 @pytest.fixture(scope="module")
 def wrong_post(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
     text = (SOURCES / "post.cu").read_text()
-    return HostKernels("post.cu", tmp_path_factory.mktemp("mutants"), mutants(text, POST), optimize="-O1")
+    return HostKernels("post.cu", tmp_path_factory.mktemp("mutants"), mutants(text, POST), optimize="-O0")
 
 
 def letterbox_passes(host: HostKernels, variant: str) -> bool:
