@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import configfile, datadir
 from .alerts.broker import EmbeddedBroker
+from .alerts.darkroom import Darkroom
 from .alerts.dispatcher import Dispatcher
 from .alerts.history import History
 from .alerts.mqtt import MqttLink, settings_of
@@ -152,18 +153,20 @@ class Service:
             subscriptions=self._commands.subscriptions(),
             clock=self._clock,
         )
+        darkroom = Darkroom(encode=_snapshot)
         self._dispatcher = Dispatcher(
             outbox=self._outbox,
             history=self._history,
             link=self._link,
             topics=self._topics,
             device=config.device.id,
-            encode_snapshot=_snapshot,
+            darkroom=darkroom,
             clock=self._clock,
         )
         self._post = PostRoom(dispatcher=self._dispatcher, topics=self._topics)
         self._discovery = Discovery(topics=self._topics, send=self._post.send)
         self._begin("mqtt", self._link.run)
+        self._begin("darkroom", darkroom.run)
         self._begin("dispatch", self._dispatch)
 
     def _dispatch(self, stop: threading.Event) -> None:
