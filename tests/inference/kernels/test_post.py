@@ -5,6 +5,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -218,6 +219,30 @@ def test_yolox_cut_before_its_nms(post_host: HostKernels, dtype: FloatType) -> N
         likely = (sure >= np.float32(0.3)).nonzero()[0]
         kept = likely[nms(corners[likely], sure[likely], iou=IOU_YOLOX)]
         assert_same(persons(result), (corners[kept], sure[kept]))
+
+
+def test_real_yolox_cut_before_its_nms(post_host: HostKernels, shared: Path, tmp_path: Path) -> None:
+    """The default model: what its graph's NMS is given, and what its graph makes of that."""
+    whole = onnx.load(shared / "models" / "yolox_tiny_humanart.onnx")
+    (suppression,) = (node for node in whole.graph.node if node.op_type == "NonMaxSuppression")
+    whole.graph.output.extend(onnx.ValueInfoProto(name=name) for name in suppression.input[:2])
+    onnx.save(whole, tmp_path / "cut.onnx")
+    backend = OnnxRuntimeBackend(path=tmp_path / "cut.onnx")
+    try:
+        layout = find_layout(backend.inputs, backend.outputs[:2], backend.metadata)
+        letterbox = Letterbox(width=layout.width, height=layout.height, spec=default_spec(layout))
+        picture = np.asarray(cv2.imread(str(shared / "media" / "images" / "bus.jpg")), np.uint8)
+        outputs = [output.copy() for output in backend.run(letterbox(ArrayImage(picture))[0])]
+    finally:
+        backend.close()
+    boxes, scores = outputs[2:]
+    tensors = cut_tensors(
+        address(boxes), address(scores), cells=boxes.shape[1], classes=scores.shape[1], dtype="float32"
+    )  # fmt: skip
+    work = Post(tensors=tensors, layout=layout, floor=0.1, kept=(boxes, scores))
+    found, expected = persons(work(post_host)[0]), make_decoder(layout)(outputs[:2], 0.1)
+    assert len(expected[0]) >= 3
+    assert_same(found, expected)
 
 
 def test_layouts_that_are_not_decoded_here_are_refused() -> None:
