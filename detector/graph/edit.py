@@ -20,6 +20,7 @@ from .person import keep_person
 from .reshape import resize
 
 SOURCE, STEPS = "detector.source_sha256", "detector.steps"
+PRECISION_STEP = "int8"
 _MULTIPLE = 32
 
 
@@ -31,7 +32,7 @@ def person_only(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     layout = layout_of(model)
     graph = Graph(model)
-    if _dynamic(model):
+    if is_dynamic(model):
         freeze(graph, layout.width, layout.height)
     added = keep_person(graph, layout)
     if layout.kind == "yolox-nms" or "names" in _metadata(model):
@@ -45,7 +46,7 @@ def reshape(model: onnx.ModelProto, width: int, height: int) -> onnx.ModelProto:
         raise ModelError(f"{width} x {height} px is no input size: both must be multiples of {_MULTIPLE}")
     layout = layout_of(model)
     graph = Graph(model)
-    if _dynamic(model):
+    if is_dynamic(model):
         freeze(graph, width, height)
     else:
         resize(graph, (layout.width, layout.height), (width, height))
@@ -68,16 +69,27 @@ def _metadata(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def _finished(graph: Graph, source: onnx.ModelProto, step: str, added: Mapping[str, str]) -> onnx.ModelProto:
-    """The edited model with its history: the first source's hash stays through further steps."""
-    made = graph.finish()
+    return stepped(graph.finish(), source, step, added)
+
+
+def stepped(
+    made: onnx.ModelProto, source: onnx.ModelProto, step: str, added: Mapping[str, str] | None = None
+) -> onnx.ModelProto:
+    """`made` from `source` by `step`, told so: the first source's hash and all steps stay through further ones."""
     known = _metadata(source)
     digest = known.get(SOURCE) or hashlib.sha256(source.SerializeToString(deterministic=True)).hexdigest()
     steps = "; ".join(filter(None, (known.get(STEPS), step)))
-    onnx.helper.set_model_props(made, {**known, **added, SOURCE: digest, STEPS: steps})
+    onnx.helper.set_model_props(made, {**known, **(added or {}), SOURCE: digest, STEPS: steps})
     return made
 
 
-def _dynamic(model: onnx.ModelProto) -> bool:
+def steps_of(model: onnx.ModelProto) -> str:
+    """What was done to a model, in words; "" for one that nobody edited."""
+    return _metadata(model).get(STEPS, "")
+
+
+def is_dynamic(model: onnx.ModelProto) -> bool:
+    """Whether the input's size is open."""
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = [info for info in model.graph.input if info.name not in stored]
     return any(not dim.dim_value for info in inputs for dim in info.type.tensor_type.shape.dim)

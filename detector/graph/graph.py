@@ -37,7 +37,8 @@ class Graph:
 
     @property
     def nodes(self) -> Sequence[onnx.NodeProto]:
-        return self._graph.node
+        found: Sequence[onnx.NodeProto] = self._graph.node
+        return found
 
     @property
     def opset(self) -> int:

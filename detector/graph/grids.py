@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -28,11 +29,11 @@ def regrid(values: Array, old: Sides, new: Sides) -> Array | None:
                 was = was.T
             if was.shape == core.shape and np.array_equal(was.astype(values.dtype), core):
                 made = table(new).T if turned else table(new)
-                return _as(values, core, made)
+                return _as(values, made)
     return None
 
 
-def _as(values: Array, core: Array, made: Array) -> Array:
+def _as(values: Array, made: Array) -> Array:
     """`made` with the axes of length 1 that `values` had; the axis of cells takes the new length."""
     lengths = iter(made.shape)
     shape = [1 if side == 1 else next(lengths) for side in values.shape]
@@ -43,12 +44,12 @@ def _tables() -> Iterator[_Table]:
     for strides in (STRIDES, *((stride,) for stride in STRIDES)):
         for offset in (0.0, 0.5):
             for in_px in (False, True):
-                yield lambda sides, s=strides, o=offset, p=in_px: _places(sides, s, o, in_px=p)
-        yield lambda sides, s=strides: _strides(sides, s)
-        yield lambda sides, s=strides: np.repeat(_strides(sides, s)[:, None], 2, axis=1)
+                yield partial(_places, strides=strides, offset=offset, in_px=in_px)
+        yield partial(_strides, strides=strides)
+        yield partial(_stride_pairs, strides=strides)
 
 
-def _places(sides: Sides, strides: tuple[int, ...], offset: float, *, in_px: bool) -> Array:
+def _places(sides: Sides, *, strides: tuple[int, ...], offset: float, in_px: bool) -> Array:
     """Column and row of each cell [N,2]."""
     grids = []
     for stride in strides:
@@ -57,5 +58,11 @@ def _places(sides: Sides, strides: tuple[int, ...], offset: float, *, in_px: boo
     return np.concatenate(grids)
 
 
-def _strides(sides: Sides, strides: tuple[int, ...]) -> Array:
+def _stride_pairs(sides: Sides, *, strides: tuple[int, ...]) -> Array:
+    """Each cell's stride, for x and for y [N,2]."""
+    return np.repeat(_strides(sides, strides=strides)[:, None], 2, axis=1)
+
+
+def _strides(sides: Sides, *, strides: tuple[int, ...]) -> Array:
+    """Each cell's stride [N]."""
     return np.concatenate([np.full((sides[0] // s) * (sides[1] // s), float(s)) for s in strides])

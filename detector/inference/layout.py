@@ -128,9 +128,7 @@ def _match(
     raise ModelError(f"unknown outputs {_shown(outputs)}; {_KNOWN}")
 
 
-def _match_boxes(
-    outputs: Sequence[TensorSpec], cells: int
-) -> tuple[LayoutKind, int | None, int, int | None] | None:
+def _match_boxes(outputs: Sequence[TensorSpec], cells: int) -> tuple[LayoutKind, int | None, int, int | None] | None:
     """Boxes [1,N,4] and scores [1,classes,N] in two outputs, in either order; None for anything else."""
     shapes = [spec.shape for spec in outputs]
     if [len(shape) for shape in shapes] != [3, 3] or any(shape[0] not in (1, None) for shape in shapes):
