@@ -71,10 +71,14 @@ def _reshape(graph: Graph, node: onnx.NodeProto, before: dict[str, Shape], sides
     shapes = graph.shapes()  # what stands before this node is right by now
     source, result = shapes.get(node.input[0]), before.get(node.output[0])
     if source is None or result is None or node.input[0] not in before:
+        if (target == -1).any() and not any(_changed(tuple(target.tolist()), sides)):
+            return  # of what an NMS found, say: nothing in it is a grid's
         raise _unknown("a Reshape of unknown shape")
     if source == before[node.input[0]]:
         return
     fits = {shape for shape in _changed(result, sides) if math.prod(shape) == math.prod(source)}
+    if not fits and (target == -1).any():
+        return  # a flattening: the open length takes what there is
     if len(fits) != 1:
         raise _unknown(f"a Reshape to {list(result)} of what is now {list(source)}")
     node.input[1] = graph.add_constant(np.array(fits.pop(), np.int64), "target")
@@ -91,13 +95,13 @@ def _resize_sizes(graph: Graph, node: onnx.NodeProto, sides: tuple[Sides, Sides]
 def _changed(shape: Shape, sides: tuple[Sides, Sides]) -> Iterator[Shape]:
     """`shape` with the cells of one grid or of all replaced, or with one grid's height and, later, width."""
     old, new = sides
-    counts = {anchors(*old): anchors(*new)}
-    counts.update({math.prod(_cells(old, s)): math.prod(_cells(new, s)) for s in (1, 2, 4, *STRIDES, 64)})
+    grids = [(_cells(old, stride), _cells(new, stride)) for stride in (1, 2, 4, *STRIDES, 64)]
+    grids = [(was, now) for was, now in grids if math.prod(was) > 1]
+    counts = {math.prod(was): math.prod(now) for was, now in grids} | {anchors(*old): anchors(*new)}
     for axis, side in enumerate(shape):
         if side in counts:
             yield (*shape[:axis], counts[side], *shape[axis + 1 :])
-    for stride in (1, 2, 4, *STRIDES, 64):
-        (width, height), (new_width, new_height) = _cells(old, stride), _cells(new, stride)
+    for (width, height), (new_width, new_height) in grids:
         for first, second in itertools.combinations(range(len(shape)), 2):
             if (shape[first], shape[second]) == (height, width):
                 changed = list(shape)
