@@ -30,7 +30,6 @@ from detector.graph.prepare import VariantPrecision, prepare
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.shapes import Shape, allowed_shapes
-from detector.system import rss_mb
 from detector.types import ArrayImage, Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +41,7 @@ _STREET_STEP = 20  # of vtest's 795 frames, which change little from one to the 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One variant; `ratio` over B, `own_ratio` over the model as it is, `memory_mb` of its session after a run."""
+    """One variant; `ratio` over B, `own_ratio` over the model as it is."""
 
     model: str
     shape: Shape
@@ -53,7 +52,6 @@ class Row:
     coco_ap: float
     coco_ap50: float
     street_ap: float
-    memory_mb: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     rows: list[Row] = []
     print(
-        f"{'model':20} {'input':>9} {'head':7} {'prec':5} {'x B':>6} {'x own':>6} {'AP':>6} {'AP50':>6} {'street':>6} {'MB':>5}"
+        f"{'model':20} {'input':>9} {'head':7} {'precision':10} {'x B':>6} {'x own':>6} {'AP':>6} {'AP50':>6} {'street':>6}"
     )
     with tempfile.TemporaryDirectory() as folder:
         coco = chosen.shared / "media" / "coco"
@@ -102,11 +100,10 @@ def _measured(models: Path, model: str, sets: _Sets, rounds: int) -> list[Row]:
         for shape, cut, precision in wishes
     ]
     reference = _load(models / f"{REFERENCE}.onnx")
-    loaded = [_with_memory(file) for file in files]
-    detectors = [detector for detector, _ in loaded]
+    detectors = [_load(file) for file in files]
     bare, times = _times(reference, detectors, pictures, rounds)
     rows = []
-    for (shape, cut, precision), (detector, memory), ms in zip(wishes, loaded, times, strict=True):
+    for (shape, cut, precision), detector, ms in zip(wishes, detectors, times, strict=True):
         photos, street = (evaluate(detector=detector, images=i, annotations=a) for i, a in (sets.coco, sets.street))
         rows.append(
             Row(
@@ -119,7 +116,6 @@ def _measured(models: Path, model: str, sets: _Sets, rounds: int) -> list[Row]:
                 coco_ap=round(photos.ap, 3),
                 coco_ap50=round(photos.ap50, 3),
                 street_ap=round(street.ap, 3),
-                memory_mb=round(memory, 1),
             )
         )
         _print(rows[-1])
@@ -131,7 +127,7 @@ def _measured(models: Path, model: str, sets: _Sets, rounds: int) -> list[Row]:
 def _wishes(model: str, base: Shape) -> list[tuple[Shape | None, bool, VariantPrecision]]:
     """The model as it is, then person-only in each lying shape, then these in INT8."""
     lying = [shape for shape in allowed_shapes(base) if shape[0] >= shape[1]]
-    precisions: tuple[VariantPrecision, ...] = ("fp32", "int8") if model in _WITH_INT8 else ("fp32",)
+    precisions: tuple[VariantPrecision, ...] = ("fp32", "int8", "int8-mixed") if model in _WITH_INT8 else ("fp32",)
     return [(None, False, "fp32"), *((shape, True, precision) for precision in precisions for shape in lying)]
 
 
@@ -150,13 +146,6 @@ def _times(
             samples[index].append(everyone[index].run_bare())
     bare, *others = (statistics.median(each) for each in samples)
     return bare, others
-
-
-def _with_memory(path: Path) -> tuple[PersonDetector, float]:
-    before = rss_mb() or 0.0
-    detector = _load(path)
-    detector.warm_up()
-    return detector, (rss_mb() or 0.0) - before
 
 
 def _load(path: Path) -> PersonDetector:
@@ -205,8 +194,8 @@ def _street(videos: Path, folder: Path) -> tuple[Path, Path]:
 def _print(row: Row) -> None:
     size, head = f"{row.shape[0]}x{row.shape[1]}", "person" if row.person_only else "whole"
     print(
-        f"{row.model:20} {size:>9} {head:7} {row.precision:5} {row.ratio:6.3f} {row.own_ratio:6.3f} "
-        f"{row.coco_ap:6.3f} {row.coco_ap50:6.3f} {row.street_ap:6.3f} {row.memory_mb:5.0f}",
+        f"{row.model:20} {size:>9} {head:7} {row.precision:10} {row.ratio:6.3f} {row.own_ratio:6.3f} "
+        f"{row.coco_ap:6.3f} {row.coco_ap50:6.3f} {row.street_ap:6.3f}",
         flush=True,
     )
 

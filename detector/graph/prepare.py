@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from detector.errors import ModelError
+from detector.errors import InferenceError, ModelError
 from detector.fetch.pin import digest
 from detector.fetch.progress import Progress, quiet
 from detector.fetch.store import install
@@ -30,7 +30,10 @@ from detector.types import Image
 VERSION = 1
 """Of the edits: raised whenever one of them gives other files than before."""
 
-VariantPrecision = Literal["fp32", "int8"]
+VariantPrecision = Literal["fp32", "int8", "int8-mixed"]
+"""int8-mixed keeps the last two layers of convolutions in floats, int8 the last one."""
+
+_FLOAT_LAYERS = {"int8": 1, "int8-mixed": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +50,9 @@ class _Order:
 
     @property
     def key(self) -> str:
-        calibration = _hash_of(self.pictures) if self.precision == "int8" else ""
-        parts = (VERSION, self.sha256, self.shape, self.person_only, self.precision, calibration, self.spec)
-        return hashlib.sha256(repr(parts if self.precision == "int8" else parts[:-1]).encode()).hexdigest()[:16]
+        calibration = (_hash_of(self.pictures), self.spec) if self.precision in _FLOAT_LAYERS else ()
+        parts = (VERSION, self.sha256, self.shape, self.person_only, self.precision, *calibration)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def prepare(
@@ -66,7 +69,7 @@ def prepare(
     """The variant of the model at `path`, from the cache or made now; raises ModelError.
 
     Making proves it: person-only must see the very same persons as the full model at the same size, in
-    `pictures` or else in generated ones. int8 is calibrated on `pictures`; what it costs in precision is the
+    `pictures` or else in generated ones. int8 forms are calibrated on `pictures`; what it costs in precision is the
     caller's to measure. Two processes make it once; a killed one leaves nothing behind that counts.
     """
     if shape is None and not person_only and precision == "fp32":
@@ -123,7 +126,7 @@ def _make(order: _Order, target: Path) -> None:
     plain, work = (target.with_name(f".{target.name}.{kind}.onnx") for kind in ("plain", "work"))
     try:
         steps = _edited(order, plain, work)
-        if order.precision == "int8":
+        if order.precision in _FLOAT_LAYERS:
             steps = _quantised(order, work, steps)
         facts = {"source_sha256": order.sha256, "steps": steps, "sha256": digest(work)}
         _facts(target).write_text(
@@ -151,29 +154,40 @@ def _edited(order: _Order, plain: Path, work: Path) -> str:
     onnx.save(model, str(work))
     if order.person_only:
         _prove(order, plain, work)
+    else:
+        _run_once(order, work)
     return edit.steps_of(model)
 
 
 def _quantised(order: _Order, work: Path, steps: str) -> str:
     """`work` in INT8, proved to load and run; the steps."""
-    from detector.inference.factory import load_detector
-
     from .edit import PRECISION_STEP
     from .quantize import quantize_cpu
 
-    quantize_cpu(work, order.pictures, spec=order.spec, output=work)
+    quantize_cpu(work, order.pictures, spec=order.spec, output=work, float_layers=_FLOAT_LAYERS[order.precision])
+    _run_once(order, work)
+    return "; ".join(filter(None, (steps, PRECISION_STEP)))
+
+
+def _run_once(order: _Order, work: Path) -> None:
+    from detector.inference.factory import load_detector
+
     detector = load_detector(path=work, name=order.source.stem, spec=order.spec, threads=1)
     try:
         detector.warm_up()
+    except InferenceError as error:
+        raise ModelError(f"the changed form of {order.source.name} does not run: {error}") from None
     finally:
         detector.close()
-    return "; ".join(filter(None, (steps, PRECISION_STEP)))
 
 
 def _prove(order: _Order, plain: Path, work: Path) -> None:
     from .verify import difference
 
-    found = difference(plain, work, order.pictures, spec=order.spec)
+    try:
+        found = difference(plain, work, order.pictures, spec=order.spec)
+    except InferenceError as error:
+        raise ModelError(f"the person-only form of {order.source.name} does not run: {error}") from None
     if not found.exact:
         raise ModelError(
             f"the person-only form of {order.source.name} sees other persons than the model itself "

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import version_converter
 
-from detector.errors import InferenceError, ModelError
+from detector.errors import ModelError
 from detector.inference.layout import default_spec
 from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec
@@ -28,20 +28,25 @@ _ACTIVATIONS = {"Sigmoid", "Mul", "Relu", "LeakyRelu", "HardSwish", "HardSigmoid
 _DFL = (1, 16, 1, 1)  # weights of the convolution that turns a distribution into a distance
 
 
-def quantize_cpu(path: Path, pictures: Sequence[Image], *, output: Path, spec: InputSpec | None = None) -> None:
+def quantize_cpu(
+    path: Path, pictures: Sequence[Image], *, output: Path, spec: InputSpec | None = None, float_layers: int = 1
+) -> None:
     """Writes the fp32 model at `path` as INT8 to `output`: unsigned activations, signed weights by channel.
 
-    All operators but the decoding after the last convolutions, which keeps floats. At least 16 different
-    `pictures`; ranges are their smallest and largest numbers. `spec` None: as the layout is commonly trained.
-    Raises ModelError.
+    All operators but the decoding and the last `float_layers` convolutions before it: these give exponents and
+    distances. One costs nothing to speak of and halves what INT8 takes in precision; two win back the rest of it
+    for a tenth of the time. At least 16 different `pictures`; ranges are their smallest and largest numbers.
+    `spec` None: as the layout is commonly trained. Raises ModelError.
     """
+    if float_layers < 0:
+        raise ValueError("float_layers must not be negative")
     model = onnx.load(str(path))
     layout = layout_of(model)
     _refuse_poor(pictures)
     tensors = _Tensors(pictures, Letterbox(width=layout.width, height=layout.height, spec=spec or default_spec(layout)))
     graph = Graph(_recent(model))
     tensors.name = graph.input
-    skipped = _decoding(graph)
+    skipped = _in_floats(graph, float_layers)
     _quantise(graph.finish(), tensors, output, skipped)
     made = onnx.load(str(output))
     onnx.save(stepped(made, model, PRECISION_STEP), str(output))
@@ -89,23 +94,22 @@ class _Tensors:
         self._left: Iterator[Image] = iter(self._pictures)
 
 
-def _decoding(graph: Graph) -> list[str]:
-    """The nodes from the last convolutions' activations, these included, to the outputs; all of them get names.
-
-    The last convolutions have few channels and give exponents and distances: floats from their inputs on
-    cost nothing to speak of and halve what INT8 costs in precision.
-    """
+def _in_floats(graph: Graph, layers: int) -> list[str]:
+    """The nodes from the activations before the last `layers` convolutions to the outputs; all nodes get names."""
     for number, node in enumerate(graph.nodes):
         node.name = node.name or f"{node.op_type}_{number}"
-    found: set[str] = set()
-    looking = [(name, False) for name in graph.outputs]
+    found: dict[str, int] = {}  # how many convolutions lie between the node and the outputs
+    looking = [(name, 0) for name in graph.outputs]
     while looking:
-        name, beyond = looking.pop()
+        name, passed = looking.pop()
         maker = graph.producer(name)
-        if maker is None or maker.name in found or (beyond and maker.op_type not in _ACTIVATIONS):
+        if maker is None or found.get(maker.name, layers + 1) <= passed:
             continue
-        found.add(maker.name)
-        looking += [(source, beyond or _learned(graph, maker)) for source in maker.input]
+        learned = _learned(graph, maker)
+        if (learned and passed >= layers) or (passed and not learned and maker.op_type not in _ACTIVATIONS):
+            continue
+        found[maker.name] = passed
+        looking += [(source, passed + learned) for source in maker.input]
     return sorted(found)
 
 
@@ -130,7 +134,7 @@ def _quantise(model: onnx.ModelProto, tensors: _Tensors, output: Path, skipped: 
                 calibrate_method=CalibrationMethod.MinMax,
                 nodes_to_exclude=skipped,
             )
-        except (ValueError, RuntimeError, InferenceError) as error:
+        except Exception as error:  # onnxruntime has no base of its own
             raise ModelError(f"this model cannot be made int8: {' '.join(str(error).split())[:160]}") from None
 
 
