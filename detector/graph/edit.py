@@ -46,10 +46,13 @@ def reshape(model: onnx.ModelProto, width: int, height: int) -> onnx.ModelProto:
         raise ModelError(f"{width} x {height} px is no input size: both must be multiples of {_MULTIPLE}")
     layout = layout_of(model)
     graph = Graph(model)
-    if is_dynamic(model):
-        freeze(graph, width, height)
+    old, new = (layout.width, layout.height), (width, height)
+    if _open_size(model):
+        freeze(graph, *new)
     else:
-        resize(graph, (layout.width, layout.height), (width, height))
+        if is_dynamic(model):  # in its batch alone: the size is in the constants
+            freeze(graph, *old)
+        resize(graph, old, new)
     made = _finished(graph, model, f"size {width}x{height}", {"imgsz": str([height, width])})
     found = layout_of(made)
     if (found.kind, found.width, found.height) != (layout.kind, width, height):
@@ -89,10 +92,19 @@ def steps_of(model: onnx.ModelProto) -> str:
 
 
 def is_dynamic(model: onnx.ModelProto) -> bool:
-    """Whether the input's size is open."""
+    """Whether the input's batch or size is open."""
+    return not all(_input_sides(model))
+
+
+def _open_size(model: onnx.ModelProto) -> bool:
+    return not any(_input_sides(model)[2:])
+
+
+def _input_sides(model: onnx.ModelProto) -> list[int]:
+    """Batch, channels, height, width; 0 where open."""
     stored = {tensor.name for tensor in model.graph.initializer}
-    inputs = [info for info in model.graph.input if info.name not in stored]
-    return any(not dim.dim_value for info in inputs for dim in info.type.tensor_type.shape.dim)
+    picture = next(info for info in model.graph.input if info.name not in stored)
+    return [dim.dim_value for dim in picture.type.tensor_type.shape.dim]
 
 
 def _spec(info: onnx.ValueInfoProto) -> TensorSpec:

@@ -11,6 +11,7 @@ from detector.errors import ModelError
 
 from .graph import Graph, Shape, attribute
 
+_SPLIT_BY_INPUT = 13  # the operator set from which Split takes its sizes as an input
 _PER_ELEMENT = {"Sigmoid", "Identity", "Cast"}
 
 
@@ -102,14 +103,15 @@ class _Narrowing:
         self._up(node, replace(span, tensor=node.input[0]))
 
     def _resize_split(self, node: onnx.NodeProto, sizes: list[int]) -> None:
-        if self._graph.opset >= 13:
+        kept = [item for item in node.attribute if item.name not in ("split", "num_outputs")]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+        if self._graph.opset >= _SPLIT_BY_INPUT:
             name = self._graph.add_constant(np.array(sizes, np.int64), "split")
             del node.input[1:]
             node.input.append(name)
-            return
-        kept = [item for item in node.attribute if item.name != "split"]
-        del node.attribute[:]
-        node.attribute.extend([*kept, onnx.helper.make_attribute("split", sizes)])
+        else:
+            node.attribute.append(onnx.helper.make_attribute("split", sizes))
 
     def _reshape(self, node: onnx.NodeProto, span: Span) -> None:
         before, after = self._shape(node.input[0]), self._shape(span.tensor)

@@ -67,6 +67,14 @@ def test_another_size_is_as_if_built_for_it(head: Head, width: int, height: int)
         np.testing.assert_array_equal(got, expected)
 
 
+def test_an_open_batch_over_a_fixed_size() -> None:
+    whole = network("dense")
+    whole.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    picture = picture_for(128, 64)
+    (got,) = run(edit.reshape(whole, 128, 64), picture)
+    np.testing.assert_array_equal(got, run(network("dense", width=128, height=64), picture)[0])
+
+
 @pytest.mark.parametrize("head", HEADS)
 def test_order_of_steps_is_the_same(head: Head) -> None:
     whole = network(head)
@@ -152,11 +160,12 @@ def test_real_models_keep_their_persons(
     street: list[Image],
     tmp_path: Path,
 ) -> None:
-    """Bit for bit: no pixel, no digit of a score."""
+    """To what the order of float additions may cost; on x86 with AVX-512 that is nothing at all."""
     cut = saved(edit.person_only(model(name)), tmp_path / "cut.onnx")
     found = difference(model_file(name), cut, [*photos[:8], *street[:1]], floor=0.1)
     assert found.persons >= 15
-    assert (found.missing, found.extra, found.px, found.score) == (0, 0, 0.0, 0.0)
+    assert (found.missing, found.extra) == (0, 0)
+    assert found.exact, found
 
 
 @pytest.mark.parametrize("name", REAL)
