@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from detector.errors import InferenceError, ModelError
 from detector.fetch.pin import digest
@@ -72,6 +72,8 @@ def prepare(
     `pictures` or else in generated ones. int8 forms are calibrated on `pictures`; what it costs in precision is the
     caller's to measure. Two processes make it once; a killed one leaves nothing behind that counts.
     """
+    if precision not in get_args(VariantPrecision):
+        raise ValueError(f"no precision {precision!r}")
     if shape is None and not person_only and precision == "fp32":
         return path
     order = _Order(

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from detector.errors import ModelError
-from detector.graph.prepare import prepare
+from detector.graph.prepare import VariantPrecision, prepare
 from detector.graph.verify import difference
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.factory import load_detector
@@ -88,7 +88,7 @@ def test_a_killed_maker_leaves_nothing_that_counts(source: Path, tmp_path: Path)
 def test_a_variant_in_the_cache_needs_no_onnx(source: Path, tmp_path: Path) -> None:
     made = prepare(source, cache=tmp_path)
     program = (
-        "import sys; from pathlib import Path; from detector.graph.prepare import prepare\n"
+        "import sys; from pathlib import Path; from detector.graph.prepare import VariantPrecision, prepare\n"
         f"print(prepare(Path({str(source)!r}), cache=Path({str(tmp_path)!r})))\n"
         "print('onnx' in sys.modules)"
     )
@@ -136,6 +136,16 @@ def test_int8_is_quantised_and_kept_by_its_pictures(source: Path, tmp_path: Path
     assert inspect(made).metadata["detector.steps"] == "person-only; int8"
     assert prepare(source, precision="int8", pictures=seen, spec=UNIT, cache=tmp_path) == made
     assert prepare(source, precision="int8", pictures=pictures(17), spec=UNIT, cache=tmp_path) != made
+
+
+def test_mixed_int8_is_another_file(source: Path, tmp_path: Path) -> None:
+    seen = pictures(16)
+    both: tuple[VariantPrecision, ...] = ("int8", "int8-mixed")
+    files = [prepare(source, precision=p, pictures=seen, spec=UNIT, cache=tmp_path) for p in both]
+    counts = [sum(n.op_type == "QuantizeLinear" for n in onnx.load(str(file)).graph.node) for file in files]
+    assert counts[0] > counts[1] > 0
+    with pytest.raises(ValueError, match="no precision 'int4'"):
+        prepare(source, precision="int4", cache=tmp_path)  # type: ignore[arg-type] # what is refused
 
 
 def test_difference_tells_models_apart(source: Path, tmp_path: Path) -> None:
