@@ -116,7 +116,7 @@ class _Narrowing:
     def _reshape(self, node: onnx.NodeProto, span: Span) -> None:
         before, after = self._shape(node.input[0]), self._shape(span.tensor)
         target = self._graph.constant(node.input[1])
-        axis = _same_axis(before, after, span.axis)
+        axis = same_axis(before, after, span.axis)
         if target is None or axis is None:
             raise _unknown("Reshape mixes the classes with other things")
         if target[span.axis] > 0:
@@ -154,7 +154,7 @@ class _Narrowing:
         return self._shape(name)[axis]
 
 
-def _same_axis(before: Shape, after: Shape, axis: int) -> int | None:
+def same_axis(before: Shape, after: Shape, axis: int) -> int | None:
     """Where `axis` of a reshaped tensor was before, if it was left whole; None if it was not."""
     if axis < len(before) and before[: axis + 1] == after[: axis + 1]:
         return axis

@@ -9,7 +9,7 @@ from detector.errors import ModelError
 from detector.inference.layout import Layout, anchors
 
 from .graph import Graph, Shape, attribute
-from .narrow import Span, narrow
+from .narrow import Span, narrow, same_axis
 
 BOXES, SCORES = "boxes", "scores"
 
@@ -126,18 +126,16 @@ def _joins(node: onnx.NodeProto, shapes: dict[str, Shape], name: str) -> bool:
 
 
 def _refuse_mixing(node: onnx.NodeProto, shapes: dict[str, Shape], cells: int) -> None:
-    """Columns must stay apart and last: else taking them early would not be the same."""
-    rank = len(shapes.get(node.output[0], ()))
-    where = {"Softmax": ("axis", -1), "Concat": ("axis", None), "Split": ("axis", 0)}
-    bad = node.op_type not in _COLUMNWISE
-    if node.op_type in where:
-        bad = attribute(node, *where[node.op_type]) % rank == rank - 1
-    elif node.op_type == "Transpose":
-        # ultralytics' DFL turns [1,4,16,N] so that the 16 lie in the middle or, older, last.
-        bad = False
-    elif node.op_type == "Conv":
-        bad = any(side != 1 for side in shapes[node.input[1]][2:])
-    if bad or not any(side == cells for name in node.output for side in shapes.get(name, ())):
+    """Columns must stay whole and apart: else taking them early would not be the same."""
+    after = shapes.get(node.output[0], ())
+    good = node.op_type in _COLUMNWISE and cells in after
+    if good and node.op_type == "Softmax":
+        good = after[attribute(node, "axis", -1)] != cells
+    elif good and node.op_type == "Conv":
+        good = all(side == 1 for side in shapes[node.input[1]][2:])
+    elif good and node.op_type == "Reshape":
+        good = same_axis(shapes.get(node.input[0], ()), after, after.index(cells)) is not None
+    if not good:
         raise _unknown(f"{node.op_type} between its grids and its boxes")
 
 

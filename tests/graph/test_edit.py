@@ -47,9 +47,10 @@ def facts(model: Model) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
+@pytest.mark.parametrize("bins_last", [False, True])
 @pytest.mark.parametrize("head", HEADS)
-def test_small_networks_keep_their_persons(head: Head, tmp_path: Path, noise: list[Image]) -> None:
-    whole = network(head, best=150)
+def test_small_networks_keep_their_persons(head: Head, bins_last: bool, tmp_path: Path, noise: list[Image]) -> None:
+    whole = network(head, best=150, bins_last=bins_last)
     cut = edit.person_only(whole)
     found = difference(saved(whole, tmp_path / "a.onnx"), saved(cut, tmp_path / "b.onnx"), noise, spec=UNIT)
     assert found.persons > 20
@@ -140,6 +141,14 @@ def test_classes_that_others_read_are_refused() -> None:
     concat.input[2] = scores
     whole.graph.node.append(onnx.helper.make_node("ReduceMax", ["looked_at"], ["unused"]))
     with pytest.raises(ModelError, match="more than one place"):
+        edit.person_only(whole)
+
+
+def test_boxes_that_depend_on_each_other_are_refused() -> None:
+    """A softmax over the cells: taking the best cells first would change it."""
+    whole = network("end-to-end")
+    next(node for node in whole.graph.node if node.op_type == "Softmax").attribute[0].i = 3
+    with pytest.raises(ModelError, match="Softmax between its grids and its boxes"):
         edit.person_only(whole)
 
 

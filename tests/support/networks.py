@@ -17,9 +17,15 @@ PERSON = 2
 STRIDES = (8, 16, 32)
 
 
-def network(head: Head, *, width: int = 96, height: int = 96, best: int = BEST) -> onnx.ModelProto:
-    """A whole model; the same weights at every size, grids and targets as constants, as exporters leave them."""
+def network(
+    head: Head, *, width: int = 96, height: int = 96, best: int = BEST, bins_last: bool = False
+) -> onnx.ModelProto:
+    """A whole model; the same weights at every size, grids and targets as constants, as exporters leave them.
+
+    `bins_last`: the softmax over the last axis, as exporters for older operator sets write it.
+    """
     builder = _Builder(width, height, best)
+    builder.bins_last = bins_last
     outputs = getattr(builder, head.replace("-", "_"))(builder.features())
     graph = helper.make_graph(
         builder.nodes,
@@ -38,6 +44,7 @@ class _Builder:
         self.width, self.height, self.best = width, height, best
         self.nodes: list[onnx.NodeProto] = []
         self.stored: list[onnx.TensorProto] = []
+        self.bins_last = False
         self._random = np.random.default_rng(3)
         self.cells = [(width // s) * (height // s) for s in STRIDES]
 
@@ -150,7 +157,11 @@ class _Builder:
     def _distances(self, joined: str) -> str:
         """The expectation of 16 bins for each of four sides."""
         bins = self.node("Reshape", joined, self.constant([1, 4, 16, self.total]))
-        likely = self.node("Softmax", self.node("Transpose", bins, perm=[0, 2, 1, 3]), axis=1)
+        if self.bins_last:
+            likely = self.node("Softmax", self.node("Transpose", bins, perm=[0, 3, 1, 2]), axis=3)
+            likely = self.node("Transpose", likely, perm=[0, 3, 2, 1])
+        else:
+            likely = self.node("Softmax", self.node("Transpose", bins, perm=[0, 2, 1, 3]), axis=1)
         weights = self.constant(np.arange(16).reshape(1, 16, 1, 1), np.float32)
         return str(self.node("Reshape", self.node("Conv", likely, weights), self.constant([1, 4, self.total])))
 
