@@ -25,6 +25,7 @@ from .discovery import Discovery
 from .fetch.progress import Progress, quiet
 from .held import LostImage
 from .house import ALARM_STATE, House
+from .inference.factory import tensorrt_usable
 from .loading import loader, resolve
 from .notify import Notifier
 from .picture import Label, encode_jpeg
@@ -33,6 +34,7 @@ from .reconfigure import Reconfigure
 from .report import Report
 from .stage import Stage
 from .types import AlarmState, Box, CameraState, Frame, Message
+from .upgrade import EngineUpgrade
 from .watch import Watch
 from .window import Window
 from .worker import Load, Worker
@@ -43,6 +45,7 @@ WATCH_S = 0.5
 START_S = 10.0
 LOAD_S = 600.0  # an engine may have to come off a slow card
 STOP_S = 5.0
+UPGRADE_STOP_S = 30.0  # an engine build looks up between its steps, and loading one cannot be cut short
 DRAIN_S = 3.0  # for the broker to acknowledge what is under way
 
 
@@ -214,6 +217,8 @@ class Service:
         self._watch = Watch(self.house)
         self._report = Report(house=self.house, watch=self._watch)
         self._commands.attach(house=self.house, announce=self._announce)
+        if tensorrt_usable():
+            self._begin("upgrade", EngineUpgrade(house=self.house).run, stop_s=UPGRADE_STOP_S)
         if self.config.api.enabled:
             self._open_api()
 

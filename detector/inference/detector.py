@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,13 +48,17 @@ class PersonDetector:
         self.spec = spec or default_spec(self.layout)
         self._backend = backend
         self._letterbox = Letterbox(width=self.layout.width, height=self.layout.height, spec=self.spec)
-        self._decode = make_decoder(self.layout)
+        self._decode = make_decoder(self.layout, iou=_nms_iou(backend.metadata))
         self._tensor: Floats | None = None
         self._times = StageTimes(preprocess_ms=0.0, infer_ms=0.0, decode_ms=0.0)
 
     @property
     def backend(self) -> str:
         return self._backend.name
+
+    @property
+    def backend_version(self) -> str:
+        return self._backend.version
 
     @property
     def precision(self) -> str:
@@ -123,3 +128,12 @@ class PersonDetector:
     def close(self) -> None:
         """Lets go of the model; harmless twice."""
         self._backend.close()
+
+
+def _nms_iou(metadata: Mapping[str, str]) -> float | None:
+    """The threshold of an NMS that was cut off the graph; None leaves the family's own."""
+    try:
+        value = float(metadata.get("detector.nms_iou", ""))
+    except ValueError:
+        return None
+    return value if 0.0 < value < 1.0 else None
