@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from detector import __version__
 from detector.errors import DetectorError, ModelError
@@ -14,7 +17,7 @@ from detector.inference.spec import InputSpec
 
 from . import sidecar
 from .gpu import find_gpu
-from .module import library, logger, network_flags, said
+from .module import library, logger, network_flags, said, sides_of
 from .prepare import BuildPrecision, Prepared, prepare
 from .progress import TOTAL, Cancelled, Phases, Report, monitor, quiet
 from .sidecar import Environment, Recipe, Sidecar
@@ -63,6 +66,7 @@ def build(order: Order, *, report: Report = quiet, cancelled: Cancelled = never)
     Raises ModelError, naming node and operator where the parser refuses one, and BuildCancelledError.
     """
     here = environment()
+    report(0, TOTAL, "reading the model")
     prepared = prepare(order.model, precision=order.precision)
     said()  # what was said of earlier ones
     plan, shapes = _plan(order, prepared, here, Phases(report, cancelled), cancelled)
@@ -104,9 +108,9 @@ def _plan(
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, order.workspace_mib << 20)
     shapes = _profile(builder, network, config, prepared, order.batch)
     cache = order.output.with_name(f"timing-{here.key}.cache")
-    _use_timings(config, cache)
-    plan = builder.build_serialized_network(network, config)
-    del watcher  # TensorRT does not keep it alive
+    timings = _use_timings(config, cache)
+    plan: Any = builder.build_serialized_network(network, config)  # a buffer, which its types do not say
+    del watcher, timings  # TensorRT does not keep them alive
     if cancelled():
         raise BuildCancelledError("stopped: no engine was written")
     if plan is None:
@@ -140,31 +144,44 @@ def _profile(
     profile = builder.create_optimization_profile()
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
-        own = [int(side) for side in tensor.shape]
+        own = sides_of(tensor.shape)
         sizes = [own[0], 3, layout.height, layout.width] if -1 in own[1:] else own
         if own[0] not in (-1, batch):
             raise ModelError(f"this model takes {own[0]} at once, not {batch}: export it with an open batch")
         shapes[tensor.name] = [[count, *sizes[1:]] for count in (1, batch, batch)]
         if -1 in own:
-            profile.set_shape(tensor.name, *(tuple(shape) for shape in shapes[tensor.name]))
+            sides: Any = shapes[tensor.name]  # sequences do for its Dims
+            profile.set_shape(tensor.name, *sides)
             dynamic = True
     if dynamic and config.add_optimization_profile(profile) < 0:
         raise ModelError(f"TensorRT refuses the shapes {shapes}: {said()}")
     return shapes
 
 
-def _use_timings(config: trt.IBuilderConfig, path: Path) -> None:
-    """What was measured when an engine was last built here saves most of the minutes."""
+def _use_timings(config: trt.IBuilderConfig, path: Path) -> trt.ITimingCache | None:
+    """What was measured when an engine was last built here saves most of the minutes; must outlive the build."""
     content = path.read_bytes() if path.is_file() else b""
     # A cache of another GPU or version, or a damaged one, is worth nothing and stops nothing.
     for known in (content, b""):
-        cache = config.create_timing_cache(known)
-        if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
-            return
+        with _no_warnings():
+            cache = config.create_timing_cache(known)
+            if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+                return cache
     said()
+    return None
 
 
 def _keep_timings(config: trt.IBuilderConfig, path: Path) -> None:
-    cache = config.get_timing_cache()
-    if cache is not None:
-        sidecar.write_atomically(path, memoryview(cache.serialize()))
+    with _no_warnings():
+        cache = config.get_timing_cache()
+        if cache is not None:
+            content: Any = cache.serialize()
+            sidecar.write_atomically(path, memoryview(content))
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """RTX has the calls and says that they do nothing; TensorRT proper needs them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield

@@ -80,7 +80,7 @@ def _count(tally: _Tally, wanted: tuple[Floats, Floats], found: tuple[Floats, Fl
     tally.persons += len(surely)
     tally.missed += len(surely - {row for row, _ in pairs})
     matched = {column for _, column in pairs}
-    tally.extra += sum(score >= sure and column not in matched for column, score in enumerate(found_scores))
+    tally.extra += sum(1 for column, score in enumerate(found_scores) if score >= sure and column not in matched)
     for row, column in pairs:
         if row in surely:
             tally.ious.append(float(overlaps[row, column]))

@@ -20,7 +20,7 @@ from detector.inference.backends.base import one_line
 if TYPE_CHECKING:
     import tensorrt as trt
 
-__all__ = ["Flavour", "Library", "flavour", "library", "network_flags", "said", "trt"]
+__all__ = ["Flavour", "Library", "flavour", "library", "network_flags", "said", "sides_of", "trt"]
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +80,11 @@ def network_flags() -> int:
     """
     typed = getattr(_module().NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     return 0 if typed is None else 1 << int(typed)
+
+
+def sides_of(dims: trt.Dims) -> list[int]:
+    """A shape's lengths, -1 where it is open."""
+    return [int(dims[index]) for index in range(len(dims))]
 
 
 _lines: deque[str] = deque(maxlen=50)

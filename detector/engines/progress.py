@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsInt
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -70,11 +70,11 @@ def monitor(phases: Phases) -> trt.IProgressMonitor:
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
 
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            phases.start(phase_name, parent_phase, num_steps)
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: SupportsInt) -> None:
+            phases.start(phase_name, parent_phase, int(num_steps))
 
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            return phases.step(phase_name, step)
+        def step_complete(self, phase_name: str, step: SupportsInt) -> bool:
+            return phases.step(phase_name, int(step))
 
         def phase_finish(self, phase_name: str) -> None:
             phases.finish(phase_name)

@@ -17,7 +17,7 @@ class Limits:
     slack: float = 0.2
     min_persons: int = 5
     missed_share: float = 0.02
-    extra_share: float = 0.02
+    extra_share: float = 0.05
     iou_mean: float = 0.93
     score_delta_mean: float = 0.05
     ap_drop: float = 0.5

@@ -65,6 +65,7 @@ def _open(path: Path, backend: BackendName, precision: Precision, threads: int, 
             return _open_built(path, precision)
         except ModelError as error:
             log.warning("onnxruntime runs %s: %s", path.name, error)
+            precision = "auto"  # what was wanted was wanted of the engine
     return OnnxRuntimeBackend(path=path, precision=precision, threads=threads, provider=provider)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from detector.engines import sidecar
 from detector.engines.gpu import find_gpu
-from detector.engines.module import library, logger, said
+from detector.engines.module import library, logger, said, sides_of
 from detector.engines.sidecar import Environment
 from detector.errors import InferenceError, ModelError
 from detector.types import Floats
@@ -120,7 +120,7 @@ class TensorRtBackend:
         """The tensor's buffers, at the engine's largest shapes."""
         from detector.engines.module import trt
 
-        shape = tuple(int(side) for side in self._execution.get_tensor_shape(name))
+        shape = tuple(sides_of(self._execution.get_tensor_shape(name)))
         if min(shape, default=1) < 1:
             raise ModelError(
                 f"{path.name} has an output, {name}, whose length only the GPU knows: "
