@@ -8,7 +8,7 @@ OPTIMIZE := .venv-optimize
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test install check bench fault soak gpu-test test-optimize jetson clean
+.PHONY: help run test install check coverage bench fault soak gpu-test test-optimize jetson clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1	/' | expand -t 22
@@ -39,15 +39,27 @@ run: $(VENV)/.run  ## the service on a sample clip, alerts printed as a subscrib
 test: $(VENV)/.install  ## the whole CPU test suite
 	@$(PYTEST) $(ARGS)
 
+# The rooms where a wrong branch costs an alert: at least 95 % of their branches are tested.
+CORE := tracking kalman assignment rules zones lifecycle alarm inference.decode inference.nms alerts.outbox alerts.disk
+coverage: $(VENV)/.install  ## branch coverage of tracking, rules, decoders and outbox, at least 95 %
+	@$(PYTEST) -q $(addprefix tests/,test_tracking.py test_kalman.py test_assignment.py test_rules.py test_zones.py \
+	  test_alarm.py inference/test_decode.py inference/test_nms.py alerts/test_outbox.py alerts/test_disk.py) \
+	  -k "not vtest and not one_by_one" --cov-branch --cov-fail-under=95 $(addprefix --cov=detector.,$(CORE))
+
 check: $(VENV)/.install  ## lint, format, types, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.install  ## what it costs and how well it follows, measured here
+$(VENV)/.bench: $(VENV)/.install bench/requirements.txt
+	@$(BIN)/python -m pip install --quiet --no-deps -r bench/requirements.txt
+	@touch $@
+
+bench: $(VENV)/.bench  ## what it costs and how well it follows, measured here (the clips of ../shared, if they are there)
 	@$(BIN)/detector bench $(ARGS)
-	@$(BIN)/python -m bench.tracking
+	@if [ -d "$${DETECTOR_SHARED:-../shared}" ]; then $(BIN)/python -m bench.tracking && $(BIN)/python -m bench.cpu; \
+	  else echo "no ../shared: tracking and the still scene were not measured"; fi
 
 fault: $(VENV)/.install  ## brokers killed, cameras pulled, disks filled
 	@$(PYTEST) -m fault $(ARGS)

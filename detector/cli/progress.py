@@ -30,6 +30,6 @@ def progress(*, download: bool = False) -> Iterator[Report]:
             bar.update(task, completed=done, total=total, description=what)
             if download and not console.is_terminal and what not in said:
                 said.add(what)
-                console.print(what, highlight=False)
+                console.print(f"fetching: {what}", highlight=False)
 
         yield report

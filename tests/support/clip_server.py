@@ -56,6 +56,7 @@ class ClipServer:
 def main(port: str, clip: str, *login: str) -> None:
     import gi
 
+    gi.require_version("Gst", "1.0")
     gi.require_version("GstRtspServer", "1.0")
     from gi.repository import GLib, Gst, GstRtspServer
 
