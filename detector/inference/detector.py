@@ -12,7 +12,7 @@ import numpy as np
 from detector.errors import InferenceError
 from detector.types import ArrayImage, Detections, Floats, Frame, Image
 
-from .backends.base import Backend
+from .backends.base import Backend, PictureBackend
 from .decode import make_decoder
 from .layout import default_spec, find_layout
 from .preprocess import Letterbox
@@ -48,7 +48,13 @@ class PersonDetector:
         self.spec = spec or default_spec(self.layout)
         self._backend = backend
         self._letterbox = Letterbox(width=self.layout.width, height=self.layout.height, spec=self.spec)
-        self._decode = make_decoder(self.layout, iou=_nms_iou(backend.metadata))
+        iou = _nms_iou(backend.metadata)
+        self._decode = make_decoder(self.layout, iou=iou)
+        self._device: PictureBackend | None = None
+        if isinstance(backend, PictureBackend) and backend.adopt(
+            layout=self.layout, spec=self.spec, floor=score_floor, iou=iou
+        ):
+            self._device = backend
         self._tensor: Floats | None = None
         self._times = StageTimes(preprocess_ms=0.0, infer_ms=0.0, decode_ms=0.0)
 
@@ -94,11 +100,17 @@ class PersonDetector:
         Raises InferenceError.
         """
         begun = time.perf_counter()
-        self._tensor, placement = self._letterbox(image)
-        prepared = time.perf_counter()
-        outputs = self._backend.run(self._tensor)
-        inferred = time.perf_counter()
-        boxes, scores = self._decode(outputs, self.score_floor)
+        if self._device is not None:
+            # One wait for all of it: what is before and behind the model cannot be told apart from it.
+            prepared = begun
+            (((boxes, scores), placement),) = self._device.see([image])
+            inferred = time.perf_counter()
+        else:
+            self._tensor, placement = self._letterbox(image)
+            prepared = time.perf_counter()
+            outputs = self._backend.run(self._tensor)
+            inferred = time.perf_counter()
+            boxes, scores = self._decode(outputs, self.score_floor)
         if scores.size:
             boxes = placement.to_source(boxes)
             # A box that lay in the padding alone has nothing left.
@@ -119,6 +131,10 @@ class PersonDetector:
 
     def run_bare(self) -> float:
         """Runs the last picture's tensor through the backend alone; ms. What a pipeline is compared with."""
+        if self._device is not None:
+            begun = time.perf_counter()
+            self._device.rerun()
+            return (time.perf_counter() - begun) * 1e3
         if self._tensor is None:
             raise InferenceError("no picture was seen yet: nothing to run")
         begun = time.perf_counter()

@@ -32,7 +32,7 @@ BESIDE = ["__version__: str", "def nptype(trt_type: DataType) -> type: ..."]
 @pytest.fixture(scope="module", params=BINDINGS)
 def stubs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the `tensorrt.pyi` of one version, and a `tensorrt.nptype` as all versions have."""
-    for tool in ("gcc", "nm"):
+    for tool in ("g++", "nm"):
         if shutil.which(tool) is None:
             pytest.skip(f"needs {tool}")
     folder = tmp_path_factory.mktemp("stubs")
@@ -75,7 +75,7 @@ def _write_libraries(binding: Path, folder: Path) -> None:
     source.write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in sorted(names)))
     needed = subprocess.run(["ldd", str(binding)], capture_output=True, text=True, check=False).stdout
     for library in re.findall(r"(libnv\S+) => not found", needed):
-        subprocess.check_call(["gcc", "-w", "-shared", "-fPIC", "-o", str(folder / library), str(source)])
+        subprocess.check_call(["g++", "-x", "c", "-w", "-shared", "-fPIC", "-o", str(folder / library), str(source)])
 
 
 def _mypy(*stubs: Path) -> str:

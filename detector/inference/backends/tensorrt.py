@@ -2,13 +2,14 @@
 
 One retained primary context, pushed around every call, so that loading in one thread and serving in
 another is sound; at any time one thread uses the backend. Buffers, stream and graphs are made once.
-Per run: one copy into pinned memory, the engine, the outputs back, a wait for our own stream alone.
+Per picture: a copy into pinned memory, one launch, the engine, two launches, a wait for our own stream alone.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +21,23 @@ from detector.engines import sidecar
 from detector.engines.gpu import find_gpu
 from detector.engines.module import library, logger, said, sides_of
 from detector.engines.sidecar import Environment
-from detector.errors import InferenceError, ModelError
-from detector.types import Floats
+from detector.errors import DetectorError, InferenceError, ModelError
+from detector.inference.decode import Persons
+from detector.inference.layout import Layout
+from detector.inference.preprocess import Placement
+from detector.inference.spec import InputSpec
+from detector.types import Floats, Image
 
 from .base import Precision, TensorSpec, existing_file, one_line
 from .cudagraph import Captured, capture
+from .devicepath import DevicePath, Ends, Task
 
 if TYPE_CHECKING:
     import tensorrt as trt
+
+log = logging.getLogger(__name__)
+
+_PICTURES, _TENSORS = "pictures", "tensors"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,11 +88,14 @@ class TensorRtBackend:
         self._failed: str | None = None
         self._wants_graphs = graphs
         self._graph: Captured | None = None
-        self._count = 0  # what the engine is set to, and the graph was recorded with
+        self._path: DevicePath | None = None
+        self._recorded: tuple[str, int] | None = None  # what the engine is set to, and the graph was made of
+        self._file, self._arch = path, f"sm_{here.compute.replace('.', '')}"
         self._cuda = _cuda()
         try:
             self._cuda.init()
             self._device = self._cuda.Device(0)
+            self._shared = bool(self._device.get_attribute(self._cuda.device_attribute.INTEGRATED))
             self._context = self._device.retain_primary_context()
             with self._current():
                 self._open(path, described)
@@ -131,8 +144,7 @@ class TensorRtBackend:
         host: NDArray[Any] = self._cuda.pagelocked_empty(shape, dtype, mem_flags=flags)
         host.fill(0)
         # A Jetson's GPU reads the host's memory itself: a copy would only cost.
-        shared = bool(self._device.get_attribute(self._cuda.device_attribute.INTEGRATED))
-        device = None if shared else self._cuda.mem_alloc(host.nbytes)
+        device = None if self._shared else self._cuda.mem_alloc(host.nbytes)
         pinned: Any = host.base  # pycuda's allocation
         address = int(pinned.get_device_pointer()) if device is None else int(device)
         if not self._execution.set_tensor_address(name, address):
@@ -150,10 +162,55 @@ class TensorRtBackend:
         first = self._input.part(1)
         return first if first.dtype == np.float32 else None
 
+    def adopt(self, *, layout: Layout, spec: InputSpec, floor: float, iou: float | None) -> bool:
+        """Get ready to take pictures whole (`see`); False, and a line in the log, where they must come as tensors."""
+        dtypes = {"float32", "float16"}
+        if len(self._results) != 1 or {self._input.spec.dtype, self._results[0].spec.dtype} - dtypes:
+            return False
+        ends = Ends(
+            input_address=self._input.address,
+            input_dtype="float16" if self._input.spec.dtype == "float16" else "float32",
+            output_address=self._results[0].address,
+            output_dtype="float16" if self._results[0].spec.dtype == "float16" else "float32",
+            rows=self._results[0].host.shape[1],
+            batch=self.batch,
+        )
+        try:
+            with self._current():
+                self._path = DevicePath(
+                    cuda=self._cuda,
+                    stream=self._stream,
+                    arch=self._arch,
+                    cache=self._file.parent / "kernels",
+                    shared=self._shared,
+                    ends=ends,
+                    task=Task(layout=layout, spec=spec, floor=floor, iou=iou),
+                )
+        except (self._cuda.Error, DetectorError, ValueError) as error:
+            log.warning("pictures are prepared on the CPU: %s", one_line(error))
+            return False
+        return True
+
+    def see(self, images: Sequence[Image]) -> list[tuple[Persons, Placement]]:
+        """Boxes in input px and scores of each picture, at most `batch`, and where it sat; after `adopt`."""
+        self._require_sound()
+        assert self._path is not None
+        with self._guarded():
+            placements = self._path.stage(images)
+            self._launch(_PICTURES, self.batch)
+            self._stream.synchronize()
+        return list(zip(self._path.persons(len(placements)), placements, strict=True))
+
+    def rerun(self) -> None:
+        """The engine alone on what it last read; raises InferenceError. What a pipeline is compared with."""
+        self._require_sound()
+        with self._guarded():
+            self._execute()
+            self._stream.synchronize()
+
     def run(self, tensor: Floats) -> tuple[NDArray[Any], ...]:
         """The outputs for float32 [n,3,H,W], n at most `batch`; views of pinned memory, until the next run."""
-        if self._failed is not None:
-            raise InferenceError(f"the GPU failed and the model has to be loaded anew: {self._failed}")
+        self._require_sound()
         count = tensor.shape[0]
         if tensor.shape[1:] != self._input.host.shape[1:] or not 1 <= count <= self.batch:
             wanted = [f"1 to {self.batch}", *self._input.host.shape[1:]]
@@ -161,45 +218,62 @@ class TensorRtBackend:
         staged = self._input.part(count)
         if not np.shares_memory(staged, tensor):
             np.copyto(staged, tensor, casting="same_kind")
+        with self._guarded():
+            self._launch(_TENSORS, count)
+            self._stream.synchronize()
+        return tuple(result.part(count) for result in self._results)
+
+    def _require_sound(self) -> None:
+        if self._failed is not None:
+            raise InferenceError(f"the GPU failed and the model has to be loaded anew: {self._failed}")
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Our context current; a fault of CUDA's or TensorRT's is remembered and raised as InferenceError."""
         try:
             with self._current():
-                self._launch(count)
-                self._stream.synchronize()
+                yield
         except (self._cuda.Error, RuntimeError) as error:
             self._failed = one_line(error)
             raise InferenceError(f"the GPU failed: {self._failed}") from None
-        return tuple(result.part(count) for result in self._results)
 
-    def _launch(self, count: int) -> None:
-        """Raises RuntimeError, as CUDA's own errors are to the caller."""
-        if count != self._count:
-            self._count, self._graph = 0, None
-            self._set_up(count)
-            self._count = count
+    def _launch(self, way: str, count: int) -> None:
+        """The fixed part of a run, as a graph where it was recorded; raises RuntimeError."""
+        if (way, count) != self._recorded:
+            self._recorded, self._graph = None, None
+            self._set_up(way, count)
+            self._recorded = (way, count)
         elif self._graph is None:
-            self._enqueue(count)
+            self._enqueue(way, count)
         else:
             self._graph.launch()
 
-    def _set_up(self, count: int) -> None:
-        """The first run of a batch size: once as it is, as TensorRT demands, then recorded."""
+    def _set_up(self, way: str, count: int) -> None:
+        """The first run of a kind: once as it is, as TensorRT demands, then recorded."""
         if not self._execution.set_input_shape(self._input.spec.name, (count, *self._input.host.shape[1:])):
             raise RuntimeError(said())
-        self._enqueue(count)
+        self._enqueue(way, count)
         self._stream.synchronize()
         if self._wants_graphs:
-            self._graph = capture(self._stream.handle, lambda: self._enqueue(count))
+            self._graph = capture(self._stream.handle, lambda: self._enqueue(way, count))
 
-    def _enqueue(self, count: int) -> None:
-        """Everything of a run, onto our stream."""
+    def _enqueue(self, way: str, count: int) -> None:
+        """Everything of a run that is always the same, onto our stream."""
+        if way == _PICTURES:
+            assert self._path is not None
+            self._path.enqueue(self._execute)
+            return
         source = self._input
         if source.device is not None:
             self._cuda.memcpy_htod_async(source.device, source.part(count), self._stream)
-        if not self._execution.execute_async_v3(self._stream.handle):
-            raise RuntimeError(said())
+        self._execute()
         for result in self._results:
             if result.device is not None:
                 self._cuda.memcpy_dtoh_async(result.part(count), result.device, self._stream)
+
+    def _execute(self) -> None:
+        if not self._execution.execute_async_v3(self._stream.handle):
+            raise RuntimeError(said())
 
     @contextlib.contextmanager
     def _current(self) -> Iterator[None]:
@@ -216,7 +290,7 @@ class TensorRtBackend:
         if getattr(self, "_context", None) is None:
             return
         with contextlib.suppress(self._cuda.Error), self._current():
-            for name in ("_graph", "_input", "_results", "_execution", "_engine", "_runtime", "_stream"):
+            for name in ("_graph", "_path", "_input", "_results", "_execution", "_engine", "_runtime", "_stream"):
                 self.__dict__.pop(name, None)
         self._context = None
         self._failed = self._failed or "it was closed"
