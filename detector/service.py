@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import configfile, datadir
 from .alerts.broker import EmbeddedBroker
+from .alerts.darkroom import Darkroom
 from .alerts.dispatcher import Dispatcher
 from .alerts.history import History
 from .alerts.mqtt import MqttLink, settings_of
@@ -102,8 +103,16 @@ class Service:
         self._open_storage()
         self._open_post_room()
         self._open_workshop(loader(self.config.model, resolved))
-        self._open_window()
+        self._furnish()
+        # While the model loads, cameras are dialled and the API is imported: together they take as long.
         self._open_doors()
+        if self.config.api.enabled:
+            self._open_api()
+        self._worker.wait_loaded(LOAD_S)
+        self._desk.announce()
+        self._announce()
+        if tensorrt_usable():
+            self._begin("upgrade", EngineUpgrade(house=self.house).run, stop_s=UPGRADE_STOP_S)
 
     def _begin(self, name: str, run: Callable[[threading.Event], None], *, stop_s: float = STOP_S) -> Stage:
         stage = Stage(name=name, run=run)
@@ -149,18 +158,20 @@ class Service:
             subscriptions=self._commands.subscriptions(),
             clock=self._clock,
         )
+        darkroom = Darkroom(encode=_snapshot)
         self._dispatcher = Dispatcher(
             outbox=self._outbox,
             history=self._history,
             link=self._link,
             topics=self._topics,
             device=config.device.id,
-            encode_snapshot=_snapshot,
+            darkroom=darkroom,
             clock=self._clock,
         )
         self._post = PostRoom(dispatcher=self._dispatcher, topics=self._topics)
         self._discovery = Discovery(topics=self._topics, send=self._post.send)
         self._begin("mqtt", self._link.run)
+        self._begin("darkroom", darkroom.run)
         self._begin("dispatch", self._dispatch)
 
     def _dispatch(self, stop: threading.Event) -> None:
@@ -191,10 +202,8 @@ class Service:
         )
         self._begin("inference", self._worker.run, stop_s=STOP_S)
         self._undo.callback(self._slots.close)
-        self._worker.wait_loaded(LOAD_S)
-        self._desk.announce()
 
-    def _open_window(self) -> None:
+    def _furnish(self) -> None:
         self._cameras = Cameras(slots=self._slots, clock=self._clock, on_state=self._camera_changed)
         self.house = House(
             document=self._document,
@@ -217,10 +226,6 @@ class Service:
         self._watch = Watch(self.house)
         self._report = Report(house=self.house, watch=self._watch)
         self._commands.attach(house=self.house, announce=self._announce)
-        if tensorrt_usable():
-            self._begin("upgrade", EngineUpgrade(house=self.house).run, stop_s=UPGRADE_STOP_S)
-        if self.config.api.enabled:
-            self._open_api()
 
     def _open_api(self) -> None:
         from .api.app import create_app  # FastAPI takes half a second to import
@@ -238,7 +243,6 @@ class Service:
     def _open_doors(self) -> None:
         for name, settings in self.config.cameras.items():
             self.house.open_room(name, settings)
-        self._announce()
         self._undo.callback(self._cameras.stop)
         self._cameras.apply(self.config.cameras)
 

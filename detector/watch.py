@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from .api.control import Health, Ready
 from .capture.camera import CaptureStats
 from .house import House
+from .overload import LoadMeter
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Watch:
         self._quieted: set[str] = set()
         self._problem: str | None = None
         self._next_prune = 0.0
+        self._load = LoadMeter()
 
     # What it knows
 
@@ -63,7 +65,9 @@ class Watch:
     def ages(self) -> dict[str, float]:
         """Seconds since each stage last progressed."""
         house, now = self._house, self._house.clock.mono()
-        ages = {"inference": now - house.worker.progress_mono, "dispatch": now - house.dispatcher.progress_mono}
+        ages = {"dispatch": now - house.dispatcher.progress_mono}
+        if not house.worker.loading:  # an engine may take minutes to build: that is no standing still
+            ages["inference"] = now - house.worker.progress_mono
         for name, stats in house.cameras.stats().items():
             ages[f"camera-{name}"] = now - stats.progress_mono
         return ages
@@ -92,6 +96,12 @@ class Watch:
                 yield f"camera {name} is {stats.state}: {stats.error or 'no frame yet'}"
             elif stats.last_frame_mono is not None and now - stats.last_frame_mono > STALE_FRAME_S:
                 yield f"camera {name}: its last frame is {now - stats.last_frame_mono:.0f} s old"
+        load = self._load.overload
+        if load is not None:
+            yield (
+                f"overloaded: {load.looked_at:.0f} of {load.due:.0f} frames/s are looked at; "
+                "lower detect_fps or choose a smaller model"
+            )
         link, outbox = house.link.status(), house.outbox.stats()
         if link.state != "connected":
             waiting = f"; {outbox.pending_alerts} alerts wait on disk" if outbox.pending_alerts else ""
@@ -107,6 +117,7 @@ class Watch:
         for name, stats in house.cameras.stats().items():
             self._tell(name, camera_word(stats, failing=house.worker.failing_since is not None))
             self._hush(name, stats)
+        self._weigh()
         self._prune()
         health = self.health()
         problem = None if health.ok else f"{health.stage}: {health.detail}"
@@ -133,6 +144,13 @@ class Watch:
             self._house.worker.quiet(camera)
         elif stats.state == "online":
             self._quieted.discard(camera)
+
+    def _weigh(self) -> None:
+        house = self._house
+        if house.worker.failing_since is not None:
+            self._load.forget()  # the model fails, and that is told already
+            return
+        self._load.see(house.clock.mono(), {name: house.slots.counts(name) for name in house.config.cameras})
 
     def _prune(self) -> None:
         now = self._house.clock.mono()

@@ -77,6 +77,11 @@ class Worker:
 
     # From other threads
 
+    @property
+    def loading(self) -> bool:
+        """The first model is not there yet."""
+        return not self._loaded.is_set()
+
     def wait_loaded(self, timeout_s: float) -> None:
         """Wait for the model; raises what loading it raised, or InferenceError on a time-out."""
         if not self._loaded.wait(timeout_s):
@@ -139,6 +144,7 @@ class Worker:
             self._load_error = error
             return
         finally:
+            self.progress_mono = self._clock.mono()
             self._loaded.set()
         while not stop.is_set():
             self._turn(stop)

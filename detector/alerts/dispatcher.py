@@ -16,8 +16,9 @@ from typing import Protocol
 
 from detector.clock import SYSTEM_CLOCK, Clock
 from detector.errors import BrokerError
-from detector.types import Alert, Box, EventChange, Frame, Message
+from detector.types import Alert, EventChange, Message
 
+from .darkroom import Darkroom, Picture
 from .entries import Entry, NewEntry
 from .history import History
 from .outbox import ResilientOutbox
@@ -28,10 +29,6 @@ log = logging.getLogger(__name__)
 
 MAX_WAITING = 1000
 _LOOK_S = 0.25  # a stop may go unnoticed this long, and the heartbeat is this old while idle
-
-
-EncodeSnapshot = Callable[[Frame, Box, float], "bytes | None"]
-"""The frame as JPEG with the person's box and score drawn; None where the picture is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ class Dispatcher:
         link: PublishingLink,
         topics: Topics,
         device: str,
-        encode_snapshot: EncodeSnapshot,
+        darkroom: Darkroom,
         clock: Clock = SYSTEM_CLOCK,
         max_waiting: int = MAX_WAITING,
         retry_s: float = RETRY_S,
@@ -82,10 +79,10 @@ class Dispatcher:
             raise ValueError("max_waiting must be at least 1")
         self._outbox, self._history, self._link = outbox, history, link
         self._topics, self._device, self._clock = topics, device, clock
-        self._encode_snapshot, self._max_waiting = encode_snapshot, max_waiting
+        self._darkroom, self._max_waiting = darkroom, max_waiting
         self._changed = threading.Condition()
         self._woken = False
-        self._alerts: deque[Alert] = deque()
+        self._alerts: deque[tuple[Alert, Picture]] = deque()
         self._events: deque[_News] = deque()
         self._messages: deque[Message] = deque()
         self._retained: dict[str, Message] = {}
@@ -97,11 +94,12 @@ class Dispatcher:
     def submit(self, item: Alert | EventChange | Message) -> None:
         """Take over `item`; returns at once."""
         event = self._event(item) if isinstance(item, EventChange) else None
+        picture = self._darkroom.begin(item.frame, item.box, item.score) if isinstance(item, Alert) else None
         with self._changed:
             if event is not None:
                 self._append(self._events, event)
-            elif isinstance(item, Alert):
-                self._alerts.append(item)
+            elif isinstance(item, Alert) and picture is not None:
+                self._alerts.append((item, picture))
             elif isinstance(item, Message) and item.retain:
                 self._retained[item.topic] = item  # of a state only the last value matters
             elif isinstance(item, Message):
@@ -185,7 +183,7 @@ class Dispatcher:
     def _write_alerts(self) -> list[Entry]:
         entries: list[Entry] = []
         while self._alerts:
-            alert = self._alerts[0]
+            alert, picture = self._alerts[0]
             entry = self._outbox.put(
                 kind="alert",
                 key=alert.id,
@@ -195,7 +193,7 @@ class Dispatcher:
             )
             self._alerts.popleft()  # only now: it is on the disk
             self._sender.added(entry)
-            jpeg = self._picture(alert.frame, alert.box, alert.score)
+            jpeg = self._developed(alert.camera, picture)
             if jpeg is not None:
                 self._link.publish(Message(topic=self._topics.snapshot(alert.camera), payload=jpeg, retain=True))
             self._sender.work()
@@ -203,12 +201,12 @@ class Dispatcher:
             entries.append(entry)
         return entries
 
-    def _picture(self, frame: Frame, box: Box, score: float) -> bytes | None:
+    def _developed(self, camera: str, picture: Picture) -> bytes | None:
         """Whatever happens to the picture, the alert goes out."""
         try:
-            return self._encode_snapshot(frame, box, score)
+            return picture.get()
         except Exception:
-            log.exception("camera %s: a picture could not be made", frame.camera)
+            log.exception("camera %s: a picture could not be made", camera)
             return None
 
     def _keep(self, event_id: str, jpeg: bytes | None) -> None:
@@ -239,4 +237,5 @@ class Dispatcher:
             self._history.record(entry.payload["after"])
         for change in (news.change for news in events):
             if change is not None and change.after.id not in pictured:
-                self._keep(change.after.id, self._picture(change.frame, change.after.box, change.after.score))
+                picture = self._darkroom.begin(change.frame, change.after.box, change.after.score)
+                self._keep(change.after.id, self._developed(change.after.camera, picture))

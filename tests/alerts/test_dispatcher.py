@@ -23,7 +23,8 @@ import numpy as np
 import pytest
 
 from detector.alerts.broker import EmbeddedBroker
-from detector.alerts.dispatcher import Dispatcher, EncodeSnapshot
+from detector.alerts.darkroom import Darkroom, EncodeSnapshot
+from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
 from detector.alerts.mqtt import MqttLink, MqttSettings
 from detector.alerts.outbox import ResilientOutbox
@@ -77,7 +78,7 @@ def open_room(
             link=link,
             topics=TOPICS,
             device="yard",
-            encode_snapshot=encode_snapshot,
+            darkroom=Darkroom(encode=encode_snapshot),
             **options,
         )
         if connect:
@@ -379,7 +380,7 @@ def test_draining_without_a_broker_writes_down_and_returns(tmp_path: Path) -> No
     history = History(path=tmp_path / "history.db", snapshot_dir=tmp_path / "snapshots")
     link = MqttLink(settings=MqttSettings(host="127.0.0.1", port=1, client_id="detector-t"), will=WILL)
     dispatcher = Dispatcher(
-        outbox=outbox, history=history, link=link, topics=TOPICS, device="yard", encode_snapshot=encode
+        outbox=outbox, history=history, link=link, topics=TOPICS, device="yard", darkroom=Darkroom(encode=encode)
     )
     dispatcher.submit(make_alert(5))
     assert dispatcher.drain(SYSTEM_CLOCK.mono() + DEADLINE)
@@ -409,7 +410,7 @@ def test_a_queue_holds_something() -> None:
             link=None,  # type: ignore[arg-type]
             topics=TOPICS,
             device="yard",
-            encode_snapshot=encode,
+            darkroom=Darkroom(encode=encode),
             max_waiting=0,
         )
 

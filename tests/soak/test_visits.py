@@ -7,10 +7,10 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from support.mosquitto import Mosquitto, Subscriber
-from support.program import Program
 
 from detector.alerts.payloads import load_schema
+from support.mosquitto import Mosquitto, Subscriber
+from support.program import Program
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(400)]
 

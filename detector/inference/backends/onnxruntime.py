@@ -92,8 +92,9 @@ def _session(runtime: Any, path: Path, threads: int, provider: Provider) -> Any:
     # Threads that spin while they wait cost 1.7 times the CPU when anything else runs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    # The arena never gives memory back, so sizes that vary (NMS) make it grow; without it runs are no slower.
-    options.enable_cpu_mem_arena = False
+    # Without the arena glibc gives a run's tensors back to the kernel, and the next run's page faults cost a
+    # fifth more CPU (YOLOv10n). It keeps what the largest run needed; NMS's sizes hardly vary.
+    options.enable_cpu_mem_arena = True
     try:
         session = runtime.InferenceSession(str(path), sess_options=options, providers=wanted)
     except Exception as error:  # its classes share no public base
