@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+OPTIMIZE := .venv-optimize
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test install check coverage bench fault soak gpu-test test-optimize clean
+.PHONY: help run test install check coverage bench fault soak gpu-test test-optimize jetson clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1	/' | expand -t 22
@@ -72,8 +73,19 @@ soak: $(VENV)/.install  ## minutes of running, memory and threads watched
 gpu-test: $(VENV)/.install  ## the tests that need an NVIDIA GPU
 	@$(PYTEST) -m gpu $(ARGS)
 
-test-optimize: $(VENV)/.install  ## the tests that need PyTorch, ultralytics or TensorRT-RTX
-	@$(PYTEST) -m optimize $(ARGS)
+# Beside .venv: what the product does without must not be there when its tests run.
+$(OPTIMIZE)/.install: pyproject.toml detector/__init__.py
+	@echo "setting up $(OPTIMIZE) (once)..."
+	@$(PYTHON) -m venv $(OPTIMIZE)
+	@$(OPTIMIZE)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(OPTIMIZE)/bin/python -m pip install --quiet --progress-bar on -e '.[dev,optimize,tensorrt-rtx]'
+	@touch $@
+
+test-optimize: $(OPTIMIZE)/.install  ## the tests that need PyTorch, ultralytics or TensorRT-RTX
+	@$(OPTIMIZE)/bin/python -m pytest -m optimize $(ARGS)
+
+jetson:  ## on a Jetson: set up on JetPack's own libraries, build the engine, check it, measure (docs/jetson.md)
+	@scripts/jetson.sh $(ARGS)
 
 clean:  ## remove what was set up and built
 	rm -rf $(VENV) .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -73,6 +73,10 @@ class Report:
             "precision": None if detector is None else detector.precision,
             "provider": None if detector is None else detector.provider,
             "engine_key": None if detector is None else detector.engine_key,
+            "engine": None
+            if detector is None
+            else f"{detector.backend} {detector.backend_version} {detector.precision}",
+            "note": worker.note,
             "state": "failed" if worker.error else "loading" if detector is None else "ready",
             "error": worker.error,
             "infer_ms": worker.infer_ms.percentiles(),

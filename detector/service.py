@@ -26,6 +26,7 @@ from .discovery import Discovery
 from .fetch.progress import Progress, quiet
 from .held import LostImage
 from .house import ALARM_STATE, House
+from .inference.factory import tensorrt_usable
 from .loading import loader, resolve
 from .notify import Notifier
 from .picture import Label, encode_jpeg
@@ -34,6 +35,7 @@ from .reconfigure import Reconfigure
 from .report import Report
 from .stage import Stage
 from .types import AlarmState, Box, CameraState, Frame, Message
+from .upgrade import EngineUpgrade
 from .watch import Watch
 from .window import Window
 from .worker import Load, Worker
@@ -44,6 +46,7 @@ WATCH_S = 0.5
 START_S = 10.0
 LOAD_S = 600.0  # an engine may have to come off a slow card
 STOP_S = 5.0
+UPGRADE_STOP_S = 30.0  # an engine build looks up between its steps, and loading one cannot be cut short
 DRAIN_S = 3.0  # for the broker to acknowledge what is under way
 
 
@@ -108,6 +111,8 @@ class Service:
         self._worker.wait_loaded(LOAD_S)
         self._desk.announce()
         self._announce()
+        if tensorrt_usable():
+            self._begin("upgrade", EngineUpgrade(house=self.house).run, stop_s=UPGRADE_STOP_S)
 
     def _begin(self, name: str, run: Callable[[threading.Event], None], *, stop_s: float = STOP_S) -> Stage:
         stage = Stage(name=name, run=run)

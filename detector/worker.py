@@ -65,11 +65,12 @@ class Worker:
         self._lock = threading.Lock()  # held over a frame's rules and over every change of rooms
         self._loaded = threading.Event()
         self._load_error: Exception | None = None
-        self._next: PersonDetector | None = None
+        self._next: tuple[PersonDetector, Load] | None = None
         self._failures = 0
         self._reloads = 0
         self.detector: PersonDetector | None = None
         self.error: str | None = None
+        self.note: str | None = None  # why this model and no faster one, for the status
         self.failing_since: float | None = None
         self.infer_ms = Meter()
         self.progress_mono = clock.mono()
@@ -126,9 +127,11 @@ class Worker:
             return self._rooms.get(name)
 
     def swap(self, detector: PersonDetector, load: Load) -> None:
-        """Use another model from the next frame on."""
+        """Use another model from the next frame on; one that cannot run its warm-up is dropped again."""
         with self._lock:
-            self._next, self._load = detector, load
+            unused, self._next = self._next, (detector, load)
+        if unused is not None:
+            unused[0].close()
 
     # The loop
 
@@ -171,8 +174,15 @@ class Worker:
             fresh, self._next = self._next, None
         if fresh is None:
             return
-        fresh.warm_up()
-        old, self.detector = self.detector, fresh
+        detector, load = fresh
+        try:
+            detector.warm_up()
+        except DetectorError as error:
+            log.warning("the other model cannot be run, so the old one stays: %s", error)
+            self.note = f"{detector.backend} could not be run: {error}"
+            detector.close()
+            return
+        old, self.detector, self._load = self.detector, detector, load
         self._recovered()
         if old is not None:
             old.close()

@@ -141,3 +141,17 @@ def test_one_cameras_fault_leaves_the_others_their_eyes(seeing: Path, caplog: py
         shop.slots.put(dataclasses.replace(scene.frame, captured_mono=scene.frame.captured_mono + 60, image=Torn()))  # type: ignore[arg-type]  # torn on purpose
         shop.feed_until(lambda: "camera b: a frame could not be processed" in caplog.text)
         shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
+
+
+def test_a_model_that_cannot_run_is_not_swapped_in(seeing: Path, blind: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Workshop(seeing) as shop:
+        shop.worker.wait_loaded(20)
+        serving = shop.worker.detector
+        shop.model = blind
+        shop.worker.swap(shop.load(), shop.load)
+        shop.feed_until(lambda: shop.worker.note)
+        shop.feed_until(lambda: shop.diary.alerts)
+        assert shop.worker.detector is serving
+        assert "could not be run" in str(shop.worker.note)
+        assert shop.worker.error is None
+    assert "the old one stays" in caplog.text

@@ -63,6 +63,8 @@ class ModelStatus(_Answer):
     precision: str | None
     provider: str | None
     engine_key: str | None
+    engine: str | None = Field(default=None, description="what runs it, with version and precision")
+    note: str | None = Field(default=None, description="why this engine and no faster one")
     state: str | None = Field(description="loading, ready or failed")
     error: str | None
     infer_ms: Quantiles

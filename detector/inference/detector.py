@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from detector.errors import InferenceError
 from detector.types import ArrayImage, Detections, Floats, Frame, Image
 
-from .backends.base import Backend
+from .backends.base import Backend, PictureBackend
 from .decode import make_decoder
 from .layout import default_spec, find_layout
 from .preprocess import Letterbox
@@ -47,13 +48,23 @@ class PersonDetector:
         self.spec = spec or default_spec(self.layout)
         self._backend = backend
         self._letterbox = Letterbox(width=self.layout.width, height=self.layout.height, spec=self.spec)
-        self._decode = make_decoder(self.layout)
+        iou = _nms_iou(backend.metadata)
+        self._decode = make_decoder(self.layout, iou=iou)
+        self._device: PictureBackend | None = None
+        if isinstance(backend, PictureBackend) and backend.adopt(
+            layout=self.layout, spec=self.spec, floor=score_floor, iou=iou
+        ):
+            self._device = backend
         self._tensor: Floats | None = None
         self._times = StageTimes(preprocess_ms=0.0, infer_ms=0.0, decode_ms=0.0)
 
     @property
     def backend(self) -> str:
         return self._backend.name
+
+    @property
+    def backend_version(self) -> str:
+        return self._backend.version
 
     @property
     def precision(self) -> str:
@@ -89,11 +100,17 @@ class PersonDetector:
         Raises InferenceError.
         """
         begun = time.perf_counter()
-        self._tensor, placement = self._letterbox(image)
-        prepared = time.perf_counter()
-        outputs = self._backend.run(self._tensor)
-        inferred = time.perf_counter()
-        boxes, scores = self._decode(outputs, self.score_floor)
+        if self._device is not None:
+            # One wait for all of it: what is before and behind the model cannot be told apart from it.
+            prepared = begun
+            (((boxes, scores), placement),) = self._device.see([image])
+            inferred = time.perf_counter()
+        else:
+            self._tensor, placement = self._letterbox(image)
+            prepared = time.perf_counter()
+            outputs = self._backend.run(self._tensor)
+            inferred = time.perf_counter()
+            boxes, scores = self._decode(outputs, self.score_floor)
         if scores.size:
             boxes = placement.to_source(boxes)
             # A box that lay in the padding alone has nothing left.
@@ -114,6 +131,10 @@ class PersonDetector:
 
     def run_bare(self) -> float:
         """Runs the last picture's tensor through the backend alone; ms. What a pipeline is compared with."""
+        if self._device is not None:
+            begun = time.perf_counter()
+            self._device.rerun()
+            return (time.perf_counter() - begun) * 1e3
         if self._tensor is None:
             raise InferenceError("no picture was seen yet: nothing to run")
         begun = time.perf_counter()
@@ -123,3 +144,12 @@ class PersonDetector:
     def close(self) -> None:
         """Lets go of the model; harmless twice."""
         self._backend.close()
+
+
+def _nms_iou(metadata: Mapping[str, str]) -> float | None:
+    """The threshold of an NMS that was cut off the graph; None leaves the family's own."""
+    try:
+        value = float(metadata.get("detector.nms_iou", ""))
+    except ValueError:
+        return None
+    return value if 0.0 < value < 1.0 else None

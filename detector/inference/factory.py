@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Literal
 
+from detector.engines import gpu
 from detector.errors import ModelError
 
 from .backends.base import Backend, Precision, existing_file
@@ -12,6 +14,8 @@ from .backends.onnxruntime import OnnxRuntimeBackend, Provider
 from .backends.openvino import OpenVinoBackend
 from .detector import PersonDetector
 from .spec import InputSpec
+
+log = logging.getLogger(__name__)
 
 BackendName = Literal["auto", "tensorrt", "onnxruntime", "openvino"]
 
@@ -26,14 +30,22 @@ def load_detector(
     threads: int = 0,
     score_floor: float = 0.1,
     provider: Provider = "cpu",
+    judged: bool = True,
 ) -> PersonDetector:
     """The detector for the model at `path`, called `name`; raises ModelError in one line.
 
     `spec` None: as the graph's layout is commonly trained. `threads` 0: the usable cores, at most 4.
-    `provider` is ONNX Runtime's: anything but the CPU is taken only when told.
+    `provider` is ONNX Runtime's: anything but the CPU is taken only when told. `judged` False opens an
+    engine that the accuracy gate has yet to judge; nothing else may.
     """
-    engine = _open(existing_file(path), backend, precision, threads, provider)
+    path = existing_file(path)
+    if path.suffix == ".engine":
+        engine = _open_engine(path, backend, precision, judged=judged)
+    else:
+        engine = _open(path, backend, precision, threads, provider)
     try:
+        # An engine carries the words of the model that it was built from.
+        spec = spec or getattr(engine, "spec", None)
         return PersonDetector(model_name=name, backend=engine, spec=spec, score_floor=score_floor)
     except ModelError as error:
         engine.close()
@@ -44,8 +56,40 @@ def load_detector(
 
 
 def _open(path: Path, backend: BackendName, precision: Precision, threads: int, provider: Provider) -> Backend:
-    if backend == "tensorrt" or path.suffix == ".engine":
-        raise ModelError("this build has no TensorRT backend yet: use backend auto or onnxruntime with the .onnx model")
+    if backend == "tensorrt":
+        return _open_built(path, precision)
     if backend == "openvino":
         return OpenVinoBackend(path=path, precision=precision, threads=threads)
+    if backend == "auto" and tensorrt_usable():
+        try:
+            return _open_built(path, precision)
+        except ModelError as error:
+            log.warning("onnxruntime runs %s: %s", path.name, error)
+            precision = "auto"  # what was wanted was wanted of the engine
     return OnnxRuntimeBackend(path=path, precision=precision, threads=threads, provider=provider)
+
+
+def tensorrt_usable() -> bool:
+    """Whether there is a GPU with a TensorRT beside it; on other machines nothing is imported to find out."""
+    return gpu.device_files() and gpu.tensorrt_there()
+
+
+def _open_engine(path: Path, backend: BackendName, precision: Precision, *, judged: bool) -> Backend:
+    if backend not in ("auto", "tensorrt"):
+        raise ModelError(f"{path.name} is a TensorRT engine: use backend tensorrt or auto, or the .onnx model")
+    from .backends.tensorrt import TensorRtBackend
+
+    return TensorRtBackend(path=path, precision=precision, judged=judged)
+
+
+def _open_built(path: Path, precision: Precision) -> Backend:
+    """The engine that was built from the ONNX file at `path`."""
+    from detector.engines import builder, store
+
+    from .backends.onnxfile import inspect
+    from .backends.tensorrt import TensorRtBackend
+
+    digest = inspect(path).digest
+    wanted = store.PRECISIONS if precision == "auto" else (precision,)
+    engine = store.find(path, digest, builder.environment(), precisions=wanted)
+    return TensorRtBackend(path=engine, model_sha256=digest)

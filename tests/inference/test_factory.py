@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detector.engines import builder, gpu
+from detector.engines.module import flavour
 from detector.errors import ModelError
 from detector.inference.backends.base import usable_threads
-from detector.inference.factory import load_detector
+from detector.inference.factory import load_detector, tensorrt_usable
+from support.engines import ORIN
 from support.graphs import write_constant
 
 ROWS = {"output0": np.zeros((1, 300, 6), np.float32)}
@@ -24,12 +27,32 @@ def test_openvino_when_asked(tmp_path: Path) -> None:
     assert load_detector(path=path, name="m", backend="openvino").backend == "openvino"
 
 
-def test_tensorrt_is_not_there_yet(tmp_path: Path) -> None:
+def test_tensorrt_without_an_engine_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_constant(tmp_path / "m.onnx", ROWS)
-    with pytest.raises(ModelError, match="no TensorRT backend yet: use backend auto or onnxruntime"):
+    if flavour() is None:
+        with pytest.raises(ModelError, match="TensorRT is not there: on a Jetson JetPack brings it"):
+            load_detector(path=path, name="m", backend="tensorrt")
+    monkeypatch.setattr(builder, "environment", lambda: ORIN)
+    with pytest.raises(ModelError, match=r"no engine was built from m\.onnx on this machine: run detector build"):
         load_detector(path=path, name="m", backend="tensorrt")
-    with pytest.raises(ModelError, match="no TensorRT backend yet"):
-        load_detector(path=path.rename(tmp_path / "m.engine"), name="m")
+
+
+def test_auto_with_a_gpu_falls_back_to_onnxruntime_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_constant(tmp_path / "m.onnx", ROWS)
+    monkeypatch.setattr(gpu, "device_files", lambda: True)
+    monkeypatch.setattr(gpu, "tensorrt_there", lambda: True)
+    monkeypatch.setattr(builder, "environment", lambda: ORIN)
+    detector = load_detector(path=path, name="m", precision="fp16")
+    assert (detector.backend, detector.precision) == ("onnxruntime", "fp32"), "the precision is wanted of the engine"
+    assert "onnxruntime runs m.onnx: no engine was built from m.onnx" in caplog.text
+
+
+def test_without_a_gpu_nothing_is_imported_to_find_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "device_files", lambda: False)
+    monkeypatch.setattr(gpu, "tensorrt_there", lambda: pytest.fail("it was looked for"))
+    assert not tensorrt_usable()
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
 from detector.errors import ModelError
-from detector.types import Floats
+from detector.types import Floats, Image
+
+if TYPE_CHECKING:
+    from detector.inference.layout import Layout
+    from detector.inference.preprocess import Placement
+    from detector.inference.spec import InputSpec
 
 Precision = Literal["auto", "fp32", "fp16", "int8"]
 
@@ -69,6 +74,23 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Lets go of memory and threads; harmless twice."""
+        ...
+
+
+@runtime_checkable
+class PictureBackend(Protocol):
+    """A backend that may take pictures whole, and letterbox and decode where it runs the model."""
+
+    def adopt(self, *, layout: Layout, spec: InputSpec, floor: float, iou: float | None) -> bool:
+        """Get ready for that; False where it cannot, and pictures go the usual way."""
+        ...
+
+    def see(self, images: Sequence[Image]) -> list[tuple[tuple[Floats, Floats], Placement]]:
+        """Boxes float32 [N,4] in input px, scores [N], and the placement, of each; raises InferenceError."""
+        ...
+
+    def rerun(self) -> None:
+        """The model alone, on what it last read; raises InferenceError."""
         ...
 
 

@@ -1,0 +1,187 @@
+"""ONNX to a TensorRT engine with its sidecar: one code path for TensorRT 10.3 to 11 and RTX."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from detector import __version__
+from detector.errors import DetectorError, ModelError
+from detector.inference.backends.base import one_line
+from detector.inference.spec import InputSpec
+
+from . import sidecar
+from .gpu import find_gpu
+from .module import library, logger, network_flags, said, sides_of
+from .prepare import BuildPrecision, Prepared, prepare
+from .progress import TOTAL, Cancelled, Phases, Report, monitor, quiet
+from .sidecar import Environment, Recipe, Sidecar
+
+if TYPE_CHECKING:
+    import tensorrt as trt
+
+Shapes = dict[str, list[list[int]]]
+
+
+class BuildCancelledError(DetectorError):
+    """Somebody stopped the build; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One engine to be made: `model` in `precision`, written to `output`.
+
+    `name` and `spec` are the registry's words on the model (None: as its layout is commonly trained); `calibration` the hash of the pictures
+    that an INT8 model was calibrated with; `batch` how many pictures at once a model with an open
+    batch is made for; `workspace_mib` None leaves TensorRT its own limit.
+    """
+
+    model: Path
+    output: Path
+    name: str
+    spec: InputSpec | None = None
+    precision: BuildPrecision = "auto"
+    calibration: str | None = None
+    batch: int = 1
+    workspace_mib: int | None = None
+
+
+def never() -> bool:
+    return False
+
+
+def environment() -> Environment:
+    """What engines made here are for; raises ModelError without TensorRT."""
+    return Environment.of(library(), find_gpu())
+
+
+def build(order: Order, *, report: Report = quiet, cancelled: Cancelled = never) -> Sidecar:
+    """Makes the engine and its sidecar, which has no verdict yet; takes seconds to minutes.
+
+    Raises ModelError, naming node and operator where the parser refuses one, and BuildCancelledError.
+    """
+    here = environment()
+    report(0, TOTAL, "reading the model")
+    prepared = prepare(order.model, precision=order.precision)
+    said()  # what was said of earlier ones
+    plan, shapes = _plan(order, prepared, here, Phases(report, cancelled), cancelled)
+    made = Sidecar(
+        recipe=Recipe(
+            model_sha256=prepared.sha256,
+            precision=prepared.precision,
+            shapes=shapes,
+            steps=prepared.steps,
+            calibration=order.calibration,
+            detector=__version__,
+        ),
+        environment=here,
+        size=len(plan),
+        sha256=hashlib.sha256(plan).hexdigest(),
+        model_name=order.name,
+        model_path=str(order.model),
+        metadata=prepared.metadata,
+        spec=order.spec or prepared.spec,
+    )
+    sidecar.path_of(order.output).unlink(missing_ok=True)  # never a new engine beside the old one's description
+    sidecar.write_atomically(order.output, plan)
+    sidecar.write(order.output, made)
+    report(TOTAL, TOTAL, "built")
+    return made
+
+
+def _plan(
+    order: Order, prepared: Prepared, here: Environment, phases: Phases, cancelled: Cancelled
+) -> tuple[memoryview, Shapes]:
+    from .module import trt
+
+    builder = trt.Builder(logger())
+    network = builder.create_network(network_flags())
+    _parse(network, prepared.content, order.model)
+    config = builder.create_builder_config()
+    config.progress_monitor = watcher = monitor(phases)
+    if order.workspace_mib is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, order.workspace_mib << 20)
+    shapes = _profile(builder, network, config, prepared, order.batch)
+    cache = order.output.with_name(f"timing-{here.key}.cache")
+    timings = _use_timings(config, cache)
+    plan: Any = builder.build_serialized_network(network, config)  # a buffer, which its types do not say
+    del watcher, timings  # TensorRT does not keep them alive
+    if cancelled():
+        raise BuildCancelledError("stopped: no engine was written")
+    if plan is None:
+        raise ModelError(f"TensorRT {here.tensorrt} cannot build {order.model.name}: {said()}")
+    _keep_timings(config, cache)
+    return memoryview(plan), shapes
+
+
+def _parse(network: trt.INetworkDefinition, content: bytes, path: Path) -> None:
+    from .module import trt
+
+    parser = trt.OnnxParser(network, logger())
+    if parser.parse(content):
+        return
+    if parser.num_errors == 0:
+        raise ModelError(f"TensorRT cannot read {path.name}: {said()}")
+    error = parser.get_error(0)
+    where = f" at node {error.node_name() or error.node()} ({error.node_operator()})" if error.node_operator() else ""
+    raise ModelError(f"TensorRT cannot read {path.name}{where}: {one_line(error.desc())}")
+
+
+def _profile(
+    builder: trt.Builder,
+    network: trt.INetworkDefinition,
+    config: trt.IBuilderConfig,
+    prepared: Prepared,
+    batch: int,
+) -> Shapes:
+    """The inputs' least, usual and largest shapes; open sizes become the layout's, an open batch 1 to `batch`."""
+    layout, shapes, dynamic = prepared.layout, {}, False
+    profile = builder.create_optimization_profile()
+    for index in range(network.num_inputs):
+        tensor = network.get_input(index)
+        own = sides_of(tensor.shape)
+        sizes = [own[0], 3, layout.height, layout.width] if -1 in own[1:] else own
+        if own[0] not in (-1, batch):
+            raise ModelError(f"this model takes {own[0]} at once, not {batch}: export it with an open batch")
+        shapes[tensor.name] = [[count, *sizes[1:]] for count in (1, batch, batch)]
+        if -1 in own:
+            sides: Any = shapes[tensor.name]  # sequences do for its Dims
+            profile.set_shape(tensor.name, *sides)
+            dynamic = True
+    if dynamic and config.add_optimization_profile(profile) < 0:
+        raise ModelError(f"TensorRT refuses the shapes {shapes}: {said()}")
+    return shapes
+
+
+def _use_timings(config: trt.IBuilderConfig, path: Path) -> trt.ITimingCache | None:
+    """What was measured when an engine was last built here saves most of the minutes; must outlive the build."""
+    content = path.read_bytes() if path.is_file() else b""
+    # A cache of another GPU or version, or a damaged one, is worth nothing and stops nothing.
+    for known in (content, b""):
+        with _no_warnings():
+            cache = config.create_timing_cache(known)
+            if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+                return cache
+    said()
+    return None
+
+
+def _keep_timings(config: trt.IBuilderConfig, path: Path) -> None:
+    with _no_warnings():
+        cache = config.get_timing_cache()
+        if cache is not None:
+            content: Any = cache.serialize()
+            sidecar.write_atomically(path, memoryview(content))
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """RTX has the calls and says that they do nothing; TensorRT proper needs them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield

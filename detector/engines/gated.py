@@ -1,0 +1,169 @@
+"""Build, judge, keep or fall back: the fastest precision whose detections agree with ONNX Runtime's."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from detector import __version__
+from detector.errors import DetectorError, ModelError
+from detector.inference.backends.onnxfile import inspect
+from detector.inference.detector import PersonDetector
+from detector.types import Image
+
+from . import sidecar
+from .builder import BuildCancelledError, Order, build, environment, never
+from .gate import Truth, compare
+from .prepare import BuildPrecision
+from .progress import Cancelled, Report, quiet
+from .sidecar import Environment, Sidecar
+from .verdict import Limits, Verdict
+
+Open = Callable[[], PersonDetector]
+Pictures = Callable[[], Iterable[Image]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One way to run the model; `open` raises DetectorError where it cannot."""
+
+    name: str
+    open: Open
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """`taken` is the accepted candidate's name, None where none was; `refused` says why of those before it."""
+
+    taken: str | None
+    verdict: Verdict | None
+    refused: dict[str, str]
+
+    @property
+    def note(self) -> str | None:
+        """Why it is not the first one."""
+        return "; ".join(f"{name} was refused: {why}" for name, why in self.refused.items()) or None
+
+
+def first_accepted(
+    candidates: Iterable[Candidate],
+    *,
+    reference: Open,
+    pictures: Pictures,
+    limits: Limits | None = None,
+    truth: Truth | None = None,
+    judged: Callable[[str, Verdict], None] = lambda _name, _verdict: None,
+) -> Choice:
+    """The first candidate that agrees with `reference` over `pictures`; fastest first, safest last.
+
+    `judged` hears every verdict. Raises what the reference and the pictures raise.
+    """
+    refused: dict[str, str] = {}
+    with contextlib.closing(reference()) as judge:
+        for candidate in candidates:
+            try:
+                detector = candidate.open()
+            except BuildCancelledError:
+                raise
+            except DetectorError as error:
+                refused[candidate.name] = str(error)
+                continue
+            with contextlib.closing(detector):
+                verdict = compare(judge, detector, pictures(), limits=limits, truth=truth)
+            judged(candidate.name, verdict)
+            if verdict.accepted:
+                return Choice(taken=candidate.name, verdict=verdict, refused=refused)
+            refused[candidate.name] = verdict.why
+    return Choice(taken=None, verdict=None, refused=refused)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gated:
+    """The engine that was accepted, at `path`, and why no faster one (`choice.note`)."""
+
+    path: Path
+    sidecar: Sidecar
+    choice: Choice
+
+
+def precisions(model: Path, wanted: BuildPrecision = "auto") -> tuple[BuildPrecision, ...]:
+    """What to try for `wanted`, fastest first; auto falls back as far as the file allows."""
+    own = inspect(model).precision
+    if wanted != "auto":
+        return (wanted,)
+    return ("fp16", "fp32") if own == "fp32" else ("fp16",) if own == "fp16" else ("int8",)
+
+
+def build_gated(
+    orders: Sequence[Order],
+    *,
+    open_engine: Callable[[Path], PersonDetector],
+    reference: Open,
+    pictures: Pictures,
+    truth: Truth | None = None,
+    limits: Limits | None = None,
+    force: bool = False,
+    report: Report = quiet,
+    cancelled: Cancelled = never,
+) -> Gated:
+    """The first of `orders` (one a precision, fastest first) whose engine is accepted; each verdict goes into its sidecar.
+
+    Unless `force`, what was accepted on this very machine is taken as it is, and what was built for it is
+    judged again where the driver changed. `open_engine` loads an engine that has no verdict yet. Raises ModelError when all are refused.
+    """
+    here = environment()
+    if not force and (known := _known(orders, here)) is not None:
+        return known
+    by_precision = {str(order.precision): order for order in orders}
+
+    def candidates() -> Iterator[Candidate]:
+        for order in orders:
+            yield Candidate(name=order.precision, open=partial(_built, order))
+
+    def _built(order: Order) -> PersonDetector:
+        if force or not _current(order):
+            build(order, report=report, cancelled=cancelled)
+        return open_engine(order.output)
+
+    def _note(name: str, verdict: Verdict) -> None:
+        path = by_precision[name].output
+        sidecar.write(path, sidecar.read(path).judged(verdict, here))
+
+    choice = first_accepted(
+        candidates(), reference=reference, pictures=pictures, limits=limits, truth=truth, judged=_note
+    )
+    if choice.taken is None:
+        raise ModelError(f"no engine was accepted: {choice.note}")
+    path = by_precision[choice.taken].output
+    return Gated(path=path, sidecar=sidecar.read(path), choice=choice)
+
+
+def _known(orders: Sequence[Order], here: Environment) -> Gated | None:
+    """What an earlier run on this machine came to, as far as it need not be done again."""
+    refused: dict[str, str] = {}
+    for order in orders:
+        if not _current(order):
+            return None
+        known = sidecar.read(order.output)
+        if known.verdict is None or known.judged_in != here.key:
+            return None
+        if known.verdict.accepted:
+            choice = Choice(taken=order.precision, verdict=known.verdict, refused=refused)
+            return Gated(path=order.output, sidecar=known, choice=choice)
+        refused[order.precision] = known.verdict.why
+    return None
+
+
+def _current(order: Order) -> bool:
+    """Whether the engine at the order's place is what building it now would make."""
+    try:
+        known = sidecar.read(order.output)
+        digest = inspect(order.model).digest
+        sidecar.require_fit(order.output, known, environment(), model_sha256=digest, judged=False)
+    except ModelError:
+        return False
+    recipe = known.recipe
+    return recipe.detector == __version__ and order.precision in ("auto", recipe.precision)

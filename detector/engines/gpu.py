@@ -1,0 +1,75 @@
+"""What GPU is here, asked of the driver alone: no context is made, and without a driver there is none."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_MAJOR, _MINOR, _INTEGRATED = 75, 76, 18  # CUdevice_attribute
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """`compute` is its architecture (8.7: Orin), `cuda` the newest CUDA that the driver speaks, `driver` its release."""
+
+    name: str
+    compute: str
+    cuda: str
+    driver: str
+    integrated: bool
+
+
+def device_files(root: Path = Path("/dev")) -> bool:
+    """Whether the kernel shows an NVIDIA GPU: a desktop's, or a Jetson's."""
+    return any((root / name).exists() for name in ("nvidia0", "nvidiactl", "nvhost-gpu", "nvgpu", "nvhost-ctrl-gpu"))
+
+
+def tensorrt_there() -> bool:
+    """Whether some TensorRT could be imported."""
+    from .module import flavour
+
+    return flavour() is not None
+
+
+def find_gpu() -> Gpu | None:
+    """The first GPU, or None where there is none or its driver does not answer."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    number, device, name = ctypes.c_int(), ctypes.c_int(), ctypes.create_string_buffer(256)
+    if driver.cuInit(0) or driver.cuDriverGetVersion(ctypes.byref(number)):
+        return None
+    if driver.cuDeviceGet(ctypes.byref(device), 0) or driver.cuDeviceGetName(name, len(name), device):
+        return None
+
+    def attribute(which: int) -> int:
+        value = ctypes.c_int()
+        driver.cuDeviceGetAttribute(ctypes.byref(value), which, device)
+        return value.value
+
+    return Gpu(
+        name=name.value.decode(errors="replace"),
+        compute=f"{attribute(_MAJOR)}.{attribute(_MINOR)}",
+        cuda=f"{number.value // 1000}.{number.value % 1000 // 10}",
+        driver=_release(),
+        integrated=bool(attribute(_INTEGRATED)),
+    )
+
+
+def _release(root: Path = Path("/")) -> str:
+    """The driver's release: of the kernel module, else of the Jetson's Linux."""
+    for path, pattern in (
+        ("sys/module/nvidia/version", r"([\d.]+)"),
+        ("proc/driver/nvidia/version", r"Module\D*([\d.]+)"),
+        ("etc/nv_tegra_release", r"R(\d+) .*REVISION: ([\d.]+)"),
+    ):
+        try:
+            found = re.search(pattern, (root / path).read_text(encoding="utf-8"))
+        except OSError:
+            continue
+        if found:
+            return ".".join(found.groups())
+    return "unknown"

@@ -1,0 +1,82 @@
+"""TensorRT's nested phases as one number that only grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, SupportsInt
+
+if TYPE_CHECKING:
+    import tensorrt as trt
+
+Report = Callable[[int, "int | None", str], None]
+"""(done, total or None where unknown, what)."""
+Cancelled = Callable[[], bool]
+TOTAL = 1000
+
+
+def quiet(_done: int, _total: int | None, _what: str) -> None:
+    """For those who do not look."""
+
+
+@dataclass(slots=True)
+class _Phase:
+    parent: str | None
+    steps: int
+    done: int = 0
+
+
+class Phases:
+    """Which phases are open and how far each is: TensorRT's IProgressMonitor without TensorRT."""
+
+    def __init__(self, report: Report, cancelled: Cancelled) -> None:
+        self._report, self._cancelled = report, cancelled
+        self._open: dict[str, _Phase] = {}
+        self._shown = 0
+
+    def start(self, name: str, parent: str | None, steps: int) -> None:
+        self._open[name] = _Phase(parent, max(1, steps))
+        self._tell(name)
+
+    def step(self, name: str, step: int) -> bool:
+        """False ends the build."""
+        if name in self._open:
+            self._open[name].done = step + 1
+            self._tell(name)
+        return not self._cancelled()
+
+    def finish(self, name: str) -> None:
+        self._open.pop(name, None)
+
+    def _tell(self, name: str) -> None:
+        # Phases of unknown cost come and go: what was shown once is not taken back.
+        self._shown = max(self._shown, int(TOTAL * self._fraction(name)))
+        self._report(min(self._shown, TOTAL), TOTAL, name)
+
+    def _fraction(self, name: str) -> float:
+        phase: _Phase | None = self._open[name]
+        inner = 0.0
+        while phase is not None:
+            inner = min(1.0, (min(phase.done, phase.steps) + inner) / phase.steps)
+            phase = None if phase.parent is None else self._open.get(phase.parent)
+        return inner
+
+
+def monitor(phases: Phases) -> trt.IProgressMonitor:
+    """`phases` as TensorRT wants it. Its methods must not raise: they are called from C++."""
+    from .module import trt
+
+    class Monitor(trt.IProgressMonitor):
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: SupportsInt) -> None:
+            phases.start(phase_name, parent_phase, int(num_steps))
+
+        def step_complete(self, phase_name: str, step: SupportsInt) -> bool:
+            return phases.step(phase_name, int(step))
+
+        def phase_finish(self, phase_name: str) -> None:
+            phases.finish(phase_name)
+
+    return Monitor()

@@ -1,0 +1,213 @@
+"""What lies beside an engine: what it was made from, for which machine, and how its detections were judged.
+
+F.engine has F.engine.json. An engine is refused before a byte of it is given to TensorRT when it was
+made for something else, is cut short, or was not accepted here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shlex
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detector.errors import ModelError
+from detector.inference.spec import InputSpec
+
+from .gpu import Gpu
+from .module import Library
+from .verdict import Verdict
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """The machine: an engine holds for one. `driver` alone may change under it, but then it is judged anew."""
+
+    flavour: str
+    tensorrt: str
+    cuda: str
+    compute: str
+    gpu: str
+    driver: str
+
+    @classmethod
+    def of(cls, library: Library, gpu: Gpu | None) -> Environment:
+        """Without a GPU (a build for the sake of its checks) its fields say none."""
+        return cls(
+            flavour=library.flavour,
+            tensorrt=library.version,
+            cuda="none" if gpu is None else gpu.cuda,
+            compute="none" if gpu is None else gpu.compute,
+            gpu="none" if gpu is None else gpu.name,
+            driver="none" if gpu is None else gpu.driver,
+        )
+
+    @property
+    def key(self) -> str:
+        return _digest(dataclasses.asdict(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What the engine was made from; `calibration` is the hash of an INT8 model's calibration pictures."""
+
+    model_sha256: str
+    precision: str
+    shapes: dict[str, list[list[int]]]  # input name to its least, usual and largest shape
+    steps: tuple[str, ...]
+    calibration: str | None
+    detector: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar:
+    """`metadata` and `spec` are the model's, so that the engine needs no ONNX beside it."""
+
+    recipe: Recipe
+    environment: Environment
+    size: int
+    sha256: str
+    model_name: str
+    model_path: str
+    metadata: dict[str, str]
+    spec: InputSpec | None = None
+    verdict: Verdict | None = None
+    judged_in: str | None = None  # the key of the environment that the verdict was reached in
+
+    @property
+    def key(self) -> str:
+        """16 hex digits that change with anything that the engine depends on."""
+        made_for = {k: v for k, v in dataclasses.asdict(self.environment).items() if k != "driver"}
+        return _digest({"recipe": dataclasses.asdict(self.recipe), "environment": made_for})
+
+    def rebuild(self, engine: Path) -> str:
+        """The command that makes the engine at `engine` anew, and checks it."""
+        words = ("detector", "build", self.model_path, "--precision", self.recipe.precision, "--output", str(engine))
+        return shlex.join(words)
+
+    def judged(self, verdict: Verdict, environment: Environment) -> Sidecar:
+        return dataclasses.replace(self, verdict=verdict, judged_in=environment.key)
+
+
+def path_of(engine: Path) -> Path:
+    return engine.with_name(f"{engine.name}.json")
+
+
+def file_sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def write(engine: Path, sidecar: Sidecar) -> None:
+    """The sidecar, whole or not at all; raises ModelError."""
+    document = {"format": FORMAT, "key": sidecar.key, **dataclasses.asdict(sidecar)}
+    write_atomically(path_of(engine), json.dumps(document, indent=1).encode())
+
+
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Through a second file and a rename, so that a power cut leaves the old or the new; raises ModelError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                os.fchmod(file.fileno(), 0o644)  # a service under another user reads what an owner built
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ModelError(f"cannot write {path}: {error.strerror}") from None
+
+
+def read(engine: Path) -> Sidecar:
+    """The engine's sidecar; raises ModelError when there is none or it is not whole."""
+    path = path_of(engine)
+    again = "build it anew with detector build MODEL.onnx"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{engine} has no {path.name} beside it that says what it was made for: {again}") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read {path} ({error}): {again}") from None
+    try:
+        sidecar = _parsed(document)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ModelError(f"{path} is not an engine's description, or of another version: {again}") from None
+    if document["key"] != sidecar.key:
+        raise ModelError(f"{path} was changed by hand: {again}")
+    return sidecar
+
+
+def _parsed(document: Any) -> Sidecar:
+    if document["format"] != FORMAT:
+        raise ValueError("another format")
+    fields = {field.name: document[field.name] for field in dataclasses.fields(Sidecar)}
+    recipe, environment = fields.pop("recipe"), fields.pop("environment")
+    spec, verdict = fields.pop("spec"), fields.pop("verdict")
+    return Sidecar(
+        **fields,
+        recipe=Recipe(**{**recipe, "steps": tuple(recipe["steps"])}),
+        environment=Environment(**environment),
+        spec=None if spec is None else InputSpec(**spec),
+        verdict=None if verdict is None else Verdict(**{**verdict, "reasons": tuple(verdict["reasons"])}),
+    )
+
+
+def require_fit(
+    engine: Path, sidecar: Sidecar, here: Environment, *, model_sha256: str | None = None, judged: bool = True
+) -> None:
+    """Refuses, with the command that helps, what is not for this machine, model and detector.
+
+    `model_sha256` is that of the ONNX file now, None where it is not at hand. `judged` False lets an
+    engine through that has yet to be judged. Raises ModelError.
+    """
+    again = sidecar.rebuild(engine)
+    if model_sha256 not in (None, sidecar.recipe.model_sha256):
+        raise ModelError(f"{engine} was built from another {Path(sidecar.model_path).name}: run {again}")
+    if strange := list(_strange(sidecar.environment, here)):
+        raise ModelError(f"{engine} was built for {', '.join(strange)}: run {again}")
+    _require_whole(engine, sidecar)
+    if not judged:
+        return
+    if sidecar.verdict is None or sidecar.judged_in != here.key:
+        raise ModelError(f"{engine} has not been checked against ONNX Runtime on this machine: run {again}")
+    if not sidecar.verdict.accepted:
+        raise ModelError(f"{engine} was refused ({sidecar.verdict.why}): run {again}")
+
+
+def _strange(made_for: Environment, here: Environment) -> Iterable[str]:
+    for field in dataclasses.fields(Environment):
+        then, now = getattr(made_for, field.name), getattr(here, field.name)
+        if then != now and field.name != "driver":
+            yield f"{field.name} {then} (here {now})"
+
+
+def _require_whole(engine: Path, sidecar: Sidecar) -> None:
+    again = sidecar.rebuild(engine)
+    try:
+        size = engine.stat().st_size
+        if size != sidecar.size:
+            raise ModelError(f"{engine} has {size} bytes instead of {sidecar.size}: run {again}")
+        if file_sha256(engine) != sidecar.sha256:
+            raise ModelError(f"{engine} is damaged (its sha256 is another): run {again}")
+    except OSError as error:
+        raise ModelError(f"cannot read {engine} ({error.strerror}): run {again}") from None
+
+
+def _digest(document: Any) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]

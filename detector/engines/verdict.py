@@ -1,0 +1,47 @@
+"""How far a candidate's detections are from the reference's, and whether that is near enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a candidate may differ by. `sure` is the reference's score from which a person must be found.
+
+    `slack` is how much lower the other's score may be for the same person; shares are of the
+    reference's persons; `ap_drop` in points of 100.
+    """
+
+    sure: float = 0.5
+    slack: float = 0.2
+    min_persons: int = 5
+    missed_share: float = 0.02
+    extra_share: float = 0.05
+    iou_mean: float = 0.93
+    score_delta_mean: float = 0.05
+    ap_drop: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """`missed` and `extra` persons of `persons` that the reference is sure of; `reasons` is empty when accepted.
+
+    IoU and score deltas are over the persons that both found; None where there is none, or no ground truth.
+    """
+
+    accepted: bool
+    reasons: tuple[str, ...]
+    images: int
+    persons: int
+    missed: int
+    extra: int
+    iou_mean: float | None
+    iou_min: float | None
+    score_delta_mean: float | None
+    score_delta_max: float | None
+    ap_drop: float | None = None
+
+    @property
+    def why(self) -> str:
+        return "; ".join(self.reasons) or "agrees with the reference"

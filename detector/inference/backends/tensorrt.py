@@ -1,0 +1,317 @@
+"""TensorRT through pycuda: the only file that imports pycuda.
+
+One retained primary context, pushed around every call, so that loading in one thread and serving in
+another is sound; at any time one thread uses the backend. Buffers, stream and graphs are made once.
+Per picture: a copy into pinned memory, one launch, the engine, two launches, a wait for our own stream alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.engines import sidecar
+from detector.engines.gpu import find_gpu
+from detector.engines.module import library, logger, said, sides_of
+from detector.engines.sidecar import Environment
+from detector.errors import DetectorError, InferenceError, ModelError
+from detector.inference.decode import Persons
+from detector.inference.layout import Layout
+from detector.inference.preprocess import Placement
+from detector.inference.spec import InputSpec
+from detector.types import Floats, Image
+
+from .base import Precision, TensorSpec, existing_file, one_line
+from .cudagraph import Captured, capture
+from .devicepath import DevicePath, Ends, Task
+
+if TYPE_CHECKING:
+    import tensorrt as trt
+
+log = logging.getLogger(__name__)
+
+_PICTURES, _TENSORS = "pictures", "tensors"
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tensor:
+    """An input or output: `host` is pinned, [batch, ...]; `address` is what the engine reads or writes.
+
+    `device` is None where the GPU shares the host's memory: then `address` is the host buffer's own.
+    """
+
+    spec: TensorSpec
+    host: NDArray[Any]
+    device: Any
+    address: int
+
+    def part(self, count: int) -> NDArray[Any]:
+        return self.host[:count]
+
+
+class TensorRtBackend:
+    """The engine at `path`, made by `detector build`.
+
+    Refuses with ModelError, and the command that helps, what is stale, foreign, damaged or (with
+    `judged`) not accepted on this machine; `model_sha256` is that of the ONNX file now, where there is
+    one. After an InferenceError from CUDA every further run fails at once: load it anew.
+    """
+
+    name = "tensorrt"
+
+    def __init__(
+        self,
+        *,
+        path: Path,
+        precision: Precision = "auto",
+        model_sha256: str | None = None,
+        judged: bool = True,
+        graphs: bool = True,
+    ) -> None:
+        existing_file(path)
+        described = sidecar.read(path)
+        here = Environment.of(library(), find_gpu())
+        sidecar.require_fit(path, described, here, model_sha256=model_sha256, judged=judged)
+        if precision not in ("auto", described.recipe.precision):
+            raise ModelError(f"{path.name} is an {described.recipe.precision} engine: use precision auto")
+        self.version, self.precision = here.tensorrt, described.recipe.precision
+        self.provider, self.digest = here.gpu, described.sha256
+        self.metadata: Mapping[str, str] = described.metadata
+        self.spec = described.spec
+        self._failed: str | None = None
+        self._wants_graphs = graphs
+        self._graph: Captured | None = None
+        self._path: DevicePath | None = None
+        self._recorded: tuple[str, int] | None = None  # what the engine is set to, and the graph was made of
+        self._file, self._arch = path, f"sm_{here.compute.replace('.', '')}"
+        self._cuda = _cuda()
+        try:
+            self._cuda.init()
+            self._device = self._cuda.Device(0)
+            self._shared = bool(self._device.get_attribute(self._cuda.device_attribute.INTEGRATED))
+            self._context = self._device.retain_primary_context()
+            with self._current():
+                self._open(path, described)
+        except self._cuda.Error as error:
+            self.close()
+            raise ModelError(f"the GPU cannot run {path.name}: {one_line(error)}") from None
+        except BaseException:
+            self.close()
+            raise
+
+    # Loading
+
+    def _open(self, path: Path, described: sidecar.Sidecar) -> None:
+        self._stream: Any = self._cuda.Stream()
+        self._runtime, self._engine = _deserialise(path, described)
+        self._execution = self._engine.create_execution_context()
+        if self._execution is None:
+            raise ModelError(f"{path} cannot be run here, for want of memory perhaps: {said()}")
+        names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
+        inputs = [name for name in names if self._is_input(name)]
+        if len(inputs) != 1:
+            raise ModelError(f"{path.name} takes {len(inputs)} inputs, one picture is needed")
+        self._execution.set_input_shape(inputs[0], tuple(described.recipe.shapes[inputs[0]][-1]))
+        self._input = self._tensor(inputs[0], path)
+        self._results = [self._tensor(name, path) for name in names if name not in inputs]
+        self.inputs, self.outputs = (self._input.spec,), tuple(result.spec for result in self._results)
+        self.batch = self._input.host.shape[0]
+
+    def _is_input(self, name: str) -> bool:
+        from detector.engines.module import trt
+
+        return bool(self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT)
+
+    def _tensor(self, name: str, path: Path) -> _Tensor:
+        """The tensor's buffers, at the engine's largest shapes."""
+        from detector.engines.module import trt
+
+        shape = tuple(sides_of(self._execution.get_tensor_shape(name)))
+        if min(shape, default=1) < 1:
+            raise ModelError(
+                f"{path.name} has an output, {name}, whose length only the GPU knows: "
+                "build it with detector build, which cuts the NMS off"
+            )
+        dtype = np.dtype(trt.nptype(self._engine.get_tensor_dtype(name)))
+        flags = self._cuda.host_alloc_flags.DEVICEMAP
+        host: NDArray[Any] = self._cuda.pagelocked_empty(shape, dtype, mem_flags=flags)
+        host.fill(0)
+        # A Jetson's GPU reads the host's memory itself: a copy would only cost.
+        device = None if self._shared else self._cuda.mem_alloc(host.nbytes)
+        pinned: Any = host.base  # pycuda's allocation
+        address = int(pinned.get_device_pointer()) if device is None else int(device)
+        if not self._execution.set_tensor_address(name, address):
+            raise ModelError(f"{path.name} refuses its buffer {name}: {said()}")
+        # What a picture at a time sees: layouts are told by one.
+        open_batch = self._engine.get_tensor_shape(name)[0] == -1
+        sides = (None if open_batch else shape[0], *shape[1:])
+        return _Tensor(spec=TensorSpec(name, sides, dtype.name), host=host, device=device, address=address)
+
+    # Running
+
+    @property
+    def input_buffer(self) -> Floats | None:
+        """Pinned float32 [1,3,H,W] that preprocessing may fill, to spare a copy; None for other types."""
+        first = self._input.part(1)
+        return first if first.dtype == np.float32 else None
+
+    def adopt(self, *, layout: Layout, spec: InputSpec, floor: float, iou: float | None) -> bool:
+        """Get ready to take pictures whole (`see`); False, and a line in the log, where they must come as tensors."""
+        dtypes = {"float32", "float16"}
+        if len(self._results) != 1 or {self._input.spec.dtype, self._results[0].spec.dtype} - dtypes:
+            return False
+        ends = Ends(
+            input_address=self._input.address,
+            input_dtype="float16" if self._input.spec.dtype == "float16" else "float32",
+            output_address=self._results[0].address,
+            output_dtype="float16" if self._results[0].spec.dtype == "float16" else "float32",
+            rows=self._results[0].host.shape[1],
+            batch=self.batch,
+        )
+        try:
+            with self._current():
+                self._path = DevicePath(
+                    cuda=self._cuda,
+                    stream=self._stream,
+                    arch=self._arch,
+                    cache=self._file.parent / "kernels",
+                    shared=self._shared,
+                    ends=ends,
+                    task=Task(layout=layout, spec=spec, floor=floor, iou=iou),
+                )
+        except (self._cuda.Error, DetectorError, ValueError) as error:
+            log.warning("pictures are prepared on the CPU: %s", one_line(error))
+            return False
+        return True
+
+    def see(self, images: Sequence[Image]) -> list[tuple[Persons, Placement]]:
+        """Boxes in input px and scores of each picture, at most `batch`, and where it sat; after `adopt`."""
+        self._require_sound()
+        assert self._path is not None
+        with self._guarded():
+            placements = self._path.stage(images)
+            self._launch(_PICTURES, self.batch)
+            self._stream.synchronize()
+        return list(zip(self._path.persons(len(placements)), placements, strict=True))
+
+    def rerun(self) -> None:
+        """The engine alone on what it last read; raises InferenceError. What a pipeline is compared with."""
+        self._require_sound()
+        with self._guarded():
+            self._execute()
+            self._stream.synchronize()
+
+    def run(self, tensor: Floats) -> tuple[NDArray[Any], ...]:
+        """The outputs for float32 [n,3,H,W], n at most `batch`; views of pinned memory, until the next run."""
+        self._require_sound()
+        count = tensor.shape[0]
+        if tensor.shape[1:] != self._input.host.shape[1:] or not 1 <= count <= self.batch:
+            wanted = [f"1 to {self.batch}", *self._input.host.shape[1:]]
+            raise InferenceError(f"the engine takes {wanted}, not {list(tensor.shape)}")
+        staged = self._input.part(count)
+        if not np.shares_memory(staged, tensor):
+            np.copyto(staged, tensor, casting="same_kind")
+        with self._guarded():
+            self._launch(_TENSORS, count)
+            self._stream.synchronize()
+        return tuple(result.part(count) for result in self._results)
+
+    def _require_sound(self) -> None:
+        if self._failed is not None:
+            raise InferenceError(f"the GPU failed and the model has to be loaded anew: {self._failed}")
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Our context current; a fault of CUDA's or TensorRT's is remembered and raised as InferenceError."""
+        try:
+            with self._current():
+                yield
+        except (self._cuda.Error, RuntimeError) as error:
+            self._failed = one_line(error)
+            raise InferenceError(f"the GPU failed: {self._failed}") from None
+
+    def _launch(self, way: str, count: int) -> None:
+        """The fixed part of a run, as a graph where it was recorded; raises RuntimeError."""
+        if (way, count) != self._recorded:
+            self._recorded, self._graph = None, None
+            self._set_up(way, count)
+            self._recorded = (way, count)
+        elif self._graph is None:
+            self._enqueue(way, count)
+        else:
+            self._graph.launch()
+
+    def _set_up(self, way: str, count: int) -> None:
+        """The first run of a kind: once as it is, as TensorRT demands, then recorded."""
+        if not self._execution.set_input_shape(self._input.spec.name, (count, *self._input.host.shape[1:])):
+            raise RuntimeError(said())
+        self._enqueue(way, count)
+        self._stream.synchronize()
+        if self._wants_graphs:
+            self._graph = capture(self._stream.handle, lambda: self._enqueue(way, count))
+
+    def _enqueue(self, way: str, count: int) -> None:
+        """Everything of a run that is always the same, onto our stream."""
+        if way == _PICTURES:
+            assert self._path is not None
+            self._path.enqueue(self._execute)
+            return
+        source = self._input
+        if source.device is not None:
+            self._cuda.memcpy_htod_async(source.device, source.part(count), self._stream)
+        self._execute()
+        for result in self._results:
+            if result.device is not None:
+                self._cuda.memcpy_dtoh_async(result.part(count), result.device, self._stream)
+
+    def _execute(self) -> None:
+        if not self._execution.execute_async_v3(self._stream.handle):
+            raise RuntimeError(said())
+
+    @contextlib.contextmanager
+    def _current(self) -> Iterator[None]:
+        if self._context is None:
+            raise InferenceError("the model was closed")
+        self._context.push()
+        try:
+            yield
+        finally:
+            self._cuda.Context.pop()
+
+    def close(self) -> None:
+        """Buffers and engine first, then the context that they live in; harmless twice."""
+        if getattr(self, "_context", None) is None:
+            return
+        with contextlib.suppress(self._cuda.Error), self._current():
+            for name in ("_graph", "_path", "_input", "_results", "_execution", "_engine", "_runtime", "_stream"):
+                self.__dict__.pop(name, None)
+        self._context = None
+        self._failed = self._failed or "it was closed"
+
+
+def _cuda() -> Any:
+    try:
+        import pycuda.driver as cuda
+    except ImportError as error:
+        raise ModelError(
+            f"pycuda cannot be imported ({one_line(error)}): pip install 'detector[jetson]' on the machine with the GPU"
+        ) from None
+    return cuda
+
+
+def _deserialise(path: Path, described: sidecar.Sidecar) -> tuple[trt.Runtime, trt.ICudaEngine]:
+    from detector.engines.module import trt
+
+    said()
+    runtime = trt.Runtime(logger())
+    engine = runtime.deserialize_cuda_engine(path.read_bytes())
+    if engine is None:  # that is all it says of an engine that is not for this machine
+        raise ModelError(f"TensorRT cannot load {path} ({said()}): run {described.rebuild(path)}")
+    return runtime, engine

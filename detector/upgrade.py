@@ -1,0 +1,138 @@
+"""`backend: auto` where there is a GPU: ONNX Runtime serves at once, an engine is built beside it, then takes over.
+
+The build runs in a child process: minutes of it, its memory, and TensorRT's faults stay outside the service.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .config import Model
+from .errors import DetectorError
+from .house import House
+from .inference.factory import tensorrt_usable
+from .loading import loader, resolve
+from .worker import Load
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+KILL_S = 10.0  # a build looks at its signals several times a second
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """`command` builds, and answers a JSON object with a `note` on stdout; `open` loads what it built.
+
+    `reload` is for later, should that fail while it serves: it may come to something else.
+    """
+
+    command: Sequence[str]
+    open: Load
+    reload: Load
+
+
+def wanted(model: Model) -> bool:
+    """Whether an engine could serve `model` better than what was asked for does."""
+    return model.backend == "auto" and not model.name.endswith(".engine") and tensorrt_usable()
+
+
+def plan(model: Model) -> Plan:
+    """`detector build` of the model's file, and loaders that find the engine then; raises ModelError."""
+    found = resolve(model)
+    return Plan(
+        command=[sys.executable, "-m", "detector", "build", str(found.path), "--precision", model.precision, "--json"],
+        open=loader(model.model_copy(update={"backend": "tensorrt"}), found),
+        reload=loader(model, found),
+    )
+
+
+class EngineUpgrade:
+    """A stage: for each model that the config names, builds its engine once and swaps it in."""
+
+    def __init__(
+        self, *, house: House, wanted: Callable[[Model], bool] = wanted, plan: Callable[[Model], Plan] = plan
+    ) -> None:
+        self._house, self._wanted, self._plan = house, wanted, plan
+        self._settled: Model | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            model = self._house.config.model
+            if model != self._settled:
+                self._settled = model
+                self._consider(model, stop)
+            stop.wait(LOOK_S)
+
+    def _consider(self, model: Model, stop: threading.Event) -> None:
+        worker = self._house.worker
+        worker.note = None
+        if not self._wanted(model) or (worker.detector is not None and worker.detector.backend == "tensorrt"):
+            return
+        worker.note = "a TensorRT engine is being built"
+        try:
+            plan = self._plan(model)
+            note = self._build(plan.command, stop)
+            if not stop.is_set():
+                self._take(model, plan, note)
+        except DetectorError as error:
+            log.warning("no TensorRT engine: %s", error)
+            worker.note = f"no TensorRT engine: {error}"
+
+    def _build(self, command: Sequence[str], stop: threading.Event) -> str | None:
+        """Until it is built, or `stop`: what there is to say of it; raises DetectorError."""
+        log.info("building a TensorRT engine; meanwhile %s serves", self._house.config.model.name)
+        # Files rather than pipes: nobody need read them while the build runs.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            arguments = ["nice", "-n", "10", *command]
+            with subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as child:  # noqa: S603 - our own
+                while child.poll() is None and not stop.wait(LOOK_S / 4):
+                    pass
+                if child.poll() is None:
+                    _end(child)
+                    return None
+            for file in (out, err):
+                file.seek(0)
+            if child.returncode != 0:
+                raise DetectorError(_last_line(err.read()) or f"the build ended with {child.returncode}")
+            return _note(out.read())
+
+    def _take(self, model: Model, plan: Plan, note: str | None) -> None:
+        house, detector = self._house, plan.open()
+        with house.changing:
+            if house.config.model != model:  # another one was configured meanwhile
+                detector.close()
+                return
+            house.worker.note = note
+            house.worker.swap(detector, plan.reload)
+        log.info("%s takes over from the next frame on", detector.backend)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.send_signal(signal.SIGTERM)
+    try:
+        child.wait(KILL_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+
+
+def _last_line(output: bytes) -> str:
+    """What the command said last, without its name in front."""
+    lines = output.decode(errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("detector: ") if lines else ""
+
+
+def _note(output: bytes) -> str | None:
+    try:
+        note = json.loads(output)["note"]
+    except (ValueError, TypeError, KeyError):
+        raise DetectorError("the build did not say what it built") from None
+    return None if note is None else str(note)

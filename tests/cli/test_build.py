@@ -1,0 +1,100 @@
+"""`detector build` as a user runs it; with TensorRT-RTX it builds for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detector.engines.module import flavour
+
+BUILD = [sys.executable, "-m", "detector", "build"]
+
+
+def run(*arguments: str | Path, cache: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "DETECTOR_CACHE": str(cache)}
+    command = [*BUILD, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment, check=False)
+
+
+def test_without_tensorrt_one_line_says_how_to_get_it(tmp_path: Path) -> None:
+    if flavour() is not None:
+        pytest.skip("TensorRT is here")
+    done = run("yolox-nano", cache=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "apt install python3-libnvinfer" in done.stderr
+    assert "--system-site-packages" in done.stderr
+
+
+@pytest.mark.optimize
+def test_an_engine_is_built_where_the_service_looks(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    done = run(shared / "models/yolox_nano.onnx", "--json", cache=tmp_path)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["precision"], answer["gpu"], answer["accepted"]) == ("fp16", "none", None)
+    assert Path(answer["engine"]).parent == tmp_path / "engines"
+    assert Path(answer["engine"]).stat().st_size == answer["bytes"]
+    plain = run(
+        shared / "models/yolox_nano.onnx", "--precision", "fp32", "--output", tmp_path / "f.engine", cache=tmp_path
+    )
+    assert plain.returncode == 0, plain.stderr
+    assert "f.engine: fp32" in plain.stdout
+    assert "there is no GPU here to run it on" in plain.stdout
+
+
+@pytest.mark.optimize
+def test_mistakes_are_one_line(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    model = shared / "models/yolox_nano.onnx"
+    (tmp_path / "short.onnx").write_bytes(model.read_bytes()[:3_000_000])
+    for arguments, code, words in (
+        ([tmp_path / "none.onnx"], 1, "no model file"),
+        ([tmp_path / "short.onnx"], 1, "is cut short"),
+        ([model, "--output", tmp_path / "x.onnx"], 2, "an engine's file ends in .engine"),
+        ([model, "--precision", "int8"], 1, "is an fp32 model"),
+        ([model, "--precision", "int3"], 2, "int3"),
+        ([model, "--workspace-mib", "0"], 2, "workspace"),
+    ):
+        done = run(*arguments, cache=tmp_path)
+        assert done.returncode == code, done
+        assert words in done.stderr
+        assert done.stderr.startswith("detector: ")
+        assert done.stderr.count("\n") == 1
+    assert list(tmp_path.glob("**/*.engine")) == []
+
+
+@pytest.mark.optimize
+def test_ctrl_c_stops_the_build_and_leaves_nothing(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    ours, theirs = pty.openpty()
+    output = tmp_path / "m.engine"
+    command = [*BUILD, str(shared / "models/yolov8n.onnx"), "--output", str(output)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as child:
+        os.close(theirs)
+        shown = _until(ours, b"reading the model")  # the bar is at work
+        child.send_signal(signal.SIGINT)
+        shown += _until(ours, b"no engine was written")
+        assert child.wait(60) == 1
+    os.close(ours)
+    assert b"%" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+def _until(terminal: int, word: bytes) -> bytes:
+    shown = b""
+    while word not in shown:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:
+            pytest.fail(f"it ended without {word!r}: {shown!r}")
+        shown += piece
+    return shown

@@ -1,0 +1,120 @@
+"""Real backends throughout: models that answer with chosen boxes, and the shared ones in half precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.engines.gate import Truth, compare, iou
+from detector.engines.verdict import Limits
+from detector.errors import DetectorError, InferenceError
+from detector.inference.detector import PersonDetector
+from detector.inference.factory import load_detector
+from detector.types import ArrayImage
+from support.house import SIZE, end_to_end_model
+
+NAN = float("nan")
+PICTURES = [ArrayImage(np.zeros((SIZE, SIZE, 3), np.uint8))] * 2
+GRID = [[x, y, x + 10.0, y + 10.0, 0.9, 0.0] for y in range(0, 50, 12) for x in range(0, 50, 12)]  # 25 persons
+Make = Callable[[list[list[float]]], PersonDetector]
+
+
+@pytest.fixture
+def sees(tmp_path: Path) -> Make:
+    """A detector that sees the rows in every picture."""
+    made: list[PersonDetector] = []
+
+    def make(rows: list[list[float]]) -> PersonDetector:
+        path = end_to_end_model(tmp_path / f"{len(made)}.onnx", rows)
+        made.append(load_detector(path=path, name=path.name, threads=1))
+        return made[-1]
+
+    return make
+
+
+def moved(rows: list[list[float]], *, right: float = 0.0, score: float = 0.0) -> list[list[float]]:
+    return [[x1 + right, y1, x2 + right, y2, s + score, c] for x1, y1, x2, y2, s, c in rows]
+
+
+def test_the_same_model_agrees(sees: Make) -> None:
+    verdict = compare(sees(GRID), sees(GRID), PICTURES)
+    assert verdict.accepted
+    assert (verdict.images, verdict.persons, verdict.missed, verdict.extra) == (2, 50, 0, 0)
+    assert (verdict.iou_mean, verdict.score_delta_max, verdict.ap_drop) == (1.0, 0.0, None)
+    assert verdict.why == "agrees with the reference"
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        (GRID[1:], "it misses 2 of 50 persons"),
+        ([], "it misses 50 of 50 persons"),
+        ([*GRID, [20, 61, 30, 64, 0.9, 0], [40, 61, 50, 64, 0.9, 0]], "it sees 4 persons who are not there"),
+        (moved(GRID, right=0.5), r"its boxes lie off \(mean IoU 0\.905, at least 0\.93"),
+        (moved(GRID, score=-0.06), r"its scores are off by 0\.060 \(at most 0\.05"),
+        ([[20, 10, 40, 60, NAN, 0]], r"it failed on picture 1: .*NaN"),
+    ],
+    ids=["misses one in 25", "finds nobody", "ghosts", "boxes off", "scores off", "nan"],
+)
+def test_what_differs_too_much_is_refused(sees: Make, rows: list[list[float]], why: str) -> None:
+    verdict = compare(sees(GRID), sees(rows), PICTURES)
+    assert not verdict.accepted
+    with pytest.raises(AssertionError, match=why):
+        raise AssertionError(verdict.why)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [*GRID, [20, 61, 30, 64, 0.9, 0]],  # one in 25 too many
+        moved(GRID, right=0.3),  # IoU 0.942
+        moved(GRID, score=-0.04),
+        [*GRID, [20, 61, 30, 64, 0.45, 0]],  # nobody is sure of that one
+        [*GRID[:-1], [*GRID[-1][:4], 0.31, 0.0]],  # much less sure of one, but it is there
+    ],
+    ids=["one ghost", "boxes a little off", "scores a little off", "an unsure ghost", "one unsure"],
+)
+def test_what_differs_a_little_is_accepted(sees: Make, rows: list[list[float]]) -> None:
+    assert compare(sees(GRID), sees(rows), PICTURES).accepted
+
+
+def test_the_limits_decide(sees: Make) -> None:
+    reference, candidate = sees(GRID), sees(GRID[1:])
+    assert compare(reference, candidate, PICTURES, limits=Limits(missed_share=0.04)).accepted
+    assert not compare(reference, candidate, PICTURES, limits=Limits(missed_share=0.03)).accepted
+
+
+def test_pictures_without_persons_prove_nothing(sees: Make) -> None:
+    verdict = compare(sees(GRID[:2]), sees(GRID[:2]), PICTURES)
+    assert not verdict.accepted
+    assert "show 4 persons, too few to judge by" in verdict.why
+
+
+def test_a_reference_that_fails_is_nobodys_verdict(sees: Make) -> None:
+    with pytest.raises(InferenceError, match="NaN"):
+        compare(sees([[20, 10, 40, 60, NAN, 0]]), sees(GRID), PICTURES)
+
+
+def test_intersection_over_union() -> None:
+    boxes = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 5, 5]], np.float32)
+    assert iou(boxes[:1], boxes) == pytest.approx(np.array([[1.0, 1 / 7, 0.0]]))
+    assert iou(boxes[2:], boxes[2:]).tolist() == [[0.0]], "a box without area is no match, not NaN"
+    assert iou(boxes[:0], boxes).shape == (0, 3)
+
+
+def test_ground_truth_counts_where_given(sees: Make, shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools")
+    truth = Truth(images=shared / "media/coco/images", annotations=shared / "media/coco/person_instances.json")
+    good = load_detector(path=shared / "models/yolox_nano.onnx", name="nano", score_floor=0.001)
+    blind = load_detector(path=end_to_end_model(tmp_path / "b.onnx", GRID), name="blind", score_floor=0.001)
+    loose = Limits(min_persons=0, missed_share=1, extra_share=9, iou_mean=0, score_delta_mean=1)
+    same = compare(good, good, [], limits=loose, truth=truth)
+    assert same.accepted
+    assert same.ap_drop == 0.0
+    worse = compare(good, blind, [], limits=loose, truth=truth)
+    assert "points lower (at most 0.5 are allowed)" in worse.why
+    with pytest.raises(DetectorError, match="score floor"):
+        compare(sees(GRID), sees(GRID), PICTURES, truth=truth)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from detector.engines.gate import compare
+from detector.engines.pictures import folder_pictures
+from detector.engines.prepare import Prepared, prepare
+from detector.errors import ModelError
+from detector.inference.detector import PersonDetector
+from detector.inference.factory import load_detector
+from detector.models import load_registry
+from support.graphs import write_constant, write_convolution
+
+ROWS = {"output0": np.zeros((1, 300, 6), np.float32)}
+
+
+def opened(prepared: Prepared, path: Path) -> PersonDetector:
+    """What was prepared, run by ONNX Runtime."""
+    model = onnx.load_from_string(prepared.content)
+    onnx.helper.set_model_props(model, prepared.metadata)
+    onnx.save(model, str(path))
+    return load_detector(path=path, name=path.name, spec=prepared.spec, threads=2)
+
+
+@pytest.mark.parametrize("name", ["yolox_tiny_humanart", "yolox_nano", "yolov10n"])
+def test_half_precision_and_a_cut_nms_see_what_the_file_sees(shared: Path, tmp_path: Path, name: str) -> None:
+    path = shared / f"models/{name}.onnx"
+    found = load_registry().resolve(path)
+    reference = load_detector(path=path, name=name, spec=found.spec, threads=2)
+    prepared = prepare(path, precision="fp16")
+    assert prepared.spec == found.spec
+    assert (prepared.precision, prepared.steps[-1]) == ("fp16", "fp16 cast")
+    pictures = list(folder_pictures(shared / "media/coco/images", count=8))
+    verdict = compare(reference, opened(prepared, tmp_path / "half.onnx"), pictures)
+    assert verdict.accepted, verdict
+    assert verdict.score_delta_max is not None
+    assert verdict.score_delta_max > 0, "it must not be the very same model"
+
+
+def test_a_cut_nms_changes_nothing(shared: Path, tmp_path: Path) -> None:
+    path = shared / "models/yolox_tiny_humanart.onnx"
+    prepared = prepare(path)
+    assert prepared.steps == ("nms cut",)
+    assert prepared.metadata == {"detector.nms_iou": "0.6499999761581421"}
+    assert prepared.layout.kind == "dense"
+    operators = {node.op_type for node in onnx.load_from_string(prepared.content).graph.node}
+    assert "NonMaxSuppression" not in operators
+    pictures = list(folder_pictures(shared / "media/coco/images", count=8))
+    verdict = compare(load_detector(path=path, name="nms"), opened(prepared, tmp_path / "cut.onnx"), pictures)
+    assert (verdict.missed, verdict.extra, verdict.score_delta_max) == (0, 0, 0.0)
+    assert verdict.iou_min == pytest.approx(1.0, abs=1e-4)
+
+
+def test_a_precision_that_the_file_cannot_have(tmp_path: Path) -> None:
+    path = write_constant(tmp_path / "m.onnx", ROWS)
+    with pytest.raises(ModelError, match=r"m\.onnx is an fp32 model: build it so, or export it as int8 first"):
+        prepare(path, precision="int8")
+    quantised = write_convolution(tmp_path / "q.onnx", quantised=True)
+    with pytest.raises(ModelError, match="is an int8 model"):
+        prepare(quantised, precision="fp16")
+
+
+def test_a_file_that_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"no model at all")
+    with pytest.raises(ModelError, match="is not an ONNX model, or is cut short"):
+        prepare(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="unknown outputs"):
+        prepare(write_convolution(tmp_path / "c.onnx"))
