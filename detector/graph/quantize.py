@@ -35,7 +35,7 @@ def quantize_cpu(
 
     All operators but the decoding and the last `float_layers` convolutions before it, whose results are exponents
     and distances; more of them cost time and may win precision back. What INT8 takes differs by model, from next
-    to nothing to nearly all of it (YOLOX-nano): measure it on pictures that are not among `pictures`. At least 16
+    to nothing to two thirds of it (YOLOX-nano): measure it on pictures that are not among `pictures`. At least 16
     different ones; ranges are their smallest and largest numbers.
     `spec` None: as the layout is commonly trained. Raises ModelError.
     """
