@@ -23,13 +23,15 @@ python3 -c 'import tensorrt' 2>/dev/null ||
 python3 -c 'import cv2' 2>/dev/null || give_up "OpenCV is not there: sudo apt install libopencv-python"
 [ -x "$cuda/bin/nvcc" ] || give_up "no $cuda/bin/nvcc to compile pycuda with: sudo apt install cuda-toolkit, or set CUDA_HOME"
 
+export PATH="$cuda/bin:$PATH"
+
 if [ ! -e "$venv/.jetson" ] || [ pyproject.toml -nt "$venv/.jetson" ]; then
   say "setting up $venv on JetPack's own packages; pycuda is compiled, which takes some minutes"
   [ -x "$venv/bin/python" ] || python3 -m venv --system-site-packages "$venv" ||
     give_up "cannot make a virtual environment: sudo apt install python3-venv"
   grep -qi 'include-system-site-packages = true' "$venv/pyvenv.cfg" ||
     give_up "$venv does not see JetPack's packages: make clean, then run this again"
-  export PATH="$cuda/bin:$PATH" CPATH="$cuda/include${CPATH:+:$CPATH}" LIBRARY_PATH="$cuda/lib64${LIBRARY_PATH:+:$LIBRARY_PATH}"
+  export CPATH="$cuda/include${CPATH:+:$CPATH}" LIBRARY_PATH="$cuda/lib64${LIBRARY_PATH:+:$LIBRARY_PATH}"
   # cuda-bindings must be of JetPack's CUDA, and its OpenCV and TensorRT are built against NumPy 1.
   release=$("$cuda/bin/nvcc" --version | sed -n 's/.*release \([0-9]*\.[0-9]*\).*/\1/p')
   printf 'numpy<2\ncuda-bindings~=%s.0\n' "$release" >"$venv/constraints.txt"

@@ -28,7 +28,12 @@ from detector.types import Image
 from support.quantised import quantise
 
 pytestmark = pytest.mark.optimize
-pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _rtx() -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+
 
 REGISTRY = load_registry()
 FILES = {
