@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .nal import START, Depacketizer, Kind
 from .rtp import Packet
 
-_MAX_BYTES = 1 << 24  # of one picture; more is a sender that never ends one
+_MAX_BYTES, _MAX_UNITS = 1 << 24, 1 << 12  # of one picture; more is a sender that never ends one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Assembler:
         self._gap |= packet.gap
         for unit in self._depacketizer.units(packet.payload, gap=packet.gap):
             self._add(unit)
-        if self._bytes > _MAX_BYTES:
+        if self._bytes > _MAX_BYTES or len(self._units) > _MAX_UNITS:
             self._units, self._bytes, self._gap = [], 0, True
         if packet.marker and self._trusted:
             done += self._finished()

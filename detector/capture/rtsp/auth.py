@@ -54,7 +54,8 @@ def challenges(values: Iterable[str]) -> list[Challenge]:
     found: list[Challenge] = []
     for value in values:
         starts = list(_SCHEME.finditer(value))
-        for start, end in zip(starts, [*(s.start() for s in starts[1:]), len(value)], strict=True):
+        for i, start in enumerate(starts):
+            end = starts[i + 1].start() if i + 1 < len(starts) else len(value)
             pairs = _PARAMETER.findall(value[start.end() : end])
             parameters = {name.lower(): re.sub(r"\\(.)", r"\1", quoted) or plain for name, quoted, plain in pairs}
             found.append(Challenge(scheme=start[1].lower(), parameters=parameters))

@@ -32,20 +32,22 @@ class Decoder:
         self._context = self._opened()
         self._stamps: deque[tuple[int, float]] = deque(maxlen=_HELD)
         self.bad = 0
-        """Units in a row that could not be decoded."""
+        """Units in a row that could not be decoded; before the first key frame that is as it must be."""
+        self._begun = False
 
     def decode(self, unit: AccessUnit, *, alone: bool = False) -> list[tuple[VideoFrame, float]]:
         """The pictures that `unit` completes; all of them where it stands `alone`, a key frame among none else."""
         packet = Packet(unit.data)
         packet.pts = unit.timestamp
         self._stamps.append((unit.timestamp, unit.mono))
+        self._begun |= unit.key
         try:
             frames = self._context.decode(packet)
             if alone:
                 frames += self._context.decode(None)
                 self.forget()
         except (av.error.FFmpegError, ValueError):
-            self.bad += 1
+            self.bad += self._begun
             return []
         self.bad = 0 if frames else self.bad
         return [(frame, self._mono(frame, unit.mono)) for frame in frames if not frame.is_corrupt]

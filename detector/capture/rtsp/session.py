@@ -81,11 +81,7 @@ class Session:
         try:
             if self._clock.mono() >= self._alive_next:
                 self._keep_alive(wire)
-            if deadline is None:
-                wire.drain()
-            elif not early:
-                wire.wait(deadline)
-            return early + self._packets(wire.items())
+            return self._taken(wire, early, deadline)
         except ValueError:
             raise SourceError(f"{self._shown}: what it sends is not RTSP any more") from None
         except (OSError, EOFError) as exc:
@@ -104,6 +100,15 @@ class Session:
 
     def timed_out(self) -> SourceError:
         return self._failed(TimeoutError())
+
+    def _taken(self, wire: Wire, early: list[bytes], deadline: float | None) -> list[bytes]:
+        # What came before: along with PLAY's answer, or too much for one turn.
+        packets = early + self._packets(wire.items())
+        if not packets and deadline is not None:
+            wire.wait(deadline)
+        elif not wire.drain() and not packets:
+            raise EOFError
+        return packets + self._packets(wire.items())
 
     def _failed(self, exc: BaseException) -> SourceError:
         if isinstance(exc, EOFError):

@@ -10,7 +10,7 @@ from detector.clock import Clock
 from detector.errors import SourceError
 
 from .access import Assembler
-from .catchup import LATE_S, CatchUp
+from .catchup import CatchUp
 from .decode import Decoder
 from .errors import not_understood
 from .h264 import H264
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _PAYLOADS: dict[str, Callable[[], Depacketizer]] = {"h264": H264, "hevc": H265}
 _BAD_UNITS = 100  # in a row; fewer are a scratch, so many are another codec than was promised
 _DEFAULT_FPS = 25.0
+_STARVING_S = 1.0
 
 
 class Stream:
@@ -35,8 +36,9 @@ class Stream:
         self._shown, self._timeout_s, self._clock, self._keyframes_only = shown, timeout_s, clock, keyframes_only
         self._session = Session(url=url, shown=shown, timeout_s=timeout_s, clock=clock)
         self._frames: deque[tuple[VideoFrame, float]] = deque()
-        self._handed_mono = self._heard_mono = 0.0
+        self._heard_mono = 0.0
         self._pictures = self._late = 0
+        self._end: SourceError | None = None
         self.damaged = 0
 
     @property
@@ -64,27 +66,30 @@ class Stream:
         """The next picture and when its last packet was read; late ones are left out while newer ones wait."""
         started = self._clock.mono()
         deadline = started + self._timeout_s
-        self._receive(None)
+        self._drain()
         while True:
             while self._frames:
                 frame, mono = self._frames.popleft()
-                if self._wanted(frame):
-                    self._handed_mono = self._clock.mono()
+                if self._wanted(frame, started):
                     self._pictures += 1
                     return frame, mono
                 self._late += 1
             if self._clock.mono() >= deadline:
                 raise self._nothing(deadline)
-            if not self._decode_next():
+            if self._decode_next():
+                self._drain()
+            elif self._end is not None:
+                raise self._end
+            else:
                 self._wait(deadline)
 
     def close(self) -> None:
         self._session.close()
         self._frames.clear()
 
-    def _wanted(self, frame: VideoFrame) -> bool:
+    def _wanted(self, frame: VideoFrame, started: float) -> bool:
         # Where the machine never catches up, an old picture now and then is better than none.
-        starving = self._clock.mono() - self._handed_mono > 2 * LATE_S
+        starving = self._clock.mono() - started > min(_STARVING_S, self._timeout_s / 2)
         return starving or frame.pts is None or not self._waiting.late(frame.pts)
 
     def _decode_next(self) -> bool:
@@ -100,8 +105,15 @@ class Stream:
             raise SourceError(
                 f"{self._shown}: {self._decoder.bad} pictures in a row cannot be decoded; the stream is damaged"
             )
-        self._receive(None)
         return True
+
+    def _drain(self) -> None:
+        """Take what is there; an end comes after the pictures before it."""
+        if self._end is None:
+            try:
+                self._receive(None)
+            except SourceError as exc:
+                self._end = exc
 
     def _wait(self, deadline: float) -> None:
         try:
@@ -118,7 +130,7 @@ class Stream:
             packet = self._receiver.packet(data)
             if packet is None:
                 continue
-            self._heard_mono = mono
+            self._heard_mono = self._clock.mono()
             for unit in self._assembler.push(packet, mono=mono):
                 self.damaged += unit.damaged
                 self._waiting.put(unit)

@@ -40,11 +40,13 @@ class Target:
 
 def parse(url: str) -> Target:
     """The parts of `url`; ValueError, without the URL in it, where it is none of RTSP."""
-    found = _URL.fullmatch(url.strip())
+    url = url.strip()
+    # A line's end in it would end the request's line too.
+    found = _URL.fullmatch(url) if url.isprintable() and " " not in url else None
     # Up to the last @: passwords may hold one.
     info, _, place = found["authority"].rpartition("@") if found else ("", "", "")
     host = _HOST.fullmatch(place)
-    if found is None or host is None or not found["path"].isprintable() or " " in found["path"]:
+    if found is None or host is None:
         raise ValueError("not an RTSP URL")
     scheme = found["scheme"].lower()
     port = int(host["port"] or _PORTS[scheme])

@@ -16,8 +16,9 @@ from detector.clock import Clock
 from .message import Message, body_length, parse_head
 
 _T = TypeVar("_T")
-_CHUNK = 1 << 18
-_DRAIN = 1 << 22  # bytes a drain takes at most: a camera faster than this program must not hold it here
+_CHUNK = 1 << 17
+# A camera faster than this program must neither hold it here nor fill its memory.
+_HELD, _TURN = 1 << 20, 1 << 12  # bytes waiting, items taken at once
 _MAX_HEAD = 1 << 16
 _SLICE_S = 1.0  # a clock that is not the system's is asked again so often
 _MAX_JUNK = 1 << 16  # in one go: some cameras pad, but a stream of junk is another protocol
@@ -61,20 +62,26 @@ class Wire:
         """Receive what comes next; EOFError where the camera hung up."""
         self._received(self._until(deadline, select.POLLIN, partial(self._socket.recv, _CHUNK)))
 
-    def drain(self) -> None:
-        """Receive what is there already, without waiting for more."""
-        taken = 0
-        while taken < _DRAIN:
+    def drain(self) -> bool:
+        """Receive what is there already, without waiting for more; False where there is the end and nothing else."""
+        came = False
+        while len(self._buffer) - self._at < _HELD:
             try:
                 data = self._socket.recv(_CHUNK)
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return
+                break
+            if not data:
+                return came
             self._received(data)
-            taken += len(data)
+            came = True
+        return True
 
     def items(self) -> Iterator[Message | Interleaved]:
-        """What the received bytes hold that is whole."""
-        while (item := self._item()) is not None:
+        """What the received bytes hold that is whole, up to a number: the rest is for the next time."""
+        for _ in range(_TURN):
+            item = self._item()
+            if item is None:
+                return
             self._junk = 0
             yield item
 
