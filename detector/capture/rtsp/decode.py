@@ -23,7 +23,7 @@ _HELD = 32  # no codec holds back more pictures than that
 class Decoder:
     """The pictures of one stream, in the order of their being shown, each with the `mono` of its unit.
 
-    `codec` is FFmpeg's name. Pictures that are damaged beyond hiding are left out. A stream with
+    `codec` is FFmpeg's name; one that it does not have is a ValueError. Pictures that are damaged beyond hiding are left out. A stream with
     B-frames comes out later by as many pictures as its order needs.
     """
 

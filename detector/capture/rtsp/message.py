@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _STATUS = re.compile(r"RTSP/\d\.\d\s+(\d{3})\b")
 _REQUEST = re.compile(r"([A-Z_]{3,20})\s+\S+\s+RTSP/\d\.\d")
-_MAX_BODY = 1 << 20
+_MAX_BODY = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

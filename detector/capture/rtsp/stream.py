@@ -59,8 +59,12 @@ class Stream:
         self._video: Video = self._session.open()
         self._receiver = Receiver(payload_type=self._video.payload_type)
         self._assembler = Assembler(_PAYLOADS[self._video.codec]())
-        self._decoder = Decoder(codec=self._video.codec, parameter_sets=self._video.parameter_sets)
         self._waiting = CatchUp(clock_rate=self._video.clock_rate, keyframes_only=self._keyframes_only)
+        try:
+            self._decoder = Decoder(codec=self._video.codec, parameter_sets=self._video.parameter_sets)
+        except ValueError:
+            self.close()
+            raise not_understood("no decoder for its video codec", shown=self._shown) from None
 
     def read(self) -> tuple[VideoFrame, float]:
         """The next picture and when its last packet was read; late ones are left out while newer ones wait."""

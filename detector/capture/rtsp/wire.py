@@ -17,7 +17,7 @@ from .message import Message, body_length, parse_head
 
 _T = TypeVar("_T")
 _CHUNK = 1 << 17
-# A camera faster than this program must neither hold it here nor fill its memory.
+# A camera faster than this program must neither hold it here nor fill its memory. More than any item.
 _HELD, _TURN = 1 << 20, 1 << 12  # bytes waiting, items taken at once
 _MAX_HEAD = 1 << 16
 _SLICE_S = 1.0  # a clock that is not the system's is asked again so often
@@ -60,6 +60,10 @@ class Wire:
 
     def wait(self, deadline: float) -> None:
         """Receive what comes next; EOFError where the camera hung up."""
+        if self._clock.mono() >= deadline:
+            raise TimeoutError  # a camera that never pauses does not get round it
+        if len(self._buffer) - self._at >= _HELD:
+            return
         self._received(self._until(deadline, select.POLLIN, partial(self._socket.recv, _CHUNK)))
 
     def drain(self) -> bool:

@@ -364,12 +364,13 @@ def test_silence_in_the_middle_is_an_error_in_time(opened: Opened, when: str) ->
         assert "no answer within 0.3 s" in refused(opened, camera.url, timeout_s=0.3)
 
 
-def test_a_camera_that_drips_is_an_error_in_time(opened: Opened) -> None:
-    def drip(connection: Connection, request: Request) -> bool:
+@pytest.mark.parametrize("at_once", [1, 5000])
+def test_a_camera_that_sends_on_and_never_answers_is_an_error_in_time(opened: Opened, at_once: int) -> None:
+    def send_on(connection: Connection, request: Request) -> bool:
         while True:
-            connection.send(interleaved(PACKETS[0]))
+            connection.send(interleaved(PACKETS[0]) * at_once)
 
-    with RtspScript(serve(SDP, PACKETS, DESCRIBE=drip)) as camera:
+    with RtspScript(serve(SDP, PACKETS, DESCRIBE=send_on)) as camera:
         assert "no answer within 0.3 s" in refused(opened, camera.url, timeout_s=0.3)
 
 

@@ -9,13 +9,16 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 
+import av.codec.codec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.capture.rtsp.errors import NotUnderstoodError
 from detector.capture.rtsp.source import RtspSource
+from detector.capture.rtsp.stream import Stream
 from detector.capture.source import Grab
 from detector.clock import SYSTEM_CLOCK
 from detector.errors import EndOfStreamError, SourceError
@@ -108,8 +111,9 @@ def test_lost_packets_are_got_over_at_the_next_key_frame(codec: str) -> None:
     del pictures[3][1]
     done = played(video.sdp(), flat(pictures))
     assert done.damaged >= 1
-    assert {0, 1, 2, *range(10, 30)} <= set(done.numbers)
-    assert done.numbers == sorted(done.numbers)
+    # What FFmpeg makes of 3 to 9 differs between its versions.
+    assert done.numbers[:3] == [0, 1, 2]
+    assert done.numbers[-20:] == list(range(10, 30))
 
 
 def test_far_behind_it_jumps_to_the_newest_key_frame(codec: str) -> None:
@@ -162,6 +166,21 @@ def test_a_description_with_broken_parameter_sets(codec: str) -> None:
     video = coded(codec, fps=LIVELY)
     sdp = video.sdp().replace("sprop-parameter-sets=", "sprop-parameter-sets=Z///,").replace("sps=", "sps=Q///,")
     assert played(sdp, flat(video.packets(in_band=True))).numbers == list(range(30))
+
+
+def test_an_ffmpeg_without_the_decoder_leaves_no_connection_open(
+    monkeypatch: pytest.MonkeyPatch, leaks: Callable[[], tuple[int, int]]
+) -> None:
+    def missing(*_: object) -> None:
+        raise av.codec.codec.UnknownCodecError("hevc")
+
+    sdp = coded("hevc", frames=1).sdp()
+    monkeypatch.setattr("detector.capture.rtsp.decode.CodecContext", SimpleNamespace(create=missing))
+    with RtspScript(serve(sdp, [])) as camera:
+        before = leaks()
+        with pytest.raises(NotUnderstoodError, match="no decoder"):
+            Stream(url=camera.url, shown="camera", timeout_s=5.0, clock=SYSTEM_CLOCK, keyframes_only=False).open()
+        assert leaks() <= (before[0] + 1, before[1])  # the camera's own end
 
 
 def test_a_hundred_pictures_that_cannot_be_decoded_are_another_codec() -> None:
