@@ -102,6 +102,12 @@ def test_a_lost_fragment_damages_its_picture_alone(video: Video, lost: str) -> N
     assert annex_b(video.pictures[4].units) in [unit.data for unit in units]
 
 
+def test_a_fragmented_unit_gets_its_header_back() -> None:
+    # H.264: forbidden bit and importance from the indicator. H.265: forbidden bit, layer and temporal id.
+    assert H264().units(b"\xbc\xc5data", gap=False) == [b"\xa5data"]
+    assert H265().units(b"\x63\x0a\xd3data", gap=False) == [b"\x27\x0adata"]
+
+
 def test_start_codes_left_in_the_payload() -> None:
     units = [b"\x67\x42\x00\x1e", b"\x68\xce", b"\x65\x88\x84"]
     found = assembled("h264", [rtp(annex_b(units), sequence=1, stamp=0, marker=True)])
