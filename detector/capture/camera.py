@@ -172,13 +172,16 @@ class CameraLoop:
             source.close()
 
     def _deliver(self, grab: Grab) -> None:
-        mono, wall = self._clock.mono(), self._clock.wall()
+        now, wall = self._clock.mono(), self._clock.wall()
+        # What came before decoding counts: a frame is as old as its last packet.
+        mono = now if grab.mono is None else min(now, grab.mono)
+        wall -= now - mono
         frame = Frame(camera=self._name, seq=self._frames, captured_mono=mono, captured_wall=wall, image=grab.image)
         with self._lock:
             self._frames += 1
             self._rate.add(mono)
             self._width, self._height = grab.image.width, grab.image.height
-            self._last_frame_mono = self._progress_mono = mono
+            self._last_frame_mono, self._progress_mono = mono, now
         if self._online_since is None:
             self._online_since = mono
             self._reporter.recovered()

@@ -31,6 +31,10 @@ def make_source(camera: Camera, *, stop: threading.Event) -> Source:
         from .gstreamer import GStreamerSource
 
         return GStreamerSource(source=source, timeout_s=camera.timeout_s)
+    if source.lower().startswith(("rtsp://", "rtsps://")):
+        from .rtsp.source import RtspSource
+
+        return RtspSource(url=source, timeout_s=camera.timeout_s)
     from .network import NetworkSource
 
     return NetworkSource(url=source, timeout_s=camera.timeout_s)

@@ -12,11 +12,13 @@ from detector.types import Image
 class Grab:
     """One picture as read; `media_s` is the stream's own time, seconds from its first picture.
 
-    `media_s` always grows; None where the source has no stamps of its own.
+    `media_s` always grows; None where the source has no stamps of its own. `mono` is when the
+    picture's last packet was read, monotonic seconds; None where the source cannot tell.
     """
 
     image: Image
     media_s: float | None
+    mono: float | None = None
 
 
 class Source(Protocol):

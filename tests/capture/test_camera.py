@@ -416,3 +416,35 @@ def test_a_fault_in_a_library_is_an_outage_not_the_end(
     running(loop.run, stop)
     until(lambda: len(got) >= 5)
     assert states[0] == ("offline", "unexpected error: RuntimeError")
+
+
+def test_a_frame_is_as_old_as_its_last_packet_and_the_loop_as_alive_as_its_last_read() -> None:
+    class Time:
+        now = 100.0
+
+        def mono(self) -> float:
+            return self.now
+
+        def wall(self) -> float:
+            return self.now + 1e9
+
+    class Decoded(Script):
+        """Reads 3 s after the packet came; a stamp from the future is a fault that must not spread."""
+
+        def read(self) -> Grab:
+            clock.now += 3.0
+            ahead = 7.0 if len(got) == 1 else -3.0
+            return Grab(image=PICTURE, media_s=None, mono=clock.now + ahead)
+
+    clock, stop, got = Time(), threading.Event(), list[Frame]()
+
+    def put(frame: Frame) -> None:
+        got.append(frame)
+        if len(got) == 2:
+            stop.set()
+
+    loop = loop_of(Decoded(), put, stop, clock=clock)
+    loop.run()
+    assert [frame.captured_mono for frame in got] == [100.0, 106.0]
+    assert [frame.captured_wall for frame in got] == pytest.approx([1e9 + 100.0, 1e9 + 106.0])
+    assert loop.stats().progress_mono == 106.0

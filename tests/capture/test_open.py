@@ -12,6 +12,7 @@ from detector.capture.file import FileSource
 from detector.capture.gstreamer import GStreamerSource
 from detector.capture.network import NetworkSource
 from detector.capture.open import file_source, make_source
+from detector.capture.rtsp.source import RtspSource
 from detector.config import Camera
 from detector.errors import EndOfStreamError
 from support.clips import clip
@@ -24,8 +25,8 @@ def camera(source: str, **keys: object) -> Camera:
 @pytest.mark.parametrize(
     ("source", "kind"),
     [
-        ("rtsp://10.0.0.4/stream1", NetworkSource),
-        ("rtsps://u:p@10.0.0.4/stream1", NetworkSource),
+        ("rtsp://10.0.0.4/stream1", RtspSource),
+        ("rtsps://u:p@10.0.0.4/stream1", RtspSource),
         ("http://10.0.0.4/video", NetworkSource),
         ("https://10.0.0.4/video", NetworkSource),
         ("/dev/video0", DeviceSource),

@@ -1,0 +1,85 @@
+"""From RTP packets to access units: all of one picture, in a decoder's byte stream (Annex B)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .nal import START, Depacketizer, Kind
+from .rtp import Packet
+
+_MAX_BYTES, _MAX_UNITS = 1 << 24, 1 << 12  # of one picture; more is a sender that never ends one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessUnit:
+    """One coded picture. `mono` is when its last packet was read, monotonic seconds.
+
+    `parameters` are its parameter sets alone, `data` all of it, both with start codes.
+    """
+
+    data: bytes
+    parameters: bytes
+    timestamp: int
+    mono: float
+    key: bool
+    reference: bool
+    damaged: bool
+
+
+class Assembler:
+    """Gives a picture as soon as its marker bit has come, or, without one, when the next one begins.
+
+    What was lost is told by `damaged`: the rest goes to the decoder, which hides what it can.
+    """
+
+    def __init__(self, depacketizer: Depacketizer) -> None:
+        self._depacketizer = depacketizer
+        self._units: list[tuple[bytes, Kind]] = []
+        self._bytes = 0
+        self._timestamp: int | None = None
+        self._last: int | None = None  # the stamp of the picture last given
+        self._gap = False
+        self._trusted = True
+        self._mono = 0.0
+
+    def push(self, packet: Packet, *, mono: float) -> list[AccessUnit]:
+        """The pictures that are whole with `packet`, read at `mono`; mostly none or one."""
+        self._gap |= packet.gap  # what is missing may be the end of the picture before or the beginning of this one
+        done = [] if packet.timestamp == self._timestamp else self._finished()
+        self._timestamp, self._mono = packet.timestamp, mono
+        self._gap |= packet.gap
+        for unit in self._depacketizer.units(packet.payload, gap=packet.gap):
+            self._add(unit)
+        if self._bytes > _MAX_BYTES or len(self._units) > _MAX_UNITS:
+            self._units, self._bytes, self._gap = [], 0, True
+        if packet.marker and self._trusted:
+            done += self._finished()
+        return done
+
+    def _add(self, unit: bytes) -> None:
+        kind = self._depacketizer.kind(unit)
+        if kind.picture and not kind.first and self._timestamp == self._last:
+            # More of the picture last given: this camera marks each slice. From now on its marks mean nothing.
+            self._trusted = False
+        self._units.append((unit, kind))
+        self._bytes += len(unit)
+
+    def _finished(self) -> list[AccessUnit]:
+        """The picture so far; parameter sets alone wait for theirs."""
+        pictures = [kind for _, kind in self._units if kind.picture]
+        if not pictures or self._timestamp is None:
+            return []
+        # Asked in any case: it forgets.
+        damaged = self._depacketizer.damaged
+        unit = AccessUnit(
+            data=b"".join(START + unit for unit, _ in self._units),
+            parameters=b"".join(START + unit for unit, kind in self._units if kind.parameters),
+            timestamp=self._timestamp,
+            mono=self._mono,
+            key=any(kind.key for kind in pictures),
+            reference=any(kind.reference for kind in pictures),
+            damaged=damaged or self._gap,
+        )
+        self._last = self._timestamp
+        self._units, self._bytes, self._gap = [], 0, False
+        return [unit]

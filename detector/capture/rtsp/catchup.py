@@ -1,0 +1,137 @@
+"""Which of the waiting pictures to decode, so that pictures stay young when decoding falls behind."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, replace
+
+from .access import AccessUnit
+
+LATE_S = 0.5
+_BEHIND_S = LATE_S / 2
+_MAX_BYTES = 1 << 25
+_SMOOTH = 0.1  # the weight of the newest in the running means of cost and interval
+_PAUSE_S = 10.0  # stamps further apart say nothing of the frame rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """The next to decode; `fresh`: it follows on nothing that was decoded before."""
+
+    unit: AccessUnit
+    fresh: bool
+
+
+class CatchUp:
+    """Pictures received and not yet decoded, oldest first. Times are the stream's own, in seconds.
+
+    A quarter of a second behind, pictures that no other needs are left out, and all that come
+    before the newest key frame at hand. Half a second behind, with no key frame at hand, it is
+    reckoned what is fresh sooner: to decode on, or to wait for the next key frame. With
+    `keyframes_only` all others are left out always.
+    """
+
+    def __init__(self, *, clock_rate: int, keyframes_only: bool = False) -> None:
+        self._tick_s, self._keyframes_only = 1.0 / clock_rate, keyframes_only
+        self._units: deque[AccessUnit] = deque()
+        self._bytes = 0
+        self._owed = b""  # parameter sets of what was left out
+        self._newest: int | None = None
+        self._keys: deque[int] = deque(maxlen=2)
+        self._waiting = self._fresh = False
+        self._cost_s = self._interval_s = 0.0
+        self.skipped = 0
+        """Pictures left out so far."""
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+    def put(self, unit: AccessUnit) -> None:
+        self._observe(unit)
+        if not unit.key and (self._keyframes_only or self._waiting):
+            self._leave_out(unit)
+            return
+        self._fresh |= self._waiting
+        self._waiting = False
+        self._units.append(unit)
+        self._bytes += len(unit.data)
+        if self._bytes > _MAX_BYTES:
+            self._wait_for_key()
+
+    def take(self) -> Turn | None:
+        """The next to decode, None where none waits."""
+        self._catch_up()
+        if not self._units:
+            return None
+        unit, fresh = self._pop(), self._fresh
+        if self._owed:
+            unit, self._owed = replace(unit, data=self._owed + unit.data), b""
+        self._fresh = False
+        return Turn(unit=unit, fresh=fresh)
+
+    def late(self, timestamp: int) -> bool:
+        """Whether a picture of then is not worth handing over: a newer one waits."""
+        return len(self._units) > 0 and self._lag_s(timestamp) > LATE_S
+
+    def spent(self, seconds: float) -> None:
+        """What decoding the last one took."""
+        self._cost_s = _mean(self._cost_s, seconds)
+
+    def _observe(self, unit: AccessUnit) -> None:
+        if self._newest is not None:
+            gap_s = (unit.timestamp - self._newest) * self._tick_s
+            if 0.0 < gap_s < _PAUSE_S:
+                self._interval_s = _mean(self._interval_s, gap_s)
+        self._newest = unit.timestamp
+        if unit.key:
+            self._keys.append(unit.timestamp)
+
+    def _lag_s(self, timestamp: int) -> float:
+        # Against the last that came: a camera whose stamps leap is not behind for ever.
+        return 0.0 if self._newest is None else (self._newest - timestamp) * self._tick_s
+
+    def _behind(self, seconds: float) -> bool:
+        return len(self._units) > 1 and self._lag_s(self._units[0].timestamp) > seconds
+
+    def _catch_up(self) -> None:
+        if not self._behind(_BEHIND_S):
+            return
+        newest_key = max((i for i, unit in enumerate(self._units) if unit.key), default=0)
+        for _ in range(newest_key):
+            self._leave_out(self._pop())
+        self._fresh |= newest_key > 0
+        while self._behind(_BEHIND_S) and not self._units[0].reference:
+            self._leave_out(self._pop())
+        if self._behind(LATE_S) and self._until_fresh_s() > self._until_key_s():
+            self._wait_for_key()
+
+    def _until_fresh_s(self) -> float:
+        """How long it takes to decode all that waits and what comes meanwhile."""
+        spare = 1.0 - self._cost_s / self._interval_s if self._interval_s else 1.0
+        return len(self._units) * self._cost_s / spare if spare > 0.0 else math.inf
+
+    def _until_key_s(self) -> float:
+        """How long until the next key frame, by the distance of the last two; infinity if unknown or overdue."""
+        if len(self._keys) < 2 or self._newest is None:
+            return math.inf
+        left_s = (2 * self._keys[1] - self._keys[0] - self._newest) * self._tick_s
+        return left_s if left_s >= 0.0 else math.inf
+
+    def _wait_for_key(self) -> None:
+        while self._units:
+            self._leave_out(self._pop())
+        self._waiting = True
+
+    def _pop(self) -> AccessUnit:
+        unit = self._units.popleft()
+        self._bytes -= len(unit.data)
+        return unit
+
+    def _leave_out(self, unit: AccessUnit) -> None:
+        self.skipped += 1
+        self._owed = unit.parameters or self._owed
+
+
+def _mean(mean: float, value: float) -> float:
+    return mean + _SMOOTH * (value - mean) if mean else value

@@ -1,0 +1,32 @@
+"""What an RTSP camera can refuse, as errors with one plain line each."""
+
+from __future__ import annotations
+
+import av.error
+
+from detector.capture.averrors import network_error
+from detector.errors import SourceError
+from detector.redact import redact
+
+# Final answers: FFmpeg would get the very same one.
+_REFUSALS: dict[int, type[av.error.FFmpegError]] = {
+    401: av.error.HTTPUnauthorizedError,
+    403: av.error.HTTPForbiddenError,
+    404: av.error.HTTPNotFoundError,
+}
+
+
+class NotUnderstoodError(SourceError):
+    """The camera says or sends what this client does not know; another client may."""
+
+
+def not_understood(what: str, *, shown: str) -> NotUnderstoodError:
+    return NotUnderstoodError(redact(f"{shown}: {what}"))
+
+
+def refusal(status: int, *, shown: str, timeout_s: float) -> SourceError:
+    """The error for an RTSP `status` other than 2xx; one that FFmpeg might avoid is NotUnderstoodError."""
+    kind = _REFUSALS.get(status) or (av.error.HTTPServerError if 500 <= status < 600 else None)
+    if kind is None:
+        return not_understood(f"the camera answers with status {status}", shown=shown)
+    return network_error(kind(status, ""), shown=shown, timeout_s=timeout_s)

@@ -1,0 +1,62 @@
+"""RTSP's requests and responses as text (RFC 2326, sections 4 to 7)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_STATUS = re.compile(r"RTSP/\d\.\d\s+(\d{3})\b")
+_REQUEST = re.compile(r"([A-Z_]{3,20})\s+\S+\s+RTSP/\d\.\d")
+_MAX_BODY = 1 << 18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A response (`status`) or the camera's own request (`method`); header names in lower case."""
+
+    status: int | None = None
+    method: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str = ""
+
+    def get(self, name: str) -> str | None:
+        """The first header called `name`, in lower case."""
+        return next((value for key, value in self.headers if key == name), None)
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key == name]
+
+
+def parse_head(head: bytes) -> Message:
+    """A message without its body; ValueError where it is none."""
+    lines = head.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    status, request = _STATUS.match(lines[0]), _REQUEST.fullmatch(lines[0].strip())
+    if status is None and request is None:
+        raise ValueError("neither an RTSP response nor a request")
+    headers: list[tuple[str, str]] = []
+    for line in lines[1:]:
+        name, colon, value = line.partition(":")
+        if colon:
+            headers.append((name.strip().lower(), value.strip()))
+    return Message(
+        status=int(status[1]) if status else None, method=request[1] if request else None, headers=tuple(headers)
+    )
+
+
+def body_length(message: Message) -> int:
+    """Bytes of body that follow; ValueError where that is nonsense."""
+    text = message.get("content-length") or "0"
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) > _MAX_BODY:
+        raise ValueError("a Content-Length that makes no sense")
+    return int(text)
+
+
+def request(method: str, url: str, headers: Mapping[str, str]) -> bytes:
+    lines = [f"{method} {url} RTSP/1.0", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def answer(message: Message, *, status: str) -> bytes:
+    """The response to the camera's own request."""
+    return f"RTSP/1.0 {status}\r\nCSeq: {message.get('cseq') or '0'}\r\n\r\n".encode()

@@ -1,0 +1,60 @@
+"""RTP packets (RFC 3550): the header's fields, lost packets, and stamps that do not wrap."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+_HEADER = struct.Struct(">BBHII")
+_HALF = 1 << 31
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packet:
+    """`gap`: packets before it are missing. `timestamp`: in ticks of the clock rate, grows over 32 bits."""
+
+    marker: bool
+    timestamp: int
+    gap: bool
+    payload: bytes
+
+
+class Receiver:
+    """One sender's packets; others' payload types, repetitions and broken headers give None."""
+
+    def __init__(self, *, payload_type: int) -> None:
+        self._payload_type = payload_type
+        self._source: int | None = None
+        self._sequence = 0
+        self._timestamp: int | None = None
+
+    def packet(self, data: bytes) -> Packet | None:
+        if len(data) < _HEADER.size:
+            return None
+        first, second, sequence, stamp, source = _HEADER.unpack_from(data)
+        payload = _payload(data, first)
+        if first >> 6 != 2 or second & 0x7F != self._payload_type or not payload:
+            return None
+        gap = False
+        if source != self._source:
+            self._source = source  # a sender that starts anew
+        elif sequence == self._sequence:
+            return None
+        else:
+            gap = sequence != (self._sequence + 1) & 0xFFFF
+        self._sequence = sequence
+        return Packet(marker=second >= 0x80, timestamp=self._grown(stamp), gap=gap, payload=payload)
+
+    def _grown(self, stamp: int) -> int:
+        last = self._timestamp
+        self._timestamp = stamp if last is None else last + (stamp - last + _HALF) % (2 * _HALF) - _HALF
+        return self._timestamp
+
+
+def _payload(data: bytes, first: int) -> bytes:
+    """What is behind the header, its list of sources and its extension, without the padding; b"" if broken."""
+    start = _HEADER.size + 4 * (first & 0x0F)
+    if first & 0x10:
+        start += 4 + 4 * int.from_bytes(data[start + 2 : start + 4], "big")
+    end = len(data) - (data[-1] if first & 0x20 else 0)
+    return data[start:end]

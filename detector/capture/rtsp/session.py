@@ -1,0 +1,231 @@
+"""One RTSP session: the way to a playing stream, keeping it alive, and its end (RFC 2326)."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable
+
+from detector.capture.averrors import network_error
+from detector.clock import Clock
+from detector.errors import SourceError
+
+from . import sdp
+from .auth import Credentials, challenges
+from .errors import not_understood, refusal
+from .message import Message, answer, request
+from .url import Target, absolute, controlled, parse
+from .wire import Interleaved, Wire
+
+_AGENT = "detector"
+_REDIRECTS = 5
+_TRIES = 3  # of one request: unknown, then known, then with a nonce that is not stale
+_SESSION_S = 60.0  # the session's time-out where the camera names none (RFC 2326, section 12.37)
+_MIN_ALIVE_S = 1.0
+_TRANSPORT = {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1"}
+_QUEUED = 1 << 14  # packets between PLAY's request and its answer
+
+
+class _RedirectedError(Exception):
+    def __init__(self, location: str) -> None:
+        super().__init__()
+        self.location = location
+
+
+class Session:
+    """The video stream of the camera at `url`, as RTP packets over the RTSP connection itself.
+
+    `open` and each `receive` are bounded by `timeout_s` or a deadline. Both raise SourceError, in
+    plain English; NotUnderstoodError where another client may fare better. No thread of its own.
+    """
+
+    def __init__(self, *, url: str, shown: str, timeout_s: float, clock: Clock) -> None:
+        self._url, self._shown, self._timeout_s, self._clock = url, shown, timeout_s, clock
+        self._wire: Wire | None = None
+        self._credentials: Credentials | None = None
+        self._methods: frozenset[str] = frozenset()
+        self._sequence = 0
+        self._id: str | None = None
+        self._aggregate = ""
+        self._channel = 0
+        self._alive_every_s, self._alive_next = _SESSION_S / 2, 0.0
+        self._early: list[bytes] = []
+
+    @property
+    def received_mono(self) -> float:
+        """When the last bytes were read from the socket, monotonic seconds."""
+        return self._wire.received_mono if self._wire is not None else 0.0
+
+    def open(self) -> sdp.Video:
+        """Connect and play; what the camera says its stream is."""
+        self.close()
+        deadline = self._clock.mono() + self._timeout_s
+        try:
+            return self._opened(parse(self._url), deadline)
+        except SourceError:
+            self.close()
+            raise
+        except ValueError as exc:
+            self.close()
+            raise not_understood(str(exc), shown=self._shown) from None
+        except (OSError, EOFError) as exc:
+            self.close()
+            raise self._failed(exc) from None
+
+    def receive(self, deadline: float | None) -> list[bytes]:
+        """The next RTP packets, at least one batch of bytes waited for; without a deadline only what is there."""
+        wire = self._wire
+        if wire is None:
+            raise SourceError(f"{self._shown}: not open")
+        early, self._early = self._early, []
+        try:
+            if self._clock.mono() >= self._alive_next:
+                self._keep_alive(wire)
+            return self._taken(wire, early, deadline)
+        except ValueError:
+            raise SourceError(f"{self._shown}: what it sends is not RTSP any more") from None
+        except (OSError, EOFError) as exc:
+            raise self._failed(exc) from None
+
+    def close(self) -> None:
+        """Say good-bye, without waiting to hear it, and hang up."""
+        wire, self._wire = self._wire, None
+        if wire is None:
+            return
+        with contextlib.suppress(OSError):
+            if self._id is not None:
+                self._send(wire, "TEARDOWN", self._aggregate, {}, self._clock.mono())
+        wire.close()
+        self._id, self._credentials, self._early = None, None, []
+
+    def timed_out(self) -> SourceError:
+        return self._failed(TimeoutError())
+
+    def _taken(self, wire: Wire, early: list[bytes], deadline: float | None) -> list[bytes]:
+        # What came before: along with PLAY's answer, or too much for one turn.
+        packets = early + self._packets(wire.items())
+        if not packets and deadline is not None:
+            wire.wait(deadline)
+        elif not wire.drain() and not packets:
+            raise EOFError
+        return packets + self._packets(wire.items())
+
+    def _failed(self, exc: BaseException) -> SourceError:
+        if isinstance(exc, EOFError):
+            return SourceError(f"{self._shown}: the camera ended the stream")
+        return network_error(exc, shown=self._shown, timeout_s=self._timeout_s)
+
+    def _opened(self, target: Target, deadline: float) -> sdp.Video:
+        for _ in range(_REDIRECTS + 1):
+            try:
+                return self._played(target, deadline)
+            except _RedirectedError as exc:
+                self.close()
+                target = target.redirected(controlled(target.request, exc.location))
+        raise SourceError(f"{self._shown}: the camera redirects without end; check the URL")
+
+    def _played(self, target: Target, deadline: float) -> sdp.Video:
+        self._credentials = Credentials(user=target.user, password=target.password) if target.user is not None else None
+        self._wire = wire = Wire(
+            host=target.host, port=target.port, secure=target.secure, deadline=deadline, clock=self._clock
+        )
+        options = self._ask(wire, "OPTIONS", target.request, {}, deadline, tolerant=True)
+        self._methods = frozenset(re.findall(r"[A-Z_]+", options.get("public") or ""))
+        described = self._ask(wire, "DESCRIBE", target.request, {"Accept": "application/sdp"}, deadline)
+        video = sdp.parse(described.body)
+        bases = (described.get("content-base"), described.get("content-location"))
+        base = next((text for text in bases if text and absolute(text)), target.request)
+        self._aggregate = controlled(base, video.aggregate)
+        self._set_up(self._ask(wire, "SETUP", controlled(self._aggregate, video.control), _TRANSPORT, deadline))
+        self._ask(wire, "PLAY", self._aggregate, {"Range": "npt=0.000-"}, deadline)
+        self._alive_next = self._clock.mono() + self._alive_every_s
+        return video
+
+    def _set_up(self, message: Message) -> None:
+        identity, _, parameters = (message.get("session") or "").partition(";")
+        self._id = identity.strip() or None
+        timeout = re.search(r"timeout\s*=\s*(\d{1,6})", parameters)
+        self._alive_every_s = max(_MIN_ALIVE_S, (float(timeout[1]) if timeout else _SESSION_S) / 2)
+        transport = message.get("transport") or ""
+        if "TCP" not in transport.upper():
+            raise not_understood("the camera does not send over TCP", shown=self._shown)
+        channel = re.search(r"interleaved\s*=\s*(\d{1,3})", transport)
+        self._channel = int(channel[1]) if channel else 0
+
+    def _ask(
+        self, wire: Wire, method: str, url: str, headers: dict[str, str], deadline: float, *, tolerant: bool = False
+    ) -> Message:
+        """The camera's answer; a refusal is an error unless `tolerant` (or it wants to know who asks)."""
+        for attempt in range(_TRIES):
+            self._send(wire, method, url, headers, deadline)
+            message = self._response(wire, deadline)
+            status = message.status or 0
+            if status == 401 and self._known(message, again=attempt > 0):
+                continue
+            if status // 100 == 3 and (location := message.get("location")):
+                raise _RedirectedError(location)
+            if status // 100 == 2 or (tolerant and status != 401):
+                return message
+            break
+        raise refusal(status, shown=self._shown, timeout_s=self._timeout_s)
+
+    def _known(self, message: Message, *, again: bool) -> bool:
+        """Whether it makes sense to ask again, with an answer to the camera's challenge."""
+        if self._credentials is None:
+            return False
+        offered = challenges(message.all("www-authenticate"))
+        if not offered:
+            raise not_understood("the camera asks for a way to log in that is not known here", shown=self._shown)
+        self._credentials.accept(offered[0])
+        return offered[0].stale or not again
+
+    def _send(self, wire: Wire, method: str, url: str, headers: dict[str, str], deadline: float) -> None:
+        self._sequence += 1
+        sent = {"CSeq": str(self._sequence), "User-Agent": _AGENT, **headers}
+        if self._id is not None:
+            sent["Session"] = self._id
+        authorization = self._credentials.header(method, url) if self._credentials is not None else None
+        if authorization is not None:
+            sent["Authorization"] = authorization
+        wire.send(request(method, url, sent), deadline)
+
+    def _response(self, wire: Wire, deadline: float) -> Message:
+        """The next response; packets that come before it are kept."""
+        while True:
+            for item in wire.items():
+                if isinstance(item, Message) and item.status is not None and item.status >= 200:
+                    return item
+                self._early += self._packets([item])
+                del self._early[:-_QUEUED]
+            wire.wait(deadline)
+
+    def _packets(self, items: Iterable[Message | Interleaved]) -> list[bytes]:
+        """The video's packets among `items`; the camera's requests and answers are dealt with."""
+        packets = []
+        for item in items:
+            if isinstance(item, Message):
+                self._hear(item)
+            elif item.channel == self._channel:
+                packets.append(item.data)
+        return packets
+
+    def _hear(self, message: Message) -> None:
+        wire = self._wire
+        if wire is None:
+            return
+        now = self._clock.mono()
+        if message.method in ("TEARDOWN", "REDIRECT"):
+            raise EOFError
+        if message.method is not None:
+            wire.send(answer(message, status="200 OK"), now + self._timeout_s)
+        elif message.status == 401 and self._credentials is not None:
+            # The nonce of the keep-alive was too old: again with the new one, but no faster than one a second.
+            for challenge in challenges(message.all("www-authenticate"))[:1]:
+                self._credentials.accept(challenge)
+                self._alive_next = min(self._alive_next, now + _MIN_ALIVE_S)
+
+    def _keep_alive(self, wire: Wire) -> None:
+        now = self._clock.mono()
+        self._alive_next = now + self._alive_every_s
+        method = "GET_PARAMETER" if "GET_PARAMETER" in self._methods else "OPTIONS"
+        self._send(wire, method, self._aggregate, {}, now + self._timeout_s)

@@ -1,0 +1,113 @@
+"""An RTSP camera read by the detector's own client: a picture is out as soon as its last packet is in.
+
+FFmpeg's demuxer hands a picture over only when the next one begins, a whole frame interval later.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from detector.capture.avimage import AvImage
+from detector.capture.network import NetworkSource
+from detector.capture.source import Grab
+from detector.capture.timeline import Timeline
+from detector.clock import SYSTEM_CLOCK, Clock
+from detector.errors import SourceError
+from detector.redact import redact
+
+from .errors import NotUnderstoodError
+from .stream import Stream
+
+log = logging.getLogger(__name__)
+
+# By masked URL, and the process's, as each connection is a new source.
+_told: set[str] = set()
+_pictureless: set[str] = set()
+"""Cameras whose last connection played, but gave no picture: the next one is FFmpeg's."""
+
+
+class RtspSource:
+    """The camera at `url`; an open and a read take at most about `timeout_s` seconds each.
+
+    What this client does not understand (another codec, a way to log in, nonsense) is left to
+    FFmpeg, in the same `open`. `keyframes_only` decodes nothing else: it needs a key frame
+    interval below `timeout_s`.
+    """
+
+    def __init__(
+        self, *, url: str, timeout_s: float, clock: Clock = SYSTEM_CLOCK, keyframes_only: bool = False
+    ) -> None:
+        if not timeout_s > 0.0:
+            raise ValueError(f"timeout_s must be positive, got {timeout_s}")
+        self._url, self._timeout_s, self._clock, self._keyframes_only = url, timeout_s, clock, keyframes_only
+        self._shown = redact(url)
+        self._stream: Stream | None = None
+        self._fallback: NetworkSource | None = None
+        self._timeline = Timeline()
+
+    def __repr__(self) -> str:
+        return f"RtspSource({self._shown})"
+
+    @property
+    def skipped(self) -> int:
+        """Pictures left out since it was opened, to keep up or because only key frames are asked for."""
+        return self._stream.skipped if self._stream is not None else 0
+
+    @property
+    def damaged(self) -> int:
+        """Pictures since it was opened of which the camera's packets were not all there."""
+        return self._stream.damaged if self._stream is not None else 0
+
+    def open(self) -> None:
+        self.close()
+        self._timeline = Timeline()
+        if self._shown not in _pictureless:
+            try:
+                self._open_stream()
+            except NotUnderstoodError as exc:
+                self._tell(str(exc))
+            else:
+                return
+        _pictureless.discard(self._shown)  # when this connection ends, the own client has its chance again
+        self._fallback = NetworkSource(url=self._url, timeout_s=self._timeout_s, clock=self._clock)
+        self._fallback.open()
+
+    def read(self) -> Grab:
+        if self._fallback is not None:
+            return self._fallback.read()
+        if self._stream is None:
+            raise SourceError(f"{self._shown}: not open")
+        try:
+            frame, mono = self._stream.read()
+        except NotUnderstoodError as exc:
+            _pictureless.add(self._shown)
+            self._tell(str(exc))
+            raise
+        stamp_s = self._stream.stamp_s(frame)
+        return Grab(
+            image=AvImage(frame), media_s=self._timeline.at(stamp_s, interval_s=self._stream.interval_s), mono=mono
+        )
+
+    def close(self) -> None:
+        stream, self._stream = self._stream, None
+        fallback, self._fallback = self._fallback, None
+        if stream is not None:
+            stream.close()
+        if fallback is not None:
+            fallback.close()
+
+    def _open_stream(self) -> None:
+        stream = Stream(
+            url=self._url,
+            shown=self._shown,
+            timeout_s=self._timeout_s,
+            clock=self._clock,
+            keyframes_only=self._keyframes_only,
+        )
+        stream.open()
+        self._stream = stream
+
+    def _tell(self, why: str) -> None:
+        if self._shown not in _told:
+            _told.add(self._shown)
+            log.info("%s; read through FFmpeg, whose pictures are a frame interval older", why)

@@ -1,0 +1,152 @@
+"""A playing stream made into pictures: session, packets, access units, decoder, in that order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from detector.clock import Clock
+from detector.errors import SourceError
+
+from .access import Assembler
+from .catchup import CatchUp
+from .decode import Decoder
+from .errors import not_understood
+from .h264 import H264
+from .h265 import H265
+from .nal import Depacketizer
+from .rtp import Receiver
+from .sdp import Video
+from .session import Session
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+_PAYLOADS: dict[str, Callable[[], Depacketizer]] = {"h264": H264, "hevc": H265}
+_BAD_UNITS = 100  # in a row; fewer are a scratch, so many are another codec than was promised
+_DEFAULT_FPS = 25.0
+_STARVING_S = 1.0
+
+
+class Stream:
+    """One connection's pictures. Raises SourceError; NotUnderstoodError where FFmpeg may fare better."""
+
+    def __init__(self, *, url: str, shown: str, timeout_s: float, clock: Clock, keyframes_only: bool) -> None:
+        self._shown, self._timeout_s, self._clock, self._keyframes_only = shown, timeout_s, clock, keyframes_only
+        self._session = Session(url=url, shown=shown, timeout_s=timeout_s, clock=clock)
+        self._frames: deque[tuple[VideoFrame, float]] = deque()
+        self._heard_mono = 0.0
+        self._pictures = self._late = 0
+        self._end: SourceError | None = None
+        self.damaged = 0
+
+    @property
+    def skipped(self) -> int:
+        return self._waiting.skipped + self._late
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between pictures as the camera declares, 1/25 where it does not."""
+        return 1.0 / (self._video.fps or _DEFAULT_FPS)
+
+    def stamp_s(self, frame: VideoFrame) -> float | None:
+        """The picture's time in the stream's seconds."""
+        return frame.pts / self._video.clock_rate if frame.pts is not None else None
+
+    def open(self) -> None:
+        """Connect, log in, play."""
+        self._video: Video = self._session.open()
+        self._receiver = Receiver(payload_type=self._video.payload_type)
+        self._assembler = Assembler(_PAYLOADS[self._video.codec]())
+        self._waiting = CatchUp(clock_rate=self._video.clock_rate, keyframes_only=self._keyframes_only)
+        try:
+            self._decoder = Decoder(codec=self._video.codec, parameter_sets=self._video.parameter_sets)
+        except ValueError:
+            self.close()
+            raise not_understood("no decoder for its video codec", shown=self._shown) from None
+
+    def read(self) -> tuple[VideoFrame, float]:
+        """The next picture and when its last packet was read; late ones are left out while newer ones wait."""
+        started = self._clock.mono()
+        deadline = started + self._timeout_s
+        self._drain()
+        while True:
+            while self._frames:
+                frame, mono = self._frames.popleft()
+                if self._wanted(frame, started):
+                    self._pictures += 1
+                    return frame, mono
+                self._late += 1
+            if self._clock.mono() >= deadline:
+                raise self._nothing(deadline)
+            if self._decode_next():
+                self._drain()
+            elif self._end is not None:
+                raise self._end
+            else:
+                self._wait(deadline)
+
+    def close(self) -> None:
+        self._session.close()
+        self._frames.clear()
+
+    def _wanted(self, frame: VideoFrame, started: float) -> bool:
+        # Where the machine never catches up, an old picture now and then is better than none.
+        starving = self._clock.mono() - started > min(_STARVING_S, self._timeout_s / 2)
+        return starving or frame.pts is None or not self._waiting.late(frame.pts)
+
+    def _decode_next(self) -> bool:
+        turn = self._waiting.take()
+        if turn is None:
+            return False
+        if turn.fresh:
+            self._decoder.forget()
+        started = self._clock.mono()
+        self._frames.extend(self._decoder.decode(turn.unit, alone=self._keyframes_only))
+        self._waiting.spent(self._clock.mono() - started)
+        if self._decoder.bad >= _BAD_UNITS:
+            raise SourceError(
+                f"{self._shown}: {self._decoder.bad} pictures in a row cannot be decoded; the stream is damaged"
+            )
+        return True
+
+    def _drain(self) -> None:
+        """Take what is there; an end comes after the pictures before it."""
+        if self._end is None:
+            try:
+                self._receive(None)
+            except SourceError as exc:
+                self._end = exc
+
+    def _wait(self, deadline: float) -> None:
+        try:
+            self._receive(deadline)
+        except SourceError:
+            if self._clock.mono() < deadline:
+                raise
+            raise self._nothing(deadline) from None
+
+    def _receive(self, deadline: float | None) -> None:
+        packets = self._session.receive(deadline)
+        mono = self._session.received_mono
+        for data in packets:
+            packet = self._receiver.packet(data)
+            if packet is None:
+                continue
+            self._heard_mono = self._clock.mono()
+            for unit in self._assembler.push(packet, mono=mono):
+                self.damaged += unit.damaged
+                self._waiting.put(unit)
+
+    def _nothing(self, deadline: float) -> SourceError:
+        """Why no picture came until `deadline`: the camera was silent, or spoke without one."""
+        if deadline - self._heard_mono > self._timeout_s / 2:
+            return self._session.timed_out()
+        what = (
+            f"data comes, but no picture within {self._timeout_s:g} s; shorten the camera's key frame interval or "
+            "raise timeout_s"
+        )
+        if self._pictures or self._keyframes_only:
+            return SourceError(f"{self._shown}: {what}")
+        return not_understood(what, shown=self._shown)

@@ -1,0 +1,192 @@
+"""The bytes of one RTSP connection: a socket with deadlines, cut into messages and interleaved packets."""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from detector.clock import Clock
+
+from .message import Message, body_length, parse_head
+
+_T = TypeVar("_T")
+_CHUNK = 1 << 17
+# A camera faster than this program must neither hold it here nor fill its memory. More than any item.
+_HELD, _TURN = 1 << 20, 1 << 12  # bytes waiting, items taken at once
+_MAX_HEAD = 1 << 16
+_SLICE_S = 1.0  # a clock that is not the system's is asked again so often
+_MAX_JUNK = 1 << 16  # in one go: some cameras pad, but a stream of junk is another protocol
+_HEAD_END = (b"\r\n\r\n", b"\n\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interleaved:
+    """An RTP or RTCP packet between the messages (RFC 2326, section 10.12)."""
+
+    channel: int
+    data: bytes
+
+
+class Wire:
+    """Sends and receives until a deadline in `clock`'s monotonic seconds; a late one is a TimeoutError.
+
+    Raises OSError for what the network does and ValueError for bytes that are not RTSP.
+    """
+
+    def __init__(self, *, host: str, port: int, secure: bool, deadline: float, clock: Clock) -> None:
+        self._clock = clock
+        self.received_mono = clock.mono()
+        self._buffer, self._at, self._junk = bytearray(), 0, 0
+        self._socket = _connected(host, port, deadline, clock)
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket.setblocking(False)
+            if secure:
+                self._secure(host, deadline)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def send(self, data: bytes, deadline: float) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._until(deadline, select.POLLOUT, partial(self._socket.send, rest)) :]
+
+    def wait(self, deadline: float) -> None:
+        """Receive what comes next; EOFError where the camera hung up."""
+        if self._clock.mono() >= deadline:
+            raise TimeoutError  # a camera that never pauses does not get round it
+        if len(self._buffer) - self._at >= _HELD:
+            return
+        self._received(self._until(deadline, select.POLLIN, partial(self._socket.recv, _CHUNK)))
+
+    def drain(self) -> bool:
+        """Receive what is there already, without waiting for more; False where there is the end and nothing else."""
+        came = False
+        while len(self._buffer) - self._at < _HELD:
+            try:
+                data = self._socket.recv(_CHUNK)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                break
+            if not data:
+                return came
+            self._received(data)
+            came = True
+        return True
+
+    def items(self) -> Iterator[Message | Interleaved]:
+        """What the received bytes hold that is whole, up to a number: the rest is for the next time."""
+        for _ in range(_TURN):
+            item = self._item()
+            if item is None:
+                return
+            self._junk = 0
+            yield item
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _received(self, data: bytes) -> None:
+        if not data:
+            raise EOFError
+        self.received_mono = self._clock.mono()
+        if self._at:
+            del self._buffer[: self._at]
+            self._at = 0
+        self._buffer += data
+
+    def _item(self) -> Message | Interleaved | None:
+        buffer = self._buffer
+        self._skip_junk()
+        if len(buffer) - self._at < 4:
+            return None
+        if buffer[self._at] != 0x24:  # "$"
+            return self._message()
+        end = self._at + 4 + int.from_bytes(buffer[self._at + 2 : self._at + 4], "big")
+        if len(buffer) < end:
+            return None
+        item = Interleaved(channel=buffer[self._at + 1], data=bytes(buffer[self._at + 4 : end]))
+        self._at = end
+        return item
+
+    def _skip_junk(self) -> None:
+        buffer = self._buffer
+        start = self._at
+        while self._at < len(buffer) and buffer[self._at] != 0x24 and not 0x41 <= buffer[self._at] <= 0x5A:
+            self._at += 1
+        self._junk += self._at - start
+        if self._junk > _MAX_JUNK:
+            raise ValueError("what it sends is not RTSP")
+
+    def _message(self) -> Message | None:
+        found = [(at + len(end), at) for end in _HEAD_END if (at := self._buffer.find(end, self._at)) >= 0]
+        if not found:
+            if len(self._buffer) - self._at > _MAX_HEAD:
+                raise ValueError("a header without an end")
+            return None
+        after, at = min(found)
+        message = parse_head(bytes(self._buffer[self._at : at]))
+        end = after + body_length(message)
+        if len(self._buffer) < end:
+            return None
+        self._at = end
+        return replace(message, body=bytes(self._buffer[after:end]).decode("utf-8", "replace"))
+
+    def _secure(self, host: str, deadline: float) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        # Cameras sign their certificates themselves; FFmpeg (before 9) does not check them either.
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        secured = context.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
+        self._socket = secured
+        try:
+            self._until(deadline, select.POLLIN, secured.do_handshake)
+        except ssl.SSLError:
+            raise ValueError("the camera's TLS is not understood") from None
+
+    def _until(self, deadline: float, event: int, act: Callable[[], _T]) -> _T:
+        """What `act` gives, tried again whenever the socket is ready; TLS may want the other direction."""
+        while True:
+            try:
+                return act()
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._poll(event, deadline)
+            except ssl.SSLWantWriteError:
+                self._poll(select.POLLOUT, deadline)
+
+    def _poll(self, event: int, deadline: float) -> None:
+        left_s = deadline - self._clock.mono()
+        if left_s <= 0.0:
+            raise TimeoutError
+        poll = select.poll()
+        poll.register(self._socket, event)
+        poll.poll(min(left_s, _SLICE_S) * 1000.0)
+
+
+def _connected(host: str, port: int, deadline: float, clock: Clock) -> socket.socket:
+    """A connection to the first of the host's addresses that takes one; the resolver has limits of its own."""
+    failure: OSError = OSError(errno.EIO, "no address")
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError):  # a label too long for a name is a UnicodeError
+        raise failure from None
+    for family, kind, protocol, _, address in addresses:
+        left_s = deadline - clock.mono()
+        if left_s <= 0.0:
+            raise TimeoutError
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(left_s)
+            connection.connect(address)
+        except OSError as exc:
+            connection.close()
+            failure = exc
+        else:
+            return connection
+    raise failure

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from detector.capture.rtsp.access import AccessUnit
+from detector.capture.rtsp.catchup import CatchUp
+
+TICK = 90000 // 25
+
+
+def unit(number: int, *, key: bool = False, reference: bool = True, parameters: bytes = b"") -> AccessUnit:
+    return AccessUnit(
+        data=parameters + b"%d" % number,
+        parameters=parameters,
+        timestamp=number * TICK,
+        mono=0.0,
+        key=key,
+        reference=reference,
+        damaged=False,
+    )
+
+
+def taken(waiting: CatchUp) -> list[int]:
+    numbers = []
+    while (turn := waiting.take()) is not None:
+        numbers.append(turn.unit.timestamp // TICK)
+    return numbers
+
+
+def filled(*units: AccessUnit, keyframes_only: bool = False) -> CatchUp:
+    waiting = CatchUp(clock_rate=90000, keyframes_only=keyframes_only)
+    for one in units:
+        waiting.put(one)
+    return waiting
+
+
+def test_in_step_nothing_is_left_out() -> None:
+    waiting = CatchUp(clock_rate=90000)
+    for number in range(50):
+        waiting.put(unit(number, key=number % 10 == 0, reference=number % 2 == 0))
+        assert taken(waiting) == [number]
+    assert waiting.skipped == 0
+
+
+def test_a_short_burst_leaves_nothing_out() -> None:
+    waiting = filled(*(unit(number, reference=number % 2 == 0) for number in range(6)))
+    assert taken(waiting) == [0, 1, 2, 3, 4, 5]
+
+
+def test_behind_it_leaves_out_what_no_other_needs_until_it_is_not() -> None:
+    waiting = filled(*(unit(number, reference=number % 3 == 0) for number in range(13)))
+    # 0.25 s are six and a quarter pictures.
+    assert taken(waiting) == [0, 3, 6, 7, 8, 9, 10, 11, 12]
+    assert waiting.skipped == 4
+
+
+def test_behind_it_jumps_to_the_newest_key_frame_with_the_parameter_sets_it_passed() -> None:
+    waiting = filled(
+        unit(0, key=True, parameters=b"old"),
+        *(unit(number) for number in range(1, 10)),
+        unit(10, key=True, parameters=b"new"),
+        *(unit(number) for number in range(11, 20)),
+        unit(20, key=True),
+        unit(21),
+    )
+    turn = waiting.take()
+    assert turn is not None
+    assert turn.fresh
+    assert turn.unit.data == b"new20"
+    second = waiting.take()
+    assert second is not None
+    assert not second.fresh
+    assert second.unit.data == b"21"
+    assert waiting.skipped == 20
+
+
+def gop(length: int, count: int, cost_s: float) -> CatchUp:
+    """A stream that has just played two key frames `length` apart, decoded at `cost_s` each, now `count` behind."""
+    waiting = CatchUp(clock_rate=90000)
+    for number in range(length + 1):
+        waiting.put(unit(number, key=number % length == 0))
+        waiting.take()
+        waiting.spent(cost_s)
+    for number in range(length + 1, length + 1 + count):
+        waiting.put(unit(number))
+    return waiting
+
+
+def test_a_decoder_slower_than_the_camera_waits_for_the_next_key_frame() -> None:
+    waiting = gop(50, 20, cost_s=0.08)
+    assert waiting.take() is None
+    waiting.put(unit(71))
+    assert waiting.take() is None
+    waiting.put(unit(100, key=True))
+    turn = waiting.take()
+    assert turn is not None
+    assert turn.fresh
+    assert turn.unit.key
+    waiting.put(unit(101))
+    assert taken(waiting) == [101]
+    assert waiting.skipped == 21
+
+
+def test_a_fast_decoder_decodes_on() -> None:
+    assert taken(gop(50, 20, cost_s=0.004)) == list(range(51, 71))
+
+
+def test_without_known_key_frames_it_never_waits_for_one() -> None:
+    waiting = CatchUp(clock_rate=90000)
+    for number in range(40):
+        waiting.put(unit(number))
+        waiting.spent(0.08)
+    assert taken(waiting) == list(range(40))
+
+
+def test_a_picture_is_late_only_while_a_newer_one_waits() -> None:
+    waiting = filled(unit(0), unit(20))
+    assert waiting.late(0)
+    assert not waiting.late(10 * TICK)
+    waiting.take()
+    waiting.take()
+    assert not waiting.late(0)
+
+
+def test_stamps_that_leap_back_make_nothing_late() -> None:
+    waiting = filled(unit(1000), unit(0), unit(1))
+    assert not waiting.late(0)
+    assert taken(waiting) == [1000, 0, 1]
+
+
+def test_key_frames_alone_if_asked() -> None:
+    waiting = filled(*(unit(number, key=number % 4 == 0) for number in range(6)), keyframes_only=True)
+    assert taken(waiting) == [0, 4]
+    assert waiting.skipped == 4
+
+
+def test_what_nobody_decodes_fills_no_memory() -> None:
+    waiting = CatchUp(clock_rate=90000)
+    big = bytes(1 << 20)
+    for number in range(100):
+        one = unit(number)
+        waiting.put(
+            AccessUnit(
+                data=big,
+                parameters=b"",
+                timestamp=one.timestamp,
+                mono=0.0,
+                key=number % 50 == 0,
+                reference=True,
+                damaged=False,
+            )
+        )
+        assert len(waiting) <= 33

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from detector.capture.rtsp.access import AccessUnit
+from detector.capture.rtsp.decode import Decoder
+from detector.capture.rtsp.nal import START
+from support.rtsp_video import Video, coded
+
+
+@pytest.fixture(scope="module", params=["h264", "hevc"])
+def video(request: pytest.FixtureRequest) -> Video:
+    return coded(request.param, b_frames=2)
+
+
+def units(video: Video) -> list[AccessUnit]:
+    """In the order of decoding; read at 1000 s and their number."""
+    return [
+        AccessUnit(
+            data=b"".join(START + unit for unit in picture.units),
+            parameters=b"",
+            timestamp=picture.number,
+            mono=1000.0 + picture.number,
+            key=picture.key,
+            reference=True,
+            damaged=False,
+        )
+        for picture in video.pictures
+    ]
+
+
+def decoder(video: Video) -> Decoder:
+    return Decoder(codec=video.codec, parameter_sets=tuple(video.sets))
+
+
+def test_pictures_out_of_order_keep_the_moment_they_were_read(video: Video) -> None:
+    one = decoder(video)
+    found = [(frame.pts, mono) for unit in units(video) for frame, mono in one.decode(unit)]
+    assert [pts for pts, _ in found] == list(range(len(found)))
+    assert len(found) >= 25
+    assert all(mono == 1000.0 + (pts or 0) for pts, mono in found)
+
+
+def test_what_it_forgets_does_not_come_out_later(video: Video) -> None:
+    one, coming = decoder(video), units(video)
+    before = [frame for unit in coming[:6] for frame, _ in one.decode(unit)]
+    assert len(before) < 6  # some are held back
+    one.forget()
+    after = [frame.pts for unit in coming[10:] for frame, _ in one.decode(unit)]
+    assert after
+    assert min(pts or 0 for pts in after) >= 10
+
+
+def test_alone_a_key_frame_comes_out_at_once(video: Video) -> None:
+    one = decoder(video)
+    for unit in units(video):
+        if unit.key:
+            assert [(frame.pts, mono) for frame, mono in one.decode(unit, alone=True)] == [(unit.timestamp, unit.mono)]
+
+
+def test_a_codec_that_ffmpeg_does_not_have() -> None:
+    with pytest.raises(ValueError, match="no such codec"):
+        Decoder(codec="no such codec", parameter_sets=())
