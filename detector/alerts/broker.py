@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 _MAX_CONNECTIONS = 100
 _SHUTDOWN_S = 1.0
-_LOOK_S = 0.1  # how long a stop may go unnoticed: waiting for it would take a thread of its own
+_LOOK_S = 0.25  # how long a stop may go unnoticed: waiting for it would take a thread of its own
 _LISTENER = "default"
 
 

@@ -10,6 +10,8 @@ from detector.clock import SYSTEM_CLOCK, Clock
 from detector.types import Frame
 
 _EARLY = 0.25  # of the interval: a frame that comes so much before its turn is in time
+_OWED_S = 10.0  # a lost frame is remembered about this long,
+_OWED, _MOST_OWED = 0.2, 3.0  # ... makes its camera so many intervals more urgent, all together at most so many
 _LATE = 1.0 - _EARLY  # the most that a camera in step is late by, whose rate is no multiple of the limit
 
 
@@ -25,13 +27,14 @@ class SlotCounts:
 class _Slot:
     """One camera's newest frame and its schedule, in seconds of `captured_mono`."""
 
-    __slots__ = ("dropped", "due", "frame", "interval", "skipped", "taken")
+    __slots__ = ("_owed", "_owed_at", "dropped", "due", "frame", "interval", "skipped", "taken")
 
     def __init__(self, max_fps: float) -> None:
         self.interval = 1.0 / max_fps
         self.due = -math.inf
         self.frame: Frame | None = None
         self.taken = self.dropped = self.skipped = 0
+        self._owed, self._owed_at = 0.0, 0.0
 
     @property
     def opens_mono(self) -> float:
@@ -45,10 +48,25 @@ class _Slot:
         in_time = self.frame.captured_mono >= self.due - self.interval * _EARLY
         return -math.inf if in_time else self.due + self.interval
 
+    def turn(self, now: float) -> float:
+        """The lower, the more urgent: when it was due, earlier by what it lost lately.
+
+        By deadlines alone, a slight overload takes all its frames from those cameras whose own rhythm
+        happens to bring them behind the others.
+        """
+        return self.due - self._still_owed(now)
+
+    def _still_owed(self, now: float) -> float:
+        return self._owed * math.exp((self._owed_at - now) / _OWED_S)
+
+    def _owing_one_more(self, now: float) -> float:
+        return min(self._still_owed(now) + _OWED * self.interval, _MOST_OWED * self.interval)
+
     def put(self, frame: Frame, now: float) -> None:
         if self.frame is not None:
             if self.opens_mono <= now:
                 self.dropped += 1
+                self._owed, self._owed_at = self._owing_one_more(now), now
             else:
                 self.skipped += 1
         self.frame = frame
@@ -135,6 +153,6 @@ class LatestSlots:
             self._changed.notify_all()
 
     def _ready(self, now: float) -> _Slot | None:
-        # Earliest due first: a camera that was passed over only gets more urgent, so none starves.
+        # A camera that is passed over only gets more urgent, so none starves.
         ready = [slot for slot in self._slots.values() if slot.opens_mono <= now]
-        return min(ready, key=lambda slot: slot.due, default=None)
+        return min(ready, key=lambda slot: slot.turn(now), default=None)

@@ -102,7 +102,7 @@ def _bring(wanted: Wanted, progress: Progress) -> None:
         shutil.rmtree(work, ignore_errors=True)  # a killed process may have left one
         work.mkdir()
         try:
-            _install(_from(source, wanted, work, progress), wanted.path)
+            install(_from(source, wanted, work, progress), wanted.path)
         except UnavailableError as error:
             reasons.append(f"{source.label} ({error})")
         else:
@@ -192,7 +192,7 @@ def _checked(file: Path, pin: Pin) -> Path:
     return file
 
 
-def _install(file: Path, path: Path) -> None:
+def install(file: Path, path: Path) -> None:
     """Give the file its name at once and for good: a power cut leaves the whole file or none."""
     file.chmod(0o644)
     for item in (file, path.parent):

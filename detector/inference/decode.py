@@ -41,6 +41,8 @@ def make_decoder(layout: Layout, *, iou: float | None = None) -> Decoder:
     if layout.kind == "yolox-grid":
         corners, strides = _grid(layout)
         return partial(_yolox_grid, layout, IOU_YOLOX if iou is None else iou, corners, strides)
+    if layout.kind == "yolox-boxes":
+        return partial(_yolox_boxes, layout, (layout.iou or IOU_YOLOX) if iou is None else iou)
     return partial(_yolox_nms, layout)
 
 
@@ -87,6 +89,16 @@ def _yolox_nms(layout: Layout, outputs: Outputs, floor: float) -> Persons:
     return _best(layout, rows, scores, kept)
 
 
+def _yolox_boxes(layout: Layout, iou: float, outputs: Outputs, floor: float) -> Persons:
+    """Rows x1, y1, x2, y2, and a score a class for each in a second output (YOLOX cut before its NMS), then NMS."""
+    cells = anchors(layout.width, layout.height)
+    rows = _array(outputs, layout, layout.boxes, (1, cells, 4))[0]
+    columns = _array(outputs, layout, layout.scores or 0, (1, layout.classes or 1, cells))[0]
+    scores = _scores(columns[layout.person])
+    kept = _likely(scores, floor)
+    return _suppressed(layout, rows[kept], scores[kept], iou)
+
+
 def _grid(layout: Layout) -> Persons:
     """Each cell's column and row [N,2], and its stride in px [N,1], strides one after the other."""
     corners, strides = [], []
@@ -99,7 +111,7 @@ def _grid(layout: Layout) -> Persons:
 
 def _array(outputs: Outputs, layout: Layout, index: int, shape: tuple[int | None, ...]) -> Floats:
     """Output `index` as finite float32 of `shape`, None being any length."""
-    if len(outputs) != (1 if layout.labels is None else 2):
+    if len(outputs) != (1 if layout.labels is None and layout.scores is None else 2):
         raise InferenceError(f"the model gave {len(outputs)} outputs where its layout has another number")
     found = np.asarray(outputs[index])
     fits = found.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, found.shape, strict=True))

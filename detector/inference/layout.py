@@ -12,13 +12,14 @@ from detector.errors import ModelError
 from .backends.base import TensorSpec
 from .spec import InputSpec
 
-LayoutKind = Literal["end-to-end", "dense", "yolox-grid", "yolox-nms"]
+LayoutKind = Literal["end-to-end", "dense", "yolox-grid", "yolox-nms", "yolox-boxes"]
 STRIDES = (8, 16, 32)
 _DEFAULT_SIZE = (640, 640)
 _PERSON_NAMES = ("person", "pedestrian", "people", "human")
 _KNOWN = (
     "known are [1, K, 6] (end-to-end, as YOLOv10), [1, 4+classes, N] (dense, as YOLOv8 and YOLO11), "
-    "[1, N, 5+classes] (YOLOX grid, strides 8, 16, 32) and dets [1, N, 5] with labels [1, N] (YOLOX with NMS)"
+    "[1, N, 5+classes] (YOLOX grid, strides 8, 16, 32), dets [1, N, 5] with labels [1, N] (YOLOX with NMS) "
+    "and boxes [1, N, 4] with scores [1, classes, N] (YOLOX cut before its NMS)"
 )
 
 
@@ -26,7 +27,8 @@ _KNOWN = (
 class Layout:
     """One of the known outputs; `width`, `height` are the input's px, `person` the class's index.
 
-    `classes` is None where the outputs do not tell; `boxes`, `labels` are the outputs' indices.
+    `classes` is None where the outputs do not tell; `boxes`, `labels`, `scores` are the outputs' indices.
+    `iou` is the NMS threshold that the model's own NMS had, where the metadata tells.
     """
 
     kind: LayoutKind
@@ -36,6 +38,8 @@ class Layout:
     classes: int | None = None
     boxes: int = 0
     labels: int | None = None
+    scores: int | None = None
+    iou: float | None = None
 
 
 def anchors(width: int, height: int) -> int:
@@ -49,8 +53,10 @@ def find_layout(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], met
     task = metadata.get("task", "detect")
     if task != "detect":
         raise ModelError(f"this model is for the task {task!r}: a detection model is needed")
-    kind, classes, boxes, labels = _match(outputs, anchors(width, height), _flag(metadata, "end2end"))
-    if kind in ("dense", "yolox-grid") and (width % STRIDES[-1] or height % STRIDES[-1]):
+    cells = anchors(width, height)
+    found = _match_boxes(outputs, cells)
+    kind, classes, boxes, second = found or _match(outputs, cells, _flag(metadata, "end2end"))
+    if kind in ("dense", "yolox-grid", "yolox-boxes") and (width % STRIDES[-1] or height % STRIDES[-1]):
         raise ModelError(f"this model's input is {width} x {height} px: both must be multiples of {STRIDES[-1]}")
     names = _names(metadata)
     return Layout(
@@ -60,7 +66,9 @@ def find_layout(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], met
         person=_person(names, classes),
         classes=len(names) if classes is None and names else classes,
         boxes=boxes,
-        labels=labels,
+        labels=None if found else second,
+        scores=second if found else None,
+        iou=_iou(metadata),
     )
 
 
@@ -118,6 +126,23 @@ def _match(
         if columns is not None and columns >= 6 and (rows == cells or (rows is None and columns > 6)):
             return "yolox-grid", columns - 5, 0, None
     raise ModelError(f"unknown outputs {_shown(outputs)}; {_KNOWN}")
+
+
+def _match_boxes(outputs: Sequence[TensorSpec], cells: int) -> tuple[LayoutKind, int | None, int, int | None] | None:
+    """Boxes [1,N,4] and scores [1,classes,N] in two outputs, in either order; None for anything else."""
+    shapes = [spec.shape for spec in outputs]
+    if [len(shape) for shape in shapes] != [3, 3] or any(shape[0] not in (1, None) for shape in shapes):
+        return None
+    for boxes, scores in ((0, 1), (1, 0)):
+        fits = shapes[boxes][2] == 4 and shapes[boxes][1] in (cells, None) and shapes[scores][2] in (cells, None)
+        if fits and shapes[scores][1] is not None:
+            return "yolox-boxes", shapes[scores][1], boxes, scores
+    return None
+
+
+def _iou(metadata: Mapping[str, str]) -> float | None:
+    value = _literal(metadata.get("detector.nms_iou", ""))
+    return float(value) if isinstance(value, (int, float)) and 0.0 < value < 1.0 else None
 
 
 def _person(names: Mapping[int, str] | None, classes: int | None) -> int:

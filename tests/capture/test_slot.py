@@ -149,6 +149,29 @@ def test_overloaded_inference_serves_cameras_of_one_rate_alike(
     assert min(taken) >= 1
 
 
+@pytest.mark.parametrize("served_per_s", [38.0, 36.0, 33.0, 20.0, 9.0])
+def test_eight_cameras_lose_alike_also_where_only_a_few_frames_are_too_many(served_per_s: float) -> None:
+    random, clock = np.random.default_rng(0), Time()
+    slots = LatestSlots(clock=clock)
+    events = sorted(
+        (phase + i / 5.0 + random.normal(0.0, 0.005), f"camera-{k}")
+        for k, phase in enumerate(random.uniform(0.0, 0.2, 8))
+        for i in range(60 * 5)
+    )
+    for k in range(8):
+        slots.add(f"camera-{k}", 5.0)
+    free_at = 0.0
+    for at, name in events:
+        while free_at < at:  # inference takes its next frame when it is done with the last one
+            clock.now = free_at
+            free_at += random.uniform(0.8, 1.2) / served_per_s if slots.take(0.0) is not None else 0.002
+        clock.now = max(at, clock.now)
+        slots.put(frame(name, at))
+    taken = [slots.counts(f"camera-{k}").taken for k in range(8)]
+    assert sum(slots.counts(f"camera-{k}").dropped for k in range(8)) > 0
+    assert 1 - min(taken) / max(taken) <= 0.1, taken
+
+
 def test_a_slow_camera_is_not_starved_by_fast_ones() -> None:
     clock = Time()
     slots = LatestSlots(clock=clock)

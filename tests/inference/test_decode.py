@@ -23,6 +23,7 @@ END_TO_END = Layout(kind="end-to-end", width=SIDE, height=SIDE)
 DENSE = Layout(kind="dense", width=SIDE, height=SIDE, classes=3, person=1)
 GRID = Layout(kind="yolox-grid", width=SIDE, height=SIDE, classes=2, person=1)
 GRAPH_NMS = Layout(kind="yolox-nms", width=SIDE, height=SIDE, boxes=0, labels=1)
+CUT = Layout(kind="yolox-boxes", width=SIDE, height=SIDE, classes=2, person=1, boxes=0, scores=1, iou=0.5)
 Outputs = tuple[NDArray[Any], ...]
 Row = tuple[float, float, float, float, float]
 
@@ -47,6 +48,13 @@ def graph_nms(seed: int, count: int = 20) -> Outputs:
     rng = np.random.default_rng(seed)
     dets = np.concatenate((rng.uniform(0, SIDE, (count, 4)), rng.uniform(0, 1, (count, 1))), 1)
     return dets[None], rng.integers(0, 3, (1, count))
+
+
+def cut(seed: int) -> Outputs:
+    rng = np.random.default_rng(seed)
+    near = rng.uniform(0, SIDE, (CELLS, 2))
+    boxes = np.concatenate((near, near + rng.uniform(1, SIDE / 2, (CELLS, 2))), 1)
+    return boxes[None], rng.uniform(0, 1, (1, 2, CELLS))
 
 
 def decode(layout: Layout, outputs: Outputs, floor: float = 0.25) -> tuple[Floats, Floats]:
@@ -100,6 +108,12 @@ def naive_graph_nms(outputs: Outputs, floor: float) -> list[Row]:
     return sorted([tuple(r) for r, label in pairs if r[4] >= floor and label == 0], key=lambda r: -r[4])
 
 
+def naive_cut(outputs: Outputs, floor: float) -> list[Row]:
+    pairs = zip(outputs[0][0].tolist(), outputs[1][0, CUT.person].tolist(), strict=True)
+    rows = [(x1, y1, x2, y2, score) for (x1, y1, x2, y2), score in pairs if score >= floor]
+    return suppressed(sorted(rows, key=lambda r: -r[4]), 0.5)
+
+
 Naive = Callable[[Outputs, float], list[Row]]
 Make = Callable[[int], Outputs]
 FAMILIES: list[Any] = [
@@ -107,6 +121,7 @@ FAMILIES: list[Any] = [
     pytest.param(DENSE, dense, naive_dense, id="dense"),
     pytest.param(GRID, grid, naive_grid, id="yolox-grid"),
     pytest.param(GRAPH_NMS, graph_nms, naive_graph_nms, id="yolox-nms"),
+    pytest.param(CUT, cut, naive_cut, id="yolox-boxes"),
 ]
 MAKERS: list[Any] = [pytest.param(*family.values[:2], id=family.id) for family in FAMILIES]
 
@@ -201,6 +216,8 @@ def test_boxes_far_away_are_refused(layout: Layout, make: Make) -> None:
         outputs[0][0, :, 0] = 1e6, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0
     else:
         outputs[0][0, 0] = [-1e6, 0, 1, 1, 1, 0][: outputs[0].shape[2]]
+    if layout.scores is not None:
+        outputs[1][0, layout.person, 0] = 1.0
     if layout.labels is not None:
         outputs[1][0, 0] = 0
     with pytest.raises(InferenceError, match="far outside"):
@@ -225,6 +242,17 @@ def test_half_precision_is_taken(layout: Layout, make: Make) -> None:
     boxes, scores = make_decoder(layout)(halves, 0.3)
     assert boxes.dtype == scores.dtype == np.float32
     assert len(scores) > 0
+
+
+def test_scores_of_a_cut_model_are_checked_too() -> None:
+    for bad, told in ((1.5, "outside 0 to 1"), (np.nan, "NaN")):
+        boxes, scores = cut(0)
+        scores[0, CUT.person, 3] = bad
+        with pytest.raises(InferenceError, match=told):
+            decode(CUT, (boxes, scores))
+    boxes, scores = cut(0)
+    with pytest.raises(InferenceError, match="shape"):
+        decode(CUT, (boxes, scores[:, :1]))
 
 
 def test_labels_in_the_first_output() -> None:

@@ -36,6 +36,8 @@ def find(
         ([(1, None, 85)], (1, 3, 416, 416), "yolox-grid", 80),
         ([(1, None, 5), (1, None)], (1, 3, 416, 416), "yolox-nms", None),
         ([(1, 100, 5), (1, 100)], (1, 3, 416, 416), "yolox-nms", None),
+        ([(1, 3549, 4), (1, 80, 3549)], (1, 3, 416, 416), "yolox-boxes", 80),
+        ([(1, 1, 2184), (1, 2184, 4)], (1, 3, 256, 416), "yolox-boxes", 1),
     ],
 )
 def test_known_layouts_are_found(outputs: list[Shape], picture: Shape, kind: str, classes: int | None) -> None:
@@ -57,6 +59,13 @@ def test_width_and_height_are_not_mixed_up() -> None:
 def test_dynamic_size_comes_from_the_metadata(imgsz: str, size: tuple[int, int]) -> None:
     layout = find((None, 84, None), picture=(None, 3, None, None), metadata={"imgsz": imgsz})
     assert (layout.width, layout.height) == size
+
+
+def test_boxes_and_scores_come_in_either_order() -> None:
+    one = find((1, 3549, 4), (1, 1, 3549), picture=(1, 3, 416, 416), metadata={"detector.nms_iou": "0.7"})
+    other = find((1, 1, 3549), (1, 3549, 4), picture=(1, 3, 416, 416), metadata={"detector.nms_iou": "seven"})
+    assert (one.boxes, one.scores, one.labels, one.iou) == (0, 1, None, 0.7)
+    assert (other.boxes, other.scores, other.labels, other.iou) == (1, 0, None, None)
 
 
 def test_labels_may_come_first() -> None:
@@ -98,6 +107,8 @@ def test_end_to_end_person_goes_by_name_too() -> None:
         ([(1, 3, 80, 80, 85)], {}, "unknown outputs"),
         ([(1, 100, 4), (1, 100)], {}, "unknown outputs"),
         ([(1, 84, 8400), (1, 32, 160, 160)], {}, "output1"),
+        ([(1, 8400, 4), (1, 1, 8399)], {}, "unknown outputs"),
+        ([(1, 8400, 4), (1, 1, 8400)], COCO, "names 80 classes, but its output has 1"),
         ([(8, 300, 6)], {}, "more than one picture at once"),
         ([], {}, "none"),
         ([(1, 56, 8400)], {"task": "pose"}, "task 'pose'"),

@@ -1,0 +1,184 @@
+"""What bench.glass measures, each as a process between an RTSP camera and a broker."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import paho.mqtt.client as paho
+import yaml
+
+from .drawn import read_number
+from .mqtt import free_port, listen
+from .naive import TOPIC
+
+ROOT = Path(__file__).resolve().parents[1]
+_TICK = os.sysconf("SC_CLK_TCK")
+_START_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A message at the subscriber: monotonic s, and the number of the picture that it speaks of."""
+
+    mono: float
+    number: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Inbox:
+    """All that a subscriber got: monotonic s, topic, payload."""
+
+    messages: list[tuple[float, str, bytes]] = field(default_factory=list)
+
+
+class Process:
+    """A subject's process and its figures from the kernel."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.begun = time.monotonic()
+        self._child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    @property
+    def cpu_s(self) -> float:
+        fields = Path(f"/proc/{self._child.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICK
+
+    def memory_mib(self, key: str) -> float:
+        """VmRSS now, VmHWM at most."""
+        for line in Path(f"/proc/{self._child.pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith(key):
+                return int(line.split()[1]) / 1024
+        raise KeyError(key)
+
+    def ended(self) -> bool:
+        return self._child.poll() is not None
+
+    def end(self) -> None:
+        self._child.terminate()
+        try:
+            self._child.wait(15)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+
+class Subject:
+    """One way from camera to broker."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def command(self, _folder: Path, url: str, broker: int) -> list[str]:
+        raise NotImplementedError
+
+    def done(self, _inbox: Inbox) -> int:
+        raise NotImplementedError
+
+    def arrivals(self, inbox: Inbox) -> Iterator[Arrival]:
+        raise NotImplementedError
+
+    def why_not(self) -> str | None:
+        return None
+
+
+class Service(Subject):
+    """`detector run` with alerts at cooldown 0; every frame is looked at, or only moving ones where `gated`."""
+
+    def __init__(self, name: str, model: str, *, gated: bool = False, **changes: Any) -> None:
+        super().__init__(name)
+        self._model, self._gated, self._changes, self._port = model, gated, changes, 0
+
+    def command(self, folder: Path, url: str, broker: int) -> list[str]:
+        self._port = free_port()
+        camera = {"source": url, "motion": {"enabled": self._gated}, "alert": {"cooldown_s": 0}}
+        config = {
+            "model": {"name": self._model, **self._changes},
+            "cameras": {"cam": camera},
+            "mqtt": {"broker": f"mqtt://127.0.0.1:{broker}"},
+            "api": {"port": self._port},
+            "data_dir": str(folder / "data"),
+        }
+        path = folder / "detector.yaml"
+        path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        return [sys.executable, "-m", "detector", "run", "-c", str(path)]
+
+    def done(self, _inbox: Inbox) -> int:
+        with (
+            suppress(OSError),
+            urllib.request.urlopen(f"http://127.0.0.1:{self._port}/api/status", timeout=5) as answer,
+        ):
+            return int(json.load(answer)["cameras"]["cam"]["detected"] or 0)
+        return 0
+
+    def arrivals(self, inbox: Inbox) -> Iterator[Arrival]:
+        """Each alert; the picture of which it speaks is the snapshot that was published just before it."""
+        jpeg = b""
+        for mono, topic, payload in inbox.messages:
+            if topic == "detector/cam/person/snapshot":
+                jpeg = payload
+            elif topic == "detector/alerts" and jpeg:
+                grey = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+                yield Arrival(mono=mono, number=read_number(np.asarray(grey, np.uint8)))
+                jpeg = b""
+
+
+class Naive(Subject):
+    """A loop of bench.naive; every frame is a message."""
+
+    def __init__(self, name: str, kind: str, model: str) -> None:
+        super().__init__(name)
+        self._kind, self._model = kind, model
+
+    def command(self, _folder: Path, url: str, broker: int) -> list[str]:
+        return [sys.executable, "-m", "bench.naive", self._kind, url, str(broker), self._model]
+
+    def done(self, _inbox: Inbox) -> int:
+        return sum(topic == TOPIC for _, topic, _ in _inbox.messages)
+
+    def arrivals(self, inbox: Inbox) -> Iterator[Arrival]:
+        for mono, topic, payload in inbox.messages:
+            if topic == TOPIC:
+                yield Arrival(mono=mono, number=json.loads(payload)["number"])
+
+    def why_not(self) -> str | None:
+        if self._kind == "ultralytics" and importlib.util.find_spec("ultralytics") is None:
+            return "the ultralytics package is not installed"
+        return None
+
+
+@contextmanager
+def inbox(port: int) -> Iterator[Inbox]:
+    """A subscriber to everything at the broker, which notes when each message came."""
+    box = Inbox()
+
+    def received(_client: object, _data: object, message: paho.MQTTMessage) -> None:
+        box.messages.append((time.monotonic(), message.topic, bytes(message.payload)))
+
+    client = listen(port, "#", received)
+    client.loop_start()
+    try:
+        yield box
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def wait_for(condition: Callable[[], bool], process: Process, name: str) -> None:
+    deadline = time.monotonic() + _START_S
+    while not condition():
+        if process.ended() or time.monotonic() > deadline:
+            raise RuntimeError(f"{name}: no frame was looked at")
+        time.sleep(0.02)

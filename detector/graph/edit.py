@@ -1,0 +1,113 @@
+"""Pure functions from model to model; the result's metadata says what it was and what was done.
+
+Raise ModelError on what is not understood: a model is changed exactly or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import onnx
+
+from detector.errors import ModelError
+from detector.inference.backends.base import TensorSpec
+from detector.inference.layout import Layout, find_layout
+
+from .freeze import freeze
+from .graph import Graph
+from .person import keep_person
+from .reshape import resize
+
+SOURCE, STEPS = "detector.source_sha256", "detector.steps"
+PRECISION_STEP = "int8"
+_MULTIPLE = 32
+
+
+def person_only(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with nothing left of the other classes: persons' boxes and scores stay what they were.
+
+    End-to-end gives [1,K,6] as before, dense [1,5,N], YOLOX [1,N,6], YOLOX with NMS boxes [1,N,4] and
+    scores [1,1,N] before its NMS. A model of any size is fixed to its default one.
+    """
+    layout = layout_of(model)
+    graph = Graph(model)
+    if is_dynamic(model):
+        freeze(graph, layout.width, layout.height)
+    added = keep_person(graph, layout)
+    if layout.kind == "yolox-nms" or "names" in _metadata(model):
+        added["names"] = str({0: "person"})
+    return _finished(graph, model, "person-only", added)
+
+
+def reshape(model: onnx.ModelProto, width: int, height: int) -> onnx.ModelProto:
+    """The same weights over pictures of `width` x `height` px, both multiples of 32."""
+    if width % _MULTIPLE or height % _MULTIPLE or min(width, height) < _MULTIPLE:
+        raise ModelError(f"{width} x {height} px is no input size: both must be multiples of {_MULTIPLE}")
+    layout = layout_of(model)
+    graph = Graph(model)
+    old, new = (layout.width, layout.height), (width, height)
+    if _open_size(model):
+        freeze(graph, *new)
+    else:
+        if is_dynamic(model):  # in its batch alone: the size is in the constants
+            freeze(graph, *old)
+        resize(graph, old, new)
+    made = _finished(graph, model, f"size {width}x{height}", {"imgsz": str([height, width])})
+    found = layout_of(made)
+    if (found.kind, found.width, found.height) != (layout.kind, width, height):
+        raise ModelError(f"this model cannot be made for another size (it became {found.kind})")
+    return made
+
+
+def layout_of(model: onnx.ModelProto) -> Layout:
+    """What the model promises, as a backend would find it; raises ModelError."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    inputs = [_spec(info) for info in model.graph.input if info.name not in stored]
+    return find_layout(inputs, [_spec(info) for info in model.graph.output], _metadata(model))
+
+
+def _metadata(model: onnx.ModelProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def _finished(graph: Graph, source: onnx.ModelProto, step: str, added: Mapping[str, str]) -> onnx.ModelProto:
+    return stepped(graph.finish(), source, step, added)
+
+
+def stepped(
+    made: onnx.ModelProto, source: onnx.ModelProto, step: str, added: Mapping[str, str] | None = None
+) -> onnx.ModelProto:
+    """`made` from `source` by `step`, told so: the first source's hash and all steps stay through further ones."""
+    known = _metadata(source)
+    digest = known.get(SOURCE) or hashlib.sha256(source.SerializeToString(deterministic=True)).hexdigest()
+    steps = "; ".join(filter(None, (known.get(STEPS), step)))
+    onnx.helper.set_model_props(made, {**known, **(added or {}), SOURCE: digest, STEPS: steps})
+    return made
+
+
+def steps_of(model: onnx.ModelProto) -> str:
+    """What was done to a model, in words; "" for one that nobody edited."""
+    return _metadata(model).get(STEPS, "")
+
+
+def is_dynamic(model: onnx.ModelProto) -> bool:
+    """Whether the input's batch or size is open."""
+    return not all(_input_sides(model))
+
+
+def _open_size(model: onnx.ModelProto) -> bool:
+    return not any(_input_sides(model)[2:])
+
+
+def _input_sides(model: onnx.ModelProto) -> list[int]:
+    """Batch, channels, height, width; 0 where open."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    picture = next(info for info in model.graph.input if info.name not in stored)
+    return [dim.dim_value for dim in picture.type.tensor_type.shape.dim]
+
+
+def _spec(info: onnx.ValueInfoProto) -> TensorSpec:
+    kind = info.type.tensor_type
+    shape = tuple(dim.dim_value or None for dim in kind.shape.dim)
+    return TensorSpec(info.name, shape, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name)

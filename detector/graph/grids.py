@@ -1,0 +1,68 @@
+"""The numbers that detection heads keep per cell: where each cell lies and its stride, over the three grids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+
+from detector.inference.layout import STRIDES
+
+from .graph import Array
+
+Sides = tuple[int, int]  # width, height in px
+_Table = Callable[[Sides], Array]
+
+
+def regrid(values: Array, old: Sides, new: Sides) -> Array | None:
+    """`values`, a table over the cells of an `old` input, for a `new` one; None when it is no known table.
+
+    Known by exact equality: corners or centres of cells, in cells or px, strides once or for x and y;
+    cells first or last, with any axes of length 1 around; all grids or one of them.
+    """
+    core = np.squeeze(values)
+    for table in _tables():
+        for turned in (False, True):
+            was = table(old)
+            if turned:
+                was = was.T
+            if was.shape == core.shape and np.array_equal(was.astype(values.dtype), core):
+                made = table(new).T if turned else table(new)
+                return _as(values, made)
+    return None
+
+
+def _as(values: Array, made: Array) -> Array:
+    """`made` with the axes of length 1 that `values` had; the axis of cells takes the new length."""
+    lengths = iter(made.shape)
+    shape = [1 if side == 1 else next(lengths) for side in values.shape]
+    return made.astype(values.dtype).reshape(shape)
+
+
+def _tables() -> Iterator[_Table]:
+    for strides in (STRIDES, *((stride,) for stride in STRIDES)):
+        for offset in (0.0, 0.5):
+            for in_px in (False, True):
+                yield partial(_places, strides=strides, offset=offset, in_px=in_px)
+        yield partial(_strides, strides=strides)
+        yield partial(_stride_pairs, strides=strides)
+
+
+def _places(sides: Sides, *, strides: tuple[int, ...], offset: float, in_px: bool) -> Array:
+    """Column and row of each cell [N,2]."""
+    grids = []
+    for stride in strides:
+        columns, rows = np.meshgrid(np.arange(sides[0] // stride), np.arange(sides[1] // stride))
+        grids.append((np.stack((columns, rows), axis=-1).reshape(-1, 2) + offset) * (stride if in_px else 1))
+    return np.concatenate(grids)
+
+
+def _stride_pairs(sides: Sides, *, strides: tuple[int, ...]) -> Array:
+    """Each cell's stride, for x and for y [N,2]."""
+    return np.repeat(_strides(sides, strides=strides)[:, None], 2, axis=1)
+
+
+def _strides(sides: Sides, *, strides: tuple[int, ...]) -> Array:
+    """Each cell's stride [N]."""
+    return np.concatenate([np.full((sides[0] // s) * (sides[1] // s), float(s)) for s in strides])

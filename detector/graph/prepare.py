@@ -1,0 +1,235 @@
+"""A model's variant, made once and kept in the cache: `variants/NAME-KEY.onnx`, its facts beside it in JSON.
+
+onnx is imported only when something must be made; a start that finds the variant needs none of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, get_args
+
+from detector.errors import InferenceError, ModelError
+from detector.fetch.pin import digest
+from detector.fetch.progress import Progress, quiet
+from detector.fetch.store import install
+from detector.inference.backends.base import one_line
+from detector.inference.backends.onnxfile import inspect
+from detector.inference.shapes import Shape
+from detector.inference.spec import InputSpec
+from detector.models import cache_dir
+from detector.types import Image
+
+VERSION = 1
+"""Of the edits: raised whenever one of them gives other files than before."""
+
+VariantPrecision = Literal["fp32", "int8", "int8-mixed"]
+"""int8-mixed keeps the last two layers of convolutions in floats, int8 the last one."""
+
+_FLOAT_LAYERS = {"int8": 1, "int8-mixed": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """What to make of `source`; `shape` None keeps its size."""
+
+    source: Path
+    sha256: str
+    shape: Shape | None
+    person_only: bool
+    precision: VariantPrecision
+    pictures: Sequence[Image]
+    spec: InputSpec | None
+
+    @property
+    def key(self) -> str:
+        calibration = (_hash_of(self.pictures), self.spec) if self.precision in _FLOAT_LAYERS else ()
+        parts = (VERSION, self.sha256, self.shape, self.person_only, self.precision, *calibration)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def prepare(
+    path: Path,
+    *,
+    shape: Shape | None = None,
+    person_only: bool = True,
+    precision: VariantPrecision = "fp32",
+    pictures: Sequence[Image] = (),
+    spec: InputSpec | None = None,
+    cache: Path | None = None,
+    progress: Progress = quiet,
+) -> Path:
+    """The variant of the model at `path`, from the cache or made now; raises ModelError.
+
+    Making proves it: person-only must see the very same persons as the full model at the same size, in
+    `pictures` or else in generated ones. int8 forms are calibrated on `pictures`; what it costs in precision is the
+    caller's to measure. Two processes make it once; a killed one leaves nothing behind that counts.
+    """
+    if precision not in get_args(VariantPrecision):
+        raise ValueError(f"no precision {precision!r}")
+    if shape is None and not person_only and precision == "fp32":
+        return path
+    order = _Order(
+        source=path,
+        sha256=inspect(path).digest,
+        shape=shape,
+        person_only=person_only,
+        precision=precision,
+        pictures=pictures,
+        spec=spec,
+    )
+    target = (cache_dir() if cache is None else cache) / "variants" / f"{path.stem}-{order.key}.onnx"
+    if _whole(target):
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(target):
+            if not _whole(target):
+                progress(0, None, f"preparing {path.stem}")
+                _make(order, target)
+                _give_back()
+    except OSError as error:
+        raise ModelError(
+            f"could not prepare {path.name}: cannot write {target.parent}: {error.strerror or error}; "
+            "make room or set DETECTOR_CACHE to another folder"
+        ) from None
+    return target
+
+
+def _whole(target: Path) -> bool:
+    """Whether the file is there as it was made."""
+    try:
+        facts = json.loads(_facts(target).read_text(encoding="utf-8"))
+        return bool(facts["sha256"] == digest(target))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _facts(target: Path) -> Path:
+    return target.with_suffix(".json")
+
+
+@contextlib.contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    # The lock file stays: removing it would let a third process lock a new one beside a waiting one.
+    with target.with_name(f".{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make(order: _Order, target: Path) -> None:
+    begun = time.perf_counter()
+    plain, work = (target.with_name(f".{target.name}.{kind}.onnx") for kind in ("plain", "work"))
+    try:
+        steps = _edited(order, plain, work)
+        if order.precision in _FLOAT_LAYERS:
+            steps = _quantised(order, work, steps)
+        facts = {"source_sha256": order.sha256, "steps": steps, "sha256": digest(work)}
+        _facts(target).write_text(
+            json.dumps({**facts, "made_s": round(time.perf_counter() - begun, 2)}) + "\n", encoding="utf-8"
+        )
+        install(work, target)  # last: only a file that agrees with its facts counts
+    finally:
+        plain.unlink(missing_ok=True)
+        work.unlink(missing_ok=True)
+
+
+def _give_back() -> None:
+    """Returns freed memory to the system: making leaves some 150 MB in glibc's hands, for good unless told."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+    if trim is not None:
+        trim(0)
+
+
+def _edited(order: _Order, plain: Path, work: Path) -> str:
+    """Writes the fp32 variant to `work`, proved against the full model of its size in `plain`; the steps."""
+    onnx = _onnx()
+    from . import edit
+
+    model = _loaded(onnx, order)
+    if order.shape is not None:
+        layout = edit.layout_of(model)
+        if order.shape != (layout.width, layout.height) or edit.is_dynamic(model):
+            model = edit.reshape(model, *order.shape)
+    if order.person_only:
+        onnx.save(model, str(plain))
+        model = edit.person_only(model)
+    onnx.save(model, str(work))
+    if order.person_only:
+        _prove(order, plain, work)
+    else:
+        _run_once(order, work)
+    return edit.steps_of(model)
+
+
+def _quantised(order: _Order, work: Path, steps: str) -> str:
+    """`work` in INT8, proved to load and run; the steps."""
+    from .edit import PRECISION_STEP
+    from .quantize import quantize_cpu
+
+    quantize_cpu(work, order.pictures, spec=order.spec, output=work, float_layers=_FLOAT_LAYERS[order.precision])
+    _run_once(order, work)
+    return "; ".join(filter(None, (steps, PRECISION_STEP)))
+
+
+def _run_once(order: _Order, work: Path) -> None:
+    from detector.inference.factory import load_detector
+
+    detector = load_detector(path=work, name=order.source.stem, spec=order.spec, threads=1)
+    try:
+        detector.warm_up()
+    except InferenceError as error:
+        raise ModelError(f"the changed form of {order.source.name} does not run: {error}") from None
+    finally:
+        detector.close()
+
+
+def _prove(order: _Order, plain: Path, work: Path) -> None:
+    from .verify import difference
+
+    try:
+        found = difference(plain, work, order.pictures, spec=order.spec)
+    except InferenceError as error:
+        raise ModelError(f"the person-only form of {order.source.name} does not run: {error}") from None
+    if not found.exact:
+        raise ModelError(
+            f"the person-only form of {order.source.name} sees other persons than the model itself "
+            f"({found.missing} missing, {found.px:.3g} px, {found.score:.3g} in score): use the model as it is"
+        )
+
+
+def _loaded(onnx: ModuleType, order: _Order) -> Any:
+    from .edit import SOURCE
+
+    try:
+        model = onnx.load(str(order.source))
+    except Exception as error:  # protobuf's and onnx's share no public base
+        raise ModelError(f"{order.source} is not an ONNX model, or is cut short: {one_line(error)}") from None
+    if not any(entry.key == SOURCE for entry in model.metadata_props):
+        model.metadata_props.add(key=SOURCE, value=order.sha256)
+    return model
+
+
+def _onnx() -> ModuleType:
+    try:
+        import onnx
+    except ImportError:
+        raise ModelError("making a variant of a model needs the package onnx: pip install onnx") from None
+    return onnx
+
+
+def _hash_of(pictures: Sequence[Image]) -> str:
+    found = hashlib.sha256()
+    for picture in pictures:
+        pixels = picture.bgr()
+        found.update(repr(pixels.shape).encode())
+        found.update(pixels.tobytes())
+    return found.hexdigest()

@@ -1,0 +1,126 @@
+"""One model in several input sizes side by side: each picture goes to the one that fits its aspect."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from detector.errors import ModelError
+from detector.types import Detections, Floats, Frame, Image
+
+from .detector import PersonDetector, StageTimes
+from .layout import Layout
+from .shapes import Shape, best_shape
+from .spec import InputSpec
+
+LoadShape = Callable[[Shape], PersonDetector]
+log = logging.getLogger(__name__)
+
+
+class ShapedDetector:
+    """A PersonDetector a size, each loaded by `load` when first needed; for one thread, as they are.
+
+    `base` is the model's own size in px; `expected` are the (width, height) of frames that will come: their
+    sizes are loaded by `warm_up`, so that no camera waits for another's model. Sessions share nothing in ONNX
+    Runtime: each size costs its own weights and buffers. A size that cannot be made is served by `base`.
+    Properties speak of the size used last. Raises ModelError when not even `base` can be loaded.
+    """
+
+    def __init__(self, *, load: LoadShape, base: Shape, expected: Sequence[Shape] = ()) -> None:
+        self._load, self._base, self._expected = load, base, tuple(expected)
+        self._detectors: dict[Shape, PersonDetector] = {}
+        self._closed = False
+        first = best_shape(base, *self._expected[0]) if self._expected else base
+        self._last = self._of(first)
+
+    @property
+    def model_name(self) -> str:
+        return self._last.model_name
+
+    @property
+    def score_floor(self) -> float:
+        return self._last.score_floor
+
+    @property
+    def layout(self) -> Layout:
+        return self._last.layout
+
+    @property
+    def spec(self) -> InputSpec:
+        return self._last.spec
+
+    @property
+    def backend(self) -> str:
+        return self._last.backend
+
+    @property
+    def precision(self) -> str:
+        return self._last.precision
+
+    @property
+    def provider(self) -> str:
+        return self._last.provider
+
+    @property
+    def input_size(self) -> Shape:
+        """Width and height in px of the size used last."""
+        return self._last.input_size
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The sizes that are loaded, in px."""
+        return tuple(dict.fromkeys(detector.input_size for detector in self._detectors.values()))
+
+    @property
+    def engine_key(self) -> str:
+        return self._last.engine_key
+
+    @property
+    def last_times(self) -> StageTimes:
+        return self._last.last_times
+
+    def detect(self, frame: Frame) -> Detections:
+        """As PersonDetector.detect."""
+        return self._for(frame.image).detect(frame)
+
+    def detect_image(self, image: Image) -> tuple[Floats, Floats, float]:
+        """As PersonDetector.detect_image."""
+        return self._for(image).detect_image(image)
+
+    def warm_up(self) -> float:
+        """Loads the sizes of `expected` and runs a grey picture through all that are loaded; the slowest one's ms."""
+        for size in self._expected:
+            self._of(best_shape(self._base, *size))
+        return max(detector.warm_up() for detector in set(self._detectors.values()))
+
+    def run_bare(self) -> float:
+        """As PersonDetector.run_bare, of the size used last."""
+        return self._last.run_bare()
+
+    def close(self) -> None:
+        """Lets go of every size; harmless twice. Nothing is loaded after it."""
+        self._closed = True
+        for detector in self._detectors.values():
+            detector.close()
+
+    def _for(self, image: Image) -> PersonDetector:
+        self._last = self._of(best_shape(self._base, image.width, image.height))
+        return self._last
+
+    def _of(self, shape: Shape) -> PersonDetector:
+        known = self._detectors.get(shape)
+        if known is None and not self._closed:
+            known = self._detectors[shape] = self._loaded(shape)
+        return known or self._last  # closed: the backend says so
+
+    def _loaded(self, shape: Shape) -> PersonDetector:
+        try:
+            return self._load(shape)
+        except ModelError as error:
+            if shape == self._base:
+                raise
+            log.warning("%s; %d x %d px serves instead", error, *self._base)
+            return self._of(self._base)
+
+
+AnyDetector = PersonDetector | ShapedDetector
