@@ -34,6 +34,7 @@ def test_half_precision_and_a_cut_nms_see_what_the_file_sees(shared: Path, tmp_p
     prepared = prepare(path, precision="fp16")
     assert prepared.spec == found.spec
     assert (prepared.precision, prepared.steps[-1]) == ("fp16", "fp16 cast")
+    assert len(prepared.content) < 0.65 * path.stat().st_size, "the weights must be half as large"
     pictures = list(folder_pictures(shared / "media/coco/images", count=8))
     verdict = compare(reference, opened(prepared, tmp_path / "half.onnx"), pictures)
     assert verdict.accepted, verdict
