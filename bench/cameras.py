@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("DETECTOR_SHARED", ROOT.parent / "shared")))
     parser.add_argument("--cameras", type=int, default=8)
     parser.add_argument("--fps", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--model", default="yolox-tiny-person")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args(arguments)

@@ -90,7 +90,7 @@ def _pictures(background: Pixels, cuts: Sequence[Pixels], stays: int, frames: in
         stay = number // frames
         cut, place = cuts[stay % len(cuts)], stay * 5 % PLACES
         top = height - STRIP - cut.shape[0] - 8
-        left = round(place * (width - cut.shape[1] - 40) / (PLACES - 1)) + 2 * (number % frames)
+        left = round(place * (width - cut.shape[1] - 40) / (PLACES - 1)) + 20 * (number % frames) // frames
         picture = background.copy()
         picture[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
         picture = np.clip(picture + noises[number % len(noises)], 0, 255).astype(np.uint8)

@@ -74,10 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results.append(measure(coded, runnable, reference, seconds=chosen.seconds, rounds=chosen.rounds))
     document = {"load_average": os.getloadavg()[0], "left_out": left_out, "rates": results}
     _print(document)
-    if chosen.json:
-        chosen.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    if chosen.html:
-        chosen.html.write_text(page(document), encoding="utf-8")
+    texts = {chosen.json: json.dumps(document, indent=1) + "\n", chosen.html: page(document)}
+    for path, text in texts.items():
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -27,7 +27,7 @@ class SlotCounts:
 class _Slot:
     """One camera's newest frame and its schedule, in seconds of `captured_mono`."""
 
-    __slots__ = ("_owed", "_owed_at", "dropped", "due", "frame", "interval", "skipped", "taken")
+    __slots__ = ("_owed", "_owed_at", "dropped", "due", "frame", "interval", "served", "skipped", "taken")
 
     def __init__(self, max_fps: float) -> None:
         self.interval = 1.0 / max_fps
@@ -35,6 +35,7 @@ class _Slot:
         self.frame: Frame | None = None
         self.taken = self.dropped = self.skipped = 0
         self._owed, self._owed_at = 0.0, 0.0
+        self.served = -math.inf
 
     @property
     def opens_mono(self) -> float:
@@ -49,12 +50,12 @@ class _Slot:
         return -math.inf if in_time else self.due + self.interval
 
     def turn(self, now: float) -> float:
-        """The lower, the more urgent: when it was due, earlier by what it lost lately.
+        """The lower, the more urgent: when it was last served, earlier by what it lost lately.
 
-        By deadlines alone, a slight overload takes all its frames from those cameras whose own rhythm
+        By that alone, a slight overload takes all its frames from those cameras whose own rhythm
         happens to bring them behind the others.
         """
-        return self.due - self._still_owed(now)
+        return self.served - self._still_owed(now)
 
     def _still_owed(self, now: float) -> float:
         return self._owed * math.exp((self._owed_at - now) / _OWED_S)
@@ -71,8 +72,9 @@ class _Slot:
                 self.skipped += 1
         self.frame = frame
 
-    def take(self) -> Frame:
+    def take(self, now: float) -> Frame:
         frame, self.frame = self.frame, None
+        self.served = now
         assert frame is not None
         # The schedule adds up, so neither jitter nor an odd camera rate costs frames. It is drawn
         # along by a camera that fell further behind, so a pause is not made good by a burst.
@@ -131,7 +133,7 @@ class LatestSlots:
                 now = self._clock.mono()
                 slot = self._ready(now)
                 if slot is not None:
-                    return slot.take()
+                    return slot.take(now)
                 if now >= deadline:
                     return None
                 opens = min((s.opens_mono for s in self._slots.values()), default=math.inf)
@@ -153,6 +155,6 @@ class LatestSlots:
             self._changed.notify_all()
 
     def _ready(self, now: float) -> _Slot | None:
-        # A camera that is passed over only gets more urgent, so none starves.
+        # Who waited longest goes first: a camera that is passed over only gets more urgent, so none starves.
         ready = [slot for slot in self._slots.values() if slot.opens_mono <= now]
         return min(ready, key=lambda slot: slot.turn(now), default=None)
