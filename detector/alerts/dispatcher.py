@@ -28,15 +28,8 @@ from .sender import RETRY_S, Link, Sender
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 1000
+MAX_FIRSTS = 8  # visits whose first picture is still to be made: each holds a frame
 _LOOK_S = 0.25  # a stop may go unnoticed this long, and the heartbeat is this old while idle
-
-
-@dataclass(frozen=True, slots=True)
-class _News:
-    """An event's step; `change` is kept, with its frame, only where it brings the visit's first picture."""
-
-    entry: NewEntry
-    change: EventChange | None
 
 
 class PublishingLink(Link, Protocol):
@@ -83,7 +76,8 @@ class Dispatcher:
         self._changed = threading.Condition()
         self._woken = False
         self._alerts: deque[tuple[Alert, Picture]] = deque()
-        self._events: deque[_News] = deque()
+        self._events: deque[NewEntry] = deque()
+        self._firsts: deque[EventChange] = deque(maxlen=MAX_FIRSTS)
         self._messages: deque[Message] = deque()
         self._retained: dict[str, Message] = {}
         self._dropped = 0
@@ -92,12 +86,14 @@ class Dispatcher:
         link.listen(self.wake)
 
     def submit(self, item: Alert | EventChange | Message) -> None:
-        """Take over `item`; returns at once."""
+        """Take over `item`; returns at once. Of many new visits at once only the latest get a first picture."""
         event = self._event(item) if isinstance(item, EventChange) else None
         picture = self._darkroom.begin(item.frame, item.box, item.score) if isinstance(item, Alert) else None
         with self._changed:
-            if event is not None:
+            if isinstance(item, EventChange) and event is not None:
                 self._append(self._events, event)
+                if item.type == "new":
+                    self._firsts.append(item)
             elif isinstance(item, Alert) and picture is not None:
                 self._alerts.append((item, picture))
             elif isinstance(item, Message) and item.retain:
@@ -143,17 +139,16 @@ class Dispatcher:
             refusals=sent.refusals,
         )
 
-    def _event(self, change: EventChange) -> _News:
-        entry = NewEntry(
+    def _event(self, change: EventChange) -> NewEntry:
+        return NewEntry(
             kind="event",
             key=change.after.id,
             topic=self._topics.events,
             payload=event_payload(change, device=self._device),
             created_wall=self._clock.wall(),
         )
-        return _News(entry, change if change.type == "new" else None)
 
-    def _append(self, queue: deque[_News] | deque[Message], item: _News | Message) -> None:
+    def _append(self, queue: deque[NewEntry] | deque[Message], item: NewEntry | Message) -> None:
         if len(queue) >= self._max_waiting:
             queue.popleft()
             self._dropped += 1
@@ -230,12 +225,12 @@ class Dispatcher:
     def _write_events(self, *, pictured: Collection[str]) -> None:
         with self._changed:
             events, self._events = list(self._events), deque()
-        if not events:
-            return
-        for entry in self._outbox.put_many([news.entry for news in events]):
+            firsts = list(self._firsts)
+            self._firsts.clear()
+        for entry in self._outbox.put_many(events) if events else ():
             self._sender.added(entry)
             self._history.record(entry.payload["after"])
-        for change in (news.change for news in events):
-            if change is not None and change.after.id not in pictured:
+        for change in firsts:
+            if change.after.id not in pictured:
                 picture = self._darkroom.begin(change.frame, change.after.box, change.after.score)
                 self._keep(change.after.id, self._developed(change.after.camera, picture))

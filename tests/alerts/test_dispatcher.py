@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import pytest
 
 from detector.alerts.broker import EmbeddedBroker
 from detector.alerts.darkroom import Darkroom, EncodeSnapshot
-from detector.alerts.dispatcher import Dispatcher
+from detector.alerts.dispatcher import MAX_FIRSTS, Dispatcher
 from detector.alerts.history import History
 from detector.alerts.mqtt import MqttLink, MqttSettings
 from detector.alerts.outbox import ResilientOutbox
@@ -443,3 +444,29 @@ def test_a_lost_picture_leaves_the_last_one_alone(broker: Mosquitto, tmp_path: P
         subscriber.wait_for(has("alert-1"))
         assert subscriber.last("p/porch/person/snapshot") is None
     subscriber.close()
+
+
+def test_frames_of_many_new_visits_are_not_hoarded(tmp_path: Path) -> None:
+    encoding, go_on = threading.Event(), threading.Event()
+
+    def slow(frame: Frame, box: Box, score: float) -> bytes:
+        encoding.set()
+        assert go_on.wait(DEADLINE)
+        return encode(frame, box, score)
+
+    with open_room(tmp_path, free_port(), connect=False, encode_snapshot=slow) as room:
+        room.dispatcher.submit(make_alert(0))
+        assert encoding.wait(DEADLINE)  # the dispatcher stands still now
+        frames = []
+        for number in range(200):
+            change = make_change(number)
+            frames.append(weakref.ref(change.frame.image.bgr()))
+            room.dispatcher.submit(change)
+        del change
+        held = sum(frame() is not None for frame in frames)
+        go_on.set()
+        wait_until(lambda: room.dispatcher.stats().waiting == 0)
+        assert 1 <= held <= MAX_FIRSTS
+        wait_until(lambda: room.history.snapshot("event-199") is not None)
+        assert room.history.event("event-0") is not None
+        assert room.history.snapshot("event-0") is None
