@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -75,20 +76,20 @@ class Process:
             self._child.wait()
 
 
-class Subject:
+class Subject(ABC):
     """One way from camera to broker."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def command(self, _folder: Path, url: str, broker: int) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def command(self, _folder: Path, url: str, broker: int) -> list[str]: ...
 
-    def done(self, _inbox: Inbox) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def done(self, _inbox: Inbox) -> int: ...
 
-    def arrivals(self, inbox: Inbox) -> Iterator[Arrival]:
-        raise NotImplementedError
+    @abstractmethod
+    def arrivals(self, inbox: Inbox) -> Iterator[Arrival]: ...
 
     def why_not(self) -> str | None:
         return None
