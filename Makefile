@@ -42,7 +42,7 @@ test: $(VENV)/.install  ## the whole CPU test suite
 # The rooms where a wrong branch costs an alert: at least 95 % of their branches are tested.
 CORE := tracking kalman assignment rules zones lifecycle alarm inference.decode inference.nms alerts.outbox alerts.disk
 coverage: $(VENV)/.install  ## branch coverage of tracking, rules, decoders and outbox, at least 95 %
-	@$(PYTEST) -q $(addprefix tests/,test_tracking.py test_kalman.py test_assignment.py test_rules.py test_zones.py \
+	@$(PYTEST) -q $(addprefix tests/,test_tracking.py test_kalman.py test_assignment.py test_rules.py test_lifecycle.py test_zones.py \
 	  test_alarm.py inference/test_decode.py inference/test_nms.py alerts/test_outbox.py alerts/test_disk.py) \
 	  -k "not vtest and not one_by_one" --cov-branch --cov-fail-under=95 $(addprefix --cov=detector.,$(CORE))
 
