@@ -93,7 +93,7 @@ def _pictures(background: Pixels, cuts: Sequence[Pixels], stays: int, frames: in
         left = round(place * (width - cut.shape[1] - 40) / (PLACES - 1)) + 20 * (number % frames) // frames
         picture = background.copy()
         picture[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
-        picture = np.clip(picture + noises[number % len(noises)], 0, 255).astype(np.uint8)
+        cv2.add(picture, noises[number % len(noises)], dst=picture, dtype=cv2.CV_8U)  # saturates
         yield numbered(picture, number)
 
 
