@@ -14,6 +14,7 @@ from .inference.factory import load_detector
 from .inference.shaped import ShapedDetector
 from .inference.shapes import Shape
 from .models import Resolved, load_registry
+from .reloads import BoundedLoad
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +25,19 @@ def resolve(model: Model, progress: Progress = quiet) -> Resolved:
 
 
 def loader(model: Model, resolved: Resolved) -> Callable[[], PersonDetector]:
-    """What loads `resolved` as `model` asks; called in the thread that will own it."""
+    """What loads `resolved` as `model` asks; called in the thread that will own it.
+
+    With `backend: auto` an engine that fails again and again gives way to ONNX Runtime.
+    """
 
     def load() -> PersonDetector:
         return _load(model, resolved, resolved.path)
 
-    return load
+    if model.backend != "auto" or resolved.path.suffix == ".engine":
+        return load
+    # What precision was wanted was wanted of the engine.
+    cpu = model.model_copy(update={"backend": "onnxruntime", "precision": "auto"})
+    return BoundedLoad(load=load, safe=lambda: _load(cpu, resolved, resolved.path))
 
 
 def shaped_loader(model: Model, resolved: Resolved, frame_sizes: Sequence[Shape] = ()) -> Callable[[], ShapedDetector]:

@@ -12,18 +12,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detector.errors import ModelError
 from detector.inference.backends.base import TensorSpec, one_line
 from detector.inference.backends.onnxfile import inspect
-from detector.inference.layout import Layout, anchors, default_spec, find_layout
+from detector.inference.layout import Layout, default_spec, find_layout
 from detector.inference.spec import InputSpec
 
 BuildPrecision = Literal["auto", "fp32", "fp16", "int8"]
-NMS_IOU = "detector.nms_iou"
-"""The metadata key under which the IoU threshold of an NMS that was cut off stays known."""
-
 _HEAVY = 64  # a convolution with more weights than this learns features; DFL's 16 only add up
 
 
@@ -58,7 +54,7 @@ def prepare(path: Path, *, precision: BuildPrecision = "auto") -> Prepared:
     layout = _layout(model, metadata)
     spec = default_spec(layout)
     if layout.kind == "yolox-nms":
-        metadata[NMS_IOU] = str(_cut_nms(model, layout, path))
+        model, metadata = _before_nms(model, path)
         layout = _layout(model, metadata)
         steps.append("nms cut")
     if wanted != file.precision:
@@ -86,6 +82,20 @@ def _load(path: Path) -> Any:
         raise ModelError(f"{path} is not an ONNX model, or is cut short: {one_line(error)}") from None
 
 
+def _before_nms(model: Any, path: Path) -> tuple[Any, dict[str, str]]:
+    """The graph up to its NMS, whose output has a length that only the GPU knows: a synchronisation inside the engine.
+
+    For persons alone, and its metadata, which keeps the NMS's IoU.
+    """
+    from detector.graph.edit import person_only
+
+    try:
+        made = person_only(model)
+    except ModelError as error:
+        raise ModelError(f"{path.name}: {error}") from None
+    return made, {entry.key: entry.value for entry in made.metadata_props}
+
+
 def _layout(model: Any, metadata: dict[str, str]) -> Layout:
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [_spec(value) for value in model.graph.input if value.name not in weights]
@@ -98,77 +108,6 @@ def _spec(value: Any) -> TensorSpec:
     kind = value.type.tensor_type
     shape = tuple(side.dim_value if side.dim_value > 0 else None for side in kind.shape.dim)
     return TensorSpec(value.name, shape, np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type)).name)
-
-
-# NMS: its output has a length that only the GPU knows, which costs a synchronisation inside the engine
-
-
-def _cut_nms(model: Any, layout: Layout, path: Path) -> float:
-    """Ends the graph before its NMS, as one dense output [1, 5, N]: cx, cy, w, h, person's score. Its IoU threshold."""
-    graph = model.graph
-    found = [node for node in graph.node if node.op_type == "NonMaxSuppression"]
-    if len(found) != 1 or any(a.name == "center_point_box" and a.i for a in found[0].attribute):
-        raise ModelError(f"{path.name} ends in an NMS of an unknown kind: export it without NMS")
-    nms = found[0]
-    threshold = float(np.ravel(_constant(model, nms.input[3]))[0]) if len(nms.input) > 3 else 0.0
-    _append_dense(graph, boxes=nms.input[0], scores=nms.input[1], layout=layout)
-    _keep_only(graph, {"detections"})
-    return threshold
-
-
-def _append_dense(graph: Any, *, boxes: str, scores: str, layout: Layout) -> None:
-    """Corners [1,N,4] become centres and sizes by one product with a 4 x 4 matrix, one person row follows."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    to_center = np.array([[0.5, 0, -1, 0], [0, 0.5, 0, -1], [0.5, 0, 1, 0], [0, 0.5, 0, 1]], np.float32)
-    added: dict[str, NDArray[Any]] = {
-        "dense_to_center": to_center,
-        "dense_from": np.array([layout.person], np.int64),
-        "dense_to": np.array([layout.person + 1], np.int64),
-        "dense_axis": np.array([1], np.int64),
-    }
-    graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in added.items())
-    graph.node.extend(
-        [
-            helper.make_node("MatMul", [boxes, "dense_to_center"], ["dense_rows"], name="dense_matmul"),
-            helper.make_node("Transpose", ["dense_rows"], ["dense_boxes"], name="dense_transpose", perm=[0, 2, 1]),
-            helper.make_node(
-                "Slice", [scores, "dense_from", "dense_to", "dense_axis"], ["dense_scores"], name="dense_slice"
-            ),
-            helper.make_node("Concat", ["dense_boxes", "dense_scores"], ["detections"], name="dense_concat", axis=1),
-        ]
-    )
-    del graph.output[:]
-    cells = anchors(layout.width, layout.height)
-    graph.output.append(helper.make_tensor_value_info("detections", TensorProto.FLOAT, [1, 5, cells]))
-
-
-def _keep_only(graph: Any, outputs: set[str]) -> None:
-    """Drops what no output needs."""
-    needed, kept = set(outputs), []
-    for node in reversed(graph.node):
-        if needed & set(node.output):
-            kept.append(node)
-            needed.update(node.input)
-            for inner in (a.g for a in node.attribute if a.HasField("g")):
-                needed.update(name for child in inner.node for name in child.input)
-    del graph.node[:]
-    graph.node.extend(reversed(kept))
-    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.initializer[:]
-    graph.initializer.extend(weights)
-
-
-def _constant(model: Any, name: str) -> Any:
-    from onnx import numpy_helper
-
-    for tensor in model.graph.initializer:
-        if tensor.name == name:
-            return numpy_helper.to_array(tensor)
-    for node in model.graph.node:
-        if node.op_type == "Constant" and name in node.output:
-            return numpy_helper.to_array(node.attribute[0].t)
-    raise ModelError(f"the NMS of this model takes {name} from no constant: export it without NMS")
 
 
 # FP16

@@ -79,6 +79,21 @@ class ShapedDetector:
     def last_times(self) -> StageTimes:
         return self._last.last_times
 
+    @property
+    def max_batch(self) -> int:
+        """Of the size used last."""
+        return self._last.max_batch
+
+    def detect_many(self, frames: Sequence[Frame]) -> list[Detections | Exception]:
+        """As PersonDetector.detect_many; frames of one size run together."""
+        by_size: dict[PersonDetector, list[int]] = {}
+        for index, frame in enumerate(frames):
+            by_size.setdefault(self._for(frame.image), []).append(index)
+        found: dict[int, Detections | Exception] = {}
+        for detector, indices in by_size.items():
+            found.update(zip(indices, detector.detect_many([frames[index] for index in indices]), strict=True))
+        return [found[index] for index in range(len(frames))]
+
     def detect(self, frame: Frame) -> Detections:
         """As PersonDetector.detect."""
         return self._for(frame.image).detect(frame)

@@ -77,6 +77,10 @@ class Backend(Protocol):
         ...
 
 
+Seen = tuple[tuple[Floats, Floats], "Placement"]
+"""Boxes float32 [N,4] in input px and scores [N], best first, and where the picture sat in the input."""
+
+
 @runtime_checkable
 class PictureBackend(Protocol):
     """A backend that may take pictures whole, and letterbox and decode where it runs the model."""
@@ -85,8 +89,13 @@ class PictureBackend(Protocol):
         """Get ready for that; False where it cannot, and pictures go the usual way."""
         ...
 
-    def see(self, images: Sequence[Image]) -> list[tuple[tuple[Floats, Floats], Placement]]:
-        """Boxes float32 [N,4] in input px, scores [N], and the placement, of each; raises InferenceError."""
+    @property
+    def batch(self) -> int:
+        """How many pictures a run may have."""
+        ...
+
+    def see(self, images: Sequence[Image]) -> list[Seen | Exception]:
+        """What is in each picture, at most `batch`, or what is wrong with that one; raises InferenceError for all."""
         ...
 
     def rerun(self) -> None:
