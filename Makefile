@@ -74,11 +74,12 @@ gpu-test: $(VENV)/.install  ## the tests that need an NVIDIA GPU
 	@$(PYTEST) -m gpu $(ARGS)
 
 # Beside .venv: what the product does without must not be there when its tests run.
-$(OPTIMIZE)/.install: pyproject.toml detector/__init__.py
+$(OPTIMIZE)/.install: pyproject.toml detector/__init__.py detector/optimize/requirements.txt
 	@echo "setting up $(OPTIMIZE) (once)..."
 	@$(PYTHON) -m venv $(OPTIMIZE)
 	@$(OPTIMIZE)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(OPTIMIZE)/bin/python -m pip install --quiet --progress-bar on -e '.[dev,optimize,tensorrt-rtx]'
+	@$(OPTIMIZE)/bin/python -m pip install --quiet --progress-bar on -e '.[dev,optimize,tensorrt-rtx,openvino]'
+	@$(OPTIMIZE)/bin/python -m pip install --quiet --no-deps -r detector/optimize/requirements.txt
 	@touch $@
 
 test-optimize: $(OPTIMIZE)/.install  ## the tests that need PyTorch, ultralytics or TensorRT-RTX
