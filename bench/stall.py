@@ -38,7 +38,7 @@ _KEY_S = 2  # between key frames, as bench.drawn codes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """`ms` from the end of the stall to the first live picture that is new; `backlog` pictures hang on its key frame."""
+    """`ms` from the end of the stall to the first new live picture, which is the `backlog`th since its key frame."""
 
     ms: float
     asking_ms: float
@@ -104,15 +104,13 @@ def _recovery(service: Service, coded: Coded, stall_s: float) -> Recovery:
 
 
 def _until_new(service: Service, camera: Camera, coded: Coded, ended: float, asking_ms: float) -> Recovery:
-    sent = [(number, mono) for _, number, mono in camera.released() if mono <= ended]
-    newest, interval = sent[-1], 1 / coded.fps
-    while (now := time.monotonic()) < ended + _GIVE_UP_S:
+    while time.monotonic() < ended + _GIVE_UP_S:
         number, _ = _asked(service)
         arrived = time.monotonic()
-        ahead = (number - newest[0]) % len(coded.units)
-        if ahead <= (now - ended) / interval + 1:  # it, or one of those that came since
-            backlog = newest[0] % (_KEY_S * coded.fps) + 1
-            return Recovery(ms=(arrived - ended) * 1e3, asking_ms=asking_ms, backlog=backlog + ahead)
+        sent = [mono for _, one, mono in camera.released() if one == number and mono <= arrived]
+        if sent and sent[-1] > ended - 1 / coded.fps:
+            since_key = number % (_KEY_S * coded.fps) + 1
+            return Recovery(ms=(arrived - ended) * 1e3, asking_ms=asking_ms, backlog=since_key)
         time.sleep(_PAUSE_S)
     raise SubjectError(f"{service.name}: no new picture within {_GIVE_UP_S:.0f} s after the stall")
 

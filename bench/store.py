@@ -46,7 +46,7 @@ class Store:
         for section in sorted(sections, key=lambda one: one.order):
             if (one := stored.get(section.name)) is not None:
                 lines = "\n".join(section.render(one["figures"])).strip()
-                parts.append(f"## {section.title}\n\n{lines}\n\n{_signature(one['environment'])}\n")
+                parts.append(f"## {section.title}\n\n{lines}\n\n{signature(one['environment'])}\n")
         _replace(self.folder / "README.md", "\n".join(parts))
 
     def _write(self, sections: dict[str, Figures]) -> None:
@@ -54,7 +54,8 @@ class Store:
         _replace(self.path, json.dumps({"sections": dict(sorted(sections.items()))}, indent=1) + "\n")
 
 
-def _signature(environment: Figures) -> str:
+def signature(environment: Figures) -> str:
+    """Whence figures come, in one line."""
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
     return f"{environment['date']}: {environment['machine']}, load average {environment['load_average']}; {versions}."
 
