@@ -82,6 +82,11 @@ def evaluate(
     )
 
 
+def require_pycocotools() -> None:
+    """Raises DetectorError, with what to do, where `evaluate` could not run."""
+    _import()
+
+
 def _import() -> tuple[Any, Any]:
     try:
         from pycocotools.coco import COCO
