@@ -80,6 +80,11 @@ def evaluate(*, detector: AnyDetector, images: Path, annotations: Path, progress
     )
 
 
+def require_pycocotools() -> None:
+    """Raises DetectorError, with what to do, where `evaluate` could not run."""
+    _import()
+
+
 def _import() -> tuple[Any, Any]:
     try:
         from pycocotools.coco import COCO

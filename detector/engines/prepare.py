@@ -6,20 +6,24 @@ The engine is strongly typed, so what the ONNX says is what is computed.
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from detector.errors import ModelError
+from detector.errors import InferenceError, ModelError
 from detector.inference.backends.base import TensorSpec, one_line
 from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.layout import Layout, default_spec, find_layout
 from detector.inference.spec import InputSpec
 
 BuildPrecision = Literal["auto", "fp32", "fp16", "int8"]
+_SAME = 1e-4  # of the largest number: sums in another order
 _HEAVY = 64  # a convolution with more weights than this learns features; DFL's 16 only add up
 
 
@@ -39,8 +43,8 @@ class Prepared:
     steps: tuple[str, ...]
 
 
-def prepare(path: Path, *, precision: BuildPrecision = "auto") -> Prepared:
-    """`path` in `precision`; auto is the file's own. Raises ModelError.
+def prepare(path: Path, *, precision: BuildPrecision = "auto", batch: int = 1) -> Prepared:
+    """`path` in `precision`; auto is the file's own; for up to `batch` pictures at once. Raises ModelError.
 
     fp16 keeps inputs, outputs and everything behind the last learnt convolution in fp32: box corners
     up to 640 px have steps of half a pixel in fp16. int8 needs a model that is quantised (Q/DQ) already.
@@ -57,6 +61,9 @@ def prepare(path: Path, *, precision: BuildPrecision = "auto") -> Prepared:
         model, metadata = _before_nms(model, path)
         layout = _layout(model, metadata)
         steps.append("nms cut")
+    if batch > 1 and not _open(model):
+        model = _for_many(model, path)
+        steps.append("batch opened")
     if wanted != file.precision:
         model = _to_fp16(model, path)
         steps.append("fp16 cast")
@@ -94,6 +101,43 @@ def _before_nms(model: Any, path: Path) -> tuple[Any, dict[str, str]]:
     except ModelError as error:
         raise ModelError(f"{path.name}: {error}") from None
     return made, {entry.key: entry.value for entry in made.metadata_props}
+
+
+def _open(model: Any) -> bool:
+    return not model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+
+
+def _for_many(model: Any, path: Path) -> Any:
+    """The model with an open batch, proved to keep its pictures apart."""
+    from detector.graph.edit import open_batch
+
+    try:
+        made = open_batch(model)
+        _prove(made, _layout(model, {entry.key: entry.value for entry in model.metadata_props}))
+    except (ModelError, InferenceError) as error:
+        raise ModelError(f"{path.name} cannot take several pictures at once ({error}): build it with batch 1") from None
+    return made
+
+
+def _prove(made: Any, layout: Layout) -> None:
+    """Two pictures together must give what each gives alone."""
+    import onnx
+
+    noise = np.random.default_rng(0).random((2, 3, layout.height, layout.width), np.float32)
+    pictures = noise * np.float32(default_spec(layout).scale * 255.0)
+    with tempfile.TemporaryDirectory() as folder:
+        onnx.save(made, str(Path(folder) / "many.onnx"))
+        backend = OnnxRuntimeBackend(path=Path(folder) / "many.onnx")
+    together = backend.run(pictures)
+    for index in range(2):
+        for whole, alone in zip(together, backend.run(pictures[index : index + 1]), strict=True):
+            if whole[index : index + 1].shape != alone.shape or not _same(whole[index], alone[0]):
+                raise ModelError("one changes what is seen in another")
+
+
+def _same(first: NDArray[Any], second: NDArray[Any]) -> bool:
+    largest = float(np.abs(second).max(initial=1.0))
+    return bool(np.allclose(first, second, rtol=0.0, atol=_SAME * largest))
 
 
 def _layout(model: Any, metadata: dict[str, str]) -> Layout:

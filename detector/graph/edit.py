@@ -14,6 +14,7 @@ from detector.errors import ModelError
 from detector.inference.backends.base import TensorSpec
 from detector.inference.layout import Layout, find_layout
 
+from .batch import open_first_axis
 from .freeze import freeze
 from .graph import Graph
 from .person import keep_person
@@ -58,6 +59,19 @@ def reshape(model: onnx.ModelProto, width: int, height: int) -> onnx.ModelProto:
     if (found.kind, found.width, found.height) != (layout.kind, width, height):
         raise ModelError(f"this model cannot be made for another size (it became {found.kind})")
     return made
+
+
+def open_batch(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model over any number of pictures at once; one whose batch is open already comes back as it is."""
+    if not _input_sides(model)[0]:
+        return model
+    graph = Graph(model)
+    open_first_axis(graph)
+    made = graph.finish()
+    for info in (*made.graph.input, *made.graph.output):
+        info.type.tensor_type.shape.dim[0].dim_param = "batch"  # replaces the number
+    del made.graph.value_info[:]  # they are of one picture, and runtimes believe them
+    return stepped(made, model, "open batch")
 
 
 def layout_of(model: onnx.ModelProto) -> Layout:
