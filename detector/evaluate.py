@@ -49,9 +49,7 @@ class _Truth:
     persons: list[dict[str, Any]]
 
 
-def evaluate(
-    *, detector: AnyDetector, images: Path, annotations: Path, progress: Progress | None = None
-) -> Evaluation:
+def evaluate(*, detector: AnyDetector, images: Path, annotations: Path, progress: Progress | None = None) -> Evaluation:
     """Runs `detector` over every picture that `annotations` (COCO JSON) names in `images`.
 
     Load the detector with score floor EVALUATION_FLOOR. Crowds are left to pycocotools, at most 100

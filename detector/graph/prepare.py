@@ -35,7 +35,6 @@ VariantPrecision = Literal["fp32", "int8", "int8-mixed"]
 """int8-mixed keeps the last two layers of convolutions in floats, int8 the last one."""
 
 
-
 class CacheError(ModelError):
     """The cache cannot be written."""
 
