@@ -40,7 +40,7 @@ def loader(model: Model, resolved: Resolved, *, score_floor: float = SCORE_FLOOR
     """
 
     def load() -> PersonDetector:
-        return _load(model, resolved, resolved.path, score_floor)
+        return open_file(model, resolved, resolved.path, score_floor=score_floor)
 
     if model.backend != "auto" or resolved.path.suffix == ".engine":
         return load
@@ -61,10 +61,10 @@ def shaped_loader(
 
     def load() -> AnyDetector:
         if not shapeable(model, resolved):
-            return _load(model, resolved, resolved.path, score_floor)
+            return open_file(model, resolved, resolved.path, score_floor=score_floor)
         return shaped(
             resolved,
-            open_file=lambda path: _load(model, resolved, path, score_floor),
+            open_file=lambda path: open_file(model, resolved, path, score_floor=score_floor),
             file_of=lambda shape: made(resolved, shape),
             expected=frame_sizes,
         )
@@ -133,7 +133,8 @@ def _base(resolved: Resolved, open_file: OpenFile) -> tuple[Shape, list[PersonDe
     return detector.input_size, [detector]
 
 
-def _load(model: Model, resolved: Resolved, path: Path, score_floor: float) -> PersonDetector:
+def open_file(model: Model, resolved: Resolved, path: Path, *, score_floor: float = SCORE_FLOOR) -> PersonDetector:
+    """The file at `path`, a form of `resolved`, as `model` asks; raises ModelError."""
     return load_detector(
         path=path,
         name=resolved.name,

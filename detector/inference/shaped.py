@@ -68,6 +68,11 @@ class ShapedDetector:
         return self._last.provider
 
     @property
+    def base(self) -> Shape:
+        """Width and height in px that the model was made for."""
+        return self._base
+
+    @property
     def input_size(self) -> Shape:
         """Width and height in px of the size used last."""
         return self._last.input_size
