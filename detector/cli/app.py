@@ -15,7 +15,7 @@ from detector import __version__
 from detector.errors import DetectorError
 from detector.redact import redact
 
-from . import bench, build, check, demo, detect, evaluate, export, init, models, replay, run
+from . import bench, build, check, demo, detect, evaluate, export, init, models, quantize, replay, run
 
 app = typer.Typer(
     name="detector",
@@ -51,6 +51,7 @@ app.add_typer(models.app, name="models")
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("build")(build.build)
+app.command("quantize")(quantize.quantize)
 app.command("bench")(bench.bench)
 
 
