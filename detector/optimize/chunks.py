@@ -65,7 +65,7 @@ def _halves(width: int) -> tuple[slice, slice]:
 
 
 def _half(conv: Any, part: slice) -> Any:
-    """ultralytics' Conv (convolution, batch norm, activation) of those output channels alone."""
+    """One Conv (convolution, batch norm, activation) of those output channels alone."""
     half = copy.deepcopy(conv)
     half.conv.weight = nn.Parameter(conv.conv.weight.detach()[part].clone())
     half.conv.out_channels = half.conv.weight.shape[0]

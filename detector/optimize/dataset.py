@@ -60,6 +60,11 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def annotated(self) -> int:
+        """How many of the pictures have annotations."""
+        return len(self._boxes)
+
     def plain(self, index: int) -> Sample:
         """The picture as detection letterboxes it, unvaried."""
         pixels = _read(self.paths[index])

@@ -130,7 +130,9 @@ class _Cut:
             if prices[chosen] == float("inf"):
                 raise UsageError(f"--macs: {now / whole:.2f} of the work is the least that pruning can leave here")
             self._take(self._units[chosen])
-            prices[chosen] = self._price(self._units[chosen])  # its neighbours' hardly change: seen to at the next score
+            prices[chosen] = self._price(
+                self._units[chosen]
+            )  # its neighbours' hardly change: seen to at the next score
             report(whole - max(self._macs(), round(target)), whole - round(target), "pruning")
 
     def _macs(self) -> int:

@@ -62,6 +62,4 @@ class TorchBackend:
 
 def judge(model: Any, *, size: tuple[int, int], score_floor: float) -> PersonDetector:
     """`model` as a detector, to be evaluated or timed."""
-    return PersonDetector(
-        model_name="pytorch", backend=TorchBackend(model, size=size), score_floor=score_floor
-    )
+    return PersonDetector(model_name="pytorch", backend=TorchBackend(model, size=size), score_floor=score_floor)
