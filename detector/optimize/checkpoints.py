@@ -63,6 +63,18 @@ def save(model: Any, path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def require(*, threads: int = 0) -> None:
+    """Raises ModelError, with the way to get it, where the extra is not installed.
+
+    `threads` for PyTorch to compute with; 0 leaves its own choice.
+    """
+    _tasks()
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
 def build(config: str, *, seed: int = 0) -> Any:
     """The network that one of ultralytics' YAML configurations describes, such as yolov8n.yaml; weights random.
 
