@@ -46,7 +46,7 @@ def loader(model: Model, resolved: Resolved, *, score_floor: float = SCORE_FLOOR
         return load
     # What precision was wanted was wanted of the engine.
     cpu = model.model_copy(update={"backend": "onnxruntime", "precision": "auto"})
-    return BoundedLoad(load=load, safe=lambda: _load(cpu, resolved, resolved.path, score_floor))
+    return BoundedLoad(load=load, safe=lambda: open_file(cpu, resolved, resolved.path, score_floor=score_floor))
 
 
 def shaped_loader(
