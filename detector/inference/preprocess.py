@@ -7,11 +7,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from detector.errors import InferenceError
-from detector.types import Floats, Image, Pixels
+from detector.types import Floats, Image, Pixels, PlanarImage
 
+from .shrink import Shrinker
 from .spec import InputSpec
 
 
@@ -91,6 +91,12 @@ class Letterbox:
 
     def __call__(self, image: Image) -> tuple[NDArray[Any], Placement]:
         """The input tensor and where the picture sits in it; raises InferenceError on no picture at all."""
+        planes = image.planes() if isinstance(image, PlanarImage) else None
+        if planes is not None:
+            placement = self._placed(planes.width, planes.height)
+            if (small := self._shrink(planes)) is not None:
+                self._spread(small)
+                return self._tensor, placement
         pixels = image.bgr()
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
             raise InferenceError(f"not a BGR picture: {pixels.dtype} {list(pixels.shape)}, needed uint8 [H, W, 3]")
@@ -119,6 +125,7 @@ class Letterbox:
         order = (0, 1, 2) if self._spec.color == "bgr" else (2, 1, 0)
         self._planes = [self._tensor[0, channel, rows, columns] for channel in order]
         self._resized = np.empty((new_height, new_width, 3), np.uint8)
+        self._shrink = Shrinker(width=new_width, height=new_height)
         self._split = [np.empty((new_height, new_width), np.uint8) for _ in range(3)]
         self._placement = placement
         return placement
@@ -135,11 +142,15 @@ class Letterbox:
         return canvas
 
     def _fill(self, pixels: Pixels) -> None:
-        source: NDArray[np.uint8] = pixels
+        source: Pixels = pixels
         if pixels.shape != self._resized.shape:
             height, width = self._resized.shape[:2]
             cv2.resize(pixels, (width, height), dst=self._resized, interpolation=cv2.INTER_LINEAR)
             source = self._resized
+        self._spread(source)
+
+    def _spread(self, source: Pixels) -> None:
+        """The resized picture into the tensor's planes."""
         # Splitting bytes first, then widening whole planes, beats strided reads and mixed-type products.
         cv2.split(source, self._split)
         for plane, values in zip(self._planes, self._split, strict=True):
