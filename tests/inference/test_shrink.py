@@ -64,6 +64,16 @@ def test_neither_larger_nor_odd_pictures(target: tuple[int, int]) -> None:
     assert (shrunk is None) == (target != (640, 358))
 
 
+def test_a_model_that_takes_bytes_gets_the_same_picture() -> None:
+    first, second = (Letterbox(width=416, height=416, spec=SPEC, pixels=True) for _ in range(2))
+    image = RawImage(planes(scene(640, 360)))
+    near, placed = first(image)
+    whole, expected = second(ArrayImage(image.bgr()))
+    assert placed == expected
+    assert near.dtype == np.uint8
+    assert np.abs(near.astype(int) - whole).max() <= 6
+
+
 def test_the_tensor_is_the_same_either_way_and_the_padding_stays() -> None:
     first, second = (Letterbox(width=416, height=416, spec=SPEC) for _ in range(2))
     for height in (360, 480, 360):  # the buffers follow the camera's size
