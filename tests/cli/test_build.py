@@ -73,10 +73,6 @@ def test_int8_is_made_judged_by_ground_truth_and_built(shared: Path, tmp_path: P
     ]
     model = shared / "models/yolox_tiny_humanart.onnx"
     done = run(model, "--precision", "int8", "--calibration", street, *truth, "--json", cache=tmp_path)
-    if done.returncode == 1:
-        assert "points lower (at most 0.5 are allowed)" in done.stderr, done.stderr
-        assert list(tmp_path.glob("engines/*")) == [], "nothing is left of what was refused"
-        return
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert (answer["precision"], answer["accepted"]) == ("int8", None)
