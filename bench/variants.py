@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         coco = chosen.shared / "media" / "coco"
         sets = _Sets(
             coco=(coco / "images", coco / "person_instances.json"),
-            street=_street(chosen.shared / "media" / "video", Path(folder)),
+            street=street_set(chosen.shared / "media" / "video", Path(folder)),
         )
         for model in chosen.models:
             rows += _measured(chosen.shared / "models", model, sets, chosen.rounds)
@@ -163,8 +163,8 @@ def _photos(folder: Path) -> list[Image]:
     return [ArrayImage(np.asarray(cv2.imread(str(file)), np.uint8)) for file in files]
 
 
-def _street(videos: Path, folder: Path) -> tuple[Path, Path]:
-    """Every so many frames of vtest as pictures with COCO annotations, in `folder`."""
+def street_set(videos: Path, folder: Path) -> tuple[Path, Path]:
+    """Every so many frames of vtest as pictures with COCO annotations, in `folder`; their order is the clip's."""
     images, annotations = folder / "street", folder / "street.json"
     images.mkdir()
     source = file_source(videos / "vtest.avi")

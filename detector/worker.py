@@ -17,7 +17,7 @@ from .clock import Clock
 from .config import Camera
 from .desk import AlarmDesk
 from .errors import DetectorError, InferenceError
-from .inference.detector import PersonDetector
+from .inference.shaped import AnyDetector
 from .live import LiveView, Scene
 from .meter import Meter
 from .pipeline import CameraPipeline, PipelineOutcome
@@ -29,7 +29,7 @@ TAKE_S = 0.25  # how long to wait for a frame before looking at timers
 FAILURES_BEFORE_RELOAD = 3
 RELOAD_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # waits between reloads of a model that keeps failing
 
-Load = Callable[[], PersonDetector]
+Load = Callable[[], AnyDetector]
 _T = TypeVar("_T")
 
 
@@ -67,10 +67,10 @@ class Worker:
         self._lock = threading.Lock()  # held over a frame's rules and over every change of rooms
         self._loaded = threading.Event()
         self._load_error: Exception | None = None
-        self._next: tuple[PersonDetector, Load] | None = None
+        self._next: tuple[AnyDetector, Load] | None = None
         self._failures = 0
         self._reloads = 0
-        self.detector: PersonDetector | None = None
+        self.detector: AnyDetector | None = None
         self.error: str | None = None
         self.note: str | None = None  # why this model and no faster one, for the status
         self.failing_since: float | None = None
@@ -128,7 +128,7 @@ class Worker:
         with self._lock:
             return self._rooms.get(name)
 
-    def swap(self, detector: PersonDetector, load: Load) -> None:
+    def swap(self, detector: AnyDetector, load: Load) -> None:
         """Use another model from the next frame on; one that cannot run its warm-up is dropped again."""
         with self._lock:
             unused, self._next = self._next, (detector, load)
@@ -213,7 +213,7 @@ class Worker:
 
     # Several cameras in one run of the model, where it takes several
 
-    def _serve_together(self, detector: PersonDetector, first: Frame, stop: threading.Event) -> None:
+    def _serve_together(self, detector: AnyDetector, first: Frame, stop: threading.Event) -> None:
         """`first`, and the most urgent frames of other cameras that wait by now."""
         admitted = self._gathered(first, detector.max_batch)
         if not admitted:

@@ -12,6 +12,7 @@ from detector import __version__
 from detector.errors import DetectorError, ModelError
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.detector import PersonDetector
+from detector.inference.shaped import AnyDetector
 from detector.types import Image
 
 from . import sidecar
@@ -22,7 +23,7 @@ from .progress import Cancelled, Report, quiet
 from .sidecar import Environment, Sidecar
 from .verdict import Limits, Verdict
 
-Open = Callable[[], PersonDetector]
+Open = Callable[[], AnyDetector]
 Pictures = Callable[[], Iterable[Image]]
 
 

@@ -56,6 +56,8 @@ def prepare(path: Path, *, precision: BuildPrecision = "auto", batch: int = 1) -
     model, steps = _load(path), []
     metadata = dict(file.metadata)
     layout = _layout(model, metadata)
+    if layout.pixels:
+        raise ModelError(f"{path.name} has its preprocessing folded in: build the engine from the model without it")
     spec = default_spec(layout)
     if layout.kind == "yolox-nms":
         model, metadata = _before_nms(model, path)
@@ -65,7 +67,7 @@ def prepare(path: Path, *, precision: BuildPrecision = "auto", batch: int = 1) -
         model = _for_many(model, path)
         steps.append("batch opened")
     if wanted != file.precision:
-        model = _to_fp16(model, path)
+        model = to_fp16(model, path.name)
         steps.append("fp16 cast")
     return Prepared(
         content=model.SerializeToString(),
@@ -157,17 +159,19 @@ def _spec(value: Any) -> TensorSpec:
 # FP16
 
 
-def _to_fp16(model: Any, path: Path) -> Any:
+def to_fp16(model: Any, name: str, *, floats: Iterable[str] = ()) -> Any:
+    """`model` cast to half precision but for inputs, outputs, decoding and the nodes named in `floats`."""
     try:
         from onnxruntime.transformers.float16 import convert_float_to_float16
     except ImportError as error:
         raise ModelError(f"the cast to fp16 needs the whole of onnxruntime: {one_line(error)}") from None
     for number, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{number}"  # the converter keeps nodes apart by name
+    blocked = [*(node.name for node in _tail(model.graph)), *floats]
     try:
-        return convert_float_to_float16(model, keep_io_types=True, node_block_list=[n.name for n in _tail(model.graph)])
+        return convert_float_to_float16(model, keep_io_types=True, node_block_list=blocked)
     except Exception as error:
-        raise ModelError(f"{path.name} cannot be cast to fp16: {one_line(error)}") from None
+        raise ModelError(f"{name} cannot be cast to fp16: {one_line(error)}") from None
 
 
 def _tail(graph: Any) -> Iterable[Any]:

@@ -1,0 +1,1 @@
+"""Model optimisation, away from the device: PyTorch is imported here alone, and only when asked for."""
