@@ -58,7 +58,6 @@ def shaped_loader(
     cameras' frames where known, are loaded by `warm_up`. A model that is not understood well enough to be
     changed runs as it is.
     """
-
     whole = loader(model, resolved, score_floor=score_floor)
 
     def load() -> AnyDetector:

@@ -70,6 +70,7 @@ class ChosenLoader:
         kept = read(self._place) if self._place is not None and model.backend == "auto" else None
         self.choice = kept if kept is not None and kept.serves(scenes) else None
         self._given = False
+        self._whole = loader(model, resolved)  # one for all loads: it counts an engine's failures
 
     def __call__(self) -> AnyDetector:
         choice = self.choice
@@ -94,7 +95,7 @@ class ChosenLoader:
     def _as_configured(self) -> AnyDetector:
         """What the user set, or auto before anything was measured: ONNX Runtime."""
         if self._place is None:
-            return loader(self._model, self._resolved)()
+            return self._whole()
         return shaped(
             self._resolved,
             open_file=lambda path: open_file(self._model, self._resolved, path),
