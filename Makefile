@@ -8,7 +8,7 @@ OPTIMIZE := .venv-optimize
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test install check coverage bench fault soak gpu-test test-optimize jetson clean
+.PHONY: help run test install check coverage mutants bench fault soak gpu-test test-optimize jetson clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1	/' | expand -t 22
@@ -45,6 +45,9 @@ coverage: $(VENV)/.install  ## branch coverage of tracking, rules, decoders and 
 	@$(PYTEST) -q $(addprefix tests/,test_tracking.py test_kalman.py test_assignment.py test_rules.py test_lifecycle.py test_zones.py \
 	  test_alarm.py inference/test_decode.py inference/test_nms.py alerts/test_outbox.py alerts/test_disk.py) \
 	  -k "not vtest and not one_by_one" --cov-branch --cov-fail-under=95 $(addprefix --cov=detector.,$(CORE))
+
+mutants: $(VENV)/.install  ## can the tests fail? one wrong thing at a time, and the tests that must notice
+	@$(BIN)/python scripts/mutants.py $(ARGS)
 
 check: $(VENV)/.install  ## lint, format, types, import contracts
 	@$(BIN)/ruff check .

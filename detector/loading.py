@@ -58,10 +58,11 @@ def shaped_loader(
     cameras' frames where known, are loaded by `warm_up`. A model that is not understood well enough to be
     changed runs as it is.
     """
+    whole = loader(model, resolved, score_floor=score_floor)
 
     def load() -> AnyDetector:
         if not shapeable(model, resolved):
-            return open_file(model, resolved, resolved.path, score_floor=score_floor)
+            return whole()
         return shaped(
             resolved,
             open_file=lambda path: open_file(model, resolved, path, score_floor=score_floor),

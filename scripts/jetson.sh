@@ -32,9 +32,11 @@ if [ ! -e "$venv/.jetson" ] || [ pyproject.toml -nt "$venv/.jetson" ]; then
   grep -qi 'include-system-site-packages = true' "$venv/pyvenv.cfg" ||
     give_up "$venv does not see JetPack's packages: make clean, then run this again"
   export CPATH="$cuda/include${CPATH:+:$CPATH}" LIBRARY_PATH="$cuda/lib64${LIBRARY_PATH:+:$LIBRARY_PATH}"
-  # cuda-bindings must be of JetPack's CUDA, and its OpenCV and TensorRT are built against NumPy 1.
-  release=$("$cuda/bin/nvcc" --version | sed -n 's/.*release \([0-9]*\.[0-9]*\).*/\1/p')
-  printf 'numpy<2\ncuda-bindings~=%s.0\n' "$release" >"$venv/constraints.txt"
+  # cuda-bindings must be of CUDA's major version (12.6 itself is on no index; 12.9 speaks to a 12.6 driver), and
+  # JetPack's OpenCV and TensorRT are built against NumPy 1.
+  major=$("$cuda/bin/nvcc" --version | sed -n 's/.*release \([0-9]*\)\..*/\1/p')
+  [ -n "$major" ] || give_up "$cuda/bin/nvcc does not say its version"
+  printf 'numpy<2\ncuda-bindings~=%s.0\n' "$major" >"$venv/constraints.txt"
   "$venv/bin/python" -m pip install --quiet --constraint "$venv/constraints.txt" -e '.[jetson]'
   touch "$venv/.jetson"
 fi

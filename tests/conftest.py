@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from support.hostkernels import HostKernels
+
 # A landing must not hang on a dice; at a desk every run tries new examples.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
@@ -22,3 +24,19 @@ def shared() -> Path:
     if not (SHARED / "media").is_dir():
         pytest.skip("needs the shared test data (../shared or DETECTOR_SHARED)")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def letterbox_host(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
+    return HostKernels("letterbox.cu", tmp_path_factory.mktemp("kernels"))
+
+
+@pytest.fixture(scope="session")
+def post_host(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
+    return HostKernels("post.cu", tmp_path_factory.mktemp("kernels"))
+
+
+@pytest.fixture(scope="session")
+def kernels(letterbox_host: HostKernels, post_host: HostKernels) -> dict[str, HostKernels]:
+    """Compiled once for all who run them on the host."""
+    return {"letterbox": letterbox_host, "post": post_host}

@@ -12,6 +12,7 @@ from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models import Resolved
 from detector.reloads import MOST, WITHIN_S, BoundedLoad
+from detector.tuning.serve import ChosenLoader
 from support.house import WALKER, end_to_end_model
 
 
@@ -85,3 +86,19 @@ def test_what_the_user_named_is_not_replaced(loads: _Loads, backend: str, bounde
     resolved = Resolved(name="m", path=loads.path, spec=None, entry=None)
     load = loading.loader(Model.model_validate({"name": str(loads.path), "backend": backend}), resolved)
     assert isinstance(load, BoundedLoad) == bounded
+
+
+def test_the_services_own_loader_counts_over_all_its_loads(loads: _Loads, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def open_file(model: Model, *_: object, **__: object) -> PersonDetector:
+        opened.append(model.backend)
+        return loads.cpu() if model.backend == "onnxruntime" else loads.engine()
+
+    monkeypatch.setattr(loading, "open_file", open_file)
+    monkeypatch.setattr(loading, "tensorrt_usable", lambda: True)
+    resolved = Resolved(name="m", path=loads.path, spec=None, entry=None)
+    load = ChosenLoader(Model(name=str(loads.path)), resolved)
+    for _ in range(MOST + 1):
+        load()
+    assert opened == ["auto"] * MOST + ["onnxruntime"]

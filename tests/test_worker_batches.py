@@ -11,16 +11,11 @@ from detector.clock import SYSTEM_CLOCK
 from detector.errors import InferenceError
 from detector.inference.detector import PersonDetector
 from detector.types import Frame
-from support.hostcuda import HostCuda, HostEngine, host_kernels, use_host_kernels
+from support.hostcuda import HostCuda, HostEngine, use_host_kernels
 from support.hostkernels import HostKernels
 from support.house import SIZE, WALKER, Workshop, end_to_end_model
 
 CAMERAS = ("a", "b", "c")
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, HostKernels]:
-    return host_kernels(tmp_path_factory.mktemp("kernels"))
 
 
 class Batches(Workshop):

@@ -36,15 +36,16 @@ def quantise(model: Path, pictures: Sequence[Image], *, output: Path, spec: Inpu
     """Writes `model` with explicit, symmetric pairs as TensorRT wants them, whole or not at all; raises ModelError."""
     from detector.graph.quantize import quantize_tensorrt
 
-    output.parent.mkdir(parents=True, exist_ok=True)
     beside = output.with_name(f".{output.name}")
     try:
+        output.parent.mkdir(parents=True, exist_ok=True)
         quantize_tensorrt(model, pictures, output=beside, spec=spec)
         beside.replace(output)
     except OSError as error:
         raise ModelError(f"cannot write {output}: {error.strerror}") from None
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def judge(

@@ -79,7 +79,7 @@ class ChosenLoader:
         self._place = place(model, resolved) if shapeable(model, resolved) else None
         kept = kept_choice(self._place) if self._place is not None and model.backend == "auto" else None
         self.choice = kept if kept is not None and kept.serves(scenes) else None
-        self._unchanged = loader(model, resolved)  # one for all calls: it counts them
+        self._unchanged = loader(model, resolved)  # one for all loads: it counts an engine's failures
         self._given = False
 
     def __call__(self) -> AnyDetector:

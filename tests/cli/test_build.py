@@ -10,9 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 from detector.engines.module import flavour
+from detector.engines.pictures import clip_pictures
 
 BUILD = [sys.executable, "-m", "detector", "build"]
 
@@ -51,6 +53,53 @@ def test_an_engine_is_built_where_the_service_looks(shared: Path, tmp_path: Path
     assert "there is no GPU here to run it on" in plain.stdout
 
 
+@pytest.fixture(scope="module")
+def street(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of sixteen frames of vtest: nothing of the pictures that are judged by."""
+    folder = tmp_path_factory.mktemp("street")
+    for number, image in enumerate(clip_pictures(shared / "media/video/vtest.avi", count=16, every=40)):
+        cv2.imwrite(str(folder / f"{number:02}.png"), image.bgr())
+    return folder
+
+
+@pytest.mark.optimize
+def test_int8_is_made_judged_by_ground_truth_and_built(shared: Path, tmp_path: Path, street: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    truth: list[str | Path] = [
+        "--images",
+        shared / "media/coco/images",
+        "--annotations",
+        shared / "media/coco/person_instances.json",
+    ]
+    model = shared / "models/yolox_tiny_humanart.onnx"
+    done = run(model, "--precision", "int8", "--calibration", street, *truth, "--json", cache=tmp_path)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["precision"], answer["accepted"]) == ("int8", None)
+    assert answer["int8_form"]["accepted"]
+    assert answer["int8_form"]["ap_drop"] <= 0.5
+
+
+@pytest.mark.optimize
+def test_a_refused_int8_gives_way_to_fp16_and_it_is_said(shared: Path, tmp_path: Path, street: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    images = shared / "media/coco/images"
+    done = run(shared / "models/yolox_nano.onnx", "--calibration", street, "--images", images, "--json", cache=tmp_path)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["precision"] == "fp16"
+    assert answer["note"].startswith("int8 was refused: it misses ")
+    assert not answer["int8_form"]["accepted"]
+
+
+@pytest.mark.optimize
+def test_a_model_for_one_picture_is_built_for_four(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    done = run(shared / "models/yolox_tiny_humanart.onnx", "--batch", "4", "--json", cache=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["batch"] == 4
+
+
 @pytest.mark.optimize
 def test_mistakes_are_one_line(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
@@ -60,7 +109,12 @@ def test_mistakes_are_one_line(shared: Path, tmp_path: Path) -> None:
         ([tmp_path / "none.onnx"], 1, "no model file"),
         ([tmp_path / "short.onnx"], 1, "is cut short"),
         ([model, "--output", tmp_path / "x.onnx"], 2, "an engine's file ends in .engine"),
-        ([model, "--precision", "int8"], 1, "is an fp32 model"),
+        ([model, "--precision", "int8"], 2, "int8 needs --calibration DIR, at least 16 different pictures"),
+        ([model, "--precision", "fp16", "--calibration", tmp_path], 2, "--calibration is for int8 of an fp32 model"),
+        ([model, "--calibration", tmp_path, "--images", tmp_path], 2, "are one folder"),
+        ([model, "--calibration", tmp_path], 1, "no pictures"),
+        ([model, "--annotations", tmp_path / "a.json"], 2, "--annotations needs --images"),
+        ([model, "--batch", "0"], 2, "batch"),
         ([model, "--precision", "int3"], 2, "int3"),
         ([model, "--workspace-mib", "0"], 2, "workspace"),
     ):

@@ -105,8 +105,10 @@ def test_an_open_batch_is_made_for_as_many_as_are_wanted(shared: Path, tmp_path:
     model = shared / "models/yolo11n.onnx"
     made = build(order(model, tmp_path / "m.engine", batch=4))
     assert made.recipe.shapes == {"images": [[1, 3, 640, 640], [4, 3, 640, 640], [4, 3, 640, 640]]}
-    with pytest.raises(ModelError, match="this model takes 1 at once, not 4: export it with an open batch"):
-        build(order(shared / "models/yolov8n.onnx", tmp_path / "m.engine", batch=4))
+    made = build(order(shared / "models/yolox_nano.onnx", tmp_path / "m.engine", batch=2))
+    assert made.recipe.shapes == {"images": [[1, 3, 416, 416], [2, 3, 416, 416], [2, 3, 416, 416]]}
+    assert made.recipe.steps == ("batch opened",)
+    assert made.batch == 2
 
 
 def test_a_refused_node_is_named(shared: Path, tmp_path: Path) -> None:
@@ -236,6 +238,25 @@ def test_the_gate_falls_back_to_the_next_precision(shared: Path, tmp_path: Path,
     assert done.path.stat().st_mtime_ns == stamp, "but the same engine"
     run(force=True)
     assert done.path.stat().st_mtime_ns > stamp
+
+
+def test_what_is_screened_out_is_not_built(shared: Path, tmp_path: Path, images: list[Image]) -> None:
+    model = shared / "models/yolox_nano.onnx"
+    orders = [order(model, tmp_path / f"{p}.engine", p, calibration="c" * 64) for p in ("int8", "fp32")]
+
+    def screen(order: Order) -> None:
+        if order.precision == "int8":
+            raise ModelError("it misses 3 of 40 persons (as ONNX Runtime runs it)")
+
+    done = build_gated(
+        orders,
+        open_engine=lambda _path: load_detector(path=model, name="m"),
+        reference=lambda: load_detector(path=model, name="reference"),
+        pictures=lambda: images,
+        screen=screen,
+    )
+    assert done.choice.note == "int8 was refused: it misses 3 of 40 persons (as ONNX Runtime runs it)"
+    assert sorted(path.suffix for path in tmp_path.glob("int8*")) == []
 
 
 def _new_driver(engine: Path) -> None:

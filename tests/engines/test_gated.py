@@ -72,6 +72,7 @@ def test_a_stop_is_no_refusal(tmp_path: Path) -> None:
 def test_what_is_tried_follows_the_file(tmp_path: Path) -> None:
     plain = write_constant(tmp_path / "m.onnx", {"output0": np.zeros((1, 300, 6), np.float32)})
     assert precisions(plain) == ("fp16", "fp32")
+    assert precisions(plain, calibrated=True) == ("int8", "fp16", "fp32")
     assert precisions(plain, "fp32") == ("fp32",)
     assert precisions(write_convolution(tmp_path / "q.onnx", quantised=True)) == ("int8",)
     assert precisions(write_convolution(tmp_path / "h.onnx", half=True)) == ("fp16",)

@@ -10,10 +10,12 @@ from detector.engines.gate import compare
 from detector.engines.pictures import folder_pictures
 from detector.engines.prepare import Prepared, prepare
 from detector.errors import ModelError
+from detector.graph.edit import person_only
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models import load_registry
 from support.graphs import write_constant, write_convolution
+from support.networks import network
 
 ROWS = {"output0": np.zeros((1, 300, 6), np.float32)}
 
@@ -53,6 +55,20 @@ def test_a_cut_nms_changes_nothing(shared: Path, tmp_path: Path) -> None:
     verdict = compare(load_detector(path=path, name="nms"), opened(prepared, tmp_path / "cut.onnx"), pictures)
     assert (verdict.missed, verdict.extra, verdict.score_delta_max) == (0, 0, 0.0)
     assert verdict.iou_min == pytest.approx(1.0, abs=1e-4)
+
+
+def test_a_batch_is_opened_and_proved(shared: Path) -> None:
+    prepared = prepare(shared / "models/yolox_nano.onnx", batch=4)
+    assert prepared.steps == ("batch opened",)
+    (picture,) = onnx.load_from_string(prepared.content).graph.input
+    assert picture.type.tensor_type.shape.dim[0].dim_value == 0
+
+
+def test_a_model_that_mixes_the_pictures_of_a_batch_is_refused(tmp_path: Path) -> None:
+    """A person-only head picks its cells out of all of them."""
+    onnx.save(person_only(network("end-to-end")), str(tmp_path / "m.onnx"))
+    with pytest.raises(ModelError, match=r"m\.onnx cannot take several pictures at once .*: build it with batch 1"):
+        prepare(tmp_path / "m.onnx", batch=2)
 
 
 def test_a_precision_that_the_file_cannot_have(tmp_path: Path) -> None:

@@ -43,6 +43,15 @@ def test_the_key_follows_all_that_the_engine_was_made_from(other: dict[str, Any]
     assert described(**other).key != described().key
 
 
+def test_the_command_makes_the_very_same_engine_again(engine: Path) -> None:
+    made = dataclasses.replace(
+        described(shapes={"images": [[n, 3, 640, 640] for n in (1, 4, 4)]}), calibrated_by="my pictures"
+    )
+    assert made.batch == 4
+    assert made.rebuild(engine).endswith("m.engine --calibration 'my pictures' --batch 4")
+    assert described().rebuild(engine).endswith("m.engine")
+
+
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(ORIN) if f.name != "driver"])
 def test_the_key_follows_the_machine_and_a_stranger_is_refused(engine: Path, field: str) -> None:
     there = dataclasses.replace(ORIN, **{field: "9.9"})

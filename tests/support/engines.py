@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.engines import sidecar
+from detector.engines.gpu import Gpu
 from detector.engines.sidecar import Environment, Recipe, Sidecar
 from detector.engines.verdict import Verdict
 from detector.inference.spec import InputSpec
@@ -14,6 +15,7 @@ from detector.inference.spec import InputSpec
 ORIN = Environment(
     flavour="tensorrt", tensorrt="10.3.0", cuda="12.6", compute="8.7", gpu="Orin (nvgpu)", driver="36.4.0"
 )
+GPU = Gpu(name=ORIN.gpu, compute=ORIN.compute, cuda=ORIN.cuda, driver=ORIN.driver, integrated=True)
 PLAN = b"a plan " * 100
 
 

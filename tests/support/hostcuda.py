@@ -52,46 +52,44 @@ class HostCuda:
         self._kept: list[Any] = []
         self.calls: Counter[str] = Counter()
 
+    def asked(self, what: str) -> None:
+        self.calls[what] += 1
+
     def pagelocked_empty(self, shape: Any, dtype: Any, mem_flags: int) -> NDArray[Any]:
         assert mem_flags == self.host_alloc_flags.DEVICEMAP
-        self.calls["allocate"] += 1
+        self.asked("allocate")
         return np.asarray(_Allocation(shape, dtype))
 
     def mem_alloc(self, size: int) -> int:
-        self.calls["allocate"] += 1
+        self.asked("allocate")
         self._kept.append(np.empty(size + 256, np.uint8))
         address = int(self._kept[-1].ctypes.data)
         return address + -address % 256  # as CUDA's own
 
     def memset_d8(self, address: int, value: int, size: int) -> None:
-        self.calls["memset"] += 1
+        self.asked("memset")
         ctypes.memset(address, value, size)
 
     def memcpy_htod_async(self, address: int, source: NDArray[Any], _stream: Any) -> None:
-        self.calls["to device"] += 1
+        self.asked("to device")
         ctypes.memmove(address, source.ctypes.data, source.nbytes)
 
     def memcpy_dtoh_async(self, target: NDArray[Any], address: int, _stream: Any) -> None:
-        self.calls["to host"] += 1
+        self.asked("to host")
         ctypes.memmove(target.ctypes.data, address, target.nbytes)
 
     def module_from_buffer(self, cubin: bytes) -> Any:
-        self.calls["module"] += 1
+        self.asked("module")
         host = self._kernels[cubin.decode()]
 
         def function(name: str) -> Callable[..., None]:
             def run(*args: Any, grid: Any, block: Any, stream: Any) -> None:
-                self.calls["launch"] += 1
                 self.calls[f"launch {name.rsplit('_', 1)[0]}"] += 1
                 host.launch(Launch(kernel=name, grid=grid, block=block, args=args))
 
             return run
 
         return SimpleNamespace(get_function=function)
-
-
-def host_kernels(folder: Path) -> dict[str, HostKernels]:
-    return {name: HostKernels(f"{name}.cu", folder) for name in ("letterbox", "post")}
 
 
 def use_host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,16 +21,11 @@ from detector.inference.detector import PersonDetector
 from detector.inference.kernels.launch import plane_sizes
 from detector.models import load_registry
 from detector.types import ArrayImage, Frame, Image, PlaneFormat, Planes
-from support.hostcuda import HostCuda, HostEngine, host_kernels, use_host_kernels
+from support.hostcuda import HostCuda, HostEngine, use_host_kernels
 from support.hostkernels import HostKernels
 from support.letterboxes import noise
 
 FRAMES = ["yolox_nano", "yolov10n", "yolov8n"]
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, HostKernels]:
-    return host_kernels(tmp_path_factory.mktemp("kernels"))
 
 
 @pytest.fixture
@@ -98,9 +93,7 @@ def test_what_a_run_asks_of_cuda(shared: Path, cuda: HostCuda) -> None:
     cuda.calls.clear()
     for height, width in ((720, 1280), (480, 640), (100, 200)):
         detector.detect_image(ArrayImage(np.zeros((height, width, 3), np.uint8)))
-    assert cuda.calls == {
-        "to device": 3, "launch": 9, "launch letterbox": 3, "launch gather": 3, "launch suppress": 3
-    }  # fmt: skip
+    assert cuda.calls == {"to device": 3, "launch letterbox": 3, "launch gather": 3, "launch suppress": 3}
     assert devicepath.LAUNCHES_BEFORE_ENGINE == 1
 
 
@@ -112,7 +105,8 @@ def test_a_batch_sees_what_each_picture_alone_shows(shared: Path, cuda: HostCuda
     cuda.calls.clear()
     found = together.detect_many([frame(picture) for picture in pictures])
     assert engine.runs == [4, 1], "five pictures are a full run and one more"
-    assert cuda.calls["launch"] == 6, "as many launches for four as for one"
+    launches = [count for name, count in cuda.calls.items() if name.startswith("launch")]
+    assert launches == [2, 2, 2], "as many launches for four as for one"
     for picture, seen in zip(pictures, found, strict=True):
         assert not isinstance(seen, Exception)
         boxes, scores, _ = alone.detect_image(picture)
