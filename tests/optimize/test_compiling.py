@@ -73,6 +73,7 @@ def test_for_openvino(model: Path, photos: list[Image], tmp_path: Path) -> None:
         detector.close()
 
 
+@pytest.mark.optimize
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
 def test_an_int8_file_stays_one_and_keeps_what_it_says(
     target: str, model: Path, photos: list[Image], tmp_path: Path
