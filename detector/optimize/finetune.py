@@ -7,6 +7,7 @@ folded norms have none to speak of.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import math
@@ -152,7 +153,8 @@ class _Run:
             reason = " ".join(str(error).split())[:150]
             raise StorageError(f"cannot write the checkpoint {self._file}: {reason}: free some disk space") from None
         finally:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the trouble was told of above
+                part.unlink(missing_ok=True)
 
     def resume(self) -> int:
         """The step to go on from, 0 without a checkpoint; raises ModelError for one of another run."""

@@ -112,6 +112,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # a file may not 
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from detector.errors import StorageError
 from detector.optimize import checkpoints
+checkpoints.require(threads=1)
 from detector.optimize.dataset import Dataset
 from detector.optimize.finetune import Schedule, finetune
 from detector.optimize.network import keep_deployed
