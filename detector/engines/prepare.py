@@ -56,6 +56,8 @@ def prepare(path: Path, *, precision: BuildPrecision = "auto") -> Prepared:
     model, steps = _load(path), []
     metadata = dict(file.metadata)
     layout = _layout(model, metadata)
+    if layout.pixels:
+        raise ModelError(f"{path.name} has its preprocessing folded in: build the engine from the model without it")
     spec = default_spec(layout)
     if layout.kind == "yolox-nms":
         metadata[NMS_IOU] = str(_cut_nms(model, layout, path))

@@ -6,8 +6,10 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.errors import InferenceError
 from detector.types import ArrayImage, Detections, Floats, Frame, Image
@@ -47,7 +49,9 @@ class PersonDetector:
         self.layout = find_layout(backend.inputs, backend.outputs, backend.metadata)
         self.spec = spec or default_spec(self.layout)
         self._backend = backend
-        self._letterbox = Letterbox(width=self.layout.width, height=self.layout.height, spec=self.spec)
+        self._letterbox = Letterbox(
+            width=self.layout.width, height=self.layout.height, spec=self.spec, pixels=self.layout.pixels
+        )
         iou = _nms_iou(backend.metadata)
         self._decode = make_decoder(self.layout, iou=iou)
         self._device: PictureBackend | None = None
@@ -55,7 +59,7 @@ class PersonDetector:
             layout=self.layout, spec=self.spec, floor=score_floor, iou=iou
         ):
             self._device = backend
-        self._tensor: Floats | None = None
+        self._tensor: NDArray[Any] | None = None
         self._times = StageTimes(preprocess_ms=0.0, infer_ms=0.0, decode_ms=0.0)
 
     @property

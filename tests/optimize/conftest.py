@@ -1,4 +1,4 @@
-"""What these tests stand on: PyTorch, and the real network where the shared data is."""
+"""Checkpoints and pictures for the tests of optimisation."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
+from detector.engines.pictures import folder_pictures
+from detector.types import ArrayImage, Image
 from support import scenes
 
 
@@ -21,9 +24,22 @@ def torch() -> Any:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(torch: Any, shared: Path) -> Path:
-    """YOLOv10n with real weights."""
+def checkpoint(shared: Path) -> Path:
+    """YOLOv10-Nano with real weights."""
     return shared / "models" / "yolov10n.pt"
+
+
+@pytest.fixture(scope="session")
+def streets(shared: Path) -> list[Image]:
+    """Three photos, most with persons."""
+    return list(folder_pictures(shared / "media" / "images", count=3))
+
+
+@pytest.fixture(scope="session")
+def noises() -> list[Image]:
+    """For networks with random weights, which are sure of nothing anywhere."""
+    random = np.random.default_rng(1)
+    return [ArrayImage(random.integers(0, 256, (96, 160, 3), np.uint8)) for _ in range(2)]
 
 
 @pytest.fixture(scope="session")

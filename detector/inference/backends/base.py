@@ -68,8 +68,11 @@ class Backend(Protocol):
     @property
     def metadata(self) -> Mapping[str, str]: ...
 
-    def run(self, tensor: Floats) -> tuple[NDArray[Any], ...]:
-        """The outputs for float32 [1,3,H,W], valid until the next run; raises InferenceError."""
+    def run(self, tensor: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """The outputs for float32 [1,3,H,W], or uint8 [1,H,W,3] where the model takes bytes, valid until the next run.
+
+        Raises InferenceError.
+        """
         ...
 
     def close(self) -> None:

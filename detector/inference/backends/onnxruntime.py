@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import InferenceError, ModelError
-from detector.types import Floats
 
 from .base import Precision, TensorSpec, one_line, usable_threads
 from .onnxfile import inspect
@@ -56,7 +55,7 @@ class OnnxRuntimeBackend:
         self.metadata: Mapping[str, str] = file.metadata
         self._input = self.inputs[0] if self.inputs else TensorSpec("none", (), "float32")
 
-    def run(self, tensor: Floats) -> tuple[NDArray[Any], ...]:
+    def run(self, tensor: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         if self._session is None:
             raise InferenceError("the model was closed")
         fed = tensor.astype(np.float16) if self._input.dtype == "float16" else tensor

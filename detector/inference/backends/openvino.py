@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import InferenceError, ModelError
-from detector.types import Floats
 
 from .base import Precision, TensorSpec, one_line, usable_threads
 from .onnxfile import inspect
@@ -41,7 +40,7 @@ class OpenVinoBackend:
         self.outputs = tuple(_spec(port) for port in self._model.outputs)
         self._half = bool(self.inputs) and self.inputs[0].dtype == "float16"
 
-    def run(self, tensor: Floats) -> tuple[NDArray[Any], ...]:
+    def run(self, tensor: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         if self._request is None:
             raise InferenceError("the model was closed")
         fed = tensor.astype(np.float16) if self._half else tensor

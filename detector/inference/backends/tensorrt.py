@@ -208,7 +208,7 @@ class TensorRtBackend:
             self._execute()
             self._stream.synchronize()
 
-    def run(self, tensor: Floats) -> tuple[NDArray[Any], ...]:
+    def run(self, tensor: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """The outputs for float32 [n,3,H,W], n at most `batch`; views of pinned memory, until the next run."""
         self._require_sound()
         count = tensor.shape[0]

@@ -121,7 +121,7 @@ def letterbox(
 
 def _describe(struct: Any, source: DevicePicture, target: tuple[int, int], spec: InputSpec) -> Placement:
     size = (source.width, source.height)
-    placement, fitted = place(size, target, centered=spec.placement == "center")
+    placement, fitted = place(size, target, centered=spec.placement == "center", stretched=spec.placement == "stretch")
     struct["plane"], struct["stride"] = source.planes[0], source.strides[0]
     if source.format == "nv12":
         struct["chroma"], struct["chroma_stride"] = source.planes[1], source.strides[1]
