@@ -64,6 +64,7 @@ def finetune(
     """
     run = _Run(student, teacher, data, schedule=schedule, checkpoint=checkpoint)
     resumed_at = run.resume()
+    run.save()  # a disk that cannot hold it is told of now, not in an hour
     try:
         while run.step < schedule.steps:
             report(run.step, schedule.steps, f"fine-tuning, loss {run.loss:.3f}" if run.losses else "fine-tuning")

@@ -26,7 +26,7 @@ def folder(path: Path, count: int = FEWEST) -> Path:
     return path
 
 
-def annotations(path: Path, names: list[str], box: list[float]) -> Path:
+def annotated(path: Path, names: list[str], box: list[float]) -> Path:
     document = {
         "images": [{"id": n, "file_name": name, "width": 320, "height": 240} for n, name in enumerate(names)],
         "annotations": [{"id": 1, "image_id": 0, "category_id": 1, "bbox": box, "area": 1.0, "iscrowd": 0}],
@@ -52,7 +52,7 @@ def test_boxes_move_with_the_picture(tmp_path: Path) -> None:
         pixels = np.zeros((240, 320, 3), np.uint8)
         pixels[80:180, 120:180] = 255
         cv2.imwrite(str(tmp_path / f"{number}.png"), pixels)
-    data = Dataset(folder=tmp_path, size=(160, 128), annotations=annotations(tmp_path / "a.json", ["0.png"], box))
+    data = Dataset(folder=tmp_path, size=(160, 128), annotations=annotated(tmp_path / "a.json", ["0.png"], box))
     assert data.annotated == 1
     assert data.plain(1).boxes is None
     whole = 0
@@ -88,6 +88,6 @@ def test_faults_come_with_their_count(tmp_path: Path) -> None:
 
 def test_annotations_that_miss_pictures_are_refused(tmp_path: Path) -> None:
     folder(tmp_path)
-    path = annotations(tmp_path / "a.json", ["0.png", "gone.png", "lost.png"], [1, 1, 9, 9])
+    path = annotated(tmp_path / "a.json", ["0.png", "gone.png", "lost.png"], [1, 1, 9, 9])
     with pytest.raises(DetectorError, match=r"2 of 3 annotated pictures are not in .*, gone.png first"):
         Dataset(folder=tmp_path, size=(64, 64), annotations=path)
