@@ -89,8 +89,8 @@ def carry_out(order: Order, *, report: Say) -> dict[str, Any]:
     report(0, None, "pruning")
     model = checkpoints.load(order.model)
     cut = prune(model, macs=order.macs, size=order.size, pictures=_judges(data), seed=order.seed, report=report)
-    stages = {"before": _stage(cut.original, order, report), "pruned": _stage(cut.model, order, report)}
-    final, tuning = cut.model, None
+    stages = {"before": _stage(cut.original, order, report), "pruned": _stage(_stored(cut.model), order, report)}
+    final, tuning = _stored(cut.model), None
     if order.lessons is not None and data is not None and (order.lessons.steps or order.lessons.epochs):
         final, tuning = _tuned(cut, data, order, report)
         stages["tuned"] = _stage(final, order, report)
@@ -99,6 +99,7 @@ def carry_out(order: Order, *, report: Say) -> dict[str, Any]:
     return {
         "model": str(order.model),
         "output": str(order.output),
+        "bytes_before": order.model.stat().st_size,
         "bytes": order.output.stat().st_size,
         "input": list(order.size),
         "macs_kept": round(cut.after.macs / cut.before.macs, 4),
@@ -130,7 +131,12 @@ def _tuned(cut: Pruned, data: Dataset, order: Order, report: Say) -> tuple[Any, 
         "loss_last": done.last,
         "resumed_at": done.resumed_at,
     }
-    return done.model, told
+    return _stored(done.model), told
+
+
+def _stored(model: Any) -> Any:
+    """`model` with its weights rounded to half precision, as they are stored: what is judged is what is written."""
+    return copy.deepcopy(model).half().float().eval()
 
 
 def _stage(model: Any, order: Order, report: Say) -> dict[str, Any]:
@@ -206,6 +212,6 @@ def _write(model: Any, order: Order, report: Say) -> None:
     elif order.output.suffix == ".pt":
         for parameter in model.parameters():
             parameter.requires_grad_(False)  # as ultralytics keeps finished checkpoints
-        checkpoints.save(model, order.output)
+        checkpoints.save(model.half(), order.output)  # as ultralytics stores finished checkpoints; loaders widen it
     else:
         raise ModelError(f"{order.output} is neither a checkpoint (.pt) nor an ONNX model (.onnx)")
