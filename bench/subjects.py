@@ -174,7 +174,7 @@ class Service(Subject):
         """`backend: auto` has chosen what it can without having seen many people; true where it has no choice."""
         choice = self.status().get("model", {}).get("choice") or {"state": "off", "taken": None}
         state, taken = choice["state"], choice["taken"]
-        return state in ("off", "settled") or (state == "waiting" and taken is not None)
+        return bool(state in ("off", "settled") or (state == "waiting" and taken is not None))
 
     def why_not(self) -> str | None:
         if self._needs is not None and importlib.util.find_spec(self._needs) is None:
