@@ -146,7 +146,7 @@ class Service(Subject):
     @property
     def chooses(self) -> bool:
         """Its config leaves the form of the model to the service."""
-        return self.model.get("backend", "auto") == "auto"
+        return bool(self.model.get("backend", "auto") == "auto")
 
     def status(self) -> dict[str, Any]:
         """The status document; empty while nobody answers."""

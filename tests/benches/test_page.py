@@ -53,7 +53,8 @@ def figures() -> dict[str, Any]:
             "rss_mib": 500, "problems": [],
         },
         "auto": {"rows": [
-            {"model": "tiny", "pictures": pictures, "taken": "openvino half", "lost": lost}
+            {"model": "tiny", "pictures": pictures, "taken": "openvino half", "lost": lost, "lost_unseen": lost,
+             "ap_fp32": 0.5, "ap": 0.497, "ms_over_b": 0.3, "cpu_over_b": 0.3}
             for pictures, lost in (("coco", 0.3), ("vtest", -0.1))
         ]},
     }  # fmt: skip
