@@ -19,7 +19,8 @@ from typing import Any
 from detector.benchmark import benchmark
 from detector.config import Model
 from detector.fetch.progress import quiet
-from detector.loading import loader, resolve
+from detector.loading import resolve
+from detector.tuning.serve import ChosenLoader
 
 from .drawn import draw
 from .glass import CLIP, SIZE
@@ -59,7 +60,7 @@ def measure(shared: Path, frames: int) -> dict[str, Any]:
 
 def _measured(section: dict[str, Any], clip: Path, frames: int) -> dict[str, Any]:
     model = Model.model_validate(section)
-    detector = loader(model, resolve(model))()
+    detector = ChosenLoader(model, resolve(model))()
     try:
         found = benchmark(detector=detector, source=clip, frames=frames, progress=quiet)
     finally:

@@ -143,6 +143,11 @@ class Service(Subject):
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
         return [sys.executable, "-m", "detector", "run", "-c", str(path)]
 
+    @property
+    def chooses(self) -> bool:
+        """Its config leaves the form of the model to the service."""
+        return bool(self.model.get("backend", "auto") == "auto")
+
     def status(self) -> dict[str, Any]:
         """The status document; empty while nobody answers."""
         with suppress(OSError), urllib.request.urlopen(self.url("/api/status"), timeout=5) as answer:
@@ -162,8 +167,14 @@ class Service(Subject):
         status = self.status()
         if not status:
             return {}
-        chosen = {key: status["model"].get(key) for key in ("backend", "precision")}
+        chosen = {key: status["model"].get(key) for key in ("backend", "precision", "choice")}
         return {**chosen, "frame_ms": status["cameras"]["cam"]["latency_ms"]}
+
+    def settled(self) -> bool:
+        """`backend: auto` has chosen what it can without having seen many people; true where it has no choice."""
+        choice = self.status().get("model", {}).get("choice") or {"state": "off", "taken": None}
+        state, taken = choice["state"], choice["taken"]
+        return bool(state in ("off", "settled") or (state == "waiting" and taken is not None))
 
     def why_not(self) -> str | None:
         if self._needs is not None and importlib.util.find_spec(self._needs) is None:
