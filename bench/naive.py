@@ -7,15 +7,19 @@ Each frame becomes one message: the number that the picture carries, and how man
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import cv2
 import numpy as np
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+
+from detector.optimize.quiet import quiet_import
 
 from .drawn import read_number
 
@@ -76,8 +80,11 @@ def _dnn(url: str, model: str) -> Iterator[tuple[Any, int]]:
 
 
 def _ultralytics(url: str, model: str) -> Iterator[tuple[Any, int]]:
-    from ultralytics import YOLO
-
+    with quiet_import():
+        from ultralytics import YOLO
+    if importlib.util.find_spec("torchvision") is None:
+        # Imported for its NMS, which a YOLOv10 has no use for; there is no CPU build of it.
+        sys.modules["torchvision"] = ModuleType("torchvision")
     for result in YOLO(model, task="detect").predict(url, stream=True, verbose=False, classes=[0], conf=_SCORE):
         yield result.orig_img, len(result.boxes)
 

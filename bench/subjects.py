@@ -67,9 +67,10 @@ class Process:
         return self._child.pid
 
     def last_words(self) -> str:
-        """The last line of stderr."""
+        """The last line of stderr, or the last that names an error."""
         lines = self._said.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else "it said nothing"
+        errors = [line for line in lines if "Error" in line]
+        return (errors or lines or ["it said nothing"])[-1].strip()
 
     @property
     def cpu_s(self) -> float:

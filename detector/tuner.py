@@ -22,11 +22,11 @@ from .inference.shaped import ShapedDetector
 from .inference.shapes import Shape, best_shape
 from .loading import resolve, shapeable
 from .models import Resolved
-from .tuning.choice import Choice, place, read, scenes_of
+from .tuning.choice import Choice, place, scenes_of
 from .tuning.errand import pack
 from .tuning.evidence import Evidence, Gatherer, Need
 from .tuning.ledger import Ledger
-from .tuning.serve import ChosenLoader
+from .tuning.serve import ChosenLoader, kept_choice
 
 log = logging.getLogger(__name__)
 
@@ -97,13 +97,13 @@ class Tuner:
         if choice is None or not choice.covers(shapes):
             if self._tried != set(shapes):
                 self._tried = set(shapes)
-                self._tune(model, (*shapes, *(() if choice is None else choice.shapes)), None, stop)
+                self._tune(model, shapes, choice, None, stop)
             return
         if self._scenes != (scenes := scenes_of(self._house.config)):
             self._scenes = scenes
             if not choice.serves(scenes):
-                self._take(model)  # made from pictures of other cameras
-        self._gather(model, choice, base, stop)
+                self._take(model, shapes)  # made from pictures of other cameras
+        self._gather(model, choice, base, shapes, stop)
 
     def _begin(self, model: Model, now: float) -> None:
         self._model, self._gatherer, self._tried, self._prepared = model, None, set(), set()
@@ -113,7 +113,7 @@ class Tuner:
         if not shapeable(model, found):
             self._ledger.tell("off", "an engine runs as it was built")
             return
-        self._found, self._choice = found, read(place(model, found))
+        self._found, self._choice = found, kept_choice(place(model, found))
         if model.backend != "auto":
             self._ledger.tell("off", f"backend {model.backend} is configured")
         elif model.precision not in ("auto", "fp32"):
@@ -134,7 +134,7 @@ class Tuner:
         counted = Counter(best_shape(base, *size) for size in sizes)
         return base, tuple(shape for shape, _ in counted.most_common())
 
-    def _gather(self, model: Model, choice: Choice, base: Shape, stop: threading.Event) -> None:
+    def _gather(self, model: Model, choice: Choice, base: Shape, shapes: Shapes, stop: threading.Event) -> None:
         """Pictures for INT8, until there are enough of every camera; then INT8 is tried."""
         house, scenes = self._house, scenes_of(self._house.config)
         if model.precision != "auto" or choice.knows(scenes):
@@ -154,34 +154,38 @@ class Tuner:
             self._ledger.tell("waiting", f"INT8 is tried once there are {missing}")
             return
         evidence, self._gatherer = self._gatherer.evidence(scenes), None
-        self._tune(model, choice.shapes, evidence, stop)
+        self._tune(model, shapes, choice, evidence, stop)
 
     def _prepare(self, model: Model, found: Resolved, shapes: Shapes, stop: threading.Event) -> None:
         if all(find(found.path, shape=shape) is not None for shape in shapes):
             return
         order = pack(model, shapes, measure=False)
         if child.run(self._command, stop, nice=PREPARE_NICE, given=order) is not None:
-            self._take(model)
+            self._take(model, shapes)
 
-    def _tune(self, model: Model, shapes: Shapes, evidence: Evidence | None, stop: threading.Event) -> None:
+    def _tune(
+        self, model: Model, shapes: Shapes, before: Choice | None, evidence: Evidence | None, stop: threading.Event
+    ) -> None:
         assert self._found is not None
         log.info("measuring the forms of %s beside the service", model.name)
         self._ledger.tell("measuring")
-        wanted = tuple(dict.fromkeys(shapes))
+        wanted = tuple(dict.fromkeys((*shapes, *(() if before is None else before.shapes))))
         if child.run(self._command, stop, nice=NICE, given=pack(model, wanted, evidence)) is None:
             return
-        self._take(model)
+        self._take(model, shapes)
 
     def _gave_up(self, choice: Choice) -> None:
         self._choice = choice
         self._ledger.chose(choice)
 
-    def _take(self, model: Model) -> None:
+    def _take(self, model: Model, shapes: Shapes) -> None:
+        """What is in the cache now serves from the next frame on; loaded and warm before it is handed over."""
         house, found = self._house, self._found
         assert found is not None
-        load = ChosenLoader(model, found, scenes=tuple(scenes_of(house.config)), told=self._gave_up)
-        self._choice = read(place(model, found))
+        load = ChosenLoader(model, found, scenes=tuple(scenes_of(house.config)), shapes=shapes, told=self._gave_up)
+        self._choice = kept_choice(place(model, found))
         detector = load()
+        detector.warm_up()
         with house.changing:
             if house.config.model != model:  # another one was configured meanwhile
                 detector.close()

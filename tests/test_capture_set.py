@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -162,3 +165,31 @@ def test_a_real_camera_over_rtsp(tmp_path: Path) -> None:
     assert "rtsp" not in text
     entries = manifest(tmp_path / "set")
     assert all(later["at_s"] - earlier["at_s"] > 0.0 for earlier, later in pairwise(entries))
+
+
+_FULL = """
+import resource, signal, sys
+from pathlib import Path
+from detector.errors import StorageError
+from detector.picture_store import PictureStore
+from detector.types import ArrayImage
+from support.scenes import room
+store = PictureStore(Path(sys.argv[1]), camera="porch", picture_format="png", limit=1 << 30)
+store.add(ArrayImage(room(None)), at_s=0.0, wall=0.0, difference=1.0)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # no file may grow further: writes fail half-way
+try:
+    store.add(ArrayImage(room(50)), at_s=1.0, wall=1.0, difference=1.0)
+except StorageError as error:
+    print(error)
+"""
+
+
+def test_a_write_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _FULL, str(tmp_path / "set")]
+    tests = str(Path(__file__).parent)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+    assert done.stdout.startswith(f"cannot write to {tmp_path / 'set'}"), done.stderr
+    assert len(manifest(tmp_path / "set")) == 1
+    assert len(list((tmp_path / "set").iterdir())) == 2, "one picture and the manifest"

@@ -20,6 +20,7 @@ from . import (
     build,
     capture_set,
     check,
+    compiling,
     demo,
     detect,
     evaluate,
@@ -64,6 +65,7 @@ app.command("detect")(detect.detect)
 app.command("replay")(replay.replay)
 app.add_typer(models.app, name="models")
 app.command("evaluate")(evaluate.evaluate)
+app.command("compile")(compiling.compile_model)
 app.command("export")(export.export)
 app.command("build")(build.build)
 app.command("quantize")(quantize.quantize)

@@ -103,7 +103,7 @@ def _exported(model: Path, target: Path, wish: tuple[Any, ...], images: Path | N
     report(0, None, "loading the checkpoint")
     network = from_ultralytics(checkpoints.load(model), head=head, person_only=person_only)
     form = Form(size=sides or _DEFAULT_SIZE, batch=batch, person_only=person_only, pixels=pixels)
-    pictures, told = _pictures(images)
+    pictures, told = some_pictures(images)
     done = make(network, form, target, pictures, report=report)
     return {
         "layout": done.layout,
@@ -132,7 +132,7 @@ def _rewritten(
     before_nms, person_only, pixels = wish
     spec = load_registry().resolve(model).spec
     steps = Steps(size=sides, before_nms=before_nms, person_only=person_only, pixels=pixels)
-    pictures, told = _pictures(images)
+    pictures, told = some_pictures(images)
     found = rewrite(model, target, steps, pictures, spec=spec)
     made = read(target)
     layout = edit.layout_of(made)
@@ -148,13 +148,13 @@ def _rewritten(
     }
 
 
-def _pictures(folder: Path | None) -> tuple[list[Image], str]:
-    """A few pictures and where they are from."""
-    from detector.engines.pictures import built_in, folder_pictures
+def some_pictures(folder: Path | None, *, count: int = _PICTURES) -> tuple[list[Image], str]:
+    """At most `count` pictures and where they are from."""
+    from detector.engines.pictures import COUNT, built_in, folder_pictures
 
     if folder is not None:
-        return list(folder_pictures(folder, count=_PICTURES)), str(folder)
-    return list(itertools.islice(built_in(), 0, None, 8)), "sample clip"
+        return list(folder_pictures(folder, count=count)), str(folder)
+    return list(itertools.islice(built_in(), 0, None, max(1, COUNT // count))), "sample clip"
 
 
 def _say(document: dict[str, Any], *, as_json: bool) -> None:

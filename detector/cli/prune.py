@@ -138,6 +138,7 @@ def _print(done: dict[str, Any]) -> None:
     console.print(table)
     for engine, times in done["latency_ms"].items():
         console.print(f"{engine}: {times['before']:.1f} ms before, {times['after']:.1f} ms after, one thread")
+    console.print(f"file: {done['bytes_before']:,} bytes before, {done['bytes']:,} after")
     if done["finetune"] is None:
         console.print(
             "not fine-tuned: without it a pruned network sees far less; give it pictures with --data, --finetune"

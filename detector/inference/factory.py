@@ -11,7 +11,7 @@ from detector.errors import ModelError
 
 from .backends.base import Backend, Precision, existing_file
 from .backends.onnxruntime import OnnxRuntimeBackend, Provider
-from .backends.openvino import OpenVinoBackend
+from .backends.openvino import IR_SUFFIX, OpenVinoBackend
 from .detector import PersonDetector
 from .spec import InputSpec
 
@@ -56,10 +56,12 @@ def load_detector(
 
 
 def _open(path: Path, backend: BackendName, precision: Precision, threads: int, provider: Provider) -> Backend:
+    if path.suffix == IR_SUFFIX and backend not in ("auto", "openvino"):
+        raise ModelError(f"{path.name} is an OpenVINO model: use backend openvino or auto, or the .onnx model")
+    if path.suffix == IR_SUFFIX or backend == "openvino":
+        return OpenVinoBackend(path=path, precision=precision, threads=threads)
     if backend == "tensorrt":
         return _open_built(path, precision)
-    if backend == "openvino":
-        return OpenVinoBackend(path=path, precision=precision, threads=threads)
     if backend == "auto" and tensorrt_usable():
         try:
             return _open_built(path, precision)

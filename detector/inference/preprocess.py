@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import InferenceError
-from detector.types import Floats, Image, Pixels
+from detector.types import Floats, Image, Pixels, PlanarImage
 
+from .shrink import Shrinker
 from .spec import InputSpec
 
 
@@ -86,19 +87,34 @@ class Letterbox:
         self._bytes: Pixels | None = np.empty((height, width, 3), np.uint8) if pixels else None
         self._placement: Placement | None = None
         self._resized: Pixels = np.empty((0, 0, 3), np.uint8)
+        self._shrink = Shrinker(width=0, height=0)
         self._split: list[Pixels] = []
         self._planes: list[Floats] = []
 
     def __call__(self, image: Image) -> tuple[NDArray[Any], Placement]:
         """The input tensor and where the picture sits in it; raises InferenceError on no picture at all."""
+        pixels = self._shrunk(image)
+        if pixels is not None:
+            return self._laid_out(pixels), self._placed(image.width, image.height)
         pixels = image.bgr()
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
             raise InferenceError(f"not a BGR picture: {pixels.dtype} {list(pixels.shape)}, needed uint8 [H, W, 3]")
         placement = self._placed(pixels.shape[1], pixels.shape[0])
+        return self._laid_out(pixels), placement
+
+    def _shrunk(self, image: Image) -> Pixels | None:
+        """The picture in its size here, where its planes can be shrunk before their colours are converted."""
+        planes = image.planes() if isinstance(image, PlanarImage) else None
+        if planes is None:
+            return None
+        self._placed(planes.width, planes.height)
+        return self._shrink(planes)
+
+    def _laid_out(self, pixels: Pixels) -> NDArray[Any]:
         if self._bytes is not None:
-            return self._pasted(pixels, self._bytes)[None], placement
+            return self._pasted(pixels, self._bytes)[None]
         self._fill(pixels)
-        return self._tensor, placement
+        return self._tensor
 
     def _placed(self, width: int, height: int) -> Placement:
         """Lays out the buffers for a picture's size; the padding is written only when that changes."""
@@ -119,6 +135,7 @@ class Letterbox:
         order = (0, 1, 2) if self._spec.color == "bgr" else (2, 1, 0)
         self._planes = [self._tensor[0, channel, rows, columns] for channel in order]
         self._resized = np.empty((new_height, new_width, 3), np.uint8)
+        self._shrink = Shrinker(width=new_width, height=new_height)
         self._split = [np.empty((new_height, new_width), np.uint8) for _ in range(3)]
         self._placement = placement
         return placement

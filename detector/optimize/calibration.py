@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
@@ -25,19 +25,22 @@ if TYPE_CHECKING:
 COUNT = 48
 """More show little that is new, and each takes memory."""
 
+GAP_S = 0.5
+"""Between a live camera's pictures: nearer ones are nearly the same."""
+
 Progress = Callable[[int, int], None]
-_GAP_S = 0.5  # between a live camera's pictures: nearer ones are nearly the same
+Item = TypeVar("Item")
 _CHANGED = 1.0  # grey levels of 255, mean over a thumbnail: less is the same picture with noise
 _THUMBNAIL = (32, 24)
 
 
 def calibration_pictures(
-    source: str, *, count: int = COUNT, progress: Progress = lambda _done, _total: None
+    source: str, *, count: int = COUNT, gap_s: float = GAP_S, progress: Progress = lambda _done, _total: None
 ) -> list[Image]:
     """At most `count` pictures of a folder, a video file or a camera's URL (any source that a config may name).
 
     A folder's and a video's are spread over the whole; a camera is watched until it has given `count` that differ,
-    or for four times as many half seconds. Raises ModelError with the counts where too few are readable or
+    or for four times `gap_s` each. Raises ModelError with the counts where too few are readable or
     differ, SourceError from the camera, UsageError for what is no source.
     """
     path = Path(source).expanduser()
@@ -46,7 +49,7 @@ def calibration_pictures(
     elif path.is_file():
         pictures = _video(path, count, progress)
     else:
-        pictures = _camera(source, count, progress)
+        pictures = _camera(source, count, gap_s, progress)
     return _different(pictures, source if path.exists() else "the camera")
 
 
@@ -64,7 +67,7 @@ def _folder(folder: Path, count: int, progress: Progress) -> list[Image]:
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise ModelError(f"no pictures ({', '.join(SUFFIXES)}) in {folder}")
-    spread = paths[:: max(1, -(-len(paths) // count))]
+    spread = _spread(paths, count)
     found: list[Image] = []
     unreadable: list[Path] = []
     for number, path in enumerate(spread, start=1):
@@ -81,6 +84,11 @@ def _folder(folder: Path, count: int, progress: Progress) -> list[Image]:
             "remove or replace them"
         )
     return found
+
+
+def _spread(items: list[Item], count: int) -> list[Item]:
+    """At most `count` of them, evenly over all."""
+    return items if len(items) <= count else [items[index * len(items) // count] for index in range(count)]
 
 
 def _video(path: Path, count: int, progress: Progress) -> list[Image]:
@@ -101,10 +109,10 @@ def _video(path: Path, count: int, progress: Progress) -> list[Image]:
                     found, every = found[::2], every * 2
         except EndOfStreamError:
             pass
-    return found[:: max(1, -(-len(found) // count))]
+    return _spread(found, count)
 
 
-def _camera(url: str, count: int, progress: Progress) -> list[Image]:
+def _camera(url: str, count: int, gap_s: float, progress: Progress) -> list[Image]:
     camera = _configured(url)
     found: list[Image] = []
     with closing(make_source(camera, stop=threading.Event())) as source:
@@ -114,14 +122,14 @@ def _camera(url: str, count: int, progress: Progress) -> list[Image]:
             grab = source.read()
             now = _seconds(grab.media_s, grab.mono)
             first = now if first is None else first
-            if taken is not None and now - taken < _GAP_S:
+            if taken is not None and now - taken < gap_s:
                 continue
             taken = now
             image = ArrayImage(grab.image.bgr())
             if not found or _distance(image, found[-1]) >= _CHANGED:
                 found.append(image)
                 progress(len(found), count)
-            if now - first > 4 * _GAP_S * count:
+            if now - first > 4 * gap_s * count:
                 break
     return found
 

@@ -7,6 +7,7 @@ folded norms have none to speak of.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import math
@@ -63,6 +64,7 @@ def finetune(
     """
     run = _Run(student, teacher, data, schedule=schedule, checkpoint=checkpoint)
     resumed_at = run.resume()
+    run.save()  # a disk that cannot hold it is told of now, not in an hour
     try:
         while run.step < schedule.steps:
             report(run.step, schedule.steps, f"fine-tuning, loss {run.loss:.3f}" if run.losses else "fine-tuning")
@@ -152,7 +154,8 @@ class _Run:
             reason = " ".join(str(error).split())[:150]
             raise StorageError(f"cannot write the checkpoint {self._file}: {reason}: free some disk space") from None
         finally:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the trouble was told of above
+                part.unlink(missing_ok=True)
 
     def resume(self) -> int:
         """The step to go on from, 0 without a checkpoint; raises ModelError for one of another run."""

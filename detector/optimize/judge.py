@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Protocol
 
 from detector.engines.gate import Truth, compare
 from detector.engines.verdict import Limits, Verdict
-from detector.errors import ModelError
+from detector.errors import InferenceError, ModelError
 from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.inference.detector import PersonDetector
 from detector.types import Image
@@ -37,7 +38,7 @@ class Judge(Protocol):
     """Says whether a candidate holds the budget."""
 
     def __call__(self, candidate: Open) -> Ruling:
-        """Raises ModelError where the candidate does not load, InferenceError where it does not run."""
+        """Raises ModelError where the candidate does not load; one that does not run does not hold."""
         ...
 
 
@@ -49,7 +50,10 @@ class ByTruth:
         self.ap = self._measured(reference)
 
     def __call__(self, candidate: Open) -> Ruling:
-        ap = self._measured(candidate)
+        try:
+            ap = self._measured(candidate)
+        except InferenceError as error:
+            return Ruling(holds=False, why=f"it does not run: {error}", loss=math.inf)
         drop = 100.0 * (self.ap - ap)
         why = f"average precision falls by {drop:.2f} points" if drop > 0 else "average precision does not fall"
         return Ruling(holds=drop <= self._max, why=why, loss=drop, ap=ap, ap_drop=drop)
@@ -64,20 +68,22 @@ class ByAgreement:
 
     def __init__(self, reference: Open, pictures: Sequence[Image]) -> None:
         self._reference, self._pictures, self._limits = reference, pictures, Limits()
+        with closing(reference(self._limits.sure)) as loaded:
+            persons = sum(len(loaded.detect_image(picture)[1]) for picture in pictures)
+        if persons < self._limits.min_persons:
+            raise ModelError(
+                f"the {len(pictures)} pictures to judge by show {persons} persons: give pictures with at least "
+                f"{self._limits.min_persons}, or --images and --annotations"
+            )
 
     def __call__(self, candidate: Open) -> Ruling:
         floor = self._limits.sure - self._limits.slack
         with closing(self._reference(floor)) as reference, closing(candidate(floor)) as loaded:
             verdict = compare(reference, loaded, self._pictures, limits=self._limits)
-        if verdict.persons < self._limits.min_persons:
-            raise ModelError(
-                f"the {verdict.images} pictures to judge by show {verdict.persons} persons: give pictures with at least "
-                f"{self._limits.min_persons}, or --images and --annotations"
-            )
         return Ruling(holds=verdict.accepted, why=verdict.why, loss=_loss(verdict), verdict=verdict)
 
 
 def _loss(verdict: Verdict) -> float:
     """Persons lost or invented weigh most, then how far boxes and scores lie off."""
-    wrong = (verdict.missed + verdict.extra) / verdict.persons
+    wrong = (verdict.missed + verdict.extra) / max(1, verdict.persons)
     return wrong + 1.0 - (verdict.iou_mean or 0.0) + (verdict.score_delta_mean or 0.0)

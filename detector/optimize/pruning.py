@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -12,11 +13,13 @@ from typing import Any
 
 import torch
 
+from detector.engines.pictures import built_in, folder_pictures
 from detector.errors import ModelError, UsageError
 from detector.evaluate import EVALUATION_FLOOR, evaluate
+from detector.graph.steps import write
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.types import ArrayImage
+from detector.types import ArrayImage, Image
 
 from . import checkpoints
 from .dataset import Dataset
@@ -26,6 +29,7 @@ from .network import Say, positions, size_of
 from .networks import from_ultralytics
 from .prune import Pruned, prune
 from .torchbackend import judge
+from .trace import trace
 
 _JUDGES = 24  # pictures that say which channels matter
 _ROUNDS = 30
@@ -85,8 +89,8 @@ def carry_out(order: Order, *, report: Say) -> dict[str, Any]:
     report(0, None, "pruning")
     model = checkpoints.load(order.model)
     cut = prune(model, macs=order.macs, size=order.size, pictures=_judges(data), seed=order.seed, report=report)
-    stages = {"before": _stage(cut.original, order, report), "pruned": _stage(cut.model, order, report)}
-    final, tuning = cut.model, None
+    stages = {"before": _stage(cut.original, order, report), "pruned": _stage(_stored(cut.model), order, report)}
+    final, tuning = _stored(cut.model), None
     if order.lessons is not None and data is not None and (order.lessons.steps or order.lessons.epochs):
         final, tuning = _tuned(cut, data, order, report)
         stages["tuned"] = _stage(final, order, report)
@@ -95,6 +99,7 @@ def carry_out(order: Order, *, report: Say) -> dict[str, Any]:
     return {
         "model": str(order.model),
         "output": str(order.output),
+        "bytes_before": order.model.stat().st_size,
         "bytes": order.output.stat().st_size,
         "input": list(order.size),
         "macs_kept": round(cut.after.macs / cut.before.macs, 4),
@@ -126,7 +131,12 @@ def _tuned(cut: Pruned, data: Dataset, order: Order, report: Say) -> tuple[Any, 
         "loss_last": done.last,
         "resumed_at": done.resumed_at,
     }
-    return done.model, told
+    return _stored(done.model), told
+
+
+def _stored(model: Any) -> Any:
+    """`model` with its weights rounded to half precision, as they are stored: what is judged is what is written."""
+    return copy.deepcopy(model).half().float().eval()
 
 
 def _stage(model: Any, order: Order, report: Say) -> dict[str, Any]:
@@ -152,7 +162,7 @@ def _times(before: Any, after: Any, order: Order, report: Say) -> dict[str, dict
         pairs = {"onnxruntime": {}, "pytorch": {}}  # type: dict[str, dict[str, PersonDetector]]
         for name, model in (("before", before), ("after", after)):
             path = Path(folder) / f"{name}.onnx"
-            _to_onnx(model, order.size, path)
+            _traced(model, order.size, path)
             pairs["onnxruntime"][name] = load_detector(path=path, name=name, backend="onnxruntime", threads=1)
             pairs["pytorch"][name] = judge(model, size=order.size, score_floor=0.1)
         try:
@@ -182,18 +192,26 @@ def _noise() -> Any:
     return np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
 
 
-def _to_onnx(model: Any, size: tuple[int, int], output: Path) -> None:
-    # Compared with PyTorch by `detector export`; here pictures would only cost time.
-    export(from_ultralytics(copy.deepcopy(model), head=None, person_only=False), Form(size=size), output, ())
+def _traced(model: Any, size: tuple[int, int], output: Path) -> None:
+    """The ONNX file that is only timed: nobody else ever sees it, so it is not compared with PyTorch."""
+    network = from_ultralytics(copy.deepcopy(model), head=None, person_only=False)
+    write(trace(network, width=size[0], height=size[1], batch=1), output)
+
+
+def _comparison(order: Order) -> list[Image]:
+    """A few pictures to compare an exported model with PyTorch on."""
+    folder = order.truth.images if order.truth else order.lessons.folder if order.lessons else None
+    return list(folder_pictures(folder, count=4) if folder else itertools.islice(built_in(), 0, None, 8))
 
 
 def _write(model: Any, order: Order, report: Say) -> None:
     report(0, None, "writing")
     if order.output.suffix == ".onnx":
-        _to_onnx(model, order.size, order.output)
+        network = from_ultralytics(copy.deepcopy(model), head=None, person_only=False)
+        export(network, Form(size=order.size), order.output, _comparison(order))
     elif order.output.suffix == ".pt":
         for parameter in model.parameters():
             parameter.requires_grad_(False)  # as ultralytics keeps finished checkpoints
-        checkpoints.save(model, order.output)
+        checkpoints.save(model.half(), order.output)  # as ultralytics stores finished checkpoints; loaders widen it
     else:
         raise ModelError(f"{order.output} is neither a checkpoint (.pt) nor an ONNX model (.onnx)")

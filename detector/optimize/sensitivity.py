@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 
 from detector.engines.gate import iou
-from detector.errors import ModelError
+from detector.errors import InferenceError, ModelError
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
 from detector.models import cache_dir
@@ -34,6 +34,7 @@ Seen = list[tuple[Floats, Floats]]
 
 _FLOOR = 0.05  # unsure boxes tell of errors, too; they weigh by their score
 _SAME_PERSON = 0.5  # IoU
+_LOST = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ def measure(
     """Each of the `layers`' sensitivity, the most sensitive first; `probe` makes the model with that one alone smaller.
 
     What was measured under the sample's key is read from the cache (`sensitivity/KEY.json`). Raises ModelError
-    where the pictures show nobody, InferenceError where the model does not run.
+    where the pictures show nobody, InferenceError where the model itself does not run.
     """
     target = _place(sample)
     known = _read(target, list(layers))
@@ -83,8 +84,11 @@ def _measured(layers: Sequence[str], probe: Probe, sample: Sample, progress: Pro
                 "the calibration pictures show nobody, so layers cannot be told apart: give some with persons"
             )
         for number, layer in enumerate(layers, start=1):
-            found = _seen(probe(layer), sample, path)
-            yield Sensitivity(layer=layer, error=error(plain, found))
+            try:
+                moved = error(plain, _seen(probe(layer), sample, path))
+            except InferenceError:  # nonsense instead of persons
+                moved = _LOST
+            yield Sensitivity(layer=layer, error=moved)
             progress(number, len(layers))
 
 
@@ -102,7 +106,7 @@ def error(plain: Seen, found: Seen) -> float:
         for row, score in enumerate(scores):
             best = int(np.argmax(overlaps[row])) if len(others) else -1
             lost = best < 0 or overlaps[row, best] < _SAME_PERSON
-            moved = 2.0 if lost else 1.0 - overlaps[row, best] + abs(float(score) - float(other_scores[best]))
+            moved = _LOST if lost else 1.0 - overlaps[row, best] + abs(float(score) - float(other_scores[best]))
             total, weight = total + moved * float(score), weight + float(score)
     return float(total / weight)
 

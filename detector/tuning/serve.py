@@ -50,10 +50,19 @@ def open_form(
     return shaped(resolved, open_file=opened, file_of=file_of, expected=expected)
 
 
+def kept_choice(path: Path) -> Choice | None:
+    """What lies at `path`; None too where a variant that it speaks of is gone."""
+    choice = read(path)
+    if choice is None or not all(whole(variants_dir() / name) for name in choice.files.values()):
+        return None
+    return choice
+
+
 class ChosenLoader:
     """A `worker.Load`. Called again, after the form that it gave failed, it gives the reference and says so.
 
-    Nothing is made or measured here: a start is never later than with the model as it is. `told` hears of a
+    Nothing is made or measured here: a start is never later than with the model as it is. `shapes` are the input
+    sizes that will be asked for, where that is known better than by the choice. `told` hears of a
     failure, in the calling thread.
     """
 
@@ -63,14 +72,15 @@ class ChosenLoader:
         resolved: Resolved,
         *,
         scenes: Sequence[str] = (),
+        shapes: Sequence[Shape] = (),
         told: Callable[[Choice], None] = lambda _choice: None,
     ) -> None:
-        self._model, self._resolved, self._told = model, resolved, told
+        self._model, self._resolved, self._shapes, self._told = model, resolved, tuple(shapes), told
         self._place = place(model, resolved) if shapeable(model, resolved) else None
-        kept = read(self._place) if self._place is not None and model.backend == "auto" else None
+        kept = kept_choice(self._place) if self._place is not None and model.backend == "auto" else None
         self.choice = kept if kept is not None and kept.serves(scenes) else None
+        self._unchanged = loader(model, resolved)  # one for all loads: it counts an engine's failures
         self._given = False
-        self._whole = loader(model, resolved)  # one for all loads: it counts an engine's failures
 
     def __call__(self) -> AnyDetector:
         choice = self.choice
@@ -90,16 +100,17 @@ class ChosenLoader:
         return self._open(choice)
 
     def _open(self, choice: Choice) -> AnyDetector:
-        return open_form(self._resolved, choice.taken, files=choice.files, expected=choice.shapes)
+        return open_form(self._resolved, choice.taken, files=choice.files, expected=self._shapes or choice.shapes)
 
     def _as_configured(self) -> AnyDetector:
         """What the user set, or auto before anything was measured: ONNX Runtime."""
         if self._place is None:
-            return self._whole()
+            return self._unchanged()
         return shaped(
             self._resolved,
             open_file=lambda path: open_file(self._model, self._resolved, path),
             file_of=lambda shape: find(self._resolved.path, shape=shape),
+            expected=self._shapes,
         )
 
     def _give_up(self, choice: Choice, why: str) -> Choice:

@@ -11,7 +11,7 @@ import pytest
 
 from detector.config import Model
 from detector.inference.shaped import ShapedDetector
-from detector.loading import loader, shaped_loader
+from detector.loading import loader, shapeable, shaped_loader
 from detector.models import Resolved, load_registry
 from detector.types import ArrayImage, Image
 from support.networks import network
@@ -53,9 +53,27 @@ def test_a_model_that_is_not_understood_runs_as_it_is(tmp_path: Path, caplog: py
     onnx.save(model, str(path))
     with caplog.at_level(logging.WARNING):
         detector = shaped_loader(Model(threads=1), resolved(path))()
+        assert isinstance(detector, ShapedDetector)
         detector.detect_image(ArrayImage(np.zeros((48, 64, 3), np.uint8)))
-    assert isinstance(detector, ShapedDetector)
     assert detector.shapes == ((128, 128),)
     assert "not understood" in caplog.text
     assert "128 x 128 px serves instead" in caplog.text
     detector.close()
+
+
+def test_a_cache_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(network("dense", width=160, height=160), str(path))
+    (tmp_path / "cache").write_text("a file in the folder's place", encoding="utf-8")
+    detector = shaped_loader(Model(threads=1), resolved(path))()
+    detector.detect_image(ArrayImage(np.zeros((48, 64, 3), np.uint8)))
+    assert detector.input_size == (160, 128)
+    detector.close()
+
+
+def test_an_engine_backend_takes_the_model_whole(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(network("dense", width=160, height=160), str(path))
+    assert shapeable(Model(), resolved(path))
+    assert not shapeable(Model(backend="tensorrt"), resolved(path))
+    assert not shapeable(Model(), resolved(tmp_path / "m.engine"))

@@ -34,7 +34,7 @@ def test_one_point_by_hand(torch: Any) -> None:
     from detector.optimize.distill import Target, loss_of
     from detector.optimize.network import Raw
 
-    flat = torch.zeros(1, 1, 1, 1)
+    flat = torch.zeros(1, 1, 1, 2)
     student = Raw(boxes=torch.zeros(1, 8, 1), scores=torch.zeros(1, 2, 1), features=(flat,))
     edges = torch.tensor([0.9, 0.1]).repeat(4, 1).reshape(1, 4, 2, 1)
     target = Target(scores=torch.tensor([0.8, 0.3]).reshape(1, 2, 1), edges=edges, features=(flat,))

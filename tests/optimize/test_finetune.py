@@ -56,7 +56,7 @@ def stopper(at: int) -> Callable[..., None]:
 
 
 def test_it_learns(learn: Callable[..., Any], tmp_path: Path) -> None:
-    done = learn(tmp_path / "c", steps=30, every=100)
+    done = learn(tmp_path / "c", steps=20, every=100)
     assert sum(done.last.values()) < 0.8 * sum(done.first.values())
     assert done.resumed_at == 0
     assert not list(tmp_path.iterdir()), "a finished run leaves no checkpoint"
@@ -112,6 +112,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # a file may not 
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from detector.errors import StorageError
 from detector.optimize import checkpoints
+checkpoints.require(threads=1)
 from detector.optimize.dataset import Dataset
 from detector.optimize.finetune import Schedule, finetune
 from detector.optimize.network import keep_deployed

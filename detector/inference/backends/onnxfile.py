@@ -89,6 +89,27 @@ def inspect(path: Path) -> OnnxFile:
     return OnnxFile(digest=digest.hexdigest(), precision=contents.precision, metadata=contents.metadata)
 
 
+def metadata_bytes(key: str, value: str) -> bytes:
+    """A ModelProto with that one entry of metadata: written behind a model's own bytes it becomes one of its entries.
+
+    Protobuf's messages add up so (protobuf.dev, "Encoding", last one wins and repeated fields grow).
+    """
+    entry = b"".join(_field(number, text.encode()) for number, text in ((1, key), (2, value)))
+    return _field(_METADATA, entry)
+
+
+def _field(number: int, data: bytes) -> bytes:
+    return _varint_bytes(number << 3 | 2) + _varint_bytes(len(data)) + data
+
+
+def _varint_bytes(value: int) -> bytes:
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*found, value])
+
+
 def _contents(path: Path, data: memoryview) -> _Contents:
     try:
         contents = _Contents(data)

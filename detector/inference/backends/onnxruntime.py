@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from detector.errors import InferenceError, ModelError
 
 from .base import Precision, TensorSpec, one_line, usable_threads
-from .onnxfile import UNPACK, inspect
+from .compiled import KEY, made_for, refuse_foreign
+from .onnxfile import UNPACK, inspect, metadata_bytes
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
 _PROVIDERS = {
@@ -48,7 +50,9 @@ class OnnxRuntimeBackend:
         self.version: str = runtime.__version__
         self.precision = file.precision
         self.digest = file.digest
-        self._session = _session(runtime, path, threads, provider, unpack=UNPACK in file.metadata)
+        compiled = refuse_foreign(path, file.metadata, self.name, self.version)
+        options = _options(runtime, threads, unpack=UNPACK in file.metadata, optimised=compiled)
+        self._session = _session(runtime, path, options, provider)
         self.provider: str = self._session.get_providers()[0]
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
@@ -79,15 +83,36 @@ def _import() -> Any:
     return onnxruntime
 
 
-def _session(runtime: Any, path: Path, threads: int, provider: Provider, *, unpack: bool) -> Any:
-    wanted = _PROVIDERS[provider]
-    _require(wanted[0], runtime.get_available_providers())
+def save_optimised(path: Path, output: Path) -> None:
+    """Writes the graph as ONNX Runtime would run it on this CPU; `OnnxRuntimeBackend` opens it here alone.
+
+    Raises ModelError; the file appears whole or not at all.
+    """
+    runtime, file = _import(), inspect(path)
+    options = _options(runtime, 1, unpack=UNPACK in file.metadata)
+    part = output.with_name(f".{output.stem}.part.onnx")
+    options.optimized_model_filepath = str(part)
+    told = made_for(OnnxRuntimeBackend.name, runtime.__version__)
+    told |= {"source": str(path), "source_sha256": file.digest}
+    try:
+        _session(runtime, path, options, "cpu")
+        with part.open("ab") as behind:
+            behind.write(metadata_bytes(KEY, json.dumps(told)))
+        part.replace(output)
+    except OSError as error:
+        raise ModelError(f"cannot write {output}: {error.strerror or error}; make room or choose another") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _options(runtime: Any, threads: int, *, unpack: bool, optimised: bool = False) -> Any:
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised, and told once
     options.intra_op_num_threads = usable_threads(threads)
     options.inter_op_num_threads = 1
     options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    levels = runtime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_DISABLE_ALL if optimised else levels.ORT_ENABLE_ALL
     # Threads that spin while they wait cost 1.7 times the CPU when anything else runs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
@@ -96,6 +121,12 @@ def _session(runtime: Any, path: Path, threads: int, provider: Provider, *, unpa
     # Without the arena glibc gives a run's tensors back to the kernel, and the next run's page faults cost a
     # fifth more CPU (YOLOv10n). It keeps what the largest run needed; NMS's sizes hardly vary.
     options.enable_cpu_mem_arena = True
+    return options
+
+
+def _session(runtime: Any, path: Path, options: Any, provider: Provider) -> Any:
+    wanted = _PROVIDERS[provider]
+    _require(wanted[0], runtime.get_available_providers())
     try:
         session = runtime.InferenceSession(str(path), sess_options=options, providers=wanted)
     except Exception as error:  # its classes share no public base

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,11 @@ from numpy.typing import NDArray
 
 from detector.errors import InferenceError, ModelError
 
-from .base import Precision, TensorSpec, one_line, usable_threads
-from .onnxfile import inspect
+from .base import Precision, TensorSpec, existing_file, one_line, usable_threads
+from .onnxfile import OnnxFile, inspect
+
+IR_SUFFIX = ".xml"
+_RT_INFO = "detector"
 
 
 class OpenVinoBackend:
@@ -26,9 +31,9 @@ class OpenVinoBackend:
     name = "openvino"
 
     def __init__(self, *, path: Path, precision: Precision = "auto", threads: int = 0) -> None:
-        file = inspect(path)
         openvino = _import()
         core = openvino.Core()
+        file = _inspect_ir(core, path) if path.suffix == IR_SUFFIX else inspect(path)
         self.precision, hint = _precision(path, precision, file.precision, core)
         self.version: str = openvino.__version__
         self.provider = "CPU"
@@ -52,6 +57,43 @@ class OpenVinoBackend:
 
     def close(self) -> None:
         self._request = self._model = None
+
+
+def save_ir(path: Path, output: Path) -> None:
+    """Writes the model as OpenVINO's own `output`.xml and .bin, weights as they are; raises ModelError.
+
+    Both files hold for any machine. The .xml, without which the other counts for nothing, appears last.
+    """
+    openvino, file = _import(), inspect(path)
+    part = output.with_name(f".{output.stem}.part{IR_SUFFIX}")
+    told = {"metadata": file.metadata, "precision": file.precision, "source_sha256": file.digest}
+    try:
+        model = openvino.Core().read_model(str(path))
+        model.set_rt_info(json.dumps(told), [_RT_INFO])
+        openvino.save_model(model, str(part), compress_to_fp16=False)
+        part.with_suffix(".bin").replace(output.with_suffix(".bin"))
+        part.replace(output)
+    except Exception as error:  # OpenVINO's errors, a full disk's among them, are RuntimeErrors
+        raise ModelError(f"openvino cannot write {path.name} as {output}: {one_line(error)}") from None
+    finally:
+        part.unlink(missing_ok=True)
+        part.with_suffix(".bin").unlink(missing_ok=True)
+
+
+def _inspect_ir(core: Any, path: Path) -> OnnxFile:
+    """What `save_ir` wrote of the model; of another's file, what can be seen."""
+    weights = path.with_suffix(".bin")
+    if not weights.is_file():
+        raise ModelError(f"{path.name} keeps its weights in a second file, {weights.name}, which is missing")
+    text = existing_file(path).read_bytes()
+    digest = hashlib.sha256(text + weights.read_bytes()).hexdigest()
+    try:
+        model = core.read_model(str(path))
+        told = json.loads(model.get_rt_info([_RT_INFO]).astype(str)) if model.has_rt_info([_RT_INFO]) else {}
+    except Exception as error:
+        raise ModelError(f"openvino cannot load {path.name}: {one_line(error)}") from None
+    precision = "int8" if b'type="FakeQuantize"' in text else "fp32"
+    return OnnxFile(digest=digest, precision=told.get("precision", precision), metadata=told.get("metadata", {}))
 
 
 def _import() -> Any:

@@ -1,0 +1,55 @@
+"""Model files that were optimised for one machine: for which, and whether it is this one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+from detector.errors import ModelError
+
+KEY = "detector.compiled"
+"""Metadata of a compiled ONNX file: JSON of what it was compiled from and for. In the file, so that both stay together."""
+
+_FEATURES = ("flags", "Features")  # as x86 and ARM kernels call them
+
+
+def made_for(runtime: str, version: str) -> dict[str, str]:
+    """What a compiled graph depends on: ONNX Runtime arranges weights for the instructions that this CPU has."""
+    lines = _cpu()
+    features = next((lines[name] for name in _FEATURES if name in lines), "")
+    return {
+        "runtime": f"{runtime} {version}",
+        "cpu": lines.get("model name", platform.machine()),
+        "features": hashlib.sha256(" ".join(sorted(features.split())).encode()).hexdigest()[:16],
+    }
+
+
+def refuse_foreign(path: Path, metadata: Mapping[str, str], runtime: str, version: str) -> bool:
+    """Whether the file is a compiled one; raises ModelError where it was compiled for another machine or runtime."""
+    if KEY not in metadata:
+        return False
+    here = made_for(runtime, version)
+    try:
+        told = json.loads(metadata[KEY])
+        source, wanted = str(told["source"]), {name: str(told[name]) for name in here}
+    except (ValueError, KeyError, TypeError):
+        raise ModelError(f"{path.name} does not say what it was compiled for: compile it again") from None
+    if wanted != here:
+        raise ModelError(
+            f"{path.name} was compiled for {wanted['cpu']} with {wanted['runtime']}, this is {here['cpu']} with "
+            f"{here['runtime']}: redo it here with detector compile {source} --target onnxruntime"
+        )
+    return True
+
+
+def _cpu() -> dict[str, str]:
+    """The first processor's lines of /proc/cpuinfo."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -1,0 +1,211 @@
+"""The real stage with real child processes and a real worker; only OpenVINO is hidden from the child."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import pytest
+
+from detector.clock import SYSTEM_CLOCK
+from detector.config import Config
+from detector.graph.prepare import prepare
+from detector.house import House
+from detector.inference.shaped import ShapedDetector
+from detector.live import LiveView, Scene
+from detector.loading import resolve
+from detector.stage import Stage
+from detector.tuner import Tuner
+from detector.tuning.choice import Choice, place, read, scenes_of, write
+from detector.tuning.evidence import GAP_S, Need, unpack
+from detector.tuning.forms import Form
+from detector.tuning.ledger import Ledger
+from detector.tuning.serve import ChosenLoader
+from detector.types import ArrayImage, Frame, Track
+from support.house import DEADLINE_S, Workshop
+from support.networks import network
+
+COMMAND = [
+    sys.executable,
+    "-c",
+    "import sys; sys.modules['openvino'] = None; from detector.tuning.errand import main; sys.exit(main())",
+]
+FAILS = [sys.executable, "-c", "import sys; sys.exit('no memory')"]
+SHAPE = (160, 128)
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DETECTOR_CACHE", str(tmp_path / "cache"))
+    found = tmp_path / "small.onnx"
+    onnx.save(network("dense", width=160, height=160), str(found))
+    return found
+
+
+def config(path: Path, **model: Any) -> Config:
+    return Config.model_validate(
+        {"model": {"name": str(path), "threads": 1, **model}, "cameras": {"a": {"source": "a.mp4"}}}
+    )
+
+
+@dataclass
+class _Rooms:
+    """The part of the house that the stage looks at; one camera of 640x480."""
+
+    worker: Any
+    config: Config
+    clock: Any = SYSTEM_CLOCK
+    changing: threading.Lock = field(default_factory=threading.Lock)
+    cameras: Any = field(
+        default_factory=lambda: SimpleNamespace(stats=lambda: {"a": SimpleNamespace(width=640, height=480)})
+    )
+
+
+class _Bench:
+    """In the worker's place: shows what it is told to, notes what is swapped in."""
+
+    def __init__(self, detector: ShapedDetector) -> None:
+        self.detector, self.loading, self.view = detector, False, LiveView()
+        self.swapped: list[Any] = []
+
+    def room(self, _name: str) -> Any:
+        return SimpleNamespace(view=self.view)
+
+    def swap(self, detector: Any, _load: Any) -> None:
+        self.swapped.append((detector.precision, detector.input_size))
+        detector.close()
+
+
+def tuner(rooms: _Rooms, ledger: Ledger, command: list[str] = COMMAND, **more: Any) -> Tuner:
+    return Tuner(house=cast("House", rooms), ledger=ledger, command=command, prepare_s=0, settle_s=0, **more)
+
+
+@pytest.fixture
+def kept(path: Path) -> Path:
+    """As an earlier start left it: the variant and the choice, made without pictures."""
+    found = resolve(config(path).model)
+    prepare(found.path, shape=SHAPE)
+    for precision in ("auto", "fp32"):
+        where = place(config(path, precision=precision).model, found)
+        write(where, Choice(taken=Form(threads=1), why="-", shapes=(SHAPE,)))
+    return place(config(path).model, found)
+
+
+@pytest.fixture
+def bench(path: Path) -> Any:
+    detector = ChosenLoader(config(path).model, resolve(config(path).model))()
+    yield _Bench(cast("ShapedDetector", detector))
+    detector.close()
+
+
+def test_the_model_serves_at_once_and_the_choice_takes_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("support.house.DEADLINE_S", 90.0)  # two processes start and import, one after the other
+    shop, ledger = Workshop(path), Ledger()
+    rooms = _Rooms(worker=shop.worker, config=config(path, precision="fp32"))
+    stage = Stage(name="tuning", run=tuner(rooms, ledger).run)
+    with shop:
+        shop.worker.wait_loaded(DEADLINE_S)
+        stage.start()
+        shop.feed_until(lambda: ledger.document()["state"] == "settled")
+        served = shop.worker.detector
+        assert isinstance(served, ShapedDetector)
+        assert SHAPE in served.shapes
+        assert shop.worker.error is None
+        assert stage.alive, "a stage that ends would end the service"
+        assert stage.join(DEADLINE_S)
+    told = ledger.document()
+    assert told["taken"] == "onnxruntime fp32, 1 thread"
+    assert told["shapes"] == ["160x128"]
+    assert [each["refused"] for each in told["candidates"]] == [None]
+    assert told["candidates"][0]["ms"] > 0
+
+
+@pytest.mark.usefixtures("kept")
+def test_the_second_start_measures_nothing(path: Path, bench: _Bench) -> None:
+    rooms, ledger = _Rooms(worker=bench, config=config(path, precision="fp32")), Ledger()
+    tuner(rooms, ledger, FAILS)._look(threading.Event())
+    assert bench.swapped == []
+    assert ledger.document()["state"] == "settled"
+
+
+@pytest.mark.usefixtures("kept")
+def test_int8_waits_for_people_in_front_of_the_camera(path: Path, bench: _Bench, tmp_path: Path) -> None:
+    rooms, ledger = _Rooms(worker=bench, config=config(path)), Ledger()
+    order = tmp_path / "order"
+    keeping = [sys.executable, "-c", f"import sys; open({str(order)!r}, 'wb').write(sys.stdin.buffer.read())"]
+    need = Need(pictures=30, pictures_each=30, visits_each=3, visits=3)
+    stage = tuner(rooms, ledger, keeping, need=need)
+    stage._look(threading.Event())
+    assert "pictures with persons of a" in ledger.document()["note"]
+    for seq in range(30):
+        bench.view.show(scene(seq, seq * GAP_S))
+        stage._look(threading.Event())
+    evidence = unpack(order.read_bytes().partition(b"\n")[2])
+    assert (len(evidence.calibration), len(evidence.held_out)) == (18, 12)
+    assert evidence.scenes == tuple(scenes_of(rooms.config))
+    assert evidence.calibration[0].width == 160
+    leftovers = [file for file in tmp_path.rglob("*") if file.suffix in (".jpg", ".png", ".npz", ".npy")]
+    assert leftovers == [], "nobody's picture is written to the disk"
+
+
+def scene(seq: int, mono: float) -> Scene:
+    pixels = np.random.default_rng(seq).integers(0, 256, (480, 640, 3), np.uint8)
+    frame = Frame(camera="a", seq=seq, captured_mono=mono, captured_wall=mono, image=ArrayImage(pixels))
+    person = Track(id=seq // 6, box=(0, 0, 9, 9), score=0.9, first_mono=mono, last_mono=mono, hits=5, matched=True)
+    return Scene(frame=frame, people=(person,), moving=True)
+
+
+def test_a_new_camera_takes_int8_back(path: Path, bench: _Bench, kept: Path) -> None:
+    rooms, ledger = _Rooms(worker=bench, config=config(path)), Ledger()
+    variant = next((kept.parents[1] / "variants").glob("*.onnx")).name
+    known = Choice(
+        taken=Form(precision="int8", threads=1),
+        why="-",
+        shapes=(SHAPE,),
+        scenes=tuple(scenes_of(rooms.config)),
+        files={SHAPE: variant},
+    )
+    write(kept, known)
+    stage = tuner(rooms, ledger)
+    stage._look(threading.Event())
+    assert ledger.document()["state"] == "settled"
+    bench.swapped.clear()
+    cameras = {"a": {"source": "a.mp4"}, "b": {"source": "b.mp4"}}
+    rooms.config = Config.model_validate({"model": rooms.config.model.model_dump(), "cameras": cameras})
+    stage._look(threading.Event())
+    assert len(bench.swapped) == 1
+    assert ledger.document()["taken"] is None
+    assert "pictures with persons of a, b" in ledger.document()["note"]
+    assert read(kept) == known
+
+
+def test_a_failure_is_told_and_nothing_changes(path: Path, bench: _Bench) -> None:
+    ledger = Ledger()
+    stage = Stage(name="tuning", run=tuner(_Rooms(worker=bench, config=config(path)), ledger, FAILS).run)
+    stage.start()
+    deadline = threading.Event()
+    for _ in range(200):
+        if ledger.document()["state"] == "off":
+            break
+        deadline.wait(0.1)
+    assert ledger.document()["note"] == "measuring failed: no memory"
+    assert stage.alive
+    assert stage.join(DEADLINE_S)
+    assert bench.swapped == []
+
+
+@pytest.mark.parametrize(("asked", "why"), [({"backend": "onnxruntime"}, "backend onnxruntime is configured")])
+def test_what_is_configured_is_not_measured(path: Path, bench: _Bench, asked: dict[str, str], why: str) -> None:
+    rooms, ledger = _Rooms(worker=bench, config=config(path, **asked)), Ledger()
+    stage = tuner(rooms, ledger)
+    for _ in range(2):
+        stage._look(threading.Event())
+    assert (ledger.document()["state"], ledger.document()["note"]) == ("off", why)
+    assert bench.swapped == [("fp32", SHAPE)], "the exact size is made all the same"
+    assert read(place(rooms.config.model, resolve(rooms.config.model))) is None

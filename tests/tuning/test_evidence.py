@@ -1,0 +1,90 @@
+"""Pictures of the cameras: when there are enough, which judge, and that they pass through memory whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detector.tuning.evidence import GAP_S, Evidence, Gatherer, Need, small, split, unpack
+from detector.types import ArrayImage
+
+BASE = (128, 128)
+NEED = Need(pictures=6, pictures_each=4, visits_each=2, visits=3)
+
+
+def picture(grey: int) -> ArrayImage:
+    return ArrayImage(np.full((48, 64, 3), grey, np.uint8))
+
+
+def fed(gatherer: Gatherer, scene: str, count: int, *, visits: int = 3, start: float = 0.0, cameras: int = 1) -> float:
+    for index in range(count):
+        gatherer.see(scene, picture(index), {index % visits}, now=start + index * GAP_S, cameras=cameras)
+    return start + count * GAP_S
+
+
+def test_pictures_lie_apart_in_time() -> None:
+    gatherer = Gatherer(base=BASE, need=NEED)
+    for tick in range(40):
+        gatherer.see("a", picture(tick), {tick}, now=tick / 10, cameras=1)
+    assert gatherer.missing({"a": "porch"}) is not None
+    fed(gatherer, "a", 5, start=GAP_S)
+    assert gatherer.missing({"a": "porch"}) is None
+
+
+def test_one_long_visit_is_thin() -> None:
+    gatherer = Gatherer(base=BASE, need=NEED)
+    fed(gatherer, "a", 50, visits=1)
+    assert "2 visits" in str(gatherer.missing({"a": "porch"}))
+    gatherer = Gatherer(base=BASE, need=NEED)
+    fed(gatherer, "a", 50, visits=2)
+    assert gatherer.missing({"a": "porch"}) == "pictures of more than 2 visits"
+
+
+def test_a_camera_that_saw_nobody_is_no_evidence() -> None:
+    gatherer = Gatherer(base=BASE, need=NEED)
+    end = fed(gatherer, "a", 10, cameras=2)
+    for index in range(50):
+        gatherer.see("b", picture(index), (), now=end + index * 100, cameras=2)
+    missing = gatherer.missing({"a": "porch", "b": "garage"})
+    assert missing is not None
+    assert "garage" in missing
+    assert "porch" not in missing
+    assert gatherer.missing({}) is not None
+
+
+def test_what_judges_came_after_what_calibrates() -> None:
+    gatherer = Gatherer(base=BASE, need=NEED)
+    fed(gatherer, "a", 5)
+    gatherer.see("a", picture(200), (), now=0, cameras=1)
+    evidence = gatherer.evidence(["a"])
+    greys = [[int(image.bgr()[0, 0, 0]) for image in part] for part in (evidence.calibration, evidence.held_out)]
+    assert max(grey for grey in greys[0] if grey < 200) < min(greys[1])
+    assert not {*greys[0]} & {*greys[1]}
+    assert len(greys[0]) + len(greys[1]) == 6
+    assert evidence.scenes == ("a",)
+
+
+def test_the_oldest_make_room() -> None:
+    gatherer = Gatherer(base=BASE, need=NEED)
+    fed(gatherer, "a", 100)
+    evidence = gatherer.evidence(["a"])
+    assert len(evidence.calibration) + len(evidence.held_out) == NEED.each(1)
+    assert min(int(image.bgr()[0, 0, 0]) for image in evidence.calibration) == 100 - NEED.each(1)
+
+
+def test_pictures_are_kept_as_small_as_the_model_sees_them() -> None:
+    wide = ArrayImage(np.zeros((1080, 1920, 3), np.uint8))
+    assert (small(wide, (416, 416)).width, small(wide, (416, 416)).height) == (416, 234)
+    assert small(picture(3), BASE).width == 64, "never larger than they came"
+
+
+def test_a_pack_comes_out_as_it_went_in() -> None:
+    evidence = split([picture(grey) for grey in range(11)], ("porch-1", "garage-2"))
+    assert (len(evidence.calibration), len(evidence.held_out)) == (7, 4)
+    found = unpack(evidence.pack())
+    assert found.scenes == evidence.scenes
+    for one, other in zip(found.calibration + found.held_out, evidence.calibration + evidence.held_out, strict=True):
+        np.testing.assert_array_equal(one.bgr(), other.bgr())
+    assert unpack(Evidence(calibration=(), held_out=()).pack()) == Evidence(calibration=(), held_out=())
+    with pytest.raises(ValueError, match=r"."):
+        unpack(b"nothing")

@@ -1,0 +1,44 @@
+"""What a config leaves open, and what it forbids."""
+
+from __future__ import annotations
+
+import pytest
+
+from detector.config import Model
+from detector.tuning.forms import Form, candidates
+
+
+def names(model: Model, *, calibrated: bool = True, openvino: bool = True) -> list[str]:
+    return [f"{form.backend} {form.precision}" for form in candidates(model, calibrated=calibrated, openvino=openvino)]
+
+
+def test_the_reference_comes_first() -> None:
+    first = candidates(Model(), calibrated=True, openvino=True)[0]
+    assert first.exact
+    assert first.threads == 1
+
+
+def test_int8_needs_pictures() -> None:
+    assert not any("int8" in name for name in names(Model(), calibrated=False))
+    assert {"onnxruntime int8", "onnxruntime int8-mixed", "openvino int8"} <= set(names(Model()))
+
+
+def test_precision_fp32_forbids_all_else() -> None:
+    assert set(names(Model(precision="fp32"))) == {"onnxruntime fp32", "openvino fp32"}
+
+
+def test_openvino_only_where_it_is_installed() -> None:
+    assert not any("openvino" in name or "half" in name for name in names(Model(), openvino=False))
+
+
+def test_threads_that_were_set_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(range(8)))
+    assert {form.threads for form in candidates(Model(threads=3), calibrated=True, openvino=True)} == {3}
+    assert {form.threads for form in candidates(Model(), calibrated=True, openvino=True)} == {1, 2, 4}
+
+
+def test_a_form_says_what_it_is() -> None:
+    assert str(Form(precision="int8-mixed", threads=1)) == "onnxruntime int8-mixed, 1 thread"
+    assert not Form(backend="openvino").exact
+    assert Form(precision="int8").calibrated
+    assert not Form(precision="half").calibrated

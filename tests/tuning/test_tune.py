@@ -1,0 +1,143 @@
+"""Measuring and judging, on a small network and, where they are there, on real models and real pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detector.capture.open import file_source
+from detector.config import Model
+from detector.engines.verdict import Limits
+from detector.errors import SourceError
+from detector.models import Resolved, load_registry
+from detector.tuning import tune as room
+from detector.tuning.choice import Choice
+from detector.tuning.evidence import Evidence, small, split
+from detector.tuning.forms import Form
+from detector.tuning.measure import MARGIN, Cost, price
+from detector.tuning.serve import open_form
+from detector.tuning.tune import Task, tune
+from detector.types import ArrayImage, Image
+
+SHAPE = (160, 128)
+ANYTHING = Limits(min_persons=0, missed_share=9, extra_share=9, iou_mean=-1, score_delta_mean=9)
+
+
+def task(resolved: Resolved, model: Model, evidence: Evidence | None = None, **more: object) -> Task:
+    return Task(
+        model=model,
+        resolved=resolved,
+        shapes=(SHAPE,),
+        evidence=evidence,
+        openvino=False,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def best(choice: Choice) -> Form:
+    """The cheapest of those that were not refused."""
+    found = {r.form: Cost(ms=r.ms or 0, cpu_ms=r.cpu_ms or 0) for r in choice.results if r.refused is None}
+    return min(found, key=lambda form: price(found[form], exact=form.exact))
+
+
+def test_without_pictures_only_the_exact_forms_run(resolved: Resolved, cache: Path) -> None:
+    choice = tune(task(resolved, Model()))
+    assert choice.taken.exact
+    assert choice.taken == best(choice)
+    assert choice.shapes == (SHAPE,)
+    assert all(result.ms and result.cpu_ms and result.refused is None for result in choice.results)
+    assert len(list((cache / "variants").glob("*.onnx"))) == 1, "the exact one of that size"
+
+
+def test_int8_that_sees_something_else_is_refused(
+    resolved: Resolved, noise: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "GATE_CALIBRATED", Limits(iou_mean=1.1))
+    monkeypatch.setattr(room, "price", lambda _cost, *, exact: 1.0 if exact else 0.5)
+    choice = tune(task(resolved, Model(threads=1), split(noise, ("porch",))))
+    refused = {result.form.precision: result.refused for result in choice.results}
+    assert choice.taken == Form(threads=1)
+    assert refused["fp32"] is None
+    assert "its boxes lie off" in str(refused["int8"])
+    assert "its boxes lie off" in str(refused["int8-mixed"])
+    assert choice.files == {}
+
+
+def test_int8_that_is_accepted_is_there_to_be_served(
+    resolved: Resolved, noise: list[Image], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "GATE_CALIBRATED", ANYTHING)
+    monkeypatch.setattr(room, "price", lambda _cost, *, exact: 1.0 if exact else 0.5)
+    choice = tune(task(resolved, Model(threads=1), split(noise, ("porch",))))
+    assert choice.taken.calibrated
+    assert choice.scenes == ("porch",)
+    assert "12 pictures of the cameras' own" in choice.why
+    assert (cache / "variants" / choice.files[SHAPE]).is_file()
+    detector = open_form(resolved, choice.taken, files=choice.files)
+    detector.detect_image(noise[0])
+    assert (detector.precision, detector.input_size) == ("int8", SHAPE)
+    detector.close()
+
+
+def test_few_pictures_and_fp32_keep_int8_out(resolved: Resolved, noise: list[Image]) -> None:
+    few = tune(task(resolved, Model(threads=1), split(noise[:20])))
+    assert [result.form.precision for result in few.results] == ["fp32"]
+    forbidden = tune(task(resolved, Model(threads=1, precision="fp32"), split(noise)))
+    assert [result.form.precision for result in forbidden.results] == ["fp32"]
+
+
+def test_what_failed_when_it_served_is_not_tried_again(resolved: Resolved) -> None:
+    choice = tune(task(resolved, Model(), failed={str(Form(threads=1)): "it broke"}))
+    assert Form(threads=1) not in [result.form for result in choice.results]
+    assert choice.failed == {str(Form(threads=1)): "it broke"}
+
+
+def test_nothing_to_judge_by_refuses_all_but_the_reference(resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(room, "price", lambda _cost, *, exact: 1.0 if exact else 0.5)
+
+    def unreachable() -> list[Image]:
+        raise SourceError("the clip cannot be fetched")
+
+    choice = tune(
+        Task(
+            model=Model(threads=1, precision="fp32"),
+            resolved=resolved,
+            shapes=(SHAPE,),
+            built_in=unreachable,
+            openvino=True,
+        )
+    )
+    assert choice.taken == Form(threads=1)
+    (refused,) = [result.refused for result in choice.results if result.form.backend == "openvino"]
+    assert refused == "there are no pictures to judge it by: the clip cannot be fetched"
+
+
+def test_a_model_that_int8_ruins_stays_in_floats(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """YOLOX-nano loses two thirds of its AP in INT8 (engines/README.md)."""
+    source = file_source(shared / "media" / "video" / "vtest.avi")
+    source.open()
+    frames = [source.read().image for _ in range(54)][::2]
+    pictures: list[Image] = [small(ArrayImage(frame.bgr()), (416, 416)) for frame in frames]
+    source.close()
+    forms = [Form(threads=1), Form(precision="int8", threads=1)]  # one is enough: calibrating takes seconds
+    monkeypatch.setattr(room, "candidates", lambda *_args, **_kwargs: forms)
+    choice = tune(
+        Task(
+            model=Model(threads=1),
+            resolved=load_registry().resolve(shared / "models" / "yolox_nano.onnx"),
+            shapes=((416, 320),),
+            evidence=split(pictures, ("street",)),
+            openvino=False,
+        )
+    )
+    assert choice.taken == best(choice)
+    assert choice.taken == Form(threads=1)
+    for result in choice.results:
+        cheaper = result.form.calibrated and (result.ms or 0) * (result.cpu_ms or 0) * MARGIN < _product(choice)
+        assert bool(result.refused) == cheaper, "what would have paid was judged, and refused"
+
+
+def _product(choice: Choice) -> float:
+    return next((r.ms or 0) * (r.cpu_ms or 0) for r in choice.results if r.form == choice.taken)
