@@ -43,7 +43,7 @@ test: $(VENV)/.install  ## the whole CPU test suite
 CORE := tracking kalman assignment rules zones lifecycle alarm inference.decode inference.nms alerts.outbox alerts.disk
 coverage: $(VENV)/.install  ## branch coverage of tracking, rules, decoders and outbox, at least 95 %
 	@$(PYTEST) -q $(addprefix tests/,test_tracking.py test_kalman.py test_assignment.py test_rules.py test_lifecycle.py test_zones.py \
-	  test_alarm.py inference/test_decode.py inference/test_nms.py alerts/test_outbox.py alerts/test_disk.py) \
+	  test_alarm.py inference/test_decode.py inference/test_nms.py alerts/test_outbox.py alerts/test_disk.py alerts/test_disk_damage.py) \
 	  -k "not vtest and not one_by_one" --cov-branch --cov-fail-under=95 $(addprefix --cov=detector.,$(CORE))
 
 mutants: $(VENV)/.install  ## can the tests fail? one wrong thing at a time, and the tests that must notice

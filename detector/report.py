@@ -76,7 +76,7 @@ class Report:
             "engine": None
             if detector is None
             else f"{detector.backend} {detector.backend_version} {detector.precision}",
-            "note": worker.note,
+            "note": worker.note or (None if detector is None else detector.note),
             "choice": self._house.ledger.document(),
             "state": "failed" if worker.error else "loading" if detector is None else "ready",
             "error": worker.error,

@@ -147,7 +147,10 @@ def build_gated(
     if choice.taken is None:
         raise ModelError(f"no engine was accepted: {choice.note}")
     path = by_precision[choice.taken].output
-    return Gated(path=path, sidecar=sidecar.read(path), choice=choice)
+    assert choice.verdict is not None
+    taken = sidecar.read(path).judged(choice.verdict, here, choice.note)
+    sidecar.write(path, taken)  # whoever serves it later is asked why it is no faster one
+    return Gated(path=path, sidecar=taken, choice=choice)
 
 
 def _known(orders: Sequence[Order], here: Environment) -> Gated | None:

@@ -81,6 +81,7 @@ class Sidecar:
     spec: InputSpec | None = None
     verdict: Verdict | None = None
     judged_in: str | None = None  # the key of the environment that the verdict was reached in
+    note: str | None = None  # why it is not a faster one
     calibrated_by: str | None = None  # the folder of pictures that an INT8 form of the model was made with
 
     @property
@@ -103,8 +104,8 @@ class Sidecar:
         """How many pictures a run takes at most."""
         return max((shapes[-1][0] for shapes in self.recipe.shapes.values()), default=1)
 
-    def judged(self, verdict: Verdict, environment: Environment) -> Sidecar:
-        return dataclasses.replace(self, verdict=verdict, judged_in=environment.key)
+    def judged(self, verdict: Verdict, environment: Environment, note: str | None = None) -> Sidecar:
+        return dataclasses.replace(self, verdict=verdict, judged_in=environment.key, note=note)
 
 
 def path_of(engine: Path) -> Path:

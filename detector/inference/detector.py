@@ -21,7 +21,7 @@ from .preprocess import Letterbox, Placement
 from .spec import InputSpec
 
 _GREY = 114
-Persons = tuple[Floats, Floats, float]
+Result = tuple[Floats, Floats, float]
 """Boxes float32 [N,4] source px, scores float32 [N] best first, ms of the model run alone."""
 
 
@@ -92,6 +92,11 @@ class PersonDetector:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     @property
+    def note(self) -> str | None:
+        """Why the engine is no faster one, where it knows."""
+        return getattr(self._backend, "note", None)
+
+    @property
     def max_batch(self) -> int:
         """How many pictures one run takes: more than one where an engine was built so; a CPU gains nothing by it."""
         return 1 if self._device is None else self._device.batch
@@ -117,7 +122,7 @@ class PersonDetector:
             for frame, found in zip(frames, self.detect_images([frame.image for frame in frames]), strict=True)
         ]
 
-    def detect_images(self, images: Sequence[Image]) -> list[Persons | Exception]:
+    def detect_images(self, images: Sequence[Image]) -> list[Result | Exception]:
         """As `detect_many`, for pictures; the ms are those of the run that the picture was in."""
         if self._device is None:
             return [self._alone(image) for image in images]
@@ -126,7 +131,7 @@ class PersonDetector:
             found += self._together(self._device, images[first : first + most])
         return found
 
-    def detect_image(self, image: Image) -> Persons:
+    def detect_image(self, image: Image) -> Result:
         """Boxes float32 [N,4] source px, scores float32 [N] best first, ms of the model run alone.
 
         Raises InferenceError.
@@ -138,13 +143,13 @@ class PersonDetector:
             raise found
         return found
 
-    def _alone(self, image: Image) -> Persons | Exception:
+    def _alone(self, image: Image) -> Result | Exception:
         try:
             return self._by_tensor(image)
         except Exception as error:  # a camera's picture may fail in any way as it is converted
             return error
 
-    def _by_tensor(self, image: Image) -> Persons:
+    def _by_tensor(self, image: Image) -> Result:
         """Letterbox and decoding on the CPU."""
         begun = time.perf_counter()
         self._tensor, placement = self._letterbox(image)
@@ -155,12 +160,12 @@ class PersonDetector:
         self._note_times(begun, prepared, inferred)
         return boxes, scores, self._times.infer_ms
 
-    def _together(self, device: PictureBackend, images: Sequence[Image]) -> list[Persons | Exception]:
+    def _together(self, device: PictureBackend, images: Sequence[Image]) -> list[Result | Exception]:
         """One wait for all of it: what is before and behind the model cannot be told apart from it."""
         begun = time.perf_counter()
         seen = device.see(images)
         inferred = time.perf_counter()
-        found = [_result(each, (inferred - begun) * 1e3) for each in seen]
+        found = [_one(each, (inferred - begun) * 1e3) for each in seen]
         self._note_times(begun, begun, inferred)
         return found
 
@@ -198,7 +203,7 @@ class PersonDetector:
         self._backend.close()
 
 
-def _result(seen: Seen | Exception, ms: float) -> Persons | Exception:
+def _one(seen: Seen | Exception, ms: float) -> Result | Exception:
     if isinstance(seen, Exception):
         return seen
     (boxes, scores), placement = seen

@@ -91,6 +91,11 @@ class ShapedDetector:
         return self._last.last_times
 
     @property
+    def note(self) -> str | None:
+        """Of the size used last."""
+        return self._last.note
+
+    @property
     def max_batch(self) -> int:
         """Of the size used last."""
         return self._last.max_batch

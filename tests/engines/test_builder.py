@@ -257,6 +257,7 @@ def test_what_is_screened_out_is_not_built(shared: Path, tmp_path: Path, images:
     )
     assert done.choice.note == "int8 was refused: it misses 3 of 40 persons (as ONNX Runtime runs it)"
     assert sorted(path.suffix for path in tmp_path.glob("int8*")) == []
+    assert sidecar.read(done.path).note == done.choice.note, "whoever serves it later can say so"
 
 
 def _new_driver(engine: Path) -> None:

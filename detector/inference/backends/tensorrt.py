@@ -87,7 +87,7 @@ class TensorRtBackend:
         self.version, self.precision = here.tensorrt, described.recipe.precision
         self.provider, self.digest = here.gpu, described.sha256
         self.metadata: Mapping[str, str] = described.metadata
-        self.spec = described.spec
+        self.spec, self.note = described.spec, described.note
         self._failed: str | None = None
         self._wants_graphs = graphs
         self._graphs: dict[tuple[str, int], Captured | None] = {}  # by way and size; None: it cannot be recorded

@@ -15,8 +15,8 @@
 //
 // What pays, by bytes (640 x 640, fp32): a dense head of 80 classes is 84 x 8400 x 4 = 2.8 MB, of which the score
 // row (34 KB) and 16 bytes a candidate are read here, and some hundred bytes come back. A YOLOX grid at 416 is 1.2 MB.
-// INMSLayer wants boxes [N, 4] and scores laid out for it, which moves about ten times the bytes, and gives a number
-// of rows that only the GPU knows: the host would have to wait inside the engine. `python -m bench.kernels` counts it.
+// INMSLayer wants boxes [N, 4] and scores laid out for it, which moves several times the bytes, and gives a number
+// of rows that only the GPU knows: the host would have to wait for it. `python -m bench.kernels` counts the bytes.
 // End-to-end rows are 7.2 KB: less time on any bus than one launch takes, so a backend had better copy them and
 // decode on the CPU; the kernels take them all the same (no NMS), for large batches.
 //

@@ -58,7 +58,7 @@ def opened(shared: Path, tmp_path: Path) -> Opened:
             metadata={},
             spec=found.spec,
         )
-        sidecar.write(path, made.judged(verdict(), ORIN))
+        sidecar.write(path, made.judged(verdict(), ORIN, "int8 was refused: it misses 3 of 40 persons"))
         backend: Any = TensorRtBackend(path=path)
         if by_tensor:
             backend.adopt = lambda **_: False
@@ -80,6 +80,8 @@ def test_it_sees_what_onnxruntime_sees(shared: Path, opened: Opened, pictures: l
     detector = opened(by_tensor=by_tensor)
     assert (detector.backend, detector.precision, detector.provider) == ("tensorrt", "fp16", ORIN.gpu)
     assert detector.max_batch == (1 if by_tensor else 4)
+    assert detector.note == "int8 was refused: it misses 3 of 40 persons"
+    assert usual.note is None
     for _ in range(2):  # enqueued, then as recorded
         for picture in pictures[:2]:
             boxes, scores, _ = detector.detect_image(picture)

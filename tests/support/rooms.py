@@ -1,0 +1,90 @@
+"""A post room with the real outbox, history and link, and what its subscribers heard."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detector.alerts.darkroom import Darkroom, EncodeSnapshot
+from detector.alerts.dispatcher import Dispatcher
+from detector.alerts.history import History
+from detector.alerts.mqtt import MqttLink, MqttSettings
+from detector.alerts.outbox import ResilientOutbox
+from detector.alerts.payloads import Topics
+from detector.clock import SYSTEM_CLOCK
+from detector.picture import Label, encode_jpeg
+from detector.types import Box, Frame
+from support.mosquitto import DEADLINE, Heard
+from support.post import WILL, running
+
+TOPICS = Topics("p")
+
+
+def encode(frame: Frame, box: Box, _score: float) -> bytes:
+    return encode_jpeg(frame.image, [Label(box=box, text="person")])
+
+
+@dataclass
+class Room:
+    """A post room on `folder`; its threads run inside `open_room`."""
+
+    outbox: ResilientOutbox
+    history: History
+    link: MqttLink
+    dispatcher: Dispatcher
+
+    def pending(self) -> list[str]:
+        return [entry.key for entry in self.outbox.pending(100_000) if entry.kind == "alert"]
+
+
+@contextlib.contextmanager
+def open_room(
+    folder: Path,
+    port: int,
+    *,
+    encode_snapshot: EncodeSnapshot = encode,
+    protocol: str = "auto",
+    connect: bool = True,
+    **options: Any,
+) -> Iterator[Room]:
+    settings = MqttSettings(host="127.0.0.1", port=port, client_id="detector-t", protocol=protocol)  # type: ignore[arg-type]
+    link = MqttLink(settings=settings, will=WILL, max_delay_s=0.2)
+    with contextlib.ExitStack() as stack:
+        outbox = ResilientOutbox(folder / "outbox.db")
+        stack.callback(outbox.close)
+        history = History(path=folder / "history.db", snapshot_dir=folder / "snapshots")
+        stack.callback(history.close)
+        dispatcher = Dispatcher(
+            outbox=outbox,
+            history=history,
+            link=link,
+            topics=TOPICS,
+            device="yard",
+            darkroom=Darkroom(encode=encode_snapshot),
+            **options,
+        )
+        if connect:
+            stack.enter_context(running(link.run))
+        stack.callback(lambda: dispatcher.drain(SYSTEM_CLOCK.mono() + DEADLINE))
+        stack.enter_context(running(dispatcher.run))
+        yield Room(outbox, history, link, dispatcher)
+
+
+def alerts_in(heard: list[Heard]) -> list[dict[str, Any]]:
+    return [json.loads(m.payload) for m in heard if m.topic == "p/alerts"]
+
+
+def ids(heard: list[Heard]) -> list[str]:
+    return [alert["id"] for alert in alerts_in(heard)]
+
+
+def has(name: str) -> Callable[[list[Heard]], bool]:
+    return lambda heard: name in ids(heard)
+
+
+def has_all(count: int) -> Callable[[list[Heard]], bool]:
+    return lambda heard: len(set(ids(heard))) == count
