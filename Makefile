@@ -77,7 +77,7 @@ $(OPTIMIZE)/.install: pyproject.toml detector/__init__.py detector/optimize/requ
 	@echo "setting up $(OPTIMIZE) (once)..."
 	@$(PYTHON) -m venv $(OPTIMIZE)
 	@$(OPTIMIZE)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(OPTIMIZE)/bin/python -m pip install --quiet --progress-bar on -e '.[dev,optimize,tensorrt-rtx,openvino]'
+	@$(OPTIMIZE)/bin/python -m pip install --quiet --progress-bar on -e '.[dev,transformer,tensorrt-rtx,openvino]'
 	@$(OPTIMIZE)/bin/python -m pip install --quiet --no-deps -r detector/optimize/requirements.txt
 	@touch $@
 
