@@ -51,6 +51,22 @@ def quantize_cpu(
     _written(path, pictures, output, spec, float_layers, method, qdq.ONNXRUNTIME)
 
 
+def quantize_openvino(
+    path: Path,
+    pictures: Sequence[Image],
+    *,
+    output: Path,
+    spec: InputSpec | None = None,
+    float_layers: int = 1,
+    method: Method = "min-max",
+) -> None:
+    """The same with pairs where OpenVINO wants them: before convolutions alone, so that it fuses what lies between.
+
+    ONNX Runtime runs it, too, but slower than floats: it needs a pair behind each operator. Raises ModelError.
+    """
+    _written(path, pictures, output, spec, float_layers, method, qdq.OPENVINO)
+
+
 def quantize_tensorrt(
     path: Path,
     pictures: Sequence[Image],
