@@ -82,6 +82,15 @@ def evaluate(
     )
 
 
+def check_set(annotations: Path, images: Path) -> list[str]:
+    """The file names of the pictures that `annotations` lists, all of them in the folder `images`; raises DetectorError.
+
+    What `evaluate` would refuse before its first picture, without a model; pycocotools' absence too.
+    """
+    _import()
+    return [entry["file_name"] for entry in _read(annotations, images).images]
+
+
 def _import() -> tuple[Any, Any]:
     try:
         from pycocotools.coco import COCO

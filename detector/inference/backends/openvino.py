@@ -65,15 +65,27 @@ def _import() -> Any:
 
 def _precision(path: Path, wanted: Precision, own: str, core: Any) -> tuple[str, str]:
     """What to report and OpenVINO's hint for it."""
-    if (wanted == "int8") != (own == "int8") and wanted != "auto":
+    if (wanted == "int8" and own != "int8") or (wanted == "fp32" and own == "int8"):
         raise ModelError(f"{path.name} is an {own} model: use precision auto, or a model exported as {wanted}")
     if wanted != "fp16":
         return ("int8" if own == "int8" else "fp32"), "f32"
+    half = _half(core)
+    if half is None:
+        raise ModelError("this CPU has no half precision: use precision fp32 or auto")
+    return ("int8" if own == "int8" else half), {"bf16": "bf16", "fp16": "f16"}[half]
+
+
+def half_precision() -> str | None:
+    """bf16 or fp16, whichever OpenVINO computes in here; None where neither, or no OpenVINO."""
+    try:
+        return _half(_import().Core())
+    except ModelError:
+        return None
+
+
+def _half(core: Any) -> str | None:
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    for capability, hint in (("BF16", "bf16"), ("FP16", "f16")):
-        if capability in able:
-            return ("bf16" if hint == "bf16" else "fp16"), hint
-    raise ModelError("this CPU has no half precision: use precision fp32 or auto")
+    return next((half for half in ("bf16", "fp16") if half.upper() in able), None)
 
 
 def _compile(core: Any, path: Path, hint: str, threads: int) -> Any:
