@@ -1,11 +1,10 @@
-"""INT8 for CPUs: the form that measured best, calibrated on pictures from where the camera looks."""
+"""INT8 with calibration: ranges are measured once, then as many forms of the model are written as are wanted."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -17,40 +16,117 @@ from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec
 from detector.types import Floats, Image
 
-from .edit import PRECISION_STEP, layout_of, stepped
+from . import qdq
+from .edit import PRECISION_STEP, is_dynamic, layout_of, stepped
+from .freeze import freeze
 from .graph import Graph
+from .layers import decoding, find_layers, name_nodes
+from .ranges import Method, Progress, Range, measure
+
+if TYPE_CHECKING:
+    from .layers import Layer
 
 MIN_PICTURES = 16
 """Fewer do not show the range that a layer's numbers take."""
 
 _PER_CHANNEL_OPSET = 13
-_ACTIVATIONS = {"Sigmoid", "Mul", "Relu", "LeakyRelu", "HardSwish", "HardSigmoid", "Clip"}
-_DFL = (1, 16, 1, 1)  # weights of the convolution that turns a distribution into a distance
 
 
 def quantize_cpu(
-    path: Path, pictures: Sequence[Image], *, output: Path, spec: InputSpec | None = None, float_layers: int = 1
+    path: Path,
+    pictures: Sequence[Image],
+    *,
+    output: Path,
+    spec: InputSpec | None = None,
+    float_layers: int = 1,
+    method: Method = "min-max",
 ) -> None:
     """Writes the fp32 model at `path` as INT8 to `output`: unsigned activations, signed weights by channel.
 
     All operators but the decoding and the last `float_layers` convolutions before it, whose results are exponents
     and distances; more of them cost time and may win precision back. What INT8 takes differs by model, from next
     to nothing to two thirds of it (YOLOX-nano): measure it on pictures that are not among `pictures`. At least 16
-    different ones; ranges are their smallest and largest numbers.
-    `spec` None: as the layout is commonly trained. Raises ModelError.
+    different ones. `spec` None: as the layout is commonly trained. Raises ModelError.
     """
+    _written(path, pictures, output, spec, float_layers, method, qdq.ONNXRUNTIME)
+
+
+def quantize_tensorrt(
+    path: Path,
+    pictures: Sequence[Image],
+    *,
+    output: Path,
+    spec: InputSpec | None = None,
+    float_layers: int = 1,
+    method: Method = "min-max",
+) -> None:
+    """The same with explicit pairs as TensorRT takes them: convolutions alone, signed and symmetric, biases in floats.
+
+    Each convolution has a pair of its own before it, so that TensorRT may fuse freely. Raises ModelError.
+    """
+    _written(path, pictures, output, spec, float_layers, method, qdq.TENSORRT)
+
+
+def _written(
+    path: Path,
+    pictures: Sequence[Image],
+    output: Path,
+    spec: InputSpec | None,
+    float_layers: int,
+    method: Method,
+    form: qdq.Form,
+) -> None:
     if float_layers < 0:
         raise ValueError("float_layers must not be negative")
-    model = onnx.load(str(path))
-    layout = layout_of(model)
-    _refuse_poor(pictures)
-    tensors = _Tensors(pictures, Letterbox(width=layout.width, height=layout.height, spec=spec or default_spec(layout)))
-    graph = Graph(_recent(model))
-    tensors.name = graph.input
-    skipped = _in_floats(graph, float_layers)
-    _quantise(graph.finish(), tensors, output, skipped)
-    made = onnx.load(str(output))
-    onnx.save(stepped(made, model, PRECISION_STEP), str(output))
+    calibrated = Calibrated.of(onnx.load(str(path)), pictures, spec=spec, method=method)
+    onnx.save(calibrated.quantised(form, calibrated.decoding(float_layers)), str(output))
+
+
+class Calibrated:
+    """A model with the ranges of its tensors: forms are made from it without looking at pictures again."""
+
+    def __init__(self, source: onnx.ModelProto, model: onnx.ModelProto, ranges: dict[str, Range]) -> None:
+        self._source, self.model, self.ranges = source, model, ranges
+        graph = Graph(model)
+        self.layers: list[Layer] = find_layers(graph)
+
+    @classmethod
+    def of(
+        cls,
+        source: onnx.ModelProto,
+        pictures: Sequence[Image],
+        *,
+        spec: InputSpec | None = None,
+        method: Method = "min-max",
+        progress: Progress = lambda _done, _total: None,
+    ) -> Calibrated:
+        """Measures the ranges over `pictures`; raises ModelError on too few of them, and on what cannot be quantised."""
+        layout = layout_of(source)
+        refuse_poor(pictures)
+        letterbox = Letterbox(width=layout.width, height=layout.height, spec=spec or default_spec(layout))
+        graph = Graph(_recent(source))
+        if is_dynamic(source):  # ranges and shapes are those of one size
+            freeze(graph, layout.width, layout.height)
+        name_nodes(graph)
+        model = graph.finish()
+        graph = Graph(model)
+        # Decoding is never quantised; behind an NMS tensors may be empty, too, which have no range.
+        wanted = qdq.wanted_tensors(graph, decoding(graph, 0), qdq.ONNXRUNTIME, _floats(model))
+        ranges = measure(
+            model, wanted, _inputs(pictures, letterbox), method=method, progress=progress, count=len(pictures)
+        )
+        return cls(source, model, ranges)
+
+    def decoding(self, float_layers: int) -> set[str]:
+        """The nodes of the decoding and of the last `float_layers` convolutions before it."""
+        return decoding(Graph(self.model), float_layers)
+
+    def quantised(self, form: qdq.Form, floats: Collection[str]) -> onnx.ModelProto:
+        """The model in INT8 but for the nodes in `floats`; raises ModelError where nothing is left."""
+        graph = Graph(self.model)
+        if not qdq.quantise(graph, self.ranges, floats, form):
+            raise ModelError("this model has no convolution that could be made int8")
+        return stepped(graph.finish(), self._source, PRECISION_STEP)
 
 
 def _recent(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -64,7 +140,8 @@ def _recent(model: onnx.ModelProto) -> onnx.ModelProto:
     return found
 
 
-def _refuse_poor(pictures: Sequence[Image]) -> None:
+def refuse_poor(pictures: Sequence[Image]) -> None:
+    """Raises ModelError on pictures that are none, and on fewer than MIN_PICTURES different ones."""
     seen = set()
     for number, picture in enumerate(pictures, start=1):
         pixels = picture.bgr()
@@ -78,74 +155,11 @@ def _refuse_poor(pictures: Sequence[Image]) -> None:
         )
 
 
-class _Tensors:
-    """Pictures as the calibration of onnxruntime reads them: one input after another, None at the end."""
-
-    name = ""
-
-    def __init__(self, pictures: Sequence[Image], letterbox: Letterbox) -> None:
-        self._pictures, self._letterbox = pictures, letterbox
-        self.rewind()
-
-    def get_next(self) -> dict[str, Floats] | None:
-        picture = next(self._left, None)
-        return None if picture is None else {self.name: self._letterbox(picture)[0].copy()}
-
-    def rewind(self) -> None:
-        self._left: Iterator[Image] = iter(self._pictures)
+def _inputs(pictures: Sequence[Image], letterbox: Letterbox) -> Callable[[], Iterator[Floats]]:
+    return lambda: (letterbox(picture)[0] for picture in pictures)
 
 
-def _in_floats(graph: Graph, layers: int) -> list[str]:
-    """The nodes from the activations before the last `layers` convolutions to the outputs; all nodes get names."""
-    for number, node in enumerate(graph.nodes):
-        node.name = node.name or f"{node.op_type}_{number}"
-    found: dict[str, int] = {}  # how many convolutions lie between the node and the outputs
-    looking = [(name, 0) for name in graph.outputs]
-    while looking:
-        name, passed = looking.pop()
-        maker = graph.producer(name)
-        if maker is None or found.get(maker.name, layers + 1) <= passed:
-            continue
-        learned = _learned(graph, maker)
-        if (learned and passed >= layers) or (passed and not learned and maker.op_type not in _ACTIVATIONS):
-            continue
-        found[maker.name] = passed
-        looking += [(source, passed + learned) for source in maker.input]
-    return sorted(found)
-
-
-def _learned(graph: Graph, node: onnx.NodeProto) -> bool:
-    weights = graph.constant(node.input[1]) if node.op_type == "Conv" else None
-    return weights is not None and weights.shape != _DFL
-
-
-def _quantise(model: onnx.ModelProto, tensors: _Tensors, output: Path, skipped: list[str]) -> None:
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-
-    with _quiet():
-        try:
-            quantize_static(
-                model,
-                str(output),
-                tensors,
-                quant_format=QuantFormat.QDQ,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                per_channel=True,
-                calibrate_method=CalibrationMethod.MinMax,
-                nodes_to_exclude=skipped,
-            )
-        except Exception as error:  # onnxruntime has no base of its own
-            raise ModelError(f"this model cannot be made int8: {' '.join(str(error).split())[:160]}") from None
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Onnxruntime warns on the root logger that it would rather have prepared the model itself."""
-    root = logging.getLogger()
-    before = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(before)
+def _floats(model: onnx.ModelProto) -> set[str]:
+    """The computed tensors of float32."""
+    infos = (*model.graph.value_info, *model.graph.input, *model.graph.output)
+    return {info.name for info in infos if info.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}

@@ -15,14 +15,9 @@ from detector.graph.quantize import MIN_PICTURES, quantize_cpu
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
 from detector.types import ArrayImage, Image
-from support.networks import HEADS, Head, network
+from support.networks import HEADS, Head, network, noise_pictures
 
 UNIT = InputSpec(color="bgr", scale=1.0 / 255.0)
-
-
-def pictures(count: int) -> list[Image]:
-    random = np.random.default_rng(2)
-    return [ArrayImage(random.integers(0, 256, (96, 96, 3), np.uint8)) for _ in range(count)]
 
 
 @pytest.fixture
@@ -36,9 +31,9 @@ def small(tmp_path: Path) -> Path:
     ("given", "words"),
     [
         ([], "0 calibration pictures, 0 of them different: at least 16"),
-        (pictures(15), "15 calibration pictures, 15 of them different"),
-        (pictures(1) * 40, "40 calibration pictures, 1 of them different"),
-        ([*pictures(16), ArrayImage(np.zeros((0, 4, 3), np.uint8))], "picture 17 of 17 cannot be used"),
+        (noise_pictures(15), "15 calibration pictures, 15 of them different"),
+        (noise_pictures(1) * 40, "40 calibration pictures, 1 of them different"),
+        ([*noise_pictures(16), ArrayImage(np.zeros((0, 4, 3), np.uint8))], "picture 17 of 17 cannot be used"),
         ([ArrayImage(np.zeros((4, 4), np.uint8))], "picture 1 of 1 cannot be used"),
     ],
 )
@@ -54,7 +49,7 @@ def test_poor_pictures_are_refused_with_their_count(
 def test_decoding_and_last_convolutions_stay_in_floats(head: Head, tmp_path: Path) -> None:
     source, output = tmp_path / "a.onnx", tmp_path / "b.onnx"
     onnx.save(network(head), str(source))
-    quantize_cpu(source, pictures(MIN_PICTURES), spec=UNIT, output=output)
+    quantize_cpu(source, noise_pictures(MIN_PICTURES), spec=UNIT, output=output)
     model = onnx.load(str(output))
     makers = {name: node for node in model.graph.node for name in node.output}
     read = [makers[node.input[1]] for node in model.graph.node if node.op_type == "Conv" and node.input[1] in makers]
@@ -69,13 +64,13 @@ def test_more_layers_stay_in_floats_when_asked(small: Path, tmp_path: Path) -> N
     counts = []
     for layers in (0, 1, 2):
         output = tmp_path / f"{layers}.onnx"
-        quantize_cpu(small, pictures(MIN_PICTURES), spec=UNIT, output=output, float_layers=layers)
+        quantize_cpu(small, noise_pictures(MIN_PICTURES), spec=UNIT, output=output, float_layers=layers)
         made = onnx.load(str(output))
         makers = {name: node.op_type for node in made.graph.node for name in node.output}
         counts.append(sum(makers.get(n.input[1]) == "DequantizeLinear" for n in made.graph.node if n.op_type == "Conv"))
     assert counts == [9, 3, 1], "nine in all, six of them last; the first two maps' makers are next to last"
     with pytest.raises(ValueError, match="negative"):
-        quantize_cpu(small, pictures(MIN_PICTURES), output=tmp_path / "x.onnx", float_layers=-1)
+        quantize_cpu(small, noise_pictures(MIN_PICTURES), output=tmp_path / "x.onnx", float_layers=-1)
 
 
 def test_real_model_still_sees_the_street(

@@ -9,6 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from detector.types import ArrayImage, Image
+
 Head = Literal["dense", "end-to-end", "yolox-grid", "yolox-nms"]
 HEADS: tuple[Head, ...] = ("dense", "end-to-end", "yolox-grid", "yolox-nms")
 CLASSES, BEST = 5, 30
@@ -191,3 +193,9 @@ class _Builder:
 
     def _strides(self) -> NDArray[Any]:
         return np.repeat(np.array(STRIDES), self.cells)
+
+
+def noise_pictures(count: int) -> list[Image]:
+    """Pictures for networks with random weights, which see persons everywhere."""
+    random = np.random.default_rng(2)
+    return [ArrayImage(random.integers(0, 256, (96, 96, 3), np.uint8)) for _ in range(count)]
