@@ -15,7 +15,7 @@ from detector import __version__
 from detector.errors import DetectorError
 from detector.redact import redact
 
-from . import bench, build, check, demo, detect, evaluate, init, models, replay, run
+from . import bench, build, check, demo, detect, evaluate, init, models, optimize, replay, run
 
 app = typer.Typer(
     name="detector",
@@ -50,6 +50,7 @@ app.command("replay")(replay.replay)
 app.add_typer(models.app, name="models")
 app.command("evaluate")(evaluate.evaluate)
 app.command("build")(build.build)
+app.command("optimize")(optimize.optimize)
 app.command("bench")(bench.bench)
 
 

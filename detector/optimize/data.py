@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -106,5 +104,3 @@ def read_picture(path: Path) -> Image:
     if pixels is None:
         raise DetectorError(f"{path} is not a readable picture")
     return ArrayImage(np.asarray(pixels, np.uint8))
-
-

@@ -164,7 +164,9 @@ def _activated(node: onnx.NodeProto, graph: Graph) -> bool:
     """Whether a convolution's result goes into an activation: where trained networks normalise."""
     if node.op_type != "Conv" or len(node.input) < 3:
         return False
-    return any(reader.op_type in ("Sigmoid", "Relu", "LeakyRelu", "HardSwish") for reader in graph.consumers(node.output[0]))
+    return any(
+        reader.op_type in ("Sigmoid", "Relu", "LeakyRelu", "HardSwish") for reader in graph.consumers(node.output[0])
+    )
 
 
 def _spec(info: onnx.ValueInfoProto) -> TensorSpec:

@@ -11,17 +11,13 @@ from detector.inference.shapes import Shape
 from .makers import MAKERS
 from .variant import MODEL, BackendChoice, Form, Runtime, Variant
 
-_QUICK_PRECISIONS = 2
-"""Of a quick grid: the plain form and the first calibrated one."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What the grid spans; `sources` are the model and its candidates, `calibrated` whether there are pictures.
 
     `half` are the backends that compute in half precision here, by themselves.
-    `quick` leaves out what seldom wins: whole heads in other precisions than the model's own, and the
-    precisions after the first calibrated one.
+    `quick` leaves out what seldom wins: quantised whole heads, and mixed precisions.
     """
 
     shapes: Sequence[Shape]
@@ -35,21 +31,17 @@ class Limits:
 
 def variants(limits: Limits) -> list[Variant]:
     """All of them, those that share a form beside each other."""
-    return [
-        Variant(form=form, runtime=runtime)
-        for form in _forms(limits)
-        for runtime in _runtimes(limits, calibrated=MAKERS[form.precision].calibrated)
-    ]
+    return [Variant(form=form, runtime=runtime) for form in _forms(limits) for runtime in _runtimes(limits, form)]
 
 
 def _forms(limits: Limits) -> list[Form]:
-    names = [name for name, maker in MAKERS.items() if limits.calibrated or not maker.calibrated]
-    heads = (False, True)
-    if limits.quick:
-        plain, *others = names
-        pairs = [*((plain, head) for head in heads), *((name, True) for name in others[: _QUICK_PRECISIONS - 1])]
-    else:
-        pairs = list(itertools.product(names, heads))
+    makers = {name: maker for name, maker in MAKERS.items() if limits.calibrated or not maker.calibrated}
+    pairs = [
+        (name, person_only)
+        for name, maker in makers.items()
+        for person_only in (False, True)
+        if not limits.quick or (maker.quick and (person_only or not maker.calibrated))
+    ]
     return [
         Form(source=source, shape=shape, precision=precision, person_only=person_only)
         for source in limits.sources
@@ -58,11 +50,18 @@ def _forms(limits: Limits) -> list[Form]:
     ]
 
 
-def _runtimes(limits: Limits, *, calibrated: bool) -> list[Runtime]:
-    """Half precision beside full where a library computes so; of a quantised form's floats half alone, it never costs."""
+def _runtimes(limits: Limits, form: Form) -> list[Runtime]:
+    """Half precision beside full where a library computes so; of a quantised form's floats half alone: it never costs.
+
+    A quick grid tries a quantised form in the one library that it is meant for.
+    """
+    maker = MAKERS[form.precision]
+    meant = [backend for backend in maker.backends if backend in limits.backends]
+    if limits.quick and maker.calibrated:
+        meant = meant[:1]
     found = []
-    for threads, backend in itertools.product(limits.threads, limits.backends):
+    for threads, backend in itertools.product(limits.threads, meant):
         able = backend in limits.half
-        halves = (True,) if able and calibrated else (False, True) if able else (False,)
+        halves = (True,) if able and maker.calibrated else (False, True) if able else (False,)
         found += [Runtime(backend=backend, threads=threads, half=half) for half in halves]
     return found

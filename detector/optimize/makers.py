@@ -2,63 +2,100 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detector.graph.prepare import prepare
+from detector.errors import ModelError
+from detector.fetch.pin import digest
+from detector.fetch.store import install
+from detector.graph.prepare import VERSION, VariantPrecision, prepare
+from detector.graph.quantize import quantize_tensorrt
 from detector.inference.shapes import Shape
 from detector.inference.spec import InputSpec
+from detector.models import cache_dir
 from detector.types import Image
+
+from .cells import key_of
+from .variant import BackendChoice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Making:
-    """`path` is to become a file for `shape`, of persons alone or not; `pictures` are to calibrate on."""
+    """`path` is to become a file for `shape`, of persons alone or not; `pictures` are to calibrate on.
+
+    `calibration` is their digest.
+    """
 
     path: Path
     shape: Shape
     person_only: bool
     pictures: Sequence[Image]
+    calibration: str
     spec: InputSpec | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maker:
-    """`make` gives the file, from the cache where it is there already; raises ModelError."""
+    """`make` gives the file, from the cache where it is there already; raises ModelError.
+
+    `backends` are those that run it well; `quick`, that it belongs into a quick grid.
+    """
 
     make: Callable[[Making], Path]
-    calibrated: bool
+    backends: tuple[BackendChoice, ...]
+    calibrated: bool = True
+    quick: bool = False
 
 
-def _plain(making: Making) -> Path:
-    return prepare(making.path, shape=making.shape, person_only=making.person_only, spec=making.spec)
+def _prepared(precision: VariantPrecision) -> Callable[[Making], Path]:
+    def make(making: Making) -> Path:
+        calibrated = precision != "fp32"
+        return prepare(
+            making.path,
+            shape=making.shape,
+            person_only=making.person_only,
+            precision=precision,
+            pictures=making.pictures if calibrated else (),
+            spec=making.spec,
+        )
+
+    return make
 
 
-def _int8(making: Making) -> Path:
-    return prepare(
-        making.path,
-        shape=making.shape,
-        person_only=making.person_only,
-        precision="int8",
-        pictures=making.pictures,
-        spec=making.spec,
-    )
+def _symmetric(float_layers: int) -> Callable[[Making], Path]:
+    """Convolutions alone, signed and symmetric: what TensorRT takes, and what OpenVINO fuses best."""
+
+    def make(making: Making) -> Path:
+        plain = _prepared("fp32")(making)
+        key = key_of(VERSION, digest(plain), float_layers, making.calibration, making.spec)
+        target = cache_dir() / "variants" / f"{making.path.stem}-symmetric-{key}.onnx"
+        if target.is_file():
+            return target
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            quantize_tensorrt(plain, making.pictures, output=part, spec=making.spec, float_layers=float_layers)
+            install(part, target)
+        except OSError as error:
+            raise ModelError(
+                f"could not make {making.path.name} int8: cannot write {target.parent}: {error.strerror or error}; "
+                "make room or set DETECTOR_CACHE to another folder"
+            ) from None
+        finally:
+            part.unlink(missing_ok=True)
+        return target
+
+    return make
 
 
-def _int8_mixed(making: Making) -> Path:
-    return prepare(
-        making.path,
-        shape=making.shape,
-        person_only=making.person_only,
-        precision="int8-mixed",
-        pictures=making.pictures,
-        spec=making.spec,
-    )
-
-
+_EVERY: tuple[BackendChoice, ...] = ("onnxruntime", "openvino", "tensorrt")
 MAKERS: dict[str, Maker] = {
-    "fp32": Maker(make=_plain, calibrated=False),
-    "int8": Maker(make=_int8, calibrated=True),
-    "int8-mixed": Maker(make=_int8_mixed, calibrated=True),
+    "fp32": Maker(make=_prepared("fp32"), backends=_EVERY, calibrated=False, quick=True),
+    "int8": Maker(make=_prepared("int8"), backends=("onnxruntime", "openvino"), quick=True),
+    "int8-mixed": Maker(make=_prepared("int8-mixed"), backends=("onnxruntime", "openvino")),
+    "int8-symmetric": Maker(make=_symmetric(1), backends=("openvino", "tensorrt"), quick=True),
+    "int8-symmetric-mixed": Maker(make=_symmetric(2), backends=("openvino", "tensorrt")),
 }
+"""`mixed` keeps the last two layers of convolutions in floats, the others the last one."""
