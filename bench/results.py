@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
+from bench.sections import kept
 from detector import __version__
 from detector.models import load_registry
 
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     models = {name: _model(shared, file) for name, file in FILES.items()}
     tracking, cpu = _module("tracking", shared), _module("cpu", shared)
-    README.write_text(_page(models, tracking, cpu), encoding="utf-8")
+    README.write_text(_page(models, tracking, cpu) + kept(README), encoding="utf-8")
     REGISTRY.write_text(_measured(REGISTRY.read_text(encoding="utf-8"), models), encoding="utf-8")
     load_registry(REGISTRY)  # what was written must be valid
     return 0

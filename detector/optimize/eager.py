@@ -149,10 +149,10 @@ def _with_silu(
     for node, _ in nodes:
         for source, gate in (tuple(node.input), tuple(reversed(node.input))) if node.op_type == "Mul" else ():
             maker = graph.producer(gate)
-            if maker is not None and maker.op_type == "Sigmoid" and maker.input[0] == source:
-                if len(graph.consumers(gate)) == 1 and gate not in graph.outputs:
-                    gone.add(gate)
-                    merged[node.output[0]] = onnx.helper.make_node("Silu", [source], list(node.output))
+            gated = maker is not None and maker.op_type == "Sigmoid" and maker.input[0] == source
+            if gated and len(graph.consumers(gate)) == 1 and gate not in graph.outputs:
+                gone.add(gate)
+                merged[node.output[0]] = onnx.helper.make_node("Silu", [source], list(node.output))
     return [
         (merged[node.output[0]], silu) if node.output[0] in merged else (node, function)
         for node, function in nodes

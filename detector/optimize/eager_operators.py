@@ -217,7 +217,8 @@ def _div(_attributes: Attributes, _opset: int) -> Function:
 
 def _mod(attributes: Attributes, _opset: int) -> Function:
     torch = import_torch()
-    return torch.fmod if attributes.get("fmod", 0) else torch.remainder
+    found: Function = torch.fmod if attributes.get("fmod", 0) else torch.remainder
+    return found
 
 
 def _cast(attributes: Attributes, _opset: int) -> Function:

@@ -10,8 +10,8 @@ from typing import Any
 from detector.errors import DetectorError
 
 INK, MUTED, GRID, ACCENT, BAD = "#1c2733", "#66727f", "#e6eaee", "#0f766e", "#b4532a"
-_COLOURS = {"onnxruntime": "#3b6fb5", "openvino": "#0f766e", "tensorrt": "#7c4d9e"}
-_NAMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "tensorrt": "TensorRT"}
+_COLOURS = {"onnxruntime": "#3b6fb5", "openvino": "#0f766e"}
+_NAMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 _STYLE = {
     "font.size": 10.5,
     "text.color": INK,

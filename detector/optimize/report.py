@@ -160,16 +160,7 @@ def _failed(document: Document) -> str:
 
 def method(document: Document) -> list[str]:
     """What a reader must know to believe the figures, or not to."""
-    lines = [
-        "Every variant and every baseline runs in a process of its own; in each of "
-        f"{document['rounds']} rounds each runs a burst of three pictures after one that is not counted, in turning "
-        "order, the others asleep. Times are from a decoded picture to boxes in it; factors compare medians of the same "
-        "rounds with as many threads. To show all rounds on one scale, ms are brought to the median pace of ONNX Runtime FP32.",
-        f"Power: {document['power']}."
-        + (
-            " No watts are shown." if document["power"] == "no sensor" else " Watts are the whole package's or board's."
-        ),
-    ]
+    lines = [_rounds(document), _power(document)]
     if document["noise"] is not None:
         lines.append(
             f"Noise: the same thing measured twice in the same rounds differs by {document['noise']:.1%} at worst."
@@ -188,18 +179,30 @@ def method(document: Document) -> list[str]:
     if calibration is None:
         lines.append("There were no pictures to calibrate on: INT8 was left out.")
     else:
-        shared = calibration["shared"]
+        shared = f"{calibration['shared']} of them are" if calibration["shared"] else "none of them is"
+        flatters = ", which flatters it" if calibration["shared"] else ""
         lines.append(
-            f"INT8 was calibrated on {calibration['pictures']} pictures; "
-            + (
-                f"{shared} of them are among those it was judged by, which flatters it."
-                if shared
-                else "none of them is among those it was judged by."
-            )  # fmt: skip
+            f"INT8 was calibrated on {calibration['pictures']} pictures; {shared} among those it was judged by{flatters}."
         )
     pictures = ", ".join(f"{one['name']} ({one['pictures']} pictures)" for one in document["sets"])
     lines.append(f"Person AP by pycocotools on {pictures}; AP points are hundredths, and the worst set counts.")
+    lines.append("TensorRT engines are not in this grid: detector build makes and judges those, on the GPU itself.")
     return lines
+
+
+def _rounds(document: Document) -> str:
+    return (
+        f"Every variant and every baseline runs in a process of its own; in each of {document['rounds']} rounds each "
+        "runs a burst of three pictures after one that is not counted, in turning order, the others asleep. Times are "
+        "from a decoded picture to boxes in it; factors compare medians of the same rounds with as many threads. To "
+        "show all rounds on one scale, ms are brought to the median pace of ONNX Runtime FP32."
+    )
+
+
+def _power(document: Document) -> str:
+    if document["power"] == "no sensor":
+        return "Power: no sensor that could be read, so no watts are shown."
+    return f"Power: {document['power']}, which sees the whole processor or board."
 
 
 def _times(factor: float | None) -> str:

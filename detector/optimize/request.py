@@ -12,7 +12,7 @@ from detector.inference.spec import InputSpec
 
 from .data import Calibration, EvaluationSet
 from .grid import Limits
-from .subject import Subject
+from .subject import Engine, Subject
 
 ORT, EAGER, FOLDED, SAME_INPUT = "onnxruntime", "eager", "eager_folded", "eager_same_input"
 BASELINES = {
@@ -63,14 +63,14 @@ def baselines(request: Request, shape: Shape, threads: int, reshaped: Path) -> d
 
     def eager(path: Path, size: Shape, label: str) -> Subject:
         source = path if request.checkpoint is None else request.checkpoint
-        engine = "eager" if request.checkpoint is None else "checkpoint"
+        engine: Engine = "eager" if request.checkpoint is None else "checkpoint"
         return Subject(
             label=label,
             path=str(source),
             engine=engine,
             threads=threads,
             shape=size,
-            spec=request.spec,  # type: ignore[arg-type]  # a literal
+            spec=request.spec,
         )
 
     found = {

@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from detector.evaluate import EVALUATION_FLOOR
 from detector.inference.detector import PersonDetector
-from detector.inference.factory import load_detector
+from detector.inference.factory import BackendName, load_detector
 from detector.inference.shapes import Shape
 from detector.inference.spec import InputSpec
 
 from .variant import Runtime, Variant
 
-Engine = Literal["onnxruntime", "openvino", "tensorrt", "eager", "eager-folded", "checkpoint"]
+Engine = Literal["onnxruntime", "openvino", "eager", "eager-folded", "checkpoint"]
 """eager is the network as trained, eager-folded has its normalisation folded away, as exporters do."""
 
 
@@ -72,7 +72,7 @@ def open_subject(what: Subject) -> PersonDetector:
         path=path,
         name=path.stem,
         spec=what.spec,
-        backend=what.engine,
+        backend=cast("BackendName", what.engine),
         precision="fp16" if what.half else "auto",
         threads=what.threads,
         score_floor=EVALUATION_FLOOR,

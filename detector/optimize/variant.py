@@ -7,7 +7,7 @@ from typing import Literal
 
 from detector.inference.shapes import Shape
 
-BackendChoice = Literal["onnxruntime", "openvino", "tensorrt"]
+BackendChoice = Literal["onnxruntime", "openvino"]
 MODEL = "model"
 """The form's source that is the model itself; any other is the name of a candidate file."""
 
@@ -38,7 +38,7 @@ class Runtime:
     @property
     def engine(self) -> str:
         """The library, and the precision that it is told."""
-        names = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "tensorrt": "TensorRT"}
+        names = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
         return names[self.backend] + (" half" if self.half else "")
 
     def __str__(self) -> str:
