@@ -28,6 +28,7 @@ from bench.results import ROOT, machine
 from bench.sections import put
 from bench.street import WIDE, frames, street
 from detector.capture.open import file_source
+from detector.optimize.report import points
 
 _INTRODUCTION = (
     "`detector optimize` by `python -m bench.optimize`: the fastest variant within 0.5 AP points of FP32, over PyTorch "
@@ -174,7 +175,7 @@ def _row(name: str, kind: str, study: Figures) -> str:
     met = "met" if _met(study, kind) else "missed"
     factors = " | ".join(_times(best[f"over_{key}"]) for key in ("eager_folded", "eager_same_input", "onnxruntime"))
     return (
-        f"| {name} | {what} | {best['label']} | {-best['drop']:+.2f} | {best['p50_ms']:.1f} "
+        f"| {name} | {what} | {best['label']} | {points(best['drop'])} | {best['p50_ms']:.1f} "
         f"| {_times(best['over_eager'])} | {TARGETS[kind]:g}: {met} | {factors} |"
     )
 
@@ -183,7 +184,7 @@ def _details(study: Figures) -> list[str]:
     lines = ["| lever | factor | least to most | AP points | pairs |", "|---|---|---|---|---|"]
     lines += [
         f"| {lever['name']} | {lever['factor']:.2f} | {lever['least']:.2f} to {lever['most']:.2f} "
-        f"| {-lever['points']:+.2f} | {lever['pairs']} |"
+        f"| {points(lever['points'])} | {lever['pairs']} |"
         for lever in study["levers"]
     ]
     sets = [one["name"] for one in study["sets"]]
@@ -193,7 +194,7 @@ def _details(study: Figures) -> list[str]:
     for row in study["cells"]:
         accuracy = " | ".join(f"{row['accuracy'][name]['ap']:.3f}" for name in sets)
         lines.append(
-            f"| {row['label']} | {accuracy} | {-row['drop']:+.2f} | {row['p50_ms']:.1f} | {row['p99_ms']:.1f} "
+            f"| {row['label']} | {accuracy} | {points(row['drop'])} | {row['p50_ms']:.1f} | {row['p99_ms']:.1f} "
             f"| {_times(row['over_eager'])} | {_times(row['over_onnxruntime'])} | {row['bytes'] / 1e6:.1f} "
             f"| {row['peak_mib'] or 0:.0f} |"
         )

@@ -171,6 +171,8 @@ def _print(document: dict[str, Any], out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from detector.optimize.report import points
+
     table = Table(title=f"{document['model']['name']} on {document['machine']}", title_justify="left")
     table.add_column("variant", overflow="fold")
     for column in ("AP points", "p50 ms", "p99 ms", "x eager", "x ORT", "MB", "MiB"):
@@ -180,7 +182,7 @@ def _print(document: dict[str, Any], out: Path) -> None:
         memory = "-" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"
         mark = "* " if row["key"] == document["winner"] else "  " if row["within_budget"] else "- "
         table.add_row(
-            mark + row["label"], f"{-row['drop']:+.2f}", f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}", eager,
+            mark + row["label"], points(row["drop"]), f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}", eager,
             f"{row['over_onnxruntime']:.2f}", f"{row['bytes'] / 1e6:.1f}", memory,
             style="bold" if row["key"] == document["winner"] else None,
         )  # fmt: skip

@@ -14,7 +14,7 @@ _STYLE = """
 *{box-sizing:border-box}
 body{font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;color:var(--ink);
  background:#fff;margin:0}
-main{max-width:1120px;margin:0 auto;padding:2.2rem 1.4rem 4rem}
+main{max-width:1240px;margin:0 auto;padding:2.2rem 1.4rem 4rem}
 h1{font-size:1.75rem;line-height:1.2;margin:0 0 .3rem;letter-spacing:-.01em}
 h2{font-size:1.15rem;margin:2.6rem 0 .5rem;padding-top:1.1rem;border-top:1px solid var(--line)}
 p{margin:.4rem 0 .8rem;max-width:46rem}.muted{color:var(--muted)}
@@ -81,7 +81,7 @@ def _cards(chosen: Document) -> str:
     cards = [
         (_times(chosen["over_eager"]), "over PyTorch eager FP32", True),
         (_times(chosen["over_onnxruntime"]), "over ONNX Runtime FP32", True),
-        (f"{-chosen['drop']:+.2f}", "AP points, worst set", False),
+        (points(chosen["drop"]), "AP points, worst set", False),
         (f"{chosen['p50_ms']:.1f} ms", f"a picture; p99 {chosen['p99_ms']:.1f} ms", False),
         (f"{chosen['fps']:.0f}", "pictures a second", False),
         (f"{chosen['bytes'] / 1e6:.1f} MB", "on disk", False),
@@ -111,7 +111,7 @@ def _plots(document: Document, rows: list[Document]) -> Iterable[str]:
 
 def _levers(found: Sequence[Document]) -> str:
     rows = [
-        [lever["name"], _times(lever["factor"]), f"{lever['least']:.2f} to {lever['most']:.2f}", f"{-lever['points']:+.2f}", str(lever["pairs"])]
+        [lever["name"], _times(lever["factor"]), f"{lever['least']:.2f} to {lever['most']:.2f}", points(lever["points"]), str(lever["pairs"])]
         for lever in found
     ]  # fmt: skip
     return _table(["lever", "factor", "least to most", "AP points", "pairs"], rows)
@@ -136,19 +136,20 @@ def _baselines(document: Document) -> str:
 def _cells(document: Document, rows: list[Document]) -> str:
     sets = [one["name"] for one in document["sets"]]
     watts = any(row["watts"] is not None for row in rows)
-    head = ["variant", "computes in"]
+    head = ["variant", "AP points", "p50 ms", "p99 ms", "pictures/s", "x eager", "x eager, same input", "x ORT"]
+    head += ["MB", "peak MiB", *(["watts", "joules a picture"] if watts else []), "computes in"]
     head += [f"{figure} {name}" for name in sets for figure in ("AP", "AP50")]
-    head += ["AP points", "p50 ms", "p99 ms", "pictures/s", "x eager", "x eager, same input", "x ORT", "MB", "peak MiB"]
     table, classes = [], []
     for row in rows:
-        line = [row["label"], row["computes"]]
-        line += [f"{row['accuracy'][name][figure]:.3f}" for name in sets for figure in ("ap", "ap50")]
-        line += [f"{-row['drop']:+.2f}", f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}", f"{row['fps']:.1f}"]
+        line = [row["label"], points(row["drop"])]
+        line += [f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}", f"{row['fps']:.1f}"]
         line += [_times(row[f"over_{name}"]) for name in ("eager", "eager_same_input", "onnxruntime")]
         line += [f"{row['bytes'] / 1e6:.1f}", "-" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"]
-        table.append(line + ([f"{row['watts']:.1f}", f"{row['joules']:.2f}"] if watts else []))
+        line += [f"{row['watts']:.1f}", f"{row['joules']:.2f}"] if watts else []
+        line += [row["computes"], *(f"{row['accuracy'][n][f]:.3f}" for n in sets for f in ("ap", "ap50"))]
+        table.append(line)
         classes.append("chosen" if row["key"] == document["winner"] else "" if row["within_budget"] else "over")
-    return _table(head + (["watts", "joules a picture"] if watts else []), table, classes)
+    return _table(head, table, classes)
 
 
 def _failed(document: Document) -> str:
@@ -203,6 +204,11 @@ def _power(document: Document) -> str:
     if document["power"] == "no sensor":
         return "Power: no sensor that could be read, so no watts are shown."
     return f"Power: {document['power']}, which sees the whole processor or board."
+
+
+def points(lost: float) -> str:
+    """AP points lost as a change: a loss is negative."""
+    return f"{0.0 if abs(lost) < 0.005 else -lost:+.2f}"
 
 
 def _times(factor: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from detector.inference.shapes import Shape
@@ -59,7 +60,7 @@ def versions() -> dict[str, str]:
 
 
 def baselines(request: Request, shape: Shape, threads: int, reshaped: Path) -> dict[str, Subject]:
-    """By name; `reshaped` is the whole model for `shape`."""
+    """By name, PyTorch's only where it is installed; `reshaped` is the whole model for `shape`."""
 
     def eager(path: Path, size: Shape, label: str) -> Subject:
         source = path if request.checkpoint is None else request.checkpoint
@@ -81,17 +82,24 @@ def baselines(request: Request, shape: Shape, threads: int, reshaped: Path) -> d
             threads=threads,
             shape=request.base,
             spec=request.spec,
-        ),
-        EAGER: eager(request.path, request.base, BASELINES[EAGER]),
-        FOLDED: Subject(
-            label=BASELINES[FOLDED],
-            path=str(request.path),
-            engine="eager-folded",
-            threads=threads,
-            shape=request.base,
-            spec=request.spec,
-        ),
+        )
     }
+    if not torch_there():
+        return found
+    found[EAGER] = eager(request.path, request.base, BASELINES[EAGER])
+    found[FOLDED] = Subject(
+        label=BASELINES[FOLDED],
+        path=str(request.path),
+        engine="eager-folded",
+        threads=threads,
+        shape=request.base,
+        spec=request.spec,
+    )
     if shape != request.base:
         found[SAME_INPUT] = eager(reshaped, shape, BASELINES[SAME_INPUT])
     return found
+
+
+def torch_there() -> bool:
+    """Whether PyTorch is installed; it is not imported to find out."""
+    return find_spec("torch") is not None

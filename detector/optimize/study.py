@@ -139,7 +139,7 @@ class Study:
         reshaped = self._made(dataclasses.replace(_FULL_FORM, shape=shape)) if shape != request.base else request.path
         against = baselines(request, shape, threads, reshaped)
         subjects = {variant: subject(variant, self._files[variant.form], request.spec) for variant in group}
-        judged = {*subjects.values(), against[ORT], against[EAGER]}
+        judged = {*subjects.values(), *(against[name] for name in (ORT, EAGER) if name in against)}
         accuracies: dict[Subject, dict[str, dict[str, float]]] = {}
 
         def judge(child: Child) -> None:
@@ -176,7 +176,8 @@ class Study:
 
     def _of_baseline(self, name: str) -> dict[str, dict[str, float]] | None:
         request = self._request
-        return self._accuracy.get(self._accuracy_key(baselines(request, request.base, 1, request.path)[name]))
+        one = baselines(request, request.base, 1, request.path).get(name)
+        return None if one is None else self._accuracy.get(self._accuracy_key(one))
 
     def _accuracy_key(self, one: Subject) -> str:
         sets = [each.digest for each in self._request.sets]

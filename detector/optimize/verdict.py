@@ -21,6 +21,7 @@ from .request import BASELINES, EAGER, FOLDED, ORT, SAME_INPUT, Request, version
 from .study import Cell, Outcome
 
 Document = dict[str, Any]
+_NO_TORCH = "PyTorch is not installed"
 
 
 def document(request: Request, outcome: Outcome) -> Document:
@@ -93,7 +94,7 @@ def _rows(request: Request, outcome: Outcome, unit: dict[int, float]) -> list[Do
             {
                 "key": cell.key,
                 "label": str(cell.variant),
-                "form": dataclasses.asdict(cell.variant.form),
+                "form": {**dataclasses.asdict(cell.variant.form), "shape": list(cell.variant.form.shape)},
                 "runtime": dataclasses.asdict(cell.variant.runtime),
                 "computes": f"{speed.precision}{_rest(cell)}",
                 "sha256": cell.sha256,
@@ -135,9 +136,9 @@ def _baselines(cells: Sequence[Cell]) -> Document:
         for threads, speed in told:
             if isinstance(speed, Speed):
                 times.setdefault(threads, []).append(speed)
-        if name == SAME_INPUT or not told:  # of several sizes: no one number
+        if name == SAME_INPUT:  # of several sizes: no one number
             continue
-        reason = next((speed for _, speed in told if isinstance(speed, str)), None)
+        reason = next((speed for _, speed in told if isinstance(speed, str)), None if told else _NO_TORCH)
         found[name] = {
             "label": label,
             "reason": reason,
@@ -167,7 +168,7 @@ def _folding(cells: Sequence[Cell]) -> list[Lever]:
         ("normalisation folded, in PyTorch", EAGER, FOLDED),
         ("ONNX Runtime for PyTorch, folded", FOLDED, ORT),
     ):
-        pairs = {(cell.baselines[before], cell.baselines[after]) for cell in cells}
+        pairs = {(cell.baselines.get(before), cell.baselines.get(after)) for cell in cells}
         factors = [b.p50_ms / a.p50_ms for b, a in pairs if isinstance(b, Speed) and isinstance(a, Speed)]
         if factors:
             found.append(
