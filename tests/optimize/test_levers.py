@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from detector.optimize.levers import levers
+from detector.optimize.variant import Variant
 from support.studies import SIDE, variant
 
 BASE = (SIDE, SIDE)
@@ -36,7 +37,7 @@ def test_pairs_differ_in_one_thing_alone() -> None:
 
 
 def test_median_and_ends_over_the_pairs() -> None:
-    ms, drops = {}, {}
+    ms: dict[Variant, float] = {}
     for threads, (whole, person) in {1: (10.0, 5.0), 2: (9.0, 3.0), 4: (8.0, 1.0)}.items():
         ms |= {variant(threads=threads): whole, variant(threads=threads, person_only=True): person}
     drops = dict.fromkeys(ms, 0.0)

@@ -15,8 +15,8 @@ from detector.optimize.measure import Speed
 from detector.optimize.publish import publish
 from detector.optimize.recipe import read
 from detector.optimize.repeat import repeat
-from detector.optimize.request import ORT
-from detector.optimize.study import Study
+from detector.optimize.request import ORT, Request
+from detector.optimize.study import Outcome, Study
 from detector.optimize.subject import Subject
 from support.studies import SIDE, request, small_model
 
@@ -66,7 +66,7 @@ def test_measured_kept_and_taken_up_again(tmp_path: Path, monkeypatch: pytest.Mo
     _published(asked, again, tmp_path)
 
 
-def _published(asked: room.Request, outcome: room.Outcome, folder: Path) -> None:
+def _published(asked: Request, outcome: Outcome, folder: Path) -> None:
     """The files of a study, and its model made again from the recipe."""
     found = publish(asked, outcome, str(asked.path))
     out = folder / "out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -34,7 +35,8 @@ def outcome(*cells: Cell, **changed: Any) -> Outcome:
 
 @pytest.fixture
 def asked(tmp_path: Path) -> Any:
-    return lambda **changed: request(tmp_path, sets=[made_up_set("set")], **changed)
+    base = request(tmp_path, sets=[made_up_set("set")])
+    return lambda **changed: dataclasses.replace(base, **changed)
 
 
 def test_factors_are_of_the_same_rounds_and_ms_of_one_scale(asked: Any) -> None:
@@ -72,7 +74,7 @@ def test_without_pytorch_the_reason_stands(asked: Any) -> None:
 
 def test_the_page_needs_nothing_from_elsewhere(asked: Any) -> None:
     failed = {variant("int8-mixed"): "a <b>reason</b> & more"}
-    found = document(asked(name="<script>x</script>"), outcome(cell(WHOLE, 10.0, 0.5), cell(INT8, 4.0, 0.49), failed=failed))  # fmt: skip
+    found = document(asked(name="<script>x</script>"), outcome(cell(PERSON, 10.0, 0.5), cell(INT8, 4.0, 0.49), failed=failed))  # fmt: skip
     text = page(found, config="model: {name: <x>}")
     assert not re.search(r"<script|<link|@import|url\((?!#)|src=", text)
     assert "&lt;script&gt;" in text
