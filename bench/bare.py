@@ -12,50 +12,65 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
+Call = Callable[[], object]
 
 
-def bare(model: Path, *, runs: int = 40) -> dict[str, float]:
+def bare(model: Path, *, runs: int = 20) -> dict[str, float]:
     """`load_s`, `run_ms`, `cpu_ms`, measured in a process of its own."""
     command = [sys.executable, "-m", "bench.bare", str(model), "--runs", str(runs)]
     figures: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT).stdout)
     return figures
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="The bare model run.")
-    parser.add_argument("model")
-    parser.add_argument("--runs", type=int, default=40)
-    chosen = parser.parse_args()
-    begun = time.perf_counter()
+def opened(model: Path) -> Call:
+    """A run of `model` on noise, warmed up."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(chosen.model, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     given = session.get_inputs()[0]
     picture = np.random.default_rng(0).random(given.shape, np.float32)
     session.run(None, {given.name: picture})
+    return lambda: session.run(None, {given.name: picture})
+
+
+def medians_ms(calls: Sequence[Call]) -> dict[str, float]:
+    """`run_ms` and `cpu_ms` of each, their medians."""
+    return interleaved_ms([calls], 1)[0]
+
+
+def interleaved_ms(sides: Sequence[Sequence[Call]], rounds: int) -> list[dict[str, float]]:
+    """Per side the medians of its calls; sides take turns, so that what else the machine does meets all alike."""
+    times: list[list[tuple[float, float]]] = [[] for _ in sides]
+    for _ in range(rounds):
+        for taken, calls in zip(times, sides, strict=True):
+            taken += [_timed(call) for call in calls]
+    medians = [np.median(np.array(taken), axis=0) * 1e3 for taken in times]
+    return [{"run_ms": round(float(wall), 3), "cpu_ms": round(float(cpu), 3)} for wall, cpu in medians]
+
+
+def _timed(call: Call) -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    call()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The bare model run.")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--runs", type=int, default=20)
+    chosen = parser.parse_args()
+    begun = time.perf_counter()
+    run = opened(chosen.model)
     loaded = time.perf_counter()
-    walls, cpus = [], []
-    for _ in range(chosen.runs):
-        wall, cpu = time.perf_counter(), time.process_time()
-        session.run(None, {given.name: picture})
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    print(
-        json.dumps(
-            {
-                "load_s": round(loaded - begun, 3),
-                "run_ms": round(float(np.median(walls)) * 1e3, 3),
-                "cpu_ms": round(float(np.median(cpus)) * 1e3, 3),
-            }
-        )
-    )
+    print(json.dumps({"load_s": round(loaded - begun, 3), **medians_ms([run] * chosen.runs)}))
 
 
 if __name__ == "__main__":

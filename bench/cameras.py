@@ -65,7 +65,9 @@ def measure(coded: Coded, cameras: int, model: str, seconds: float) -> dict[str,
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder, port = Path(name), free_port()
         urls = {f"c{i}": stack.enter_context(Camera(coded, folder / f"released{i}")).url for i in range(cameras)}
-        process = Process([sys.executable, "-m", "detector", "run", "-c", str(_config(folder, urls, model, port))])
+        process = Process(
+            [sys.executable, "-m", "detector", "run", "-c", str(_config(folder, urls, model, port))], folder / "said"
+        )
         stack.callback(process.end)
         _wait_until_all_are_seen(port, urls, process)
         time.sleep(_SETTLE_S)

@@ -15,6 +15,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # the bars are the tests' own
 
@@ -27,9 +28,9 @@ PLACES = 7
 NOISE = 2.0  # standard deviation, of 255
 _EMPTY, _PERSON = 0, 120  # frames of the one-by-one clip
 _CROP = (366, 4, 534, 404)  # x1, y1, x2, y2 px around that person
-_HEIGHTS = (0.85, 0.36, 0.16)
-"""Persons' heights in turn, of the picture's: who stands elsewhere at twice the size is somebody else, so most
-stays are visits of their own, with an alert each; the smallest is often too far away to be seen."""
+_HEIGHTS = (0.85, 0.36)
+"""Persons' heights in turn, of the picture's: who stands elsewhere at more than twice the size, or came back far from
+where this size was last seen, is somebody else; so each stay is a visit of its own, with an alert."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ class Coded:
     size: tuple[int, int]
 
 
-def draw(clip: Path, *, fps: int, stays: int = 3 * PLACES, stay_s: float = 1.0, size: tuple[int, int]) -> Coded:
+def draw(clip: Path, *, fps: int, stays: int = 2 * PLACES, stay_s: float = 0.7, size: tuple[int, int]) -> Coded:
     """`stays` stays of `stay_s` in turn at each place, one after the other. `clip` is the one-by-one clip."""
     empty, person = _read(clip, _EMPTY), _read(clip, _PERSON)
     background = cv2.resize(empty, size, interpolation=cv2.INTER_CUBIC)
@@ -49,6 +50,14 @@ def draw(clip: Path, *, fps: int, stays: int = 3 * PLACES, stay_s: float = 1.0, 
     cuts = [_scaled(person[y1:y2, x1:x2], round(height * size[1])) for height in _HEIGHTS]
     pictures = _pictures(np.asarray(background, np.uint8), cuts, stays, round(stay_s * fps))
     return Coded(units=tuple(code(pictures, fps, size)), fps=fps, size=size)
+
+
+def still(clip: Path, *, fps: int, size: tuple[int, int], frames: int = 40) -> Coded:
+    """The same room with nobody in it, and a camera's noise."""
+    background = np.asarray(cv2.resize(_read(clip, _EMPTY), size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    noises = _noises(background.shape)
+    noisy = (_add(background, noises[number % len(noises)]) for number in range(frames))
+    return Coded(units=tuple(code(noisy, fps, size)), fps=fps, size=size)
 
 
 def numbered(picture: Pixels, number: int) -> Pixels:
@@ -83,9 +92,7 @@ def _scaled(picture: Pixels, height: int) -> Pixels:
 
 def _pictures(background: Pixels, cuts: Sequence[Pixels], stays: int, frames: int) -> Iterator[Pixels]:
     height, width = background.shape[:2]
-    random = np.random.default_rng(0)
-    # A few noises in turn: making fresh ones takes longer than coding them.
-    noises = [np.asarray(random.normal(0.0, NOISE, background.shape), np.int16) for _ in range(5)]
+    noises = _noises(background.shape)
     for number in range(stays * frames):
         stay = number // frames
         cut, place = cuts[stay % len(cuts)], stay * 5 % PLACES
@@ -93,8 +100,17 @@ def _pictures(background: Pixels, cuts: Sequence[Pixels], stays: int, frames: in
         left = round(place * (width - cut.shape[1] - 40) / (PLACES - 1)) + 20 * (number % frames) // frames
         picture = background.copy()
         picture[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
-        picture = np.clip(picture + noises[number % len(noises)], 0, 255).astype(np.uint8)
-        yield numbered(picture, number)
+        yield numbered(_add(picture, noises[number % len(noises)]), number)
+
+
+def _noises(shape: tuple[int, ...]) -> list[NDArray[np.int16]]:
+    """A few, used in turn: making fresh ones takes longer than coding them."""
+    random = np.random.default_rng(0)
+    return [random.normal(0.0, NOISE, shape).astype(np.int16) for _ in range(5)]
+
+
+def _add(picture: Pixels, noise: NDArray[np.int16]) -> Pixels:
+    return np.asarray(cv2.add(picture, noise, dtype=cv2.CV_8U), np.uint8)  # saturates
 
 
 def code(pictures: Iterable[Pixels], fps: int, size: tuple[int, int]) -> Iterator[bytes]:

@@ -1,11 +1,10 @@
 """`detector optimize` on YOLOv10n and yolox-tiny-person: speed over PyTorch eager at the accuracy that was asked for.
 
-    python -m bench.optimize [--shared DIR] [--json FILE] [--out DIR] [--write] [--rounds N] [--threads N...]
+    python -m bench.optimize [--shared DIR] [--json FILE] [--out DIR] [--rounds N] [--threads N...]
 
 Two studies a model. The first at the model's own square input, judged on the COCO pictures and on frames of vtest.
 The second for 16:9 video at 16:9 input, judged on the same frames cut to 16:9. INT8 is calibrated on pictures that
-nothing is judged by. `--write` puts the results into engines/README.md. An interrupted run goes on where it was if
-`--out` names a folder. Exit 1 where a target was missed: that is a finding, and the figures stand.
+nothing is judged by. An interrupted run goes on where it was if `--out` names a folder. Exit 1 where a target was missed: that is a finding, and the figures stand.
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ from typing import Any
 
 import cv2
 
-from bench.results import ROOT, machine
-from bench.sections import put
+from bench.section import ROOT
 from bench.street import WIDE, frames, street
 from detector.capture.open import file_source
 from detector.optimize.report import points
@@ -35,7 +33,6 @@ _INTRODUCTION = (
     "eager FP32 as loaded at the square input, with as many threads, in the same rounds. AP on the COCO pictures and on "
     "every 20th frame of vtest; for 16:9 on those frames cut to 16:9. INT8 is calibrated on other pictures."
 )
-README = ROOT / "engines" / "README.md"
 BUDGET = 0.5
 Figures = dict[str, Any]
 
@@ -64,7 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("DETECTOR_SHARED", ROOT.parent / "shared")))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--out", type=Path, help="keep the studies here: reports and models")
-    parser.add_argument("--write", action="store_true", help="into engines/README.md")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument(
@@ -82,18 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             model.name: {kind: _study(model, kind, data, chosen, out) for kind in TARGETS}
             for model in MODELS if model.name in chosen.models
         }  # fmt: skip
-    document = {
-        "machine": machine(),
-        "took_s": round(time.monotonic() - begun),
-        "load_average": os.getloadavg()[0],
-        "studies": found,
-    }
+    document = {"took_s": round(time.monotonic() - begun), "studies": found}
     if chosen.json:
         chosen.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    lines = section(found)
-    print("\n".join(lines))
-    if chosen.write:
-        put(README, "optimize", lines)
+    print("\n".join(section(found)))
     return 0 if all(_met(study, kind) for studies in found.values() for kind, study in studies.items()) else 1
 
 
@@ -153,9 +141,8 @@ def _met(study: Figures, kind: str) -> bool:
 
 
 def section(found: dict[str, dict[str, Figures]]) -> list[str]:
-    """Markdown for engines/README.md."""
+    """Markdown for engines/README.md, from the studies by model and kind."""
     lines = [
-        "## Optimised models", "",
         _INTRODUCTION, "",
         "| model | for | chosen | AP points | ms | over eager | target | over eager, folded | same input | over ORT FP32 |",
         "|---|---|---|---|---|---|---|---|---|---|",

@@ -1,58 +1,97 @@
-"""The glass bench's report: one HTML page, its plots drawn as SVG by hand, no script and no second file."""
+"""The bench's report: one HTML page, its plots drawn as SVG by hand, no script and no second file."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
 
-_COLOURS = ("#1b7f5c", "#2f6db5", "#c2571a", "#8d3b9e", "#7a6a1e", "#444444")
+from .section import Figures, Section
+from .store import signature
+from .targets import STAGES, Target
+
+_COLOURS = ("#1b7f5c", "#2f6db5", "#c2571a", "#8d3b9e", "#7a6a1e", "#444444", "#b0303a", "#3a8fa0")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 720, 300, 60, 40
+_BAR, _NAMES = 26, 210  # px
 _STYLE = (
-    "body{font:15px/1.5 sans-serif;max-width:960px;margin:2em auto;padding:0 1em;color:#222}"
+    "body{font:15px/1.5 sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#222}"
     "table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .7em;text-align:right;border-bottom:1px solid #ddd}"
-    "td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}"
+    "td:first-child,th:first-child,td.why{text-align:left}svg{max-width:100%;height:auto}footer,.why{color:#666;font-size:13px}"
+    ".met{color:#1b7f5c}.missed{color:#b0303a}.not{color:#7a6a1e}"
 )
-_INTRODUCTION = (
-    "<p>1080p H.264, released in real time over loopback RTSP; time from the release of a picture's packets to the "
-    "message about it at a subscriber. B is the bare ONNX Runtime fp32 640x640 run of YOLOv10n in one thread, "
-    "measured in the same run.</p>"
-)
-_COLUMNS = (
-    ("p50_ms", "p50 ms", 1), ("p50_over_b", "p50 / B", 2), ("p99_ms", "p99 ms", 1), ("p99_over_b", "p99 / B", 2),
-    ("done", "frames done", 0), ("released", "of", 0), ("cpu_ms_per_frame", "CPU ms a frame", 1),
-    ("cpu_over_b", "CPU / B", 2), ("startup_s", "start s", 2), ("rss_mib", "RSS MiB", 0), ("peak_mib", "peak MiB", 0),
-    ("messages", "messages", 0),
-)  # fmt: skip
 
 
-def page(document: dict[str, Any]) -> str:
-    """The whole page for what bench.glass measured."""
+def page(stored: Mapping[str, Figures], sections: Iterable[Section], rows: Sequence[Target]) -> str:
+    """The whole page: the targets, the plots of bench.glass, and what each section says of itself."""
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>From glass to alert</title>",
-        f"<style>{_STYLE}</style><h1>From glass to alert</h1>",
-        _INTRODUCTION,
-        f"<p>Load average at the end: {document['load_average']:.1f}.</p>",
+        f"<style>{_STYLE}</style><h1>Speed, from glass to alert</h1>",
+        _targets(rows),
     ]
-    for rate in document["rates"]:
-        series = {name: one["latencies_ms"] for name, one in rate["subjects"].items() if one["latencies_ms"]}
-        parts += [
-            f"<h2>{rate['fps']} frames a second; B = {rate['b']['run_ms']:.1f} ms</h2>",
-            _table(rate["subjects"]),
-            distribution(series, unit=rate["b"]["run_ms"]),
-        ]
-    parts += [f"<p>{escape(name)}: left out, {escape(why)}.</p>" for name, why in document["left_out"].items()]
+    for section in sections:
+        if (one := stored.get(section.name)) is None:
+            continue
+        parts += [f"<h2>{escape(section.title)}</h2>", html(section.render(one["figures"]))]
+        parts += [plot for rate in one["figures"].get("rates", ()) for plot in _plots(rate)]
+        parts.append(f"<footer>{escape(signature(one['environment']))}</footer>")
     return "\n".join([*parts, "</html>", ""])
 
 
-def _table(subjects: dict[str, dict[str, Any]]) -> str:
-    head = "".join(f"<th>{title}" for _, title, _ in _COLUMNS)
-    rows = "".join(
-        f"<tr><td>{escape(name)}" + "".join(f"<td>{one[key]:.{digits}f}" for key, _, digits in _COLUMNS)
-        for name, one in subjects.items()
+def _targets(rows: Sequence[Target]) -> str:
+    body = "".join(
+        f"<tr><td>{escape(row.quantity)}<td>{escape(row.target)}<td>{escape(row.measured)}"
+        f'<td class="{row.verdict.split()[0]}">{row.verdict}<td class=why>{escape(row.why)}'
+        for row in rows
     )
-    return f"<table><tr><th>{head}{rows}</table>"
+    return f"<table><tr><th>quantity<th>target<th>measured<th><th>{body}</table>"
+
+
+def _plots(rate: Figures) -> list[str]:
+    series = {name: one["latencies_ms"] for name, one in rate["subjects"].items() if one["latencies_ms"]}
+    staged = {name: one["stages_ms"] for name, one in rate["subjects"].items() if one["stages_ms"]}
+    spent = {name: {stage: ms["p50"] for stage, ms in stages.items()} for name, stages in staged.items()}
+    return [distribution(series, unit=rate["b"]["run_ms"]), bars(spent, unit=rate["b"]["run_ms"])]
+
+
+def html(lines: Iterable[str]) -> str:
+    """The few forms of Markdown that sections use: paragraphs, and tables with a ruler."""
+    blocks = re.split(r"\n\s*\n", "\n".join(lines).strip())
+    return "".join(
+        _table(block.splitlines()) if block.startswith("|") else f"<p>{escape(block)}</p>" for block in blocks
+    )
+
+
+def _table(rows: Sequence[str]) -> str:
+    cells = [[escape(cell.strip()) for cell in row.strip().strip("|").split("|")] for row in rows]
+    head, body = "<th>".join(cells[0]), "".join(f"<tr><td>{'<td>'.join(row)}" for row in cells[2:])
+    return f"<table><tr><th>{head}{body}</table>"
+
+
+def bars(spent: Mapping[str, Mapping[str, float]], *, unit: float) -> str:
+    """Per subject the median ms of each stage, one behind the other; B is a dashed line."""
+    if not spent:
+        return ""
+    longest = max(unit, *(sum(stages.values()) for stages in spent.values()))
+    scale = (_WIDTH - _NAMES - 60) / longest
+    height = _BAR * (len(spent) + len(STAGES)) + 20
+    drawn = [f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" font-size="13" font-family="sans-serif">']
+    for index, (name, stages) in enumerate(spent.items()):
+        left, top = float(_NAMES), _BAR * index
+        drawn.append(f'<text x="{_NAMES - 8}" y="{top + 16}" text-anchor="end">{escape(name)}</text>')
+        for colour, stage in zip(_COLOURS, STAGES, strict=False):
+            wide = max(0.0, stages.get(stage, 0.0)) * scale
+            drawn.append(f'<rect x="{left:.1f}" y="{top + 3}" width="{wide:.1f}" height="{_BAR - 8}" fill="{colour}"/>')
+            left += wide
+        drawn.append(f'<text x="{left + 6:.1f}" y="{top + 16}">{sum(stages.values()):.1f} ms</text>')
+    at, low = _NAMES + unit * scale, _BAR * len(spent)
+    drawn.append(f'<path d="M{at:.1f} 0V{low}" stroke="#222" stroke-dasharray="5 4"/>')
+    drawn.append(f'<text x="{at - 4:.1f}" y="{low + 12}" text-anchor="end">B</text>')
+    for index, (colour, words) in enumerate(zip(_COLOURS, STAGES.values(), strict=False)):
+        row = low + 18 + _BAR * index
+        drawn.append(f'<rect x="{_NAMES}" y="{row}" width="14" height="14" fill="{colour}"/>')
+        drawn.append(f'<text x="{_NAMES + 22}" y="{row + 12}">{escape(words)}</text>')
+    return "".join([*drawn, "</svg>"])
 
 
 def distribution(series: dict[str, Sequence[float]], *, unit: float) -> str:

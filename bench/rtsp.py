@@ -5,8 +5,8 @@
 
 A child process, so that nobody's interpreter lock delays it. Each client gets the clip from its beginning, round
 and round, at the clip's rate (RTP in RTSP's own TCP connection, RFC 2326 10.12; H.264 as RFC 6184 packs it). The
-release is the instant before a picture's packets are written; where a slow reader has filled the socket, the
-instant at which a camera would have written them.
+release is the instant at which the last byte of a picture's last packet was written to the socket; where a slow
+reader has filled it, the instant at which a camera would have written them.
 """
 
 from __future__ import annotations
@@ -144,15 +144,17 @@ class _Server:
             time.sleep(max(0.0, due - time.monotonic()))
             number = count % len(self._units)
             framed = list(packets(self._units[number], sequence=sequence, stamp=count * _CLOCK // self._fps))
-            released = due if late else time.monotonic()
-            self._log.write(_RECORD.pack(client, number, released))
+            data = b"".join(framed)
             try:
                 with lock:
-                    connection.sendall(b"".join(framed))
+                    connection.sendall(data)
             except OSError:
                 return
+            written = time.monotonic()
             count, sequence = count + 1, sequence + len(framed)
-            late = time.monotonic() > begun + count / self._fps  # the reader holds us up
+            held_up = written > begun + count / self._fps  # by the reader: this picture or one before it
+            self._log.write(_RECORD.pack(client, number, due if late or held_up else written))
+            late = held_up
 
 
 def _request(lines: BinaryIO) -> tuple[str, str] | None:

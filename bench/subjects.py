@@ -30,12 +30,20 @@ _TICK = os.sysconf("SC_CLK_TCK")
 _START_S = 60.0
 
 
+class SubjectError(Exception):
+    """It did not run; says why."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A message at the subscriber: monotonic s, and the number of the picture that it speaks of."""
+    """A message at the subscriber: monotonic s, and the number of the picture that it speaks of.
+
+    `stages_ms` is what the message itself tells of its way, from the picture in the service's hand.
+    """
 
     mono: float
     number: int
+    stages_ms: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,11 +54,22 @@ class Inbox:
 
 
 class Process:
-    """A subject's process and its figures from the kernel."""
+    """A subject's process and its figures from the kernel; `said` takes what it writes to stderr."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], said: Path) -> None:
         self.begun = time.monotonic()
-        self._child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._said = said
+        with said.open("wb") as stderr:
+            self._child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stderr)
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def last_words(self) -> str:
+        """The last line of stderr."""
+        lines = self._said.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1].strip() if lines else "it said nothing"
 
     @property
     def cpu_s(self) -> float:
@@ -94,19 +113,26 @@ class Subject(ABC):
     def why_not(self) -> str | None:
         return None
 
+    def facts(self) -> dict[str, Any]:
+        return {}
+
 
 class Service(Subject):
-    """`detector run` with alerts at cooldown 0; every frame is looked at, or only moving ones where `gated`."""
+    """`detector run` with alerts at cooldown 0; `model` is the config's section, empty for the defaults.
 
-    def __init__(self, name: str, model: str, *, gated: bool = False, **changes: Any) -> None:
+    Every frame is looked at, or only moving ones where `gated`. `needs` is a package that it cannot do without.
+    """
+
+    def __init__(self, name: str, model: dict[str, Any], *, gated: bool = False, needs: str | None = None) -> None:
         super().__init__(name)
-        self._model, self._gated, self._changes, self._port = model, gated, changes, 0
+        self.model = model
+        self._gated, self._needs, self._port = gated, needs, 0
 
     def command(self, folder: Path, url: str, broker: int) -> list[str]:
         self._port = free_port()
         camera = {"source": url, "motion": {"enabled": self._gated}, "alert": {"cooldown_s": 0}}
         config = {
-            "model": {"name": self._model, **self._changes},
+            "model": self.model,
             "cameras": {"cam": camera},
             "mqtt": {"broker": f"mqtt://127.0.0.1:{broker}"},
             "api": {"port": self._port},
@@ -116,13 +142,32 @@ class Service(Subject):
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
         return [sys.executable, "-m", "detector", "run", "-c", str(path)]
 
+    def status(self) -> dict[str, Any]:
+        """The status document; empty while nobody answers."""
+        with suppress(OSError), urllib.request.urlopen(self.url("/api/status"), timeout=5) as answer:
+            document: dict[str, Any] = json.load(answer)
+            return document
+        return {}
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self._port}{path}"
+
     def done(self, _inbox: Inbox) -> int:
-        with (
-            suppress(OSError),
-            urllib.request.urlopen(f"http://127.0.0.1:{self._port}/api/status", timeout=5) as answer,
-        ):
-            return int(json.load(answer)["cameras"]["cam"]["detected"] or 0)
-        return 0
+        status = self.status()
+        return int(status["cameras"]["cam"]["detected"] or 0) if status else 0
+
+    def facts(self) -> dict[str, Any]:
+        """What runs, and of every frame looked at, alerts or not: ms from picture in hand to the rules' word."""
+        status = self.status()
+        if not status:
+            return {}
+        chosen = {key: status["model"].get(key) for key in ("backend", "precision")}
+        return {**chosen, "frame_ms": status["cameras"]["cam"]["latency_ms"]}
+
+    def why_not(self) -> str | None:
+        if self._needs is not None and importlib.util.find_spec(self._needs) is None:
+            return f"the {self._needs} package is not installed"
+        return None
 
     def arrivals(self, inbox: Inbox) -> Iterator[Arrival]:
         """Each alert; the picture of which it speaks is the snapshot that was published just before it."""
@@ -131,9 +176,18 @@ class Service(Subject):
             if topic == "detector/cam/person/snapshot":
                 jpeg = payload
             elif topic == "detector/alerts" and jpeg:
-                grey = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
-                yield Arrival(mono=mono, number=read_number(np.asarray(grey, np.uint8)))
+                yield Arrival(mono=mono, number=number_in(jpeg), stages_ms=_stages(payload))
                 jpeg = b""
+
+
+def number_in(jpeg: bytes) -> int:
+    """The number that a picture of the clip carries."""
+    return read_number(np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8))
+
+
+def _stages(payload: bytes) -> dict[str, float]:
+    told = json.loads(payload).get("latency_ms", {})
+    return {stage: float(ms) for stage in ("capture_to_confirm", "confirm_to_publish") if (ms := told.get(stage))}
 
 
 class Naive(Subject):
@@ -181,5 +235,5 @@ def wait_for(condition: Callable[[], bool], process: Process, name: str) -> None
     deadline = time.monotonic() + _START_S
     while not condition():
         if process.ended() or time.monotonic() > deadline:
-            raise RuntimeError(f"{name}: no frame was looked at")
+            raise SubjectError(f"{name}: no frame was looked at: {process.last_words()}")
         time.sleep(0.02)

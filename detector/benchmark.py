@@ -17,7 +17,7 @@ import numpy as np
 from .capture.open import file_source
 from .config import Camera
 from .errors import EndOfStreamError, SourceError
-from .inference.detector import PersonDetector
+from .inference.shaped import AnyDetector
 from .pipeline import CameraPipeline
 from .types import Frame
 
@@ -79,7 +79,7 @@ def _frames(source: Path, limit: int) -> Iterator[tuple[Frame, float]]:
         reader.close()
 
 
-def benchmark(*, detector: PersonDetector, source: Path, frames: int = 200, progress: Progress) -> Benchmark:
+def benchmark(*, detector: AnyDetector, source: Path, frames: int = 200, progress: Progress) -> Benchmark:
     """Run `frames` frames of `source` through decode, model, tracker and rules; raises SourceError."""
     if frames < MIN_FRAMES:
         raise SourceError(f"too few frames to measure: ask for at least {MIN_FRAMES}")
@@ -100,7 +100,7 @@ def benchmark(*, detector: PersonDetector, source: Path, frames: int = 200, prog
     return _figures(detector, source, samples, (width, height), detect_cpu / detect_wall * 100)
 
 
-def _one(detector: PersonDetector, pipeline: CameraPipeline, frame: Frame, samples: _Samples) -> None:
+def _one(detector: AnyDetector, pipeline: CameraPipeline, frame: Frame, samples: _Samples) -> None:
     """One frame both ways; which way goes first alternates, so that warm caches favour neither."""
     if frame.seq % 2 and frame.seq > 1:
         samples.add("bare_model", detector.run_bare())
@@ -121,7 +121,7 @@ def _one(detector: PersonDetector, pipeline: CameraPipeline, frame: Frame, sampl
 
 
 def _figures(
-    detector: PersonDetector, source: Path, samples: _Samples, size: tuple[int, int], cpu_percent: float
+    detector: AnyDetector, source: Path, samples: _Samples, size: tuple[int, int], cpu_percent: float
 ) -> Benchmark:
     stages = samples.stages
     if len(stages.get("bare_model", ())) < MIN_FRAMES:

@@ -15,8 +15,10 @@ from .alerts.mqtt import probe, settings_of
 from .capture.open import make_source
 from .config import Camera, Config
 from .errors import DetectorError
-from .loading import loader, resolve
+from .loading import resolve
 from .redact import redact
+from .tuning.choice import scenes_of
+from .tuning.serve import ChosenLoader
 
 BROKER_S = 5.0
 
@@ -51,7 +53,7 @@ def _camera(settings: Camera) -> str:
 
 
 def _model(config: Config) -> str:
-    detector = loader(config.model, resolve(config.model))()
+    detector = ChosenLoader(config.model, resolve(config.model), scenes=tuple(scenes_of(config)))()
     try:
         ms = min(detector.warm_up() for _ in range(3))
         return f"{detector.model_name} on {detector.backend} {detector.precision}: {ms:.1f} ms a frame"

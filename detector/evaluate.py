@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from .errors import DetectorError
-from .inference.detector import PersonDetector
+from .inference.shaped import AnyDetector
 from .types import ArrayImage, Floats
 
 EVALUATION_FLOOR = 0.001
@@ -44,14 +44,14 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Truth:
+class Truth:
+    """Pictures and persons as COCO's JSON has them, checked."""
+
     images: list[dict[str, Any]]
     persons: list[dict[str, Any]]
 
 
-def evaluate(
-    *, detector: PersonDetector, images: Path, annotations: Path, progress: Progress | None = None
-) -> Evaluation:
+def evaluate(*, detector: AnyDetector, images: Path, annotations: Path, progress: Progress | None = None) -> Evaluation:
     """Runs `detector` over every picture that `annotations` (COCO JSON) names in `images`.
 
     Load the detector with score floor EVALUATION_FLOOR. Crowds are left to pycocotools, at most 100
@@ -60,7 +60,7 @@ def evaluate(
     coco, coco_eval = _import()
     if detector.score_floor > _MAX_FLOOR:
         raise DetectorError(f"average precision needs a score floor of at most {_MAX_FLOOR}: load the model with it")
-    truth = _read(annotations, images)
+    truth = read_truth(annotations, images)
     boxes: list[dict[str, Any]] = []
     times: list[float] = []
     for done, entry in enumerate(truth.images, start=1):
@@ -88,7 +88,12 @@ def check_set(annotations: Path, images: Path) -> list[str]:
     What `evaluate` would refuse before its first picture, without a model; pycocotools' absence too.
     """
     _import()
-    return [entry["file_name"] for entry in _read(annotations, images).images]
+    return [entry["file_name"] for entry in read_truth(annotations, images).images]
+
+
+def require_pycocotools() -> None:
+    """Raises DetectorError, with what to do, where `evaluate` could not run."""
+    _import()
 
 
 def _import() -> tuple[Any, Any]:
@@ -100,8 +105,11 @@ def _import() -> tuple[Any, Any]:
     return COCO, COCOeval
 
 
-def _read(path: Path, folder: Path) -> _Truth:
-    """The annotations, checked; only persons, numbered from 1 (pycocotools takes id 0 for "no match")."""
+def read_truth(path: Path, folder: Path) -> Truth:
+    """The annotations, checked; only persons, numbered from 1 (pycocotools takes id 0 for "no match").
+
+    Raises DetectorError where they are none, or miss pictures in `folder`, with the count.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -117,7 +125,7 @@ def _read(path: Path, folder: Path) -> _Truth:
     return truth
 
 
-def _checked(document: Any) -> _Truth:
+def _checked(document: Any) -> Truth:
     if not isinstance(document, dict):
         raise TypeError("an object with images, annotations and categories is needed")
     images = [_image(entry) for entry in document["images"]]
@@ -133,7 +141,7 @@ def _checked(document: Any) -> _Truth:
         raise ValueError(f"an annotation is for the picture {strays[0]}, which it does not list")
     if not of_persons:
         raise ValueError("no person is annotated")
-    return _Truth(images=images, persons=[_person(entry, number) for number, entry in enumerate(of_persons, 1)])
+    return Truth(images=images, persons=[_person(entry, number) for number, entry in enumerate(of_persons, 1)])
 
 
 def _person_category(categories: list[dict[str, Any]]) -> int:
@@ -172,7 +180,7 @@ def _person(entry: dict[str, Any], number: int) -> dict[str, Any]:
     }
 
 
-def _refuse_missing(truth: _Truth, folder: Path) -> None:
+def _refuse_missing(truth: Truth, folder: Path) -> None:
     if not folder.is_dir():
         raise DetectorError(f"no folder {folder} with the pictures")
     missing = [entry["file_name"] for entry in truth.images if not (folder / entry["file_name"]).is_file()]
@@ -219,7 +227,7 @@ def _results(image_id: int, boxes: Floats, scores: Floats, *, first: int) -> lis
     ]
 
 
-def _score(coco: Any, coco_eval: Any, truth: _Truth, boxes: list[dict[str, Any]]) -> Any:
+def _score(coco: Any, coco_eval: Any, truth: Truth, boxes: list[dict[str, Any]]) -> Any:
     """COCO's twelve statistics, without pycocotools' printing."""
     with contextlib.redirect_stdout(io.StringIO()):
         sets = []

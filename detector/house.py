@@ -19,6 +19,7 @@ from .config import Camera, Config
 from .desk import AlarmDesk
 from .posting import PostRoom
 from .stage import Stage
+from .tuning.ledger import Ledger
 from .worker import Worker
 
 DETECT_STATE = "detect"  # the name under which the outbox keeps which cameras are switched off
@@ -44,6 +45,7 @@ class House:
     desk: AlarmDesk
     worker: Worker
     cameras: Cameras
+    ledger: Ledger = field(default_factory=Ledger)
     stages: list[Stage] = field(default_factory=list)
     changing: threading.Lock = field(default_factory=threading.Lock)
 

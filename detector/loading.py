@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import logging
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,12 +14,18 @@ from .config import Model
 from .errors import ModelError
 from .fetch.progress import Progress, quiet
 from .inference.detector import PersonDetector
-from .inference.factory import load_detector
-from .inference.shaped import ShapedDetector
+from .inference.factory import load_detector, tensorrt_usable
+from .inference.shaped import AnyDetector, ShapedDetector
 from .inference.shapes import Shape
 from .models import Resolved, load_registry
+from .reloads import BoundedLoad
 
 log = logging.getLogger(__name__)
+
+SCORE_FLOOR = 0.1
+OpenFile = Callable[[Path], PersonDetector]
+FileOf = Callable[[Shape], "Path | None"]
+"""The model's file for an input size; None where there is none (yet); raises ModelError."""
 
 
 def resolve(model: Model, progress: Progress = quiet) -> Resolved:
@@ -23,55 +33,108 @@ def resolve(model: Model, progress: Progress = quiet) -> Resolved:
     return load_registry().resolve(model.name, progress)
 
 
-def loader(model: Model, resolved: Resolved) -> Callable[[], PersonDetector]:
-    """What loads `resolved` as `model` asks; called in the thread that will own it."""
+def loader(model: Model, resolved: Resolved, *, score_floor: float = SCORE_FLOOR) -> Callable[[], PersonDetector]:
+    """What loads `resolved` as it is, as `model` asks; called in the thread that will own it.
 
-    def load() -> PersonDetector:
-        return _load(model, resolved, resolved.path)
-
-    return load
-
-
-def shaped_loader(model: Model, resolved: Resolved, frame_sizes: Sequence[Shape] = ()) -> Callable[[], ShapedDetector]:
-    """As `loader`, for a detector that takes each frame in the shape that fits it, persons only.
-
-    `frame_sizes`, the (width, height) of the cameras' frames where known, are loaded by `warm_up`. A model that
-    is not understood well enough to be changed runs as it is.
+    With `backend: auto` an engine that fails again and again gives way to ONNX Runtime.
     """
 
-    def load() -> ShapedDetector:
-        base = _base(model, resolved)
-        return ShapedDetector(
-            load=lambda shape: _load_shape(model, resolved, shape, base), base=base, expected=frame_sizes
+    def load() -> PersonDetector:
+        return open_file(model, resolved, resolved.path, score_floor=score_floor)
+
+    if model.backend != "auto" or resolved.path.suffix == ".engine":
+        return load
+    # What precision was wanted was wanted of the engine.
+    cpu = model.model_copy(update={"backend": "onnxruntime", "precision": "auto"})
+    return BoundedLoad(load=load, safe=lambda: open_file(cpu, resolved, resolved.path, score_floor=score_floor))
+
+
+def shaped_loader(
+    model: Model, resolved: Resolved, frame_sizes: Sequence[Shape] = (), *, score_floor: float = SCORE_FLOOR
+) -> Callable[[], AnyDetector]:
+    """As `loader`, for a detector that takes each frame in the shape that fits it, persons only.
+
+    What the cache does not hold is made, in about a second a shape. `frame_sizes`, the (width, height) of the
+    cameras' frames where known, are loaded by `warm_up`. A model that is not understood well enough to be
+    changed runs as it is.
+    """
+
+    def load() -> AnyDetector:
+        if not shapeable(model, resolved):
+            return open_file(model, resolved, resolved.path, score_floor=score_floor)
+        return shaped(
+            resolved,
+            open_file=lambda path: open_file(model, resolved, path, score_floor=score_floor),
+            file_of=lambda shape: made(resolved, shape),
+            expected=frame_sizes,
         )
 
     return load
 
 
-def _load_shape(model: Model, resolved: Resolved, shape: Shape, base: Shape) -> PersonDetector:
-    from .graph.prepare import prepare
+def shapeable(model: Model, resolved: Resolved) -> bool:
+    """Whether the model's graph can be changed: a TensorRT engine was built for one size, whole."""
+    if resolved.path.suffix.lower() != ".onnx" or model.backend == "tensorrt":
+        return False
+    return model.backend != "auto" or not tensorrt_usable()
 
-    path = resolved.path
-    if path.suffix != ".onnx":  # an engine is built for one size
-        return _load(model, resolved, path)
+
+def shaped(
+    resolved: Resolved, *, open_file: OpenFile, file_of: FileOf, expected: Sequence[Shape] = ()
+) -> ShapedDetector:
+    """The detector whose input sizes come from `file_of`; where it has none, the model's own file serves."""
+    base, spare = _base(resolved, open_file)
+
+    def load(shape: Shape) -> PersonDetector | None:
+        path = None
+        try:
+            path = file_of(shape)
+        except ModelError as error:
+            if shape != base:
+                raise
+            log.warning("%s", error)
+        if path is None and shape != base:
+            return None
+        if path is not None:
+            return open_file(path)
+        return spare.pop() if spare else open_file(resolved.path)
+
     try:
-        path = prepare(path, shape=shape, spec=resolved.spec)
-    except ModelError as error:
-        if shape != base:
-            raise
-        log.warning("%s", error)
-    return _load(model, resolved, path)
+        return ShapedDetector(load=load, base=base, expected=expected)
+    finally:
+        while spare:
+            spare.pop().close()
 
 
-def _base(model: Model, resolved: Resolved) -> Shape:
+def made(resolved: Resolved, shape: Shape) -> Path:
+    """The exact variant of that size, from the cache or made now; raises ModelError."""
+    from .graph.prepare import CacheError, prepare
+
+    try:
+        return prepare(resolved.path, shape=shape, spec=resolved.spec)
+    except CacheError:
+        # What is seen must not hang on whether a folder can be written: `replay` gives the same lines anywhere.
+        return prepare(resolved.path, shape=shape, spec=resolved.spec, cache=_passing_cache())
+
+
+@functools.cache
+def _passing_cache() -> Path:
+    """A cache for this process alone."""
+    folder = tempfile.mkdtemp(prefix="detector-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _base(resolved: Resolved, open_file: OpenFile) -> tuple[Shape, list[PersonDetector]]:
+    """The model's own size, and the detector that had to be opened to learn it."""
     if resolved.entry is not None:
-        return resolved.entry.input.width, resolved.entry.input.height
-    detector = _load(model, resolved, resolved.path)
-    detector.close()
-    return detector.input_size
+        return (resolved.entry.input.width, resolved.entry.input.height), []
+    detector = open_file(resolved.path)
+    return detector.input_size, [detector]
 
 
-def _load(model: Model, resolved: Resolved, path: Path) -> PersonDetector:
+def open_file(model: Model, resolved: Resolved, path: Path, *, score_floor: float = SCORE_FLOOR) -> PersonDetector:
+    """The file at `path`, a form of `resolved`, as `model` asks; raises ModelError."""
     return load_detector(
         path=path,
         name=resolved.name,
@@ -79,4 +142,5 @@ def _load(model: Model, resolved: Resolved, path: Path) -> PersonDetector:
         backend=model.backend,
         precision=model.precision,
         threads=model.threads,
+        score_floor=score_floor,
     )

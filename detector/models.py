@@ -46,7 +46,7 @@ class Input(Section):
     color: Literal["rgb", "bgr"]
     scale: Annotated[float, BeforeValidator(_fraction), Field(gt=0.0, le=1.0)]
     pad: int = Field(default=114, ge=0, le=255)
-    placement: Literal["center", "top-left"] = "center"
+    placement: Literal["center", "top-left", "stretch"] = "center"
 
     @property
     def spec(self) -> InputSpec:

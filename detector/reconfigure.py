@@ -8,7 +8,9 @@ from . import configfile
 from .config import Config
 from .errors import ConfigError, ModelError
 from .house import House
-from .loading import loader, resolve
+from .loading import resolve
+from .tuning.choice import scenes_of
+from .tuning.serve import ChosenLoader
 from .watch import Watch
 
 RESTART = ("device", "mqtt", "api", "history", "data_dir")
@@ -40,11 +42,13 @@ class Reconfigure:
             before_swap()
             return
         try:
-            load = loader(new.model, resolve(new.model))
+            scenes = tuple(scenes_of(new))
+            load = ChosenLoader(new.model, resolve(new.model), scenes=scenes, told=self._house.ledger.chose)
             detector = load()
         except ModelError as error:
             raise ConfigError(str(error), key="model") from None
         before_swap()
+        self._house.ledger.chose(load.choice)
         self._house.worker.swap(detector, load)
 
     def _change_cameras(self, old: Config, new: Config) -> None:

@@ -77,6 +77,7 @@ class Report:
             if detector is None
             else f"{detector.backend} {detector.backend_version} {detector.precision}",
             "note": worker.note,
+            "choice": self._house.ledger.document(),
             "state": "failed" if worker.error else "loading" if detector is None else "ready",
             "error": worker.error,
             "infer_ms": worker.infer_ms.percentiles(),

@@ -27,13 +27,17 @@ from .fetch.progress import Progress, quiet
 from .held import LostImage
 from .house import ALARM_STATE, House
 from .inference.factory import tensorrt_usable
-from .loading import loader, resolve
+from .loading import resolve
 from .notify import Notifier
 from .picture import Label, encode_jpeg
 from .posting import PostRoom
 from .reconfigure import Reconfigure
 from .report import Report
 from .stage import Stage
+from .tuner import Tuner
+from .tuning.choice import scenes_of
+from .tuning.ledger import Ledger
+from .tuning.serve import ChosenLoader
 from .types import AlarmState, Box, CameraState, Frame, Message
 from .upgrade import EngineUpgrade
 from .watch import Watch
@@ -102,7 +106,10 @@ class Service:
         resolved = resolve(self.config.model, self._progress)
         self._open_storage()
         self._open_post_room()
-        self._open_workshop(loader(self.config.model, resolved))
+        self._ledger = Ledger()
+        load = ChosenLoader(self.config.model, resolved, scenes=tuple(scenes_of(self.config)), told=self._ledger.chose)
+        self._ledger.chose(load.choice)
+        self._open_workshop(load)
         self._furnish()
         # While the model loads, cameras are dialled and the API is imported: together they take as long.
         self._open_doors()
@@ -113,6 +120,8 @@ class Service:
         self._announce()
         if tensorrt_usable():
             self._begin("upgrade", EngineUpgrade(house=self.house).run, stop_s=UPGRADE_STOP_S)
+        else:
+            self._begin("tuning", Tuner(house=self.house, ledger=self._ledger).run, stop_s=UPGRADE_STOP_S)
 
     def _begin(self, name: str, run: Callable[[threading.Event], None], *, stop_s: float = STOP_S) -> Stage:
         stage = Stage(name=name, run=run)
@@ -221,6 +230,7 @@ class Service:
             desk=self._desk,
             worker=self._worker,
             cameras=self._cameras,
+            ledger=self._ledger,
             stages=self._stages,
         )
         self._watch = Watch(self.house)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Box = tuple[float, float, float, float]
+PlaneFormat = Literal["bgr", "nv12", "yuyv", "i420"]
+Matrix = Literal["bt601", "bt709"]
 
 
 class Image(Protocol):
@@ -37,6 +39,31 @@ class Image(Protocol):
 
     def luma(self) -> Pixels:
         """Brightness as uint8 [height, width]; may be a strided view; callers must not write."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planes:
+    """A picture's memory as its source wrote it: uint8 [rows, bytes a row] views, possibly strided.
+
+    bgr: one plane. nv12: Y, then U and V in turn, half as many rows. yuyv: one, Y0 U Y1 V for two pixels.
+    i420: Y, U, V. `matrix` and `full_range` say what Y, U and V mean.
+    """
+
+    format: PlaneFormat
+    width: int
+    height: int
+    planes: tuple[Pixels, ...]
+    matrix: Matrix = "bt601"
+    full_range: bool = False
+
+
+@runtime_checkable
+class PlanarImage(Protocol):
+    """An Image that may show its planes, for who converts colours elsewhere than on the CPU."""
+
+    def planes(self) -> Planes | None:
+        """None where it has none that `Planes` describes; callers must not write."""
         ...
 
 

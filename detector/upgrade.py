@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from . import child
 from .config import Model
 from .errors import DetectorError
 from .house import House
 from .inference.factory import tensorrt_usable
 from .loading import loader, resolve
+from .tuning.serve import ChosenLoader
 from .worker import Load
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-KILL_S = 10.0  # a build looks at its signals several times a second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +49,7 @@ def plan(model: Model) -> Plan:
     return Plan(
         command=[sys.executable, "-m", "detector", "build", str(found.path), "--precision", model.precision, "--json"],
         open=loader(model.model_copy(update={"backend": "tensorrt"}), found),
-        reload=loader(model, found),
+        reload=ChosenLoader(model, found),
     )
 
 
@@ -90,20 +88,8 @@ class EngineUpgrade:
     def _build(self, command: Sequence[str], stop: threading.Event) -> str | None:
         """Until it is built, or `stop`: what there is to say of it; raises DetectorError."""
         log.info("building a TensorRT engine; meanwhile %s serves", self._house.config.model.name)
-        # Files rather than pipes: nobody need read them while the build runs.
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            arguments = ["nice", "-n", "10", *command]
-            with subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as child:  # noqa: S603 - our own
-                while child.poll() is None and not stop.wait(LOOK_S / 4):
-                    pass
-                if child.poll() is None:
-                    _end(child)
-                    return None
-            for file in (out, err):
-                file.seek(0)
-            if child.returncode != 0:
-                raise DetectorError(_last_line(err.read()) or f"the build ended with {child.returncode}")
-            return _note(out.read())
+        output = child.run(command, stop)
+        return None if output is None else _note(output)
 
     def _take(self, model: Model, plan: Plan, note: str | None) -> None:
         house, detector = self._house, plan.open()
@@ -114,20 +100,6 @@ class EngineUpgrade:
             house.worker.note = note
             house.worker.swap(detector, plan.reload)
         log.info("%s takes over from the next frame on", detector.backend)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    child.send_signal(signal.SIGTERM)
-    try:
-        child.wait(KILL_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-
-
-def _last_line(output: bytes) -> str:
-    """What the command said last, without its name in front."""
-    lines = output.decode(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("detector: ") if lines else ""
 
 
 def _note(output: bytes) -> str | None:

@@ -9,14 +9,15 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from .capture.slot import LatestSlots
 from .clock import Clock
 from .config import Camera
 from .desk import AlarmDesk
 from .errors import DetectorError, InferenceError
-from .inference.detector import PersonDetector
+from .inference.shaped import AnyDetector
 from .live import LiveView, Scene
 from .meter import Meter
 from .pipeline import CameraPipeline, PipelineOutcome
@@ -28,7 +29,8 @@ TAKE_S = 0.25  # how long to wait for a frame before looking at timers
 FAILURES_BEFORE_RELOAD = 3
 RELOAD_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # waits between reloads of a model that keeps failing
 
-Load = Callable[[], PersonDetector]
+Load = Callable[[], AnyDetector]
+_T = TypeVar("_T")
 
 
 class Post(Protocol):
@@ -65,10 +67,10 @@ class Worker:
         self._lock = threading.Lock()  # held over a frame's rules and over every change of rooms
         self._loaded = threading.Event()
         self._load_error: Exception | None = None
-        self._next: tuple[PersonDetector, Load] | None = None
+        self._next: tuple[AnyDetector, Load] | None = None
         self._failures = 0
         self._reloads = 0
-        self.detector: PersonDetector | None = None
+        self.detector: AnyDetector | None = None
         self.error: str | None = None
         self.note: str | None = None  # why this model and no faster one, for the status
         self.failing_since: float | None = None
@@ -126,7 +128,7 @@ class Worker:
         with self._lock:
             return self._rooms.get(name)
 
-    def swap(self, detector: PersonDetector, load: Load) -> None:
+    def swap(self, detector: AnyDetector, load: Load) -> None:
         """Use another model from the next frame on; one that cannot run its warm-up is dropped again."""
         with self._lock:
             unused, self._next = self._next, (detector, load)
@@ -161,6 +163,9 @@ class Worker:
         frame = self._slots.take(TAKE_S)
         if frame is None:
             return
+        if self.detector is not None and self.detector.max_batch > 1:
+            self._serve_together(self.detector, frame, stop)
+            return
         try:
             self._serve(frame)
         except InferenceError as error:
@@ -187,20 +192,70 @@ class Worker:
         if old is not None:
             old.close()
 
-    def _serve(self, frame: Frame) -> None:
+    def _admitted(self, frame: Frame) -> Room | None:
+        """The frame's room where the model is to look at it; elsewhere it is only shown."""
         with self._lock:
             room = self._rooms.get(frame.camera)
             wanted = room is not None and room.enabled and room.pipeline.wants(frame)
-        if room is None:
-            return
-        if not wanted:
+        if room is not None and not wanted:
             self._look_only(room, frame)
+        return room if wanted else None
+
+    def _serve(self, frame: Frame) -> None:
+        room = self._admitted(frame)
+        if room is None:
             return
         assert self.detector is not None
         detections = self.detector.detect(frame)
         self.infer_ms.add(detections.infer_ms)
         self._recovered()
         self._follow(room, detections)
+
+    # Several cameras in one run of the model, where it takes several
+
+    def _serve_together(self, detector: AnyDetector, first: Frame, stop: threading.Event) -> None:
+        """`first`, and the most urgent frames of other cameras that wait by now."""
+        admitted = self._gathered(first, detector.max_batch)
+        if not admitted:
+            return
+        try:
+            found = detector.detect_many([frame for _, frame in admitted])
+        except InferenceError as error:
+            self._note_failure(error, stop)
+            return
+        failures = [error for error in found if isinstance(error, InferenceError)]
+        for (room, frame), result in zip(admitted, found, strict=True):
+            if isinstance(result, Detections):
+                self.infer_ms.add(result.infer_ms)
+                self._kept_apart(frame, partial(self._follow, room, result))
+            elif not isinstance(result, InferenceError):
+                log.error("camera %s: a frame could not be processed", frame.camera, exc_info=result)
+        # One run, one failure at most: nonsense about one picture beside good ones is no reason to load anew.
+        if any(isinstance(result, Detections) for result in found):
+            self._recovered()
+        if failures:
+            self._note_failure(failures[0], stop)
+
+    def _gathered(self, first: Frame, most: int) -> list[tuple[Room, Frame]]:
+        """At most `most` frames for the model, one a camera, so that each camera's stay in order."""
+        admitted: list[tuple[Room, Frame]] = []
+        asked: set[str] = set()
+        frame: Frame | None = first
+        while frame is not None:
+            asked.add(frame.camera)
+            room = self._kept_apart(frame, partial(self._admitted, frame))
+            if room is not None:
+                admitted.append((room, frame))
+            frame = self._slots.take_waiting(asked) if len(admitted) < most else None
+        return admitted
+
+    def _kept_apart(self, frame: Frame, step: Callable[[], _T]) -> _T | None:
+        """One camera's fault must not take the others' eyes."""
+        try:
+            return step()
+        except Exception:
+            log.exception("camera %s: a frame could not be processed", frame.camera)
+            return None
 
     def _look_only(self, room: Room, frame: Frame) -> None:
         scene = room.view.scene()
@@ -255,6 +310,7 @@ class Worker:
         self._reload()
 
     def _reload(self) -> None:
+        why = self.error
         try:
             fresh = self._load()
             fresh.warm_up()
@@ -264,4 +320,7 @@ class Worker:
         old, self.detector = self.detector, fresh
         if old is not None:
             old.close()
+            # For good, not until the next frame: why it is another engine is asked hours later.
+            now_serves = f"{fresh.backend} serves instead" if fresh.backend != old.backend else "it was loaded anew"
+            self.note = f"{old.backend} failed ({why}): {now_serves}"
         log.warning("the model was loaded anew after failures")

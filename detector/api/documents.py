@@ -57,6 +57,26 @@ class StageStatus(_Answer):
     age_s: float | None = Field(description="seconds since its last sign of progress")
 
 
+class CandidateStatus(_Answer):
+    """A form of the model that was tried on this machine."""
+
+    form: str
+    ms: float | None = Field(description="wall time of a run; null where it did not run")
+    cpu_ms: float | None = Field(description="CPU time of a run, all threads")
+    refused: str | None = Field(description="why it may not serve; null also where a better buy was accepted first")
+
+
+class ChoiceStatus(_Answer):
+    """What `backend: auto` came to on this machine."""
+
+    state: str = Field(description="off, waiting, measuring or settled")
+    note: str | None = Field(description="what is waited for, or why nothing is chosen")
+    taken: str | None
+    why: str | None
+    shapes: list[str]
+    candidates: list[CandidateStatus]
+
+
 class ModelStatus(_Answer):
     name: str | None
     backend: str | None
@@ -65,6 +85,7 @@ class ModelStatus(_Answer):
     engine_key: str | None
     engine: str | None = Field(default=None, description="what runs it, with version and precision")
     note: str | None = Field(default=None, description="why this engine and no faster one")
+    choice: ChoiceStatus | None = None
     state: str | None = Field(description="loading, ready or failed")
     error: str | None
     infer_ms: Quantiles

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from detector.types import Pixels
+from detector.types import Pixels, PlaneFormat, Planes
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -16,6 +16,8 @@ _LUMA_FIRST = frozenset(
     f"{prefix}{layout}" for prefix in ("yuv", "yuvj") for layout in ("420p", "422p", "440p", "444p", "411p", "410p")
 ) | frozenset(("nv12", "nv21", "nv16", "nv24", "gray"))
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG: 0..255, not 16..235
+_BT709 = 1  # AVCOL_SPC_BT709; where a stream does not say, FFmpeg's conversion takes BT.601
+_SHOWN: dict[str, PlaneFormat] = {"yuv420p": "i420", "yuvj420p": "i420", "nv12": "nv12"}
 
 
 class AvImage:
@@ -51,14 +53,36 @@ class AvImage:
             self._luma = self._finish(self._luma_plane(), contiguous=False)
         return self._luma
 
+    def planes(self) -> Planes | None:
+        frame = self._frame
+        known = _SHOWN.get(frame.format.name)
+        if known is None or self._turns:
+            return None
+        sizes = [(frame.height, frame.width), *[(-(-frame.height // 2), -(-frame.width // 2))] * 2]
+        if known == "nv12":
+            sizes = [sizes[0], (sizes[1][0], 2 * sizes[1][1])]
+        if any(plane.line_size < row for plane, (_, row) in zip(frame.planes, sizes, strict=True)):
+            return None  # upside down: FFmpeg says so by a negative one
+        return Planes(
+            format=known,
+            width=frame.width,
+            height=frame.height,
+            planes=tuple(self._lines(index, *size) for index, size in enumerate(sizes)),
+            matrix="bt709" if frame.colorspace == _BT709 else "bt601",
+            full_range=frame.color_range == _FULL_RANGE or frame.format.name == "yuvj420p",
+        )
+
     def _luma_plane(self) -> Pixels:
         frame = self._frame
         if frame.format.name not in _LUMA_FIRST or frame.planes[0].line_size < frame.width:
             return self._converted("gray")
-        plane = frame.planes[0]
+        return self._lines(0, frame.height, frame.width)
+
+    def _lines(self, index: int, rows: int, row: int) -> Pixels:
+        plane = self._frame.planes[index]
         # Lines are padded for SIMD; the view holds the plane, and so the decoder's buffer, alive.
-        lines = np.frombuffer(memoryview(plane), np.uint8, count=plane.line_size * frame.height)
-        return lines.reshape(frame.height, plane.line_size)[:, : frame.width]
+        lines = np.frombuffer(memoryview(plane), np.uint8, count=plane.line_size * rows)
+        return lines.reshape(rows, plane.line_size)[:, :row]
 
     def _converted(self, target: str) -> Pixels:
         if self._frame.color_range == _FULL_RANGE:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from detector.errors import SourceError
-from detector.types import ArrayImage, Pixels
+from detector.types import ArrayImage, Image, Pixels, PlaneFormat
 
+from .planar import i420_image, nv12_image, yuyv_image
 from .source import Grab
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ class CvSource:
 
     `at_open` are properties that the backend reads while it opens, `wishes` those that it is
     asked for afterwards and may refuse. `shown` and `hint` go into errors: what, and what to do.
+    `raw` is the format of `target`'s pictures where it is told to leave them as they are; `leave_yuyv`
+    asks a V4L2 camera that gives YUYV not to have it converted.
     """
 
     def __init__(
@@ -30,9 +33,12 @@ class CvSource:
         hint: str,
         at_open: Mapping[str, float] | None = None,
         wishes: Mapping[str, float] | None = None,
+        raw: PlaneFormat | None = None,
+        leave_yuyv: bool = False,
     ) -> None:
         self._target, self._backend, self._shown, self._hint = target, backend, shown, hint
         self._at_open, self._wishes = dict(at_open or {}), dict(wishes or {})
+        self._raw, self._leave_yuyv = raw, leave_yuyv
         self._capture: cv2.VideoCapture | None = None
 
     def __repr__(self) -> str:
@@ -49,6 +55,9 @@ class CvSource:
             raise SourceError(f"{self._shown}: cannot be opened; {self._hint}")
         for name, value in self._wishes.items():
             capture.set(getattr(cv2, name), value)
+        if self._leave_yuyv and int(capture.get(cv2.CAP_PROP_FOURCC)) == fourcc("YUYV"):
+            # Without the conversion there is no BGR to pay for: motion looks at Y, a GPU takes YUYV as it is.
+            capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         self._capture = capture
 
     def read(self) -> Grab:
@@ -58,12 +67,26 @@ class CvSource:
         if not ok or pixels is None or pixels.size == 0:
             raise SourceError(f"{self._shown}: gives no more pictures; {self._hint}")
         # No media time: the position that these backends report is a guess or a frame counter.
-        return Grab(image=ArrayImage(_as_bgr(cast("Pixels", pixels))), media_s=None)
+        return Grab(image=_image(cast("Pixels", pixels), self._raw), media_s=None)
 
     def close(self) -> None:
         capture, self._capture = self._capture, None
         if capture is not None:
             capture.release()
+
+
+def fourcc(code: str) -> int:
+    """A pixel format's number in V4L2 and OpenCV."""
+    return int.from_bytes(code.encode("ascii"), "little")
+
+
+def _image(pixels: Pixels, raw: PlaneFormat | None) -> Image:
+    """What OpenCV gave: two channels are YUYV, one with half as many rows again is what `raw` says."""
+    if pixels.ndim == 3 and pixels.shape[2] == 2:
+        return yuyv_image(pixels)
+    if raw in ("nv12", "i420") and (pixels.ndim == 2 or pixels.shape[2] == 1) and pixels.shape[0] % 3 == 0:
+        return nv12_image(pixels) if raw == "nv12" else i420_image(pixels)
+    return ArrayImage(_as_bgr(pixels))
 
 
 def _as_bgr(pixels: Pixels) -> Pixels:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from detector.errors import SourceError
 
-from .cvsource import CvSource
+from .cvsource import CvSource, fourcc
 from .source import Grab
 
 _USB = "usb://"
@@ -21,7 +21,10 @@ def device_path(source: str) -> Path:
 
 
 class DeviceSource:
-    """A V4L2 camera, asked for MJPG (raw frames choke USB 2) and for no queue of old frames."""
+    """A V4L2 camera, asked for MJPG (raw frames choke USB 2) and for no queue of old frames.
+
+    One that has no MJPG gives YUYV, which stays as it is until somebody needs BGR.
+    """
 
     def __init__(self, *, source: str, timeout_s: float) -> None:
         self._path, self._timeout_s = device_path(source), timeout_s
@@ -32,11 +35,12 @@ class DeviceSource:
             hint="is it a camera, is it plugged in, and does another program use it?",
             wishes={
                 # The codec before the size: the sizes on offer depend on it.
-                "CAP_PROP_FOURCC": _fourcc("MJPG"),
+                "CAP_PROP_FOURCC": fourcc("MJPG"),
                 "CAP_PROP_FRAME_WIDTH": _WIDTH,
                 "CAP_PROP_FRAME_HEIGHT": _HEIGHT,
                 "CAP_PROP_BUFFERSIZE": 1,
             },
+            leave_yuyv=True,
         )
 
     def open(self) -> None:
@@ -58,7 +62,3 @@ class DeviceSource:
             raise SourceError(f"{self._path}: this is not a camera device")
         if not os.access(self._path, os.R_OK | os.W_OK):
             raise SourceError(f"{self._path}: may not be opened; add this user to the group video")
-
-
-def _fourcc(code: str) -> int:
-    return int.from_bytes(code.encode("ascii"), "little")

@@ -6,6 +6,7 @@ import re
 
 from detector.errors import SourceError
 from detector.redact import redact
+from detector.types import PlaneFormat
 
 from .cvsource import CvSource
 from .source import Grab
@@ -13,6 +14,7 @@ from .source import Grab
 _CSI, _GST = "csi://", "gst:"
 # The newest frame or none: a queue would only make pictures older.
 _SINK = "appsink drop=true max-buffers=1 sync=false"
+_RAW: dict[str, PlaneFormat] = {"NV12": "nv12", "YUY2": "yuyv", "I420": "i420"}  # GStreamer's names
 _TIMEOUTS_SINCE = (4, 7)
 _TO_BGR = f"videoconvert ! video/x-raw,format=BGR ! {_SINK}"
 
@@ -23,10 +25,16 @@ def pipeline(source: str) -> str:
         sensor = int(source.removeprefix(_CSI))
         return (
             f"nvarguscamerasrc sensor-id={sensor} ! video/x-raw(memory:NVMM),width=1280,height=720,framerate=30/1 "
-            f"! nvvidconv ! video/x-raw,format=BGRx ! {_TO_BGR}"
+            f"! nvvidconv ! video/x-raw,format=NV12 ! {_SINK}"  # the sensor's own: nobody converts what nobody sees
         )
     text = source.removeprefix(_GST).strip().rstrip("!").strip()
     return text if re.search(r"(^|[!\s])appsink\b", text) else f"{text} ! {_TO_BGR}"
+
+
+def raw_format(text: str) -> PlaneFormat | None:
+    """What the pipeline's sink is given, where that is told and is no BGR."""
+    found = re.findall(r"format\s*=\s*(?:\(string\))?\s*(\w+)", text.rsplit("appsink", 1)[0])
+    return _RAW.get(found[-1]) if found else None
 
 
 def has_timeouts() -> bool:
@@ -49,8 +57,10 @@ class GStreamerSource:
     def __init__(self, *, source: str, timeout_s: float) -> None:
         self._shown = redact(source)
         milliseconds = max(1, round(timeout_s * 1000))
+        text = pipeline(source)
         self._camera = CvSource(
-            target=pipeline(source),
+            target=text,
+            raw=raw_format(text),
             backend="CAP_GSTREAMER",
             shown=self._shown,
             hint="try the pipeline with gst-launch-1.0, and see that the camera is connected",

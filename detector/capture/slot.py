@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from detector.clock import SYSTEM_CLOCK, Clock
@@ -140,6 +141,13 @@ class LatestSlots:
                 self._changed.wait(max(0.0, min(deadline, opens) - now))
             return None
 
+    def take_waiting(self, besides: Collection[str]) -> Frame | None:
+        """The frame whose turn came first of the cameras not in `besides`; None when none waits."""
+        with self._changed:
+            now = self._clock.mono()
+            slot = None if self._closed else self._ready(now, besides)
+            return None if slot is None else slot.take(now)
+
     def counts(self, camera: str) -> SlotCounts:
         """Since `add`; all zero for a camera that is not known."""
         with self._changed:
@@ -154,7 +162,7 @@ class LatestSlots:
             self._closed = True
             self._changed.notify_all()
 
-    def _ready(self, now: float) -> _Slot | None:
+    def _ready(self, now: float, besides: Collection[str] = ()) -> _Slot | None:
         # Who waited longest goes first: a camera that is passed over only gets more urgent, so none starves.
-        ready = [slot for slot in self._slots.values() if slot.opens_mono <= now]
+        ready = [slot for name, slot in self._slots.items() if slot.opens_mono <= now and name not in besides]
         return min(ready, key=lambda slot: slot.turn(now), default=None)

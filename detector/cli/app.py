@@ -15,7 +15,23 @@ from detector import __version__
 from detector.errors import DetectorError
 from detector.redact import redact
 
-from . import bench, build, check, demo, detect, evaluate, init, models, optimize, replay, run
+from . import (
+    bench,
+    build,
+    capture_set,
+    check,
+    demo,
+    detect,
+    evaluate,
+    export,
+    init,
+    models,
+    optimize,
+    prune,
+    quantize,
+    replay,
+    run,
+)
 
 app = typer.Typer(
     name="detector",
@@ -49,7 +65,11 @@ app.command("detect")(detect.detect)
 app.command("replay")(replay.replay)
 app.add_typer(models.app, name="models")
 app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
 app.command("build")(build.build)
+app.command("quantize")(quantize.quantize)
+app.command("prune")(prune.prune)
+app.command("capture-set")(capture_set.capture_set)
 app.command("optimize")(optimize.optimize)
 app.command("bench")(bench.bench)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .load import DEFAULT_MODEL, BackendOption, JsonOption, ModelOption, ThreadsOption
+from .load import DEFAULT_MODEL, BackendOption, JsonOption, ModelOption, ShapeOption, ThreadsOption
 
 if TYPE_CHECKING:
     from detector.benchmark import Benchmark
@@ -21,6 +21,7 @@ def bench(
     backend: BackendOption = "auto",
     threads: ThreadsOption = 0,
     frames: Annotated[int, typer.Option("--frames", metavar="N", min=20, help="How many frames.")] = 200,
+    shape: ShapeOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Measure each stage, frames a second, CPU and memory, and the pipeline over the bare model."""
@@ -30,7 +31,7 @@ def bench(
     from .load import load
     from .progress import progress
 
-    detector = load(model, backend=backend, threads=threads)
+    detector = load(model, backend=backend, threads=threads, shape=shape)
     with progress(download=True) as report:
         clip = source or load_registry().fetch_clip("bikes", report)
     with progress() as report:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detector.errors import UsageError
+from detector.errors import ModelError, UsageError
 
 from .load import JsonOption
 
 if TYPE_CHECKING:
     from detector.engines.builder import Order
+    from detector.engines.gate import Truth
     from detector.engines.gated import Gated
     from detector.engines.progress import Report
     from detector.engines.sidecar import Sidecar
+    from detector.engines.verdict import Verdict
     from detector.inference.detector import PersonDetector
+    from detector.inference.factory import BackendName
     from detector.models import Resolved
     from detector.types import Image
 
@@ -39,6 +45,17 @@ def build(
     images: Annotated[
         Path | None, typer.Option("--images", metavar="DIR", help="Judge by these pictures, not the sample clip's.")
     ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option("--annotations", metavar="COCO.json", help="Their ground truth: precision lost counts, too."),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", metavar="DIR", help="Pictures to make int8 with, others than --images."),
+    ] = None,
+    batch: Annotated[
+        int, typer.Option("--batch", metavar="N", min=1, max=16, help="Frames of so many cameras in one run.")
+    ] = 1,
     force: Annotated[bool, typer.Option("--force", help="Build anew what is built already.")] = False,
     workspace_mib: Annotated[
         int | None, typer.Option("--workspace-mib", metavar="N", min=1, help="At most so much GPU memory to build in.")
@@ -57,16 +74,49 @@ def build(
         found = load_registry().resolve(model, report)
     if found.path.suffix.lower() != ".onnx":
         raise UsageError(f"{found.path} is not an ONNX model: an engine is built from one")
-    orders = _orders(found, precision, output, workspace_mib)
+    _refuse_contradictions(found.path, precision, images, annotations, calibration)
+    orders = _orders(found, precision, output, workspace_mib, batch, calibrated=calibration is not None)
     with progress() as report, _interrupt() as stopped:
+        judging = _Judging(found=found, images=images, annotations=annotations, report=report, stopped=stopped)
+        if calibration is not None:
+            orders = judging.calibrated(orders, calibration)
         if find_gpu() is None:
-            _say(_unjudged(orders[0], report, stopped), orders[0].output, None, as_json=as_json)
+            made, path, note = judging.without_gpu(orders)
+            _say(made, path, note, judging.screened, as_json=as_json)
             return
-        done = _judged(orders, found, images, force=force, report=report, stopped=stopped)
-    _say(done.sidecar, done.path, done.choice.note, as_json=as_json)
+        done = judging.build(orders, force=force)
+    _say(done.sidecar, done.path, done.choice.note, judging.screened, as_json=as_json)
 
 
-def _orders(found: Resolved, precision: Wanted, output: Path | None, workspace_mib: int | None) -> list[Order]:
+def _refuse_contradictions(
+    model: Path, precision: Wanted, images: Path | None, annotations: Path | None, calibration: Path | None
+) -> None:
+    from detector.evaluate import require_pycocotools
+    from detector.inference.backends.onnxfile import inspect
+
+    if annotations is not None:
+        if images is None:
+            raise UsageError("--annotations needs --images, the folder of the pictures that it speaks of")
+        require_pycocotools()  # before minutes of building
+    own = inspect(model).precision
+    if calibration is None:
+        if precision == "int8" and own == "fp32":
+            raise UsageError(
+                f"{model.name} is an fp32 model: int8 needs --calibration DIR, "
+                "at least 16 different pictures of what the cameras see"
+            )
+        return
+    if own != "fp32" or precision not in ("auto", "int8"):
+        raise UsageError(f"--calibration is for int8 of an fp32 model: {model.name} is {own}, wanted is {precision}")
+    if images is not None and images.resolve() == calibration.resolve():
+        raise UsageError(
+            "--calibration and --images are one folder: judged by what it was made with, int8 looks better"
+        )
+
+
+def _orders(
+    found: Resolved, precision: Wanted, output: Path | None, workspace_mib: int | None, batch: int, *, calibrated: bool
+) -> list[Order]:
     from detector.engines import store
     from detector.engines.builder import Order
     from detector.engines.gated import precisions
@@ -82,41 +132,133 @@ def _orders(found: Resolved, precision: Wanted, output: Path | None, workspace_m
             name=found.name,
             spec=found.spec,
             precision=each,
+            batch=batch,
             workspace_mib=workspace_mib,
         )
-        for each in precisions(found.path, precision)
+        for each in precisions(found.path, precision, calibrated=calibrated)
     ]
 
 
-def _unjudged(order: Order, report: Report, stopped: threading.Event) -> Sidecar:
-    """Without a GPU an engine can be made, not run: it proves that TensorRT takes the model."""
-    from detector.engines.builder import build as make
+@dataclass(slots=True, kw_only=True)
+class _Judging:
+    """What engines of one model are judged by; `screened` is the verdict on its INT8 form."""
 
-    return make(order, report=report, cancelled=stopped.is_set)
+    found: Resolved
+    images: Path | None
+    annotations: Path | None
+    report: Report
+    stopped: threading.Event
+    screened: Verdict | None = None
+    _calibration: list[Image] = field(default_factory=list)
 
+    def calibrated(self, orders: list[Order], folder: Path) -> list[Order]:
+        """The orders, that of int8 with what it is made from, the folder's pictures; raises ModelError."""
+        from detector.engines.int8 import calibration_pictures
 
-def _judged(
-    orders: list[Order], found: Resolved, images: Path | None, *, force: bool, report: Report, stopped: threading.Event
-) -> Gated:
-    from detector.engines.gated import build_gated
-    from detector.engines.pictures import built_in, folder_pictures
-    from detector.inference.factory import load_detector
+        self._calibration, digest = calibration_pictures(folder)
+        return [
+            dataclasses.replace(
+                order,
+                quantised=order.output.with_suffix(".qdq.onnx"),
+                calibration=digest,
+                calibrated_by=str(folder),
+            )
+            if order.precision == "int8"
+            else order
+            for order in orders
+        ]
 
-    def reference() -> PersonDetector:
-        return load_detector(path=found.path, name=found.name, spec=found.spec, backend="onnxruntime")
+    def without_gpu(self, orders: list[Order]) -> tuple[Sidecar, Path, str | None]:
+        """An engine can be made, not run: it proves that TensorRT takes the model. INT8 is judged by ONNX Runtime."""
+        from detector.engines.builder import build as make
 
-    def pictures() -> Iterable[Image]:
-        return built_in() if images is None else folder_pictures(images)
+        notes = []
+        for order in orders:
+            try:
+                self._screen(order)
+            except ModelError as error:
+                notes.append(f"{order.precision} was refused: {error}")
+                continue
+            return (
+                make(order, report=self.report, cancelled=self.stopped.is_set),
+                order.output,
+                "; ".join(notes) or None,
+            )
+        raise ModelError(f"no engine was built: {'; '.join(notes)}")
 
-    return build_gated(
-        orders,
-        open_engine=lambda path: load_detector(path=path, name=found.name, spec=found.spec, judged=False),
-        reference=reference,
-        pictures=pictures,
-        force=force,
-        report=report,
-        cancelled=stopped.is_set,
-    )
+    def build(self, orders: list[Order], *, force: bool) -> Gated:
+        from detector.engines.gated import build_gated
+
+        return build_gated(
+            orders,
+            open_engine=partial(self._open, judged=False),
+            reference=self._reference,
+            pictures=self._pictures,
+            truth=self._truth,
+            screen=self._screen,
+            force=force,
+            report=self.report,
+            cancelled=self.stopped.is_set,
+        )
+
+    def _screen(self, order: Order) -> None:
+        """Makes and judges the INT8 form; raises ModelError where its engine need not be built."""
+        from detector.engines.builder import BuildCancelledError
+        from detector.engines.int8 import judge, quantise
+
+        if order.quantised is None:
+            return
+        self.report(0, None, "making int8")
+        quantise(order.model, self._calibration, output=order.quantised, spec=order.spec)
+        if self.stopped.is_set():
+            raise BuildCancelledError("stopped: no engine was written")
+        self.report(0, None, "judging int8")
+        self.screened = judge(
+            order.quantised,
+            name=order.name,
+            spec=order.spec,
+            reference=self._reference,
+            pictures=self._pictures(),
+            floor=self._floor,
+            truth=self._truth,
+        )
+        if not self.screened.accepted:
+            order.quantised.unlink()
+            raise ModelError(f"{self.screened.why} (as ONNX Runtime runs it)")
+
+    @property
+    def _truth(self) -> Truth | None:
+        from detector.engines.gate import Truth
+
+        if self.images is None or self.annotations is None:
+            return None
+        return Truth(images=self.images, annotations=self.annotations)
+
+    @property
+    def _floor(self) -> float:
+        from detector.evaluate import EVALUATION_FLOOR
+
+        return 0.1 if self.annotations is None else EVALUATION_FLOOR
+
+    def _open(self, path: Path, *, judged: bool = True, backend: BackendName = "auto") -> PersonDetector:
+        from detector.inference.factory import load_detector
+
+        return load_detector(
+            path=path,
+            name=self.found.name,
+            spec=self.found.spec,
+            backend=backend,
+            judged=judged,
+            score_floor=self._floor,
+        )
+
+    def _reference(self) -> PersonDetector:
+        return self._open(self.found.path, backend="onnxruntime")
+
+    def _pictures(self) -> Iterable[Image]:
+        from detector.engines.pictures import built_in, folder_pictures
+
+        return built_in() if self.images is None else folder_pictures(self.images)
 
 
 @contextmanager
@@ -131,7 +273,7 @@ def _interrupt() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _say(sidecar: Sidecar, path: Path, note: str | None, *, as_json: bool) -> None:
+def _say(sidecar: Sidecar, path: Path, note: str | None, screened: Verdict | None, *, as_json: bool) -> None:
     verdict = sidecar.verdict
     document: dict[str, Any] = {
         "engine": str(path),
@@ -141,16 +283,25 @@ def _say(sidecar: Sidecar, path: Path, note: str | None, *, as_json: bool) -> No
         "gpu": sidecar.environment.gpu,
         "bytes": sidecar.size,
         "accepted": None if verdict is None else verdict.accepted,
+        "batch": sidecar.batch,
+        "int8_form": None if screened is None else dataclasses.asdict(screened),
         "note": note,
     }
     if as_json:
         typer.echo(json.dumps(document))
         return
     typer.echo(f"{path}: {sidecar.recipe.precision}, {sidecar.size} bytes, key {sidecar.key}")
+    if screened is not None:
+        _tell("its int8 form, by ONNX Runtime", screened)
     if verdict is None:
         typer.echo("not checked: there is no GPU here to run it on, so nothing will serve it")
     else:
-        found = f"{verdict.persons - verdict.missed} of {verdict.persons} persons found, {verdict.extra} extra"
-        typer.echo(f"checked against ONNX Runtime fp32 on {verdict.images} pictures: {found}")
+        _tell("checked against ONNX Runtime fp32", verdict)
     if note:
         typer.echo(note)
+
+
+def _tell(what: str, verdict: Verdict) -> None:
+    found = f"{verdict.persons - verdict.missed} of {verdict.persons} persons found, {verdict.extra} extra"
+    lost = "" if verdict.ap_drop is None else f", {verdict.ap_drop:.2f} points of AP lost"
+    typer.echo(f"{what}, on {verdict.images} pictures: {found}{lost}")

@@ -12,10 +12,10 @@ import typer
 
 from detector.errors import DetectorError, EndOfStreamError, SourceError, UsageError
 
-from .load import DEFAULT_MODEL, BackendOption, JsonOption, ModelOption
+from .load import DEFAULT_MODEL, BackendOption, JsonOption, ModelOption, ShapeOption
 
 if TYPE_CHECKING:
-    from detector.inference.detector import PersonDetector
+    from detector.inference.shaped import AnyDetector
     from detector.types import Floats, Image
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -79,7 +79,7 @@ def _images(path: Path) -> Iterator[Image]:
         source.close()
 
 
-def _results(detector: PersonDetector, path: Path, score: float) -> Iterator[_Result]:
+def _results(detector: AnyDetector, path: Path, score: float) -> Iterator[_Result]:
     for index, image in enumerate(_images(path)):
         boxes, scores, infer_ms = detector.detect_image(image)
         keep = scores >= score
@@ -111,6 +111,7 @@ def detect(
     model: ModelOption = DEFAULT_MODEL,
     backend: BackendOption = "auto",
     score: Annotated[float, typer.Option("--score", metavar="S", help="Least score, 0 to 1.")] = 0.5,
+    shape: ShapeOption = "auto",
     as_json: JsonOption = False,
     save: Annotated[
         Path | None, typer.Option("--save", metavar="DIR", help="Write pictures with the boxes drawn.")
@@ -121,7 +122,7 @@ def detect(
 
     if not 0 <= score <= 1:
         raise UsageError("--score must be between 0 and 1")
-    detector = load(model, backend=backend, score_floor=max(1e-3, min(score, FLOOR)))
+    detector = load(model, backend=backend, score_floor=max(1e-3, min(score, FLOOR)), shape=shape)
     failed = 0
     for path in sources:
         try:

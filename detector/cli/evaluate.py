@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from .load import DEFAULT_MODEL, BackendOption, JsonOption, ModelOption
+from .load import DEFAULT_MODEL, BackendOption, JsonOption, ModelOption, ShapeOption
 
 
 def evaluate(
@@ -17,16 +17,17 @@ def evaluate(
     annotations: Annotated[Path, typer.Option("--annotations", metavar="COCO.json", help="Their ground truth.")],
     model: ModelOption = DEFAULT_MODEL,
     backend: BackendOption = "auto",
+    shape: ShapeOption = "own",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure person AP with pycocotools."""
+    """Measure person AP with pycocotools, at the model's own input size unless told otherwise: as others measure it."""
     from detector.evaluate import EVALUATION_FLOOR
     from detector.evaluate import evaluate as measure
 
     from .load import load
     from .progress import progress
 
-    detector = load(model, backend=backend, score_floor=EVALUATION_FLOOR)
+    detector = load(model, backend=backend, score_floor=EVALUATION_FLOOR, shape=shape)
     with progress() as report:
         result = measure(
             detector=detector,

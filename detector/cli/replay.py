@@ -41,7 +41,9 @@ def replay(
     if camera not in settings.cameras:
         raise UsageError(f"no camera {camera} in the config; its cameras: {', '.join(settings.cameras)}")
     chosen = settings.model
-    detector = load(chosen.name, backend=chosen.backend, precision=chosen.precision, threads=chosen.threads)
+    # What auto comes to depends on the machine and on what it measured; a replay's lines must not.
+    backend = "onnxruntime" if chosen.backend == "auto" and not chosen.name.endswith(".engine") else chosen.backend
+    detector = load(chosen.name, backend=backend, precision=chosen.precision, threads=chosen.threads)
     source = file_source(video)
     source.open()  # before the output is truncated: a wrong name must not cost the last result
     out = _open_output(output)

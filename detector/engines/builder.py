@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from detector import __version__
 from detector.errors import DetectorError, ModelError
 from detector.inference.backends.base import one_line
+from detector.inference.backends.onnxfile import inspect
 from detector.inference.spec import InputSpec
 
 from . import sidecar
@@ -36,9 +37,10 @@ class BuildCancelledError(DetectorError):
 class Order:
     """One engine to be made: `model` in `precision`, written to `output`.
 
-    `name` and `spec` are the registry's words on the model (None: as its layout is commonly trained); `calibration` the hash of the pictures
-    that an INT8 model was calibrated with; `batch` how many pictures at once a model with an open
-    batch is made for; `workspace_mib` None leaves TensorRT its own limit.
+    `name` and `spec` are the registry's words on the model (None: as its layout is commonly trained);
+    `quantised` is the INT8 form of `model` that is built in its place, `calibration` the hash of the pictures that
+    it was calibrated with and `calibrated_by` where they lie; `batch` at most how many pictures a run takes;
+    `workspace_mib` None leaves TensorRT its own limit.
     """
 
     model: Path
@@ -46,7 +48,9 @@ class Order:
     name: str
     spec: InputSpec | None = None
     precision: BuildPrecision = "auto"
+    quantised: Path | None = None
     calibration: str | None = None
+    calibrated_by: str | None = None
     batch: int = 1
     workspace_mib: int | None = None
 
@@ -67,12 +71,12 @@ def build(order: Order, *, report: Report = quiet, cancelled: Cancelled = never)
     """
     here = environment()
     report(0, TOTAL, "reading the model")
-    prepared = prepare(order.model, precision=order.precision)
+    prepared = prepare(order.quantised or order.model, precision=order.precision, batch=order.batch)
     said()  # what was said of earlier ones
     plan, shapes = _plan(order, prepared, here, Phases(report, cancelled), cancelled)
     made = Sidecar(
         recipe=Recipe(
-            model_sha256=prepared.sha256,
+            model_sha256=prepared.sha256 if order.quantised is None else inspect(order.model).digest,
             precision=prepared.precision,
             shapes=shapes,
             steps=prepared.steps,
@@ -86,6 +90,7 @@ def build(order: Order, *, report: Report = quiet, cancelled: Cancelled = never)
         model_path=str(order.model),
         metadata=prepared.metadata,
         spec=order.spec or prepared.spec,
+        calibrated_by=order.calibrated_by,
     )
     sidecar.path_of(order.output).unlink(missing_ok=True)  # never a new engine beside the old one's description
     sidecar.write_atomically(order.output, plan)

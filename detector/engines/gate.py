@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import InferenceError
-from detector.inference.detector import PersonDetector
+from detector.inference.shaped import AnyDetector
 from detector.types import Floats, Image
 
 from .verdict import Limits, Verdict
@@ -41,8 +41,8 @@ class _Tally:
 
 
 def compare(
-    reference: PersonDetector,
-    candidate: PersonDetector,
+    reference: AnyDetector,
+    candidate: AnyDetector,
     images: Iterable[Image],
     *,
     limits: Limits | None = None,
@@ -112,7 +112,7 @@ def _pairs(overlaps: NDArray[np.float64]) -> list[tuple[int, int]]:
     return pairs
 
 
-def _ap_drop(reference: PersonDetector, candidate: PersonDetector, truth: Truth) -> float:
+def _ap_drop(reference: AnyDetector, candidate: AnyDetector, truth: Truth) -> float:
     """How many points of 100 the candidate's average precision is below the reference's."""
     from detector.evaluate import evaluate
 

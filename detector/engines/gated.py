@@ -12,6 +12,7 @@ from detector import __version__
 from detector.errors import DetectorError, ModelError
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.detector import PersonDetector
+from detector.inference.shaped import AnyDetector
 from detector.types import Image
 
 from . import sidecar
@@ -22,7 +23,7 @@ from .progress import Cancelled, Report, quiet
 from .sidecar import Environment, Sidecar
 from .verdict import Limits, Verdict
 
-Open = Callable[[], PersonDetector]
+Open = Callable[[], AnyDetector]
 Pictures = Callable[[], Iterable[Image]]
 
 
@@ -89,12 +90,17 @@ class Gated:
     choice: Choice
 
 
-def precisions(model: Path, wanted: BuildPrecision = "auto") -> tuple[BuildPrecision, ...]:
-    """What to try for `wanted`, fastest first; auto falls back as far as the file allows."""
+def precisions(model: Path, wanted: BuildPrecision = "auto", *, calibrated: bool = False) -> tuple[BuildPrecision, ...]:
+    """What to try for `wanted`, fastest first; auto falls back as far as the file allows.
+
+    INT8 of a model that is in fp32 is tried where there are pictures to calibrate it with.
+    """
     own = inspect(model).precision
     if wanted != "auto":
         return (wanted,)
-    return ("fp16", "fp32") if own == "fp32" else ("fp16",) if own == "fp16" else ("int8",)
+    if own != "fp32":
+        return ("fp16",) if own == "fp16" else ("int8",)
+    return ("int8", "fp16", "fp32") if calibrated else ("fp16", "fp32")
 
 
 def build_gated(
@@ -105,6 +111,7 @@ def build_gated(
     pictures: Pictures,
     truth: Truth | None = None,
     limits: Limits | None = None,
+    screen: Callable[[Order], None] = lambda _order: None,
     force: bool = False,
     report: Report = quiet,
     cancelled: Cancelled = never,
@@ -112,7 +119,8 @@ def build_gated(
     """The first of `orders` (one a precision, fastest first) whose engine is accepted; each verdict goes into its sidecar.
 
     Unless `force`, what was accepted on this very machine is taken as it is, and what was built for it is
-    judged again where the driver changed. `open_engine` loads an engine that has no verdict yet. Raises ModelError when all are refused.
+    judged again where the driver changed. `open_engine` loads an engine that has no verdict yet; `screen` makes what
+    an order is built from, and raises DetectorError where it need not be built. Raises ModelError when all are refused.
     """
     here = environment()
     if not force and (known := _known(orders, here)) is not None:
@@ -125,6 +133,7 @@ def build_gated(
 
     def _built(order: Order) -> PersonDetector:
         if force or not _current(order):
+            screen(order)
             build(order, report=report, cancelled=cancelled)
         return open_engine(order.output)
 
@@ -166,4 +175,5 @@ def _current(order: Order) -> bool:
     except ModelError:
         return False
     recipe = known.recipe
-    return recipe.detector == __version__ and order.precision in ("auto", recipe.precision)
+    made_so = (recipe.calibration, known.batch) == (order.calibration, order.batch)
+    return recipe.detector == __version__ and order.precision in ("auto", recipe.precision) and made_so

@@ -13,16 +13,16 @@ from detector.errors import EndOfStreamError, ModelError
 from detector.types import ArrayImage, Image
 
 COUNT = 32
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 def folder_pictures(folder: Path, *, count: int = COUNT) -> Iterator[Image]:
     """At most `count` of the folder's pictures, evenly chosen by name; raises ModelError."""
     if not folder.is_dir():
         raise ModelError(f"no folder {folder} with pictures")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
-        raise ModelError(f"no pictures ({', '.join(_SUFFIXES)}) in {folder}")
+        raise ModelError(f"no pictures ({', '.join(SUFFIXES)}) in {folder}")
     for path in paths[:: max(1, -(-len(paths) // count))]:
         pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
         if pixels is None:

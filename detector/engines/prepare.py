@@ -6,6 +6,7 @@ The engine is strongly typed, so what the ONNX says is what is computed.
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +15,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.errors import ModelError
+from detector.errors import InferenceError, ModelError
 from detector.inference.backends.base import TensorSpec, one_line
 from detector.inference.backends.onnxfile import inspect
-from detector.inference.layout import Layout, anchors, default_spec, find_layout
+from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+from detector.inference.layout import Layout, default_spec, find_layout
 from detector.inference.spec import InputSpec
 
 BuildPrecision = Literal["auto", "fp32", "fp16", "int8"]
-NMS_IOU = "detector.nms_iou"
-"""The metadata key under which the IoU threshold of an NMS that was cut off stays known."""
-
+_SAME = 1e-4  # of the largest number: sums in another order
 _HEAVY = 64  # a convolution with more weights than this learns features; DFL's 16 only add up
 
 
@@ -43,8 +43,8 @@ class Prepared:
     steps: tuple[str, ...]
 
 
-def prepare(path: Path, *, precision: BuildPrecision = "auto") -> Prepared:
-    """`path` in `precision`; auto is the file's own. Raises ModelError.
+def prepare(path: Path, *, precision: BuildPrecision = "auto", batch: int = 1) -> Prepared:
+    """`path` in `precision`; auto is the file's own; for up to `batch` pictures at once. Raises ModelError.
 
     fp16 keeps inputs, outputs and everything behind the last learnt convolution in fp32: box corners
     up to 640 px have steps of half a pixel in fp16. int8 needs a model that is quantised (Q/DQ) already.
@@ -56,13 +56,18 @@ def prepare(path: Path, *, precision: BuildPrecision = "auto") -> Prepared:
     model, steps = _load(path), []
     metadata = dict(file.metadata)
     layout = _layout(model, metadata)
+    if layout.pixels:
+        raise ModelError(f"{path.name} has its preprocessing folded in: build the engine from the model without it")
     spec = default_spec(layout)
     if layout.kind == "yolox-nms":
-        metadata[NMS_IOU] = str(_cut_nms(model, layout, path))
+        model, metadata = _before_nms(model, path)
         layout = _layout(model, metadata)
         steps.append("nms cut")
+    if batch > 1 and not _open(model):
+        model = _for_many(model, path)
+        steps.append("batch opened")
     if wanted != file.precision:
-        model = _to_fp16(model, path)
+        model = to_fp16(model, path.name)
         steps.append("fp16 cast")
     return Prepared(
         content=model.SerializeToString(),
@@ -86,6 +91,57 @@ def _load(path: Path) -> Any:
         raise ModelError(f"{path} is not an ONNX model, or is cut short: {one_line(error)}") from None
 
 
+def _before_nms(model: Any, path: Path) -> tuple[Any, dict[str, str]]:
+    """The graph up to its NMS, whose output has a length that only the GPU knows: a synchronisation inside the engine.
+
+    For persons alone, and its metadata, which keeps the NMS's IoU.
+    """
+    from detector.graph.edit import person_only
+
+    try:
+        made = person_only(model)
+    except ModelError as error:
+        raise ModelError(f"{path.name}: {error}") from None
+    return made, {entry.key: entry.value for entry in made.metadata_props}
+
+
+def _open(model: Any) -> bool:
+    return not model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+
+
+def _for_many(model: Any, path: Path) -> Any:
+    """The model with an open batch, proved to keep its pictures apart."""
+    from detector.graph.edit import open_batch
+
+    try:
+        made = open_batch(model)
+        _prove(made, _layout(model, {entry.key: entry.value for entry in model.metadata_props}))
+    except (ModelError, InferenceError) as error:
+        raise ModelError(f"{path.name} cannot take several pictures at once ({error}): build it with batch 1") from None
+    return made
+
+
+def _prove(made: Any, layout: Layout) -> None:
+    """Two pictures together must give what each gives alone."""
+    import onnx
+
+    noise = np.random.default_rng(0).random((2, 3, layout.height, layout.width), np.float32)
+    pictures = noise * np.float32(default_spec(layout).scale * 255.0)
+    with tempfile.TemporaryDirectory() as folder:
+        onnx.save(made, str(Path(folder) / "many.onnx"))
+        backend = OnnxRuntimeBackend(path=Path(folder) / "many.onnx")
+    together = backend.run(pictures)
+    for index in range(2):
+        for whole, alone in zip(together, backend.run(pictures[index : index + 1]), strict=True):
+            if whole[index : index + 1].shape != alone.shape or not _same(whole[index], alone[0]):
+                raise ModelError("one changes what is seen in another")
+
+
+def _same(first: NDArray[Any], second: NDArray[Any]) -> bool:
+    largest = float(np.abs(second).max(initial=1.0))
+    return bool(np.allclose(first, second, rtol=0.0, atol=_SAME * largest))
+
+
 def _layout(model: Any, metadata: dict[str, str]) -> Layout:
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [_spec(value) for value in model.graph.input if value.name not in weights]
@@ -100,91 +156,22 @@ def _spec(value: Any) -> TensorSpec:
     return TensorSpec(value.name, shape, np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type)).name)
 
 
-# NMS: its output has a length that only the GPU knows, which costs a synchronisation inside the engine
-
-
-def _cut_nms(model: Any, layout: Layout, path: Path) -> float:
-    """Ends the graph before its NMS, as one dense output [1, 5, N]: cx, cy, w, h, person's score. Its IoU threshold."""
-    graph = model.graph
-    found = [node for node in graph.node if node.op_type == "NonMaxSuppression"]
-    if len(found) != 1 or any(a.name == "center_point_box" and a.i for a in found[0].attribute):
-        raise ModelError(f"{path.name} ends in an NMS of an unknown kind: export it without NMS")
-    nms = found[0]
-    threshold = float(np.ravel(_constant(model, nms.input[3]))[0]) if len(nms.input) > 3 else 0.0
-    _append_dense(graph, boxes=nms.input[0], scores=nms.input[1], layout=layout)
-    _keep_only(graph, {"detections"})
-    return threshold
-
-
-def _append_dense(graph: Any, *, boxes: str, scores: str, layout: Layout) -> None:
-    """Corners [1,N,4] become centres and sizes by one product with a 4 x 4 matrix, one person row follows."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    to_center = np.array([[0.5, 0, -1, 0], [0, 0.5, 0, -1], [0.5, 0, 1, 0], [0, 0.5, 0, 1]], np.float32)
-    added: dict[str, NDArray[Any]] = {
-        "dense_to_center": to_center,
-        "dense_from": np.array([layout.person], np.int64),
-        "dense_to": np.array([layout.person + 1], np.int64),
-        "dense_axis": np.array([1], np.int64),
-    }
-    graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in added.items())
-    graph.node.extend(
-        [
-            helper.make_node("MatMul", [boxes, "dense_to_center"], ["dense_rows"], name="dense_matmul"),
-            helper.make_node("Transpose", ["dense_rows"], ["dense_boxes"], name="dense_transpose", perm=[0, 2, 1]),
-            helper.make_node(
-                "Slice", [scores, "dense_from", "dense_to", "dense_axis"], ["dense_scores"], name="dense_slice"
-            ),
-            helper.make_node("Concat", ["dense_boxes", "dense_scores"], ["detections"], name="dense_concat", axis=1),
-        ]
-    )
-    del graph.output[:]
-    cells = anchors(layout.width, layout.height)
-    graph.output.append(helper.make_tensor_value_info("detections", TensorProto.FLOAT, [1, 5, cells]))
-
-
-def _keep_only(graph: Any, outputs: set[str]) -> None:
-    """Drops what no output needs."""
-    needed, kept = set(outputs), []
-    for node in reversed(graph.node):
-        if needed & set(node.output):
-            kept.append(node)
-            needed.update(node.input)
-            for inner in (a.g for a in node.attribute if a.HasField("g")):
-                needed.update(name for child in inner.node for name in child.input)
-    del graph.node[:]
-    graph.node.extend(reversed(kept))
-    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.initializer[:]
-    graph.initializer.extend(weights)
-
-
-def _constant(model: Any, name: str) -> Any:
-    from onnx import numpy_helper
-
-    for tensor in model.graph.initializer:
-        if tensor.name == name:
-            return numpy_helper.to_array(tensor)
-    for node in model.graph.node:
-        if node.op_type == "Constant" and name in node.output:
-            return numpy_helper.to_array(node.attribute[0].t)
-    raise ModelError(f"the NMS of this model takes {name} from no constant: export it without NMS")
-
-
 # FP16
 
 
-def _to_fp16(model: Any, path: Path) -> Any:
+def to_fp16(model: Any, name: str, *, floats: Iterable[str] = ()) -> Any:
+    """`model` cast to half precision but for inputs, outputs, decoding and the nodes named in `floats`."""
     try:
         from onnxruntime.transformers.float16 import convert_float_to_float16
     except ImportError as error:
         raise ModelError(f"the cast to fp16 needs the whole of onnxruntime: {one_line(error)}") from None
     for number, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{number}"  # the converter keeps nodes apart by name
+    blocked = [*(node.name for node in _tail(model.graph)), *floats]
     try:
-        return convert_float_to_float16(model, keep_io_types=True, node_block_list=[n.name for n in _tail(model.graph)])
+        return convert_float_to_float16(model, keep_io_types=True, node_block_list=blocked)
     except Exception as error:
-        raise ModelError(f"{path.name} cannot be cast to fp16: {one_line(error)}") from None
+        raise ModelError(f"{name} cannot be cast to fp16: {one_line(error)}") from None
 
 
 def _tail(graph: Any) -> Iterable[Any]:

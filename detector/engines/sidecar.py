@@ -81,6 +81,7 @@ class Sidecar:
     spec: InputSpec | None = None
     verdict: Verdict | None = None
     judged_in: str | None = None  # the key of the environment that the verdict was reached in
+    calibrated_by: str | None = None  # the folder of pictures that an INT8 form of the model was made with
 
     @property
     def key(self) -> str:
@@ -90,8 +91,17 @@ class Sidecar:
 
     def rebuild(self, engine: Path) -> str:
         """The command that makes the engine at `engine` anew, and checks it."""
-        words = ("detector", "build", self.model_path, "--precision", self.recipe.precision, "--output", str(engine))
+        words = ["detector", "build", self.model_path, "--precision", self.recipe.precision, "--output", str(engine)]
+        if self.calibrated_by is not None:
+            words += ["--calibration", self.calibrated_by]
+        if self.batch > 1:
+            words += ["--batch", str(self.batch)]
         return shlex.join(words)
+
+    @property
+    def batch(self) -> int:
+        """How many pictures a run takes at most."""
+        return max((shapes[-1][0] for shapes in self.recipe.shapes.values()), default=1)
 
     def judged(self, verdict: Verdict, environment: Environment) -> Sidecar:
         return dataclasses.replace(self, verdict=verdict, judged_in=environment.key)

@@ -12,12 +12,16 @@ import onnx
 
 from detector.errors import ModelError
 from detector.inference.backends.base import TensorSpec
-from detector.inference.layout import Layout, find_layout
+from detector.inference.layout import PIXELS, Layout, default_spec, find_layout
+from detector.inference.spec import InputSpec
 
+from .batch import open_first_axis
 from .freeze import freeze
 from .graph import Graph
-from .person import keep_person
+from .person import cut_nms, keep_person
+from .pixels import take_pixels
 from .reshape import resize
+from .simplify import simplify
 
 SOURCE, STEPS = "detector.source_sha256", "detector.steps"
 PRECISION_STEP = "int8"
@@ -40,6 +44,17 @@ def person_only(model: onnx.ModelProto) -> onnx.ModelProto:
     return _finished(graph, model, "person-only", added)
 
 
+def before_nms(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A YOLOX model that ends in an NMS, cut before it: boxes [1,N,4], scores [1,classes,N], all its classes."""
+    layout = layout_of(model)
+    if layout.kind != "yolox-nms":
+        raise ModelError(f"this model has no NMS to cut off: its outputs are {layout.kind}")
+    graph = Graph(model)
+    if is_dynamic(model):
+        freeze(graph, layout.width, layout.height)
+    return _finished(graph, model, "before NMS", cut_nms(graph, layout, person_only=False))
+
+
 def reshape(model: onnx.ModelProto, width: int, height: int) -> onnx.ModelProto:
     """The same weights over pictures of `width` x `height` px, both multiples of 32."""
     if width % _MULTIPLE or height % _MULTIPLE or min(width, height) < _MULTIPLE:
@@ -58,6 +73,48 @@ def reshape(model: onnx.ModelProto, width: int, height: int) -> onnx.ModelProto:
     if (found.kind, found.width, found.height) != (layout.kind, width, height):
         raise ModelError(f"this model cannot be made for another size (it became {found.kind})")
     return made
+
+
+def open_batch(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model over any number of pictures at once; one whose batch is open already comes back as it is."""
+    if not _input_sides(model)[0]:
+        return model
+    graph = Graph(model)
+    open_first_axis(graph)
+    made = graph.finish()
+    for info in (*made.graph.input, *made.graph.output):
+        info.type.tensor_type.shape.dim[0].dim_param = "batch"  # replaces the number
+    del made.graph.value_info[:]  # they are of one picture, and runtimes believe them
+    return stepped(made, model, "open batch")
+
+
+def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same numbers by fewer nodes: see `simplify`; raises ModelError."""
+    graph = Graph(model)
+    simplify(graph)
+    return _finished(graph, model, "simplified", {})
+
+
+def pixels_in(model: onnx.ModelProto, spec: InputSpec | None = None) -> onnx.ModelProto:
+    """The model with its preprocessing inside: it takes letterboxed BGR bytes, uint8 [1,height,width,3].
+
+    The same numbers as bytes widened, scaled and put in planes outside; scaling and padding of the picture stay
+    outside. `spec` None: as models of the layout are commonly trained. A dynamic size becomes the default one.
+    """
+    layout = layout_of(model)
+    if layout.pixels:
+        raise ModelError("this model takes bytes already: its preprocessing is folded in")
+    usual = default_spec(layout)
+    spec = spec or usual
+    if (spec.placement, spec.pad) != (usual.placement, usual.pad):
+        raise ModelError(
+            f"its letterbox ({spec.placement}, {spec.pad}) is not the usual one: leave preprocessing outside"
+        )
+    graph = Graph(model)
+    if is_dynamic(model):
+        freeze(graph, layout.width, layout.height)
+    take_pixels(graph, spec)
+    return _finished(graph, model, "pixels in", {PIXELS: f"bgr, {spec.placement}, pad {spec.pad}"})
 
 
 def layout_of(model: onnx.ModelProto) -> Layout:

@@ -16,6 +16,11 @@ _LARGEST = 1 << 22  # numbers; grids are far below, activations are never consta
 def freeze(graph: Graph, width: int, height: int) -> None:
     """Fixes the input's size in px and folds all that follows from it alone, bit for bit what a run would get."""
     graph.set_input_size(width, height)
+    fold(graph)
+
+
+def fold(graph: Graph) -> None:
+    """Works out now what follows from constants and known shapes alone, bit for bit what a run would get."""
     while _fold_once(graph):
         pass
 

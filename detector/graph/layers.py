@@ -89,17 +89,3 @@ def decoding(graph: Graph, layers: int) -> set[str]:
         found[maker.name] = passed
         looking += [(source, passed + weighty) for source in maker.input]
     return set(found)
-
-
-def ends(graph: Graph, layers: list[Layer]) -> list[str]:
-    """The outputs of the convolutions behind which no other learnt one comes: what decoding starts from."""
-    by_name = {layer.name: layer for layer in layers}
-    feeds: set[str] = set()
-    found = []
-    for node in reversed(graph.nodes):
-        weighty = node.name in by_name
-        if weighty and not feeds & set(node.output):
-            found.append(node.output[0])
-        if weighty or feeds & set(node.output):
-            feeds.update(node.input)
-    return found[::-1]

@@ -25,7 +25,9 @@ def keep_person(graph: Graph, layout: Layout) -> dict[str, str]:
     elif layout.kind in ("dense", "yolox-grid"):
         _grid(graph, layout)
     elif layout.kind == "yolox-nms":
-        return _before_nms(graph, layout)
+        return cut_nms(graph, layout, person_only=True)
+    elif layout.kind == "detr":
+        raise ModelError("a transformer's classes are cut where it is exported: detector export MODEL.pt --person-only")
     else:
         raise ModelError("this model's head is cut already: use it as it is")
     return {}
@@ -156,8 +158,11 @@ def _retarget(graph: Graph, node: onnx.NodeProto, count: tuple[int, int]) -> Non
     node.input[1] = graph.add_constant(np.where(target == count[0], count[1], target), "target")
 
 
-def _before_nms(graph: Graph, layout: Layout) -> dict[str, str]:
-    """Outputs boxes [1,N,4] and scores [1,1,N] as they go into the graph's NMS; its limit goes to the metadata."""
+def cut_nms(graph: Graph, layout: Layout, *, person_only: bool) -> dict[str, str]:
+    """Outputs boxes [1,N,4] and scores [1,classes,N] as they go into the graph's NMS; its limit goes to the metadata.
+
+    With `person_only` of the classes the person's alone.
+    """
     nms = [node for node in graph.nodes if node.op_type == "NonMaxSuppression"]
     if len(nms) != 1 or attribute(nms[0], "center_point_box", 0) != 0 or len(nms[0].input) < 4:
         raise _unknown("no single NMS of corner boxes")
@@ -170,7 +175,7 @@ def _before_nms(graph: Graph, layout: Layout) -> dict[str, str]:
     graph.set_outputs([boxes, scores])
     graph.prune()  # what led to the NMS alone no longer counts as a reader
     classes = graph.shapes()[scores][1]
-    if classes > 1:
+    if person_only and classes > 1:
         # The scores are now an output: nobody else reads them.
         graph_output = Span(tensor=scores, axis=1, low=0, high=classes, keep=layout.person)
         narrow(graph, graph_output)

@@ -34,6 +34,11 @@ VERSION = 2
 VariantPrecision = Literal["fp32", "int8", "int8-mixed"]
 """int8-mixed keeps the last two layers of convolutions in floats, int8 the last one."""
 
+
+class CacheError(ModelError):
+    """The cache cannot be written."""
+
+
 _FLOAT_LAYERS = {"int8": 1, "int8-mixed": 2}
 
 
@@ -86,26 +91,51 @@ def prepare(
         pictures=pictures,
         spec=spec,
     )
-    target = (cache_dir() if cache is None else cache) / "variants" / f"{path.stem}-{order.key}.onnx"
-    if _whole(target):
+    target = _place(order, cache)
+    if whole(target):
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _alone(target):
-            if not _whole(target):
+            if not whole(target):
                 progress(0, None, f"preparing {path.stem}")
                 _make(order, target)
                 _give_back()
     except OSError as error:
-        raise ModelError(
+        raise CacheError(
             f"could not prepare {path.name}: cannot write {target.parent}: {error.strerror or error}; "
             "make room or set DETECTOR_CACHE to another folder"
         ) from None
     return target
 
 
-def _whole(target: Path) -> bool:
-    """Whether the file is there as it was made."""
+def find(path: Path, *, shape: Shape) -> Path | None:
+    """The person-only fp32 variant of that size where the cache has it; makes nothing. Raises ModelError."""
+    order = _Order(
+        source=path,
+        sha256=inspect(path).digest,
+        shape=shape,
+        person_only=True,
+        precision="fp32",
+        pictures=(),
+        spec=None,
+    )
+    target = _place(order, None)
+    return target if whole(target) else None
+
+
+def variants_dir() -> Path:
+    """Where variants lie."""
+    return cache_dir() / "variants"
+
+
+def _place(order: _Order, cache: Path | None) -> Path:
+    folder = variants_dir() if cache is None else cache / "variants"
+    return folder / f"{order.source.stem}-{order.key}.onnx"
+
+
+def whole(target: Path) -> bool:
+    """Whether the variant is there as it was made."""
     try:
         facts = json.loads(_facts(target).read_text(encoding="utf-8"))
         return bool(facts["sha256"] == digest(target))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import onnx
 from onnx import version_converter
 
 from detector.errors import ModelError
-from detector.inference.layout import default_spec
+from detector.inference.layout import Layout, default_spec
 from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec
 from detector.types import Floats, Image
@@ -78,7 +78,7 @@ def _written(
 ) -> None:
     if float_layers < 0:
         raise ValueError("float_layers must not be negative")
-    calibrated = Calibrated.of(onnx.load(str(path)), pictures, spec=spec, method=method)
+    calibrated = Calibrated.of(onnx.load(str(path)), pictures, spec=spec, method=method, signed=form.signed)
     onnx.save(calibrated.quantised(form, calibrated.decoding(float_layers)), str(output))
 
 
@@ -89,6 +89,7 @@ class Calibrated:
         self._source, self.model, self.ranges = source, model, ranges
         graph = Graph(model)
         self.layers: list[Layer] = find_layers(graph)
+        self._nodes = {layer.name: layer.nodes for layer in self.layers}
 
     @classmethod
     def of(
@@ -98,12 +99,15 @@ class Calibrated:
         *,
         spec: InputSpec | None = None,
         method: Method = "min-max",
+        signed: bool = False,
         progress: Progress = lambda _done, _total: None,
     ) -> Calibrated:
-        """Measures the ranges over `pictures`; raises ModelError on too few of them, and on what cannot be quantised."""
+        """Measures the ranges over `pictures`; `signed` where forms will be.
+
+        Raises ModelError on too few pictures, and on what cannot be quantised.
+        """
         layout = layout_of(source)
         refuse_poor(pictures)
-        letterbox = Letterbox(width=layout.width, height=layout.height, spec=spec or default_spec(layout))
         graph = Graph(_recent(source))
         if is_dynamic(source):  # ranges and shapes are those of one size
             freeze(graph, layout.width, layout.height)
@@ -111,15 +115,32 @@ class Calibrated:
         model = graph.finish()
         graph = Graph(model)
         # Decoding is never quantised; behind an NMS tensors may be empty, too, which have no range.
-        wanted = qdq.wanted_tensors(graph, decoding(graph, 0), qdq.ONNXRUNTIME, _floats(model))
+        wanted = qdq.wanted_tensors(graph, decoding(graph, 0), qdq.ONNXRUNTIME, floats_of(model))
         ranges = measure(
-            model, wanted, _inputs(pictures, letterbox), method=method, progress=progress, count=len(pictures)
+            model,
+            wanted,
+            lambda: tensors(pictures, layout, spec),
+            method=method,
+            levels=127 if signed else 255,
+            progress=progress,
+            count=len(pictures),
         )
         return cls(source, model, ranges)
 
     def decoding(self, float_layers: int) -> set[str]:
         """The nodes of the decoding and of the last `float_layers` convolutions before it."""
         return decoding(Graph(self.model), float_layers)
+
+    def nodes(self, layer: str) -> frozenset[str]:
+        """The nodes of the layer of that name."""
+        return self._nodes[layer]
+
+    def probe(self, form: qdq.Form, layer: str | None) -> onnx.ModelProto:
+        """The model with `layer` alone in INT8; None: nothing. Runs, but is not checked as `quantised` is."""
+        graph = Graph(self.model)
+        if layer is not None:
+            qdq.quantise(graph, self.ranges, {node.name for node in graph.nodes} - self._nodes[layer], form)
+        return graph.model
 
     def quantised(self, form: qdq.Form, floats: Collection[str]) -> onnx.ModelProto:
         """The model in INT8 but for the nodes in `floats`; raises ModelError where nothing is left."""
@@ -155,11 +176,13 @@ def refuse_poor(pictures: Sequence[Image]) -> None:
         )
 
 
-def _inputs(pictures: Sequence[Image], letterbox: Letterbox) -> Callable[[], Iterator[Floats]]:
-    return lambda: (letterbox(picture)[0] for picture in pictures)
+def tensors(pictures: Sequence[Image], layout: Layout, spec: InputSpec | None) -> Iterator[Floats]:
+    """The pictures as the model takes them, float32 [1,3,H,W]; each overwrites the one before."""
+    letterbox = Letterbox(width=layout.width, height=layout.height, spec=spec or default_spec(layout))
+    return (letterbox(picture)[0] for picture in pictures)
 
 
-def _floats(model: onnx.ModelProto) -> set[str]:
+def floats_of(model: onnx.ModelProto) -> set[str]:
     """The computed tensors of float32."""
     infos = (*model.graph.value_info, *model.graph.input, *model.graph.output)
     return {info.name for info in infos if info.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}

@@ -1,7 +1,7 @@
 """Calibration: the range of every tensor's numbers over pictures, by three methods.
 
 min-max takes the smallest and largest number; percentile leaves out the outermost hundredth of a percent on either side;
-entropy clips where the 128 levels of INT8 keep most of the distribution (Kullback-Leibler divergence; S. Migacz,
+entropy clips where the levels of INT8 keep most of the distribution (Kullback-Leibler divergence; S. Migacz,
 "8-bit Inference with TensorRT", GTC 2017).
 """
 
@@ -26,8 +26,8 @@ Range = tuple[float, float]
 Progress = Callable[[int, int], None]
 
 _TAIL = 1e-4  # share of the numbers that percentile leaves out at either end
-_BINS, _LEVELS, _STRIDE = 2048, 128, 16
-_SAMPLES = 32768  # of a tensor's numbers a picture: enough for the tails, and no gigabytes
+_BINS, _STRIDE = 2048, 16
+_SAMPLES = 8192  # of a tensor's numbers a picture: enough for the tails, and no gigabytes
 _LOW, _HIGH, _SAMPLE = "detector_low_", "detector_high_", "detector_sample_"
 
 
@@ -37,20 +37,22 @@ def measure(
     inputs: Callable[[], Iterable[Floats]],
     *,
     method: Method = "min-max",
+    levels: int = 255,
     progress: Progress = lambda _done, _total: None,
     count: int = 0,
 ) -> dict[str, Range]:
     """The range of each of `tensors` over `inputs`, which is run through twice where a histogram is needed.
 
-    `progress(done, total)` after each of the `count` inputs. Raises ModelError.
+    `levels` is how many steps lie on one side of 0, for entropy: 127 where ranges are symmetric. `progress(done, total)` after each of the `count` inputs. Raises ModelError.
     """
     total = count * (1 if method == "min-max" else 2)
     found = _extremes(model, tensors, inputs(), lambda done: progress(done, total))
     if method == "min-max":
         return found
     histograms = _histograms(model, found, inputs(), lambda done: progress(count + done, total))
-    choose = _percentile if method == "percentile" else _entropy
-    return {name: choose(histogram, found[name]) for name, histogram in histograms.items()}
+    if method == "percentile":
+        return {name: _percentile(histogram, found[name]) for name, histogram in histograms.items()}
+    return {name: _entropy(histogram, found[name], levels) for name, histogram in histograms.items()}
 
 
 def _extremes(
@@ -138,13 +140,14 @@ def _percentile(histogram: NDArray[np.int64], extremes: Range) -> Range:
     return float(low), float(high)
 
 
-def _entropy(histogram: NDArray[np.int64], extremes: Range) -> Range:
+def _entropy(histogram: NDArray[np.int64], extremes: Range, levels: int) -> Range:
     """Clipped at the magnitude whose quantised distribution tells most of the true one."""
     magnitudes = _magnitudes(histogram, extremes)
+    magnitudes[0] = magnitudes[1]  # numbers next to 0 survive any range, and are so many that they would decide alone
     largest = max(abs(extremes[0]), abs(extremes[1]))
     best, least = _BINS, np.inf
-    for kept in range(_LEVELS, _BINS + 1, _STRIDE):
-        divergence = _divergence(magnitudes, kept)
+    for kept in range(levels, _BINS + 1, _STRIDE):
+        divergence = _divergence(magnitudes, kept, levels)
         if divergence < least:
             best, least = kept, divergence
     limit = largest * best / _BINS
@@ -159,14 +162,14 @@ def _magnitudes(histogram: NDArray[np.int64], extremes: Range) -> NDArray[np.flo
     return np.histogram(centers, bins=_BINS, range=(0.0, largest), weights=histogram)[0]
 
 
-def _divergence(counts: NDArray[np.float64], kept: int) -> float:
-    """KL(P || Q): P is the first `kept` bins with all beyond added to the last, Q these bins at _LEVELS levels."""
+def _divergence(counts: NDArray[np.float64], kept: int, levels: int) -> float:
+    """KL(P || Q): P is the first `kept` bins with all beyond added to the last, Q these bins at `levels`."""
     true = counts[:kept].copy()
     true[-1] += counts[kept:].sum()
-    level = np.arange(kept) * _LEVELS // kept
+    level = np.arange(kept) * levels // kept
     filled = counts[:kept] > 0
-    sums = np.bincount(level, weights=counts[:kept], minlength=_LEVELS)
-    members = np.bincount(level, weights=filled.astype(np.float64), minlength=_LEVELS)
+    sums = np.bincount(level, weights=counts[:kept], minlength=levels)
+    members = np.bincount(level, weights=filled.astype(np.float64), minlength=levels)
     spread = np.where(filled, (sums / np.maximum(members, 1.0))[level], 0.0)
     p, q = true / max(true.sum(), 1.0), spread / max(spread.sum(), 1.0)
     # A bin that Q has lost altogether must not count as free: it gets next to nothing instead of nothing.

@@ -41,6 +41,8 @@ def make_decoder(layout: Layout, *, iou: float | None = None) -> Decoder:
     if layout.kind == "yolox-grid":
         corners, strides = _grid(layout)
         return partial(_yolox_grid, layout, IOU_YOLOX if iou is None else iou, corners, strides)
+    if layout.kind == "detr":
+        return partial(_queries, layout)
     if layout.kind == "yolox-boxes":
         return partial(_yolox_boxes, layout, (layout.iou or IOU_YOLOX) if iou is None else iou)
     return partial(_yolox_nms, layout)
@@ -97,6 +99,35 @@ def _yolox_boxes(layout: Layout, iou: float, outputs: Outputs, floor: float) -> 
     scores = _scores(columns[layout.person])
     kept = _likely(scores, floor)
     return _suppressed(layout, rows[kept], scores[kept], iou)
+
+
+def _queries(layout: Layout, outputs: Outputs, floor: float) -> Persons:
+    """Rows cx, cy, w, h in 0..1 of the input, and a score a class for each in a second output (DETR's): no NMS.
+
+    Of a query's scores the person's alone counts, as in RT-DETR's own choice of the best (arXiv 2304.08069).
+    """
+    rows = _array(outputs, layout, layout.boxes, (1, None, 4))[0]
+    scores = _array(outputs, layout, layout.scores or 0, (1, len(rows), layout.classes))[0]
+    likely = _scores(_activated(layout, scores))
+    kept = _likely(likely, floor)
+    size = np.array((layout.width, layout.height), np.float32)
+    boxes = _corners(rows[kept, :2] * size, rows[kept, 2:4] * size)
+    order = best_first(likely[kept])
+    _refuse_wild(layout, boxes)
+    return boxes[order], likely[kept][order]
+
+
+def _activated(layout: Layout, scores: Floats) -> Floats:
+    """The person's scores [Q] in 0..1 of what the model gives [Q,classes]."""
+    person = scores[:, layout.person]
+    if layout.activation == "none":
+        return person
+    if layout.activation == "sigmoid":
+        made: Floats = np.float32(0.5) * (np.tanh(person * np.float32(0.5)) + np.float32(1.0))  # exp() would overflow
+        return made
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    share: Floats = raised[:, layout.person] / raised.sum(axis=1)
+    return share
 
 
 def _grid(layout: Layout) -> Persons:

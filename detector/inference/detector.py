@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.errors import InferenceError
 from detector.types import ArrayImage, Detections, Floats, Frame, Image
 
-from .backends.base import Backend, PictureBackend
+from .backends.base import Backend, PictureBackend, Seen
 from .decode import make_decoder
 from .layout import default_spec, find_layout
-from .preprocess import Letterbox
+from .preprocess import Letterbox, Placement
 from .spec import InputSpec
 
 _GREY = 114
+Persons = tuple[Floats, Floats, float]
+"""Boxes float32 [N,4] source px, scores float32 [N] best first, ms of the model run alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +51,9 @@ class PersonDetector:
         self.layout = find_layout(backend.inputs, backend.outputs, backend.metadata)
         self.spec = spec or default_spec(self.layout)
         self._backend = backend
-        self._letterbox = Letterbox(width=self.layout.width, height=self.layout.height, spec=self.spec)
+        self._letterbox = Letterbox(
+            width=self.layout.width, height=self.layout.height, spec=self.spec, pixels=self.layout.pixels
+        )
         iou = _nms_iou(backend.metadata)
         self._decode = make_decoder(self.layout, iou=iou)
         self._device: PictureBackend | None = None
@@ -55,7 +61,7 @@ class PersonDetector:
             layout=self.layout, spec=self.spec, floor=score_floor, iou=iou
         ):
             self._device = backend
-        self._tensor: Floats | None = None
+        self._tensor: NDArray[Any] | None = None
         self._times = StageTimes(preprocess_ms=0.0, infer_ms=0.0, decode_ms=0.0)
 
     @property
@@ -86,6 +92,11 @@ class PersonDetector:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     @property
+    def max_batch(self) -> int:
+        """How many pictures one run takes: more than one where an engine was built so; a CPU gains nothing by it."""
+        return 1 if self._device is None else self._device.batch
+
+    @property
     def last_times(self) -> StageTimes:
         return self._times
 
@@ -94,40 +105,81 @@ class PersonDetector:
         boxes, scores, infer_ms = self.detect_image(frame.image)
         return Detections(frame=frame, boxes=boxes, scores=scores, infer_ms=infer_ms)
 
-    def detect_image(self, image: Image) -> tuple[Floats, Floats, float]:
+    def detect_many(self, frames: Sequence[Frame]) -> list[Detections | Exception]:
+        """As `detect` for each frame, `max_batch` of them in one run.
+
+        What is wrong with one frame alone stands in its place; raises InferenceError when a run failed.
+        """
+        return [
+            found
+            if isinstance(found, Exception)
+            else Detections(frame=frame, boxes=found[0], scores=found[1], infer_ms=found[2])
+            for frame, found in zip(frames, self.detect_images([frame.image for frame in frames]), strict=True)
+        ]
+
+    def detect_images(self, images: Sequence[Image]) -> list[Persons | Exception]:
+        """As `detect_many`, for pictures; the ms are those of the run that the picture was in."""
+        if self._device is None:
+            return [self._alone(image) for image in images]
+        most, found = self.max_batch, []
+        for first in range(0, len(images), most):
+            found += self._together(self._device, images[first : first + most])
+        return found
+
+    def detect_image(self, image: Image) -> Persons:
         """Boxes float32 [N,4] source px, scores float32 [N] best first, ms of the model run alone.
 
         Raises InferenceError.
         """
+        if self._device is None:
+            return self._by_tensor(image)
+        (found,) = self._together(self._device, [image])
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _alone(self, image: Image) -> Persons | Exception:
+        try:
+            return self._by_tensor(image)
+        except Exception as error:  # a camera's picture may fail in any way as it is converted
+            return error
+
+    def _by_tensor(self, image: Image) -> Persons:
+        """Letterbox and decoding on the CPU."""
         begun = time.perf_counter()
-        if self._device is not None:
-            # One wait for all of it: what is before and behind the model cannot be told apart from it.
-            prepared = begun
-            (((boxes, scores), placement),) = self._device.see([image])
-            inferred = time.perf_counter()
-        else:
-            self._tensor, placement = self._letterbox(image)
-            prepared = time.perf_counter()
-            outputs = self._backend.run(self._tensor)
-            inferred = time.perf_counter()
-            boxes, scores = self._decode(outputs, self.score_floor)
-        if scores.size:
-            boxes = placement.to_source(boxes)
-            # A box that lay in the padding alone has nothing left.
-            real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-            if not real.all():
-                boxes, scores = boxes[real], scores[real]
+        self._tensor, placement = self._letterbox(image)
+        prepared = time.perf_counter()
+        outputs = self._backend.run(self._tensor)
+        inferred = time.perf_counter()
+        boxes, scores = _in_source(*self._decode(outputs, self.score_floor), placement)
+        self._note_times(begun, prepared, inferred)
+        return boxes, scores, self._times.infer_ms
+
+    def _together(self, device: PictureBackend, images: Sequence[Image]) -> list[Persons | Exception]:
+        """One wait for all of it: what is before and behind the model cannot be told apart from it."""
+        begun = time.perf_counter()
+        seen = device.see(images)
+        inferred = time.perf_counter()
+        found = [_result(each, (inferred - begun) * 1e3) for each in seen]
+        self._note_times(begun, begun, inferred)
+        return found
+
+    def _note_times(self, begun: float, prepared: float, inferred: float) -> None:
         self._times = StageTimes(
             preprocess_ms=(prepared - begun) * 1e3,
             infer_ms=(inferred - prepared) * 1e3,
             decode_ms=(time.perf_counter() - inferred) * 1e3,
         )
-        return boxes, scores, self._times.infer_ms
 
     def warm_up(self) -> float:
-        """Runs a grey picture, so that the first real one is not slow; its ms. Raises InferenceError."""
-        grey = np.full((self.layout.height, self.layout.width, 3), _GREY, np.uint8)
-        return self.detect_image(ArrayImage(grey))[2]
+        """Runs grey pictures, so that the first real ones are not slow; the ms of one. Raises InferenceError."""
+        grey = ArrayImage(np.full((self.layout.height, self.layout.width, 3), _GREY, np.uint8))
+        # Each number of pictures that a run may have is set up when it first comes.
+        for count in range(self.max_batch, 1, -1):
+            for found in self.detect_images([grey] * count):
+                if isinstance(found, Exception):
+                    raise found
+        return self.detect_image(grey)[2]
 
     def run_bare(self) -> float:
         """Runs the last picture's tensor through the backend alone; ms. What a pipeline is compared with."""
@@ -144,6 +196,22 @@ class PersonDetector:
     def close(self) -> None:
         """Lets go of the model; harmless twice."""
         self._backend.close()
+
+
+def _result(seen: Seen | Exception, ms: float) -> Persons | Exception:
+    if isinstance(seen, Exception):
+        return seen
+    (boxes, scores), placement = seen
+    return (*_in_source(boxes, scores, placement), ms)
+
+
+def _in_source(boxes: Floats, scores: Floats, placement: Placement) -> tuple[Floats, Floats]:
+    """Boxes of the input in px of the source; one that lay in the padding alone has nothing left."""
+    if not scores.size:
+        return boxes, scores
+    boxes = placement.to_source(boxes)
+    real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return (boxes, scores) if real.all() else (boxes[real], scores[real])
 
 
 def _nms_iou(metadata: Mapping[str, str]) -> float | None:

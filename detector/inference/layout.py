@@ -5,22 +5,29 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from detector.errors import ModelError
 
 from .backends.base import TensorSpec
 from .spec import InputSpec
 
-LayoutKind = Literal["end-to-end", "dense", "yolox-grid", "yolox-nms", "yolox-boxes"]
+LayoutKind = Literal["end-to-end", "dense", "yolox-grid", "yolox-nms", "yolox-boxes", "detr"]
+Activation = Literal["none", "sigmoid", "softmax"]
 STRIDES = (8, 16, 32)
 _DEFAULT_SIZE = (640, 640)
 _PERSON_NAMES = ("person", "pedestrian", "people", "human")
 _KNOWN = (
     "known are [1, K, 6] (end-to-end, as YOLOv10), [1, 4+classes, N] (dense, as YOLOv8 and YOLO11), "
     "[1, N, 5+classes] (YOLOX grid, strides 8, 16, 32), dets [1, N, 5] with labels [1, N] (YOLOX with NMS) "
-    "and boxes [1, N, 4] with scores [1, classes, N] (YOLOX cut before its NMS)"
+    "boxes [1, N, 4] with scores [1, classes, N] (YOLOX cut before its NMS) "
+    "and boxes [1, Q, 4] with scores [1, Q, classes] (RT-DETR, D-FINE)"
 )
+PIXELS = "detector.pixels"
+"""Metadata of a model whose preprocessing is folded in: how the letterbox around its bytes is, in words."""
+ACTIVATION = "detector.activation"
+"""Metadata of a transformer detector: what turns its scores into 0..1."""
+_COCO_IDS, _COCO_IDS_AND_NOTHING = 91, 92  # DETR's classes are COCO's own category numbers: person is 1, 0 is unused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +35,8 @@ class Layout:
     """One of the known outputs; `width`, `height` are the input's px, `person` the class's index.
 
     `classes` is None where the outputs do not tell; `boxes`, `labels`, `scores` are the outputs' indices.
-    `iou` is the NMS threshold that the model's own NMS had, where the metadata tells.
+    `iou` is the NMS threshold that the model's own NMS had, where the metadata tells. `pixels`: the input is
+    uint8 [1,height,width,3] BGR, else float [1,3,height,width]. `activation` turns a transformer's scores into 0..1.
     """
 
     kind: LayoutKind
@@ -40,6 +48,8 @@ class Layout:
     labels: int | None = None
     scores: int | None = None
     iou: float | None = None
+    pixels: bool = False
+    activation: Activation = "none"
 
 
 def anchors(width: int, height: int) -> int:
@@ -54,7 +64,7 @@ def find_layout(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], met
     if task != "detect":
         raise ModelError(f"this model is for the task {task!r}: a detection model is needed")
     cells = anchors(width, height)
-    found = _match_boxes(outputs, cells)
+    found = _match_boxes(outputs, cells) or _match_queries(outputs)
     kind, classes, boxes, second = found or _match(outputs, cells, _flag(metadata, "end2end"))
     if kind in ("dense", "yolox-grid", "yolox-boxes") and (width % STRIDES[-1] or height % STRIDES[-1]):
         raise ModelError(f"this model's input is {width} x {height} px: both must be multiples of {STRIDES[-1]}")
@@ -63,12 +73,14 @@ def find_layout(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], met
         kind=kind,
         width=width,
         height=height,
-        person=_person(names, classes),
+        person=_coco_person(names, classes) if kind == "detr" else _person(names, classes),
         classes=len(names) if classes is None and names else classes,
         boxes=boxes,
         labels=None if found else second,
         scores=second if found else None,
         iou=_iou(metadata),
+        pixels=inputs[0].dtype == "uint8",
+        activation=_activation(metadata, names, classes) if kind == "detr" else "none",
     )
 
 
@@ -76,17 +88,22 @@ def default_spec(layout: Layout) -> InputSpec:
     """The input as models of this layout are commonly trained."""
     if layout.kind.startswith("yolox"):
         return InputSpec(color="bgr", scale=1.0, placement="top-left")
+    if layout.kind == "detr":  # RT-DETR and D-FINE: the whole picture, its aspect lost
+        return InputSpec(color="rgb", scale=1.0 / 255.0, placement="stretch")
     return InputSpec(color="rgb", scale=1.0 / 255.0, placement="center")
 
 
 def _input_size(inputs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> tuple[int, int]:
     """Width and height in px; dynamic ones come from the metadata's `imgsz` (height, width)."""
     found = _shown(inputs)
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[1] not in (3, None):
+    shape = inputs[0].shape if len(inputs) == 1 else ()
+    if len(shape) == 4 and inputs[0].dtype == "uint8" and shape[3] == 3:
+        shape = (shape[0], shape[3], *shape[1:3])
+    elif len(shape) != 4 or shape[1] not in (3, None):
         raise ModelError(f"not a picture model: its inputs are {found}, needed is one of [1, 3, height, width]")
-    if inputs[0].dtype not in ("float32", "float16"):
+    elif inputs[0].dtype not in ("float32", "float16"):
         raise ModelError(f"this model takes {inputs[0].dtype} pictures ({found}): export it with a float input")
-    batch, _, height, width = inputs[0].shape
+    batch, _, height, width = shape
     if batch not in (1, None):
         raise ModelError(f"this model takes {batch} pictures at once ({found}): export it with batch 1")
     default_height, default_width = _imgsz(metadata)
@@ -140,18 +157,48 @@ def _match_boxes(outputs: Sequence[TensorSpec], cells: int) -> tuple[LayoutKind,
     return None
 
 
+def _match_queries(outputs: Sequence[TensorSpec]) -> tuple[LayoutKind, int | None, int, int | None] | None:
+    """Boxes [1,Q,4] and scores [1,Q,classes] in two outputs, in either order; None for anything else."""
+    shapes = [spec.shape for spec in outputs]
+    if [len(shape) for shape in shapes] != [3, 3] or any(shape[0] not in (1, None) for shape in shapes):
+        return None
+    for boxes, scores in ((0, 1), (1, 0)):
+        if shapes[boxes][2] == 4 and shapes[scores][2] not in (4, None) and shapes[boxes][1] == shapes[scores][1]:
+            return "detr", shapes[scores][2], boxes, scores
+    return None
+
+
+def _coco_person(names: Mapping[int, str] | None, classes: int | None) -> int:
+    """As `_person`, for a transformer: COCO's own numbers are known without names, and there may be a class of nothing."""
+    unnamed = names is None and classes in (_COCO_IDS, _COCO_IDS_AND_NOTHING)
+    return 1 if unnamed else _person(names, classes, extra=1)
+
+
+def _activation(metadata: Mapping[str, str], names: Mapping[int, str] | None, classes: int | None) -> Activation:
+    """By the metadata's word; else softmax where the outputs have one class more, nothing, than there are names."""
+    told = metadata.get(ACTIVATION)
+    for known in get_args(Activation):
+        if told == known:
+            return cast("Activation", known)
+    with_nothing = classes == _COCO_IDS_AND_NOTHING if names is None else classes == len(names) + 1
+    return "softmax" if with_nothing else "sigmoid"
+
+
 def _iou(metadata: Mapping[str, str]) -> float | None:
     value = _literal(metadata.get("detector.nms_iou", ""))
     return float(value) if isinstance(value, (int, float)) and 0.0 < value < 1.0 else None
 
 
-def _person(names: Mapping[int, str] | None, classes: int | None) -> int:
-    """The index of the class person: by name where the model says, else the first of COCO's 80 or of 1."""
+def _person(names: Mapping[int, str] | None, classes: int | None, extra: int = 0) -> int:
+    """The index of the class person: by name where the model says, else the first of COCO's 80 or of 1.
+
+    `extra` classes behind the named ones are allowed.
+    """
     if names is None:
         if classes not in (1, 80, None):
             raise ModelError(f"this model has {classes} classes and no names for them: which is a person is unknown")
         return 0
-    if classes is not None and len(names) != classes:
+    if classes is not None and classes not in (len(names), len(names) + extra):
         raise ModelError(f"this model names {len(names)} classes, but its output has {classes}")
     for wanted in _PERSON_NAMES:
         for index, name in names.items():

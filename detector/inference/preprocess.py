@@ -1,8 +1,9 @@
-"""A picture becomes a model's input: scaled to fit, padded with grey, planes of floats."""
+"""A picture becomes a model's input: scaled to fit, padded with grey, planes of floats or bytes as they are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,17 +44,21 @@ class Placement:
         return scaled + np.array((self.pad_x, self.pad_y) * 2, np.float32)
 
 
-def place(source: tuple[int, int], target: tuple[int, int], *, centered: bool) -> tuple[Placement, tuple[int, int]]:
+def place(
+    source: tuple[int, int], target: tuple[int, int], *, centered: bool, stretched: bool = False
+) -> tuple[Placement, tuple[int, int]]:
     """Where a picture of `source` (width, height) px goes in a `target` one, and its resized size.
 
     Sizes and pads round as the models were trained: to the nearest pixel, half a pixel of padding
-    to the bottom and right (ultralytics' letterbox), or all padding there (YOLOX).
+    to the bottom and right (ultralytics' letterbox), or all padding there (YOLOX). `stretched`: no padding.
     """
     (width, height), (target_width, target_height) = source, target
     ratio = min(target_width / width, target_height / height)
     # Very thin pictures would otherwise round to no pixels at all.
     new_width = min(max(1, round(width * ratio)), target_width)
     new_height = min(max(1, round(height * ratio)), target_height)
+    if stretched:
+        new_width, new_height = target
     placement = Placement(
         scale_x=new_width / width,
         scale_y=new_height / height,
@@ -66,29 +71,32 @@ def place(source: tuple[int, int], target: tuple[int, int], *, centered: bool) -
 
 
 class Letterbox:
-    """Pictures to float32 [1,3,height,width] as `spec` says.
+    """Pictures to float32 [1,3,height,width] as `spec` says, or with `pixels` to uint8 [1,height,width,3] BGR.
 
     The tensor returned is this object's own buffer: the next call overwrites it. Not thread-safe.
     """
 
-    def __init__(self, *, width: int, height: int, spec: InputSpec) -> None:
+    def __init__(self, *, width: int, height: int, spec: InputSpec, pixels: bool = False) -> None:
         if width < 1 or height < 1:
             raise ValueError(f"an input of {width} x {height} px holds no picture")
         self._size = (width, height)
         self._spec = spec
         self._scale = np.float32(spec.scale)
         self._tensor: Floats = np.empty((1, 3, height, width), np.float32)
+        self._bytes: Pixels | None = np.empty((height, width, 3), np.uint8) if pixels else None
         self._placement: Placement | None = None
         self._resized: Pixels = np.empty((0, 0, 3), np.uint8)
         self._split: list[Pixels] = []
         self._planes: list[Floats] = []
 
-    def __call__(self, image: Image) -> tuple[Floats, Placement]:
+    def __call__(self, image: Image) -> tuple[NDArray[Any], Placement]:
         """The input tensor and where the picture sits in it; raises InferenceError on no picture at all."""
         pixels = image.bgr()
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
             raise InferenceError(f"not a BGR picture: {pixels.dtype} {list(pixels.shape)}, needed uint8 [H, W, 3]")
         placement = self._placed(pixels.shape[1], pixels.shape[0])
+        if self._bytes is not None:
+            return self._pasted(pixels, self._bytes)[None], placement
         self._fill(pixels)
         return self._tensor, placement
 
@@ -98,9 +106,14 @@ class Letterbox:
         if known is not None and (known.source_width, known.source_height) == (width, height):
             return known
         placement, (new_width, new_height) = place(
-            (width, height), self._size, centered=self._spec.placement == "center"
+            (width, height),
+            self._size,
+            centered=self._spec.placement == "center",
+            stretched=self._spec.placement == "stretch",
         )
         self._tensor.fill(self._spec.pad * self._scale)
+        if self._bytes is not None:
+            self._bytes.fill(self._spec.pad)
         rows = slice(placement.pad_y, placement.pad_y + new_height)
         columns = slice(placement.pad_x, placement.pad_x + new_width)
         order = (0, 1, 2) if self._spec.color == "bgr" else (2, 1, 0)
@@ -109,6 +122,17 @@ class Letterbox:
         self._split = [np.empty((new_height, new_width), np.uint8) for _ in range(3)]
         self._placement = placement
         return placement
+
+    def _pasted(self, pixels: Pixels, canvas: Pixels) -> Pixels:
+        """The picture in its place on the grey canvas, resized straight into it."""
+        placement, (height, width) = self._placement, self._resized.shape[:2]
+        assert placement is not None
+        part = canvas[placement.pad_y : placement.pad_y + height, placement.pad_x : placement.pad_x + width]
+        if pixels.shape == part.shape:
+            part[:] = pixels
+        else:
+            cv2.resize(pixels, (width, height), dst=part, interpolation=cv2.INTER_LINEAR)
+        return canvas
 
     def _fill(self, pixels: Pixels) -> None:
         source: NDArray[np.uint8] = pixels

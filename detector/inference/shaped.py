@@ -13,7 +13,9 @@ from .layout import Layout
 from .shapes import Shape, best_shape
 from .spec import InputSpec
 
-LoadShape = Callable[[Shape], PersonDetector]
+LoadShape = Callable[[Shape], PersonDetector | None]
+"""None: there is none of that size; what is wrong with one is a ModelError."""
+
 log = logging.getLogger(__name__)
 
 
@@ -22,7 +24,7 @@ class ShapedDetector:
 
     `base` is the model's own size in px; `expected` are the (width, height) of frames that will come: their
     sizes are loaded by `warm_up`, so that no camera waits for another's model. Sessions share nothing in ONNX
-    Runtime: each size costs its own weights and buffers. A size that cannot be made is served by `base`.
+    Runtime: each size costs its own weights and buffers. A size that is not there is served by `base`.
     Properties speak of the size used last. Raises ModelError when not even `base` can be loaded.
     """
 
@@ -54,12 +56,21 @@ class ShapedDetector:
         return self._last.backend
 
     @property
+    def backend_version(self) -> str:
+        return self._last.backend_version
+
+    @property
     def precision(self) -> str:
         return self._last.precision
 
     @property
     def provider(self) -> str:
         return self._last.provider
+
+    @property
+    def base(self) -> Shape:
+        """Width and height in px that the model was made for."""
+        return self._base
 
     @property
     def input_size(self) -> Shape:
@@ -78,6 +89,21 @@ class ShapedDetector:
     @property
     def last_times(self) -> StageTimes:
         return self._last.last_times
+
+    @property
+    def max_batch(self) -> int:
+        """Of the size used last."""
+        return self._last.max_batch
+
+    def detect_many(self, frames: Sequence[Frame]) -> list[Detections | Exception]:
+        """As PersonDetector.detect_many; frames of one size run together."""
+        by_size: dict[PersonDetector, list[int]] = {}
+        for index, frame in enumerate(frames):
+            by_size.setdefault(self._for(frame.image), []).append(index)
+        found: dict[int, Detections | Exception] = {}
+        for detector, indices in by_size.items():
+            found.update(zip(indices, detector.detect_many([frames[index] for index in indices]), strict=True))
+        return [found[index] for index in range(len(frames))]
 
     def detect(self, frame: Frame) -> Detections:
         """As PersonDetector.detect."""
@@ -115,12 +141,15 @@ class ShapedDetector:
 
     def _loaded(self, shape: Shape) -> PersonDetector:
         try:
-            return self._load(shape)
+            found = self._load(shape)
         except ModelError as error:
             if shape == self._base:
                 raise
             log.warning("%s; %d x %d px serves instead", error, *self._base)
-            return self._of(self._base)
+            found = None
+        if found is None and shape == self._base:
+            raise ModelError("the model's own size is missing")
+        return found or self._of(self._base)
 
 
 AnyDetector = PersonDetector | ShapedDetector

@@ -11,10 +11,11 @@ class InputSpec:
     """Letterbox and value range of a model's input.
 
     `scale` multiplies 0..255 pixel values (1/255 for models that take 0..1); `pad` is the grey
-    level (0..255, before `scale`) around the picture; `placement` says where the picture sits.
+    level (0..255, before `scale`) around the picture; `placement` says where the picture sits: stretched, it
+    fills the input and there is no padding.
     """
 
     color: Literal["rgb", "bgr"]
     scale: float
     pad: int = 114
-    placement: Literal["center", "top-left"] = "center"
+    placement: Literal["center", "top-left", "stretch"] = "center"

@@ -63,15 +63,33 @@ def save(model: Any, path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def require(*, threads: int = 0) -> None:
+    """Raises ModelError, with the way to get it, where the extra is not installed.
+
+    `threads` for PyTorch to compute with; 0 leaves its own choice.
+    """
+    _tasks()
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
 def build(config: str, *, seed: int = 0) -> Any:
-    """The network that one of ultralytics' own YAML configurations describes, such as yolov8n.yaml, weights random."""
+    """The network that one of ultralytics' YAML configurations describes, such as yolov8n.yaml; weights random.
+
+    With 80 classes they carry COCO's names, as its trained models' do.
+    """
     tasks = _tasks()
     import torch
 
     torch.manual_seed(seed)
-    if config.startswith("rtdetr"):
-        return tasks.RTDETRDetectionModel(config, verbose=False).eval()
-    return tasks.DetectionModel(config, verbose=False).eval()
+    kind = tasks.RTDETRDetectionModel if config.startswith("rtdetr") else tasks.DetectionModel
+    model = kind(config, verbose=False).eval()
+    names = tasks.YAML.load(Path(tasks.__file__).parents[1] / "cfg/datasets/coco.yaml")["names"]
+    if len(model.names) == len(names):
+        model.names = names
+    return model
 
 
 def _tasks() -> Any:

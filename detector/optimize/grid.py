@@ -51,7 +51,7 @@ def _forms(limits: Limits) -> list[Form]:
 
 
 def _runtimes(limits: Limits, form: Form) -> list[Runtime]:
-    """Half precision beside full where a library computes so; of a quantised form's floats half alone: it never costs.
+    """Half precision beside full where a library computes so; in quantised forms it does as it sees fit.
 
     A quick grid tries a quantised form in the one library that it is meant for.
     """
@@ -61,7 +61,6 @@ def _runtimes(limits: Limits, form: Form) -> list[Runtime]:
         meant = meant[:1]
     found = []
     for threads, backend in itertools.product(limits.threads, meant):
-        able = backend in limits.half
-        halves = (True,) if able and maker.calibrated else (False, True) if able else (False,)
+        halves = (False, True) if backend in limits.half and not maker.whole_numbers else (False,)
         found += [Runtime(backend=backend, threads=threads, half=half) for half in halves]
     return found

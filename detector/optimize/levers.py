@@ -53,8 +53,10 @@ def _partners(ms: Mapping[Variant, float], base: Shape) -> Iterator[tuple[str, _
     for shape in sorted({v.form.shape for v in ms} - {base}, key=lambda shape: -shape[0] * shape[1]):
         yield f"input {shape[0]}x{shape[1]} for {base[0]}x{base[1]}", _to_form("shape", base, shape)
     for precision in sorted({v.form.precision for v in ms} - {"fp32"}):
-        yield f"{precision} on ONNX Runtime", _in_backend("onnxruntime", _to_form("precision", "fp32", precision))
-        yield f"{precision} on OpenVINO, over its half", _halved(_to_form("precision", "fp32", precision))
+        quantised = _to_form("precision", "fp32", precision)
+        yield f"{precision} on ONNX Runtime", _in_backend("onnxruntime", quantised)
+        yield f"{precision} on OpenVINO, over fp32", _in_backend("openvino", quantised)
+        yield f"{precision} on OpenVINO, over its half precision", _in_backend("openvino", _from_half(quantised))
     yield "OpenVINO for ONNX Runtime", _to_runtime(backend=("onnxruntime", "openvino"))
     yield "half precision on OpenVINO", _in_backend("openvino", _to_runtime(half=(False, True)))
     for threads in sorted({v.runtime.threads for v in ms} - {1}):
@@ -85,5 +87,11 @@ def _in_backend(backend: str, partner: _Partner) -> _Partner:
     return lambda variant: partner(variant) if variant.runtime.backend == backend else None
 
 
-def _halved(partner: _Partner) -> _Partner:
-    return lambda variant: partner(variant) if variant.runtime.half else None
+def _from_half(partner: _Partner) -> _Partner:
+    """To a variant that leaves precision to the library, from one that is told."""
+
+    def found(variant: Variant) -> Variant | None:
+        other = partner(variant) if variant.runtime.half else None
+        return None if other is None else replace(other, runtime=replace(other.runtime, half=False))
+
+    return found

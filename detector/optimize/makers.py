@@ -12,13 +12,13 @@ import onnx
 from detector.errors import ModelError
 from detector.fetch.pin import digest
 from detector.fetch.store import install
+from detector.graph import int4
 from detector.graph.graph import attribute
-from detector.graph.prepare import VERSION, VariantPrecision, prepare
+from detector.graph.prepare import VERSION, CacheError, VariantPrecision, prepare, variants_dir
 from detector.graph.qdq import OPENVINO
 from detector.graph.quantize import Calibrated
 from detector.inference.shapes import Shape
 from detector.inference.spec import InputSpec
-from detector.models import cache_dir
 from detector.types import Image
 
 from .cells import key_of
@@ -44,12 +44,14 @@ class Making:
 class Maker:
     """`make` gives the file, from the cache where it is there already; raises ModelError.
 
-    `backends` are those that run it well; `quick`, that it belongs into a quick grid.
+    `backends` are those that run it well; `whole_numbers`, that its arithmetic is; `quick`, that it belongs into a
+    quick grid.
     """
 
     make: Callable[[Making], Path]
     backends: tuple[BackendChoice, ...]
     calibrated: bool = True
+    whole_numbers: bool = False
     quick: bool = False
 
 
@@ -74,21 +76,43 @@ def _for_openvino(making: Making) -> Path:
     Those are bound by memory: in INT8 they measured slower, and less accurate (YOLOv10n). Signed pairs, as TensorRT
     takes them, gave OpenVINO 2026.4 nonsense on a CPU with VNNI (AP .004), where ONNX Runtime computes them right.
     """
+
+    def build(model: onnx.ModelProto) -> onnx.ModelProto:
+        calibrated = Calibrated.of(model, making.pictures, spec=making.spec)
+        floats = calibrated.decoding(1) | _depthwise(calibrated.model)
+        return calibrated.quantised(OPENVINO, floats)
+
+    return _kept(making, "openvino", (making.calibration, making.spec), build)
+
+
+def _int4(making: Making) -> Path:
+    """All weights in blocks of 4 bits, a format for storage: the runtime unpacks them when it loads the model."""
+
+    def build(model: onnx.ModelProto) -> onnx.ModelProto:
+        ready = int4.ready(model)
+        if not (layers := int4.eligible(ready)):
+            raise ModelError(f"{making.path.name} has no layer whose weights could be kept in 4 bits")
+        return int4.pack(ready, layers, source=model).model
+
+    return _kept(making, "int4", (), build)
+
+
+def _kept(
+    making: Making, kind: str, further: tuple[object, ...], build: Callable[[onnx.ModelProto], onnx.ModelProto]
+) -> Path:
+    """What `build` makes of the plain form, in the cache; raises ModelError."""
     plain = _prepared("fp32")(making)
-    key = key_of(VERSION, digest(plain), making.calibration, making.spec)
-    target = cache_dir() / "variants" / f"{making.path.stem}-openvino-{key}.onnx"
+    target = variants_dir() / f"{making.path.stem}-{kind}-{key_of(VERSION, digest(plain), *further)}.onnx"
     if target.is_file():
         return target
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        calibrated = Calibrated.of(onnx.load(str(plain)), making.pictures, spec=making.spec)
-        floats = calibrated.decoding(1) | _depthwise(calibrated.model)
-        onnx.save(calibrated.quantised(OPENVINO, floats), str(part))
+        onnx.save(build(onnx.load(str(plain))), str(part))
         install(part, target)
     except OSError as error:
-        raise ModelError(
-            f"could not make {making.path.name} int8: cannot write {target.parent}: {error.strerror or error}; "
+        raise CacheError(
+            f"could not make {making.path.name} {kind}: cannot write {target.parent}: {error.strerror or error}; "
             "make room or set DETECTOR_CACHE to another folder"
         ) from None
     finally:
@@ -100,10 +124,12 @@ def _depthwise(model: onnx.ModelProto) -> set[str]:
     return {node.name for node in model.graph.node if node.op_type == "Conv" and attribute(node, "group", 1) > 1}
 
 
+_EVERYWHERE: tuple[BackendChoice, ...] = ("onnxruntime", "openvino")
 MAKERS: dict[str, Maker] = {
-    "fp32": Maker(make=_prepared("fp32"), backends=("onnxruntime", "openvino"), calibrated=False, quick=True),
-    "int8": Maker(make=_prepared("int8"), backends=("onnxruntime",), quick=True),
-    "int8-mixed": Maker(make=_prepared("int8-mixed"), backends=("onnxruntime",)),
-    "int8-convolutions": Maker(make=_for_openvino, backends=("openvino",), quick=True),
+    "fp32": Maker(make=_prepared("fp32"), backends=_EVERYWHERE, calibrated=False, quick=True),
+    "int8": Maker(make=_prepared("int8"), backends=("onnxruntime",), whole_numbers=True, quick=True),
+    "int8-mixed": Maker(make=_prepared("int8-mixed"), backends=("onnxruntime",), whole_numbers=True),
+    "int8-convolutions": Maker(make=_for_openvino, backends=("openvino",), whole_numbers=True, quick=True),
+    "int4-storage": Maker(make=_int4, backends=("onnxruntime",), calibrated=False),
 }
 """`int8-mixed` keeps the last two layers of convolutions in floats, the others the last one."""

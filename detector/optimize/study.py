@@ -153,7 +153,7 @@ class Study:
             rounds=request.rounds,
             meter=self._meter,
             judge=judge,
-            progress=lambda: self._step(f"{len(group)} variants, {shape[0]}x{shape[1]}, {threads} threads"),
+            progress=lambda: self._step(f"{len(group)} variants at {shape[0]}x{shape[1]}"),
         )
         references = {name: found[one] for name, one in against.items()}
         if isinstance(reference := references[ORT], str):

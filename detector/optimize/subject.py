@@ -59,10 +59,7 @@ def open_subject(what: Subject) -> PersonDetector:
     """Loads it, with a score floor that average precision can use; raises ModelError."""
     path = Path(what.path)
     if what.engine == "checkpoint":
-        from .checkpoint_backend import CheckpointBackend
-
-        network = CheckpointBackend(path=path, shape=what.shape, threads=what.threads)
-        return PersonDetector(model_name=path.stem, backend=network, spec=what.spec, score_floor=EVALUATION_FLOOR)
+        return open_checkpoint(path, what.shape, what.threads, spec=what.spec)
     if what.engine in ("eager", "eager-folded"):
         from .eager import EagerBackend
 
@@ -77,3 +74,24 @@ def open_subject(what: Subject) -> PersonDetector:
         threads=what.threads,
         score_floor=EVALUATION_FLOOR,
     )
+
+
+def open_checkpoint(
+    path: Path, shape: Shape, threads: int, *, spec: InputSpec | None = None, score_floor: float = EVALUATION_FLOOR
+) -> PersonDetector:
+    """An ultralytics checkpoint run by PyTorch as it is loaded, nothing folded; raises ModelError.
+
+    YOLOv10's head without NMS is taken where there is one, as published: newer ultralytics would run the other.
+    """
+    from . import checkpoints
+
+    network = checkpoints.load(path)  # says so where PyTorch is not installed
+    import torch
+
+    from .torchbackend import TorchBackend
+
+    torch.set_num_threads(threads)
+    if getattr(network.model[-1], "one2one_cv2", None) is not None:
+        network.end2end = True
+    backend = TorchBackend(network, size=shape)
+    return PersonDetector(model_name=path.stem, backend=backend, spec=spec, score_floor=score_floor)

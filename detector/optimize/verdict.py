@@ -96,7 +96,7 @@ def _rows(request: Request, outcome: Outcome, unit: dict[int, float]) -> list[Do
                 "label": str(cell.variant),
                 "form": {**dataclasses.asdict(cell.variant.form), "shape": list(cell.variant.form.shape)},
                 "runtime": dataclasses.asdict(cell.variant.runtime),
-                "computes": f"{speed.precision}{_rest(cell)}",
+                "computes": speed.precision,
                 "sha256": cell.sha256,
                 "bytes": cell.bytes,
                 "accuracy": cell.accuracy,
@@ -116,11 +116,6 @@ def _rows(request: Request, outcome: Outcome, unit: dict[int, float]) -> list[Do
         if rows[-1]["over_eager_same_input"] is None and cell.variant.form.shape == request.base:
             rows[-1]["over_eager_same_input"] = rows[-1]["over_eager"]
     return rows
-
-
-def _rest(cell: Cell) -> str:
-    """What the floats of a quantised form are computed in."""
-    return " + half" if cell.variant.runtime.half and cell.speed.precision == "int8" else ""
 
 
 def _over(baseline: Speed | str | None, speed: Speed) -> float | None:

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-from typing import Any
-from xml.etree import ElementTree as ET
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from bench.drawn import numbered
-from bench.glass import _latency_ms
-from bench.page import distribution, page
-from bench.subjects import Arrival, Inbox, Naive, Service
+from bench.glass import _latency_ms, _quantiles, _service, _stages_ms
+from bench.subjects import Arrival, Inbox, Naive, Process, Service, SubjectError, wait_for
 
 
 def jpeg(number: int) -> bytes:
@@ -23,14 +23,15 @@ def test_an_alert_is_of_the_picture_published_before_it() -> None:
         messages=[
             (1.0, "detector/alerts", b"{}"),  # its picture came before we listened
             (2.0, "detector/cam/person/snapshot", jpeg(41)),
-            (2.1, "detector/alerts", b"{}"),
+            (2.1, "detector/alerts", b'{"latency_ms": {"capture_to_confirm": 31.5, "confirm_to_publish": 4.0}}'),
             (3.0, "detector/cam/person/snapshot", jpeg(1234)),
             (3.1, "detector/events", b"{}"),
             (3.2, "detector/alerts", b"{}"),
         ]
     )
-    found = list(Service("a", "model").arrivals(box))
-    assert found == [Arrival(mono=2.1, number=41), Arrival(mono=3.2, number=1234)]
+    found = list(Service("a", {}).arrivals(box))
+    told = {"capture_to_confirm": 31.5, "confirm_to_publish": 4.0}
+    assert found == [Arrival(mono=2.1, number=41, stages_ms=told), Arrival(mono=3.2, number=1234)]
 
 
 def test_a_plain_loop_says_its_number_in_each_message() -> None:
@@ -47,28 +48,31 @@ def test_latency_counts_from_the_last_release_of_that_picture() -> None:
     assert _latency_ms(Arrival(mono=9.0, number=6), released) is None
 
 
-def test_the_plot_is_svg_with_a_line_for_each_series_and_b() -> None:
-    root = ET.fromstring(distribution({"a <b>": [30.0, 40.0, 55.0], "c": [900.0]}, unit=50.0))
-    lines = [element for element in root if element.tag == "polyline"]
-    assert len(lines) == 2
-    assert len(lines[0].attrib["points"].split()) == 3
-    texts = [element.text for element in root if element.tag == "text"]
-    assert {"a <b>", "c", "B"} <= set(texts)
-    for line in lines:
-        for point in line.attrib["points"].split():
-            x, y = map(float, point.split(","))
-            assert 0 <= x <= 720
-            assert 0 <= y <= 300
+def test_what_an_alert_does_not_tell_of_its_way_is_the_network() -> None:
+    told = {"capture_to_confirm": 30.0, "confirm_to_publish": 5.0}
+    stages = _stages_ms(Arrival(mono=1.0, number=1, stages_ms=told), 36.5)
+    assert stages == {**told, "network": 1.5}
+    assert _stages_ms(Arrival(mono=1.0, number=1), 36.5) == {}, "a plain loop tells nothing"
+    assert _quantiles([stages, {**stages, "network": 2.5}])["network"] == {"p50": 2.0, "p99": 2.49}
 
 
-def test_the_page_names_every_subject_and_what_was_left_out() -> None:
-    keys = (
-        *("p50_ms", "p50_over_b", "p99_ms", "p99_over_b", "cpu_ms_per_frame", "cpu_over_b", "startup_s"),
-        *("rss_mib", "peak_mib", "done", "released", "messages"),
-    )
-    one: dict[str, Any] = dict.fromkeys(keys, 1) | {"latencies_ms": [10.0, 20.0]}
-    rate = {"fps": 10, "b": {"run_ms": 50.0}, "subjects": {"the <service>": one}}
-    text = page({"load_average": 0.5, "left_out": {"another": "not installed"}, "rates": [rate]})
-    assert "the &lt;service&gt;" in text
-    assert "another: left out, not installed" in text
-    assert text.count("<svg") == 1
+def test_another_model_section_is_a_subject_of_its_own(tmp_path: Path) -> None:
+    subject = _service("tiny={name: yolox-tiny-person, threads: 1}")
+    command = subject.command(tmp_path, "rtsp://127.0.0.1:1/clip", 1883)
+    config = yaml.safe_load(Path(command[-1]).read_text())
+    assert subject.name == "tiny"
+    assert config["model"] == {"name": "yolox-tiny-person", "threads": 1}
+    assert config["cameras"]["cam"]["motion"] == {"enabled": False}
+
+
+def test_a_subject_that_does_not_run_says_why(tmp_path: Path) -> None:
+    words = "import sys; sys.exit('the model is not there')"
+    process = Process([sys.executable, "-c", words], tmp_path / "said")
+    with pytest.raises(SubjectError, match="it: no frame was looked at: the model is not there"):
+        wait_for(lambda: False, process, "it")
+    process.end()
+
+
+def test_a_subject_whose_package_is_missing_is_left_out() -> None:
+    assert Service("a", {}, needs="no_such_package").why_not() == "the no_such_package package is not installed"
+    assert Service("a", {}, needs="numpy").why_not() is None

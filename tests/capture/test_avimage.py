@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from detector.capture.file import FileSource
-from detector.types import Image
+from detector.inference.kernels.launch import plane_sizes
+from detector.types import Image, PlanarImage
 from support.clips import clip, turned
 
 
@@ -93,3 +94,43 @@ def test_a_clip_that_is_to_be_turned_comes_upright(tmp_path: Path, degrees: int)
     assert (image.width, image.height) == ((240, 320) if degrees in (90, 270) else (320, 240))
     assert image.luma().shape == (image.height, image.width)
     assert np.abs(image.bgr().astype(int) - expected).mean() < 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format", "full_range"),
+    [
+        ("a.mp4", "libx264", "yuv420p", False),
+        ("b.mp4", "libx264", "yuvj420p", True),
+        ("c.mkv", "ffv1", "yuv420p", True),
+    ],
+)
+def test_a_decoders_planes_are_shown_as_they_are(
+    tmp_path: Path, name: str, codec: str, pixel_format: str, full_range: bool
+) -> None:
+    path = clip(tmp_path / name, frames=1, codec=codec, pixel_format=pixel_format, full_range=full_range, grey=150)
+    image = first(path)
+    assert isinstance(image, PlanarImage)
+    planes = image.planes()
+    assert planes is not None
+    assert (planes.format, planes.full_range, planes.matrix) == ("i420", full_range, "bt601")
+    assert [plane.shape for plane in planes.planes] == plane_sizes("i420", image.width, image.height)
+    np.testing.assert_array_equal(planes.planes[0], image.luma())
+    expected = 150 if full_range else round(16 + 150 * 219 / 255)
+    assert abs(int(planes.planes[0][5, 5]) - expected) <= 2
+
+
+def test_odd_planes_are_rounded_up(tmp_path: Path) -> None:
+    image = first(clip(tmp_path / "odd.mkv", codec="ffv1", width=321, height=241, frames=1))
+    assert isinstance(image, PlanarImage)
+    planes = image.planes()
+    assert planes is not None
+    assert [plane.shape for plane in planes.planes] == plane_sizes("i420", 321, 241) == [(241, 321), *[(121, 161)] * 2]
+
+
+def test_turned_pictures_and_other_formats_show_no_planes(tmp_path: Path) -> None:
+    for image in (
+        first(turned(clip(tmp_path / "a.mp4", frames=1), 90)),
+        first(clip(tmp_path / "444.mkv", codec="ffv1", pixel_format="yuv444p", frames=1)),
+    ):
+        assert isinstance(image, PlanarImage)
+        assert image.planes() is None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.capture.gstreamer import GStreamerSource, has_gstreamer, pipeline
+from detector.capture.gstreamer import GStreamerSource, has_gstreamer, pipeline, raw_format
 from detector.errors import SourceError
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # where a distribution's, and JetPack's, OpenCV lives
@@ -15,7 +15,22 @@ SYSTEM_PYTHON = "/usr/bin/python3"  # where a distribution's, and JetPack's, Ope
 def test_a_csi_camera_keeps_only_its_newest_frame() -> None:
     text = pipeline("csi://2")
     assert text.startswith("nvarguscamerasrc sensor-id=2 ! video/x-raw(memory:NVMM)")
-    assert text.endswith("! video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false")
+    assert text.endswith("! video/x-raw,format=NV12 ! appsink drop=true max-buffers=1 sync=false")
+    assert raw_format(text) == "nv12"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a ! video/x-raw,format=NV12,width=64 ! appsink", "nv12"),
+        ("a ! video/x-raw, format=(string)YUY2 ! queue ! appsink max-buffers=1", "yuyv"),
+        ("a ! video/x-raw,format=NV12 ! videoconvert ! video/x-raw,format=I420 ! appsink", "i420"),
+        ("a ! video/x-raw,format=NV12 ! videoconvert ! video/x-raw,format=BGR ! appsink", None),
+        ("videotestsrc ! appsink", None),
+    ],
+)
+def test_the_format_before_the_sink_is_what_comes(text: str, found: str | None) -> None:
+    assert raw_format(text) == found
 
 
 @pytest.mark.parametrize("text", ["videotestsrc", " videotestsrc ! ", "videotestsrc name=appsinky"])
@@ -44,7 +59,7 @@ def test_an_opencv_without_gstreamer_says_so_and_what_to_do(source: str) -> None
 LIVE = """
 import sys
 from detector.capture.cvsource import CvSource
-from detector.capture.gstreamer import GStreamerSource, has_gstreamer, has_timeouts, pipeline
+from detector.capture.gstreamer import GStreamerSource, has_gstreamer, has_timeouts, pipeline, raw_format
 from detector.errors import SourceError
 if not has_gstreamer():
     sys.exit(77)
@@ -57,7 +72,8 @@ def opened(text):
         if has_timeouts():
             raise
         print(error)
-        source = CvSource(target=pipeline(text), backend="CAP_GSTREAMER", shown="it", hint="look")
+        line = pipeline(text)
+        source = CvSource(target=line, raw=raw_format(line), backend="CAP_GSTREAMER", shown="it", hint="look")
         source.open()
     return source
 
@@ -66,6 +82,17 @@ image = source.read().image
 assert image.bgr().shape == (120, 160, 3), image.bgr().shape
 assert tuple(image.bgr()[60, 80] > 128) == (False, False, True), image.bgr()[60, 80]
 source.close()
+for name in ("NV12", "YUY2", "I420"):
+    caps = f"video/x-raw,format={name},width=160,height=120"
+    source = opened(f"gst:videotestsrc is-live=true pattern=red ! {caps} ! appsink max-buffers=1")
+    image = source.read().image
+    source.close()
+    assert image.planes().format == {"NV12": "nv12", "YUY2": "yuyv", "I420": "i420"}[name], name
+    assert (image.width, image.height) == (160, 120)
+    assert image.luma().shape == (120, 160)
+    assert abs(int(image.luma()[60, 80]) - 81) <= 2, "red's luma"
+    assert tuple(image.bgr()[60, 80] > 128) == (False, False, True), (name, image.bgr()[60, 80])
+    print("raw", name)
 source = opened("gst:videotestsrc num-buffers=3")
 try:
     for _ in range(10):
@@ -91,5 +118,6 @@ def test_a_real_pipeline_where_the_systems_opencv_has_gstreamer() -> None:
     if done.returncode == 77 or "No module named" in done.stderr:
         pytest.skip("needs a system OpenCV with GStreamer (python3-opencv)")
     assert done.returncode == 0, done.stderr
+    assert all(f"raw {name}" in done.stdout for name in ("NV12", "YUY2", "I420"))
     assert "gives no more pictures" in done.stdout
     assert "cannot be opened" in done.stdout or "too old" in done.stdout

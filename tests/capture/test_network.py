@@ -3,7 +3,6 @@ from __future__ import annotations
 import collections
 import socket
 from collections.abc import Callable
-from itertools import pairwise
 
 import pytest
 
@@ -13,7 +12,7 @@ from detector.clock import SYSTEM_CLOCK
 from detector.errors import EndOfStreamError, SourceError
 from support.mjpeg_server import MjpegServer
 from support.rtsp_server import RtspServer, why_not
-from support.stamped import age_s, read_ms
+from support.stamped import age_s, legible_ms
 
 
 def opened(url: str, timeout_s: float = 5.0) -> NetworkSource:
@@ -65,10 +64,9 @@ def test_rtsp_pictures_are_fresh_ordered_and_timed(rtsp: RtspServer) -> None:
     grabs = [source.read() for _ in range(30)]
     assert age_s(grabs[-1].image.luma()) < 1.0
     source.close()
-    stamps = [read_ms(grab.image.luma()) for grab in grabs]
-    # One may be misread: the bars have been through a lossy codec.
-    assert sum(later < earlier for earlier, later in pairwise(stamps)) <= 1
-    assert len(set(stamps)) == 30
+    stamps = legible_ms(grab.image.luma() for grab in grabs)
+    assert len(stamps) >= 28  # a lossy codec may smear a few
+    assert stamps == sorted(set(stamps))
     assert grabs[0].media_s == 0.0
     assert grabs[-1].media_s is not None
     assert abs(grabs[-1].media_s - (stamps[-1] - stamps[0]) / 1000) < 0.2
@@ -91,10 +89,10 @@ def test_rtsp_b_frames_come_in_order() -> None:
         pytest.skip(reason)
     with RtspServer(b_frames=2) as server:
         source = opened(server.url)
-        stamps = [read_ms(source.read().image.luma()) for _ in range(30)]
+        stamps = legible_ms(source.read().image.luma() for _ in range(30))
         source.close()
-    # One may be misread: the bars have been through a lossy codec.
-    assert sum(later < earlier for earlier, later in pairwise(stamps)) <= 1
+    assert len(stamps) >= 28  # a lossy codec may smear a few
+    assert stamps == sorted(set(stamps))
 
 
 def test_rtsp_stall_is_an_error_in_time(rtsp: RtspServer) -> None:

@@ -302,3 +302,27 @@ def test_many_threads_lose_no_count() -> None:
     for name in names:
         counts = slots.counts(name)
         assert counts.taken + counts.dropped + counts.skipped == 500
+
+
+def test_of_those_that_wait_the_longest_passed_over_is_taken_and_none_twice() -> None:
+    clock = Time()
+    slots = LatestSlots(clock=clock)
+    for name in "abc":
+        slots.add(name, 10.0)
+    for at, name in ((1.0, "b"), (2.0, "a"), (3.0, "c")):
+        clock.now = at
+        slots.put(frame(name, at))
+        assert slots.take(0.0) is not None
+    clock.now = 4.0
+    for name in "abc":
+        slots.put(frame(name, 4.0))
+    taken: list[str] = []
+    while (found := slots.take_waiting(taken)) is not None:
+        taken.append(found.camera)
+    assert taken == ["b", "a", "c"]
+    assert slots.counts("a").taken == 2
+    clock.now = 5.0
+    slots.put(frame("a", 5.0))
+    assert slots.take_waiting(["a"]) is None
+    slots.close()
+    assert slots.take_waiting([]) is None

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from detector.inference.decode import make_decoder
 from detector.inference.kernels import post
-from detector.inference.kernels.launch import FloatType, Launch, PictureFormat, letterbox, picture_structs
+from detector.inference.kernels.launch import FloatType, Launch, letterbox, picture_structs
 from detector.inference.layout import Layout, anchors
+from detector.types import PlaneFormat
 from support.device import Device, device
 from support.heads import DENSE, END_TO_END, GRID, crowd, post_of
 from support.hostkernels import HostKernels
 from support.letterboxes import YOLOX, Run, Sample, noise
 
 pytestmark = pytest.mark.gpu
-FORMATS: tuple[PictureFormat, ...] = ("bgr", "nv12", "yuyv")
+FORMATS: tuple[PlaneFormat, ...] = ("bgr", "nv12", "yuyv", "i420")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def letterboxed(gpu: Device, run: Run, samples: list[Sample | None], *, mapped: 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("picture_format", FORMATS)
 def test_letterbox_is_the_hosts(
-    gpu: Device, host_letterbox: HostKernels, picture_format: PictureFormat, dtype: FloatType
+    gpu: Device, host_letterbox: HostKernels, picture_format: PlaneFormat, dtype: FloatType
 ) -> None:
     for width, height in [(1920, 1080), (768, 576), (640, 480), (320, 240), (102, 98), (2, 2)]:
         for run in (Run(width=640, height=384, dtype=dtype), Run(width=417, height=333, spec=YOLOX, dtype=dtype)):

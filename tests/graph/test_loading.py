@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from detector.config import Model
+from detector.inference.shaped import ShapedDetector
 from detector.loading import loader, shaped_loader
 from detector.models import Resolved, load_registry
 from detector.types import ArrayImage, Image
@@ -28,6 +29,7 @@ def resolved(path: Path) -> Resolved:
 def test_default_model_in_two_sizes(shared: Path, street: list[Image]) -> None:
     found = load_registry().resolve(shared / "models" / "yolox_tiny_humanart.onnx")
     detector = shaped_loader(Model(threads=1), found, [(768, 576)])()
+    assert isinstance(detector, ShapedDetector)
     detector.warm_up()
     assert set(detector.shapes) == {(416, 320)}
     boxes, scores, _ = detector.detect_image(street[0])
@@ -52,6 +54,7 @@ def test_a_model_that_is_not_understood_runs_as_it_is(tmp_path: Path, caplog: py
     with caplog.at_level(logging.WARNING):
         detector = shaped_loader(Model(threads=1), resolved(path))()
         detector.detect_image(ArrayImage(np.zeros((48, 64, 3), np.uint8)))
+    assert isinstance(detector, ShapedDetector)
     assert detector.shapes == ((128, 128),)
     assert "not understood" in caplog.text
     assert "128 x 128 px serves instead" in caplog.text

@@ -63,6 +63,22 @@ def test_frames_are_handed_through(tmp_path: Path) -> None:
     detector.close()
 
 
+def test_frames_of_several_sizes_keep_their_order(tmp_path: Path) -> None:
+    detector = ShapedDetector(load=Shelf(tmp_path), base=BASE)
+    sizes = [(640, 480), (300, 300), (800, 600), (200, 200)]
+    frames = [
+        Frame(camera="a", seq=seq, captured_mono=0.0, captured_wall=0.0, image=image(*size))
+        for seq, size in enumerate(sizes)
+    ]
+    found = detector.detect_many(frames)
+    assert detector.max_batch == 1, "a CPU gains nothing by more"
+    for wanted, size, seen in zip(frames, sizes, found, strict=True):
+        assert not isinstance(seen, Exception)
+        assert seen.frame is wanted
+        np.testing.assert_allclose(seen.boxes, [[0, 0, *size]], atol=0.5)
+    detector.close()
+
+
 def test_expected_sizes_are_loaded_before_the_first_frame(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     detector = ShapedDetector(load=shelf, base=BASE, expected=[(640, 480), (300, 300), (800, 600)])

@@ -13,12 +13,11 @@ from onnx import TensorProto, helper
 
 from detector.engines.pictures import folder_pictures
 from detector.errors import ModelError
-from detector.inference.backends.base import Backend
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.detector import PersonDetector
 from detector.models import load_registry
-from detector.optimize.checkpoint_backend import CheckpointBackend
 from detector.optimize.eager import EagerBackend
+from detector.optimize.subject import open_checkpoint
 from detector.types import Image
 from support.networks import HEADS, Head, network
 
@@ -47,16 +46,11 @@ def test_small_networks_give_the_same_numbers(head: Head, folded: bool, tmp_path
     backend.close()
 
 
-def agree(
-    model: Path, backend: Backend, pictures: list[Image], *, floor: float = 0.01, score: float = 1e-4, px: float = 0.05
-) -> None:
+def agree(model: Path, other: PersonDetector, pictures: list[Image], *, score: float = 1e-4, px: float = 0.05) -> None:
     spec = load_registry().resolve(model).spec
-    reference = OnnxRuntimeBackend(path=model, threads=1)
+    backend = OnnxRuntimeBackend(path=model, threads=1)
+    one = PersonDetector(model_name="m", backend=backend, spec=spec, score_floor=other.score_floor)
     persons = 0
-    one, other = (
-        PersonDetector(model_name="m", backend=each, spec=spec, score_floor=floor)
-        for each in (reference, backend)
-    )
     for picture in pictures:
         (boxes, scores, _), (boxes2, scores2, _) = one.detect_image(picture), other.detect_image(picture)
         assert len(scores) == len(scores2)
@@ -71,16 +65,17 @@ def agree(
 def test_real_models_see_the_same_persons(name: str, folded: bool, shared: Path) -> None:
     model = shared / "models" / f"{name}.onnx"
     pictures = list(folder_pictures(shared / "media/coco/images", count=4))
-    agree(model, EagerBackend(path=model, threads=1, folded=folded), pictures)
+    backend, spec = EagerBackend(path=model, threads=1, folded=folded), load_registry().resolve(model).spec
+    agree(model, PersonDetector(model_name="m", backend=backend, spec=spec, score_floor=0.01), pictures)
 
 
 def test_a_checkpoint_sees_what_its_export_sees(shared: Path) -> None:
     if find_spec("ultralytics") is None:
         pytest.skip("needs ultralytics")
     pictures = list(folder_pictures(shared / "media/coco/images", count=8))
-    backend = CheckpointBackend(path=shared / "models" / "yolov10n.pt", shape=(640, 640), threads=1)
+    detector = open_checkpoint(shared / "models" / "yolov10n.pt", (640, 640), 1, score_floor=0.5)
     # The same network, but its weights went through half precision: unsure boxes differ.
-    agree(shared / "models" / "yolov10n.onnx", backend, pictures, floor=0.5, score=0.01, px=3.0)
+    agree(shared / "models" / "yolov10n.onnx", detector, pictures, score=0.01, px=3.0)
 
 
 def test_as_loaded_there_is_a_normalisation_behind_each_activated_convolution(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ RECIPE = Recipe(
     model="yolov10n",
     model_sha256="a" * 64,
     form=Form(shape=(640, 384), precision="int8-convolutions", person_only=True),
-    runtime=Runtime(backend="openvino", threads=2, half=True),
+    runtime=Runtime(backend="openvino", threads=2),
     result_sha256="b" * 64,
     calibration="/pictures",
     calibration_sha256="c" * 64,
@@ -32,7 +33,9 @@ def test_there_and_back(tmp_path: Path) -> None:
 def test_the_service_takes_its_configuration() -> None:
     document = yaml.safe_load(config(RECIPE, Path("out/model.onnx")))
     model = Config.model_validate({**document, "cameras": {"porch": {"source": "clip.mp4"}}}).model
-    assert (model.backend, model.precision, model.threads) == ("openvino", "fp16", 2)
+    assert (model.backend, model.precision, model.threads) == ("openvino", "auto", 2)
+    half = dataclasses.replace(RECIPE, runtime=Runtime(backend="openvino", threads=2, half=True))
+    assert yaml.safe_load(config(half, Path("model.onnx")))["model"]["precision"] == "fp16"
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,12 @@ def test_a_variant_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
     asked = request(
         tmp_path,
         limits=Limits(
-            shapes=[(SIDE, SIDE)], backends=["onnxruntime"], threads=[1], sources=["model", "cut"], calibrated=False
+            shapes=[(SIDE, SIDE)],
+            backends=["onnxruntime"],
+            threads=[1],
+            sources=["model", "cut"],
+            calibrated=False,
+            quick=True,
         ),
         candidates={"cut": tmp_path / "cut.onnx"},
     )

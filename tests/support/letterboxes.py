@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from detector.inference.kernels.launch import (
     DevicePicture,
     FloatType,
-    Matrix,
-    PictureFormat,
     letterbox,
     picture_structs,
+    plane_sizes,
 )
 from detector.inference.preprocess import place
 from detector.inference.spec import InputSpec
-from detector.types import Pixels
+from detector.types import Matrix, Pixels, PlaneFormat
 
 from .hostkernels import HostKernels, Traffic, address
 
@@ -31,7 +30,7 @@ Exact = NDArray[np.float64]
 class Sample:
     """A picture as rows of bytes, one buffer with its planes one after the other, `strides` bytes a row."""
 
-    format: PictureFormat
+    format: PlaneFormat
     width: int
     height: int
     buffer: Pixels
@@ -41,17 +40,19 @@ class Sample:
 
     def at(self, base: int) -> DevicePicture:
         """The picture with its buffer at address `base`."""
-        planes = (base, base + self.strides[0] * self.height)[: len(self.strides)]
         return DevicePicture(
-            width=self.width, height=self.height, planes=planes, strides=self.strides,
+            width=self.width, height=self.height, planes=tuple(base + at for at in self._begins()), strides=self.strides,
             format=self.format, matrix=self.matrix, full_range=self.full_range,
         )  # fmt: skip
 
     def rows(self, plane: int = 0) -> Pixels:
         """Plane's rows with their padding."""
-        first = self.strides[0] * self.height
-        part = self.buffer[:first] if plane == 0 else self.buffer[first:]
-        return part.reshape(-1, self.strides[plane])
+        begins = [*self._begins(), self.buffer.size]
+        return self.buffer[begins[plane] : begins[plane + 1]].reshape(-1, self.strides[plane])
+
+    def _begins(self) -> list[int]:
+        rows = [rows for rows, _ in plane_sizes(self.format, self.width, self.height)]
+        return [sum(r * s for r, s in zip(rows[:plane], self.strides, strict=False)) for plane in range(len(rows))]
 
     def bgr(self) -> Pixels:
         """OpenCV's conversion; it knows BT.601 of limited range."""
@@ -61,17 +62,25 @@ class Sample:
             pairs = self.rows()[:, : 2 * self.width].reshape(self.height, self.width, 2)
             return np.asarray(cv2.cvtColor(np.ascontiguousarray(pairs), cv2.COLOR_YUV2BGR_YUYV), np.uint8)
         luma = np.ascontiguousarray(self.rows()[:, : self.width])
+        if self.format == "i420":
+            half = self.width // 2
+            packed = [luma.reshape(-1), *(self.rows(plane)[:, :half].reshape(-1) for plane in (1, 2))]
+            whole = np.concatenate(packed).reshape(-1, self.width)
+            return np.asarray(cv2.cvtColor(whole, cv2.COLOR_YUV2BGR_I420), np.uint8)
         chroma = np.ascontiguousarray(self.rows(1)[:, : self.width].reshape(self.height // 2, -1, 2))
         return np.asarray(cv2.cvtColorTwoPlane(luma, chroma, cv2.COLOR_YUV2BGR_NV12), np.uint8)
 
 
-def noise(picture_format: PictureFormat, width: int, height: int, *, spare: int = 0, seed: int = 0) -> Sample:
+def noise(picture_format: PlaneFormat, width: int, height: int, *, spare: int = 0, seed: int = 0) -> Sample:
     """Random bytes, rows `spare` bytes (or a few more, where the format wants it) longer than they need be."""
     if picture_format == "nv12":
         strides: tuple[int, ...] = (width + spare, width + width % 2 + 2 * spare)
         size = strides[0] * height + strides[1] * -(-height // 2)
         if strides[0] * height % 2:  # UV must begin at an even address
             return noise(picture_format, width, height, spare=spare + 1, seed=seed)
+    elif picture_format == "i420":
+        strides = (width + spare, -(-width // 2) + spare, -(-width // 2) + spare)
+        size = strides[0] * height + 2 * strides[1] * -(-height // 2)
     else:
         strides = (3 * width + spare,) if picture_format == "bgr" else (2 * (width + width % 2) + 4 * spare,)
         size = strides[0] * height

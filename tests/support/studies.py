@@ -61,7 +61,7 @@ def request(folder: Path, **changed: Any) -> Request:
         "base": base,
         "sets": evaluation_sets([images], [annotations]),
         "calibration": None,
-        "limits": Limits(shapes=[base], backends=["onnxruntime"], threads=[1], calibrated=False),
+        "limits": Limits(shapes=[base], backends=["onnxruntime"], threads=[1], calibrated=False, quick=True),
         "max_drop": 0.5,
         "out": folder / "out",
         "rounds": 3,

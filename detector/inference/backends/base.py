@@ -68,13 +68,20 @@ class Backend(Protocol):
     @property
     def metadata(self) -> Mapping[str, str]: ...
 
-    def run(self, tensor: Floats) -> tuple[NDArray[Any], ...]:
-        """The outputs for float32 [1,3,H,W], valid until the next run; raises InferenceError."""
+    def run(self, tensor: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """The outputs for float32 [1,3,H,W], or uint8 [1,H,W,3] where the model takes bytes, valid until the next run.
+
+        Raises InferenceError.
+        """
         ...
 
     def close(self) -> None:
         """Lets go of memory and threads; harmless twice."""
         ...
+
+
+Seen = tuple[tuple[Floats, Floats], "Placement"]
+"""Boxes float32 [N,4] in input px and scores [N], best first, and where the picture sat in the input."""
 
 
 @runtime_checkable
@@ -85,8 +92,13 @@ class PictureBackend(Protocol):
         """Get ready for that; False where it cannot, and pictures go the usual way."""
         ...
 
-    def see(self, images: Sequence[Image]) -> list[tuple[tuple[Floats, Floats], Placement]]:
-        """Boxes float32 [N,4] in input px, scores [N], and the placement, of each; raises InferenceError."""
+    @property
+    def batch(self) -> int:
+        """How many pictures a run may have."""
+        ...
+
+    def see(self, images: Sequence[Image]) -> list[Seen | Exception]:
+        """What is in each picture, at most `batch`, or what is wrong with that one; raises InferenceError for all."""
         ...
 
     def rerun(self) -> None:

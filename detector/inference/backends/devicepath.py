@@ -19,25 +19,38 @@ from detector.errors import InferenceError
 from detector.inference.decode import Persons
 from detector.inference.kernels import post
 from detector.inference.kernels.compile import KernelSource, compiled
-from detector.inference.kernels.launch import PICTURE, DevicePicture, FloatType, Launch, letterbox, picture_structs
+from detector.inference.kernels.launch import (
+    MAX_SIDE,
+    PICTURE,
+    DevicePicture,
+    FloatType,
+    Launch,
+    letterbox,
+    picture_structs,
+    plane_sizes,
+)
 from detector.inference.layout import Layout, anchors
 from detector.inference.preprocess import Placement
 from detector.inference.spec import InputSpec
-from detector.types import Image
+from detector.types import Image, PlanarImage, Planes
 
 LAUNCHES_BEFORE_ENGINE = 1
+_ALIGNED = 256  # where a plane begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
-    """Where the engine reads and writes: its only output is a head that the kernels decode."""
+    """Where the engine reads and writes: its outputs are a head that the kernels decode.
+
+    `outputs` are addresses in the layout's order; `sizes` how many pictures a run may have, the most last.
+    """
 
     input_address: int
     input_dtype: FloatType
-    output_address: int
+    outputs: tuple[int, ...]
     output_dtype: FloatType
     rows: int  # of an end-to-end head
-    batch: int
+    sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,19 +83,29 @@ class _Slot:
         self._host: Pinned | None = None
         self._device: Any = None
 
-    def take(self, image: Image) -> DevicePicture:
+    def take(self, planes: Planes) -> DevicePicture:
         """A copy of the picture where the GPU reads it; enqueues the transfer where there is one."""
-        pixels = image.bgr()
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
-            raise InferenceError(f"not a BGR picture: {pixels.dtype} {list(pixels.shape)}, needed uint8 [H, W, 3]")
-        height, width, _ = pixels.shape
-        host, size = self._room(pixels.size), pixels.size
-        np.copyto(host.bytes[:size].reshape(pixels.shape), pixels)
-        address = host.address
+        sizes = plane_sizes(planes.format, planes.width, planes.height)
+        begins, size = [], 0
+        for rows, row in sizes:
+            begins.append(size)
+            size += -(-rows * row // _ALIGNED) * _ALIGNED
+        host = self._room(size)
+        for begin, (rows, row), plane in zip(begins, sizes, planes.planes, strict=True):
+            np.copyto(host.bytes[begin : begin + rows * row].reshape(rows, row), plane)
+        base = host.address
         if self._device is not None:
             self._cuda.memcpy_htod_async(self._device, host.bytes[:size], self._stream)
-            address = int(self._device)
-        return DevicePicture(width=width, height=height, planes=(address,), strides=(3 * width,))
+            base = int(self._device)
+        return DevicePicture(
+            width=planes.width,
+            height=planes.height,
+            planes=tuple(base + begin for begin in begins),
+            strides=tuple(row for _, row in sizes),
+            format=planes.format,
+            matrix=planes.matrix,
+            full_range=planes.full_range,
+        )
 
     def _room(self, size: int) -> Pinned:
         if self._host is None or self._host.bytes.size < size:
@@ -103,23 +126,23 @@ class DevicePath:
             made = compiled(source, arch=arch, cache=cache)
             module = cuda.module_from_buffer(made.cubin)
             self._functions |= {kernel: module.get_function(kernel) for kernel in made.usage}
-        self._slots = [_Slot(cuda, stream, shared=shared) for _ in range(ends.batch)]
-        self._structs = Pinned(cuda, PICTURE.itemsize * ends.batch)
+        self._slots = [_Slot(cuda, stream, shared=shared) for _ in range(ends.sizes[-1])]
+        self._structs = Pinned(cuda, PICTURE.itemsize * ends.sizes[-1])
         self._head = Pinned(cuda, post.HEAD.itemsize)
-        self._results = Pinned(cuda, post.RESULT.itemsize * ends.batch)
+        self._results = Pinned(cuda, post.RESULT.itemsize * ends.sizes[-1])
         tensors = _tensors(ends, task)
         self._head.bytes[:] = post.head_struct(tensors, task.layout, floor=task.floor).view(np.uint8)
-        scratch = post.scratch_bytes(tensors.cells, ends.batch)
+        scratch = post.scratch_bytes(tensors.cells, ends.sizes[-1])
         self._scratch = cuda.mem_alloc(scratch)
         cuda.memset_d8(int(self._scratch), 0, scratch)
-        self.before = self._letterbox()
-        self.after = self._decoding(tensors.cells)
+        self.before = {count: self._letterbox(count) for count in ends.sizes}
+        self.after = {count: self._decoding(tensors.cells, count) for count in ends.sizes}
 
-    def _letterbox(self) -> Launch:
+    def _letterbox(self, count: int) -> Launch:
         layout, ends = self._task.layout, self._ends
         return letterbox(
             pictures=self._structs.address,
-            count=ends.batch,
+            count=count,
             out=ends.input_address,
             width=layout.width,
             height=layout.height,
@@ -127,43 +150,75 @@ class DevicePath:
             dtype=ends.input_dtype,
         )
 
-    def _decoding(self, cells: int) -> tuple[Launch, Launch]:
+    def _decoding(self, cells: int, count: int) -> tuple[Launch, Launch]:
         head, scratch, dtype = self._head.address, int(self._scratch), self._ends.output_dtype
-        gather = post.gather(head=head, scratch=scratch, cells=cells, count=self._ends.batch, dtype=dtype)
-        suppress = post.suppress(
-            head=head, scratch=scratch, results=self._results.address, count=self._ends.batch, dtype=dtype
-        )
+        gather = post.gather(head=head, scratch=scratch, cells=cells, count=count, dtype=dtype)
+        suppress = post.suppress(head=head, scratch=scratch, results=self._results.address, count=count, dtype=dtype)
         return gather, suppress
 
-    def stage(self, images: Sequence[Image]) -> list[Placement]:
-        """Pictures to where the GPU reads them, at most `batch`; empty places become grey."""
-        sources = [slot.take(image) for slot, image in zip(self._slots, images, strict=False)]
-        empty = [None] * (self._ends.batch - len(sources))
-        layout = self._task.layout
-        structs, placements = picture_structs(
-            [*sources, *empty], width=layout.width, height=layout.height, spec=self._task.spec
-        )
-        self._structs.bytes[:] = structs.view(np.uint8)
-        return [placement for placement in placements if placement is not None]
+    def stage(self, images: Sequence[Image], count: int) -> list[Placement | Exception]:
+        """Pictures to where the GPU reads them, for a run of `count`; places without one become grey.
 
-    def enqueue(self, engine: Callable[[], None]) -> None:
+        What is wrong with a picture itself takes its own place in the list: the others go on.
+        """
+        failed: dict[int, Exception] = {}
+        sources: list[DevicePicture | None] = [None] * count
+        for index, image in enumerate(images):
+            try:
+                planes = _planes(image)
+            except Exception as error:  # a camera's picture may fail in any way as it is converted
+                failed[index] = error
+            else:
+                sources[index] = self._slots[index].take(planes)
+        layout = self._task.layout
+        structs, placements = picture_structs(sources, width=layout.width, height=layout.height, spec=self._task.spec)
+        self._structs.bytes[: structs.nbytes] = structs.view(np.uint8)
+        return [place or failed[index] for index, place in enumerate(placements[: len(images)])]
+
+    def enqueue(self, engine: Callable[[], None], count: int) -> None:
         """The fixed part, on the stream: letterbox, `engine`, decoding; may be recorded as a graph."""
-        self._launch(self.before)
+        self._launch(self.before[count])
         engine()
-        for launch in self.after:
+        for launch in self.after[count]:
             self._launch(launch)
 
     def _launch(self, launch: Launch) -> None:
         self._functions[launch.kernel](*launch.args, block=launch.block, grid=launch.grid, stream=self._stream)
 
-    def persons(self, count: int) -> list[Persons]:
-        """What was found in each picture, once the stream was waited for; raises InferenceError on nonsense."""
-        results = self._results.bytes.view(post.RESULT)
-        return [post.persons(results[index]) for index in range(count)]
+    def persons(self, index: int) -> Persons:
+        """What was found in a picture, once the stream was waited for; raises InferenceError on nonsense."""
+        return post.persons(self._results.bytes.view(post.RESULT)[index])
+
+
+def _planes(image: Image) -> Planes:
+    """The picture as its source wrote it, or as BGR; raises InferenceError where it is no picture."""
+    planes = image.planes() if isinstance(image, PlanarImage) else None
+    if planes is None:
+        pixels = image.bgr()
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
+            raise InferenceError(f"not a BGR picture: {pixels.dtype} {list(pixels.shape)}, needed uint8 [H, W, 3]")
+        height, width, _ = pixels.shape
+        planes = Planes(format="bgr", width=width, height=height, planes=(pixels.reshape(height, 3 * width),))
+    if max(planes.width, planes.height) > MAX_SIDE or min(planes.width, planes.height) < 1:
+        raise InferenceError(f"a picture of {planes.width} x {planes.height} px: sides must lie in 1..{MAX_SIDE}")
+    shapes = [plane.shape for plane in planes.planes]
+    if shapes != plane_sizes(planes.format, planes.width, planes.height):
+        raise InferenceError(f"planes {shapes} are no {planes.format} picture of {planes.width} x {planes.height} px")
+    return planes
 
 
 def _tensors(ends: Ends, task: Task) -> post.HeadTensors:
     layout = task.layout
     cells = ends.rows if layout.kind == "end-to-end" else anchors(layout.width, layout.height)
-    found = post.head_tensors(layout, ends.output_address, cells=cells, dtype=ends.output_dtype)
+    if layout.kind == "yolox-boxes":
+        found = post.cut_tensors(
+            ends.outputs[layout.boxes],
+            ends.outputs[layout.scores or 0],
+            cells=cells,
+            classes=layout.classes or 1,
+            person=layout.person,
+            dtype=ends.output_dtype,
+        )
+    else:
+        found = post.head_tensors(layout, ends.outputs[0], cells=cells, dtype=ends.output_dtype)
     return found if task.iou is None or layout.kind == "end-to-end" else replace(found, iou=task.iou)

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import InferenceError, ModelError
-from detector.types import Floats
 
 from .base import Precision, TensorSpec, one_line, usable_threads
-from .onnxfile import inspect
+from .onnxfile import UNPACK, inspect
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
 _PROVIDERS = {
@@ -49,14 +48,14 @@ class OnnxRuntimeBackend:
         self.version: str = runtime.__version__
         self.precision = file.precision
         self.digest = file.digest
-        self._session = _session(runtime, path, threads, provider)
+        self._session = _session(runtime, path, threads, provider, unpack=UNPACK in file.metadata)
         self.provider: str = self._session.get_providers()[0]
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
         self.metadata: Mapping[str, str] = file.metadata
         self._input = self.inputs[0] if self.inputs else TensorSpec("none", (), "float32")
 
-    def run(self, tensor: Floats) -> tuple[NDArray[Any], ...]:
+    def run(self, tensor: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         if self._session is None:
             raise InferenceError("the model was closed")
         fed = tensor.astype(np.float16) if self._input.dtype == "float16" else tensor
@@ -80,7 +79,7 @@ def _import() -> Any:
     return onnxruntime
 
 
-def _session(runtime: Any, path: Path, threads: int, provider: Provider) -> Any:
+def _session(runtime: Any, path: Path, threads: int, provider: Provider, *, unpack: bool) -> Any:
     wanted = _PROVIDERS[provider]
     _require(wanted[0], runtime.get_available_providers())
     options = runtime.SessionOptions()
@@ -92,6 +91,8 @@ def _session(runtime: Any, path: Path, threads: int, provider: Provider) -> Any:
     # Threads that spin while they wait cost 1.7 times the CPU when anything else runs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    if unpack:  # else each run would do it anew
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     # Without the arena glibc gives a run's tensors back to the kernel, and the next run's page faults cost a
     # fifth more CPU (YOLOv10n). It keeps what the largest run needed; NMS's sizes hardly vary.
     options.enable_cpu_mem_arena = True

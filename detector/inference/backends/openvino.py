@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import InferenceError, ModelError
-from detector.types import Floats
 
 from .base import Precision, TensorSpec, one_line, usable_threads
 from .onnxfile import inspect
@@ -21,7 +20,7 @@ class OpenVinoBackend:
 
     `precision` auto and fp32 compute in float32: OpenVINO's own default on CPUs with bfloat16 would
     quietly lose digits. fp16 takes what half precision the CPU has, bfloat16 first, and `precision`
-    then says `bf16`. int8 needs a quantised model. Raises ModelError.
+    then says `bf16`. int8 needs a quantised model, whose remaining floats may be bfloat16. Raises ModelError.
     """
 
     name = "openvino"
@@ -41,7 +40,7 @@ class OpenVinoBackend:
         self.outputs = tuple(_spec(port) for port in self._model.outputs)
         self._half = bool(self.inputs) and self.inputs[0].dtype == "float16"
 
-    def run(self, tensor: Floats) -> tuple[NDArray[Any], ...]:
+    def run(self, tensor: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         if self._request is None:
             raise InferenceError("the model was closed")
         fed = tensor.astype(np.float16) if self._half else tensor
@@ -65,14 +64,17 @@ def _import() -> Any:
 
 def _precision(path: Path, wanted: Precision, own: str, core: Any) -> tuple[str, str]:
     """What to report and OpenVINO's hint for it."""
-    if (wanted == "int8" and own != "int8") or (wanted == "fp32" and own == "int8"):
+    if (wanted == "int8") != (own == "int8") and wanted != "auto":
         raise ModelError(f"{path.name} is an {own} model: use precision auto, or a model exported as {wanted}")
-    if wanted != "fp16":
-        return ("int8" if own == "int8" else "fp32"), "f32"
     half = _half(core)
+    if own == "int8":
+        # What is left in floats between integers has no digits to lose there.
+        return "int8", "bf16" if half == "bf16" else "f32"
+    if wanted != "fp16":
+        return "fp32", "f32"
     if half is None:
         raise ModelError("this CPU has no half precision: use precision fp32 or auto")
-    return ("int8" if own == "int8" else half), {"bf16": "bf16", "fp16": "f16"}[half]
+    return half, {"bf16": "bf16", "fp16": "f16"}[half]
 
 
 def half_precision() -> str | None:

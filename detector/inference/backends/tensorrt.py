@@ -2,7 +2,9 @@
 
 One retained primary context, pushed around every call, so that loading in one thread and serving in
 another is sound; at any time one thread uses the backend. Buffers, stream and graphs are made once.
-Per picture: a copy into pinned memory, one launch, the engine, two launches, a wait for our own stream alone.
+Per run of one or more pictures: a copy of each into pinned memory, one launch, the engine, two launches, a wait for
+our own stream alone. An engine with an open batch has an execution context for each of 1, 2, 4, ... pictures, since
+TensorRT allows a recorded graph only as long as its context keeps the shapes.
 """
 
 from __future__ import annotations
@@ -22,13 +24,13 @@ from detector.engines.gpu import find_gpu
 from detector.engines.module import library, logger, said, sides_of
 from detector.engines.sidecar import Environment
 from detector.errors import DetectorError, InferenceError, ModelError
-from detector.inference.decode import Persons
+from detector.inference.kernels.launch import FloatType
 from detector.inference.layout import Layout
 from detector.inference.preprocess import Placement
 from detector.inference.spec import InputSpec
 from detector.types import Floats, Image
 
-from .base import Precision, TensorSpec, existing_file, one_line
+from .base import Precision, Seen, TensorSpec, existing_file, one_line
 from .cudagraph import Captured, capture
 from .devicepath import DevicePath, Ends, Task
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PICTURES, _TENSORS = "pictures", "tensors"
+_FLOATS: dict[str, FloatType] = {"float32": "float32", "float16": "float16"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,9 +90,8 @@ class TensorRtBackend:
         self.spec = described.spec
         self._failed: str | None = None
         self._wants_graphs = graphs
-        self._graph: Captured | None = None
+        self._graphs: dict[tuple[str, int], Captured | None] = {}  # by way and size; None: it cannot be recorded
         self._path: DevicePath | None = None
-        self._recorded: tuple[str, int] | None = None  # what the engine is set to, and the graph was made of
         self._file, self._arch = path, f"sm_{here.compute.replace('.', '')}"
         self._cuda = _cuda()
         try:
@@ -111,18 +113,26 @@ class TensorRtBackend:
     def _open(self, path: Path, described: sidecar.Sidecar) -> None:
         self._stream: Any = self._cuda.Stream()
         self._runtime, self._engine = _deserialise(path, described)
-        self._execution = self._engine.create_execution_context()
-        if self._execution is None:
-            raise ModelError(f"{path} cannot be run here, for want of memory perhaps: {said()}")
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         inputs = [name for name in names if self._is_input(name)]
         if len(inputs) != 1:
             raise ModelError(f"{path.name} takes {len(inputs)} inputs, one picture is needed")
-        self._execution.set_input_shape(inputs[0], tuple(described.recipe.shapes[inputs[0]][-1]))
+        least, _, most = described.recipe.shapes[inputs[0]]
+        self.batch = self._last = most[0]
+        self.sizes = sizes_up_to(most[0]) if least[0] < most[0] else (most[0],)
+        self._executions = {count: self._execution(inputs[0], (count, *most[1:]), path) for count in self.sizes}
         self._input = self._tensor(inputs[0], path)
         self._results = [self._tensor(name, path) for name in names if name not in inputs]
         self.inputs, self.outputs = (self._input.spec,), tuple(result.spec for result in self._results)
-        self.batch = self._input.host.shape[0]
+
+    def _execution(self, name: str, shape: tuple[int, ...], path: Path) -> trt.IExecutionContext:
+        """A context whose input has that shape for good."""
+        execution = self._engine.create_execution_context()
+        if execution is None:
+            raise ModelError(f"{path} cannot be run here, for want of memory perhaps: {said()}")
+        if not execution.set_input_shape(name, shape):
+            raise ModelError(f"{path.name} refuses {shape} pictures: {said()}")
+        return execution
 
     def _is_input(self, name: str) -> bool:
         from detector.engines.module import trt
@@ -133,7 +143,7 @@ class TensorRtBackend:
         """The tensor's buffers, at the engine's largest shapes."""
         from detector.engines.module import trt
 
-        shape = tuple(sides_of(self._execution.get_tensor_shape(name)))
+        shape = tuple(sides_of(self._executions[self.batch].get_tensor_shape(name)))
         if min(shape, default=1) < 1:
             raise ModelError(
                 f"{path.name} has an output, {name}, whose length only the GPU knows: "
@@ -147,11 +157,10 @@ class TensorRtBackend:
         device = None if self._shared else self._cuda.mem_alloc(host.nbytes)
         pinned: Any = host.base  # pycuda's allocation
         address = int(pinned.get_device_pointer()) if device is None else int(device)
-        if not self._execution.set_tensor_address(name, address):
+        if not all(execution.set_tensor_address(name, address) for execution in self._executions.values()):
             raise ModelError(f"{path.name} refuses its buffer {name}: {said()}")
         # What a picture at a time sees: layouts are told by one.
-        open_batch = self._engine.get_tensor_shape(name)[0] == -1
-        sides = (None if open_batch else shape[0], *shape[1:])
+        sides = (1 if shape[0] == 1 else None, *shape[1:])
         return _Tensor(spec=TensorSpec(name, sides, dtype.name), host=host, device=device, address=address)
 
     # Running
@@ -164,16 +173,17 @@ class TensorRtBackend:
 
     def adopt(self, *, layout: Layout, spec: InputSpec, floor: float, iou: float | None) -> bool:
         """Get ready to take pictures whole (`see`); False, and a line in the log, where they must come as tensors."""
-        dtypes = {"float32", "float16"}
-        if len(self._results) != 1 or {self._input.spec.dtype, self._results[0].spec.dtype} - dtypes:
+        dtypes = {result.spec.dtype for result in self._results}
+        wanted = 2 if layout.kind == "yolox-boxes" else 1
+        if len(self._results) != wanted or len(dtypes) != 1 or (dtypes | {self._input.spec.dtype}) - set(_FLOATS):
             return False
         ends = Ends(
             input_address=self._input.address,
-            input_dtype="float16" if self._input.spec.dtype == "float16" else "float32",
-            output_address=self._results[0].address,
-            output_dtype="float16" if self._results[0].spec.dtype == "float16" else "float32",
+            input_dtype=_FLOATS[self._input.spec.dtype],
+            outputs=tuple(result.address for result in self._results),
+            output_dtype=_FLOATS[self._results[0].spec.dtype],
             rows=self._results[0].host.shape[1],
-            batch=self.batch,
+            sizes=self.sizes,
         )
         try:
             with self._current():
@@ -191,24 +201,39 @@ class TensorRtBackend:
             return False
         return True
 
-    def see(self, images: Sequence[Image]) -> list[tuple[Persons, Placement]]:
-        """Boxes in input px and scores of each picture, at most `batch`, and where it sat; after `adopt`."""
+    def see(self, images: Sequence[Image]) -> list[Seen | Exception]:
+        """Boxes in input px and scores of each picture, at most `batch`, and where it sat; after `adopt`.
+
+        What is wrong with one picture alone stands in its place; raises InferenceError when the run failed.
+        """
         self._require_sound()
         assert self._path is not None
+        count = size_for(self.sizes, len(images))
         with self._guarded():
-            placements = self._path.stage(images)
-            self._launch(_PICTURES, self.batch)
+            placed = self._path.stage(images, count)
+            if all(isinstance(place, Exception) for place in placed):
+                return [place for place in placed if isinstance(place, Exception)]
+            self._launch(_PICTURES, count)
             self._stream.synchronize()
-        return list(zip(self._path.persons(len(placements)), placements, strict=True))
+        return [self._seen(index, place) for index, place in enumerate(placed)]
+
+    def _seen(self, index: int, place: Placement | Exception) -> Seen | Exception:
+        assert self._path is not None
+        if isinstance(place, Exception):
+            return place
+        try:
+            return self._path.persons(index), place
+        except InferenceError as error:
+            return error
 
     def rerun(self) -> None:
         """The engine alone on what it last read; raises InferenceError. What a pipeline is compared with."""
         self._require_sound()
         with self._guarded():
-            self._execute()
+            self._execute(self._last)
             self._stream.synchronize()
 
-    def run(self, tensor: Floats) -> tuple[NDArray[Any], ...]:
+    def run(self, tensor: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """The outputs for float32 [n,3,H,W], n at most `batch`; views of pinned memory, until the next run."""
         self._require_sound()
         count = tensor.shape[0]
@@ -219,7 +244,7 @@ class TensorRtBackend:
         if not np.shares_memory(staged, tensor):
             np.copyto(staged, tensor, casting="same_kind")
         with self._guarded():
-            self._launch(_TENSORS, count)
+            self._launch(_TENSORS, size_for(self.sizes, count))
             self._stream.synchronize()
         return tuple(result.part(count) for result in self._results)
 
@@ -238,41 +263,38 @@ class TensorRtBackend:
             raise InferenceError(f"the GPU failed: {self._failed}") from None
 
     def _launch(self, way: str, count: int) -> None:
-        """The fixed part of a run, as a graph where it was recorded; raises RuntimeError."""
-        if (way, count) != self._recorded:
-            self._recorded, self._graph = None, None
+        """The fixed part of a run of `count`, as a graph where it was recorded; raises RuntimeError."""
+        self._last = count
+        if (way, count) not in self._graphs:
             self._set_up(way, count)
-            self._recorded = (way, count)
-        elif self._graph is None:
-            self._enqueue(way, count)
+        elif (graph := self._graphs[way, count]) is not None:
+            graph.launch()
         else:
-            self._graph.launch()
+            self._enqueue(way, count)
 
     def _set_up(self, way: str, count: int) -> None:
         """The first run of a kind: once as it is, as TensorRT demands, then recorded."""
-        if not self._execution.set_input_shape(self._input.spec.name, (count, *self._input.host.shape[1:])):
-            raise RuntimeError(said())
         self._enqueue(way, count)
         self._stream.synchronize()
-        if self._wants_graphs:
-            self._graph = capture(self._stream.handle, lambda: self._enqueue(way, count))
+        recorded = capture(self._stream.handle, lambda: self._enqueue(way, count)) if self._wants_graphs else None
+        self._graphs[way, count] = recorded
 
     def _enqueue(self, way: str, count: int) -> None:
         """Everything of a run that is always the same, onto our stream."""
         if way == _PICTURES:
             assert self._path is not None
-            self._path.enqueue(self._execute)
+            self._path.enqueue(lambda: self._execute(count), count)
             return
         source = self._input
         if source.device is not None:
             self._cuda.memcpy_htod_async(source.device, source.part(count), self._stream)
-        self._execute()
+        self._execute(count)
         for result in self._results:
             if result.device is not None:
                 self._cuda.memcpy_dtoh_async(result.part(count), result.device, self._stream)
 
-    def _execute(self) -> None:
-        if not self._execution.execute_async_v3(self._stream.handle):
+    def _execute(self, count: int) -> None:
+        if not self._executions[count].execute_async_v3(self._stream.handle):
             raise RuntimeError(said())
 
     @contextlib.contextmanager
@@ -290,10 +312,24 @@ class TensorRtBackend:
         if getattr(self, "_context", None) is None:
             return
         with contextlib.suppress(self._cuda.Error), self._current():
-            for name in ("_graph", "_path", "_input", "_results", "_execution", "_engine", "_runtime", "_stream"):
+            for name in ("_graphs", "_path", "_input", "_results", "_executions", "_engine", "_runtime", "_stream"):
                 self.__dict__.pop(name, None)
         self._context = None
         self._failed = self._failed or "it was closed"
+
+
+def sizes_up_to(most: int) -> tuple[int, ...]:
+    """1, 2, 4, ... and `most`: how many pictures a run may have, at the cost of a context each."""
+    doubled = [1 << step for step in range(most.bit_length()) if 1 << step < most]
+    return (*doubled, most)
+
+
+def size_for(sizes: Sequence[int], count: int) -> int:
+    """The smallest run that has room for `count` pictures; raises InferenceError where none has."""
+    for size in sizes:
+        if size >= count >= 1:
+            return size
+    raise InferenceError(f"the engine takes 1 to {sizes[-1]} pictures at once, not {count}")
 
 
 def _cuda() -> Any:

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from detector.inference.preprocess import Placement, place
 from detector.inference.spec import InputSpec
+from detector.types import Matrix, PlaneFormat
 
-PictureFormat = Literal["bgr", "nv12", "yuyv"]
-Matrix = Literal["bt601", "bt709"]
 FloatType = Literal["float32", "float16"]
 
 LETTERBOX_BLOCK = (64, 4, 1)
@@ -29,6 +28,7 @@ PICTURE = np.dtype(
     [
         ("plane", np.uint64),
         ("chroma", np.uint64),
+        ("chroma_v", np.uint64),
         *((name, np.int32) for name in ("width", "height", "stride", "chroma_stride")),
         *((name, np.int32) for name in ("fitted_width", "fitted_height", "pad_x", "pad_y")),
         ("inverse_x", np.float32),
@@ -40,9 +40,10 @@ PICTURE = np.dtype(
 )
 """letterbox.cu's struct Picture."""
 
-_FORMATS: tuple[PictureFormat, ...] = ("bgr", "nv12", "yuyv")
-# Bytes a pixel of the first plane, and what its address and stride must be multiples of.
-_PIXEL, _ALIGNED = {"bgr": 3, "nv12": 1, "yuyv": 2}, {"bgr": 1, "nv12": 1, "yuyv": 4}
+_FORMATS: tuple[PlaneFormat, ...] = ("bgr", "nv12", "yuyv", "i420")
+PLANES: dict[PlaneFormat, int] = {"bgr": 1, "nv12": 2, "yuyv": 1, "i420": 3}
+# What the address and stride of the first plane must be multiples of.
+_ALIGNED = {"bgr": 1, "nv12": 1, "yuyv": 4, "i420": 1}
 _LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}  # of red and blue: ITU-R BT.601, BT.709
 SUFFIXES: dict[FloatType, str] = {"float32": "f32", "float16": "f16"}
 
@@ -62,28 +63,40 @@ class DevicePicture:
     """A picture in memory that the device reads: addresses and strides (bytes) of its planes.
 
     bgr: [H, W, 3] bytes. nv12: Y, then interleaved UV of half size. yuyv: Y0 U Y1 V for two pixels.
+    i420: Y, U, V, the last two of half size and of one stride.
     """
 
     width: int
     height: int
     planes: tuple[int, ...]
     strides: tuple[int, ...]
-    format: PictureFormat = "bgr"
+    format: PlaneFormat = "bgr"
     matrix: Matrix = "bt601"
     full_range: bool = False
 
     def __post_init__(self) -> None:
         if not (1 <= self.width <= MAX_SIDE and 1 <= self.height <= MAX_SIDE):
             raise ValueError(f"a picture of {self.width} x {self.height} px: sides must lie in 1..{MAX_SIDE}")
-        planes = 2 if self.format == "nv12" else 1
-        if len(self.planes) != planes or len(self.strides) != planes:
-            raise ValueError(f"{self.format} has {planes} planes: give as many addresses and strides")
-        if self.strides[0] < _row_bytes(self.format, self.width):
-            raise ValueError(f"rows of {self.width} px are longer than a stride of {self.strides[0]} bytes")
+        count = PLANES[self.format]
+        if len(self.planes) != count or len(self.strides) != count:
+            raise ValueError(f"{self.format} has {count} planes: give as many addresses and strides")
+        for stride, (_, row) in zip(self.strides, plane_sizes(self.format, self.width, self.height), strict=True):
+            if stride < row:
+                raise ValueError(f"rows of {self.width} px are longer than a stride of {stride} bytes")
         if any(value % _ALIGNED[self.format] for value in (self.planes[0], self.strides[0])):
             raise ValueError(f"{self.format} needs an address and a stride that are multiples of 4")
-        if planes == 2 and (self.strides[1] < 2 * -(-self.width // 2) or self.strides[1] % 2 or self.planes[1] % 2):
+        if self.format == "nv12" and (self.strides[1] % 2 or self.planes[1] % 2):
             raise ValueError("the UV plane needs an even address, and an even stride that holds its rows")
+        if self.format == "i420" and self.strides[1] != self.strides[2]:
+            raise ValueError("the U and V planes need one stride")
+
+
+def plane_sizes(picture_format: PlaneFormat, width: int, height: int) -> list[tuple[int, int]]:
+    """Rows, and bytes of a row, of each plane; chroma of an odd picture is rounded up."""
+    across, down = -(-width // 2), -(-height // 2)
+    chroma = {"bgr": [], "yuyv": [], "nv12": [(down, 2 * across)], "i420": [(down, across)] * 2}
+    first = {"bgr": 3 * width, "yuyv": 4 * across, "nv12": width, "i420": width}
+    return [(height, first[picture_format]), *chroma[picture_format]]
 
 
 def picture_structs(
@@ -121,10 +134,11 @@ def letterbox(
 
 def _describe(struct: Any, source: DevicePicture, target: tuple[int, int], spec: InputSpec) -> Placement:
     size = (source.width, source.height)
-    placement, fitted = place(size, target, centered=spec.placement == "center")
+    placement, fitted = place(size, target, centered=spec.placement == "center", stretched=spec.placement == "stretch")
     struct["plane"], struct["stride"] = source.planes[0], source.strides[0]
-    if source.format == "nv12":
+    if len(source.planes) > 1:
         struct["chroma"], struct["chroma_stride"] = source.planes[1], source.strides[1]
+        struct["chroma_v"] = source.planes[-1]
     struct["format"] = _FORMATS.index(source.format)
     for axis, name in enumerate(("width", "height")):
         struct[name], struct[f"fitted_{name}"] = size[axis], fitted[axis]
@@ -148,11 +162,6 @@ def _conversion(matrix: Matrix, *, full_range: bool) -> dict[str, float]:
         "green_v": -2.0 * (1.0 - red) * red / green * chroma,
         "blue_u": 2.0 * (1.0 - blue) * chroma,
     }
-
-
-def _row_bytes(picture_format: PictureFormat, width: int) -> int:
-    # YUYV stores pixels in pairs.
-    return _PIXEL[picture_format] * (width + width % 2 if picture_format == "yuyv" else width)
 
 
 def _refuse_unless(fits: bool, why: str) -> None:

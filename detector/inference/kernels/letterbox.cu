@@ -13,20 +13,21 @@
 // taken apart in integers, exactly, so a tap of no weight is known as such and never read: 1920 to 640 reads one
 // row of three. All products that are added to are explicit fmaf: host and device give the same bits.
 // Colour: taps become RGB (rounded to 8 bits, as a decoder's conversion does) before they are weighed, so NV12 and
-// YUYV equal "convert, then resize"; chroma is that of the tap's own 2x2 or 2x1 cell.
+// YUYV (and I420, a software decoder's) equal "convert, then resize"; chroma is that of the tap's own 2x2 or 2x1 cell.
 // Traffic: no pixel of the source that has no weight is read, each output is written once by paired stores, padding
 // reads nothing. Two pixels side by side, not four: a warp's store is whole 128-byte lines either way (half precision:
 // one line), and neighbouring threads' loads lie half as far apart. A block's 128 x 16 pixels share the source's rows
 // and sectors through the cache; the fewer edges, the less is read twice.
 #include "device.cuh"
 
-enum { BGR = 0, NV12 = 1, YUYV = 2 };
+enum { BGR = 0, NV12 = 1, YUYV = 2, I420 = 3 };
 enum { ROWS = 4 };  // that a thread makes, a block's height apart
 
 // Mirrored by launch.PICTURE.
 struct Picture {
-  const u8* plane;      // BGR or YUYV (4-byte aligned), or NV12's Y
-  const u8* chroma;     // NV12's interleaved UV, 2-byte aligned
+  const u8* plane;      // BGR or YUYV (4-byte aligned), or NV12's or I420's Y
+  const u8* chroma;     // NV12's interleaved UV, 2-byte aligned; I420's U
+  const u8* chroma_v;   // I420's V
   int width, height;    // px of the source
   int stride;           // bytes from row to row of `plane` (YUYV: a multiple of 4)
   int chroma_stride;    // of `chroma`, even
@@ -76,6 +77,10 @@ __device__ __forceinline__ Rgb fetch(const Picture& picture, int x, int y) {
     const u8* cells = picture.chroma + (long long)(y >> 1) * picture.chroma_stride;
     const u32 cell = load((const u16*)cells + (x >> 1));
     return convert(picture, load(row + x), cell & 0xff, cell >> 8);
+  }
+  if (picture.format == I420) {
+    const long long cell = (long long)(y >> 1) * picture.chroma_stride + (x >> 1);
+    return convert(picture, load(row + x), load(picture.chroma + cell), load(picture.chroma_v + cell));
   }
   const u32 cell = load((const u32*)row + (x >> 1));  // Y0 U Y1 V
   return convert(picture, (x & 1 ? cell >> 16 : cell) & 0xff, cell >> 8 & 0xff, cell >> 24);

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import socket
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 
 import pytest
 
@@ -14,7 +13,7 @@ from detector.capture.source import Grab
 from detector.clock import SYSTEM_CLOCK
 from detector.errors import EndOfStreamError, SourceError
 from support.rtsp_server import RtspServer, why_not
-from support.stamped import age_s, read_ms
+from support.stamped import age_s, legible_ms
 
 
 @pytest.fixture
@@ -66,7 +65,8 @@ def test_pictures_are_fresh_ordered_and_timed(rtsp: RtspServer, opened: Callable
     grabs = [source.read() for _ in range(30)]
     assert age_s(grabs[-1].image.luma()) < 1.0
     assert all(grab.mono is not None for grab in grabs)
-    stamps = [read_ms(grab.image.luma()) for grab in grabs]
+    stamps = legible_ms(grab.image.luma() for grab in grabs)
+    assert len(stamps) >= 28  # a lossy codec may smear a few
     assert stamps == sorted(set(stamps))
     assert grabs[0].media_s == 0.0
     assert grabs[-1].media_s is not None
@@ -91,9 +91,9 @@ def test_a_servers_b_frames_come_in_order(opened: Callable[..., RtspSource]) -> 
         pytest.skip(reason)
     with RtspServer(b_frames=2) as server:
         source = opened(server.url)
-        stamps = [read_ms(source.read().image.luma()) for _ in range(30)]
-    # One may be misread: the bars have been through a lossy codec.
-    assert sum(later < earlier for earlier, later in pairwise(stamps)) <= 1
+        stamps = legible_ms(source.read().image.luma() for _ in range(30))
+    assert len(stamps) >= 28  # a lossy codec may smear a few
+    assert stamps == sorted(set(stamps))
 
 
 def test_a_stall_is_an_error_in_time(rtsp: RtspServer, opened: Callable[..., RtspSource]) -> None:

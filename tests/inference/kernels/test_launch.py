@@ -11,16 +11,17 @@ from detector.inference.kernels.launch import (
     MAX_SIDE,
     PICTURE,
     DevicePicture,
-    PictureFormat,
     letterbox,
     picture_structs,
+    plane_sizes,
 )
 from detector.inference.preprocess import place
+from detector.types import PlaneFormat
 from support.letterboxes import ULTRALYTICS, YOLOX
 
 
 def picture(
-    picture_format: PictureFormat = "bgr",
+    picture_format: PlaneFormat = "bgr",
     *,
     width: int = 100,
     height: int = 80,
@@ -69,9 +70,12 @@ def test_arguments_are_the_kernels() -> None:
         (lambda: picture("yuyv", planes=(4098,), strides=(200,)), "multiples of 4"),
         (lambda: picture("nv12"), "2 planes"),
         (lambda: picture(planes=(1, 2), strides=(300, 300)), "1 planes"),
-        (lambda: picture("nv12", width=101, planes=(1, 2), strides=(101, 100)), "UV plane"),
+        (lambda: picture("nv12", width=101, planes=(1, 2), strides=(101, 100)), "longer than a stride"),
         (lambda: picture("nv12", planes=(1, 3), strides=(100, 100)), "UV plane"),
         (lambda: picture("nv12", planes=(1, 2), strides=(100, 101)), "UV plane"),
+        (lambda: picture("i420", planes=(1, 2), strides=(100, 50)), "3 planes"),
+        (lambda: picture("i420", planes=(1, 2, 3), strides=(100, 50, 49)), "longer than a stride"),
+        (lambda: picture("i420", planes=(1, 2, 3), strides=(100, 50, 51)), "need one stride"),
         (lambda: letterbox(pictures=0, count=0, out=0, width=64, height=64, spec=YOLOX), "no such batch"),
         (lambda: letterbox(pictures=0, count=1, out=4, width=64, height=64, spec=YOLOX), "multiple of 8"),
     ],
@@ -79,6 +83,13 @@ def test_arguments_are_the_kernels() -> None:
 def test_what_the_kernel_would_misread_is_refused(wrong: Callable[[], object], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         wrong()
+
+
+def test_the_planes_of_odd_pictures_are_rounded_up() -> None:
+    assert plane_sizes("bgr", 5, 3) == [(3, 15)]
+    assert plane_sizes("yuyv", 5, 3) == [(3, 12)]
+    assert plane_sizes("nv12", 5, 3) == [(3, 5), (2, 6)]
+    assert plane_sizes("i420", 5, 3) == [(3, 5), (2, 3), (2, 3)]
 
 
 def test_cuda_is_not_imported() -> None:

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.decode import make_decoder
-from detector.inference.kernels.launch import FloatType, Matrix, PictureFormat
+from detector.inference.kernels.launch import FloatType
 from detector.inference.layout import default_spec, find_layout
 from detector.inference.preprocess import Letterbox, place
 from detector.inference.spec import InputSpec
-from detector.types import ArrayImage, Floats, Pixels
+from detector.types import ArrayImage, Floats, Matrix, Pixels, PlaneFormat
 from support.hostkernels import FLAGS, SHIM, SOURCES, HostKernels
 from support.letterboxes import (
     ULTRALYTICS,
@@ -74,7 +74,7 @@ def test_half_precision_is_single_precision_rounded(letterbox_host: HostKernels,
 
 @settings(max_examples=150, deadline=None)
 @given(
-    picture_format=st.sampled_from(["bgr", "nv12", "yuyv"]),
+    picture_format=st.sampled_from(["bgr", "nv12", "yuyv", "i420"]),
     source=st.tuples(st.integers(1, 90), st.integers(1, 90)),
     target=st.tuples(st.integers(1, 150), st.integers(1, 70)),
     spare=st.integers(0, 9),
@@ -89,7 +89,7 @@ def test_half_precision_is_single_precision_rounded(letterbox_host: HostKernels,
 )
 def test_any_geometry(
     letterbox_host: HostKernels,
-    picture_format: PictureFormat,
+    picture_format: PlaneFormat,
     source: tuple[int, int],
     target: tuple[int, int],
     spare: int,
@@ -109,8 +109,8 @@ def test_any_geometry(
     assert begin <= traffic.first <= traffic.last < begin + sample.buffer.size
 
 
-@pytest.mark.parametrize("picture_format", ["nv12", "yuyv"])
-def test_colours_equal_opencvs(letterbox_host: HostKernels, picture_format: PictureFormat) -> None:
+@pytest.mark.parametrize("picture_format", ["nv12", "yuyv", "i420"])
+def test_colours_equal_opencvs(letterbox_host: HostKernels, picture_format: PlaneFormat) -> None:
     run, sample = Run(width=640, height=480, spec=YOLOX), noise(picture_format, 640, 480, spare=8)
     difference = np.abs(run(letterbox_host, sample)[0] - by_opencv(sample.bgr(), run))
     assert difference.max() <= 1
@@ -169,9 +169,9 @@ CAMERAS = [(1920, 1080), (2560, 1440), (1280, 720), (768, 576), (704, 576), (640
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-@pytest.mark.parametrize("picture_format", ["bgr", "nv12", "yuyv"])
+@pytest.mark.parametrize("picture_format", ["bgr", "nv12", "yuyv", "i420"])
 def test_moves_hardly_more_than_it_must(
-    letterbox_host: HostKernels, picture_format: PictureFormat, dtype: FloatType
+    letterbox_host: HostKernels, picture_format: PlaneFormat, dtype: FloatType
 ) -> None:
     """Bytes moved: 32-byte sectors that a block's loads touch, once a block, its parameters, and all stores.
 
@@ -180,7 +180,7 @@ def test_moves_hardly_more_than_it_must(
     run = Run(width=640, height=384, dtype=dtype)
     for width, height in CAMERAS:
         tensor, traffic, blocks = run.count(letterbox_host, noise(picture_format, width, height))
-        parameters = 128 * blocks  # a struct of 88 bytes lies in at most four sectors
+        parameters = 128 * blocks  # a struct of 96 bytes lies in at most four sectors
         moved = traffic.loaded_by_block + parameters + traffic.stored
         assert not np.isnan(tensor).any()  # with as many bytes stored as there are: each once
         assert traffic.stored == tensor.nbytes
@@ -188,7 +188,7 @@ def test_moves_hardly_more_than_it_must(
         assert moved <= 1.1 * (traffic.needed + tensor.nbytes), (width, height, moved)
 
 
-def needed_sectors(width: int, height: int, run: Run, picture_format: PictureFormat) -> int:
+def needed_sectors(width: int, height: int, run: Run, picture_format: PlaneFormat) -> int:
     """Bytes of the sectors that weigh in, from the geometry alone, with one more a row for where rows begin."""
     _, fitted = place((width, height), (run.width, run.height), centered=True)
     columns, rows = (used(size, new) for size, new in zip((width, height), fitted, strict=True))
@@ -196,7 +196,8 @@ def needed_sectors(width: int, height: int, run: Run, picture_format: PictureFor
         return rows.size * 32 * (np.unique(np.concatenate([3 * columns + k for k in range(3)]) // 32).size + 1)
     if picture_format == "yuyv":
         return rows.size * 32 * (np.unique(columns // 2 * 4 // 32).size + 1)
-    chroma = np.unique(rows // 2).size * 32 * (np.unique(columns // 2 * 2 // 32).size + 1)
+    planes, step = (2, 1) if picture_format == "i420" else (1, 2)  # of chroma, and its bytes a cell
+    chroma = planes * np.unique(rows // 2).size * 32 * (np.unique(columns // 2 * step // 32).size + 1)
     return rows.size * 32 * (np.unique(columns // 32).size + 1) + chroma
 
 

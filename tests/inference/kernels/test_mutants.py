@@ -32,6 +32,8 @@ LETTERBOX = {
     "chroma_stride_is_the_lumas": ("* picture.chroma_stride;", "* picture.stride;"),
     "u_is_v": ("load(row + x), cell & 0xff, cell >> 8)", "load(row + x), cell >> 8, cell & 0xff)"),
     "first_luma_for_both": ("(x & 1 ? cell >> 16 : cell)", "cell"),
+    "i420_u_is_v": ("load(picture.chroma + cell), load(picture.chroma_v + cell)", "load(picture.chroma_v + cell), load(picture.chroma + cell)"),
+    "i420_cell_one_on": ("picture.chroma_stride + (x >> 1);", "picture.chroma_stride + (x + 1 >> 1);"),
     "no_black_level": ("float(luma) - picture.black", "float(luma)"),
     "colours_not_rounded": ("return rintf(", "return ("),
     "colours_not_clamped": ("rintf(fminf(fmaxf(value, 0.0f), 255.0f))", "rintf(value)"),
@@ -87,6 +89,7 @@ def letterbox_passes(host: HostKernels, variant: str) -> bool:
         (Run(width=33, height=48, spec=YOLOX), [noise("bgr", 20, 21, spare=1)]),
         (Run(width=64, height=64, spec=YOLOX), [noise("nv12", 50, 38, spare=2), noise("yuyv", 60, 90, spare=3)]),
         (Run(width=64, height=48, spec=YOLOX), [noise("yuyv", 64, 48), noise("nv12", 64, 48)]),
+        (Run(width=64, height=48, spec=YOLOX), [noise("i420", 64, 48), noise("i420", 58, 50, spare=3)]),
     ):
         tensor = run(host, *samples, variant=variant)
         if not all(close(made, sample, run) for made, sample in zip(tensor, samples, strict=True)):

@@ -1,0 +1,60 @@
+"""From glass to alert, beside plain loops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.section import Figures, Section, command
+from bench.targets import shown
+
+
+def measure(shared: Path) -> Figures:
+    return command("glass", "--shared", shared)
+
+
+def render(document: Figures) -> list[str]:
+    lines = [
+        "1080p H.264 released in real time over loopback RTSP; from the last byte of a picture's last packet written to the",
+        "socket until a subscriber has read the alert about it, the synced write to the disk and the JPEG included.",
+        "B is the bare ONNX Runtime fp32 640x640 run of YOLOv10n in one thread, measured between the subjects. Start-up is",
+        "from the process's start to the first frame looked at, less the loading of its model.",
+    ]
+    for rate in document["rates"]:
+        lines += ["", *_subjects(rate), "", *_stages(rate)]
+    return lines + [f"\n{name}: left out, {reason}." for name, reason in document["left_out"].items()]
+
+
+def _subjects(rate: Figures) -> list[str]:
+    unit = rate["b"]
+    rows = [
+        f"{rate['fps']} frames a second; B = {unit['run_ms']:.1f} ms, {unit['cpu_ms']:.1f} ms CPU.",
+        "",
+        "| subject | p50 / B | p99 / B | p50 ms | p99 ms | messages | done of released | CPU a frame / B | start-up s | RSS MiB |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    rows += [
+        f"| {name} | {shown(one['p50_over_b'])} | {shown(one['p99_over_b'])} | {shown(one['p50_ms'], 1)} "
+        f"| {shown(one['p99_ms'], 1)} | {one['messages']} | {one['done']} of {one['released']} "
+        f"| {shown(one['cpu_over_b'])} | {shown(one['startup_beyond_model_s'])} | {one['rss_mib']:.0f} |"
+        for name, one in rate["subjects"].items()
+    ]
+    return rows
+
+
+def _stages(rate: Figures) -> list[str]:
+    rows = [
+        f"Where the time goes, p50 / p99 in ms, and what cannot be gone below (decoding {rate['decode']['run_ms']:.1f} ms):",
+        "",
+        "| subject | picture in hand to confirmed | every frame the same | confirmed to handed to MQTT | network | bare model |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, bare in rate["floors"].items():
+        one = rate["subjects"][name]
+        stages = [one["stages_ms"].get(stage) for stage in ("capture_to_confirm", "confirm_to_publish", "network")]
+        stages.insert(1, one["facts"].get("frame_ms"))
+        cells = " | ".join(f"{shown(s and s['p50'], 1)} / {shown(s and s['p99'], 1)}" for s in stages)
+        rows.append(f"| {name} | {cells} | {bare['run_ms']:.1f} ({bare['run_over_b']:.2f} B) |")
+    return rows
+
+
+SECTION = Section(name="glass", order=30, title="From glass to alert", measure=measure, render=render)

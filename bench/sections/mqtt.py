@@ -1,0 +1,30 @@
+"""One hop over MQTT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.section import Figures, Section, command
+
+
+def measure(_shared: Path) -> Figures:
+    return command("mqtt")
+
+
+def render(figures: Figures) -> list[str]:
+    rows = [
+        "From the link's `publish` of 900 bytes at QoS 1 to a subscriber in another process, over loopback; milliseconds.",
+        "",
+        "| broker | p50 | p99 | p99 of the quietest round | longest |",
+        "|---|---|---|---|---|",
+    ]
+    rows += [
+        f"| {name} | {one['p50']:.2f} | {one['p99']:.2f} | {one['p99_quietest_round']:.2f} | {one['max']:.2f} |"
+        for name, one in figures.items()
+    ]
+    return rows
+
+
+SECTION = Section(
+    name="mqtt", order=50, title="One MQTT hop", measure=measure, render=render, packages=("paho-mqtt", "amqtt")
+)

@@ -1,0 +1,22 @@
+"""What a still scene costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.section import Figures, Section, command
+
+
+def measure(shared: Path) -> Figures:
+    return command("still", "--shared", shared)
+
+
+def render(one: Figures) -> list[str]:
+    return [
+        f"A 1080p still scene with noise at {one['fps']} frames a second, default config: {one['cpu_ms_per_frame']:.2f} ms CPU a",
+        f"frame, {one['over_b']:.3f} B (target: at most 0.12); decoding and the motion gate alone take {one['floor_ms']:.2f} ms,",
+        f"{one['floor_over_b']:.3f} B. {one['looked_at']} of {one['frames']} frames went to the model.",
+    ]
+
+
+SECTION = Section(name="still", order=70, title="A still scene", measure=measure, render=render)

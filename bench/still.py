@@ -1,0 +1,104 @@
+"""What watching costs while nothing happens: CPU per frame of a 1080p still scene, gate closed, over B.
+
+    python -m bench.still [--shared DIR] [--fps F] [--seconds S] [--json FILE]
+
+The empty room of the one-by-one clip with a camera's noise, over loopback RTSP, into the real service with its
+default config. B's CPU time is measured before and after. The floor is decoding and the motion gate alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from detector.capture.avimage import AvImage
+from detector.config import MotionSettings
+from detector.motion import MotionGate
+
+from .bare import bare, medians_ms
+from .drawn import Coded, still
+from .floor import decoding
+from .glass import CLIP, SIZE
+from .lineup import reference
+from .mqtt import brokers
+from .rtsp import Camera
+from .subjects import ROOT, Process, Service, inbox, wait_for
+
+TARGET = 0.12
+_SETTLE_S = 5.0  # until the gate has closed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--shared", type=Path, default=Path(os.environ.get("DETECTOR_SHARED", ROOT.parent / "shared")))
+    parser.add_argument("--fps", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--json", type=Path)
+    chosen = parser.parse_args(arguments)
+    if not (chosen.shared / CLIP).is_file():
+        print(f"no {chosen.shared / CLIP}: give --shared or set DETECTOR_SHARED", file=sys.stderr)
+        return 1
+    figures = measure(still(chosen.shared / CLIP, fps=chosen.fps, size=SIZE), reference(chosen.shared), chosen.seconds)
+    print(
+        f"still scene: {figures['cpu_ms_per_frame']:.2f} ms CPU a frame, {figures['over_b']:.3f} B (target: {TARGET})"
+    )
+    print(f"decoding and the gate alone: {figures['floor_ms']:.2f} ms, {figures['floor_over_b']:.3f} B;", end=" ")
+    print(f"{figures['looked_at']} of {figures['frames']} frames went to the model")
+    if chosen.json:
+        chosen.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return 0 if figures["over_b"] <= TARGET else 1
+
+
+def measure(coded: Coded, model: Path, seconds: float) -> dict[str, Any]:
+    """CPU ms per frame that the camera sent, over the CPU ms of B."""
+    service, units = Service("still scene", {}, gated=True), [bare(model)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with Camera(coded, folder / "released") as camera, next(iter(brokers().values()))() as port, inbox(port) as box:
+            process = Process(service.command(folder, camera.url, port), folder / "said")
+            try:
+                wait_for(lambda: service.done(box) > 0, process, service.name)
+                time.sleep(_SETTLE_S)
+                begun, cpu, looked_at = time.monotonic(), process.cpu_s, service.done(box)
+                time.sleep(seconds)
+                ended, cpu = time.monotonic(), process.cpu_s - cpu
+                looked_at = service.done(box) - looked_at
+            finally:
+                process.end()
+            frames = sum(begun <= mono < ended for _, _, mono in camera.released())
+    units.append(bare(model))
+    unit = float(np.median([one["cpu_ms"] for one in units]))
+    floor = decoding(coded)["cpu_ms"] + _gate_ms(coded)
+    return {
+        "fps": coded.fps,
+        "frames": frames,
+        "looked_at": looked_at,
+        "cpu_ms_per_frame": round(cpu / frames * 1e3, 3),
+        "b_cpu_ms": unit,
+        "over_b": round(cpu / frames * 1e3 / unit, 4),
+        "floor_ms": round(floor, 3),
+        "floor_over_b": round(floor / unit, 4),
+    }
+
+
+def _gate_ms(coded: Coded) -> float:
+    """CPU ms of the motion gate for one picture."""
+    codec, gate = av.CodecContext.create("h264", "r"), MotionGate(settings=MotionSettings())
+    assert isinstance(codec, av.VideoCodecContext)
+    images = [AvImage(frame) for unit in coded.units for frame in codec.decode(av.Packet(unit))]
+    looks = [lambda i=i, image=image: gate.look(image, i / coded.fps, people=False) for i, image in enumerate(images)]
+    return medians_ms(looks)["cpu_ms"]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,255 @@
+"""The targets of speed, each with what was measured; and for each missed one what it is made of and what must change.
+
+Everything is computed from the sections' stored figures. The floor of an alert is decoding, the bare model and one
+hop over MQTT; what is above it is the service's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from .lineup import BF16, DEFAULT, FP32, INT8, PLAIN
+from .section import Figures
+
+Verdict = Literal["met", "missed", "not measured"]
+Sections = Mapping[str, Figures]
+STAGES = {
+    "capture_to_confirm": "picture in hand to confirmed",
+    "confirm_to_publish": "synced to the disk, JPEG made",
+    "network": "network, before and behind",
+}
+"""Of an alert's way, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One row; `why` explains a miss, or says how it is measured."""
+
+    quantity: str
+    target: str
+    measured: str
+    verdict: Verdict
+    why: str = ""
+
+
+def shown(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def targets(sections: Sections) -> list[Target]:
+    """All rows, in the order of the issue's table; `sections` maps a name to its figures."""
+    return [
+        _overhead(sections),
+        _p50(sections, FP32, 0.65),
+        _p50(sections, INT8, 0.48),
+        _p50(sections, BF16, 0.42),
+        *(_p99(sections, name, 1.2) for name in (FP32, INT8, BF16)),
+        _against_plain(sections),
+        _cpu(sections, FP32, 0.65),
+        _cpu(sections, DEFAULT, 0.40),
+        _simple(sections, "still", "still scene, gated, CPU per frame", 0.12, " B", lambda f: f["over_b"], _still_why),
+        _simple(sections, "mqtt", "MQTT p99 over loopback", 1.0, " ms", lambda f: max(_p99s(f)), _mqtt_why),
+        _stall(sections),
+        _accuracy(sections),
+        _start_up(sections),
+        _memory(sections),
+        _simple(sections, "cameras", "cameras differ by", 0.1, "", lambda f: f["spread"], lambda _f: ""),
+    ]
+
+
+def _row(quantity: str, value: float | None, bound: float, unit: str, *, command: str, why: str = "") -> Target:
+    target = f"<= {bound:g}{unit}"
+    if value is None:
+        return Target(quantity=quantity, target=target, measured="-", verdict="not measured", why=f"measure: {command}")
+    met = value <= bound
+    return Target(
+        quantity=quantity,
+        target=target,
+        measured=f"{value:.3g}{unit}",
+        verdict="met" if met else "missed",
+        why="" if met else why,
+    )
+
+
+def _simple(
+    sections: Sections,
+    section: str,
+    quantity: str,
+    bound: float,
+    unit: str,
+    value: Callable[[Figures], float],
+    why: Callable[[Figures], str],
+) -> Target:
+    found, command = sections.get(section), f"python -m bench.{section}"
+    if found is None:
+        return _row(quantity, None, bound, unit, command=command)
+    return _row(quantity, value(found), bound, unit, command=command, why=why(found))
+
+
+def _rate(sections: Sections) -> Figures | None:
+    rates = sections.get("glass", {}).get("rates", [])
+    return rates[0] if rates else None
+
+
+def _subject(sections: Sections, name: str) -> Figures | None:
+    rate = _rate(sections)
+    found: Figures | None = rate["subjects"].get(name) if rate else None
+    return found
+
+
+def _of(sections: Sections, name: str, key: str) -> float | None:
+    one = _subject(sections, name)
+    return None if one is None else one[key]
+
+
+def _overhead(sections: Sections) -> Target:
+    found = sections.get("overhead", {})
+    name, one = max(found.items(), key=lambda item: float(item[1]["ratio"]), default=("", None))
+    stages = one["stages_ms"] if one else {}
+    why = (
+        f"{name}: {stages['preprocess']:.2f} ms before the model and {stages['decode_outputs']:.2f} ms behind it, beside "
+        f"{stages['bare_model']:.1f} ms bare: these must fall to {0.03 * stages['bare_model']:.2f} ms together"
+        if one
+        else ""
+    )
+    quantity = f"frame to detections over its own bare run{f', the worst: {name}' if name else ''}"
+    return _row(quantity, one["ratio"] if one else None, 1.03, "", command="python -m bench.overhead", why=why)
+
+
+def _p50(sections: Sections, name: str, bound: float) -> Target:
+    why = _glass_why(sections, name, bound, "p50")
+    value = _of(sections, name, "p50_over_b")
+    return _row(f"glass to subscriber p50, {name}", value, bound, " B", command="python -m bench.glass", why=why)
+
+
+def _p99(sections: Sections, name: str, bound: float) -> Target:
+    why = _glass_why(sections, name, bound, "p99")
+    value = _of(sections, name, "p99_over_b")
+    return _row(f"glass to subscriber p99, {name}", value, bound, " B", command="python -m bench.glass", why=why)
+
+
+def _glass_why(sections: Sections, name: str, bound: float, quantile: str) -> str:
+    """The profile, the floor, and the largest part that can be cut."""
+    rate, one = _rate(sections), _subject(sections, name)
+    if rate is None or one is None or not one["stages_ms"]:
+        return ""
+    unit, floor = rate["b"]["run_ms"], _floor(sections, rate, name)
+    spent = {stage: values[quantile] for stage, values in one["stages_ms"].items()}
+    total, lowest = one[f"{quantile}_ms"], sum(floor.values())
+    profile = ", ".join(f"{STAGES[stage]} {ms:.1f}" for stage, ms in spent.items())
+    text = f"profile in ms: {profile}; floor {lowest:.1f} ms = {lowest / unit:.2f} B ({_floor_words(floor)})"
+    if lowest > bound * unit:
+        room = max(0.0, bound * unit - lowest + floor["model"])
+        return f"{text}: the floor itself is above the target, the model must run in {room:.1f} ms"
+    own = {stage: ms - _floor_of(stage, floor) for stage, ms in spent.items()}
+    largest = max(own, key=lambda stage: own[stage])
+    over = total - bound * unit
+    return f"{text}; {over:.1f} ms too much, most above its floor: {STAGES[largest]}, by {own[largest]:.1f} ms"
+
+
+def _floor(sections: Sections, rate: Figures, name: str) -> dict[str, float]:
+    hop = sections.get("mqtt", {})
+    return {
+        "decoding": rate["decode"]["run_ms"],
+        "model": rate["floors"][name]["run_ms"],
+        "hop": min((float(one["p50"]) for one in hop.values()), default=0.0),
+    }
+
+
+def _floor_words(floor: Mapping[str, float]) -> str:
+    words = {"decoding": "decoding", "model": "bare model", "hop": "one MQTT hop"}
+    return ", ".join(f"{words[part]} {ms:.1f}" for part, ms in floor.items())
+
+
+def _floor_of(stage: str, floor: Mapping[str, float]) -> float:
+    return {"capture_to_confirm": floor["decoding"] + floor["model"], "network": floor["hop"]}.get(stage, 0.0)
+
+
+def _against_plain(sections: Sections) -> Target:
+    ours, theirs = _of(sections, FP32, "p50_ms"), _of(sections, PLAIN, "p50_ms")
+    times = theirs / ours if ours and theirs else None
+    row = _row("against the plain cv2 loop, p50", None, 4.0, "", command="python -m bench.glass")
+    if times is None:
+        return Target(quantity=row.quantity, target=">= 4 times sooner", measured="-", verdict=row.verdict, why=row.why)
+    return Target(
+        quantity=row.quantity,
+        target=">= 4 times sooner",
+        measured=f"{times:.3g} times",
+        verdict="met" if times >= 4.0 else "missed",
+        why="" if times >= 4.0 else f"the plain loop took {theirs:.1f} ms, ours {ours:.1f}",
+    )
+
+
+def _cpu(sections: Sections, name: str, bound: float) -> Target:
+    rate, one = _rate(sections), _subject(sections, name)
+    why = ""
+    if rate is not None and one is not None and one["cpu_ms_per_frame"] is not None:
+        floor = {"decoding": rate["decode"]["cpu_ms"], "model": rate["floors"][name]["cpu_ms"]}
+        rest = one["cpu_ms_per_frame"] - sum(floor.values())
+        why = (
+            f"{one['cpu_ms_per_frame']:.1f} ms: {_floor_words(floor)} (their floor: "
+            f"{sum(floor.values()) / rate['b']['cpu_ms']:.2f} B), all else {rest:.1f}, an alert a second included"
+        )
+    value = _of(sections, name, "cpu_over_b")
+    quantity = f"CPU per frame, every frame detected, 10 fps, {name}"
+    return _row(quantity, value, bound, " B", command="python -m bench.glass", why=why)
+
+
+def _still_why(figures: Figures) -> str:
+    return (
+        f"{figures['cpu_ms_per_frame']:.2f} ms, of which decoding and the gate {figures['floor_ms']:.2f} "
+        f"({figures['floor_over_b']:.3f} B); {figures['looked_at']} of {figures['frames']} frames went to the model"
+    )
+
+
+def _p99s(figures: Figures) -> list[float]:
+    return [float(one["p99"]) for one in figures.values()]
+
+
+def _mqtt_why(figures: Figures) -> str:
+    parts = [
+        f"{name}: p50 {one['p50']:.2f}, quietest round's p99 {one['p99_quietest_round']:.2f}"
+        for name, one in figures.items()
+    ]
+    return "; ".join(parts) + " ms: a round disturbed by other work on the machine counts here"
+
+
+def _stall(sections: Sections) -> Target:
+    found = sections.get("stall")
+    quantity, command = "after a 10 s stall, the newest frame waits", "python -m bench.stall"
+    if found is None:
+        return _row(quantity, None, 1.0, " model runs", command=command)
+    why = (
+        f"{found['recovered_ms']:.0f} ms in whole, of which decoding {found['backlog']} pictures {found['decode_ms']:.0f}, "
+        f"the model {found['run_ms']:.0f}, asking {found['asking_ms']:.0f}: the rest is reading the backlog from the socket"
+    )
+    return _row(quantity, found["waited_ms"] / found["run_ms"], 1.0, " model runs", command=command, why=why)
+
+
+def _accuracy(sections: Sections) -> Target:
+    found = sections.get("auto", {}).get("ap_lost")  # points, per data set: by bench.auto
+    quantity, target = "person AP lost by the auto choice", "<= 0.5 points on COCO-64, none on vtest"
+    if not found:
+        command = "measure: python -m bench.auto"
+        return Target(quantity=quantity, target=target, measured="-", verdict="not measured", why=command)
+    met = found["coco"] <= 0.5 and found["vtest"] <= 0.0
+    measured = f"{found['coco']:.2f} and {found['vtest']:.2f} points"
+    return Target(quantity=quantity, target=target, measured=measured, verdict="met" if met else "missed")
+
+
+def _start_up(sections: Sections) -> Target:
+    one = _subject(sections, FP32)
+    why = f"{one['startup_s']:.2f} s in whole" if one else ""
+    value = None if one is None else one["startup_beyond_model_s"]
+    quantity = "start to first detection, beyond loading the model"
+    return _row(quantity, value, 1.5, " s", command="python -m bench.glass", why=why)
+
+
+def _memory(sections: Sections) -> Target:
+    one = _subject(sections, FP32)
+    why = f"at its peak {one['peak_mib']:.0f} MiB" if one else ""
+    quantity = "RSS with one 1080p camera, ONNX Runtime"
+    value = None if one is None else one["rss_mib"]
+    return _row(quantity, value, 350.0, " MiB", command="python -m bench.glass", why=why)

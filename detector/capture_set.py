@@ -1,0 +1,202 @@
+"""Pictures from one's own camera, gathered to disk: what calibration and fine-tuning learn from.
+
+Time is cut into windows; each gives at most one picture, the one that differs most from all that were kept, and none
+where nothing new was seen. A still scene lowers the bar step by step, so that it is kept too, only more rarely.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .capture.backoff import Backoff
+from .capture.open import file_source, make_source
+from .capture.source import Grab, Source
+from .clock import SYSTEM_CLOCK, Clock
+from .config import Camera
+from .errors import EndOfStreamError, SourceError
+from .picture_store import PictureStore
+from .types import Image
+
+_LOOKS = 4  # frames looked at in a window: more would cost CPU and hardly differ
+_CELLS = (16, 12)  # of the picture that is compared, columns and rows
+_THUMB = (96, 72)  # px it is made from: a far-off person still darkens one of its cells
+_NEW = 12.0  # grey levels by which the most changed cell must differ: somebody moved
+_SAME = 0.75  # below it two pictures are one: sensor noise in cells of 36 px is less
+_PATIENT = 3  # windows without anything new, then the bar is halved
+_FROZEN = 40  # windows without any picture: nothing will come any more
+_DARK = 4.0  # grey levels of spread: a covered lens, a lamp out
+_GIVE_UP_S = 60.0  # a camera that is away longer ends it; the same command goes on later
+
+Report = Callable[[int, "int | None", str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """How many pictures the set has now, how many are new, how many were passed over, and why it ended early."""
+
+    pictures: int
+    new: int
+    dark: int
+    alike: int
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Candidate:
+    image: Image
+    at_s: float
+    wall: float
+    thumb: NDArray[np.float32]
+    difference: float
+
+
+def gather(
+    *,
+    camera: Camera,
+    store: PictureStore,
+    count: int,
+    every_s: float,
+    report: Report,
+    clock: Clock = SYSTEM_CLOCK,
+    stop: threading.Event | None = None,
+) -> Gathered:
+    """Adds pictures of `camera` to `store` until it has `count`, at most one in `every_s` seconds.
+
+    A file is read as fast as it goes, in its own time, once. Raises SourceError where the camera gives nothing, only
+    darkness or always the same picture; StorageError from the store. What was stored stays.
+    """
+    chosen = _Choice([_thumb(pixels) for pixels in store.pixels()])
+    began, window_end = len(store), -math.inf
+    note: str | None = None
+    for at_s, image in _frames(camera, every_s / _LOOKS, clock, stop or threading.Event()):
+        if at_s >= window_end:
+            _keep(chosen, store, report, count)
+            window_end = at_s + every_s
+        if len(store) >= count:
+            break
+        chosen.look(image, at_s=at_s, wall=clock.wall())
+        _refuse_useless(chosen, store)
+    else:
+        _keep(chosen, store, report, count)
+        if len(store) < count:
+            note = f"the recording ended at {len(store)} of {count} pictures"
+    if len(store) == began < count:
+        raise SourceError(_why_none(chosen))
+    return Gathered(pictures=len(store), new=len(store) - began, dark=chosen.dark, alike=chosen.alike, note=note)
+
+
+class _Choice:
+    """The best frame of the running window, against all that were kept."""
+
+    def __init__(self, kept: list[NDArray[np.float32]]) -> None:
+        self._kept = kept
+        self._best: _Candidate | None = None
+        self.dark = self.alike = 0
+        self.empty = 0  # windows in a row without a picture
+
+    def look(self, image: Image, *, at_s: float, wall: float) -> None:
+        thumb = _thumb(image.bgr())
+        if float(thumb.std()) < _DARK:
+            self.dark += 1
+            return
+        difference = min((float(np.abs(thumb - other).max()) for other in self._kept), default=255.0)
+        if self._best is None or difference > self._best.difference:
+            self._best = _Candidate(image=image, at_s=at_s, wall=wall, thumb=thumb, difference=difference)
+
+    def take(self) -> _Candidate | None:
+        """The window's picture, if it is new enough; the next window begins."""
+        best, self._best = self._best, None
+        bar = max(_SAME, _NEW * 0.5 ** (self.empty // _PATIENT))
+        if best is None or best.difference < bar:
+            self.alike += best is not None
+            self.empty += 1
+            return None
+        self.empty = 0
+        self._kept.append(best.thumb)
+        return best
+
+
+def _keep(chosen: _Choice, store: PictureStore, report: Report, count: int) -> None:
+    if (best := chosen.take()) is not None:
+        store.add(best.image, at_s=best.at_s, wall=best.wall, difference=best.difference)
+    report(len(store), count, "gathering pictures")
+
+
+def _refuse_useless(chosen: _Choice, store: PictureStore) -> None:
+    if chosen.empty >= _FROZEN:
+        raise SourceError(f"{_why_none(chosen)}; the set has {len(store)} pictures")
+
+
+def _why_none(chosen: _Choice) -> str:
+    if chosen.dark > chosen.alike:
+        return "the camera shows nothing but darkness or one colour: is its lens covered, is it night?"
+    return "the camera shows always the same picture: is it frozen? Try another time of day, or a longer --every"
+
+
+def _frames(camera: Camera, gap_s: float, clock: Clock, stop: threading.Event) -> Iterator[tuple[float, Image]]:
+    """(seconds since the first picture, picture), at most one in `gap_s`; ends with a recording.
+
+    A camera is read without a pause, or its pictures would grow older and older.
+    """
+    live = camera.kind != "file"
+    due, origin = -math.inf, 0.0
+    for grab in _lasting(camera, clock, stop) if live else _recorded(camera):
+        now = clock.mono() if grab.media_s is None or live else grab.media_s
+        origin = now if due == -math.inf else origin
+        if now >= due:
+            due = now + gap_s
+            yield now - origin, grab.image
+
+
+def _recorded(camera: Camera) -> Iterator[Grab]:
+    source = file_source(camera.source.get_secret_value().strip())
+    try:
+        source.open()
+        while True:
+            yield source.read()
+    except EndOfStreamError:
+        return
+    finally:
+        source.close()
+
+
+def _lasting(camera: Camera, clock: Clock, stop: threading.Event) -> Iterator[Grab]:
+    """A camera's pictures over its outages; one that never answered, or is away too long, raises SourceError."""
+    backoff, last = Backoff(), clock.mono()
+    seen = False
+    while not stop.is_set():
+        source = make_source(camera, stop=stop)
+        try:
+            for grab in _connected(source, stop):
+                backoff.reset()
+                seen, last = True, clock.mono()
+                yield grab
+        except SourceError as error:
+            if not seen or clock.mono() - last > _GIVE_UP_S:
+                raise SourceError(
+                    f"{error}; the pictures so far are kept, the same command goes on with them"
+                ) from None
+            stop.wait(backoff.next())
+
+
+def _connected(source: Source, stop: threading.Event) -> Iterator[Grab]:
+    try:
+        source.open()
+        while not stop.is_set():
+            yield source.read()
+    finally:
+        source.close()
+
+
+def _thumb(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The picture's brightness in cells, float32 [rows, columns], its mean taken off: a lamp alone is nothing new."""
+    small = cv2.resize(pixels, _THUMB, interpolation=cv2.INTER_AREA)
+    cells = cv2.resize(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), _CELLS, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return np.asarray(cells - cells.mean(), np.float32)

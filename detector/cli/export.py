@@ -1,0 +1,173 @@
+"""`detector export`: a PyTorch checkpoint becomes an ONNX model, or an ONNX model another."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from detector.errors import DetectorError, UsageError
+
+from .load import JsonOption
+
+if TYPE_CHECKING:
+    from detector.types import Image
+
+_PICTURES = 4  # enough to compare hundreds of boxes; PyTorch takes its time
+_DEFAULT_SIZE = (640, 640)
+_SUFFIXES = (".pt", ".onnx")
+Report = Callable[[int, int | None, str], None]
+
+
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.pt|MODEL.onnx", help="A checkpoint or an ONNX file.")],
+    head: Annotated[
+        Literal["nms-free", "dense"] | None,
+        typer.Option("--head", help="Which head of a checkpoint that has both; else the NMS-free one."),
+    ] = None,
+    person_only: Annotated[bool, typer.Option("--person-only", help="Cut all other classes out, exactly.")] = False,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="WxH|N", help="Input px, multiples of 32; else 640 or the file's.")
+    ] = None,
+    batch: Annotated[str, typer.Option("--batch", metavar="N|dynamic", help="Pictures at once (checkpoints).")] = "1",
+    before_nms: Annotated[bool, typer.Option("--before-nms", help="Cut an ONNX file before its NMS.")] = False,
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="Fold preprocessing in: the model takes letterboxed BGR bytes.")
+    ] = False,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="DIR", help="Compare on these pictures, not the sample clip's.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", metavar="F.onnx", help="Else beside the model.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Export a model to ONNX, or change an ONNX model; the result is compared with the original before it is kept."""
+    from .progress import progress
+
+    target = _target(model, output)
+    sides = _sides(size)
+    if model.suffix.lower() == ".onnx":
+        if head is not None or batch != "1":
+            raise UsageError("--head and --batch are for checkpoints (.pt): an ONNX file has its own")
+        with progress() as report:
+            report(0, None, "editing and comparing")
+            document = _rewritten(model, target, sides, (before_nms, person_only, pixels), images)
+    else:
+        if before_nms:
+            raise UsageError("--before-nms is for ONNX files: what is exported from a checkpoint has no NMS")
+        with progress() as report:
+            document = _exported(model, target, (head, sides, _batch(batch), person_only, pixels), images, report)
+    _say({"output": str(target), **document}, as_json=as_json)
+
+
+def _target(model: Path, output: Path | None) -> Path:
+    if model.suffix.lower() not in _SUFFIXES:
+        raise UsageError(f"{model} is neither a checkpoint (.pt) nor an ONNX model (.onnx)")
+    if output is not None and output.suffix != ".onnx":
+        raise UsageError(f"--output {output}: an ONNX model's file ends in .onnx")
+    target = output or model.with_suffix(".onnx")
+    if target.exists() and target.resolve() == model.resolve():
+        raise UsageError(f"{model} would be overwritten: name another file with --output")
+    return target
+
+
+def _sides(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,5})(?:[xX](\d{1,5}))?", text)
+    if found is None:
+        raise UsageError(f"--size {text}: give width and height in px as 640x384, or one number for a square")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def _batch(text: str) -> int:
+    if text == "dynamic":
+        return 0
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 64:
+        raise UsageError(f"--batch {text}: give a number from 1 to 64, or dynamic")
+    return int(text)
+
+
+def _exported(model: Path, target: Path, wish: tuple[Any, ...], images: Path | None, report: Report) -> dict[str, Any]:
+    from detector.optimize import checkpoints
+    from detector.optimize.export import Form
+    from detector.optimize.export import export as make
+    from detector.optimize.networks import from_ultralytics
+
+    head, sides, batch, person_only, pixels = wish
+    report(0, None, "loading the checkpoint")
+    network = from_ultralytics(checkpoints.load(model), head=head, person_only=person_only)
+    form = Form(size=sides or _DEFAULT_SIZE, batch=batch, person_only=person_only, pixels=pixels)
+    pictures, told = _pictures(images)
+    done = make(network, form, target, pictures, report=report)
+    return {
+        "layout": done.layout,
+        "head": network.head,
+        "input": list(form.size),
+        "batch": batch or "dynamic",
+        "nodes": done.nodes,
+        "bytes": done.size,
+        "steps": done.steps,
+        "compared_with": "PyTorch",
+        "pictures": told,
+        "checked": None if done.checked is None else dataclasses.asdict(done.checked),
+    }
+
+
+def _rewritten(
+    model: Path, target: Path, sides: tuple[int, int] | None, wish: tuple[bool, bool, bool], images: Path | None
+) -> dict[str, Any]:
+    from detector.models import load_registry
+
+    try:
+        from detector.graph import edit
+        from detector.graph.steps import Steps, read, rewrite
+    except ImportError:
+        raise DetectorError("changing a model needs the package onnx: pip install onnx") from None
+    before_nms, person_only, pixels = wish
+    spec = load_registry().resolve(model).spec
+    steps = Steps(size=sides, before_nms=before_nms, person_only=person_only, pixels=pixels)
+    pictures, told = _pictures(images)
+    found = rewrite(model, target, steps, pictures, spec=spec)
+    made = read(target)
+    layout = edit.layout_of(made)
+    return {
+        "layout": layout.kind,
+        "input": [layout.width, layout.height],
+        "nodes": len(made.graph.node),
+        "bytes": target.stat().st_size,
+        "steps": edit.steps_of(made),
+        "compared_with": str(model),
+        "pictures": told,
+        "checked": dataclasses.asdict(found),
+    }
+
+
+def _pictures(folder: Path | None) -> tuple[list[Image], str]:
+    """A few pictures and where they are from."""
+    from detector.engines.pictures import built_in, folder_pictures
+
+    if folder is not None:
+        return list(folder_pictures(folder, count=_PICTURES)), str(folder)
+    return list(itertools.islice(built_in(), 0, None, 8)), "sample clip"
+
+
+def _say(document: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(document))
+        return
+    width, height = document["input"]
+    typer.echo(f"{document['output']}: {document['layout']}, {width} x {height} px, {document['bytes']} bytes")
+    checked = document["checked"]
+    if checked is None:
+        typer.echo("not compared: it takes several pictures at once, and the service runs one")
+        return
+    typer.echo(
+        f"compared with {document['compared_with']} on pictures of {document['pictures']}: {checked['persons']} boxes, "
+        f"at most {checked['px']:.2g} px and {checked['score']:.2g} in score apart"
+    )

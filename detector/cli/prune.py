@@ -1,0 +1,144 @@
+"""`detector prune`: a checkpoint with fewer channels, tuned on pictures of your own, and what it cost in accuracy."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from detector.errors import UsageError
+
+from .load import JsonOption
+
+if TYPE_CHECKING:
+    from detector.optimize.pruning import Lessons
+
+
+def prune(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.pt", help="An ultralytics detection checkpoint.")],
+    macs: Annotated[
+        float, typer.Option("--macs", metavar="SHARE", help="The share of the work to keep, 0.2 to 1.")
+    ] = 0.9,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="F.pt|F.onnx", help="Default: MODEL-pruned.pt.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Pictures (unlabelled will do): say what matters, teach."),
+    ] = None,
+    data_annotations: Annotated[
+        Path | None,
+        typer.Option("--data-annotations", metavar="COCO.json", help="Persons in those pictures, if known."),
+    ] = None,
+    length: Annotated[
+        str, typer.Option("--finetune", metavar="STEPS|Ne", help="How long to teach: steps, or epochs as 10e; 0: not.")
+    ] = "0",
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="DIR", help="Pictures to measure accuracy on.")
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option("--annotations", metavar="COCO.json", help="Their ground truth.")
+    ] = None,
+    size: Annotated[
+        str, typer.Option("--size", metavar="WxH", help="Input that accuracy and time are measured at, px.")
+    ] = "640x640",
+    train_size: Annotated[str, typer.Option("--train-size", metavar="WxH", help="Input to teach at, px.")] = "320x320",
+    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, max=256, help="Pictures a step.")] = 8,
+    rate: Annotated[float, typer.Option("--rate", metavar="R", help="The learning rate at its highest.")] = 5e-4,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The same seed gives the same network.")] = 0,
+    threads: Annotated[
+        int, typer.Option("--threads", metavar="N", min=0, help="To compute with; 0: PyTorch's choice.")
+    ] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Prune a checkpoint's channels to a share of its work, and teach the rest what it lost."""
+    target = output or model.with_name(f"{model.stem}-pruned.pt")
+    if target.suffix not in (".pt", ".onnx"):
+        raise UsageError(f"--output {target}: its name must end in .pt or .onnx")
+    if target.resolve() == model.resolve():
+        raise UsageError(f"--output {target} would overwrite the model itself: name another file")
+    if not 0.0 < rate <= 1.0:
+        raise UsageError(f"--rate {rate:g}: must lie in 0..1")
+    steps, epochs = _length(length)
+    sizes = _sides(size, "--size"), _sides(train_size, "--train-size")
+    judged = _judged(images, annotations)
+    from detector.optimize import checkpoints
+
+    from .progress import progress
+
+    checkpoints.require(threads=threads)  # says how to get it before anything that needs it is imported
+    from detector.optimize.pruning import Lessons, Order, Truth, carry_out
+
+    lessons: Lessons | None = None
+    if data is not None:
+        lessons = Lessons(
+            folder=data, annotations=data_annotations, size=sizes[1], steps=steps, epochs=epochs, batch=batch, rate=rate
+        )
+    elif steps or epochs or data_annotations:
+        raise UsageError("--data DIR is missing: there is nothing to learn from without pictures")
+    truth = Truth(images=judged[0], annotations=judged[1]) if judged else None
+    order = Order(model=model, output=target, macs=macs, size=sizes[0], truth=truth, lessons=lessons, seed=seed)
+    try:
+        with progress() as report:
+            done = carry_out(order, report=report)
+    except KeyboardInterrupt:
+        if order.checkpoint.exists():
+            typer.echo(f"detector: kept in {order.checkpoint}: the same command goes on from there", err=True)
+        raise
+    if as_json:
+        typer.echo(json.dumps(done))
+        return
+    _print(done)
+
+
+def _length(text: str) -> tuple[int, int]:
+    """Steps and epochs, one of them 0."""
+    found = re.fullmatch(r"(\d{1,7})(e?)", text)
+    if not found:
+        raise UsageError(f"--finetune {text}: give a number of steps, or of epochs as 10e")
+    return (0, int(found[1])) if found[2] else (int(found[1]), 0)
+
+
+def _sides(text: str, option: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{2,4})(?:x(\d{2,4}))?", text)
+    if found is None:
+        raise UsageError(f"{option} {text}: give width and height in px as 640x384")
+    sides = int(found[1]), int(found[2] or found[1])
+    if any(side % 32 or not 64 <= side <= 2048 for side in sides):
+        raise UsageError(f"{option} {text}: both sides must be multiples of 32, from 64 to 2048")
+    return sides
+
+
+def _judged(images: Path | None, annotations: Path | None) -> tuple[Path, Path] | None:
+    """Pictures and annotations, looked at first: an hour of tuning must not end in a missing picture."""
+    if (images is None) != (annotations is None):
+        raise UsageError("--images and --annotations belong together: accuracy needs both")
+    if images is None or annotations is None:
+        return None
+    from detector.evaluate import read_truth
+
+    read_truth(annotations, images)
+    return images, annotations
+
+
+def _print(done: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{done['output']}: {done['macs_kept']:.0%} of the work", title_justify="left")
+    for column in ("", "GMACs", "parameters", "AP", "AP50"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, stage in done["stages"].items():
+        accuracy = ("-" if stage[key] is None else f"{stage[key]:.3f}" for key in ("ap", "ap50"))
+        table.add_row(name, f"{stage['macs'] / 1e9:.2f}", f"{stage['parameters']:,}", *accuracy)
+    console = Console()
+    console.print(table)
+    for engine, times in done["latency_ms"].items():
+        console.print(f"{engine}: {times['before']:.1f} ms before, {times['after']:.1f} ms after, one thread")
+    if done["finetune"] is None:
+        console.print(
+            "not fine-tuned: without it a pruned network sees far less; give it pictures with --data, --finetune"
+        )

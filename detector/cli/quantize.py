@@ -1,0 +1,154 @@
+"""`detector quantize`: a model in FP16, INT8 or INT4, measured and judged before it is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from detector.errors import UsageError
+
+from .load import JsonOption
+
+if TYPE_CHECKING:
+    from detector.engines.gate import Truth
+    from detector.models import Resolved
+    from detector.optimize.quantize import Result
+    from detector.optimize.search import Report
+    from detector.types import Image
+
+Wanted = Literal["fp16", "int8", "int4"]
+Target = Literal["cpu", "tensorrt"]
+MethodName = Literal["auto", "min-max", "entropy", "percentile"]
+
+
+def quantize(
+    model: Annotated[str, typer.Argument(metavar="MODEL.onnx", help="An fp32 ONNX file, or a registry name.")],
+    precision: Annotated[Wanted, typer.Option("--precision", help="INT4 is for weights alone.")] = "int8",
+    target: Annotated[
+        Target, typer.Option("--target", help="What will run it: this CPU, or a TensorRT engine.")
+    ] = "cpu",
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            "--calibration",
+            metavar="DIR|VIDEO|CAMERA",
+            help="Pictures of what the cameras see; else the sample clip's.",
+        ),
+    ] = None,
+    method: Annotated[
+        MethodName, typer.Option("--method", help="How ranges are taken from the pictures; auto: what costs least.")
+    ] = "auto",
+    images: Annotated[Path | None, typer.Option("--images", metavar="DIR", help="Pictures to judge by.")] = None,
+    annotations: Annotated[
+        Path | None, typer.Option("--annotations", metavar="COCO.json", help="Their ground truth.")
+    ] = None,
+    max_ap_drop: Annotated[
+        float, typer.Option("--max-ap-drop", metavar="POINTS", min=0.0, help="Of 100; with --annotations.")
+    ] = 0.5,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="F.onnx", help="Where to; else MODEL-PRECISION.onnx here.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a model smaller and faster, and say what it cost.
+
+    Without annotations the accuracy gate judges: the result must see the persons that the original sees.
+    """
+    from detector.models import load_registry
+    from detector.optimize.quantize import METHODS, Order
+    from detector.optimize.quantize import quantize as make
+
+    from .progress import progress
+
+    truth = _truth(images, annotations)
+    with progress(download=True) as report:
+        found = load_registry().resolve(model, report)
+    target_file = _output(found, precision, output)
+    with progress() as report:
+        result = make(
+            Order(
+                model=found.path,
+                name=found.name,
+                spec=found.spec,
+                precision=precision,
+                target=target,
+                output=target_file,
+                pictures=_pictures(calibration, precision, truth, report),
+                methods=METHODS if method == "auto" else (method,),
+                truth=truth,
+                max_ap_drop=max_ap_drop,
+            ),
+            report,
+        )
+    _say(result, found.path, as_json=as_json)
+
+
+def _truth(images: Path | None, annotations: Path | None) -> Truth | None:
+    from detector.engines.gate import Truth
+
+    if images is None and annotations is None:
+        return None
+    if images is None or annotations is None:
+        raise UsageError("--images and --annotations go together: the pictures and their ground truth")
+    return Truth(images=images, annotations=annotations)
+
+
+def _output(found: Resolved, precision: Wanted, output: Path | None) -> Path:
+    if found.path.suffix.lower() != ".onnx":
+        raise UsageError(f"{found.path} is not an ONNX model: quantise the model that the engine was built from")
+    target = output or Path(f"{found.path.stem}-{precision}.onnx")
+    if target.suffix.lower() != ".onnx":
+        raise UsageError(f"--output {target}: the file's name must end in .onnx")
+    if target.is_dir():
+        raise UsageError(f"--output {target} is a folder: name the file")
+    if target.exists() and target.samefile(found.path):
+        raise UsageError(f"--output {target} is the model itself: name another file")
+    return target
+
+
+def _pictures(calibration: str | None, precision: Wanted, truth: Truth | None, report: Report) -> list[Image]:
+    from detector.engines.pictures import built_in, folder_pictures
+    from detector.optimize.calibration import calibration_pictures
+
+    if calibration is not None:
+        return calibration_pictures(calibration, progress=lambda done, total: report(done, total, "gathering pictures"))
+    if (
+        precision != "int8" and truth is not None
+    ):  # nothing is calibrated: they only rank layers or show how large numbers grow
+        return list(folder_pictures(truth.images))
+    return list(built_in())
+
+
+def _say(result: Result | None, model: Path, *, as_json: bool) -> None:
+    if result is None:
+        document: dict[str, Any] = {"output": None, "why": "no eligible layers"}
+        line = f"{model.name} has no eligible layers for INT4: nothing was written"
+        typer.echo(json.dumps(document) if as_json else line)
+        return
+    if as_json:
+        document = dataclasses.asdict(result)
+        typer.echo(json.dumps({**document, "output": str(result.output), "ratio": result.ratio}))
+        return
+    typer.echo("\n".join(_lines(result)))
+
+
+def _lines(result: Result) -> list[str]:
+    lines = [f"{result.output}: {result.precision} for {result.runtime}, {result.why}"]
+    lines.append(f"size: {result.bytes_before} to {result.bytes_after} bytes")
+    if result.ms_before and result.ms_after:
+        lines.append(f"time: {result.ms_before:.1f} to {result.ms_after:.1f} ms, ratio {result.ratio:.2f}, one thread")
+    if result.ap_before is not None and result.ap_after is not None:
+        lines.append(f"person AP: {result.ap_before:.3f} to {result.ap_after:.3f}")
+    if result.persons is not None:
+        lines.append(f"of {result.persons} persons {result.missed} missed, {result.extra} extra")
+    if result.method:
+        lines.append(f"calibrated by {result.method} on {result.calibration_pictures} pictures")
+        lines.append(f"in floats: {len(result.kept)} of {result.layers} layers, by their error when alone in INT8")
+    rows = ((f"  {kept.layer}", f"{kept.error:.4f}") for kept in result.kept)
+    wide = ((f"  {name} in fp32", "its numbers are too large for half precision") for name in result.kept_fp32)
+    return [*lines, *(": ".join(row) for row in chain(rows, wide)), *result.notes]

@@ -1,0 +1,67 @@
+"""The INT8 form of a model: made from calibration pictures, and judged on the CPU before minutes go into its engine."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from detector.errors import ModelError
+from detector.inference.detector import PersonDetector
+from detector.inference.factory import load_detector
+from detector.inference.spec import InputSpec
+from detector.types import Image
+
+from .gate import Truth, compare
+from .pictures import folder_pictures
+from .verdict import Limits, Verdict
+
+CALIBRATION_COUNT = 64
+"""Ranges hardly grow with more; each costs a run."""
+
+
+def calibration_pictures(folder: Path) -> tuple[list[Image], str]:
+    """At most CALIBRATION_COUNT of the folder's, and the hash that an engine's key knows them by; raises ModelError."""
+    pictures = list(folder_pictures(folder, count=CALIBRATION_COUNT))
+    digest = hashlib.sha256()
+    for picture in pictures:
+        pixels = picture.bgr()
+        digest.update(repr(pixels.shape).encode())
+        digest.update(pixels.tobytes())
+    return pictures, digest.hexdigest()
+
+
+def quantise(model: Path, pictures: Sequence[Image], *, output: Path, spec: InputSpec | None) -> None:
+    """Writes `model` with explicit, symmetric pairs as TensorRT wants them, whole or not at all; raises ModelError."""
+    from detector.graph.quantize import quantize_tensorrt
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    beside = output.with_name(f".{output.name}")
+    try:
+        quantize_tensorrt(model, pictures, output=beside, spec=spec)
+        beside.replace(output)
+    except OSError as error:
+        raise ModelError(f"cannot write {output}: {error.strerror}") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def judge(
+    form: Path,
+    *,
+    name: str,
+    spec: InputSpec | None,
+    reference: Callable[[], PersonDetector],
+    pictures: Iterable[Image],
+    floor: float,
+    truth: Truth | None = None,
+    limits: Limits | None = None,
+) -> Verdict:
+    """What the gate says of the INT8 file itself, run by ONNX Runtime: the same numbers as the engine's, but for sums.
+
+    Raises what the reference raises.
+    """
+    detector = load_detector(path=form, name=name, spec=spec, backend="onnxruntime", score_floor=floor)
+    with contextlib.closing(detector), contextlib.closing(reference()) as judge_by:
+        return compare(judge_by, detector, pictures, limits=limits, truth=truth)

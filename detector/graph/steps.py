@@ -1,0 +1,91 @@
+"""An ONNX file becomes another by the edits that were asked for, proved on pictures, and appears whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx
+
+from detector.errors import InferenceError, ModelError
+from detector.inference.backends.base import existing_file, one_line
+from detector.inference.shapes import Shape
+from detector.inference.spec import InputSpec
+from detector.types import Image
+
+from . import edit
+from .verify import Difference, difference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """What to do: another input size in px, the NMS cut off, persons alone, bytes in."""
+
+    size: Shape | None = None
+    before_nms: bool = False
+    person_only: bool = False
+    pixels: bool = False
+
+
+def edited(model: onnx.ModelProto, steps: Steps, spec: InputSpec | None = None) -> onnx.ModelProto:
+    """`model` after the steps, in the order of the fields, simplified; raises ModelError."""
+    if steps.size is not None:
+        model = edit.reshape(model, *steps.size)
+    if steps.before_nms and not steps.person_only:  # which cuts the NMS too
+        model = edit.before_nms(model)
+    if steps.person_only:
+        model = edit.person_only(model)
+    model = edit.simplified(model)
+    return edit.pixels_in(model, spec) if steps.pixels else model
+
+
+def rewrite(
+    source: Path, output: Path, steps: Steps, pictures: Sequence[Image] = (), *, spec: InputSpec | None = None
+) -> Difference:
+    """Writes `source` after the steps to `output`; how it differs from the model of that size without the others.
+
+    Refused with ModelError unless equal; without `pictures` generated ones are compared.
+    """
+    model = read(source)
+    sized = model if steps.size is None else edit.reshape(model, *steps.size)
+    plain = output.with_name(f".{output.stem}.plain.onnx")
+    part = output.with_name(f".{output.stem}.part.onnx")
+    try:
+        write(sized, plain)
+        write(edited(sized, replace(steps, size=None), spec), part)
+        found = difference(plain, part, pictures, spec=spec)
+        if not found.exact:
+            raise ModelError(
+                f"the changed form of {source.name} sees other persons than the model itself ({found.missing} missing, "
+                f"{found.px:.3g} px, {found.score:.3g} in score): nothing was written"
+            )
+        part.replace(output)
+    except InferenceError as error:
+        raise ModelError(f"the changed form of {source.name} does not run: {error}") from None
+    finally:
+        plain.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+    return found
+
+
+def read(path: Path) -> onnx.ModelProto:
+    """The model at `path`; raises ModelError."""
+    try:
+        return onnx.load(str(existing_file(path)))
+    except ModelError:
+        raise
+    except Exception as error:  # protobuf's and onnx's share no public base
+        raise ModelError(f"{path} is not an ONNX model, or is cut short: {one_line(error)}") from None
+
+
+def write(model: onnx.ModelProto, path: Path) -> None:
+    """Writes `model`; raises ModelError where there is no place for it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(model, str(path))
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise ModelError(
+            f"cannot write {path.parent}: {error.strerror or error}; make room or choose another"
+        ) from None

@@ -1,0 +1,103 @@
+"""Whether an exported model gives PyTorch's numbers, on pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from detector.errors import InferenceError, ModelError
+from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+from detector.inference.decode import make_decoder
+from detector.inference.layout import Layout, default_spec, find_layout
+from detector.inference.preprocess import Letterbox
+from detector.inference.spec import InputSpec
+from detector.types import Floats, Image
+
+from .networks import Rows
+
+MAX_PX, MAX_SCORE = 0.05, 1e-5
+"""What another order of float32 additions may cost: a twentieth of an input pixel, and a hundred-thousandth in score."""
+
+_SEEN = 0.05  # persons of this score must be in both; below, the choice of the best may cut off either's
+_FULL_NMS = 1.0  # an IoU threshold that no box exceeds: all are kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """Over all pictures: persons compared, largest gaps in input px and in score, PyTorch's persons not found."""
+
+    pictures: int
+    persons: int
+    missing: int
+    px: float
+    score: float
+
+    @property
+    def good(self) -> bool:
+        return self.persons > 0 and self.missing == 0 and self.px <= MAX_PX and self.score <= MAX_SCORE
+
+
+def agreement(path: Path, rows: Rows, pictures: Sequence[Image]) -> Agreement:
+    """The ONNX model at `path` beside PyTorch's own `rows`, on the same tensors; raises ModelError.
+
+    Every person that the file gives (at most 300 a picture, unsure ones too) is looked up among PyTorch's
+    candidates, and every candidate of score 0.05 among the file's.
+    """
+    backend = OnnxRuntimeBackend(path=path, threads=1)
+    try:
+        layout = find_layout(backend.inputs, backend.outputs, backend.metadata)
+        decode = make_decoder(layout, iou=_FULL_NMS)
+        spec = default_spec(layout)
+        taken, planes = _letterbox(layout, spec, pixels=layout.pixels), _letterbox(layout, spec, pixels=False)
+        compared = missing = 0
+        px = score = 0.0
+        for picture in pictures:
+            found = decode(backend.run(taken(picture)[0]), 0.0)
+            wanted = _rows(rows, planes(picture)[0])
+            gaps = _nearest(found, wanted)
+            compared, px, score = compared + len(found[1]), max(px, gaps[0]), max(score, gaps[1])
+            sure = wanted[1] >= _SEEN
+            missing += _unmatched((wanted[0][sure], wanted[1][sure]), found)
+    except InferenceError as error:
+        raise ModelError(f"the exported model does not run: {error}") from None
+    finally:
+        backend.close()
+    return Agreement(pictures=len(pictures), persons=compared, missing=missing, px=px, score=score)
+
+
+def _letterbox(layout: Layout, spec: InputSpec, *, pixels: bool) -> Letterbox:
+    return Letterbox(width=layout.width, height=layout.height, spec=spec, pixels=pixels)
+
+
+def _rows(rows: Rows, tensor: Floats) -> tuple[Floats, Floats]:
+    import torch
+
+    with torch.no_grad():
+        boxes, scores = rows(torch.from_numpy(tensor.copy()))
+    return boxes.numpy().astype(np.float32), scores.numpy().astype(np.float32)
+
+
+def _gaps(some: tuple[Floats, Floats], others: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    """For each of `some` the gaps [N] in px and in score to the one of `others` that is most like it."""
+    px = np.abs(some[0][:, None] - others[0][None]).max(axis=2)
+    score = np.abs(some[1][:, None] - others[1][None])
+    best = (px / MAX_PX + score / MAX_SCORE).argmin(axis=1)
+    each = np.arange(len(best))
+    return px[each, best], score[each, best]
+
+
+def _nearest(found: tuple[Floats, Floats], wanted: tuple[Floats, Floats]) -> tuple[float, float]:
+    if not len(found[1]):
+        return 0.0, 0.0
+    px, score = _gaps(found, wanted)
+    return float(px.max()), float(score.max())
+
+
+def _unmatched(wanted: tuple[Floats, Floats], found: tuple[Floats, Floats]) -> int:
+    if not len(wanted[1]) or not len(found[1]):
+        return len(wanted[1])
+    px, score = _gaps(wanted, found)
+    return int(((px > MAX_PX) | (score > MAX_SCORE)).sum())

@@ -1,0 +1,173 @@
+"""Pictures to calibrate with: a folder's, a video's, a live camera's; poor ones are refused with their count."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from detector.capture.open import file_source, make_source
+from detector.clock import SYSTEM_CLOCK
+from detector.engines.pictures import SUFFIXES
+from detector.errors import EndOfStreamError, ModelError, UsageError
+from detector.graph.quantize import MIN_PICTURES
+from detector.types import ArrayImage, Image
+
+if TYPE_CHECKING:
+    from detector.config import Camera
+
+COUNT = 48
+"""More show little that is new, and each takes memory."""
+
+Progress = Callable[[int, int], None]
+_GAP_S = 0.5  # between a live camera's pictures: nearer ones are nearly the same
+_CHANGED = 1.0  # grey levels of 255, mean over a thumbnail: less is the same picture with noise
+_THUMBNAIL = (32, 24)
+
+
+def calibration_pictures(
+    source: str, *, count: int = COUNT, progress: Progress = lambda _done, _total: None
+) -> list[Image]:
+    """At most `count` pictures of a folder, a video file or a camera's URL (any source that a config may name).
+
+    A folder's and a video's are spread over the whole; a camera is watched until it has given `count` that differ,
+    or for four times as many half seconds. Raises ModelError with the counts where too few are readable or
+    differ, SourceError from the camera, UsageError for what is no source.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        pictures = _folder(path, count, progress)
+    elif path.is_file():
+        pictures = _video(path, count, progress)
+    else:
+        pictures = _camera(source, count, progress)
+    return _different(pictures, source if path.exists() else "the camera")
+
+
+def fingerprint(pictures: Sequence[Image]) -> str:
+    """sha256 over all the pictures' pixels, hex: what a result was calibrated with."""
+    found = hashlib.sha256()
+    for picture in pictures:
+        pixels = picture.bgr()
+        found.update(repr(pixels.shape).encode())
+        found.update(pixels.tobytes())
+    return found.hexdigest()
+
+
+def _folder(folder: Path, count: int, progress: Progress) -> list[Image]:
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise ModelError(f"no pictures ({', '.join(SUFFIXES)}) in {folder}")
+    spread = paths[:: max(1, -(-len(paths) // count))]
+    found: list[Image] = []
+    unreadable: list[Path] = []
+    for number, path in enumerate(spread, start=1):
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        if pixels is None:
+            unreadable.append(path)
+        else:
+            found.append(ArrayImage(np.asarray(pixels, np.uint8)))
+        progress(number, len(spread))
+    if unreadable:
+        raise ModelError(
+            f"{len(unreadable)} of {len(spread)} calibration pictures cannot be read, {unreadable[0]} first: "
+            "remove or replace them"
+        )
+    return found
+
+
+def _video(path: Path, count: int, progress: Progress) -> list[Image]:
+    """Every so many frames; how many there are is known only at the end, so the gap doubles when there are too many."""
+    found: list[Image] = []
+    every = 1
+    with closing(file_source(path)) as source:
+        source.open()
+        index = 0
+        try:
+            while True:
+                image = source.read().image
+                if index % every == 0:
+                    found.append(ArrayImage(image.bgr()))
+                    progress(min(len(found), count), count)
+                index += 1
+                if len(found) == 2 * count:
+                    found, every = found[::2], every * 2
+        except EndOfStreamError:
+            pass
+    return found[:: max(1, -(-len(found) // count))]
+
+
+def _camera(url: str, count: int, progress: Progress) -> list[Image]:
+    camera = _configured(url)
+    found: list[Image] = []
+    with closing(make_source(camera, stop=threading.Event())) as source:
+        source.open()
+        taken = first = None
+        while len(found) < count:
+            grab = source.read()
+            now = _seconds(grab.media_s, grab.mono)
+            first = now if first is None else first
+            if taken is not None and now - taken < _GAP_S:
+                continue
+            taken = now
+            image = ArrayImage(grab.image.bgr())
+            if not found or _distance(image, found[-1]) >= _CHANGED:
+                found.append(image)
+                progress(len(found), count)
+            if now - first > 4 * _GAP_S * count:
+                break
+    return found
+
+
+def _seconds(media_s: float | None, mono: float | None) -> float:
+    """The stream's own time where it has one."""
+    if media_s is not None:
+        return media_s
+    return SYSTEM_CLOCK.mono() if mono is None else mono
+
+
+def _configured(url: str) -> Camera:
+    from pydantic import ValidationError
+
+    from detector.config import Camera
+
+    try:
+        camera = Camera.model_validate({"source": url})
+    except ValidationError as error:
+        reason = error.errors(include_input=False, include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"--calibration is no folder, no video and no camera: {reason}") from None
+    if camera.kind == "file":
+        raise UsageError("--calibration names no folder and no video that is there")
+    return camera
+
+
+def _different(pictures: list[Image], where: str) -> list[Image]:
+    """Those that differ from all before them; raises ModelError where too few do."""
+    seen: set[bytes] = set()
+    kept: list[Image] = []
+    for picture in pictures:
+        digest = hashlib.sha256(picture.bgr().tobytes()).digest()
+        if digest not in seen:
+            kept.append(picture)
+        seen.add(digest)
+    if len(kept) < MIN_PICTURES:
+        raise ModelError(
+            f"{len(pictures)} calibration pictures from {where}, {len(kept)} of them different: at least "
+            f"{MIN_PICTURES} different ones are needed, best of the places that the cameras will see"
+        )
+    return kept
+
+
+def _distance(first: Image, second: Image) -> float:
+    small = [
+        cv2.resize(image.luma(), _THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
+        for image in (first, second)
+    ]
+    return float(np.abs(small[0] - small[1]).mean()) if first.bgr().shape == second.bgr().shape else 255.0

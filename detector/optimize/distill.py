@@ -1,0 +1,105 @@
+"""What a smaller network learns from the one it was cut from: its answers, point by point, and its feature maps.
+
+Answers (anchor point i, class c): class scores by the quality focal loss |q - t|^2 * BCE(q, t) towards the teacher's
+probability t (Li et al., "Generalized Focal Loss", NeurIPS 2020, eq. 3, beta = 2); box edges by
+KL(teacher || student) of their distributions, weighted by the person's probability, so that background teaches no
+boxes (Zheng et al., "Localization Distillation", CVPR 2022, eq. 3, temperature 1). Feature maps: squared difference
+after a learned 1x1 projection (Romero et al., "FitNets", ICLR 2015, eq. 3), in units of the teacher's variance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from .network import Raw
+
+_OTHERS = 0.1  # weight of the classes that are no persons: they keep the features general
+_BOXES, _FEATURES = 1.0, 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a batch should answer: probabilities [B,C,N], box distributions [B,4,bins,N], the teacher's maps."""
+
+    scores: Any
+    edges: Any
+    features: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """`total` is differentiable; the parts are plain numbers."""
+
+    total: Any
+    classes: float
+    boxes: float
+    features: float
+
+
+def target_of(teacher: Raw) -> Target:
+    """The teacher's raw outputs as targets."""
+    return Target(
+        scores=teacher.scores.sigmoid(),
+        edges=teacher.boxes.unflatten(1, (4, -1)).softmax(2),
+        features=teacher.features,
+    )
+
+
+def loss_of(student: Raw, target: Target, projections: Any, *, person: int) -> Loss:
+    """How far the student's raw outputs are from `target`; every part is a mean, by persons where persons count."""
+    persons = target.scores[:, person]
+    mass = persons.sum().clamp_min(1.0)
+    classes = (_focal(student.scores, target.scores) * _weights(target.scores, person)).sum() / mass
+    log_edges = student.boxes.unflatten(1, (4, -1)).log_softmax(2)
+    apart = functional.kl_div(log_edges, target.edges, reduction="none").sum(2).mean(1)
+    boxes = (apart * persons).sum() / mass
+    features = _features(student, target, projections)
+    return Loss(
+        total=classes + _BOXES * boxes + _FEATURES * features,
+        classes=float(classes.detach()),
+        boxes=float(boxes.detach()),
+        features=float(features.detach()),
+    )
+
+
+def projections(student: Raw, teacher: Raw) -> Any:
+    """A 1x1 convolution for each feature map, student's to teacher's channels, fitted to this batch by least squares."""
+    return nn.ModuleList(_fitted(one, other) for one, other in zip(student.features, teacher.features, strict=True))
+
+
+def _focal(logits: Any, wanted: Any) -> Any:
+    plain = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return (logits.sigmoid() - wanted).square() * plain
+
+
+def _weights(scores: Any, person: int) -> Any:
+    weights = torch.full((1, scores.shape[1], 1), _OTHERS)
+    weights[:, person] = 1.0
+    return weights
+
+
+def _features(student: Raw, target: Target, learned: Any) -> Any:
+    parts = [
+        (project(one) - other).square().mean() / other.var().clamp_min(1e-6)
+        for project, one, other in zip(learned, student.features, target.features, strict=True)
+    ]
+    return torch.stack(parts).mean()
+
+
+def _fitted(one: Any, other: Any) -> Any:
+    layer = nn.Conv2d(one.shape[1], other.shape[1], 1)
+    inputs, wanted = (each.detach().transpose(0, 1).flatten(1).T for each in (one, other))
+    ones = torch.ones(len(inputs), 1)
+    both = torch.cat([inputs, ones], 1)
+    # Ridge: with few pictures two channels may be the same everywhere.
+    gram = both.T @ both + 1e-3 * len(inputs) * torch.eye(both.shape[1])
+    solved = torch.linalg.solve(gram, both.T @ wanted)
+    with torch.no_grad():
+        layer.weight.copy_(solved[:-1].T[:, :, None, None])
+        layer.bias.copy_(solved[-1])
+    return layer

@@ -1,0 +1,198 @@
+"""INT8 under a budget: layers ranked by measurement, the most sensitive left in floats until the budget holds.
+
+For CPUs there are as many forms as runtimes (where the pairs stand decides what a runtime can fuse), and for each
+the calibration method that costs least; every form is brought to hold the budget, then the fastest is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import onnx
+
+from detector.errors import ModelError
+from detector.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, Form
+from detector.graph.quantize import Calibrated
+from detector.graph.ranges import Method
+from detector.inference.factory import load_detector
+from detector.inference.spec import InputSpec
+from detector.types import Image
+
+from .judge import Judge, Open, Ruling
+from .race import race
+from .search import Kept, Report, Trial, fewest
+from .sensitivity import Sample, Sensitivity, measure
+
+Runtime = Literal["onnxruntime", "openvino"]
+Target = Literal["cpu", "tensorrt"]
+INT8_FOR = "detector.int8_for"
+"""The metadata key under which an INT8 file says which runtime its pairs are placed for."""
+
+_RANKED_BY = 8  # pictures: more change the order little
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A model in INT8 that holds the budget; `runtime` is what its pairs are placed for."""
+
+    model: onnx.ModelProto
+    runtime: Runtime
+    method: Method
+    layers: int
+    kept: tuple[Kept, ...]
+    ruling: Ruling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What to quantise, and `methods` to try; `work` is a folder for trials, `digest` of model and pictures."""
+
+    model: Path
+    name: str
+    spec: InputSpec | None
+    pictures: Sequence[Image]
+    methods: Sequence[Method]
+    target: Target
+    digest: str
+    work: Path
+    cache: Path | None = None
+
+
+def search(task: Task, judge: Judge, report: Report) -> tuple[Found, list[Trial]]:
+    """The fastest form that `judge` lets pass, and all that was tried; raises ModelError where none passes."""
+    return _Search(task, judge, report).run()
+
+
+def opener(
+    path: Path, *, name: str, spec: InputSpec | None, runtime: Runtime = "onnxruntime", threads: int = 0
+) -> Open:
+    """Loads the file at `path` in `runtime`."""
+    return lambda floor: load_detector(
+        path=path, name=name, spec=spec, backend=runtime, threads=threads, score_floor=floor
+    )
+
+
+def runtimes(path: Path, *, name: str, spec: InputSpec | None) -> list[Runtime]:
+    """Those of this machine's CPU that load the file at `path`."""
+    both: tuple[Runtime, ...] = ("onnxruntime", "openvino")
+    found: list[Runtime] = []
+    for runtime in both:
+        try:
+            opener(path, name=name, spec=spec, runtime=runtime)(0.1).close()
+        except ModelError:
+            if runtime == "onnxruntime":  # the one that is always there
+                raise
+        else:
+            found.append(runtime)
+    return found
+
+
+class _Search:
+    def __init__(self, task: Task, judge: Judge, report: Report) -> None:
+        self._task, self._judge, self._report = task, judge, report
+        self._source = onnx.load(str(task.model))
+        self._trials: list[Trial] = []
+
+    def run(self) -> tuple[Found, list[Trial]]:
+        calibrated = {method: self._calibrated(method) for method in self._task.methods}
+        found = [each for runtime, form in self._forms() if (each := self._held(runtime, form, calibrated)) is not None]
+        if not found:
+            last = self._trials[-1]
+            raise ModelError(
+                f"no int8 form of {self._task.name} holds the budget: with {last.float_layers} layers in floats, "
+                f"{last.why}; allow a larger drop, or calibrate on other pictures"
+            )
+        return (found[0] if len(found) == 1 else self._fastest(found)), self._trials
+
+    def _forms(self) -> list[tuple[Runtime, Form]]:
+        if self._task.target == "tensorrt":
+            return [("onnxruntime", TENSORRT)]
+        forms: dict[Runtime, Form] = {"onnxruntime": ONNXRUNTIME, "openvino": OPENVINO}
+        able = runtimes(self._task.model, name=self._task.name, spec=self._task.spec)
+        return [(runtime, forms[runtime]) for runtime in able]
+
+    def _calibrated(self, method: Method) -> Calibrated:
+        return Calibrated.of(
+            self._source,
+            self._task.pictures,
+            spec=self._task.spec,
+            method=method,
+            signed=self._task.target == "tensorrt",
+            progress=lambda done, total: self._report(done, total, f"calibrating ({method})"),
+        )
+
+    def _held(self, runtime: Runtime, form: Form, calibrated: dict[Method, Calibrated]) -> Found | None:
+        """The form with the fewest layers in floats that holds the budget, by the best of the methods."""
+        make = partial(self._made, runtime, form)
+        rulings = {method: self._tried(runtime, method, 0, make(each, [])) for method, each in calibrated.items()}
+        method = min(rulings, key=lambda each: rulings[each].loss)
+        chosen, known = calibrated[method], {0: rulings[method]}
+        ranked = [] if known[0].holds else self._ranked(form, method, chosen)
+
+        def holds(count: int) -> bool:
+            if count not in known:
+                known[count] = self._tried(runtime, method, count, make(chosen, ranked[:count]))
+            return known[count].holds
+
+        # With more than half of them in floats a model is no longer one in INT8, nor any faster.
+        count = fewest(len(chosen.layers) // 2, holds)
+        if count is None:
+            return None
+        return Found(
+            model=make(chosen, ranked[:count]),
+            runtime=runtime,
+            method=method,
+            layers=len(chosen.layers),
+            kept=tuple(Kept(layer=item.layer, error=round(item.error, 4)) for item in ranked[:count]),
+            ruling=known[count],
+        )
+
+    def _ranked(self, form: Form, method: Method, calibrated: Calibrated) -> list[Sensitivity]:
+        task = self._task
+        sample = Sample(
+            name=task.name,
+            spec=task.spec,
+            pictures=task.pictures[:: max(1, len(task.pictures) // _RANKED_BY)][:_RANKED_BY],
+            key=f"{task.digest} {method} {form}",
+            cache=task.cache,
+        )
+        return measure(
+            [layer.name for layer in calibrated.layers],
+            partial(calibrated.probe, form),
+            sample,
+            progress=lambda done, total: self._report(done, total, "measuring each layer"),
+        )
+
+    def _made(
+        self, runtime: Runtime, form: Form, calibrated: Calibrated, kept: Sequence[Sensitivity]
+    ) -> onnx.ModelProto:
+        floats = calibrated.decoding(0).union(*(calibrated.nodes(item.layer) for item in kept))
+        model = calibrated.quantised(form, floats)
+        model.metadata_props.add(key=INT8_FOR, value="tensorrt" if form == TENSORRT else runtime)
+        return model
+
+    def _tried(self, runtime: Runtime, method: Method, count: int, model: onnx.ModelProto) -> Ruling:
+        where = "tensorrt" if self._task.target == "tensorrt" else runtime
+        self._report(len(self._trials), None, f"trying {where}, {method}, {count} layers in floats")
+        ruling = self._judge(self._opener(model, runtime))
+        self._trials.append(Trial(runtime=where, method=method, float_layers=count, holds=ruling.holds, why=ruling.why))
+        return ruling
+
+    def _opener(self, model: onnx.ModelProto, runtime: Runtime, threads: int = 0) -> Open:
+        path = self._task.work / f"trial-{runtime}.onnx"
+        onnx.save(model, str(path))
+        return opener(path, name=self._task.name, spec=self._task.spec, runtime=runtime, threads=threads)
+
+    def _fastest(self, found: list[Found]) -> Found:
+        self._report(0, None, "racing the runtimes")
+        loaded = [self._opener(each.model, each.runtime, threads=1)(0.1) for each in found]
+        try:
+            times = race(loaded)
+        finally:
+            for detector in loaded:
+                detector.close()
+        return found[times.index(min(times))]

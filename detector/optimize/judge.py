@@ -1,0 +1,83 @@
+"""Whether a smaller model is good enough: by ground truth where there is some, else by agreement with the original."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Protocol
+
+from detector.engines.gate import Truth, compare
+from detector.engines.verdict import Limits, Verdict
+from detector.errors import ModelError
+from detector.evaluate import EVALUATION_FLOOR, evaluate
+from detector.inference.detector import PersonDetector
+from detector.types import Image
+
+Open = Callable[[float], PersonDetector]
+"""Loads a model with that score floor; raises ModelError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """`ap` 0..1 and `ap_drop` in points of 100 where there is ground truth; `verdict` where there is none.
+
+    `loss` orders the candidates of one judge: less is better.
+    """
+
+    holds: bool
+    why: str
+    loss: float
+    ap: float | None = None
+    ap_drop: float | None = None
+    verdict: Verdict | None = None
+
+
+class Judge(Protocol):
+    """Says whether a candidate holds the budget."""
+
+    def __call__(self, candidate: Open) -> Ruling:
+        """Raises ModelError where the candidate does not load, InferenceError where it does not run."""
+        ...
+
+
+class ByTruth:
+    """Average precision on annotated pictures, which may fall by `max_ap_drop` points of 100."""
+
+    def __init__(self, reference: Open, truth: Truth, *, max_ap_drop: float) -> None:
+        self._truth, self._max = truth, max_ap_drop
+        self.ap = self._measured(reference)
+
+    def __call__(self, candidate: Open) -> Ruling:
+        ap = self._measured(candidate)
+        drop = 100.0 * (self.ap - ap)
+        why = f"average precision falls by {drop:.2f} points" if drop > 0 else "average precision does not fall"
+        return Ruling(holds=drop <= self._max, why=why, loss=drop, ap=ap, ap_drop=drop)
+
+    def _measured(self, detector: Open) -> float:
+        with closing(detector(EVALUATION_FLOOR)) as loaded:
+            return evaluate(detector=loaded, images=self._truth.images, annotations=self._truth.annotations).ap
+
+
+class ByAgreement:
+    """The accuracy gate's measure over pictures that nobody annotated."""
+
+    def __init__(self, reference: Open, pictures: Sequence[Image]) -> None:
+        self._reference, self._pictures, self._limits = reference, pictures, Limits()
+
+    def __call__(self, candidate: Open) -> Ruling:
+        floor = self._limits.sure - self._limits.slack
+        with closing(self._reference(floor)) as reference, closing(candidate(floor)) as loaded:
+            verdict = compare(reference, loaded, self._pictures, limits=self._limits)
+        if verdict.persons < self._limits.min_persons:
+            raise ModelError(
+                f"the {verdict.images} pictures to judge by show {verdict.persons} persons: give pictures with at least "
+                f"{self._limits.min_persons}, or --images and --annotations"
+            )
+        return Ruling(holds=verdict.accepted, why=verdict.why, loss=_loss(verdict), verdict=verdict)
+
+
+def _loss(verdict: Verdict) -> float:
+    """Persons lost or invented weigh most, then how far boxes and scores lie off."""
+    wrong = (verdict.missed + verdict.extra) / verdict.persons
+    return wrong + 1.0 - (verdict.iou_mean or 0.0) + (verdict.score_delta_mean or 0.0)

@@ -1,0 +1,48 @@
+"""The fewest layers in floats with which a model still holds its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Report = Callable[[int, "int | None", str], None]
+"""(done, total or None where unknown, what)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A layer that stayed in floats; `error` of the persons seen with this layer alone made smaller."""
+
+    layer: str
+    error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One model that was judged: how many of the most sensitive layers were in floats, and what came of it."""
+
+    runtime: str
+    method: str | None
+    float_layers: int
+    holds: bool
+    why: str
+
+
+def fewest(most: int, holds: Callable[[int], bool]) -> int | None:
+    """The smallest number up to `most` for which `holds`, as if it stayed true from there on; None where not even `most`.
+
+    Doubles until it holds, then bisects: about 2 log2(answer) calls, each for another number. Budgets are not
+    quite monotonous, so a smaller one may hold that was not asked about; the answer itself was asked about.
+    """
+    below, above = -1, 0
+    while not holds(above):
+        if above == most:
+            return None
+        below, above = above, min(most, max(1, 2 * above))
+    while above - below > 1:
+        middle = (below + above) // 2
+        if holds(middle):
+            above = middle
+        else:
+            below = middle
+    return above

@@ -1,0 +1,131 @@
+"""What fewer bits cost layer by layer: each made smaller alone, the error measured in the persons that are seen.
+
+Signal to noise at the head's outputs was tried first: it ranks what breaks a network (YOLOX-nano's first layers), but
+hardly sees the last convolutions, whose small errors move every box.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from detector.engines.gate import iou
+from detector.errors import ModelError
+from detector.inference.factory import load_detector
+from detector.inference.spec import InputSpec
+from detector.models import cache_dir
+from detector.types import Floats, Image
+
+VERSION = 1
+"""Of the measure: raised whenever it would give other numbers for the same model and pictures."""
+
+Progress = Callable[[int, int], None]
+Probe = Callable[["str | None"], onnx.ModelProto]
+Seen = list[tuple[Floats, Floats]]
+"""Boxes [N,4] and scores [N] for each picture."""
+
+_FLOOR = 0.05  # unsure boxes tell of errors, too; they weigh by their score
+_SAME_PERSON = 0.5  # IoU
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensitivity:
+    """`error`: how far the persons' boxes (1 - IoU) and scores move with this layer alone made smaller; 2 for a person lost."""
+
+    layer: str
+    error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What to measure on; 8 pictures are enough to rank by. `key` names what else the figures hang on:
+
+    model, pictures, calibration, form.
+    """
+
+    name: str
+    spec: InputSpec | None
+    pictures: Sequence[Image]
+    key: str
+    cache: Path | None = None
+
+
+def measure(
+    layers: Sequence[str], probe: Probe, sample: Sample, *, progress: Progress = lambda _done, _total: None
+) -> list[Sensitivity]:
+    """Each of the `layers`' sensitivity, the most sensitive first; `probe` makes the model with that one alone smaller.
+
+    What was measured under the sample's key is read from the cache (`sensitivity/KEY.json`). Raises ModelError
+    where the pictures show nobody, InferenceError where the model does not run.
+    """
+    target = _place(sample)
+    known = _read(target, list(layers))
+    if known is None:
+        known = list(_measured(layers, probe, sample, progress))
+        _write(target, known)
+    return sorted(known, key=lambda item: -item.error)
+
+
+def _measured(layers: Sequence[str], probe: Probe, sample: Sample, progress: Progress) -> Iterable[Sensitivity]:
+    with tempfile.TemporaryDirectory(prefix="detector-") as folder:
+        path = Path(folder) / "probe.onnx"
+        plain = _seen(probe(None), sample, path)
+        if not any(len(scores) for _, scores in plain):
+            raise ModelError(
+                "the calibration pictures show nobody, so layers cannot be told apart: give some with persons"
+            )
+        for number, layer in enumerate(layers, start=1):
+            found = _seen(probe(layer), sample, path)
+            yield Sensitivity(layer=layer, error=error(plain, found))
+            progress(number, len(layers))
+
+
+def _seen(model: onnx.ModelProto, sample: Sample, path: Path) -> Seen:
+    onnx.save(model, str(path))
+    with closing(load_detector(path=path, name=sample.name, spec=sample.spec, score_floor=_FLOOR)) as detector:
+        return [detector.detect_image(picture)[:2] for picture in sample.pictures]
+
+
+def error(plain: Seen, found: Seen) -> float:
+    """Mean over the persons of `plain`, weighted by their scores: 1 - IoU and score's change of the nearest in `found`."""
+    total = weight = 0.0
+    for (boxes, scores), (others, other_scores) in zip(plain, found, strict=True):
+        overlaps = iou(boxes, others)
+        for row, score in enumerate(scores):
+            best = int(np.argmax(overlaps[row])) if len(others) else -1
+            lost = best < 0 or overlaps[row, best] < _SAME_PERSON
+            moved = 2.0 if lost else 1.0 - overlaps[row, best] + abs(float(score) - float(other_scores[best]))
+            total, weight = total + moved * float(score), weight + float(score)
+    return float(total / weight)
+
+
+def _place(sample: Sample) -> Path:
+    digest = hashlib.sha256(repr((VERSION, sample.key)).encode()).hexdigest()[:16]
+    return (sample.cache or cache_dir()) / "sensitivity" / f"{digest}.json"
+
+
+def _read(path: Path, layers: list[str]) -> list[Sensitivity] | None:
+    try:
+        found = [Sensitivity(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if [item.layer for item in found] == layers else None
+
+
+def _write(path: Path, found: list[Sensitivity]) -> None:
+    """A cache that cannot be written costs the next run its time, nothing else."""
+    work = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        work.write_text(json.dumps([asdict(item) for item in found], indent=1) + "\n", encoding="utf-8")
+        work.replace(path)
+    except OSError:
+        work.unlink(missing_ok=True)

@@ -1,0 +1,191 @@
+"""`backend: auto` on a CPU: the model serves at once as it is, its forms are measured beside it, the best takes over.
+
+First the input sizes that the cameras' pictures ask for are made, persons only: exact, and half of the cost. Then
+the forms are measured, in a child process at the lowest priority. INT8 is tried only once the cameras have shown enough
+persons: their pictures are kept in memory, never written to the disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from . import child
+from .config import Model
+from .errors import DetectorError
+from .graph.prepare import find
+from .house import House
+from .inference.shaped import ShapedDetector
+from .inference.shapes import Shape, best_shape
+from .loading import resolve, shapeable
+from .models import Resolved
+from .tuning.choice import Choice, place, read, scenes_of
+from .tuning.errand import pack
+from .tuning.evidence import Evidence, Gatherer, Need
+from .tuning.ledger import Ledger
+from .tuning.serve import ChosenLoader
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+PREPARE_S, SETTLE_S = 2.0, 15.0  # after a start or a change, until cameras are there and the first rush is over
+PREPARE_NICE, NICE = 10, 19
+COMMAND = (sys.executable, "-m", "detector.tuning")
+_SURE = 0.5
+Shapes = tuple[Shape, ...]
+
+
+class Tuner:
+    """A stage. What it comes to is in the cache, so that the next start has it at once."""
+
+    def __init__(
+        self,
+        *,
+        house: House,
+        ledger: Ledger,
+        command: Sequence[str] = COMMAND,
+        prepare_s: float = PREPARE_S,
+        settle_s: float = SETTLE_S,
+        need: Need | None = None,
+        resolved: Callable[[Model], Resolved] = resolve,
+    ) -> None:
+        self._house, self._ledger, self._command = house, ledger, command
+        self._prepare_s, self._settle_s, self._need, self._resolve = prepare_s, settle_s, need, resolved
+        self._model: Model | None = None
+        self._found: Resolved | None = None
+        self._gatherer: Gatherer | None = None
+        self._choice: Choice | None = None
+        self._scenes: dict[str, str] = {}
+        self._tried: set[Shape] = set()
+        self._prepared: set[Shape] = set()
+        self._due = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                self._look(stop)
+            except Exception as error:
+                # Whatever goes wrong here, the model that serves is not touched; the next start tries again.
+                log.warning(
+                    "the model's forms were not measured: %s", error, exc_info=not isinstance(error, DetectorError)
+                )
+                self._ledger.tell("off", f"measuring failed: {error}")
+                self._found = None
+            stop.wait(LOOK_S)
+
+    def _look(self, stop: threading.Event) -> None:
+        house, now = self._house, self._house.clock.mono()
+        model = house.config.model
+        if model != self._model:
+            self._begin(model, now)
+        if self._found is None or house.worker.loading or now < self._due - self._settle_s + self._prepare_s:
+            return
+        base, shapes = self._shapes()
+        if not shapes:
+            return
+        if self._prepared != set(shapes):
+            self._prepared = set(shapes)
+            self._prepare(model, self._found, shapes, stop)
+        if model.backend == "auto" and now >= self._due:
+            self._choose(model, base, shapes, stop)
+
+    def _choose(self, model: Model, base: Shape, shapes: Shapes, stop: threading.Event) -> None:
+        choice = self._choice
+        if choice is None or not choice.covers(shapes):
+            if self._tried != set(shapes):
+                self._tried = set(shapes)
+                self._tune(model, (*shapes, *(() if choice is None else choice.shapes)), None, stop)
+            return
+        if self._scenes != (scenes := scenes_of(self._house.config)):
+            self._scenes = scenes
+            if not choice.serves(scenes):
+                self._take(model)  # made from pictures of other cameras
+        self._gather(model, choice, base, stop)
+
+    def _begin(self, model: Model, now: float) -> None:
+        self._model, self._gatherer, self._tried, self._prepared = model, None, set(), set()
+        self._due = now + self._settle_s
+        self._found, self._choice, self._scenes = None, None, scenes_of(self._house.config)
+        found = self._resolve(model)
+        if not shapeable(model, found):
+            self._ledger.tell("off", "an engine runs as it was built")
+            return
+        self._found, self._choice = found, read(place(model, found))
+        if model.backend != "auto":
+            self._ledger.tell("off", f"backend {model.backend} is configured")
+        elif model.precision not in ("auto", "fp32"):
+            self._ledger.tell("off", f"precision {model.precision} is configured")
+            self._found = None
+        else:
+            self._ledger.tell("waiting", "for the cameras")
+
+    def _shapes(self) -> tuple[Shape, Shapes]:
+        """The model's own size, and those that the cameras' pictures ask for, the most wanted first."""
+        detector = self._house.worker.detector
+        if detector is None:
+            return (0, 0), ()
+        base = detector.base if isinstance(detector, ShapedDetector) else detector.input_size
+        sizes = [
+            (each.width, each.height) for each in self._house.cameras.stats().values() if each.width and each.height
+        ]
+        counted = Counter(best_shape(base, *size) for size in sizes)
+        return base, tuple(shape for shape, _ in counted.most_common())
+
+    def _gather(self, model: Model, choice: Choice, base: Shape, stop: threading.Event) -> None:
+        """Pictures for INT8, until there are enough of every camera; then INT8 is tried."""
+        house, scenes = self._house, scenes_of(self._house.config)
+        if model.precision != "auto" or choice.knows(scenes):
+            self._gatherer = None
+            self._ledger.tell("settled")
+            return
+        if self._gatherer is None:
+            self._gatherer = Gatherer(base=base, need=self._need)
+        for scene, name in scenes.items():
+            room = house.worker.room(name)
+            shown = None if room is None else room.view.scene()
+            if shown is not None:
+                visits = {track.id for track in shown.people if track.matched and track.score >= _SURE}
+                self._gatherer.see(scene, shown.frame.image, visits, now=shown.frame.captured_mono, cameras=len(scenes))
+        missing = self._gatherer.missing(scenes)
+        if missing is not None:
+            self._ledger.tell("waiting", f"INT8 is tried once there are {missing}")
+            return
+        evidence, self._gatherer = self._gatherer.evidence(scenes), None
+        self._tune(model, choice.shapes, evidence, stop)
+
+    def _prepare(self, model: Model, found: Resolved, shapes: Shapes, stop: threading.Event) -> None:
+        if all(find(found.path, shape=shape) is not None for shape in shapes):
+            return
+        order = pack(model, shapes, measure=False)
+        if child.run(self._command, stop, nice=PREPARE_NICE, given=order) is not None:
+            self._take(model)
+
+    def _tune(self, model: Model, shapes: Shapes, evidence: Evidence | None, stop: threading.Event) -> None:
+        assert self._found is not None
+        log.info("measuring the forms of %s beside the service", model.name)
+        self._ledger.tell("measuring")
+        wanted = tuple(dict.fromkeys(shapes))
+        if child.run(self._command, stop, nice=NICE, given=pack(model, wanted, evidence)) is None:
+            return
+        self._take(model)
+
+    def _gave_up(self, choice: Choice) -> None:
+        self._choice = choice
+        self._ledger.chose(choice)
+
+    def _take(self, model: Model) -> None:
+        house, found = self._house, self._found
+        assert found is not None
+        load = ChosenLoader(model, found, scenes=tuple(scenes_of(house.config)), told=self._gave_up)
+        self._choice = read(place(model, found))
+        detector = load()
+        with house.changing:
+            if house.config.model != model:  # another one was configured meanwhile
+                detector.close()
+                return
+            house.worker.swap(detector, load)
+        self._ledger.chose(load.choice)
+        log.info("%s %s takes over from the next frame on", detector.backend, detector.precision)

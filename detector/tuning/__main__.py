@@ -1,0 +1,9 @@
+"""The service's child: a task packed on stdin, the choice as JSON on stdout, one line on stderr where it fails."""
+
+from __future__ import annotations
+
+import sys
+
+from .errand import main
+
+sys.exit(main())

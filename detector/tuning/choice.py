@@ -1,0 +1,149 @@
+"""Which form was taken for a model on this machine, why, and what was measured: kept in the cache."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from detector.config import Config, Model
+from detector.fetch.store import install
+from detector.inference.backends.onnxfile import inspect
+from detector.inference.shapes import Shape
+from detector.models import Resolved, cache_dir
+
+from .forms import Form, FormBackend, FormPrecision
+from .machine import machine_key
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Of the rules and of the document: raised whenever one of them changes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One candidate: ms and CPU ms of a run where it ran, and why it was refused, if it was."""
+
+    form: Form
+    ms: float | None
+    cpu_ms: float | None
+    refused: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What came out. `shapes` were looked at, the first one measured; `scenes` are the cameras that it was judged on.
+
+    `files` are the names of a calibrated form's variants; `failed` forms did not run when they served.
+    """
+
+    taken: Form
+    why: str
+    shapes: tuple[Shape, ...]
+    scenes: tuple[str, ...] = ()
+    files: dict[Shape, str] = dataclasses.field(default_factory=dict)
+    results: tuple[Result, ...] = ()
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def covers(self, shapes: Iterable[Shape]) -> bool:
+        return set(shapes) <= set(self.shapes)
+
+    def knows(self, scenes: Iterable[str]) -> bool:
+        """Whether pictures of all of them had a say."""
+        return set(scenes) <= set(self.scenes)
+
+    def serves(self, scenes: Iterable[str]) -> bool:
+        """Whether the form may look at them: one made from pictures only at what they show."""
+        return not self.taken.calibrated or self.knows(scenes)
+
+    def without(self, form: Form, why: str, *, threads: int) -> Choice:
+        """After `form` failed: the reference serves."""
+        return dataclasses.replace(
+            self,
+            taken=Form(threads=threads),
+            files={},
+            why=f"{form} failed: {why}",
+            failed={**self.failed, str(form): why},
+        )
+
+    def document(self) -> dict[str, Any]:
+        """JSON-ready; `parse` reads it back."""
+        found = dataclasses.asdict(self)
+        found["files"] = {_size(shape): name for shape, name in self.files.items()}
+        found["shapes"] = [_size(shape) for shape in self.shapes]
+        return found
+
+
+def scenes_of(config: Config) -> dict[str, str]:
+    """The cameras that are looked at, as they are kept on disk, with their names.
+
+    A scene is a camera's name and a digest of where it looks from, credentials left out.
+    """
+    cameras = {name: each for name, each in config.cameras.items() if each.enabled}
+    digests = {name: hashlib.sha256(each.shown_source.encode()).hexdigest()[:8] for name, each in cameras.items()}
+    return {f"{name}-{digest}": name for name, digest in digests.items()}
+
+
+def parse(document: Any) -> Choice:
+    """Raises ValueError, KeyError or TypeError on what `Choice.document` did not write."""
+    return Choice(
+        taken=_form(document["taken"]),
+        why=str(document["why"]),
+        shapes=tuple(_shape(text) for text in document["shapes"]),
+        scenes=tuple(map(str, document["scenes"])),
+        files={_shape(text): str(name) for text, name in document["files"].items()},
+        results=tuple(
+            Result(form=_form(each["form"]), ms=each["ms"], cpu_ms=each["cpu_ms"], refused=each["refused"])
+            for each in document["results"]
+        ),
+        failed={str(form): str(why) for form, why in document["failed"].items()},
+    )
+
+
+def _form(document: Any) -> Form:
+    if document["backend"] not in get_args(FormBackend) or document["precision"] not in get_args(FormPrecision):
+        raise ValueError(f"no form {document}")
+    return Form(backend=document["backend"], precision=document["precision"], threads=int(document["threads"]))
+
+
+def _size(shape: Shape) -> str:
+    return f"{shape[0]}x{shape[1]}"
+
+
+def _shape(text: str) -> Shape:
+    width, height = text.split("x")
+    return int(width), int(height)
+
+
+def place(model: Model, resolved: Resolved) -> Path:
+    """Where the choice lies: by the model's content, what was asked for, the machine and its libraries."""
+    wish = (model.backend, model.precision, model.threads)
+    parts = (VERSION, inspect(resolved.path).digest, wish, machine_key())
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    return cache_dir() / "choices" / f"{resolved.path.stem}-{key}.json"
+
+
+def read(path: Path) -> Choice | None:
+    """None where nothing was measured yet; a damaged file counts as nothing."""
+    try:
+        return parse(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("the kept choice %s cannot be read, so it is made anew: %s", path.name, error)
+        return None
+
+
+def write(path: Path, choice: Choice) -> None:
+    """Whole or not at all; raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(choice.document(), indent=1) + "\n", encoding="utf-8")
+    install(part, path)

@@ -1,0 +1,68 @@
+"""Tuning in a process of its own: its memory, minutes and faults stay outside the service, pictures off the disk."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import BinaryIO
+
+from detector.config import Model
+from detector.engines.pictures import built_in
+from detector.errors import DetectorError
+from detector.fetch.progress import Progress, quiet
+from detector.inference.shapes import Shape
+from detector.loading import resolve
+
+from .choice import Choice, place, read, write
+from .evidence import Evidence, unpack
+from .tune import Task, exact, tune
+
+
+def pack(model: Model, shapes: tuple[Shape, ...], evidence: Evidence | None = None, *, measure: bool = True) -> bytes:
+    """One line of JSON, then the evidence; without `measure` the exact variants are all that is made."""
+    head = {"model": model.model_dump(), "shapes": shapes, "evidence": evidence is not None, "measure": measure}
+    return json.dumps(head).encode() + b"\n" + (b"" if evidence is None else evidence.pack())
+
+
+def main(stdin: BinaryIO | None = None) -> int:
+    """Does what `pack` says and keeps the choice; the exit code."""
+    try:
+        choice = run((stdin or sys.stdin.buffer).read())
+        sys.stdout.write("null\n" if choice is None else json.dumps(choice.document()) + "\n")
+    except DetectorError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    except OSError as error:
+        sys.stderr.write(f"the choice cannot be kept: {error.strerror or error}\n")
+        return 1
+    return 0
+
+
+def run(order: bytes) -> Choice | None:
+    """The choice, kept, where one was asked for; raises DetectorError, OSError."""
+    head, _, rest = order.partition(b"\n")
+    wish = json.loads(head)
+    model = Model.model_validate(wish["model"])
+    shapes = tuple((int(width), int(height)) for width, height in wish["shapes"])
+    if not wish["measure"]:
+        exact(resolve(model), shapes)
+        return None
+    return keep(model, shapes, unpack(rest) if wish["evidence"] else None)
+
+
+def keep(model: Model, shapes: tuple[Shape, ...], evidence: Evidence | None, progress: Progress = quiet) -> Choice:
+    """Tunes `model` for `shapes` and keeps the choice where the service looks; raises DetectorError, OSError."""
+    resolved = resolve(model, progress)
+    path = place(model, resolved)
+    before = read(path)
+    task = Task(
+        model=model,
+        resolved=resolved,
+        shapes=shapes,
+        evidence=evidence,
+        built_in=built_in,
+        failed={} if before is None else before.failed,
+    )
+    choice = tune(task, progress)
+    write(path, choice)
+    return choice

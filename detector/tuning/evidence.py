@@ -1,0 +1,145 @@
+"""Pictures of what the cameras really see, in memory alone: what INT8 is made from, and later ones it is judged by.
+
+Thin evidence is none: each camera must have shown several visits, spread over time.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+
+from detector.inference.shapes import Shape, best_shape
+from detector.types import ArrayImage, Image, Pixels
+
+GAP_S, EMPTY_GAP_S = 10.0, 60.0  # between two pictures of a camera, with somebody in them or nobody
+_CALIBRATION_SHARE = 0.6  # the earlier ones; the later ones judge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """How much is enough, of each camera and of all together."""
+
+    pictures: int = 40
+    pictures_each: int = 12
+    visits_each: int = 3
+    visits: int = 5
+
+    def each(self, cameras: int) -> int:
+        """Pictures with persons that a camera gives."""
+        return max(self.pictures_each, -(-self.pictures // max(1, cameras)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """`calibration` makes INT8, `held_out` judges it; `scenes` are those that both show."""
+
+    calibration: tuple[Image, ...]
+    held_out: tuple[Image, ...]
+    scenes: tuple[str, ...] = ()
+
+    def pack(self) -> bytes:
+        """For another process; pictures go through memory, never to the disk."""
+        arrays: dict[str, Any] = {"scenes": np.array(self.scenes, np.str_)}
+        for name in ("calibration", "held_out"):
+            for index, image in enumerate(getattr(self, name)):
+                arrays[f"{name}_{index}"] = image.bgr()
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        return buffer.getvalue()
+
+
+def unpack(data: bytes) -> Evidence:
+    """What `Evidence.pack` wrote; raises ValueError."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+
+        def pictures(name: str) -> tuple[Image, ...]:
+            count = sum(key.startswith(f"{name}_") for key in arrays)
+            return tuple(ArrayImage(np.asarray(arrays[f"{name}_{index}"], np.uint8)) for index in range(count))
+
+        return Evidence(
+            calibration=pictures("calibration"),
+            held_out=pictures("held_out"),
+            scenes=tuple(map(str, arrays["scenes"].tolist())),
+        )
+
+
+def split(pictures: Sequence[Image], scenes: tuple[str, ...] = ()) -> Evidence:
+    """The earlier ones calibrate, the later ones judge."""
+    cut = round(len(pictures) * _CALIBRATION_SHARE)
+    return Evidence(calibration=tuple(pictures[:cut]), held_out=tuple(pictures[cut:]), scenes=scenes)
+
+
+def small(image: Image, base: Shape) -> ArrayImage:
+    """The picture at the size that the model would see it in: a tenth of the memory, the same pixels in the end."""
+    shape = best_shape(base, image.width, image.height)
+    scale = min(shape[0] / image.width, shape[1] / image.height, 1.0)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    # As Letterbox resizes; a copy in any case, since a decoder's buffer must not be held for hours.
+    pixels: Pixels = np.asarray(cv2.resize(image.bgr(), size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    return ArrayImage(pixels.copy() if pixels.base is not None else pixels)
+
+
+@dataclass(slots=True)
+class _Camera:
+    peopled: list[Image] = field(default_factory=list)
+    empty: list[Image] = field(default_factory=list)
+    visits: set[int] = field(default_factory=set)
+    last_peopled: float = -np.inf
+    last_empty: float = -np.inf
+
+
+class Gatherer:
+    """Keeps pictures until there are enough; for one thread."""
+
+    def __init__(self, *, base: Shape, need: Need | None = None) -> None:
+        self._base, self._need = base, need or Need()
+        self._cameras: dict[str, _Camera] = {}
+
+    def see(self, scene: str, image: Image, visits: Collection[int], *, now: float, cameras: int) -> None:
+        """Looks at a camera's picture of `now` (monotonic s), with the persons of `visits` in it."""
+        camera = self._cameras.setdefault(scene, _Camera())
+        most = self._need.each(cameras)
+        if visits:
+            # A full shelf still waits for other people, the oldest picture making room.
+            if now - camera.last_peopled < GAP_S:
+                return
+            camera.last_peopled = now
+            camera.visits.update(visits)
+            camera.peopled = [*camera.peopled, small(image, self._base)][-most:]
+        elif now - camera.last_empty >= EMPTY_GAP_S:
+            camera.last_empty = now
+            camera.empty = [*camera.empty, small(image, self._base)][-(most // 4) :]
+
+    def missing(self, scenes: Mapping[str, str]) -> str | None:
+        """What is still waited for, in words; None when there is enough. `scenes` maps each to its camera's name."""
+        each = self._need.each(len(scenes))
+        waiting = [name for scene, name in scenes.items() if not self._enough(scene, each)]
+        if waiting:
+            return (
+                f"pictures with persons of {', '.join(sorted(waiting))} ({each} over {self._need.visits_each} visits)"
+            )
+        if sum(len(self._cameras[scene].visits) for scene in scenes) < self._need.visits:
+            return f"pictures of more than {self._need.visits - 1} visits"
+        return None if scenes else "a camera"
+
+    def _enough(self, scene: str, each: int) -> bool:
+        camera = self._cameras.get(scene)
+        return camera is not None and len(camera.peopled) >= each and len(camera.visits) >= self._need.visits_each
+
+    def evidence(self, scenes: Iterable[str]) -> Evidence:
+        """Each camera's pictures, split by time: what judges came after what calibrates."""
+        parts = [
+            split(pictures)
+            for scene in scenes
+            for pictures in (self._cameras[scene].peopled, self._cameras[scene].empty)
+        ]
+        return Evidence(
+            calibration=tuple(image for part in parts for image in part.calibration),
+            held_out=tuple(image for part in parts for image in part.held_out),
+            scenes=tuple(scenes),
+        )

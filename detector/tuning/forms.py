@@ -1,0 +1,61 @@
+"""The ways in which one model can be run on a CPU, and which of them a config leaves open."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from detector.config import Model
+from detector.inference.backends.base import usable_threads
+
+FormBackend = Literal["onnxruntime", "openvino"]
+FormPrecision = Literal["fp32", "half", "int8", "int8-mixed"]
+"""`half` is bfloat16 where the CPU has it, else float16; `int8-mixed` keeps the last two layers in floats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """One way to run a model. `threads` 0: the usable cores, at most 4."""
+
+    backend: FormBackend = "onnxruntime"
+    precision: FormPrecision = "fp32"
+    threads: int = 0
+
+    @property
+    def exact(self) -> bool:
+        """It is the reference itself, whatever its threads: nothing to judge."""
+        return self.backend == "onnxruntime" and self.precision == "fp32"
+
+    @property
+    def calibrated(self) -> bool:
+        """Made from pictures: only as good as they are."""
+        return self.precision in ("int8", "int8-mixed")
+
+    def __str__(self) -> str:
+        threads = usable_threads(self.threads)
+        return f"{self.backend} {self.precision}, {threads} thread{'' if threads == 1 else 's'}"
+
+
+def openvino_there() -> bool:
+    return importlib.util.find_spec("openvino") is not None
+
+
+def candidates(model: Model, *, calibrated: bool, openvino: bool) -> list[Form]:
+    """What `model`, of backend auto, leaves open, the reference first; what the user set is never overruled."""
+    return list(dict.fromkeys(_forms(model, calibrated=calibrated, openvino=openvino)))
+
+
+def _forms(model: Model, *, calibrated: bool, openvino: bool) -> Iterator[Form]:
+    most = usable_threads(0)
+    threads = (model.threads,) if model.threads else tuple(sorted({1, min(2, most), most}))
+    precisions: tuple[FormPrecision, ...] = ("fp32",)
+    if model.precision == "auto":
+        precisions = ("fp32", "half", "int8-mixed", "int8") if calibrated else ("fp32", "half")
+    backends: tuple[FormBackend, ...] = ("onnxruntime", "openvino") if openvino else ("onnxruntime",)
+    for precision in precisions:
+        for backend in backends:
+            if (backend, precision) == ("onnxruntime", "half"):
+                continue  # its CPU kernels compute in floats, whatever the file holds
+            yield from (Form(backend=backend, precision=precision, threads=count) for count in threads)

@@ -1,0 +1,113 @@
+"""What the service loads: the form that was chosen, else the exact variants in the cache, else the model as it is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from detector.config import Model
+from detector.errors import DetectorError
+from detector.graph.prepare import find, variants_dir, whole
+from detector.inference.detector import PersonDetector
+from detector.inference.factory import load_detector
+from detector.inference.shaped import AnyDetector
+from detector.inference.shapes import Shape
+from detector.loading import SCORE_FLOOR, loader, open_file, shapeable, shaped
+from detector.models import Resolved
+
+from .choice import Choice, place, read, write
+from .forms import Form
+
+log = logging.getLogger(__name__)
+
+
+def open_form(
+    resolved: Resolved,
+    form: Form,
+    *,
+    files: dict[Shape, str] | None = None,
+    expected: Sequence[Shape] = (),
+    score_floor: float = SCORE_FLOOR,
+) -> AnyDetector:
+    """The model in `form`, from what the cache holds; raises ModelError. `files` are a calibrated form's variants."""
+
+    def file_of(shape: Shape) -> Path | None:
+        made = variants_dir() / files[shape] if files and shape in files else None
+        return made if made is not None and whole(made) else find(resolved.path, shape=shape)
+
+    def opened(path: Path) -> PersonDetector:
+        return load_detector(
+            path=path,
+            name=resolved.name,
+            spec=resolved.spec,
+            backend=form.backend,
+            precision="fp16" if form.precision == "half" else "auto",
+            threads=form.threads,
+            score_floor=score_floor,
+        )
+
+    return shaped(resolved, open_file=opened, file_of=file_of, expected=expected)
+
+
+class ChosenLoader:
+    """A `worker.Load`. Called again, after the form that it gave failed, it gives the reference and says so.
+
+    Nothing is made or measured here: a start is never later than with the model as it is. `told` hears of a
+    failure, in the calling thread.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        resolved: Resolved,
+        *,
+        scenes: Sequence[str] = (),
+        told: Callable[[Choice], None] = lambda _choice: None,
+    ) -> None:
+        self._model, self._resolved, self._told = model, resolved, told
+        self._place = place(model, resolved) if shapeable(model, resolved) else None
+        kept = read(self._place) if self._place is not None and model.backend == "auto" else None
+        self.choice = kept if kept is not None and kept.serves(scenes) else None
+        self._given = False
+
+    def __call__(self) -> AnyDetector:
+        choice = self.choice
+        if choice is None:
+            return self._as_configured()
+        if not choice.taken.exact and self._given:
+            choice = self._give_up(choice, "it did not run when it served")
+        self._given = True
+        if not choice.taken.exact:
+            try:
+                detector = self._open(choice)
+                detector.warm_up()
+            except DetectorError as error:
+                choice = self._give_up(choice, str(error))
+            else:
+                return detector
+        return self._open(choice)
+
+    def _open(self, choice: Choice) -> AnyDetector:
+        return open_form(self._resolved, choice.taken, files=choice.files, expected=choice.shapes)
+
+    def _as_configured(self) -> AnyDetector:
+        """What the user set, or auto before anything was measured: ONNX Runtime."""
+        if self._place is None:
+            return loader(self._model, self._resolved)()
+        return shaped(
+            self._resolved,
+            open_file=lambda path: open_file(self._model, self._resolved, path),
+            file_of=lambda shape: find(self._resolved.path, shape=shape),
+        )
+
+    def _give_up(self, choice: Choice, why: str) -> Choice:
+        log.warning("%s gives way to ONNX Runtime fp32: %s", choice.taken, why)
+        self.choice = choice.without(choice.taken, why, threads=self._model.threads)
+        assert self._place is not None
+        try:
+            write(self._place, self.choice)
+        except OSError as error:
+            log.warning("cannot note it in %s: %s", self._place.parent, error.strerror)
+        self._told(self.choice)
+        return self.choice

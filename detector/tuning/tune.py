@@ -1,0 +1,190 @@
+"""Measures a model's forms on this machine, judges those that would pay, and takes the best buy that passed."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from detector.config import Model
+from detector.engines.gate import compare
+from detector.engines.verdict import Limits
+from detector.errors import DetectorError, ModelError
+from detector.fetch.progress import Progress, quiet
+from detector.graph.prepare import VariantPrecision, prepare
+from detector.inference.backends.onnxfile import inspect
+from detector.inference.shaped import AnyDetector
+from detector.inference.shapes import Shape
+from detector.models import Resolved
+from detector.types import ArrayImage, Image
+
+from .choice import Choice, Result
+from .evidence import Evidence
+from .forms import Form, candidates, openvino_there
+from .measure import Cost, interleaved, price
+from .serve import open_form
+
+GATE = Limits(iou_mean=0.965, score_delta_mean=0.03)
+"""Mean IoU tells best what average precision will lose (docs/tuning.md): INT8 forms at 0.94 lost 0.7 to 1.6 points on
+two sets, those at 0.97 and more 0.25 at most."""
+GATE_CALIBRATED = Limits(iou_mean=GATE.iou_mean, score_delta_mean=GATE.score_delta_mean, min_persons=20)
+MIN_CALIBRATION = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What to find a form for. `built_in` gives pictures where `evidence` has none; `failed` forms are left out."""
+
+    model: Model
+    resolved: Resolved
+    shapes: tuple[Shape, ...]
+    evidence: Evidence | None = None
+    built_in: Callable[[], Iterable[Image]] = tuple
+    failed: dict[str, str] = field(default_factory=dict)
+    openvino: bool = field(default_factory=openvino_there)
+
+
+def tune(task: Task, progress: Progress = quiet) -> Choice:
+    """The choice for `task`, its variants made; raises DetectorError when not even the reference runs."""
+    return _Tuning(task, progress).run()
+
+
+def exact(resolved: Resolved, shapes: Iterable[Shape], progress: Progress = quiet) -> None:
+    """Makes the person-only variants of those sizes; a model that is not understood goes on as it is."""
+    for shape in shapes:
+        progress(0, None, f"preparing {resolved.name} for {shape[0]}x{shape[1]}")
+        with contextlib.suppress(ModelError):
+            prepare(resolved.path, shape=shape, spec=resolved.spec)
+
+
+class _Tuning:
+    def __init__(self, task: Task, progress: Progress) -> None:
+        self._task, self._progress = task, progress
+        self._files: dict[str, dict[Shape, str]] = {}
+        self._refused: dict[Form, str] = {}
+        self._costs: dict[Form, Cost] = {}
+        own = inspect(task.resolved.path).precision == "fp32"  # a quantised file is what somebody made it
+        calibrated = task.evidence is not None and len(task.evidence.calibration) >= MIN_CALIBRATION and own
+        found = candidates(task.model, calibrated=calibrated, openvino=task.openvino)
+        self._forms = [form for form in found if str(form) not in task.failed and (own or form.precision != "half")]
+        self._beside: list[Cost] = []
+        self._verdicts: dict[tuple[str, str], str | None] = {}
+        self._seen: tuple[list[Image], str] | None = None
+
+    def run(self) -> Choice:
+        exact(self._task.resolved, self._task.shapes, self._progress)
+        reference = Form(threads=1 if self._task.model.threads == 0 else self._task.model.threads)
+        with contextlib.closing(self._open(reference)) as yardstick:
+            for number, form in enumerate(self._forms):
+                self._progress(number, len(self._forms), f"measuring {form}")
+                self._measure(yardstick, form)
+            taken, why = self._best(yardstick)
+        return self._choice(taken, why)
+
+    def _open(self, form: Form) -> AnyDetector:
+        files = self._calibrated(form.precision) if form.calibrated else {}
+        return open_form(self._task.resolved, form, files=files, expected=self._task.shapes[:1])
+
+    def _calibrated(self, precision: str) -> dict[Shape, str]:
+        """The names of the INT8 variants of each size, made from the evidence; raises ModelError."""
+        assert self._task.evidence is not None
+        if precision not in self._files:
+            wanted: VariantPrecision = "int8" if precision == "int8" else "int8-mixed"
+            make = partial(prepare, self._task.resolved.path, precision=wanted, spec=self._task.resolved.spec)
+            made = {shape: make(shape=shape, pictures=self._task.evidence.calibration) for shape in self._task.shapes}
+            self._files[precision] = {shape: path.name for shape, path in made.items()}
+        return self._files[precision]
+
+    def _measure(self, yardstick: AnyDetector, form: Form) -> None:
+        """One form beside the reference: never more than two in memory, and a slower machine slows both."""
+        try:
+            with contextlib.closing(self._open(form)) as detector:
+                beside, cost = interleaved(yardstick, detector, _grey(self._task.shapes[0]))
+        except DetectorError as error:
+            self._refused[form] = str(error)
+            return
+        self._beside.append(beside)
+        self._costs[form] = Cost(ms=cost.ms / beside.ms, cpu_ms=cost.cpu_ms / beside.cpu_ms)
+
+    def _best(self, yardstick: AnyDetector) -> tuple[Form, str]:
+        """The cheapest one that the gate accepts; the reference needs no gate."""
+        for form in sorted(self._costs, key=lambda form: price(self._costs[form], exact=form.exact)):
+            if form.exact:
+                return form, "the best buy of those accepted (least ms x CPU ms); it is the reference itself"
+            # Threads change when the numbers come, not what they are.
+            same = (form.backend, form.precision)
+            if same not in self._verdicts:
+                self._verdicts[same] = self._judged(yardstick, form)
+            refused = self._verdicts[same]
+            if refused is None:
+                return form, f"the best buy of those accepted (least ms x CPU ms), judged on {self._judges()[1]}"
+            self._refused[form] = refused
+        raise ModelError(f"{self._task.resolved.name} runs in no form: {'; '.join(self._refused.values())}")
+
+    def _judged(self, yardstick: AnyDetector, form: Form) -> str | None:
+        """Why the form is refused; None when it sees what the reference sees."""
+        pictures, where = self._judges()
+        if not pictures:
+            return where
+        self._progress(0, None, f"judging {form}")
+        try:
+            with contextlib.closing(self._open(form)) as detector:
+                verdict = compare(yardstick, detector, pictures, limits=GATE_CALIBRATED if form.calibrated else GATE)
+        except DetectorError as error:
+            return str(error)
+        return None if verdict.accepted else verdict.why
+
+    def _judges(self) -> tuple[list[Image], str]:
+        """The pictures, and in words what they are; none, and why."""
+        if self._seen is None:
+            evidence = self._task.evidence
+            if evidence is not None:
+                self._seen = list(evidence.held_out), f"{len(evidence.held_out)} pictures of the cameras' own"
+            else:
+                try:
+                    found = list(self._task.built_in())
+                    self._seen = found, f"{len(found)} pictures of the sample clip"
+                except DetectorError as error:
+                    self._seen = [], f"there are no pictures to judge it by: {error}"
+        return self._seen
+
+    def _choice(self, taken: Form, why: str) -> Choice:
+        evidence, unit = self._task.evidence, self._unit()
+        costs = {
+            form: Cost(ms=cost.ms * unit.ms, cpu_ms=cost.cpu_ms * unit.cpu_ms) for form, cost in self._costs.items()
+        }
+        return Choice(
+            taken=taken,
+            why=why,
+            shapes=self._task.shapes,
+            scenes=() if evidence is None else evidence.scenes,
+            files=self._files[taken.precision] if taken.calibrated else {},
+            results=tuple(_result(form, costs.get(form), self._refused.get(form)) for form in self._forms),
+            failed=self._task.failed,
+        )
+
+    def _unit(self) -> Cost:
+        """What the costs are multiples of: the reference's run, as it went beside all of them."""
+        if not self._beside:
+            return Cost(ms=0.0, cpu_ms=0.0)
+        return Cost(
+            ms=statistics.median(cost.ms for cost in self._beside),
+            cpu_ms=statistics.median(cost.cpu_ms for cost in self._beside),
+        )
+
+
+def _result(form: Form, cost: Cost | None, refused: str | None) -> Result:
+    return Result(
+        form=form,
+        ms=None if cost is None else round(cost.ms, 2),
+        cpu_ms=None if cost is None else round(cost.cpu_ms, 2),
+        refused=refused,
+    )
+
+
+def _grey(shape: Shape) -> Image:
+    return ArrayImage(np.full((shape[1], shape[0], 3), 114, np.uint8))

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.bare import interleaved_ms
+from bench.drawn import Coded, code
+from bench.floor import decoding
+from bench.overhead import main as overhead
+from bench.stall import Recovery, _figures
+
+
+def test_sides_take_turns_and_each_has_its_own_medians() -> None:
+    called: list[str] = []
+
+    def spin(name: str, count: int) -> None:
+        called.append(name)
+        sum(range(count))
+
+    sides = [[lambda: spin("a", 1)], [lambda: spin("b", 300_000), lambda: spin("c", 300_000)]]
+    quick, slow = interleaved_ms(sides, 3)
+    assert called == ["a", "b", "c"] * 3
+    assert slow["cpu_ms"] > 10 * quick["cpu_ms"] >= 0.0
+    assert slow["run_ms"] >= slow["cpu_ms"] * 0.5 > 0.0
+
+
+def test_decoding_is_timed_on_pictures_that_really_decode() -> None:
+    random = np.random.default_rng(0)
+    pictures = [random.integers(0, 255, (480, 640, 3), dtype=np.uint8) for _ in range(6)]
+    coded = Coded(units=tuple(code(pictures, 10, (640, 480))), fps=10, size=(640, 480))
+    whole = decoding(coded, units=6)
+    assert whole["run_ms"] > 0.5, "VGA noise takes a decoder about 3 ms"
+    cut = Coded(units=tuple(unit[:8] for unit in coded.units), fps=10, size=(640, 480))
+    assert decoding(cut, units=6)["cpu_ms"] < whole["cpu_ms"] / 2
+
+
+def test_what_nothing_explains_is_waiting() -> None:
+    rounds = [Recovery(ms=ms, asking_ms=5.0, backlog=4) for ms in (300.0, 100.0, 120.0)]
+    figures = _figures(rounds, run_ms=30.0, decode_ms=4.0)
+    assert figures["recovered_ms"] == 120.0, "the one in the middle"
+    assert (figures["decode_ms"], figures["waited_ms"]) == (16.0, 69.0)
+    assert _figures(rounds[1:2], run_ms=90.0, decode_ms=4.0)["waited_ms"] == 0.0
+
+
+def test_without_the_clips_a_bench_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert overhead(["--shared", "/nowhere"]) == 1
+    assert "give --shared or set DETECTOR_SHARED" in capsys.readouterr().err
