@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import signal
 import subprocess
@@ -22,8 +21,6 @@ from support.program import COMMAND
 from support.studies import annotated, pictures, small_model
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-# The children of a command import the package by themselves: warnings are not theirs to raise.
-ENVIRONMENT = {**os.environ, "PYTHONWARNINGS": "ignore"}
 
 
 @pytest.fixture
@@ -82,15 +79,18 @@ def test_the_readme_s_commands_on_a_small_network(one_runtime: Path, capsys: pyt
 @pytest.mark.usefixtures("folder")
 def test_ctrl_c_keeps_what_is_done() -> None:
     command = [*COMMAND, *STUDY, "--size", "96x96", "--threads", "1", "--threads", "2", "--quick"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     cells = Path("optimized/cells")
-    deadline = time.monotonic() + 90
-    while not list(cells.glob("*.json")):  # the first group is done, the second is not
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, words = process.communicate(timeout=30)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            deadline = time.monotonic() + 90
+            while not list(cells.glob("*.json")):  # the first group is done, the second is not
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            _, words = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     kept = len(list(cells.glob("*.json")))
     assert f"detector: {kept} of " in words
