@@ -82,6 +82,15 @@ def evaluate(*, detector: AnyDetector, images: Path, annotations: Path, progress
     )
 
 
+def check_set(annotations: Path, images: Path) -> list[str]:
+    """The file names of the pictures that `annotations` lists, all of them in the folder `images`; raises DetectorError.
+
+    What `evaluate` would refuse before its first picture, without a model; pycocotools' absence too.
+    """
+    _import()
+    return [entry["file_name"] for entry in read_truth(annotations, images).images]
+
+
 def require_pycocotools() -> None:
     """Raises DetectorError, with what to do, where `evaluate` could not run."""
     _import()

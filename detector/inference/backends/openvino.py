@@ -108,16 +108,28 @@ def _precision(path: Path, wanted: Precision, own: str, core: Any) -> tuple[str,
     """What to report and OpenVINO's hint for it."""
     if (wanted == "int8") != (own == "int8") and wanted != "auto":
         raise ModelError(f"{path.name} is an {own} model: use precision auto, or a model exported as {wanted}")
-    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    half = _half(core)
     if own == "int8":
         # What is left in floats between integers has no digits to lose there.
-        return "int8", "bf16" if "BF16" in able else "f32"
+        return "int8", "bf16" if half == "bf16" else "f32"
     if wanted != "fp16":
         return "fp32", "f32"
-    for capability, hint in (("BF16", "bf16"), ("FP16", "f16")):
-        if capability in able:
-            return ("bf16" if hint == "bf16" else "fp16"), hint
-    raise ModelError("this CPU has no half precision: use precision fp32 or auto")
+    if half is None:
+        raise ModelError("this CPU has no half precision: use precision fp32 or auto")
+    return half, {"bf16": "bf16", "fp16": "f16"}[half]
+
+
+def half_precision() -> str | None:
+    """bf16 or fp16, whichever OpenVINO computes in here; None where neither, or no OpenVINO."""
+    try:
+        return _half(_import().Core())
+    except ModelError:
+        return None
+
+
+def _half(core: Any) -> str | None:
+    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return next((half for half in ("bf16", "fp16") if half.upper() in able), None)
 
 
 def _compile(core: Any, path: Path, hint: str, threads: int) -> Any:
