@@ -34,7 +34,7 @@ _MODELS = (FP32, INT8, BF16, DEFAULT)
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("DETECTOR_SHARED", ROOT.parent / "shared")))
-    parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args(arguments)
     if not (chosen.shared / CLIP).is_file():
