@@ -39,7 +39,8 @@ def quantise(model: Path, pictures: Sequence[Image], *, output: Path, spec: Inpu
     beside = output.with_name(f".{output.name}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        quantize_tensorrt(model, pictures, output=beside, spec=spec)
+        # By percentile: pictures of many scenes have rare large numbers, and ranges that hold them all are coarse.
+        quantize_tensorrt(model, pictures, output=beside, spec=spec, method="percentile")
         beside.replace(output)
     except OSError as error:
         raise ModelError(f"cannot write {output}: {error.strerror}") from None
