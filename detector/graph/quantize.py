@@ -123,6 +123,8 @@ class Calibrated:
         Raises ModelError on too few pictures, and on what cannot be quantised.
         """
         layout = layout_of(source)
+        if layout.pixels:
+            raise ModelError("this model has its preprocessing folded in: quantise the one without")
         refuse_poor(pictures)
         graph = Graph(_recent(source))
         if is_dynamic(source):  # ranges and shapes are those of one size
