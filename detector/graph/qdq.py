@@ -33,15 +33,16 @@ class Form:
     and outputs, else the convolutions' inputs alone. `dedicated`: a pair for each reader. `bias`: stored as int32.
     """
 
+    name: str
     signed: bool
     everything: bool
     dedicated: bool
     bias: bool
 
 
-ONNXRUNTIME = Form(signed=False, everything=True, dedicated=False, bias=True)
-OPENVINO = Form(signed=False, everything=False, dedicated=False, bias=False)
-TENSORRT = Form(signed=True, everything=False, dedicated=True, bias=False)
+ONNXRUNTIME = Form(name="onnxruntime", signed=False, everything=True, dedicated=False, bias=True)
+OPENVINO = Form(name="openvino", signed=False, everything=False, dedicated=False, bias=False)
+TENSORRT = Form(name="tensorrt", signed=True, everything=False, dedicated=True, bias=False)
 
 
 def wanted_tensors(graph: Graph, floats: Collection[str], form: Form, tensors: Collection[str]) -> list[str]:

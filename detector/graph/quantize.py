@@ -11,6 +11,7 @@ import onnx
 from onnx import version_converter
 
 from detector.errors import ModelError
+from detector.inference.backends.onnxfile import INT8_FOR
 from detector.inference.layout import Layout, default_spec
 from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec
@@ -165,7 +166,7 @@ class Calibrated:
         graph = Graph(self.model)
         if not qdq.quantise(graph, self.ranges, floats, form):
             raise ModelError("this model has no convolution that could be made int8")
-        return stepped(graph.finish(), self._source, PRECISION_STEP)
+        return stepped(graph.finish(), self._source, PRECISION_STEP, {INT8_FOR: form.name})
 
 
 def _recent(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from detector.errors import InferenceError, ModelError
 
 from .base import Precision, TensorSpec, existing_file, one_line, usable_threads
-from .onnxfile import OnnxFile, inspect
+from .onnxfile import INT8_FOR, OnnxFile, inspect
 
 IR_SUFFIX = ".xml"
 _RT_INFO = "detector"
@@ -34,6 +34,11 @@ class OpenVinoBackend:
         openvino = _import()
         core = openvino.Core()
         file = _inspect_ir(core, path) if path.suffix == IR_SUFFIX else inspect(path)
+        if file.metadata.get(INT8_FOR) == "tensorrt":
+            # Seen with 2026.4: it runs, and sees nobody.
+            raise ModelError(
+                f"{path.name} is quantised for TensorRT, which openvino runs wrongly: use one quantised with --target cpu"
+            )
         self.precision, hint = _precision(path, precision, file.precision, core)
         self.version: str = openvino.__version__
         self.provider = "CPU"
