@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from detector.engines.pictures import folder_pictures
-from detector.errors import DetectorError, ModelError, UsageError
-from detector.evaluate import check_set
+from detector.errors import ModelError, UsageError
+from detector.evaluate import check_set, read_picture
 from detector.graph.quantize import MIN_PICTURES
-from detector.types import ArrayImage, Image
+from detector.types import Image
 
 _TIMED = 8
 """Pictures that speed is measured on: enough for a network whose time depends on what it sees."""
@@ -92,15 +89,3 @@ def calibration(folder: Path, sets: Sequence[EvaluationSet]) -> Calibration:
 def _mark(picture: Image) -> str:
     pixels = picture.bgr()
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-
-
-def read_picture(path: Path) -> Image:
-    """Raises DetectorError."""
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise DetectorError(f"cannot read the picture {path}: {error.strerror}") from None
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
-    if pixels is None:
-        raise DetectorError(f"{path} is not a readable picture")
-    return ArrayImage(np.asarray(pixels, np.uint8))

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from detector.errors import DetectorError
-from detector.evaluate import evaluate
+from detector.evaluate import evaluate, read_picture
 from detector.inference.detector import PersonDetector
 from detector.types import Image
 
-from .data import read_picture
 from .subject import Subject, open_subject
 
 Answer = dict[str, Any]
@@ -66,7 +65,9 @@ class _Worker:
 
     def _run(self, picture: str, count: int) -> Answer:
         """`count` runs over one picture after one that nobody counts: others have had the caches meanwhile."""
-        image = self._pictures.setdefault(picture, read_picture(Path(picture)))
+        if picture not in self._pictures:
+            self._pictures[picture] = read_picture(Path(picture))
+        image = self._pictures[picture]
         self._detector.detect_image(image)
         runs = []
         for _ in range(count):
