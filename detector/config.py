@@ -81,6 +81,9 @@ class MotionSettings(Section):
     hold_s: Seconds = Field(default=2.0, description="detection goes on this long after the last motion")
     recheck_s: float = Field(default=1.0, gt=0.0, le=3600.0, description="while people are there but still")
     idle_recheck_s: float = Field(default=2.0, gt=0.0, le=3600.0, description="while nobody is there")
+    crops_per_s: float = Field(
+        default=0.0, ge=0.0, le=100.0, description="closer looks a second at most, at small things that move; 0: none"
+    )
 
 
 class AlertSettings(Section):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import config
+from .closeup import CloseUp, CloseUps
 from .motion import MotionGate
 from .rules import Rules
 from .tracking import Tracker, TrackerSettings
@@ -40,6 +41,8 @@ class CameraPipeline:
 
     def _start_over(self) -> None:
         self._gate = MotionGate(settings=self._settings.motion, masks=self._settings.masks)
+        self._closer = CloseUps(per_s=self._settings.motion.crops_per_s)
+        self._tracks: tuple[Track, ...] = ()
         self._tracker = Tracker(settings=_tracking_for(self._settings.alert))
         self._followed = False
         self.moving = False
@@ -50,6 +53,16 @@ class CameraPipeline:
         self.moving = look.moving
         return look.run
 
+    def close_ups(self, found: Detections, size: tuple[int, int]) -> tuple[CloseUp, ...]:
+        """Where a wanted frame is worth more runs of the model, whose input is `size` (width, height) px.
+
+        What they find is joined to `found` by `closeup.look_closer`, then digested as one.
+        """
+        if not self._settings.motion.crops_per_s:
+            return ()
+        followed = [track.box for track in self._tracks]
+        return self._closer.plan(found, regions=self._gate.regions(), followed=followed, size=size)
+
     def digest(
         self, detections: Detections, *, armed_as: config.ArmedState | None, confirmed_mono: float | None = None
     ) -> PipelineOutcome:
@@ -58,7 +71,7 @@ class CameraPipeline:
         Alerts bear `confirmed_mono`, or without it the frame's own time.
         """
         frame = detections.frame
-        tracks = self._tracker.update(detections.boxes, detections.scores, frame.captured_mono)
+        self._tracks = tracks = self._tracker.update(detections.boxes, detections.scores, frame.captured_mono)
         armed = armed_as in self._settings.alert.armed
         outcome = self._rules.update(frame, tracks, armed=armed, confirmed_mono=confirmed_mono)
         # Candidates too: the second and third look at somebody must not wait for the idle rate.
