@@ -45,13 +45,22 @@ class CameraPipeline:
         self._tracks: tuple[Track, ...] = ()
         self._tracker = Tracker(settings=_tracking_for(self._settings.alert))
         self._followed = False
-        self.moving = False
+        self._stirred_mono: float | None = None
+        self.moving = self.idle = False
 
     def wants(self, frame: Frame) -> bool:
         """Whether `frame` is worth a model run; every frame must be shown, wanted or not."""
         look = self._gate.look(frame.image, frame.captured_mono, people=self._followed)
         self.moving = look.moving
+        self._rest(frame.captured_mono)
         return look.run
+
+    def _rest(self, t: float) -> None:
+        """Idle: nothing moved and nobody was there for a while, and the camera may be decoded sparingly then."""
+        if self.moving or self._followed or self._stirred_mono is None:
+            self._stirred_mono = t
+        motion = self._settings.motion
+        self.idle = motion.idle_decode == "keyframes" and t - self._stirred_mono >= motion.idle_after_s
 
     def close_ups(self, found: Detections, size: tuple[int, int]) -> tuple[CloseUp, ...]:
         """Where a wanted frame is worth more runs of the model, whose input is `size` (width, height) px.
@@ -76,6 +85,7 @@ class CameraPipeline:
         outcome = self._rules.update(frame, tracks, armed=armed, confirmed_mono=confirmed_mono)
         # Candidates too: the second and third look at somebody must not wait for the idle rate.
         self._followed = bool(tracks) or outcome.people > 0
+        self._rest(frame.captured_mono)
         return PipelineOutcome(
             tracks=tuple(
                 track

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
+from .capture.attention import Attention
 from .capture.slot import LatestSlots
 from .clock import Clock
 from .config import Camera
@@ -59,10 +60,19 @@ class Worker:
     """See the module; `add`, `remove`, `switch`, `swap` may be called from any thread."""
 
     def __init__(
-        self, *, slots: LatestSlots, desk: AlarmDesk, post: Post, clock: Clock, load: Load, device_id: str
+        self,
+        *,
+        slots: LatestSlots,
+        desk: AlarmDesk,
+        post: Post,
+        clock: Clock,
+        load: Load,
+        device_id: str,
+        attention: Attention | None = None,
     ) -> None:
         self._slots, self._desk, self._post, self._clock = slots, desk, post, clock
         self._load, self._device_id = load, device_id
+        self._attention = attention or Attention()
         self._rooms: dict[str, Room] = {}
         self._lock = threading.Lock()  # held over a frame's rules and over every change of rooms
         self._loaded = threading.Event()
@@ -263,6 +273,7 @@ class Worker:
         moving = room.enabled and room.pipeline.moving
         room.view.show(Scene(frame=frame, people=people, moving=moving))
         self._tell_motion(room, moving)
+        self._attention.rest(room.name, room.enabled and room.pipeline.idle)
 
     def _follow(self, room: Room, detections: Detections) -> None:
         with self._lock:
@@ -283,6 +294,7 @@ class Worker:
             room.people = outcome.people
             self._post.people(room.name, outcome.people)
         self._tell_motion(room, outcome.moving)
+        self._attention.rest(room.name, room.enabled and room.pipeline.idle)
 
     def _tell_motion(self, room: Room, moving: bool) -> None:
         if moving != room.moving:
