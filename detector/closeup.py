@@ -25,9 +25,14 @@ _GAIN = 1.25  # a window must show things at least so much larger than the whole
 _SMALL = 72.0  # px in the model's input: who is taller there is found without a closer look
 _SURE = 0.5  # score from which on a box explains what moves in it
 _WIDER = 0.25  # of a box's size: motion leaves a trail around who moves
+_SLOWEST = 8.0  # in vain, e.g. at a tree in the wind, looks come down to this part of the rate
+_FORGIVEN_S = 5.0  # without a reason for a look, after which the next ones come at the full rate again
 _RECENT_S = 1.0  # what was looked at within this time comes after what was not
 _EDGE = 3.0  # px: a box this near to where the window ends is cut off there
 _SAME_IOU, _SAME_PART = 0.5, 0.7  # overlap, or share of the smaller box, from which on two boxes are one person
+_ASKED_IOU = 0.1  # low: motion leaves a trail, and limbs move more than bodies do
+_KEPT = 2  # looks kept for who is found: the frames right after it confirm a track
+_FOLLOWED = 2.5  # above what motion can weigh: who is known through windows alone must not be lost
 _CANDIDATES = 16
 
 Window = tuple[int, int, int, int]
@@ -36,18 +41,24 @@ Window = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseUp:
-    """A window of a frame: `frame` holds its pixels alone."""
+    """A window of a frame: `frame` holds its pixels alone; `targets` [N, 4] px are what it is looked at for."""
 
     frame: Frame
     window: Window
+    targets: NDArray[np.float64]
 
 
 class CloseUps:
-    """Chooses the windows of one camera, at most `per_s` of them a second; not thread-safe."""
+    """Chooses the windows of one camera, at most `per_s` of them a second, fewer while they find nobody.
+
+    Not thread-safe.
+    """
 
     def __init__(self, *, per_s: float) -> None:
-        self._per_s, self._most = per_s, max(1.0, per_s / 4)
-        self._left, self._now = 1.0, -math.inf
+        self._per_s, self._at_once = per_s, max(1.0, per_s / 4)
+        self._left, self._now = _KEPT + self._at_once, -math.inf
+        self._in_vain = 0
+        self._last = -math.inf
         self._looked: deque[tuple[float, Window]] = deque()
 
     def plan(
@@ -58,36 +69,43 @@ class CloseUps:
         `regions` are where something moves, `followed` the boxes of those already known; all px.
         """
         frame = found.frame
-        budget = self._earned(frame.captured_mono)
+        self._earn(frame.captured_mono)
         picture = (frame.image.width, frame.image.height)
         scale = min(size[0] / picture[0], size[1] / picture[1])
-        if budget < 1 or scale * _GAIN > 1.0 or self._per_s <= 0.0:
+        if scale * _GAIN > 1.0:
             return ()
         targets, weights = self._targets(found, regions, followed, scale)
-        windows = []
-        while len(windows) < budget and len(targets):
-            window, inside = _best(targets, weights, size, picture)
+        known = weights.max(initial=0.0) >= _FOLLOWED
+        budget = int(min(self._at_once, self._left - (0 if known else _KEPT)) + 1e-6)
+        windows: list[Window] = []
+        left = np.ones(len(targets), np.bool_)
+        while len(windows) < budget and left.any():
+            window, inside = _best(targets[left], weights[left], size, picture)
             windows.append(window)
-            targets, weights = targets[~inside], weights[~inside]
+            left[np.flatnonzero(left)[inside]] = False
         self._left -= len(windows)
+        self._in_vain = 0 if known else self._in_vain + len(windows)
+        self._last = frame.captured_mono if windows else self._last
         self._looked.extend((frame.captured_mono, window) for window in windows)
-        return tuple(CloseUp(frame=_cut(frame, window), window=window) for window in windows)
+        return tuple(CloseUp(frame=_cut(frame, window), window=window, targets=targets) for window in windows)
 
-    def _earned(self, t: float) -> int:
-        """How many windows this frame may have."""
+    def _earn(self, t: float) -> None:
+        """Up to `t`: what may be spent, and what was looked at lately."""
+        if t - self._last > _FORGIVEN_S:
+            self._in_vain = 0
         if math.isfinite(self._now):
-            self._left = min(self._most, self._left + (t - self._now) * self._per_s)
+            rate = self._per_s / min(_SLOWEST, 1.0 + self._in_vain / (2.0 * self._per_s))
+            self._left = min(_KEPT + self._at_once, self._left + (t - self._now) * rate)
         self._now = t
         while self._looked and t - self._looked[0][0] > _RECENT_S:
             self._looked.popleft()
-        return int(self._left + 1e-6)
 
     def _targets(
         self, found: Detections, regions: Sequence[Box], followed: Sequence[Box], scale: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Boxes [N, 4] that ask for a closer look, and how much [N]."""
         sure = found.boxes[found.scores >= _SURE].astype(np.float64)
-        asked = [(box, 2.0) for box in followed if not _holds(sure, box)]
+        asked = [(box, _FOLLOWED) for box in followed if not _holds(sure, box)]
         asked += [(box, 1.0) for box in regions if not _explained(sure, box)]
         asked = [(box, base) for box, base in asked if (box[3] - box[1]) * scale <= _SMALL][:_CANDIDATES]
         boxes = np.array([box for box, _ in asked], np.float64).reshape(-1, 4)
@@ -103,15 +121,22 @@ class CloseUps:
 def look_closer(found: Detections, closer: Sequence[CloseUp], detect: Callable[[Frame], Detections]) -> Detections:
     """`found` in the whole picture, joined by what `detect` finds in its windows."""
     for view in closer:
-        found = _joined(found, detect(view.frame), view.window)
+        found = _joined(found, detect(view.frame), view)
     return found
 
 
-def _joined(whole: Detections, part: Detections, window: Window) -> Detections:
-    """Both as one: of boxes that mark the same person, one in each, the surer one stays."""
-    kept = _uncut(part.boxes, window, (whole.frame.image.width, whole.frame.image.height))
-    boxes = np.concatenate((whole.boxes, part.boxes[kept] + np.array(window[:2] * 2, np.float32)))
-    scores = np.concatenate((whole.scores, part.scores[kept]))
+def _joined(whole: Detections, part: Detections, view: CloseUp) -> Detections:
+    """Both as one: of boxes that mark the same person, one in each, the surer one stays.
+
+    Of the window's boxes only those count that are sure, whole, and where a target is: seen so large, many a sign
+    or bush looks like somebody, but it does not move.
+    """
+    kept = _uncut(part.boxes, view.window, (whole.frame.image.width, whole.frame.image.height))
+    kept &= part.scores >= _SURE
+    placed = part.boxes[kept] + np.array(view.window[:2] * 2, np.float32)
+    asked = (iou(placed.astype(np.float64), view.targets) > _ASKED_IOU).any(axis=1)
+    boxes = np.concatenate((whole.boxes, placed[asked]))
+    scores = np.concatenate((whole.scores, part.scores[kept][asked]))
     of_part = np.arange(len(scores)) >= len(whole.scores)
     order = np.argsort(-scores, kind="stable")
     boxes, scores, of_part = boxes[order], scores[order], of_part[order]
@@ -184,8 +209,8 @@ def _around(target: NDArray[np.float64], size: tuple[int, int], picture: tuple[i
 
 def _within(targets: NDArray[np.float64], window: Window) -> NDArray[np.bool_]:
     low, high = np.array(window[:2]), np.array(window[2:])
-    inside: NDArray[np.bool_] = (targets[:, :2] >= low).all(axis=1) & (targets[:, 2:] <= high).all(axis=1)
-    return inside
+    inside = np.concatenate((targets[:, :2] >= low, targets[:, 2:] <= high), axis=1)
+    return np.asarray(inside.all(axis=1), np.bool_)
 
 
 def _cut(frame: Frame, window: Window) -> Frame:

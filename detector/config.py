@@ -83,13 +83,13 @@ class MotionSettings(Section):
     min_area: float = Field(default=0.0004, ge=0.0, le=1.0, description="share of the picture that must change")
     hold_s: Seconds = Field(default=2.0, description="detection goes on this long after the last motion")
     recheck_s: float = Field(default=1.0, gt=0.0, le=3600.0, description="while people are there but still")
-    idle_recheck_s: float = Field(default=2.0, gt=0.0, le=3600.0, description="while nobody is there")
+    idle_recheck_s: float = Field(default=5.0, gt=0.0, le=3600.0, description="while nobody is there")
     idle_decode: IdleDecode = Field(
         default="all", description="RTSP only: which pictures are decoded while nobody is there and nothing moves"
     )
     idle_after_s: float = Field(default=10.0, gt=0.0, le=3600.0, description="without motion and people: idle")
     crops_per_s: float = Field(
-        default=0.0, ge=0.0, le=100.0, description="closer looks a second at most, at small things that move; 0: none"
+        default=5.0, ge=0.0, le=100.0, description="closer looks a second at most, at small things that move; 0: none"
     )
 
     @model_validator(mode="after")

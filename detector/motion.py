@@ -86,7 +86,7 @@ class MotionGate:
         joined = cv2.dilate(self._change, np.ones((_REACH, _REACH), np.uint8))
         _, labels = cv2.connectedComponents(joined)
         labels[self._change == 0] = 0
-        return _boxes(labels, (self._size[0] / labels.shape[1], self._size[1] / labels.shape[0]))
+        return _boxes(np.asarray(labels, np.int32), (self._size[0] / labels.shape[1], self._size[1] / labels.shape[0]))
 
     def _held(self, t: float) -> bool:
         return t - self._moved <= self._settings.hold_s + _SLACK_S
@@ -129,8 +129,9 @@ def _boxes(labels: NDArray[np.int32], scale: tuple[float, float]) -> tuple[Box, 
     for key in np.unique(keys):
         ys, xs = rows[keys == key], columns[keys == key]
         if len(ys) >= _SPECK:
-            corners = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
-            found.append((len(ys), tuple(float(side) * scale[i % 2] for i, side in enumerate(corners))))
+            left, right = (float(x) * scale[0] for x in (xs.min(), xs.max() + 1))
+            top, bottom = (float(y) * scale[1] for y in (ys.min(), ys.max() + 1))
+            found.append((len(ys), (left, top, right, bottom)))
     return tuple(box for _, box in sorted(found, key=lambda entry: (-entry[0], entry[1])))
 
 

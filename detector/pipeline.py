@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from . import config
+from .assignment import iou
 from .closeup import CloseUp, CloseUps
 from .motion import MotionGate
 from .rules import Rules
 from .tracking import Tracker, TrackerSettings
 from .types import Alert, Detections, EventChange, Frame, Track
 
+_KNOWN_IOU = 0.3  # a box that overlaps a track's last one so much is the same person
 _SHOWN_S = 0.5  # a box stays in the picture over a flicker, but is not drawn where nobody was seen lately
 
 
@@ -41,7 +45,8 @@ class CameraPipeline:
 
     def _start_over(self) -> None:
         self._gate = MotionGate(settings=self._settings.motion, masks=self._settings.masks)
-        self._closer = CloseUps(per_s=self._settings.motion.crops_per_s)
+        per_s = self._settings.motion.crops_per_s
+        self._closer = CloseUps(per_s=per_s) if per_s else None
         self._tracks: tuple[Track, ...] = ()
         self._tracker = Tracker(settings=_tracking_for(self._settings.alert))
         self._followed = False
@@ -67,10 +72,17 @@ class CameraPipeline:
 
         What they find is joined to `found` by `closeup.look_closer`, then digested as one.
         """
-        if not self._settings.motion.crops_per_s:
+        if self._closer is None or self._somebody_new(found):
             return ()
         followed = [track.box for track in self._tracks]
         return self._closer.plan(found, regions=self._gate.regions(), followed=followed, size=size)
+
+    def _somebody_new(self, found: Detections) -> bool:
+        """Whether the whole picture shows somebody of whom an alert may be due: it must not wait for more runs."""
+        alert = self._settings.alert
+        sure = found.boxes[found.scores >= alert.min_score].astype(np.float64)
+        known = np.array([track.box for track in self._tracks if track.hits > alert.min_frames], np.float64)
+        return bool((iou(sure, known.reshape(-1, 4)).max(axis=1, initial=0.0) < _KNOWN_IOU).any())
 
     def digest(
         self, detections: Detections, *, armed_as: config.ArmedState | None, confirmed_mono: float | None = None

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from .capture.attention import Attention
 from .capture.slot import LatestSlots
 from .clock import Clock
+from .closeup import look_closer
 from .config import Camera
 from .desk import AlarmDesk
 from .errors import DetectorError, InferenceError
@@ -27,6 +28,7 @@ from .types import Detections, EventChange, Frame
 log = logging.getLogger(__name__)
 
 TAKE_S = 0.25  # how long to wait for a frame before looking at timers
+SPARE_S = 0.5  # idle time of inference that is kept for closer looks, at most
 FAILURES_BEFORE_RELOAD = 3
 RELOAD_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # waits between reloads of a model that keeps failing
 
@@ -80,6 +82,7 @@ class Worker:
         self._next: tuple[AnyDetector, Load] | None = None
         self._failures = 0
         self._reloads = 0
+        self._spare_s = 0.0
         self.detector: AnyDetector | None = None
         self.error: str | None = None
         self.note: str | None = None  # why this model and no faster one, for the status
@@ -170,7 +173,9 @@ class Worker:
         self.progress_mono = self._clock.mono()
         self._take_new_model()
         self._desk.tick()
+        begun = self._clock.mono()
         frame = self._slots.take(TAKE_S)
+        self._spare_s = min(SPARE_S, self._spare_s + self._clock.mono() - begun)
         if frame is None:
             return
         if self.detector is not None and self.detector.max_batch > 1:
@@ -219,7 +224,20 @@ class Worker:
         detections = self.detector.detect(frame)
         self.infer_ms.add(detections.infer_ms)
         self._recovered()
-        self._follow(room, detections)
+        self._follow(room, self._look_closer(room, detections))
+
+    def _look_closer(self, room: Room, found: Detections) -> Detections:
+        """`found` and what closer looks add to it: in idle time alone, and while no frame waits."""
+        assert self.detector is not None
+        if self._spare_s * 1e3 < found.infer_ms or self._slots.waiting():
+            return found
+        with self._lock:
+            views = room.pipeline.close_ups(found, self.detector.input_size)
+        begun = self._clock.mono()
+        found = look_closer(found, views, self.detector.detect)
+        self._spare_s -= self._clock.mono() - begun
+        room.view.close_ups += len(views)
+        return found
 
     # Several cameras in one run of the model, where it takes several
 

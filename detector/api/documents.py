@@ -108,6 +108,7 @@ class CameraStatus(_Answer):
         default=None, description="pictures left undecoded or too late, to keep up or while idle"
     )
     damaged: int | None = Field(default=None, description="pictures of which packets were lost")
+    close_ups: int | None = Field(default=None, description="closer looks at small things that moved")
     keyframes_only: bool | None = Field(default=None, description="idle: nothing but key frames is decoded")
     people: int | None
     moving: bool | None

@@ -32,6 +32,7 @@ _CAMERA_COUNTERS: tuple[_Row, ...] = (
     ("detected", "camera_frames_detected", 1, "Frames that the model looked at"),
     ("dropped", "camera_frames_dropped", 1, "Frames replaced by a newer one before their turn"),
     ("skipped", "camera_frames_skipped", 1, "Frames without motion, not looked at"),
+    ("close_ups", "camera_close_ups", 1, "Closer looks at small things that moved"),
     ("decoded", "camera_pictures_decoded", 1, "Pictures decoded"),
     ("decode_skipped", "camera_pictures_skipped", 1, "Pictures left undecoded or too late, to keep up or while idle"),
     ("damaged", "camera_pictures_damaged", 1, "Pictures of which packets were lost"),

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 _FILE_URL = "file://"
 
 
-def make_source(
-    camera: Camera, *, stop: threading.Event, keyframes_only: Callable[[], bool] = lambda: False
-) -> Source:
+def make_source(camera: Camera, *, stop: threading.Event, keyframes_only: Callable[[], bool] = lambda: False) -> Source:
     """A closed source for `camera`; files are paced, as a camera would send them.
 
     A file's pacing ends early when `stop` is set. `keyframes_only` is asked by RTSP cameras alone. The libraries are loaded here, for the kind asked for.

@@ -33,7 +33,9 @@ _LONGEST_KEY_S = 4.0  # between key frames, to do with them alone: nobody who co
 class Stream:
     """One connection's pictures. Raises SourceError; NotUnderstoodError where FFmpeg may fare better."""
 
-    def __init__(self, *, url: str, shown: str, timeout_s: float, clock: Clock, keyframes_only: Callable[[], bool]) -> None:
+    def __init__(
+        self, *, url: str, shown: str, timeout_s: float, clock: Clock, keyframes_only: Callable[[], bool]
+    ) -> None:
         self._shown, self._timeout_s, self._clock, self._keyframes_only = shown, timeout_s, clock, keyframes_only
         self._session = Session(url=url, shown=shown, timeout_s=timeout_s, clock=clock)
         self._frames: deque[tuple[VideoFrame, float]] = deque()

@@ -211,7 +211,9 @@ def test_an_ffmpeg_without_the_decoder_leaves_no_connection_open(
     with RtspScript(serve(sdp, [])) as camera:
         before = leaks()
         with pytest.raises(NotUnderstoodError, match="no decoder"):
-            Stream(url=camera.url, shown="camera", timeout_s=5.0, clock=SYSTEM_CLOCK, keyframes_only=lambda: False).open()
+            Stream(
+                url=camera.url, shown="camera", timeout_s=5.0, clock=SYSTEM_CLOCK, keyframes_only=lambda: False
+            ).open()
         assert leaks() <= (before[0] + 1, before[1])  # the camera's own end
 
 
