@@ -254,6 +254,32 @@ def test_one_by_one_has_six_visits(shared: Path, model: PersonDetector) -> None:
     assert [encode(line) for line in again] == [encode(line) for line in lines[:4]]
 
 
+def test_who_stands_still_stays_one_visit(shared: Path, model: PersonDetector) -> None:
+    """A minute of one picture with a camera's noise: nothing moves, the re-checks alone see that somebody is there."""
+    source = file_source(shared / "media" / "video" / "one-by-one-person-detection.mp4")
+    source.open()
+    person = [source.read().image.bgr() for _ in range(121)][-1]
+    source.close()
+    random = np.random.default_rng(0)
+    noises = [random.normal(0.0, 2.0, person.shape) for _ in range(5)]
+    pictures = [ArrayImage(np.clip(person + noise, 0, 255).astype(np.uint8)) for noise in noises]
+    seen: list[float] = []
+
+    class Watched:
+        input_size = model.input_size
+
+        def detect(self, frame: Frame) -> Detections:
+            seen.append(frame.captured_mono)
+            return model.detect(frame)
+
+    clip = Clip((k / 10, pictures[k % 5]) for k in range(600))
+    lines = list(replay(config=config(), camera="porch", source=clip, detector=Watched()))
+    (new,), (end,) = of(lines, "events", "new"), of(lines, "events", "end")
+    assert end["after"]["end_time"] - new["after"]["start_time"] > 58.0
+    assert len(of(lines, "alerts")) == 1
+    assert len(seen) < 80, "one look a second is enough"
+
+
 def shaken(path: Path, seconds: float = 1.5) -> Clip:
     """A picture as a restless camera would send it: shifted and zoomed a little from frame to frame."""
     picture = cv2.imread(str(path))

@@ -49,6 +49,7 @@ class Played:
     media_s: list[float | None]
     skipped: int
     damaged: int
+    decoded: int
 
 
 def played(sdp: str, packets: Flat, *, keyframes_only: bool = False, late: bool = False) -> Played:
@@ -65,6 +66,7 @@ def played(sdp: str, packets: Flat, *, keyframes_only: bool = False, late: bool 
             media_s=[grab.media_s for grab in grabs],
             skipped=source.counts.skipped,
             damaged=source.counts.damaged,
+            decoded=source.counts.decoded,
         )
         source.close()
     return done
@@ -126,6 +128,16 @@ def test_late_pictures_are_decoded_for_the_newer_ones_alone(codec: str) -> None:
     done = played(video.sdp(), flat(video.packets()), late=True)
     assert done.numbers == list(range(24, 30))  # at most half a second old
     assert done.skipped == 24
+
+
+def test_far_behind_pictures_that_no_other_needs_are_not_even_decoded(codec: str) -> None:
+    video = coded(codec, fps=25, gop=100, b_frames=2, width=160, height=96)
+    done = played(video.sdp(), flat(video.packets()), late=True)
+    spared = 30 - done.decoded
+    assert 5 <= spared <= 20, "two of three in all that is more than a quarter of a second old"
+    assert done.skipped >= spared
+    assert done.numbers == sorted(set(done.numbers))
+    assert done.numbers[-5:] == list(range(done.numbers[-1] - 4, done.numbers[-1] + 1)), "the newest are all there"
 
 
 def test_key_frames_alone_come_at_once(codec: str) -> None:
