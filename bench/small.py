@@ -140,7 +140,7 @@ def measure(detector: PersonDetector, scene: Scene, crops_per_s: float, frames: 
             continue
         found = detector.detect(frame)
         views = pipeline.close_ups(found, detector.input_size)
-        found = look_closer(found, views, detector.detect)
+        found = look_closer(found, views, detector.detect_many)
         outcome = pipeline.digest(found, armed_as="armed_away")
         tally.add(number, found)
         followed[number] = [(track.id, track.box) for track in outcome.tracks if track.matched]

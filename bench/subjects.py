@@ -121,17 +121,21 @@ class Subject(ABC):
 class Service(Subject):
     """`detector run` with alerts at cooldown 0; `model` is the config's section, empty for the defaults.
 
-    Every frame is looked at, or only moving ones where `gated`. `needs` is a package that it cannot do without.
+    Every frame is looked at, or only moving ones where `gated`. `needs` is a package that it cannot do without,
+    `motion` more of the config's section.
     """
 
-    def __init__(self, name: str, model: dict[str, Any], *, gated: bool = False, needs: str | None = None) -> None:
+    def __init__(
+        self, name: str, model: dict[str, Any], *, gated: bool = False, needs: str | None = None, **motion: Any
+    ) -> None:
         super().__init__(name)
         self.model = model
-        self._gated, self._needs, self._port = gated, needs, 0
+        self._motion = {"enabled": gated, **motion}
+        self._needs, self._port = needs, 0
 
     def command(self, folder: Path, url: str, broker: int) -> list[str]:
         self._port = free_port()
-        camera = {"source": url, "motion": {"enabled": self._gated}, "alert": {"cooldown_s": 0}}
+        camera = {"source": url, "motion": self._motion, "alert": {"cooldown_s": 0}}
         config = {
             "model": self.model,
             "cameras": {"cam": camera},

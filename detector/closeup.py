@@ -37,6 +37,8 @@ _CANDIDATES = 16
 
 Window = tuple[int, int, int, int]
 """x1, y1, x2, y2 in source px."""
+DetectMany = Callable[[Sequence[Frame]], Sequence[Detections | Exception]]
+"""The model on several frames, together where that pays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,10 +120,12 @@ class CloseUps:
         return min(_RECENT_S, self._now - seen[-1]) if seen else _RECENT_S
 
 
-def look_closer(found: Detections, closer: Sequence[CloseUp], detect: Callable[[Frame], Detections]) -> Detections:
-    """`found` in the whole picture, joined by what `detect` finds in its windows."""
-    for view in closer:
-        found = _joined(found, detect(view.frame), view)
+def look_closer(found: Detections, closer: Sequence[CloseUp], detect: DetectMany) -> Detections:
+    """`found` in the whole picture, joined by what `detect` finds in its windows; raises what `detect` met there."""
+    for view, part in zip(closer, detect([view.frame for view in closer]) if closer else (), strict=True):
+        if isinstance(part, Exception):
+            raise part
+        found = _joined(found, part, view)
     return found
 
 

@@ -112,7 +112,7 @@ class _Session:
             return
         found = self._detector.detect(frame)
         views = self._pipeline.close_ups(found, self._detector.input_size)
-        found = look_closer(found, views, self._detector.detect)
+        found = look_closer(found, views, lambda frames: [self._detector.detect(one) for one in frames])
         outcome = self._pipeline.digest(found, armed_as=self._alarm.armed_as)
         yield from self._changes(outcome.changes)
         for alert in outcome.alerts:

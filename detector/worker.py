@@ -224,6 +224,9 @@ class Worker:
         detections = self.detector.detect(frame)
         self.infer_ms.add(detections.infer_ms)
         self._recovered()
+        self._finish(room, detections)
+
+    def _finish(self, room: Room, detections: Detections) -> None:
         self._follow(room, self._look_closer(room, detections))
 
     def _look_closer(self, room: Room, found: Detections) -> Detections:
@@ -234,7 +237,7 @@ class Worker:
         with self._lock:
             views = room.pipeline.close_ups(found, self.detector.input_size)
         begun = self._clock.mono()
-        found = look_closer(found, views, self.detector.detect)
+        found = look_closer(found, views, self.detector.detect_many)
         self._spare_s -= self._clock.mono() - begun
         room.view.close_ups += len(views)
         return found
@@ -255,7 +258,9 @@ class Worker:
         for (room, frame), result in zip(admitted, found, strict=True):
             if isinstance(result, Detections):
                 self.infer_ms.add(result.infer_ms)
-                self._kept_apart(frame, partial(self._follow, room, result))
+                # Closer looks for one would keep the others' alerts waiting.
+                finish = self._finish if len(admitted) == 1 else self._follow
+                self._kept_apart(frame, partial(finish, room, result))
             elif not isinstance(result, InferenceError):
                 log.error("camera %s: a frame could not be processed", frame.camera, exc_info=result)
         # One run, one failure at most: nonsense about one picture beside good ones is no reason to load anew.

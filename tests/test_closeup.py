@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from detector.closeup import CloseUp, CloseUps, look_closer
+from detector.errors import InferenceError
 from detector.types import ArrayImage, Box, Detections, Frame
 
 SIZE, INPUT = (1920, 1080), (416, 416)
@@ -181,7 +182,7 @@ def joined(
     """The window lies at 300, 200; `part` is in its px."""
     at = frame()
     view = CloseUp(frame=at, window=(300, 200, 716, 616), targets=np.array([target]))
-    result = look_closer(seen(at, *whole), [view], lambda asked: seen(asked, *part))
+    result = look_closer(seen(at, *whole), [view], lambda asked: [seen(one, *part) for one in asked])
     assert result.frame is at
     assert result.infer_ms == 4.0
     return [
@@ -226,7 +227,7 @@ def test_at_the_pictures_own_edge_nothing_is_cut_off() -> None:
     at = frame()
     box: Box = (0.0, 0.0, 20.0, 50.0)
     view = CloseUp(frame=at, window=(0, 0, 416, 416), targets=np.array([box]))
-    assert len(look_closer(seen(at), [view], lambda asked: seen(asked, (box, 0.9))).boxes) == 1
+    assert len(look_closer(seen(at), [view], lambda asked: [seen(one, (box, 0.9)) for one in asked]).boxes) == 1
 
 
 def test_what_is_unsure_or_does_not_move_is_nobody() -> None:
@@ -237,3 +238,10 @@ def test_what_is_unsure_or_does_not_move_is_nobody() -> None:
 def test_without_windows_nothing_changes() -> None:
     found = seen(frame(), (FAR, 0.6))
     assert look_closer(found, (), lambda _: pytest.fail("no window, no run")) is found
+
+
+def test_what_the_model_meets_in_a_window_is_raised() -> None:
+    at = frame()
+    view = CloseUp(frame=at, window=(0, 0, 416, 416), targets=np.array([FAR]))
+    with pytest.raises(InferenceError, match="NaN"):
+        look_closer(seen(at), [view], lambda asked: [InferenceError("NaN") for _ in asked])
