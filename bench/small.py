@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             detector.close()
     _print(rows)
     if chosen.json:
-        chosen.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+        chosen.json.write_text(json.dumps({"rows": [asdict(row) for row in rows]}, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -167,20 +167,21 @@ class CameraLoop:
 
     def _drain(self) -> None:
         source, self._decode_before = self._make_source(), self._decode
+        counting = source if isinstance(source, Counting) else None  # asked once: it is slow
         try:
             source.open()
             self._alive()
             while not self._stop.is_set():
                 grab = source.read()
-                self._count(source)
+                self._count(counting)
                 self._deliver(grab)
         finally:
             source.close()
 
-    def _count(self, source: Source) -> None:
+    def _count(self, source: Counting | None) -> None:
         before = self._decode_before
         with self._lock:
-            if not isinstance(source, Counting):
+            if source is None:
                 self._decode = replace(self._decode, decoded=self._decode.decoded + 1)
                 return
             counts = source.counts
