@@ -1,6 +1,7 @@
 """Do closer looks find people who are small in the picture, and what do they cost?
 
-    python -m bench.small [--shared DIR] [--frames N] [--rates 0 5 10] [--models FILE...] [--json FILE]
+    python -m bench.small [--shared DIR] [--frames N] [--rates 0 5 10] [--models FILE...] [--scenes NAME...]
+                          [--json FILE]
 
 Each row is one camera's pipeline as the service and the replay run it, with so many closer looks a second
 (`motion.crops_per_s`) on media time. Scenes: vtest.avi; "wide", four parts of it side by side as a camera of
@@ -106,12 +107,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=10_000, help="of each clip, at most")
     parser.add_argument("--rates", type=float, nargs="+", default=[0.0, 5.0])
     parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--scenes", nargs="+", help="vtest, wide, one-by-one, and the negatives' names; all without it")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args(arguments)
     if not (chosen.shared / "media" / "video").is_dir():
         print(f"no clips in {chosen.shared}: give --shared or set DETECTOR_SHARED", file=sys.stderr)
         return 1
-    scenes, rows = list(_scenes(chosen.shared)), []
+    known, rows = {scene.name: scene for scene in _scenes(chosen.shared)}, []
+    if unknown := sorted(set(chosen.scenes or ()) - set(known)):
+        parser.error(f"no scene {', '.join(unknown)}; known: {', '.join(known)}")
+    scenes = [known[name] for name in chosen.scenes or known]
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=len(chosen.models) * len(scenes) * len(chosen.rates))
         for model in chosen.models:
