@@ -50,7 +50,7 @@ def test_an_idle_camera_is_decoded_by_its_key_frames_until_something_moves(tmp_p
             status, metrics = yard(), program.get("/metrics")[1].decode()
             assert program.stop() == 0
         assert status["frames"] <= status["decoded"]
-        assert status["decoded"] + status["decode_skipped"] <= len(camera.released())
+        assert status["decoded"] < len(camera.released())
     assert status["damaged"] == 0
     for name in ("decoded", "skipped", "damaged"):
         assert re.search(rf'^detector_camera_pictures_{name}_total{{camera="yard"}} \d', metrics, re.MULTILINE)
