@@ -8,7 +8,8 @@ Each row is one camera's pipeline as the service and the replay run it, with so 
 1536x1152 would see them, everybody far away; the one-by-one clip; and the negatives, panned over so that
 everything moves. Recall and precision at score 0.5 and IoU 0.5, of people whose feet are in the upper half of the
 picture ("far": in the wide scene all); MOTA and IDF1 as in bench.tracking; ms is the model's time a frame that it
-looked at. People walk on a road at the top of vtest.avi who are not marked: they count as false, with and without.
+looked at. Not marked in vtest.avi, and so counted as false, are people on the road at its top, behind the sign, and
+cut by the picture's edge; closer looks find more of these too.
 """
 
 from __future__ import annotations
