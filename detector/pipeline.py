@@ -45,8 +45,9 @@ class CameraPipeline:
 
     def _start_over(self) -> None:
         self._gate = MotionGate(settings=self._settings.motion, masks=self._settings.masks)
-        per_s = self._settings.motion.crops_per_s
-        self._closer = CloseUps(per_s=per_s) if per_s else None
+        motion = self._settings.motion
+        # Without the gate nobody knows where to look.
+        self._closer = CloseUps(per_s=motion.crops_per_s) if motion.enabled and motion.crops_per_s else None
         self._tracks: tuple[Track, ...] = ()
         self._tracker = Tracker(settings=_tracking_for(self._settings.alert))
         self._followed = False

@@ -224,8 +224,9 @@ def test_small_motion_is_looked_at_closely_only_where_the_config_says_so() -> No
     counts = [views(closely) for _ in range(10)]
     assert counts[0] == 0, "the first picture shows no motion yet"
     assert 7 <= sum(counts) <= 9
-    never = Scene(motion={"crops_per_s": 0})
-    assert not any(views(never) for _ in range(10))
+    for motion in ({"crops_per_s": 0}, {"crops_per_s": 10, "enabled": False}):
+        never = Scene(motion=motion)
+        assert not any(views(never) for _ in range(10))
 
 
 def test_who_is_new_in_the_whole_picture_does_not_wait_for_closer_looks() -> None:
