@@ -59,7 +59,7 @@ $(VENV)/.bench: $(VENV)/.install bench/requirements.txt
 	@$(BIN)/python -m pip install --quiet --no-deps -r bench/requirements.txt
 	@touch $@
 
-bench: $(VENV)/.bench  ## from glass to alert, against the targets; the report is bench/out/bench.html (7 minutes)
+bench: $(VENV)/.bench  ## from glass to alert, against the targets; the report is bench/out/bench.html (8 minutes)
 	@if [ -d "$${DETECTOR_SHARED:-../shared}" ]; then $(BIN)/python -m bench $(ARGS); \
 	  else echo "no ../shared: only the pipeline over its model is measured"; $(BIN)/detector bench $(ARGS); fi
 
@@ -77,7 +77,7 @@ $(OPTIMIZE)/.install: pyproject.toml detector/__init__.py detector/optimize/requ
 	@echo "setting up $(OPTIMIZE) (once)..."
 	@$(PYTHON) -m venv $(OPTIMIZE)
 	@$(OPTIMIZE)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(OPTIMIZE)/bin/python -m pip install --quiet --progress-bar on -e '.[dev,optimize,tensorrt-rtx,openvino]'
+	@$(OPTIMIZE)/bin/python -m pip install --quiet --progress-bar on -e '.[dev,transformer,tensorrt-rtx,openvino]'
 	@$(OPTIMIZE)/bin/python -m pip install --quiet --no-deps -r detector/optimize/requirements.txt
 	@touch $@
 

@@ -1,9 +1,9 @@
 """What `backend: auto` takes on this machine, what that saves, and what it costs in person AP.
 
-    python -m bench.auto [--shared DIR] [--models NAME...] [--without-openvino] [--json FILE]
+    python -m bench.auto [--shared DIR] [--sets NAME...] [--models NAME...] [--without-openvino] [--json FILE]
 
-Each set of pictures stands for a camera: the earlier half of them is what the service has seen (split again into
-what calibrates and what judges), then a form is chosen as the service chooses it. AP lost is against ONNX Runtime
+Each set of pictures stands for a camera: its earlier half is what the service has seen (split again into what
+calibrates and what judges; of vtest every tenth frame), then a form is chosen as the service chooses it. AP lost is against ONNX Runtime
 fp32 in the same input sizes, in points of 100: over all pictures, and over the later half, which nothing was made
 from. B is the bare ONNX Runtime run of YOLOv10n, fp32, 640x640, one thread, interleaved with the chosen form.
 """
@@ -27,7 +27,7 @@ import numpy as np
 
 from bench.variants import REFERENCE, street_set
 from detector.config import Model
-from detector.engines.pictures import built_in
+from detector.engines.pictures import built_in, clip_pictures
 from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.inference.factory import load_detector
 from detector.inference.shaped import ShapedDetector
@@ -42,9 +42,12 @@ from detector.tuning.tune import Task, tune
 from detector.types import ArrayImage, Image
 
 ROOT = Path(__file__).resolve().parents[1]
+SETS = ("coco", "vtest")
 MODELS = ("yolox_tiny_humanart", "yolov10n")
 COCO_LOSS, STREET_LOSS, CPU_OVER_B = 0.5, 0.0, 0.40
 """The targets."""
+
+_STREET_FRAMES = 795
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +75,13 @@ class _Set:
     images: Path
     all: Path
     unseen: Path
-    seen: tuple[Path, ...]
+    seen: tuple[Image, ...]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("DETECTOR_SHARED", ROOT.parent / "shared")))
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--without-openvino", action="store_true", help="as after a plain install")
     parser.add_argument("--json", type=Path)
@@ -87,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for pictures in _sets(chosen.shared / "media", Path(folder)):
+        for pictures in (_set(name, chosen.shared / "media", Path(folder)) for name in chosen.sets):
             for model in chosen.models:
                 row = _row(chosen.shared / "models", model, pictures, openvino=not chosen.without_openvino)
                 _print(row)
@@ -98,16 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _sets(media: Path, folder: Path) -> list[_Set]:
-    coco = media / "coco"
-    street, street_truth = street_set(media / "video", folder)
-    return [
-        _halved("coco", coco / "images", coco / "person_instances.json", folder),
-        _halved("vtest", street, street_truth, folder),
-    ]
-
-
-def _halved(name: str, images: Path, annotations: Path, folder: Path) -> _Set:
+def _set(name: str, media: Path, folder: Path) -> _Set:
+    if name == "coco":
+        images, annotations = media / "coco" / "images", media / "coco" / "person_instances.json"
+    else:
+        images, annotations = street_set(media / "video", folder)
     document = json.loads(annotations.read_text(encoding="utf-8"))
     half = len(document["images"]) // 2
     later = {entry["id"] for entry in document["images"][half:]}
@@ -122,14 +121,17 @@ def _halved(name: str, images: Path, annotations: Path, folder: Path) -> _Set:
         ),
         encoding="utf-8",
     )
-    seen = tuple(images / entry["file_name"] for entry in document["images"][:half])
+    if name == "coco":
+        seen = tuple(_picture(images / entry["file_name"]) for entry in document["images"][:half])
+    else:
+        seen = tuple(clip_pictures(media / "video" / "vtest.avi", count=_STREET_FRAMES // 20, every=10))
     return _Set(name=name, images=images, all=annotations, unseen=unseen, seen=seen)
 
 
 def _row(models: Path, model: str, pictures: _Set, *, openvino: bool) -> Row:
     resolved = load_registry().resolve(models / f"{model}.onnx")
     base = _base(resolved)
-    seen = [_picture(path) for path in pictures.seen]
+    seen = pictures.seen
     counted = Counter(best_shape(base, image.width, image.height) for image in seen)
     shapes = tuple(shape for shape, _ in counted.most_common())
     choice = tune(

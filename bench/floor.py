@@ -22,7 +22,8 @@ import numpy as np
 from detector.capture.rtsp.access import AccessUnit
 from detector.capture.rtsp.decode import Decoder
 from detector.config import Model
-from detector.loading import loader, resolve
+from detector.loading import resolve
+from detector.tuning.serve import ChosenLoader
 from detector.types import ArrayImage
 
 from .bare import ROOT, interleaved_ms, medians_ms, opened
@@ -60,7 +61,7 @@ def main() -> None:
     section = Model.model_validate(json.loads(chosen.model))
     resolved = resolve(section)
     begun = time.perf_counter()
-    detector = loader(section, resolved)()
+    detector = ChosenLoader(section, resolved)()  # what the service loads
     detector.warm_up()
     load_s = time.perf_counter() - begun
     detector.detect_image(ArrayImage(np.random.default_rng(0).integers(0, 255, _PICTURE, np.uint8)))

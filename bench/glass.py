@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,12 @@ from .floor import decoding, floor
 from .lineup import loops, reference, services
 from .mqtt import brokers
 from .rtsp import Camera
-from .subjects import Arrival, Process, Service, Subject, SubjectError, inbox, wait_for
+from .subjects import Arrival, Inbox, Process, Service, Subject, SubjectError, inbox, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIP = Path("media/video/one-by-one-person-detection.mp4")
 SIZE = (1920, 1080)
+CHOOSE_S = 120.0
 SETTLE_S = 2.0  # the first looks at a stream are not its usual ones
 Unit = dict[str, float]
 
@@ -82,8 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("DETECTOR_SHARED", ROOT.parent / "shared")))
     parser.add_argument("--fps", type=int, nargs="+", default=[10])
-    parser.add_argument("--seconds", type=float, default=20.0, help="per service and round")
-    parser.add_argument("--loop-seconds", type=float, default=8.0, help="per plain loop and round")
+    parser.add_argument("--seconds", type=float, default=16.0, help="per service and round")
+    parser.add_argument("--loop-seconds", type=float, default=6.0, help="per plain loop and round")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", nargs="*", help="names of subjects")
     parser.add_argument("--service", action="append", default=[], metavar="NAME={...}", help="another model section")
@@ -101,6 +103,8 @@ def measure(
 ) -> dict[str, Any]:
     """All subjects in turn, some rounds, with a measurement of B before each; who falls goes to `left_out`."""
     model = reference(chosen.shared)
+    for service in (one for one in runnable if isinstance(one, Service) and one.chooses):
+        _let_choose(service, coded)
     tallies = {subject.name: Tally() for subject in runnable}
     units: list[Unit] = []
     for number in range(chosen.rounds):
@@ -126,6 +130,23 @@ def measure(
         "floors": floors,
         "subjects": {one.name: _figures(tallies[one.name], unit, floors.get(one.name)) for one in ran},
     }
+
+
+def _let_choose(service: Service, coded: Coded) -> None:
+    """Run it once until `backend: auto` has measured and kept its choice: that comes once, not with every start."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        port = stack.enter_context(next(iter(brokers().values()))())
+        camera = stack.enter_context(Camera(coded, folder / "released"))
+        process = Process(service.command(folder, camera.url, port), folder / "said")
+        stack.callback(process.end)
+        try:
+            wait_for(lambda: service.done(Inbox()) > 0, process, service.name)
+        except SubjectError:
+            return  # it will say so when it is measured
+        deadline = time.monotonic() + CHOOSE_S
+        while not service.settled() and time.monotonic() < deadline:
+            time.sleep(0.5)
 
 
 def _run(subject: Subject, coded: Coded, folder: Path, seconds: float, tally: Tally) -> None:

@@ -19,7 +19,8 @@ from typing import Any
 from detector.benchmark import benchmark
 from detector.config import Model
 from detector.fetch.progress import quiet
-from detector.loading import loader, resolve
+from detector.loading import resolve
+from detector.tuning.serve import ChosenLoader
 
 from .drawn import draw
 from .glass import CLIP, SIZE
@@ -33,7 +34,7 @@ _MODELS = (FP32, INT8, BF16, DEFAULT)
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("DETECTOR_SHARED", ROOT.parent / "shared")))
-    parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args(arguments)
     if not (chosen.shared / CLIP).is_file():
@@ -59,7 +60,7 @@ def measure(shared: Path, frames: int) -> dict[str, Any]:
 
 def _measured(section: dict[str, Any], clip: Path, frames: int) -> dict[str, Any]:
     model = Model.model_validate(section)
-    detector = loader(model, resolve(model))()
+    detector = ChosenLoader(model, resolve(model))()
     try:
         found = benchmark(detector=detector, source=clip, frames=frames, progress=quiet)
     finally:

@@ -104,7 +104,7 @@ def _exam(folder: Path, media: Path) -> tuple[Path, Path]:
     boxes: list[dict[str, Any]] = []
     with (media / "video" / "gt" / "vtest_mot_gt.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            frame, *box = (int(float(row["frame"])), *(float(row[key]) for key in ("x", "y", "w", "h")))
+            frame, *box = (int(float(row["frame0"])), *(float(row[key]) for key in ("x", "y", "w", "h")))
             if frame in names:
                 boxes.append(
                     {

@@ -1,9 +1,10 @@
 """What watching costs while nothing happens: CPU per frame of a 1080p still scene, gate closed, over B.
 
-    python -m bench.still [--shared DIR] [--fps F] [--seconds S] [--json FILE]
+    python -m bench.still [--shared DIR] [--fps F] [--seconds S] [--keyframes] [--json FILE]
 
 The empty room of the one-by-one clip with a camera's noise, over loopback RTSP, into the real service with its
-default config. B's CPU time is measured before and after. The floor is decoding and the motion gate alone.
+default config. `--keyframes` has the idle camera decoded by its key frames alone (motion.idle_decode; one every 2 s here), which the
+floor does not. B's CPU time is measured before and after. The floor is decoding and the motion gate alone.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import av
@@ -43,12 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("DETECTOR_SHARED", ROOT.parent / "shared")))
     parser.add_argument("--fps", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--keyframes", action="store_true")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args(arguments)
     if not (chosen.shared / CLIP).is_file():
         print(f"no {chosen.shared / CLIP}: give --shared or set DETECTOR_SHARED", file=sys.stderr)
         return 1
-    figures = measure(still(chosen.shared / CLIP, fps=chosen.fps, size=SIZE), reference(chosen.shared), chosen.seconds)
+    motion = {"idle_decode": "keyframes", "idle_after_s": 1} if chosen.keyframes else {}
+    coded = still(chosen.shared / CLIP, fps=chosen.fps, size=SIZE)
+    figures = measure(coded, reference(chosen.shared), chosen.seconds, motion)
     print(
         f"still scene: {figures['cpu_ms_per_frame']:.2f} ms CPU a frame, {figures['over_b']:.3f} B (target: {TARGET})"
     )
@@ -59,9 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if figures["over_b"] <= TARGET else 1
 
 
-def measure(coded: Coded, model: Path, seconds: float) -> dict[str, Any]:
+def measure(
+    coded: Coded, model: Path, seconds: float, motion: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
     """CPU ms per frame that the camera sent, over the CPU ms of B."""
-    service, units = Service("still scene", {}, gated=True), [bare(model)]
+    service, units = Service("still scene", {}, gated=True, **motion), [bare(model)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with Camera(coded, folder / "released") as camera, next(iter(brokers().values()))() as port, inbox(port) as box:

@@ -121,17 +121,21 @@ class Subject(ABC):
 class Service(Subject):
     """`detector run` with alerts at cooldown 0; `model` is the config's section, empty for the defaults.
 
-    Every frame is looked at, or only moving ones where `gated`. `needs` is a package that it cannot do without.
+    Every frame is looked at, or only moving ones where `gated`. `needs` is a package that it cannot do without,
+    `motion` more of the config's section.
     """
 
-    def __init__(self, name: str, model: dict[str, Any], *, gated: bool = False, needs: str | None = None) -> None:
+    def __init__(
+        self, name: str, model: dict[str, Any], *, gated: bool = False, needs: str | None = None, **motion: Any
+    ) -> None:
         super().__init__(name)
         self.model = model
-        self._gated, self._needs, self._port = gated, needs, 0
+        self._motion = {"enabled": gated, **motion}
+        self._needs, self._port = needs, 0
 
     def command(self, folder: Path, url: str, broker: int) -> list[str]:
         self._port = free_port()
-        camera = {"source": url, "motion": {"enabled": self._gated}, "alert": {"cooldown_s": 0}}
+        camera = {"source": url, "motion": self._motion, "alert": {"cooldown_s": 0}}
         config = {
             "model": self.model,
             "cameras": {"cam": camera},
@@ -142,6 +146,11 @@ class Service(Subject):
         path = folder / "detector.yaml"
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
         return [sys.executable, "-m", "detector", "run", "-c", str(path)]
+
+    @property
+    def chooses(self) -> bool:
+        """Its config leaves the form of the model to the service."""
+        return bool(self.model.get("backend", "auto") == "auto")
 
     def status(self) -> dict[str, Any]:
         """The status document; empty while nobody answers."""
@@ -162,8 +171,14 @@ class Service(Subject):
         status = self.status()
         if not status:
             return {}
-        chosen = {key: status["model"].get(key) for key in ("backend", "precision")}
+        chosen = {key: status["model"].get(key) for key in ("backend", "precision", "choice")}
         return {**chosen, "frame_ms": status["cameras"]["cam"]["latency_ms"]}
+
+    def settled(self) -> bool:
+        """`backend: auto` has chosen what it can without having seen many people; true where it has no choice."""
+        choice = self.status().get("model", {}).get("choice") or {"state": "off", "taken": None}
+        state, taken = choice["state"], choice["taken"]
+        return bool(state in ("off", "settled") or (state == "waiting" and taken is not None))
 
     def why_not(self) -> str | None:
         if self._needs is not None and importlib.util.find_spec(self._needs) is None:

@@ -10,7 +10,6 @@ every second of the COCO pictures, which the AP then counts too. Variants come f
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import json
 import os
@@ -24,7 +23,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detector.capture.open import file_source
+from bench.street import street
 from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.graph.prepare import VariantPrecision, prepare
 from detector.inference.detector import PersonDetector
@@ -165,30 +164,7 @@ def _photos(folder: Path) -> list[Image]:
 
 def street_set(videos: Path, folder: Path) -> tuple[Path, Path]:
     """Every so many frames of vtest as pictures with COCO annotations, in `folder`; their order is the clip's."""
-    images, annotations = folder / "street", folder / "street.json"
-    images.mkdir()
-    source = file_source(videos / "vtest.avi")
-    source.open()
-    pixels = [source.read().image.bgr() for _ in range(795)][::_STREET_STEP]
-    source.close()
-    for index, frame in enumerate(pixels):
-        cv2.imwrite(str(images / f"{index}.png"), frame)
-    with (videos / "gt" / "vtest_mot_gt.csv").open(encoding="utf-8") as file:
-        truth = [row for row in csv.DictReader(file) if int(row["frame0"]) % _STREET_STEP == 0]
-    document = {
-        "images": [{"id": index, "file_name": f"{index}.png"} for index in range(len(pixels))],
-        "annotations": [
-            {
-                "image_id": int(row["frame0"]) // _STREET_STEP,
-                "category_id": 1,
-                "bbox": [float(row[side]) for side in ("x", "y", "w", "h")],
-            }
-            for row in truth
-        ],
-        "categories": [{"id": 1, "name": "person"}],
-    }
-    annotations.write_text(json.dumps(document), encoding="utf-8")
-    return images, annotations
+    return street(videos, folder, "street", step=_STREET_STEP)
 
 
 def _print(row: Row) -> None:

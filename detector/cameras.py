@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from .capture.attention import Attention
 from .capture.camera import CameraLoop, CaptureStats
 from .capture.open import make_source
 from .capture.slot import LatestSlots
@@ -30,8 +31,11 @@ class _Running:
 class Cameras:
     """Start, stop and look at the capture loops. `apply` and `stop` come from one thread at a time."""
 
-    def __init__(self, *, slots: LatestSlots, clock: Clock, on_state: OnState) -> None:
+    def __init__(
+        self, *, slots: LatestSlots, clock: Clock, on_state: OnState, attention: Attention | None = None
+    ) -> None:
         self._slots, self._clock, self._on_state = slots, clock, on_state
+        self._attention = attention or Attention()
         self._running: dict[str, _Running] = {}
         self._lock = threading.Lock()
 
@@ -56,7 +60,9 @@ class Cameras:
         stop = threading.Event()
         loop = CameraLoop(
             name=name,
-            make_source=partial(make_source, settings, stop=stop),
+            make_source=partial(
+                make_source, settings, stop=stop, keyframes_only=partial(self._attention.resting, name)
+            ),
             put=self._slots.put,
             stop=stop,
             clock=self._clock,

@@ -74,13 +74,29 @@ class Model(Section):
     threads: int = Field(default=0, ge=0, le=64, description="0: as many as pay, at most 4")
 
 
+IdleDecode = Literal["all", "keyframes"]
+
+
 class MotionSettings(Section):
     enabled: bool = True
     threshold: float = Field(default=18.0, gt=0.0, le=255.0, description="grey levels that count as change")
     min_area: float = Field(default=0.0004, ge=0.0, le=1.0, description="share of the picture that must change")
     hold_s: Seconds = Field(default=2.0, description="detection goes on this long after the last motion")
     recheck_s: float = Field(default=1.0, gt=0.0, le=3600.0, description="while people are there but still")
-    idle_recheck_s: float = Field(default=2.0, gt=0.0, le=3600.0, description="while nobody is there")
+    idle_recheck_s: float = Field(default=5.0, gt=0.0, le=3600.0, description="while nobody is there")
+    idle_decode: IdleDecode = Field(
+        default="all", description="RTSP only: which pictures are decoded while nobody is there and nothing moves"
+    )
+    idle_after_s: float = Field(default=10.0, gt=0.0, le=3600.0, description="without motion and people: idle")
+    crops_per_s: float = Field(
+        default=5.0, ge=0.0, le=100.0, description="closer looks a second at most, at small things that move; 0: none"
+    )
+
+    @model_validator(mode="after")
+    def _idle_is_known(self) -> MotionSettings:
+        if self.idle_decode == "keyframes" and not self.enabled:
+            raise ValueError("idle_decode: keyframes needs enabled: true, or nobody knows when the camera is idle")
+        return self
 
 
 class AlertSettings(Section):
@@ -157,6 +173,8 @@ class Camera(Section):
             raise ValueError(f"alert.zones names {', '.join(unknown)}; this camera's zones: {known}")
         if self.loop and self.kind != "file":
             raise ValueError("loop is for files only")
+        if self.motion.idle_decode == "keyframes" and self.kind != "rtsp":
+            raise ValueError("motion.idle_decode: keyframes is for RTSP cameras only")
         return self
 
 

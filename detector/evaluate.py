@@ -82,6 +82,15 @@ def evaluate(*, detector: AnyDetector, images: Path, annotations: Path, progress
     )
 
 
+def check_set(annotations: Path, images: Path) -> list[str]:
+    """The file names of the pictures that `annotations` lists, all of them in the folder `images`; raises DetectorError.
+
+    What `evaluate` would refuse before its first picture, without a model; pycocotools' absence too.
+    """
+    _import()
+    return [entry["file_name"] for entry in read_truth(annotations, images).images]
+
+
 def require_pycocotools() -> None:
     """Raises DetectorError, with what to do, where `evaluate` could not run."""
     _import()
@@ -181,8 +190,8 @@ def _refuse_missing(truth: Truth, folder: Path) -> None:
         )
 
 
-def _picture(folder: Path, entry: dict[str, Any]) -> ArrayImage:
-    path = folder / entry["file_name"]
+def read_picture(path: Path) -> ArrayImage:
+    """The stored pixels; raises DetectorError."""
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
@@ -192,7 +201,12 @@ def _picture(folder: Path, entry: dict[str, Any]) -> ArrayImage:
     pixels = cv2.imdecode(data, flags) if data.size else None
     if pixels is None:
         raise DetectorError(f"{path} is not a readable picture")
-    image = ArrayImage(np.asarray(pixels, np.uint8))
+    return ArrayImage(np.asarray(pixels, np.uint8))
+
+
+def _picture(folder: Path, entry: dict[str, Any]) -> ArrayImage:
+    path = folder / entry["file_name"]
+    image = read_picture(path)
     told = (entry["width"] or image.width, entry["height"] or image.height)
     if told != (image.width, image.height):
         raise DetectorError(

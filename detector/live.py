@@ -27,6 +27,7 @@ class LiveView:
         self.latency = Meter()  # ms from capture to the rules' word
         self.rate = Rate()
         self.detected = 0
+        self.close_ups = 0
 
     def show(self, scene: Scene) -> None:
         with self._lock:

@@ -20,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import MotionSettings, Polygon
-from .types import Image, Pixels
+from .types import Box, Image, Pixels
 
 _LINES = 144  # the small picture's height is this to twice this: a far-off person is still some dozen pixels
 _FOLLOW_S = 2.0  # time constant of the background: above a slow step's time, below a cloud's
 _WHOLE = 0.6  # changed share from which on it is the picture (lamp, exposure, IR filter) and not somebody in it
+_REACH = 7  # px of the small picture by which changed pixels may lie apart and be one thing: limbs, a thin figure
+_SPECK = 6  # changed px of the small picture; fewer are noise
 _SLACK_S = 1e-6  # media times are multiples of 1/fps with rounding: 10 steps of 0.1 s must make 1 s
 
 
@@ -49,6 +51,7 @@ class MotionGate:
         self._size: tuple[int, int] | None = None
         self._background: NDArray[np.float32] | None = None
         self._watched: Pixels | None = None
+        self._change: Pixels | None = None
         self._now = -math.inf
         self._moved = -math.inf
         self._ran = -math.inf
@@ -76,6 +79,15 @@ class MotionGate:
             self._ran = t
         return Look(moving=moving, area=area, run=run)
 
+    def regions(self) -> tuple[Box, ...]:
+        """Where the last frame moved: boxes in source px, largest change first; none while the whole picture changed."""
+        if self._size is None or self._change is None:
+            return ()
+        joined = cv2.dilate(self._change, np.ones((_REACH, _REACH), np.uint8))
+        _, labels = cv2.connectedComponents(joined)
+        labels[self._change == 0] = 0
+        return _boxes(np.asarray(labels, np.int32), (self._size[0] / labels.shape[1], self._size[1] / labels.shape[0]))
+
     def _held(self, t: float) -> bool:
         return t - self._moved <= self._settings.hold_s + _SLACK_S
 
@@ -89,6 +101,7 @@ class MotionGate:
         self._size = (image.width, image.height)
         self._background = small.astype(np.float32)
         self._watched = _watched(small.shape, self._masks)
+        self._change = None
         return 0.0
 
     def _changed(self, image: Image, step: float) -> float:
@@ -98,12 +111,28 @@ class MotionGate:
         small = _small(image)
         change = cv2.absdiff(small, cv2.convertScaleAbs(self._background))
         _, change = cv2.threshold(change, self._settings.threshold, 255, cv2.THRESH_BINARY)
-        area = cv2.countNonZero(cv2.bitwise_and(change, self._watched)) / change.size
+        self._change = seen = np.asarray(cv2.bitwise_and(change, self._watched), np.uint8)
+        area = cv2.countNonZero(seen) / seen.size
         if cv2.countNonZero(change) >= _WHOLE * change.size:
+            self._change = None
             self._background = small.astype(np.float32)  # counts once, then the new light is the usual one
         else:
             cv2.accumulateWeighted(small, self._background, 1.0 - math.exp(-step / _FOLLOW_S))
         return area
+
+
+def _boxes(labels: NDArray[np.int32], scale: tuple[float, float]) -> tuple[Box, ...]:
+    """The labelled things' boxes times `scale`, largest first; label 0 is background, specks are left out."""
+    rows, columns = np.nonzero(labels)
+    keys = labels[rows, columns]
+    found = []
+    for key in np.unique(keys):
+        ys, xs = rows[keys == key], columns[keys == key]
+        if len(ys) >= _SPECK:
+            left, right = (float(x) * scale[0] for x in (xs.min(), xs.max() + 1))
+            top, bottom = (float(y) * scale[1] for y in (ys.min(), ys.max() + 1))
+            found.append((len(ys), (left, top, right, bottom)))
+    return tuple(box for _, box in sorted(found, key=lambda entry: (-entry[0], entry[1])))
 
 
 def _small(image: Image) -> Pixels:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from . import config
+from .assignment import iou
+from .closeup import CloseUp, CloseUps
 from .motion import MotionGate
 from .rules import Rules
 from .tracking import Tracker, TrackerSettings
 from .types import Alert, Detections, EventChange, Frame, Track
 
+_KNOWN_IOU = 0.3  # a box that overlaps a track's last one so much is the same person
 _SHOWN_S = 0.5  # a box stays in the picture over a flicker, but is not drawn where nobody was seen lately
 
 
@@ -40,15 +45,45 @@ class CameraPipeline:
 
     def _start_over(self) -> None:
         self._gate = MotionGate(settings=self._settings.motion, masks=self._settings.masks)
+        motion = self._settings.motion
+        # Without the gate nobody knows where to look.
+        self._closer = CloseUps(per_s=motion.crops_per_s) if motion.enabled and motion.crops_per_s else None
+        self._tracks: tuple[Track, ...] = ()
         self._tracker = Tracker(settings=_tracking_for(self._settings.alert))
         self._followed = False
-        self.moving = False
+        self._stirred_mono: float | None = None
+        self.moving = self.idle = False
 
     def wants(self, frame: Frame) -> bool:
         """Whether `frame` is worth a model run; every frame must be shown, wanted or not."""
         look = self._gate.look(frame.image, frame.captured_mono, people=self._followed)
         self.moving = look.moving
+        self._rest(frame.captured_mono)
         return look.run
+
+    def _rest(self, t: float) -> None:
+        """Idle: nothing moved and nobody was there for a while, and the camera may be decoded sparingly then."""
+        if self.moving or self._followed or self._stirred_mono is None:
+            self._stirred_mono = t
+        motion = self._settings.motion
+        self.idle = motion.idle_decode == "keyframes" and t - self._stirred_mono >= motion.idle_after_s
+
+    def close_ups(self, found: Detections, size: tuple[int, int]) -> tuple[CloseUp, ...]:
+        """Where a wanted frame is worth more runs of the model, whose input is `size` (width, height) px.
+
+        What they find is joined to `found` by `closeup.look_closer`, then digested as one.
+        """
+        if self._closer is None or self._somebody_new(found):
+            return ()
+        followed = [track.box for track in self._tracks]
+        return self._closer.plan(found, regions=self._gate.regions(), followed=followed, size=size)
+
+    def _somebody_new(self, found: Detections) -> bool:
+        """Whether the whole picture shows somebody of whom an alert may be due: it must not wait for more runs."""
+        alert = self._settings.alert
+        sure = found.boxes[found.scores >= alert.min_score].astype(np.float64)
+        known = np.array([track.box for track in self._tracks if track.hits > alert.min_frames], np.float64)
+        return bool((iou(sure, known.reshape(-1, 4)).max(axis=1, initial=0.0) < _KNOWN_IOU).any())
 
     def digest(
         self, detections: Detections, *, armed_as: config.ArmedState | None, confirmed_mono: float | None = None
@@ -58,11 +93,12 @@ class CameraPipeline:
         Alerts bear `confirmed_mono`, or without it the frame's own time.
         """
         frame = detections.frame
-        tracks = self._tracker.update(detections.boxes, detections.scores, frame.captured_mono)
+        self._tracks = tracks = self._tracker.update(detections.boxes, detections.scores, frame.captured_mono)
         armed = armed_as in self._settings.alert.armed
         outcome = self._rules.update(frame, tracks, armed=armed, confirmed_mono=confirmed_mono)
         # Candidates too: the second and third look at somebody must not wait for the idle rate.
         self._followed = bool(tracks) or outcome.people > 0
+        self._rest(frame.captured_mono)
         return PipelineOutcome(
             tracks=tuple(
                 track

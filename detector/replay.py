@@ -13,6 +13,7 @@ from .alarm import Alarm
 from .alerts.payloads import alert_payload, event_payload
 from .capture.slot import LatestSlots
 from .capture.source import Grab
+from .closeup import look_closer
 from .config import Config
 from .errors import EndOfStreamError, SourceError
 from .pipeline import CameraPipeline
@@ -29,6 +30,9 @@ class Clip(Protocol):
 
 
 class Detector(Protocol):
+    @property
+    def input_size(self) -> tuple[int, int]: ...
+
     def detect(self, frame: Frame) -> Detections: ...
 
 
@@ -106,7 +110,10 @@ class _Session:
         yield from self._alerts(self._alarm.tick(t), t)
         if not self._pipeline.wants(frame):
             return
-        outcome = self._pipeline.digest(self._detector.detect(frame), armed_as=self._alarm.armed_as)
+        found = self._detector.detect(frame)
+        views = self._pipeline.close_ups(found, self._detector.input_size)
+        found = look_closer(found, views, lambda frames: [self._detector.detect(one) for one in frames])
+        outcome = self._pipeline.digest(found, armed_as=self._alarm.armed_as)
         yield from self._changes(outcome.changes)
         for alert in outcome.alerts:
             yield from self._alerts(self._alarm.intrusion(alert, t), t)

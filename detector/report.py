@@ -14,7 +14,18 @@ from .watch import Watch
 _UNKNOWN: dict[str, Any] = dict.fromkeys(
     (
         *("error", "fps", "detect_fps", "frame_age_s", "frames", "detected", "dropped", "skipped", "reconnects"),
-        *("people", "moving", "detect_enabled", "width", "height"),
+        *(
+            "decoded",
+            "decode_skipped",
+            "damaged",
+            "keyframes_only",
+            "close_ups",
+            "people",
+            "moving",
+            "detect_enabled",
+            "width",
+            "height",
+        ),
     )
 ) | {"latency_ms": {"p50": None, "p99": None}}
 """A camera that is switched off: every figure is there, none is known."""
@@ -107,6 +118,11 @@ class Report:
             "dropped": counts.dropped,
             "skipped": counts.skipped,
             "reconnects": stats.reconnects,
+            "decoded": stats.decode.decoded,
+            "decode_skipped": stats.decode.skipped,
+            "damaged": stats.decode.damaged,
+            "close_ups": view.close_ups,
+            "keyframes_only": stats.decode.keyframes_only,
             "people": room.people or 0,
             "moving": bool(room.moving),
             "detect_enabled": room.enabled,

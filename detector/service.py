@@ -17,6 +17,7 @@ from .alerts.mqtt import MqttLink, settings_of
 from .alerts.outbox import ResilientOutbox
 from .alerts.payloads import Topics
 from .cameras import Cameras
+from .capture.attention import Attention
 from .capture.slot import LatestSlots
 from .clock import SYSTEM_CLOCK, Clock
 from .commands import Commands
@@ -195,7 +196,7 @@ class Service:
         self._outbox.set_state(ALARM_STATE, dict(snapshot))
 
     def _open_workshop(self, load: Load) -> None:
-        self._slots = LatestSlots(clock=self._clock)
+        self._slots, self._attention = LatestSlots(clock=self._clock), Attention()
         self._desk = AlarmDesk(
             settings=self.config.alarm,
             saved=self._outbox.get_state(ALARM_STATE),
@@ -210,12 +211,15 @@ class Service:
             clock=self._clock,
             load=load,
             device_id=self.config.device.id,
+            attention=self._attention,
         )
         self._begin("inference", self._worker.run, stop_s=STOP_S)
         self._undo.callback(self._slots.close)
 
     def _furnish(self) -> None:
-        self._cameras = Cameras(slots=self._slots, clock=self._clock, on_state=self._camera_changed)
+        self._cameras = Cameras(
+            slots=self._slots, clock=self._clock, on_state=self._camera_changed, attention=self._attention
+        )
         self.house = House(
             document=self._document,
             path=self._path,

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
+from .capture.attention import Attention
 from .capture.slot import LatestSlots
 from .clock import Clock
+from .closeup import look_closer
 from .config import Camera
 from .desk import AlarmDesk
 from .errors import DetectorError, InferenceError
@@ -26,6 +28,7 @@ from .types import Detections, EventChange, Frame
 log = logging.getLogger(__name__)
 
 TAKE_S = 0.25  # how long to wait for a frame before looking at timers
+SPARE_S = 0.5  # idle time of inference that is kept for closer looks, at most
 FAILURES_BEFORE_RELOAD = 3
 RELOAD_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # waits between reloads of a model that keeps failing
 
@@ -59,10 +62,19 @@ class Worker:
     """See the module; `add`, `remove`, `switch`, `swap` may be called from any thread."""
 
     def __init__(
-        self, *, slots: LatestSlots, desk: AlarmDesk, post: Post, clock: Clock, load: Load, device_id: str
+        self,
+        *,
+        slots: LatestSlots,
+        desk: AlarmDesk,
+        post: Post,
+        clock: Clock,
+        load: Load,
+        device_id: str,
+        attention: Attention | None = None,
     ) -> None:
         self._slots, self._desk, self._post, self._clock = slots, desk, post, clock
         self._load, self._device_id = load, device_id
+        self._attention = attention or Attention()
         self._rooms: dict[str, Room] = {}
         self._lock = threading.Lock()  # held over a frame's rules and over every change of rooms
         self._loaded = threading.Event()
@@ -70,6 +82,7 @@ class Worker:
         self._next: tuple[AnyDetector, Load] | None = None
         self._failures = 0
         self._reloads = 0
+        self._spare_s = 0.0
         self.detector: AnyDetector | None = None
         self.error: str | None = None
         self.note: str | None = None  # why this model and no faster one, for the status
@@ -160,7 +173,9 @@ class Worker:
         self.progress_mono = self._clock.mono()
         self._take_new_model()
         self._desk.tick()
+        begun = self._clock.mono()
         frame = self._slots.take(TAKE_S)
+        self._spare_s = min(SPARE_S, self._spare_s + self._clock.mono() - begun)
         if frame is None:
             return
         if self.detector is not None and self.detector.max_batch > 1:
@@ -209,7 +224,23 @@ class Worker:
         detections = self.detector.detect(frame)
         self.infer_ms.add(detections.infer_ms)
         self._recovered()
-        self._follow(room, detections)
+        self._finish(room, detections)
+
+    def _finish(self, room: Room, detections: Detections) -> None:
+        self._follow(room, self._look_closer(room, detections))
+
+    def _look_closer(self, room: Room, found: Detections) -> Detections:
+        """`found` and what closer looks add to it: in idle time alone, and while no frame waits."""
+        assert self.detector is not None
+        if self._spare_s * 1e3 < found.infer_ms or self._slots.waiting():
+            return found
+        with self._lock:
+            views = room.pipeline.close_ups(found, self.detector.input_size)
+        begun = self._clock.mono()
+        found = look_closer(found, views, self.detector.detect_many)
+        self._spare_s -= self._clock.mono() - begun
+        room.view.close_ups += len(views)
+        return found
 
     # Several cameras in one run of the model, where it takes several
 
@@ -227,7 +258,9 @@ class Worker:
         for (room, frame), result in zip(admitted, found, strict=True):
             if isinstance(result, Detections):
                 self.infer_ms.add(result.infer_ms)
-                self._kept_apart(frame, partial(self._follow, room, result))
+                # Closer looks for one would keep the others' alerts waiting.
+                finish = self._finish if len(admitted) == 1 else self._follow
+                self._kept_apart(frame, partial(finish, room, result))
             elif not isinstance(result, InferenceError):
                 log.error("camera %s: a frame could not be processed", frame.camera, exc_info=result)
         # One run, one failure at most: nonsense about one picture beside good ones is no reason to load anew.
@@ -263,6 +296,7 @@ class Worker:
         moving = room.enabled and room.pipeline.moving
         room.view.show(Scene(frame=frame, people=people, moving=moving))
         self._tell_motion(room, moving)
+        self._attention.rest(room.name, room.enabled and room.pipeline.idle)
 
     def _follow(self, room: Room, detections: Detections) -> None:
         with self._lock:
@@ -283,6 +317,7 @@ class Worker:
             room.people = outcome.people
             self._post.people(room.name, outcome.people)
         self._tell_motion(room, outcome.moving)
+        self._attention.rest(room.name, room.enabled and room.pipeline.idle)
 
     def _tell_motion(self, room: Room, moving: bool) -> None:
         if moving != room.moving:

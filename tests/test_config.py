@@ -176,3 +176,23 @@ def test_the_etag_follows_the_content_not_the_order() -> None:
     assert configfile.etag(a) == configfile.etag(b)
     assert configfile.etag(a) != configfile.etag({"x": 1, "y": 3})
     assert configfile.etag(a).startswith('"')
+
+
+@pytest.mark.parametrize(
+    ("source", "motion", "why"),
+    [
+        ("clip.mp4", "{idle_decode: keyframes}", "RTSP cameras only"),
+        ("rtsp://10.0.0.4/live", "{idle_decode: keyframes, enabled: false}", "needs enabled: true"),
+        ("rtsp://10.0.0.4/live", "{idle_decode: none}", "idle_decode"),
+        ("rtsp://10.0.0.4/live", "{crops_per_s: -1}", "crops_per_s"),
+    ],
+)
+def test_what_an_idle_camera_cannot_do_is_refused(source: str, motion: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why) as caught:
+        parse(f"cameras: {{porch: {{source: '{source}', motion: {motion}}}}}")
+    assert caught.value.key.startswith("cameras.porch")
+
+
+def test_idle_cameras_may_be_decoded_by_key_frames() -> None:
+    config = parse("cameras: {porch: {source: 'rtsp://10.0.0.4/live', motion: {idle_decode: keyframes}}}")
+    assert config.cameras["porch"].motion.idle_decode == "keyframes"

@@ -35,6 +35,47 @@ def runs(seen: Sequence[Look]) -> list[int]:
     return [k for k, look in enumerate(seen) if look.run]
 
 
+# --- where it moved
+
+
+def test_regions_are_where_it_moved_in_the_pictures_own_pixels() -> None:
+    gate = MotionGate(settings=SETTINGS)
+    gate.look(scene(), 0.0, people=False)
+    assert gate.regions() == ()
+    gate.look(scene(block=100), 0.1, people=False)
+    (region,) = gate.regions()
+    assert region == pytest.approx((100, 200, 140, 280), abs=8)
+    for k in range(2, 100):
+        gate.look(scene(block=100), k / 10, people=False)
+    assert gate.regions() == (), "it has become part of the scene"
+
+
+def test_two_things_apart_are_two_regions_the_larger_first_and_masks_hide() -> None:
+    pixels = scene(block=400).bgr().copy()
+    pixels[20:40, 60:70] = 200
+    for masks, count in (((), 2), ((LEFT_HALF,), 1)):
+        gate = MotionGate(settings=SETTINGS, masks=masks)
+        gate.look(scene(), 0.0, people=False)
+        gate.look(ArrayImage(pixels), 0.1, people=False)
+        regions = gate.regions()
+        assert len(regions) == count
+        assert regions[0] == pytest.approx((400, 200, 440, 280), abs=8)
+
+
+def test_a_change_of_the_whole_picture_is_nowhere() -> None:
+    gate = MotionGate(settings=SETTINGS)
+    gate.look(scene(), 0.0, people=False)
+    assert gate.look(scene(grey=200), 0.1, people=False).moving
+    assert gate.regions() == ()
+
+
+def test_a_disabled_gate_knows_no_regions() -> None:
+    gate = MotionGate(settings=MotionSettings(enabled=False))
+    for k in range(3):
+        gate.look(scene(block=100 * k), k / 10, people=False)
+    assert gate.regions() == ()
+
+
 # --- when the model is run
 
 

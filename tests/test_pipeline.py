@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -153,3 +155,84 @@ def test_close_ends_events_and_starts_afresh_with_the_same_cooldown() -> None:
         scene.show(figure(110 + step))
     assert (scene.told, scene.alerts) == (["new", "new"], 1)
     assert scene.pipeline.close().changes[0].after.id != outcome.changes[0].after.id
+
+
+# --- idle
+
+
+def idle_after(scene: Scene, *, frames: int) -> list[bool]:
+    """Whether it is idle after each of so many frames of an empty scene."""
+    seen = []
+    for _ in range(frames):
+        scene.show()
+        seen.append(scene.pipeline.idle)
+    return seen
+
+
+def test_a_camera_is_idle_when_nothing_moved_for_a_while_and_nobody_is_there() -> None:
+    with pytest.raises(ValueError, match="RTSP cameras only"):
+        Scene(motion={"idle_decode": "keyframes"})
+    rtsp: dict[str, Any] = {
+        "source": "rtsp://10.0.0.4/live",
+        "motion": {"idle_decode": "keyframes", "idle_after_s": 3},
+    }
+    scene = Scene(**rtsp)
+    seen = idle_after(scene, frames=40)
+    assert seen.index(True) == 30
+    assert all(seen[30:])
+    scene.show(figure(100))
+    assert not scene.pipeline.idle
+    for _ in range(100):
+        scene.show(figure(100))
+    assert not scene.pipeline.idle, "somebody stands there"
+    assert idle_after(scene, frames=150)[-1]
+    scene.pipeline.close()
+    assert not scene.pipeline.idle
+
+
+def test_all_is_decoded_unless_the_config_says_otherwise() -> None:
+    scene = Scene(motion={"idle_after_s": 1})
+    assert not any(idle_after(scene, frames=60))
+
+
+# --- closer looks
+
+INPUT = (64, 64)
+
+
+def views(scene: Scene, *boxes: Box, score: float = 0.9) -> int:
+    """How many closer looks a frame with these figures is worth, of which `boxes` were found in the whole picture."""
+    t = scene.frames / 10
+    frame = Frame(
+        camera="porch",
+        seq=scene.frames,
+        captured_mono=t,
+        captured_wall=t,
+        image=picture((20.0 + 8 * scene.frames, 50.0, 26.0 + 8 * scene.frames, 66.0), *boxes),
+    )
+    scene.frames += 1
+    assert scene.pipeline.wants(frame)
+    array: Floats = np.array(boxes, np.float32).reshape(-1, 4)
+    found = Detections(frame=frame, boxes=array, scores=np.full(len(boxes), score, np.float32), infer_ms=1.0)
+    count = len(scene.pipeline.close_ups(found, INPUT))
+    scene.outcomes.append(scene.pipeline.digest(found, armed_as="armed_away"))
+    return count
+
+
+def test_small_motion_is_looked_at_closely_only_where_the_config_says_so() -> None:
+    closely = Scene(motion={"crops_per_s": 10})
+    counts = [views(closely) for _ in range(10)]
+    assert counts[0] == 0, "the first picture shows no motion yet"
+    assert 7 <= sum(counts) <= 9
+    for motion in ({"crops_per_s": 0}, {"crops_per_s": 10, "enabled": False}):
+        never = Scene(motion=motion)
+        assert not any(views(never) for _ in range(10))
+
+
+def test_who_is_new_in_the_whole_picture_does_not_wait_for_closer_looks() -> None:
+    scene = Scene(motion={"crops_per_s": 10}, min_frames=3)
+    views(scene)
+    seen = [views(scene, figure(200)) for _ in range(8)]
+    assert seen[:4] == [0, 0, 0, 0]
+    assert scene.alerts == 1
+    assert all(seen[4:]), "the small one, once the other is known"

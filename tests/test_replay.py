@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace as changed
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ class Clip:
 class BrightSpot:
     """A detector of what is bright: one box around it."""
 
+    input_size = (320, 240)
+
     def __init__(self) -> None:
         self.times: list[float] = []
 
@@ -66,7 +69,7 @@ class BrightSpot:
         )
 
 
-def visits(*spans: tuple[float, float], length_s: float, fps: float = 10.0) -> Clip:
+def visits(*spans: tuple[float, float], length_s: float, fps: float = 10.0, tall: int = 120) -> Clip:
     """A clip in which a bright figure walks from left to right within each span of seconds."""
 
     def pictures() -> Iterator[tuple[float, Image]]:
@@ -76,7 +79,7 @@ def visits(*spans: tuple[float, float], length_s: float, fps: float = 10.0) -> C
             for start, end in spans:
                 if start <= t < end:
                     x = 20 + round((t - start) / (end - start) * 240)
-                    pixels[80:200, x : x + 40] = 255
+                    pixels[80 : 80 + tall, x : x + tall // 3] = 255
             yield t, ArrayImage(pixels)
 
     return Clip(pictures())
@@ -165,6 +168,27 @@ def test_two_replays_are_byte_identical() -> None:
     assert once() == once()
 
 
+def test_closer_looks_are_the_same_in_every_replay() -> None:
+    """A model that finds in windows alone: its input is a quarter of the picture's size."""
+
+    class Near(BrightSpot):
+        input_size = (80, 60)
+
+        def detect(self, frame: Frame) -> Detections:
+            found = super().detect(frame)
+            far = frame.image.width == 320
+            return changed(found, scores=np.full_like(found.scores, 0.2)) if far else found
+
+    def lines(rate: float) -> list[Line]:
+        settings, clip = config(motion={"crops_per_s": rate}), visits((1.0, 4.0), length_s=8, tall=24)
+        return list(replay(config=settings, camera="porch", source=clip, detector=Near()))
+
+    assert of(lines(0), "alerts") == []
+    (alert,) = of(lines(5), "alerts")
+    assert parse_timestamp(alert["captured_at"]) < 2.0
+    assert [encode(line) for line in lines(5)] == [encode(line) for line in lines(5)]
+
+
 def test_progress_counts_the_frames_read() -> None:
     said: list[tuple[int, int | None]] = []
     run(visits(length_s=2), config(), progress=lambda done, total, what: said.append((done, total)))
@@ -228,6 +252,32 @@ def test_one_by_one_has_six_visits(shared: Path, model: PersonDetector) -> None:
     with busy_cores(), closing(watch(clip, settings, model)) as second:
         again = list(islice(second, 4))
     assert [encode(line) for line in again] == [encode(line) for line in lines[:4]]
+
+
+def test_who_stands_still_stays_one_visit(shared: Path, model: PersonDetector) -> None:
+    """A minute of one picture with a camera's noise: nothing moves, the re-checks alone see that somebody is there."""
+    source = file_source(shared / "media" / "video" / "one-by-one-person-detection.mp4")
+    source.open()
+    person = [source.read().image.bgr() for _ in range(121)][-1]
+    source.close()
+    random = np.random.default_rng(0)
+    noises = [random.normal(0.0, 2.0, person.shape) for _ in range(5)]
+    pictures = [ArrayImage(np.clip(person + noise, 0, 255).astype(np.uint8)) for noise in noises]
+    seen: list[float] = []
+
+    class Watched:
+        input_size = model.input_size
+
+        def detect(self, frame: Frame) -> Detections:
+            seen.append(frame.captured_mono)
+            return model.detect(frame)
+
+    clip = Clip((k / 10, pictures[k % 5]) for k in range(600))
+    lines = list(replay(config=config(), camera="porch", source=clip, detector=Watched()))
+    (new,), (end,) = of(lines, "events", "new"), of(lines, "events", "end")
+    assert end["after"]["end_time"] - new["after"]["start_time"] > 58.0
+    assert len(of(lines, "alerts")) == 1
+    assert len(seen) < 80, "one look a second is enough"
 
 
 def shaken(path: Path, seconds: float = 1.5) -> Clip:

@@ -208,4 +208,9 @@ def test_what_is_configured_is_not_measured(path: Path, bench: _Bench, asked: di
         stage._look(threading.Event())
     assert (ledger.document()["state"], ledger.document()["note"]) == ("off", why)
     assert bench.swapped == [("fp32", SHAPE)], "the exact size is made all the same"
-    assert read(place(rooms.config.model, resolve(rooms.config.model))) is None
+    found = resolve(rooms.config.model)
+    again = ChosenLoader(rooms.config.model, found)
+    assert again.choice is None
+    detector = again()
+    assert cast("ShapedDetector", detector).shapes == (SHAPE,), "the next start loads that size and no other"
+    detector.close()

@@ -2,10 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from detector.capture.attention import Attention
+from detector.clock import SYSTEM_CLOCK
 from detector.errors import InferenceError, ModelError
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+from detector.types import ArrayImage, Frame
+from detector.worker import SPARE_S
 from support.house import WALKER, Workshop, end_to_end_model
 
 NAN = float("nan")
@@ -155,3 +160,45 @@ def test_a_model_that_cannot_run_is_not_swapped_in(seeing: Path, blind: Path, ca
         assert "could not be run" in str(shop.worker.note)
         assert shop.worker.error is None
     assert "the old one stays" in caplog.text
+
+
+def test_closer_looks_wait_for_idle_time_and_for_every_waiting_frame(seeing: Path, tmp_path: Path) -> None:
+    shop = Workshop(end_to_end_model(tmp_path / "empty.onnx", []), motion={"crops_per_s": 50})
+    worker, room = shop.worker, shop.worker.room("a")
+    assert room is not None
+    worker.detector = shop.load()
+    now = SYSTEM_CLOCK.mono()
+    for k in range(2):
+        pixels = np.full((480, 640, 3), 90, np.uint8)
+        pixels[100:130, 100 + 20 * k : 110 + 20 * k] = 250
+        frame = Frame(camera="a", seq=k, captured_mono=now + k, captured_wall=0.0, image=ArrayImage(pixels))
+        assert room.pipeline.wants(frame)
+    found = worker.detector.detect(frame)
+    assert worker._look_closer(room, found) is found, "there was no idle time yet"
+    worker._spare_s = 0.5
+    shop.feed()
+    assert worker._look_closer(room, found) is found, "a frame waits"
+    shop.slots.take(0.0)
+    closer = worker._look_closer(room, found)
+    assert room.view.close_ups == 1
+    assert closer.infer_ms > found.infer_ms
+    assert worker._spare_s < 0.5, "it is paid for"
+
+
+def test_idle_time_is_saved_up_while_frames_are_waited_for(seeing: Path) -> None:
+    with Workshop(seeing) as shop:
+        shop.worker.wait_loaded(20)
+        shop.feed_until(lambda: 0.0 < shop.worker._spare_s <= SPARE_S)
+
+
+def test_an_idle_camera_may_rest_and_one_that_is_switched_off_may_not(tmp_path: Path) -> None:
+    """Only its own pipeline knows; who watches the live picture of a camera without detection wants all of it."""
+    attention = Attention()
+    rtsp = {"source": "rtsp://10.0.0.4/live", "motion": {"idle_decode": "keyframes", "idle_after_s": 0.2}}
+    with Workshop(end_to_end_model(tmp_path / "empty.onnx", []), attention=attention, **rtsp) as shop:
+        shop.worker.wait_loaded(20)
+        shop.feed_until(lambda: attention.resting("a"), still=True)
+        shop.feed_until(lambda: not attention.resting("a"))  # noise: everything moves
+        shop.feed_until(lambda: attention.resting("a"), still=True)
+        shop.worker.switch("a", enabled=False)
+        assert not attention.resting("a")

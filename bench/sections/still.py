@@ -8,14 +8,21 @@ from bench.section import Figures, Section, command
 
 
 def measure(shared: Path) -> Figures:
-    return command("still", "--shared", shared)
+    return {**command("still", "--shared", shared), "keyframes": command("still", "--shared", shared, "--keyframes")}
 
 
 def render(one: Figures) -> list[str]:
+    idle = one.get("keyframes")
+    lines = (
+        []
+        if idle is None
+        else ["", f"With `motion.idle_decode: keyframes`: {idle['over_b']:.3f} B, a key frame every 2 s."]
+    )
     return [
         f"A 1080p still scene with noise at {one['fps']} frames a second, default config: {one['cpu_ms_per_frame']:.2f} ms CPU a",
         f"frame, {one['over_b']:.3f} B (target: at most 0.12); decoding and the motion gate alone take {one['floor_ms']:.2f} ms,",
         f"{one['floor_over_b']:.3f} B. {one['looked_at']} of {one['frames']} frames went to the model.",
+        *lines,
     ]
 
 

@@ -103,6 +103,13 @@ class CameraStatus(_Answer):
     dropped: int | None = Field(description="frames that a newer one replaced before their turn")
     skipped: int | None = Field(description="frames without motion, not looked at")
     reconnects: int | None
+    decoded: int | None = Field(default=None, description="pictures decoded")
+    decode_skipped: int | None = Field(
+        default=None, description="pictures left undecoded or too late, to keep up or while idle"
+    )
+    damaged: int | None = Field(default=None, description="pictures of which packets were lost")
+    close_ups: int | None = Field(default=None, description="closer looks at small things that moved")
+    keyframes_only: bool | None = Field(default=None, description="idle: nothing but key frames is decoded")
     people: int | None
     moving: bool | None
     detect_enabled: bool | None

@@ -24,6 +24,7 @@ _CAMERA_GAUGES: tuple[_Row, ...] = (
     ("frame_age_s", "camera_frame_age_seconds", 1, "Age of the newest frame"),
     ("people", "camera_people", 1, "People in view"),
     ("moving", "camera_motion", 1, "1 while something moves"),
+    ("keyframes_only", "camera_keyframes_only", 1, "1 while the camera is idle and only its key frames are decoded"),
     ("detect_enabled", "camera_detect_enabled", 1, "1 while detection is switched on"),
 )
 _CAMERA_COUNTERS: tuple[_Row, ...] = (
@@ -31,6 +32,10 @@ _CAMERA_COUNTERS: tuple[_Row, ...] = (
     ("detected", "camera_frames_detected", 1, "Frames that the model looked at"),
     ("dropped", "camera_frames_dropped", 1, "Frames replaced by a newer one before their turn"),
     ("skipped", "camera_frames_skipped", 1, "Frames without motion, not looked at"),
+    ("close_ups", "camera_close_ups", 1, "Closer looks at small things that moved"),
+    ("decoded", "camera_pictures_decoded", 1, "Pictures decoded"),
+    ("decode_skipped", "camera_pictures_skipped", 1, "Pictures left undecoded or too late, to keep up or while idle"),
+    ("damaged", "camera_pictures_damaged", 1, "Pictures of which packets were lost"),
     ("reconnects", "camera_reconnects", 1, "Times that the camera was connected anew"),
 )
 _OUTBOX: tuple[_Row, ...] = (

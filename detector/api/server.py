@@ -20,6 +20,7 @@ from detector.errors import DetectorError
 HEADER_S = 10.0  # from connecting, or from a request's first byte, to its headers' end
 WRITE_S = 15.0  # a reader that lets the buffer stay full this long is gone
 MAX_CONNECTIONS = 128
+TICK_S = 0.5  # how soon the end is noticed
 WORKERS = 6  # threads for what may block: few, since the model needs the cores
 _NOTSENT = 64 << 10  # bytes that the kernel holds back unsent: more would be stale pictures on a slow link
 
@@ -95,6 +96,11 @@ class _Server(uvicorn.Server):
         anyio.to_thread.current_default_thread_limiter().total_tokens = WORKERS
         await super().startup(sockets)
         self._told.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn itself wakes ten times a second for its clock and its end: more than all else it does.
+        while not await self.on_tick(0):  # noqa: ASYNC110 - the end is a thread's event, which nothing here can await
+            await asyncio.sleep(TICK_S)
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or self._stop.is_set()

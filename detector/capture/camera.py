@@ -7,7 +7,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from detector.clock import SYSTEM_CLOCK, Clock
 from detector.errors import EndOfStreamError, SourceError
@@ -15,7 +15,7 @@ from detector.redact import redact
 from detector.types import CameraState, Frame
 
 from .backoff import Backoff
-from .source import Grab, Source
+from .source import Counting, DecodeCounts, Grab, Source
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,8 @@ class CaptureStats:
     """A camera at one moment. `error` is the reason while not online; sizes are px of the last frame.
 
     `progress_mono` moves whenever the loop itself is alive, camera or no camera: standing still
-    for longer than an open or a read may take means that a native call hangs.
+    for longer than an open or a read may take means that a native call hangs. `decode` counts
+    over all connections.
     """
 
     state: CameraState
@@ -44,6 +45,7 @@ class CaptureStats:
     reconnects: int
     last_frame_mono: float | None
     progress_mono: float
+    decode: DecodeCounts
 
 
 class _Rate:
@@ -125,6 +127,7 @@ class CameraLoop:
         self._rate = _Rate()
         self._frames = self._reconnects = self._width = self._height = 0
         self._last_frame_mono: float | None = None
+        self._decode = self._decode_before = DecodeCounts()
         self._online_since: float | None = None
         self._progress_mono = clock.mono()
 
@@ -159,17 +162,35 @@ class CameraLoop:
                 reconnects=self._reconnects,
                 last_frame_mono=self._last_frame_mono,
                 progress_mono=self._progress_mono,
+                decode=self._decode,
             )
 
     def _drain(self) -> None:
-        source = self._make_source()
+        source, self._decode_before = self._make_source(), self._decode
+        counting = source if isinstance(source, Counting) else None  # asked once: it is slow
         try:
             source.open()
             self._alive()
             while not self._stop.is_set():
-                self._deliver(source.read())
+                grab = source.read()
+                self._count(counting)
+                self._deliver(grab)
         finally:
             source.close()
+
+    def _count(self, source: Counting | None) -> None:
+        before = self._decode_before
+        with self._lock:
+            if source is None:
+                self._decode = replace(self._decode, decoded=self._decode.decoded + 1)
+                return
+            counts = source.counts
+            self._decode = DecodeCounts(
+                decoded=before.decoded + counts.decoded,
+                skipped=before.skipped + counts.skipped,
+                damaged=before.damaged + counts.damaged,
+                keyframes_only=counts.keyframes_only,
+            )
 
     def _deliver(self, grab: Grab) -> None:
         now, wall = self._clock.mono(), self._clock.wall()

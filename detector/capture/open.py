@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 _FILE_URL = "file://"
 
 
-def make_source(camera: Camera, *, stop: threading.Event) -> Source:
+def make_source(camera: Camera, *, stop: threading.Event, keyframes_only: Callable[[], bool] = lambda: False) -> Source:
     """A closed source for `camera`; files are paced, as a camera would send them.
 
-    A file's pacing ends early when `stop` is set. The libraries are loaded here, for the kind asked for.
+    A file's pacing ends early when `stop` is set. `keyframes_only` is asked by RTSP cameras alone. The libraries are loaded here, for the kind asked for.
     """
     source, kind = camera.source.get_secret_value().strip(), camera.kind
     if kind == "file":
@@ -34,7 +35,7 @@ def make_source(camera: Camera, *, stop: threading.Event) -> Source:
     if source.lower().startswith(("rtsp://", "rtsps://")):
         from .rtsp.source import RtspSource
 
-        return RtspSource(url=source, timeout_s=camera.timeout_s)
+        return RtspSource(url=source, timeout_s=camera.timeout_s, keyframes_only=keyframes_only)
     from .network import NetworkSource
 
     return NetworkSource(url=source, timeout_s=camera.timeout_s)

@@ -148,6 +148,11 @@ class LatestSlots:
             slot = None if self._closed else self._ready(now, besides)
             return None if slot is None else slot.take(now)
 
+    def waiting(self) -> bool:
+        """Whether a frame of any camera could be taken now."""
+        with self._changed:
+            return not self._closed and self._ready(self._clock.mono()) is not None
+
     def counts(self, camera: str) -> SlotCounts:
         """Since `add`; all zero for a camera that is not known."""
         with self._changed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from detector.types import Image
 
@@ -19,6 +19,27 @@ class Grab:
     image: Image
     media_s: float | None
     mono: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeCounts:
+    """Pictures since a source was opened: `decoded`, `skipped` undecoded or too late to be shown, `damaged` by loss.
+
+    `keyframes_only`: at this moment nothing but key frames is decoded.
+    """
+
+    decoded: int = 0
+    skipped: int = 0
+    damaged: int = 0
+    keyframes_only: bool = False
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A source that may leave pictures out, and says how many."""
+
+    @property
+    def counts(self) -> DecodeCounts: ...
 
 
 class Source(Protocol):

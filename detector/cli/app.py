@@ -27,6 +27,7 @@ from . import (
     export,
     init,
     models,
+    optimize,
     prune,
     quantize,
     replay,
@@ -71,6 +72,7 @@ app.command("build")(build.build)
 app.command("quantize")(quantize.quantize)
 app.command("prune")(prune.prune)
 app.command("capture-set")(capture_set.capture_set)
+app.command("optimize")(optimize.optimize)
 app.command("bench")(bench.bench)
 
 

@@ -17,18 +17,23 @@ from detector.errors import DetectorError, UsageError
 from .load import JsonOption
 
 if TYPE_CHECKING:
+    from detector.optimize.networks import Network
     from detector.types import Image
 
 _PICTURES = 4  # enough to compare hundreds of boxes; PyTorch takes its time
 _DEFAULT_SIZE = (640, 640)
 _SUFFIXES = (".pt", ".onnx")
 Report = Callable[[int, int | None, str], None]
+Head = Literal["nms-free", "dense"]
+Loaded = tuple["Network", tuple[int, int]]
 
 
 def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.pt|MODEL.onnx", help="A checkpoint or an ONNX file.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL.pt|MODEL.onnx|FOLDER", help="A checkpoint, an ONNX file, a folder.")
+    ],
     head: Annotated[
-        Literal["nms-free", "dense"] | None,
+        Head | None,
         typer.Option("--head", help="Which head of a checkpoint that has both; else the NMS-free one."),
     ] = None,
     person_only: Annotated[bool, typer.Option("--person-only", help="Cut all other classes out, exactly.")] = False,
@@ -39,6 +44,9 @@ def export(
     before_nms: Annotated[bool, typer.Option("--before-nms", help="Cut an ONNX file before its NMS.")] = False,
     pixels: Annotated[
         bool, typer.Option("--pixels", help="Fold preprocessing in: the model takes letterboxed BGR bytes.")
+    ] = False,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Of a transformer's folder the architecture alone, to measure it.")
     ] = False,
     images: Annotated[
         Path | None, typer.Option("--images", metavar="DIR", help="Compare on these pictures, not the sample clip's.")
@@ -60,17 +68,25 @@ def export(
     else:
         if before_nms:
             raise UsageError("--before-nms is for ONNX files: what is exported from a checkpoint has no NMS")
+        if model.is_dir() and (head is not None or person_only):
+            raise UsageError(
+                "--head and --person-only are for checkpoints (.pt): a transformer's folder has no such choice"
+            )
+        if random_weights and not model.is_dir():
+            raise UsageError("--random-weights is for the folder of a transformer")
         with progress() as report:
-            document = _exported(model, target, (head, sides, _batch(batch), person_only, pixels), images, report)
+            report(0, None, "loading the model")
+            loaded = _folder(model, random_weights) if model.is_dir() else _checkpoint(model, head, person_only)
+            document = _exported(target, loaded, (sides, _batch(batch), person_only, pixels), images, report)
     _say({"output": str(target), **document}, as_json=as_json)
 
 
 def _target(model: Path, output: Path | None) -> Path:
-    if model.suffix.lower() not in _SUFFIXES:
-        raise UsageError(f"{model} is neither a checkpoint (.pt) nor an ONNX model (.onnx)")
+    if model.suffix.lower() not in _SUFFIXES and not model.is_dir():
+        raise UsageError(f"{model} is neither a checkpoint (.pt) nor an ONNX model (.onnx), nor a transformer's folder")
     if output is not None and output.suffix != ".onnx":
         raise UsageError(f"--output {output}: an ONNX model's file ends in .onnx")
-    target = output or model.with_suffix(".onnx")
+    target = output or (Path(f"{model.resolve().name}.onnx") if model.is_dir() else model.with_suffix(".onnx"))
     if target.exists() and target.resolve() == model.resolve():
         raise UsageError(f"{model} would be overwritten: name another file with --output")
     return target
@@ -93,21 +109,36 @@ def _batch(text: str) -> int:
     return int(text)
 
 
-def _exported(model: Path, target: Path, wish: tuple[Any, ...], images: Path | None, report: Report) -> dict[str, Any]:
+def _checkpoint(model: Path, head: Head | None, person_only: bool) -> Loaded:
     from detector.optimize import checkpoints
-    from detector.optimize.export import Form
-    from detector.optimize.export import export as make
     from detector.optimize.networks import from_ultralytics
 
-    head, sides, batch, person_only, pixels = wish
-    report(0, None, "loading the checkpoint")
     network = from_ultralytics(checkpoints.load(model), head=head, person_only=person_only)
-    form = Form(size=sides or _DEFAULT_SIZE, batch=batch, person_only=person_only, pixels=pixels)
+    return network, _DEFAULT_SIZE
+
+
+def _folder(model: Path, random_weights: bool) -> Loaded:
+    from detector.optimize import folders
+
+    found = folders.load(model, random_weights=random_weights)
+    return found.network, found.size
+
+
+def _exported(
+    target: Path, loaded: Loaded, wish: tuple[Any, ...], images: Path | None, report: Report
+) -> dict[str, Any]:
+    from detector.optimize.export import Form
+    from detector.optimize.export import export as make
+
+    network, usual = loaded
+    sides, batch, person_only, pixels = wish
+    form = Form(size=sides or usual, batch=batch, person_only=person_only, pixels=pixels)
     pictures, told = some_pictures(images)
     done = make(network, form, target, pictures, report=report)
     return {
         "layout": done.layout,
         "head": network.head,
+        "random_weights": network.bare,
         "input": list(form.size),
         "batch": batch or "dynamic",
         "nodes": done.nodes,
@@ -162,6 +193,8 @@ def _say(document: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(json.dumps(document))
         return
     width, height = document["input"]
+    if document.get("random_weights"):
+        typer.echo("its weights are random: it finds nobody, and only what it costs means anything")
     typer.echo(f"{document['output']}: {document['layout']}, {width} x {height} px, {document['bytes']} bytes")
     checked = document["checked"]
     if checked is None:

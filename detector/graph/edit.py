@@ -60,6 +60,12 @@ def reshape(model: onnx.ModelProto, width: int, height: int) -> onnx.ModelProto:
     if width % _MULTIPLE or height % _MULTIPLE or min(width, height) < _MULTIPLE:
         raise ModelError(f"{width} x {height} px is no input size: both must be multiples of {_MULTIPLE}")
     layout = layout_of(model)
+    if layout.kind == "detr":
+        raise ModelError(
+            "a transformer's size is chosen where it is exported (detector export --size): use it as it is"
+        )
+    if layout.pixels:
+        raise ModelError("this model has its preprocessing folded in: change the size of the one without, then fold it")
     graph = Graph(model)
     old, new = (layout.width, layout.height), (width, height)
     if _open_size(model):

@@ -31,15 +31,15 @@ from detector.types import Image
 VERSION = 2
 """Of the edits: raised whenever one of them gives other files than before."""
 
-VariantPrecision = Literal["fp32", "int8", "int8-mixed"]
-"""int8-mixed keeps the last two layers of convolutions in floats, int8 the last one."""
+VariantPrecision = Literal["fp32", "int8", "int8-mixed", "int8-openvino"]
+"""int8-mixed keeps the last two layers of convolutions in floats, int8 the last one; int8-openvino is placed for it."""
 
 
 class CacheError(ModelError):
     """The cache cannot be written."""
 
 
-_FLOAT_LAYERS = {"int8": 1, "int8-mixed": 2}
+_FLOAT_LAYERS = {"int8": 1, "int8-mixed": 2, "int8-openvino": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,9 +203,10 @@ def _edited(order: _Order, plain: Path, work: Path) -> str:
 def _quantised(order: _Order, work: Path, steps: str) -> str:
     """`work` in INT8, proved to load and run; the steps."""
     from .edit import PRECISION_STEP
-    from .quantize import quantize_cpu
+    from .quantize import quantize_cpu, quantize_openvino
 
-    quantize_cpu(work, order.pictures, spec=order.spec, output=work, float_layers=_FLOAT_LAYERS[order.precision])
+    quantise = quantize_openvino if order.precision == "int8-openvino" else quantize_cpu
+    quantise(work, order.pictures, spec=order.spec, output=work, float_layers=_FLOAT_LAYERS[order.precision])
     _run_once(order, work)
     return "; ".join(filter(None, (steps, PRECISION_STEP)))
 

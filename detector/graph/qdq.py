@@ -22,6 +22,7 @@ _SAME_RANGE = {"MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatt
 """They only move numbers: with one range before and behind they run on the stored integers."""
 WITHOUT_WEIGHTS = {"Add", "Mul", "Sigmoid", "LeakyRelu", "Concat", "MatMul", *_SAME_RANGE}
 _BIAS_LIMIT = 2.0**30
+_SMALLEST = 1e-30  # float32 loses digits below 1e-38
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +33,16 @@ class Form:
     and outputs, else the convolutions' inputs alone. `dedicated`: a pair for each reader. `bias`: stored as int32.
     """
 
+    name: str
     signed: bool
     everything: bool
     dedicated: bool
     bias: bool
 
 
-ONNXRUNTIME = Form(signed=False, everything=True, dedicated=False, bias=True)
-OPENVINO = Form(signed=False, everything=False, dedicated=False, bias=False)
-TENSORRT = Form(signed=True, everything=False, dedicated=True, bias=False)
+ONNXRUNTIME = Form(name="onnxruntime", signed=False, everything=True, dedicated=False, bias=True)
+OPENVINO = Form(name="openvino", signed=False, everything=False, dedicated=False, bias=False)
+TENSORRT = Form(name="tensorrt", signed=True, everything=False, dedicated=True, bias=False)
 
 
 def wanted_tensors(graph: Graph, floats: Collection[str], form: Form, tensors: Collection[str]) -> list[str]:
@@ -185,11 +187,16 @@ class _Inserter:
 def unsigned_scale(low: float, high: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Scale and zero point of 0..255 over the range, which is widened to hold 0 exactly."""
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32((high - low) / 255.0) or np.float32(1.0)
-    return np.asarray(scale, np.float32), np.asarray(np.clip(round(-low / float(scale)), 0, 255), np.uint8)
+    scale = _usable((high - low) / 255.0)
+    return np.asarray(scale, np.float32), np.asarray(np.clip(round(-low / scale), 0, 255), np.uint8)
 
 
 def signed_scale(low: float, high: float) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
     """Scale of -127..127, zero point 0."""
-    scale = np.float32(max(abs(low), abs(high)) / 127.0) or np.float32(1.0)
+    scale = _usable(max(abs(low), abs(high)) / 127.0)
     return np.asarray(scale, np.float32), np.asarray(0, np.int8)
+
+
+def _usable(scale: float) -> float:
+    """A tensor that is always 0, or next to it, has no scale to divide by."""
+    return scale if scale > _SMALLEST else 1.0

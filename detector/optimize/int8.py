@@ -29,9 +29,6 @@ from .sensitivity import Sample, Sensitivity, measure
 
 Runtime = Literal["onnxruntime", "openvino"]
 Target = Literal["cpu", "tensorrt"]
-INT8_FOR = "detector.int8_for"
-"""The metadata key under which an INT8 file says which runtime its pairs are placed for."""
-
 _RANKED_BY = 8  # pictures: more change the order little
 
 
@@ -127,7 +124,7 @@ class _Search:
 
     def _held(self, runtime: Runtime, form: Form, calibrated: dict[Method, Calibrated]) -> Found | None:
         """The form with the fewest layers in floats that holds the budget, by the best of the methods."""
-        make = partial(self._made, runtime, form)
+        make = partial(self._made, form)
         rulings = {method: self._tried(runtime, method, 0, make(each, [])) for method, each in calibrated.items()}
         method = min(rulings, key=lambda each: rulings[each].loss)
         chosen, known = calibrated[method], {0: rulings[method]}
@@ -167,13 +164,10 @@ class _Search:
             progress=lambda done, total: self._report(done, total, "measuring each layer"),
         )
 
-    def _made(
-        self, runtime: Runtime, form: Form, calibrated: Calibrated, kept: Sequence[Sensitivity]
-    ) -> onnx.ModelProto:
+    @staticmethod
+    def _made(form: Form, calibrated: Calibrated, kept: Sequence[Sensitivity]) -> onnx.ModelProto:
         floats = calibrated.decoding(0).union(*(calibrated.nodes(item.layer) for item in kept))
-        model = calibrated.quantised(form, floats)
-        model.metadata_props.add(key=INT8_FOR, value="tensorrt" if form == TENSORRT else runtime)
-        return model
+        return calibrated.quantised(form, floats)
 
     def _tried(self, runtime: Runtime, method: Method, count: int, model: onnx.ModelProto) -> Ruling:
         where = "tensorrt" if self._task.target == "tensorrt" else runtime

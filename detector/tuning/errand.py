@@ -15,6 +15,7 @@ from detector.loading import resolve
 
 from .choice import Choice, place, read, write
 from .evidence import Evidence, unpack
+from .forms import Form
 from .tune import Task, exact, tune
 
 
@@ -45,7 +46,11 @@ def run(order: bytes) -> Choice | None:
     model = Model.model_validate(wish["model"])
     shapes = tuple((int(width), int(height)) for width, height in wish["shapes"])
     if not wish["measure"]:
-        exact(resolve(model), shapes)
+        found = resolve(model)
+        exact(found, shapes)
+        if model.backend != "auto":
+            # Nothing is chosen, but the next start knows which sizes to load.
+            write(place(model, found), Choice(taken=Form(threads=model.threads), why="as configured", shapes=shapes))
         return None
     return keep(model, shapes, unpack(rest) if wish["evidence"] else None)
 

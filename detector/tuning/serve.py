@@ -77,7 +77,9 @@ class ChosenLoader:
     ) -> None:
         self._model, self._resolved, self._shapes, self._told = model, resolved, tuple(shapes), told
         self._place = place(model, resolved) if shapeable(model, resolved) else None
-        kept = kept_choice(self._place) if self._place is not None and model.backend == "auto" else None
+        kept = None if self._place is None else kept_choice(self._place)
+        if kept is not None and model.backend != "auto":
+            self._shapes, kept = self._shapes or kept.shapes, None
         self.choice = kept if kept is not None and kept.serves(scenes) else None
         self._unchanged = loader(model, resolved)  # one for all loads: it counts an engine's failures
         self._given = False

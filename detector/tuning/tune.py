@@ -86,18 +86,18 @@ class _Tuning:
         return self._choice(taken, why)
 
     def _open(self, form: Form) -> AnyDetector:
-        files = self._calibrated(form.precision) if form.calibrated else {}
+        files = self._calibrated(form) if form.calibrated else {}
         return open_form(self._task.resolved, form, files=files, expected=self._task.shapes[:1])
 
-    def _calibrated(self, precision: str) -> dict[Shape, str]:
+    def _calibrated(self, form: Form) -> dict[Shape, str]:
         """The names of the INT8 variants of each size, made from the evidence; raises ModelError."""
         assert self._task.evidence is not None
-        if precision not in self._files:
-            wanted: VariantPrecision = "int8" if precision == "int8" else "int8-mixed"
+        wanted = _variant(form)
+        if wanted not in self._files:
             make = partial(prepare, self._task.resolved.path, precision=wanted, spec=self._task.resolved.spec)
             made = {shape: make(shape=shape, pictures=self._task.evidence.calibration) for shape in self._task.shapes}
-            self._files[precision] = {shape: path.name for shape, path in made.items()}
-        return self._files[precision]
+            self._files[wanted] = {shape: path.name for shape, path in made.items()}
+        return self._files[wanted]
 
     def _measure(self, yardstick: AnyDetector, form: Form) -> None:
         """One form beside the reference: never more than two in memory, and a slower machine slows both."""
@@ -162,7 +162,7 @@ class _Tuning:
             why=why,
             shapes=self._task.shapes,
             scenes=() if evidence is None else evidence.scenes,
-            files=self._files[taken.precision] if taken.calibrated else {},
+            files=self._files[_variant(taken)] if taken.calibrated else {},
             results=tuple(_result(form, costs.get(form), self._refused.get(form)) for form in self._forms),
             failed=self._task.failed,
         )
@@ -175,6 +175,13 @@ class _Tuning:
             ms=statistics.median(cost.ms for cost in self._beside),
             cpu_ms=statistics.median(cost.cpu_ms for cost in self._beside),
         )
+
+
+def _variant(form: Form) -> VariantPrecision:
+    """Of a calibrated form; where the pairs stand decides what a runtime can fuse."""
+    if form.precision != "int8":
+        return "int8-mixed"
+    return "int8-openvino" if form.backend == "openvino" else "int8"
 
 
 def _result(form: Form, cost: Cost | None, refused: str | None) -> Result:

@@ -8,11 +8,13 @@ import logging
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from detector.alerts.broker import EmbeddedBroker
+from detector.alerts.connection import dial
 from detector.alerts.mqtt import MqttLink, MqttSettings, probe
 from detector.errors import BrokerError
 from detector.types import Message
@@ -108,6 +110,16 @@ def test_accepted_sockets_do_not_wait_for_more_bytes() -> None:
         (writer,) = broker._streams.values()
         assert writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         subscriber.close()
+
+
+def test_the_links_own_socket_does_not_wait_for_more_bytes_either() -> None:
+    with serving(EmbeddedBroker()) as settings:
+        connection = dial(settings, protocols=settings.protocols)
+        try:
+            sock: Any = connection._client.socket()
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        finally:
+            connection.abandon()
 
 
 def test_stops_at_once_under_clients_that_do_not_go(caplog: pytest.LogCaptureFixture) -> None:

@@ -76,3 +76,19 @@ def test_a_subject_that_does_not_run_says_why(tmp_path: Path) -> None:
 def test_a_subject_whose_package_is_missing_is_left_out() -> None:
     assert Service("a", {}, needs="no_such_package").why_not() == "the no_such_package package is not installed"
     assert Service("a", {}, needs="numpy").why_not() is None
+
+
+def test_only_a_choice_that_is_made_or_off_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service("a", {})
+    for choice, settled in (
+        (None, True),
+        ({"state": "off", "taken": None}, True),
+        ({"state": "waiting", "taken": None}, False),
+        ({"state": "measuring", "taken": "onnxruntime fp32"}, False),
+        ({"state": "waiting", "taken": "openvino half"}, True),
+        ({"state": "settled", "taken": "openvino half"}, True),
+    ):
+        monkeypatch.setattr(service, "status", lambda choice=choice: {"model": {"choice": choice}})
+        assert service.settled() is settled, choice
+    assert service.chooses
+    assert not Service("b", {"backend": "openvino"}).chooses

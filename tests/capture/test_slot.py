@@ -194,6 +194,25 @@ def test_a_pause_is_not_made_good_by_a_burst() -> None:
     assert len([t for t in taken if t >= 60.0]) <= 11
 
 
+def test_a_frame_waits_from_its_turn_until_it_is_taken() -> None:
+    clock = Time()
+    slots = LatestSlots(clock=clock)
+    slots.add("a", 10)
+    assert not slots.waiting()
+    slots.put(frame("a", 0.0))
+    assert slots.waiting()
+    assert slots.take(0.0) is not None
+    assert not slots.waiting()
+    slots.put(frame("a", 0.02))
+    assert slots.take(0.0) is not None
+    slots.put(frame("a", 0.05))
+    assert not slots.waiting(), "it came before its turn"
+    slots.put(frame("a", 0.12))
+    assert slots.waiting()
+    slots.close()
+    assert not slots.waiting()
+
+
 def test_take_waits_for_a_frame_and_gets_it_at_once() -> None:
     slots = LatestSlots(clock=SYSTEM_CLOCK)
     slots.add("a", 10.0)

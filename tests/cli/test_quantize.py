@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +131,16 @@ def test_what_is_quantised_already_is_refused(folder: Path, capsys: pytest.Captu
     assert call(["quantize", model, "--calibration", str(folder / "pictures"), "--output", "y.onnx"]) == 1
     assert "model-int8.onnx is an int8 model already: give the fp32 one" in capsys.readouterr().err
     assert not Path("y.onnx").exists()
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # no file may grow further: writing fails for real
+    try:
+        code = run(folder, "--precision", "fp16")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    error = capsys.readouterr().err
+    assert (code, error.count("\n")) == (1, 1)
+    assert "nothing was written" in error
+    assert list(Path().iterdir()) == []

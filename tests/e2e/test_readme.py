@@ -44,10 +44,11 @@ def service(tmp_path_factory: pytest.TempPathFactory, model: Path, clip: Path) -
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, clip: Path, model: Path) -> Path:
     """A folder with what the README's examples name."""
     folder = tmp_path_factory.mktemp("user")
     shutil.copy(clip, folder / "clip.mp4")
+    shutil.copy(model, folder / "model.onnx")
     (folder / "replay.yaml").write_text(
         yaml.safe_dump({"cameras": {"porch": {"source": "clip.mp4"}}}), encoding="utf-8"
     )

@@ -13,6 +13,7 @@ import pytest
 from detector.engines.prepare import prepare
 from detector.errors import ModelError
 from detector.graph import edit
+from detector.graph.quantize import quantize_cpu
 from detector.inference.factory import BackendName, load_detector
 from detector.inference.layout import default_spec
 from detector.inference.preprocess import Letterbox
@@ -95,6 +96,15 @@ def test_it_is_told_and_done_once() -> None:
 def test_an_unusual_letterbox_stays_outside() -> None:
     with pytest.raises(ModelError, match="not the usual one"):
         edit.pixels_in(network("dense"), InputSpec(color="rgb", scale=1.0, pad=0))
+
+
+def test_what_comes_after_it_is_refused(noise: list[Image], tmp_path: Path) -> None:
+    folded = edit.pixels_in(network("dense"))
+    with pytest.raises(ModelError, match="change the size of the one without"):
+        edit.reshape(folded, 64, 64)
+    with pytest.raises(ModelError, match="quantise the one without"):
+        quantize_cpu(saved(folded, tmp_path / "b.onnx"), noise, output=tmp_path / "q.onnx")
+    assert not (tmp_path / "q.onnx").exists()
 
 
 def test_no_engine_is_built_from_bytes(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import onnx
 import pytest
 
 from detector.errors import ModelError
-from detector.graph.prepare import prepare
-from detector.graph.quantize import MIN_PICTURES, quantize_cpu
+from detector.graph.prepare import VariantPrecision, prepare
+from detector.graph.quantize import MIN_PICTURES, quantize_cpu, quantize_openvino
+from detector.inference.backends.onnxfile import INT8_FOR, inspect
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
 from detector.types import ArrayImage, Image
@@ -43,6 +44,24 @@ def test_poor_pictures_are_refused_with_their_count(
     with pytest.raises(ModelError, match=words):
         quantize_cpu(small, given, output=tmp_path / "out.onnx")
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_openvino_gets_pairs_before_convolutions_alone(small: Path, tmp_path: Path) -> None:
+    quantize_openvino(small, noise_pictures(MIN_PICTURES), spec=UNIT, output=tmp_path / "b.onnx")
+    graph = onnx.load(str(tmp_path / "b.onnx")).graph
+    readers = {name: node for node in graph.node for name in node.input}
+    pairs = [node for node in graph.node if node.op_type == "QuantizeLinear"]
+    behind = [readers[readers[pair.output[0]].output[0]].op_type for pair in pairs]
+    assert behind == ["Conv"] * 3
+    zeros = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    assert {zeros[pair.input[2]].dtype for pair in pairs} == {np.dtype(np.uint8)}
+
+
+def test_a_variant_says_which_runtime_it_is_for(small: Path, tmp_path: Path) -> None:
+    precisions: dict[VariantPrecision, str] = {"int8": "onnxruntime", "int8-openvino": "openvino"}
+    for precision, runtime in precisions.items():
+        made = prepare(small, precision=precision, pictures=noise_pictures(MIN_PICTURES), spec=UNIT, cache=tmp_path)
+        assert inspect(made).metadata[INT8_FOR] == runtime
 
 
 @pytest.mark.parametrize("head", HEADS)

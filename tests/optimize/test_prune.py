@@ -91,8 +91,8 @@ def test_the_same_seed_gives_the_same_network(checkpoint: Path, torch: Any, shar
     from detector.optimize import checkpoints
     from detector.optimize.prune import prune
 
-    model, judges = checkpoints.load(checkpoint), pictures(torch, shared, 3)
-    one, other = (prune(model, macs=0.95, size=SIZE, pictures=judges, seed=4).model.state_dict() for _ in range(2))
+    model, judges = checkpoints.load(checkpoint), pictures(torch, shared, 1)
+    one, other = (prune(model, macs=0.97, size=SIZE, pictures=judges, seed=4).model.state_dict() for _ in range(2))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 

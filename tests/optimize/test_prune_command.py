@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -39,11 +40,15 @@ def exam(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     document["images"] = [entry for entry in document["images"] if entry["id"] in chosen][:8]
     kept = {entry["id"] for entry in document["images"]}
     document["annotations"] = [entry for entry in document["annotations"] if entry["image_id"] in kept]
-    path = tmp_path_factory.mktemp("exam") / "eight.json"
+    folder = tmp_path_factory.mktemp("exam")
+    for entry in document["images"]:
+        shutil.copy(shared / "media" / "coco" / "images" / entry["file_name"], folder)
+    path = folder / "eight.json"
     path.write_text(json.dumps(document), encoding="utf-8")
-    return shared / "media" / "coco" / "images", path
+    return folder, path
 
 
+@pytest.mark.timeout(400)  # many CPU seconds, and the machine may be busy
 def test_it_prunes_tunes_and_tells(checkpoint: Path, exam: tuple[Path, Path], torch: Any, tmp_path: Path) -> None:
     output = tmp_path / "small.pt"
     judged = ("--images", exam[0], "--annotations", exam[1])
@@ -75,19 +80,35 @@ def _ultralytics_reads(path: Path, parameters: int) -> None:
     assert all(type(module).__module__.startswith(("torch", "ultralytics")) for module in loaded.modules())
 
 
+@pytest.mark.timeout(400)  # many CPU seconds, and the machine may be busy
 def test_an_onnx_model_comes_out_too(checkpoint: Path, exam: tuple[Path, Path], torch: Any, tmp_path: Path) -> None:
     output = tmp_path / "small.onnx"
-    code, said, _ = run("prune", checkpoint, "--macs", "0.95", "-o", output, *QUICK, "--data", exam[0], "--size", "320")
+    code, said, _ = run(
+        "prune", checkpoint, "--macs", "0.95", "-o", output, *QUICK, "--images", exam[0], "--annotations", exam[1]
+    )
     assert code == 0
     assert "not fine-tuned" in said
     detector = load_detector(path=output, name="small")
-    assert (detector.layout.kind, detector.input_size) == ("end-to-end", (320, 320))
+    assert (detector.layout.kind, detector.input_size) == ("end-to-end", (160, 160))
     detector.close()
 
 
-def test_ctrl_c_keeps_what_was_learned(checkpoint: Path, exam: tuple[Path, Path], torch: Any, tmp_path: Path) -> None:
+@pytest.mark.timeout(400)  # many CPU seconds, and the machine may be busy
+def test_ctrl_c_keeps_what_was_learned(checkpoint: Path, room_pictures: Path, torch: Any, tmp_path: Path) -> None:
     output = tmp_path / "small.pt"
-    arguments = ["prune", checkpoint, "--macs", "0.95", "-o", output, "--data", exam[0], "--finetune", "100000", *QUICK]
+    arguments = [
+        "prune",
+        checkpoint,
+        "--macs",
+        "0.95",
+        "-o",
+        output,
+        "--data",
+        room_pictures,
+        "--finetune",
+        "100000",
+        *QUICK,
+    ]
     waiting = tmp_path / "small.pt.tuning"
     with subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, text=True) as child:
         assert child.stderr is not None

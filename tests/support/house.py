@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from detector.capture.attention import Attention
 from detector.capture.slot import LatestSlots
 from detector.clock import SYSTEM_CLOCK
 from detector.config import AlarmSettings, Camera
@@ -60,7 +61,7 @@ def end_to_end_model(path: Path, rows: list[list[float]]) -> Path:
 class Workshop:
     """A running worker; `feed` gives it frames of moving noise, so that the gate stays open."""
 
-    def __init__(self, model: Path, **camera: Any) -> None:
+    def __init__(self, model: Path, *, attention: Attention | None = None, **camera: Any) -> None:
         self.model = model
         self.diary = Diary()
         self.slots = LatestSlots(clock=SYSTEM_CLOCK)
@@ -72,7 +73,13 @@ class Workshop:
             tell=self.diary.tell,
         )
         self.worker = Worker(
-            slots=self.slots, desk=self.desk, post=self.diary, clock=SYSTEM_CLOCK, load=self.load, device_id="test"
+            slots=self.slots,
+            desk=self.desk,
+            post=self.diary,
+            clock=SYSTEM_CLOCK,
+            load=self.load,
+            device_id="test",
+            attention=attention,
         )
         self.camera = Camera.model_validate({"source": "x", "detect_fps": 100, **camera})
         self.slots.add("a", 100)
@@ -84,8 +91,10 @@ class Workshop:
     def load(self) -> PersonDetector:
         return load_detector(path=self.model, name=self.model.name, threads=1)
 
-    def feed(self, camera: str = "a") -> None:
+    def feed(self, camera: str = "a", *, still: bool = False) -> None:
         pixels = self._random.integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)
+        if still:
+            pixels[:] = 90
         now = SYSTEM_CLOCK.mono()
         self._seq += 1
         self.slots.put(
@@ -98,11 +107,11 @@ class Workshop:
             )
         )
 
-    def feed_until(self, condition: Callable[[], object], camera: str = "a") -> None:
+    def feed_until(self, condition: Callable[[], object], camera: str = "a", *, still: bool = False) -> None:
         deadline = time.monotonic() + DEADLINE_S
         while not condition():
             assert time.monotonic() < deadline, "it did not come"
-            self.feed(camera)
+            self.feed(camera, still=still)
             time.sleep(0.02)
 
     def __enter__(self) -> Workshop:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .access import AccessUnit
@@ -11,16 +12,23 @@ from .access import AccessUnit
 LATE_S = 0.5
 _BEHIND_S = LATE_S / 2
 _MAX_BYTES = 1 << 25
+_MAX_ASIDE_BYTES = 1 << 23
+_OVERDUE = 1.5  # intervals without a key frame, after which the camera has changed its ways
 _SMOOTH = 0.1  # the weight of the newest in the running means of cost and interval
 _PAUSE_S = 10.0  # stamps further apart say nothing of the frame rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """The next to decode; `fresh`: it follows on nothing that was decoded before."""
+    """The next to decode; `fresh`: it follows on nothing that was decoded before.
+
+    `alone`: nothing that follows on it will be decoded; `seen`: its picture was handed over before.
+    """
 
     unit: AccessUnit
     fresh: bool
+    alone: bool = False
+    seen: bool = False
 
 
 class CatchUp:
@@ -28,12 +36,21 @@ class CatchUp:
 
     A quarter of a second behind, pictures that no other needs are left out, and all that come
     before the newest key frame at hand. Half a second behind, with no key frame at hand, it is
-    reckoned what is fresh sooner: to decode on, or to wait for the next key frame. With
-    `keyframes_only` all others are left out always.
+    reckoned what is fresh sooner: to decode on, or to wait for the next key frame.
+
+    While `keyframes_only` says so, all others are put aside, so that the picture goes on at once when it
+    says no; a camera whose key frames are further apart than `longest_s`, or irregular, is decoded whole.
     """
 
-    def __init__(self, *, clock_rate: int, keyframes_only: bool = False) -> None:
-        self._tick_s, self._keyframes_only = 1.0 / clock_rate, keyframes_only
+    def __init__(
+        self, *, clock_rate: int, keyframes_only: Callable[[], bool] = lambda: False, longest_s: float = 4.0
+    ) -> None:
+        self._tick_s, self._keyframes_only, self._longest_s = 1.0 / clock_rate, keyframes_only, longest_s
+        self._aside: list[AccessUnit] = []  # since, and with, the last key frame that was handed out alone
+        self._alone: set[int] = set()  # the stamps of waiting key frames that nothing will follow on
+        self._again: int | None = None  # the stamp of that key frame when it is to be decoded once more
+        self.sparing = False
+        """Whether nothing but key frames is decoded now."""
         self._units: deque[AccessUnit] = deque()
         self._bytes = 0
         self._owed = b""  # parameter sets of what was left out
@@ -49,7 +66,9 @@ class CatchUp:
 
     def put(self, unit: AccessUnit) -> None:
         self._observe(unit)
-        if not unit.key and (self._keyframes_only or self._waiting):
+        if self._spared(unit):
+            return
+        if not unit.key and self._waiting:
             self._leave_out(unit)
             return
         self._fresh |= self._waiting
@@ -64,11 +83,13 @@ class CatchUp:
         self._catch_up()
         if not self._units:
             return None
+        alone = self._units[0].timestamp in self._alone
         unit, fresh = self._pop(), self._fresh
         if self._owed:
             unit, self._owed = replace(unit, data=self._owed + unit.data), b""
         self._fresh = False
-        return Turn(unit=unit, fresh=fresh)
+        seen, self._again = unit.timestamp == self._again, None
+        return Turn(unit=unit, fresh=fresh, alone=alone, seen=seen)
 
     def late(self, timestamp: int) -> bool:
         """Whether a picture of then is not worth handing over: a newer one waits."""
@@ -106,6 +127,57 @@ class CatchUp:
         if self._behind(LATE_S) and self._until_fresh_s() > self._until_key_s():
             self._wait_for_key()
 
+    def _spared(self, unit: AccessUnit) -> bool:
+        """Whether `unit` need not be decoded because it is no key frame."""
+        if not (self._keyframes_only() and self._regular()):
+            self._resume()
+            return False
+        self.sparing = True
+        if unit.key:
+            self._put_off()
+            self._aside = [unit]
+            self._alone.add(unit.timestamp)
+            return False
+        if self._waiting:
+            return False
+        self._aside.append(unit)
+        if sum(len(one.data) for one in self._aside) > _MAX_ASIDE_BYTES:
+            self._put_off()
+            self._waiting = True
+        return True
+
+    def _regular(self) -> bool:
+        """Whether key frames come often enough to do with them alone."""
+        if len(self._keys) < 2 or self._newest is None:
+            return False
+        interval_s = (self._keys[1] - self._keys[0]) * self._tick_s
+        since_s = (self._newest - self._keys[1]) * self._tick_s
+        return 0.0 < interval_s <= self._longest_s and since_s <= _OVERDUE * interval_s
+
+    def _put_off(self) -> None:
+        """What was put aside will never be decoded, but for its key frame, which was."""
+        for unit in self._aside:
+            if not unit.key:
+                self._leave_out(unit)
+        self._aside = []
+
+    def _resume(self) -> None:
+        """Go on from where all but key frames were put aside."""
+        if not self.sparing:
+            return
+        self.sparing, aside, self._aside = False, self._aside, []
+        if aside and aside[0].key:
+            # The decoder forgot it, so it comes once more; its picture only where nobody saw it yet.
+            waits = any(unit is aside[0] for unit in self._units)
+            while self._units:
+                unit = self._pop()
+                if unit is not aside[0]:
+                    self._leave_out(unit)
+            self._again, self._fresh = None if waits else aside[0].timestamp, True
+        for unit in aside:
+            self._units.append(unit)
+            self._bytes += len(unit.data)
+
     def _until_fresh_s(self) -> float:
         """How long it takes to decode all that waits and what comes meanwhile."""
         spare = 1.0 - self._cost_s / self._interval_s if self._interval_s else 1.0
@@ -126,6 +198,7 @@ class CatchUp:
     def _pop(self) -> AccessUnit:
         unit = self._units.popleft()
         self._bytes -= len(unit.data)
+        self._alone.discard(unit.timestamp)
         return unit
 
     def _leave_out(self, unit: AccessUnit) -> None:

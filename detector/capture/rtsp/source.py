@@ -6,10 +6,11 @@ FFmpeg's demuxer hands a picture over only when the next one begins, a whole fra
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from detector.capture.avimage import AvImage
 from detector.capture.network import NetworkSource
-from detector.capture.source import Grab
+from detector.capture.source import DecodeCounts, Grab
 from detector.capture.timeline import Timeline
 from detector.clock import SYSTEM_CLOCK, Clock
 from detector.errors import SourceError
@@ -30,12 +31,17 @@ class RtspSource:
     """The camera at `url`; an open and a read take at most about `timeout_s` seconds each.
 
     What this client does not understand (another codec, a way to log in, nonsense) is left to
-    FFmpeg, in the same `open`. `keyframes_only` decodes nothing else: it needs a key frame
-    interval below `timeout_s`.
+    FFmpeg, in the same `open`. While `keyframes_only` says so, no other pictures are decoded, where the
+    camera's key frames come often enough; FFmpeg decodes all.
     """
 
     def __init__(
-        self, *, url: str, timeout_s: float, clock: Clock = SYSTEM_CLOCK, keyframes_only: bool = False
+        self,
+        *,
+        url: str,
+        timeout_s: float,
+        clock: Clock = SYSTEM_CLOCK,
+        keyframes_only: Callable[[], bool] = lambda: False,
     ) -> None:
         if not timeout_s > 0.0:
             raise ValueError(f"timeout_s must be positive, got {timeout_s}")
@@ -44,23 +50,27 @@ class RtspSource:
         self._stream: Stream | None = None
         self._fallback: NetworkSource | None = None
         self._timeline = Timeline()
+        self._read_by_ffmpeg = 0
 
     def __repr__(self) -> str:
         return f"RtspSource({self._shown})"
 
     @property
-    def skipped(self) -> int:
-        """Pictures left out since it was opened, to keep up or because only key frames are asked for."""
-        return self._stream.skipped if self._stream is not None else 0
-
-    @property
-    def damaged(self) -> int:
-        """Pictures since it was opened of which the camera's packets were not all there."""
-        return self._stream.damaged if self._stream is not None else 0
+    def counts(self) -> DecodeCounts:
+        """Since it was opened; FFmpeg leaves nothing out that it could tell of."""
+        stream = self._stream
+        if stream is None:
+            return DecodeCounts(decoded=self._read_by_ffmpeg)
+        return DecodeCounts(
+            decoded=stream.decoded,
+            skipped=stream.skipped,
+            damaged=stream.damaged,
+            keyframes_only=stream.keyframes_only,
+        )
 
     def open(self) -> None:
         self.close()
-        self._timeline = Timeline()
+        self._timeline, self._read_by_ffmpeg = Timeline(), 0
         if self._shown not in _pictureless:
             try:
                 self._open_stream()
@@ -74,7 +84,9 @@ class RtspSource:
 
     def read(self) -> Grab:
         if self._fallback is not None:
-            return self._fallback.read()
+            grab = self._fallback.read()
+            self._read_by_ffmpeg += 1
+            return grab
         if self._stream is None:
             raise SourceError(f"{self._shown}: not open")
         try:

@@ -27,23 +27,31 @@ _PAYLOADS: dict[str, Callable[[], Depacketizer]] = {"h264": H264, "hevc": H265}
 _BAD_UNITS = 100  # in a row; fewer are a scratch, so many are another codec than was promised
 _DEFAULT_FPS = 25.0
 _STARVING_S = 1.0
+_LONGEST_KEY_S = 4.0  # between key frames, to do with them alone: nobody who comes is seen later than that
 
 
 class Stream:
     """One connection's pictures. Raises SourceError; NotUnderstoodError where FFmpeg may fare better."""
 
-    def __init__(self, *, url: str, shown: str, timeout_s: float, clock: Clock, keyframes_only: bool) -> None:
+    def __init__(
+        self, *, url: str, shown: str, timeout_s: float, clock: Clock, keyframes_only: Callable[[], bool]
+    ) -> None:
         self._shown, self._timeout_s, self._clock, self._keyframes_only = shown, timeout_s, clock, keyframes_only
         self._session = Session(url=url, shown=shown, timeout_s=timeout_s, clock=clock)
         self._frames: deque[tuple[VideoFrame, float]] = deque()
         self._heard_mono = 0.0
         self._pictures = self._late = 0
         self._end: SourceError | None = None
-        self.damaged = 0
+        self.damaged = self.decoded = 0
 
     @property
     def skipped(self) -> int:
         return self._waiting.skipped + self._late
+
+    @property
+    def keyframes_only(self) -> bool:
+        """Whether nothing but key frames is decoded now."""
+        return self._waiting.sparing
 
     @property
     def interval_s(self) -> float:
@@ -59,7 +67,11 @@ class Stream:
         self._video: Video = self._session.open()
         self._receiver = Receiver(payload_type=self._video.payload_type)
         self._assembler = Assembler(_PAYLOADS[self._video.codec]())
-        self._waiting = CatchUp(clock_rate=self._video.clock_rate, keyframes_only=self._keyframes_only)
+        self._waiting = CatchUp(
+            clock_rate=self._video.clock_rate,
+            keyframes_only=self._keyframes_only,
+            longest_s=min(_LONGEST_KEY_S, self._timeout_s / 2),
+        )
         try:
             self._decoder = Decoder(codec=self._video.codec, parameter_sets=self._video.parameter_sets)
         except ValueError:
@@ -103,7 +115,9 @@ class Stream:
         if turn.fresh:
             self._decoder.forget()
         started = self._clock.mono()
-        self._frames.extend(self._decoder.decode(turn.unit, alone=self._keyframes_only))
+        frames = self._decoder.decode(turn.unit, alone=turn.alone)
+        self.decoded += len(frames)
+        self._frames.extend(entry for entry in frames if not (turn.seen and entry[0].pts == turn.unit.timestamp))
         self._waiting.spent(self._clock.mono() - started)
         if self._decoder.bad >= _BAD_UNITS:
             raise SourceError(
@@ -147,6 +161,6 @@ class Stream:
             f"data comes, but no picture within {self._timeout_s:g} s; shorten the camera's key frame interval or "
             "raise timeout_s"
         )
-        if self._pictures or self._keyframes_only:
+        if self._pictures:
             return SourceError(f"{self._shown}: {what}")
         return not_understood(what, shown=self._shown)

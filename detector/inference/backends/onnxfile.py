@@ -20,6 +20,9 @@ _GRAPH, _OPSET, _METADATA = 7, 8, 14  # ModelProto
 _NODE, _INITIALIZER = 1, 5  # GraphProto
 _OP_TYPE = 4  # NodeProto
 _DATA_TYPE, _EXTERNAL, _FLOAT, _FLOAT16 = 2, 13, 1, 10  # TensorProto
+INT8_FOR = "detector.int8_for"
+"""The metadata key under which an INT8 file says which runtime its pairs are placed for."""
+
 UNPACK = "detector.unpack"
 """The metadata key of a file whose weights are to be unpacked once, when it is loaded (INT4 convolutions)."""
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from detector.errors import InferenceError, ModelError
 
 from .base import Precision, TensorSpec, existing_file, one_line, usable_threads
-from .onnxfile import OnnxFile, inspect
+from .onnxfile import INT8_FOR, OnnxFile, inspect
 
 IR_SUFFIX = ".xml"
 _RT_INFO = "detector"
@@ -34,6 +34,11 @@ class OpenVinoBackend:
         openvino = _import()
         core = openvino.Core()
         file = _inspect_ir(core, path) if path.suffix == IR_SUFFIX else inspect(path)
+        if file.metadata.get(INT8_FOR) == "tensorrt":
+            # Seen with 2026.4: it runs, and sees nobody.
+            raise ModelError(
+                f"{path.name} is quantised for TensorRT, which openvino runs wrongly: use one quantised with --target cpu"
+            )
         self.precision, hint = _precision(path, precision, file.precision, core)
         self.version: str = openvino.__version__
         self.provider = "CPU"
@@ -108,16 +113,28 @@ def _precision(path: Path, wanted: Precision, own: str, core: Any) -> tuple[str,
     """What to report and OpenVINO's hint for it."""
     if (wanted == "int8") != (own == "int8") and wanted != "auto":
         raise ModelError(f"{path.name} is an {own} model: use precision auto, or a model exported as {wanted}")
-    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    half = _half(core)
     if own == "int8":
         # What is left in floats between integers has no digits to lose there.
-        return "int8", "bf16" if "BF16" in able else "f32"
+        return "int8", "bf16" if half == "bf16" else "f32"
     if wanted != "fp16":
         return "fp32", "f32"
-    for capability, hint in (("BF16", "bf16"), ("FP16", "f16")):
-        if capability in able:
-            return ("bf16" if hint == "bf16" else "fp16"), hint
-    raise ModelError("this CPU has no half precision: use precision fp32 or auto")
+    if half is None:
+        raise ModelError("this CPU has no half precision: use precision fp32 or auto")
+    return half, {"bf16": "bf16", "fp16": "f16"}[half]
+
+
+def half_precision() -> str | None:
+    """bf16 or fp16, whichever OpenVINO computes in here; None where neither, or no OpenVINO."""
+    try:
+        return _half(_import().Core())
+    except ModelError:
+        return None
+
+
+def _half(core: Any) -> str | None:
+    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return next((half for half in ("bf16", "fp16") if half.upper() in able), None)
 
 
 def _compile(core: Any, path: Path, hint: str, threads: int) -> Any:

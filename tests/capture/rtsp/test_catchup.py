@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from detector.capture.rtsp.access import AccessUnit
-from detector.capture.rtsp.catchup import CatchUp
+from detector.capture.rtsp.catchup import CatchUp, Turn
 
 TICK = 90000 // 25
 
@@ -25,8 +27,8 @@ def taken(waiting: CatchUp) -> list[int]:
     return numbers
 
 
-def filled(*units: AccessUnit, keyframes_only: bool = False) -> CatchUp:
-    waiting = CatchUp(clock_rate=90000, keyframes_only=keyframes_only)
+def filled(*units: AccessUnit) -> CatchUp:
+    waiting = CatchUp(clock_rate=90000)
     for one in units:
         waiting.put(one)
     return waiting
@@ -126,10 +128,88 @@ def test_stamps_that_leap_back_make_nothing_late() -> None:
     assert taken(waiting) == [1000, 0, 1]
 
 
+class Idle:
+    """A stream of which the newest picture is taken at once, while `idle` asks for key frames alone."""
+
+    def __init__(self, *, longest_s: float = 4.0) -> None:
+        self.idle = False
+        self.waiting = CatchUp(clock_rate=90000, keyframes_only=lambda: self.idle, longest_s=longest_s)
+        self.turns: list[Turn] = []
+
+    def play(self, numbers: Iterable[int], *, key_each: int = 10) -> list[int]:
+        """What is handed out over these pictures."""
+        done = len(self.turns)
+        for number in numbers:
+            self.waiting.put(unit(number, key=number % key_each == 0))
+            while (turn := self.waiting.take()) is not None:
+                self.turns.append(turn)
+        return [turn.unit.timestamp // TICK for turn in self.turns[done:]]
+
+
 def test_key_frames_alone_if_asked() -> None:
-    waiting = filled(*(unit(number, key=number % 4 == 0) for number in range(6)), keyframes_only=True)
-    assert taken(waiting) == [0, 4]
-    assert waiting.skipped == 4
+    stream = Idle()
+    stream.play(range(12))
+    stream.idle = True
+    assert stream.play(range(12, 35)) == [20, 30]
+    assert all(turn.alone for turn in stream.turns[-2:])
+    assert stream.waiting.sparing
+    assert stream.waiting.skipped == 8 + 9, "what follows the newest key frame may still be needed"
+
+
+def test_back_from_idle_the_picture_goes_on_from_the_last_key_frame() -> None:
+    stream = Idle()
+    stream.play(range(12))
+    stream.idle = True
+    stream.play(range(12, 24))
+    stream.idle = False
+    assert stream.play([24]) == [20, 21, 22, 23, 24]
+    again, *others = stream.turns[-5:]
+    assert (again.fresh, again.seen, again.alone) == (True, True, False)
+    assert not any(turn.fresh or turn.seen for turn in others)
+    assert stream.play(range(25, 41)) == list(range(25, 41))
+    assert not stream.waiting.sparing
+    assert stream.waiting.skipped == 8
+
+
+def test_back_from_idle_before_a_key_frame_came_nothing_is_lost() -> None:
+    stream = Idle()
+    stream.play(range(12))
+    stream.idle = True
+    assert stream.play(range(12, 15)) == []
+    stream.idle = False
+    assert stream.play([15]) == [12, 13, 14, 15]
+    assert not any(turn.fresh or turn.seen for turn in stream.turns)
+    assert stream.waiting.skipped == 0
+
+
+def test_back_from_idle_a_key_frame_that_still_waits_is_shown_once() -> None:
+    stream = Idle()
+    stream.play(range(12))
+    stream.idle = True
+    stream.play(range(12, 20))
+    stream.waiting.put(unit(20, key=True))
+    stream.idle = False
+    stream.waiting.put(unit(21))
+    assert stream.play([22]) == [20, 21, 22]
+    assert not any(turn.seen for turn in stream.turns)
+    assert stream.turns[-3].fresh
+
+
+def test_rare_key_frames_are_not_enough_when_idle() -> None:
+    stream = Idle(longest_s=0.3)
+    stream.idle = True
+    assert stream.play(range(30)) == list(range(30))
+    assert not stream.waiting.sparing
+
+
+def test_key_frames_that_stop_coming_end_the_sparing() -> None:
+    stream = Idle()
+    stream.play(range(12))
+    stream.idle = True
+    assert stream.play(range(12, 21)) == [20]
+    stream.play(range(21, 60), key_each=1000)
+    assert not stream.waiting.sparing
+    assert stream.turns[-1].unit.timestamp == 59 * TICK
 
 
 def test_what_nobody_decodes_fills_no_memory() -> None:

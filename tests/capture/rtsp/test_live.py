@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from detector.capture.rtsp.source import RtspSource
-from detector.capture.source import Grab
+from detector.capture.source import DecodeCounts, Grab
 from detector.clock import SYSTEM_CLOCK
 from detector.errors import EndOfStreamError, SourceError
 from support.rtsp_server import RtspServer, why_not
@@ -141,7 +141,7 @@ def test_a_closed_source_says_so_and_its_repr_hides_the_password() -> None:
     with pytest.raises(SourceError, match="not open"):
         source.read()
     assert repr(source) == "RtspSource(rtsp://***@127.0.0.1:1/live)"
-    assert (source.skipped, source.damaged) == (0, 0)
+    assert source.counts == DecodeCounts()
 
 
 @pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("nan")])

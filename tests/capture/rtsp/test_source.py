@@ -49,13 +49,14 @@ class Played:
     media_s: list[float | None]
     skipped: int
     damaged: int
+    decoded: int
 
 
 def played(sdp: str, packets: Flat, *, keyframes_only: bool = False, late: bool = False) -> Played:
     """What the client makes of a camera that sends `packets` at once and hangs up; `late`: it looks only then."""
     sent = threading.Event()
     with RtspScript(serve(sdp, packets, sent)) as camera:
-        source = RtspSource(url=camera.url, timeout_s=5.0, keyframes_only=keyframes_only)
+        source = RtspSource(url=camera.url, timeout_s=5.0, keyframes_only=lambda: keyframes_only)
         source.open()
         assert sent.wait(20.0 if late else 0.0) or not late
         grabs = read_all(source)
@@ -63,8 +64,9 @@ def played(sdp: str, packets: Flat, *, keyframes_only: bool = False, late: bool 
         done = Played(
             numbers=[read_ms(grab.image.luma()) for grab in grabs],
             media_s=[grab.media_s for grab in grabs],
-            skipped=source.skipped,
-            damaged=source.damaged,
+            skipped=source.counts.skipped,
+            damaged=source.counts.damaged,
+            decoded=source.counts.decoded,
         )
         source.close()
     return done
@@ -128,11 +130,55 @@ def test_late_pictures_are_decoded_for_the_newer_ones_alone(codec: str) -> None:
     assert done.skipped == 24
 
 
+def test_far_behind_pictures_that_no_other_needs_are_not_even_decoded(codec: str) -> None:
+    video = coded(codec, fps=25, gop=100, b_frames=2, width=160, height=96)
+    done = played(video.sdp(), flat(video.packets()), late=True)
+    spared = 30 - done.decoded
+    assert 5 <= spared <= 20, "two of three in all that is more than a quarter of a second old"
+    assert done.skipped >= spared
+    assert done.numbers == sorted(set(done.numbers))
+    assert done.numbers[-5:] == list(range(done.numbers[-1] - 4, done.numbers[-1] + 1)), "the newest are all there"
+
+
 def test_key_frames_alone_come_at_once(codec: str) -> None:
     video = coded(codec, b_frames=2, fps=LIVELY)
     done = played(video.sdp(), flat(video.packets()), keyframes_only=True)
-    assert done.numbers == [0, 10, 20]
-    assert done.skipped == 27
+    # Until two are known, nobody knows how far apart they are; 21 to 29 were put aside.
+    assert done.numbers == [*range(11), 20]
+    assert done.skipped == 9
+
+
+def test_back_from_idle_the_pictures_go_on_without_a_gap_and_none_twice(codec: str) -> None:
+    video = coded(codec, frames=40, fps=LIVELY)
+    packets, step = video.packets(), threading.Semaphore(0)
+    idle = threading.Event()
+
+    def play(connection: Connection) -> None:
+        connection.reply(greet(connection, video.sdp()))
+        for number, picture in enumerate(packets):
+            if number in (11, 24):
+                assert step.acquire(timeout=20.0)
+            connection.send(b"".join(interleaved(packet) for packet in picture))
+
+    with RtspScript(play) as camera:
+        source = RtspSource(url=camera.url, timeout_s=5.0, keyframes_only=idle.is_set)
+        source.open()
+        numbers = [read_ms(source.read().image.luma()) for _ in range(11)]
+        idle.set()
+        step.release()
+        numbers.append(read_ms(source.read().image.luma()))
+        idle.clear()
+        step.release()
+        grabs = read_all(source)
+        counts = source.counts
+        source.close()
+    numbers += [read_ms(grab.image.luma()) for grab in grabs]
+    assert numbers[:11] == list(range(11))
+    key = numbers.index(20)
+    assert numbers[key:] == list(range(20, 40))
+    assert numbers == sorted(set(numbers))
+    assert counts.decoded == len(numbers) + 1, "the key frame was decoded twice"
+    assert counts.decoded - 1 + counts.skipped == 40
 
 
 def test_a_picture_is_out_before_the_next_one_begins(codec: str) -> None:
@@ -177,7 +223,9 @@ def test_an_ffmpeg_without_the_decoder_leaves_no_connection_open(
     with RtspScript(serve(sdp, [])) as camera:
         before = leaks()
         with pytest.raises(NotUnderstoodError, match="no decoder"):
-            Stream(url=camera.url, shown="camera", timeout_s=5.0, clock=SYSTEM_CLOCK, keyframes_only=False).open()
+            Stream(
+                url=camera.url, shown="camera", timeout_s=5.0, clock=SYSTEM_CLOCK, keyframes_only=lambda: False
+            ).open()
         assert leaks() <= (before[0] + 1, before[1])  # the camera's own end
 
 

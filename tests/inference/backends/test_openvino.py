@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from detector.errors import InferenceError, ModelError
@@ -99,3 +100,12 @@ def test_failing_and_closed_runs_are_inference_errors(tmp_path: Path) -> None:
     backend.close()
     with pytest.raises(InferenceError, match="closed"):
         backend.run(picture())
+
+
+def test_what_it_would_run_wrongly_is_refused(tmp_path: Path) -> None:
+    path = write_convolution(tmp_path / "m.onnx", quantised=True)
+    model = onnx.load(str(path))
+    model.metadata_props.add(key="detector.int8_for", value="tensorrt")
+    onnx.save(model, str(path))
+    with pytest.raises(ModelError, match=r"m\.onnx is quantised for TensorRT, which openvino runs wrongly"):
+        OpenVinoBackend(path=path)

@@ -1,0 +1,222 @@
+"""Close looks: what moves and is small in the picture is cropped at native resolution and shown to the model again.
+
+A camera's picture is shrunk to the model's input, and with it people far away, down to a few pixels. A window of
+the input's own size, cut where something small moves that the whole picture does not explain, shows them as the
+camera does (slicing aided inference; Akyon et al., "Slicing Aided Hyper Inference", ICIP 2022, with motion in
+place of a fixed grid).
+
+Pure in time: windows and budget follow from the frames and their times alone, so a replay looks where life did.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .assignment import iou
+from .types import ArrayImage, Box, Detections, Floats, Frame
+
+_GAIN = 1.25  # a window must show things at least so much larger than the whole picture does
+_SMALL = 72.0  # px in the model's input: who is taller there is found without a closer look
+_SURE = 0.5  # score from which on a box explains what moves in it
+_WIDER = 0.25  # of a box's size: motion leaves a trail around who moves
+_SLOWEST = 8.0  # in vain, e.g. at a tree in the wind, looks come down to this part of the rate
+_FORGIVEN_S = 5.0  # without a reason for a look, after which the next ones come at the full rate again
+_RECENT_S = 1.0  # what was looked at within this time comes after what was not
+_EDGE = 3.0  # px: a box this near to where the window ends is cut off there
+_SAME_IOU, _SAME_PART = 0.5, 0.7  # overlap, or share of the smaller box, from which on two boxes are one person
+_ASKED_IOU = 0.1  # low: motion leaves a trail, and limbs move more than bodies do
+_KEPT = 2  # looks kept for who is found: the frames right after it confirm a track
+_FOLLOWED = 2.5  # above what motion can weigh: who is known through windows alone must not be lost
+_CANDIDATES = 16
+
+Window = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in source px."""
+DetectMany = Callable[[Sequence[Frame]], Sequence[Detections | Exception]]
+"""The model on several frames, together where that pays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseUp:
+    """A window of a frame: `frame` holds its pixels alone; `targets` [N, 4] px are what it is looked at for."""
+
+    frame: Frame
+    window: Window
+    targets: NDArray[np.float64]
+
+
+class CloseUps:
+    """Chooses the windows of one camera, at most `per_s` of them a second, fewer while they find nobody.
+
+    Not thread-safe.
+    """
+
+    def __init__(self, *, per_s: float) -> None:
+        self._per_s, self._at_once = per_s, max(1.0, per_s / 4)
+        self._left, self._now = _KEPT + self._at_once, -math.inf
+        self._in_vain = 0
+        self._last = -math.inf
+        self._looked: deque[tuple[float, Window]] = deque()
+
+    def plan(
+        self, found: Detections, *, regions: Sequence[Box], followed: Sequence[Box], size: tuple[int, int]
+    ) -> tuple[CloseUp, ...]:
+        """The windows worth a model run of input `size` (width, height), beside what the whole picture gave.
+
+        `regions` are where something moves, `followed` the boxes of those already known; all px.
+        """
+        frame = found.frame
+        self._earn(frame.captured_mono)
+        picture = (frame.image.width, frame.image.height)
+        scale = min(size[0] / picture[0], size[1] / picture[1])
+        if scale * _GAIN > 1.0:
+            return ()
+        targets, weights = self._targets(found, regions, followed, scale)
+        known = weights.max(initial=0.0) >= _FOLLOWED
+        budget = int(min(self._at_once, self._left - (0 if known else _KEPT)) + 1e-6)
+        windows: list[Window] = []
+        left = np.ones(len(targets), np.bool_)
+        while len(windows) < budget and left.any():
+            window, inside = _best(targets[left], weights[left], size, picture)
+            windows.append(window)
+            left[np.flatnonzero(left)[inside]] = False
+        self._left -= len(windows)
+        self._in_vain = 0 if known else self._in_vain + len(windows)
+        self._last = frame.captured_mono if windows else self._last
+        self._looked.extend((frame.captured_mono, window) for window in windows)
+        return tuple(CloseUp(frame=_cut(frame, window), window=window, targets=targets) for window in windows)
+
+    def _earn(self, t: float) -> None:
+        """Up to `t`: what may be spent, and what was looked at lately."""
+        if t - self._last > _FORGIVEN_S:
+            self._in_vain = 0
+        if math.isfinite(self._now):
+            rate = self._per_s / min(_SLOWEST, 1.0 + self._in_vain / (2.0 * self._per_s))
+            self._left = min(_KEPT + self._at_once, self._left + (t - self._now) * rate)
+        self._now = t
+        while self._looked and t - self._looked[0][0] > _RECENT_S:
+            self._looked.popleft()
+
+    def _targets(
+        self, found: Detections, regions: Sequence[Box], followed: Sequence[Box], scale: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Boxes [N, 4] that ask for a closer look, and how much [N]."""
+        sure = found.boxes[found.scores >= _SURE].astype(np.float64)
+        asked = [(box, _FOLLOWED) for box in followed if not _holds(sure, box)]
+        asked += [(box, 1.0) for box in regions if not _explained(sure, box)]
+        asked = [(box, base) for box, base in asked if (box[3] - box[1]) * scale <= _SMALL][:_CANDIDATES]
+        boxes = np.array([box for box, _ in asked], np.float64).reshape(-1, 4)
+        return boxes, np.array([base + self._waited(box) for box, base in asked], np.float64)
+
+    def _waited(self, box: Box) -> float:
+        """Seconds since a window last held the box's middle, at most _RECENT_S."""
+        x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+        seen = [t for t, (x1, y1, x2, y2) in self._looked if x1 <= x <= x2 and y1 <= y <= y2]
+        return min(_RECENT_S, self._now - seen[-1]) if seen else _RECENT_S
+
+
+def look_closer(found: Detections, closer: Sequence[CloseUp], detect: DetectMany) -> Detections:
+    """`found` in the whole picture, joined by what `detect` finds in its windows; raises what `detect` met there."""
+    for view, part in zip(closer, detect([view.frame for view in closer]) if closer else (), strict=True):
+        if isinstance(part, Exception):
+            raise part
+        found = _joined(found, part, view)
+    return found
+
+
+def _joined(whole: Detections, part: Detections, view: CloseUp) -> Detections:
+    """Both as one: of boxes that mark the same person, one in each, the surer one stays.
+
+    Of the window's boxes only those count that are sure, whole, and where a target is: seen so large, many a sign
+    or bush looks like somebody, but it does not move.
+    """
+    kept = _uncut(part.boxes, view.window, (whole.frame.image.width, whole.frame.image.height))
+    kept &= part.scores >= _SURE
+    placed = part.boxes[kept] + np.array(view.window[:2] * 2, np.float32)
+    asked = (iou(placed.astype(np.float64), view.targets) > _ASKED_IOU).any(axis=1)
+    boxes = np.concatenate((whole.boxes, placed[asked]))
+    scores = np.concatenate((whole.scores, part.scores[kept][asked]))
+    of_part = np.arange(len(scores)) >= len(whole.scores)
+    order = np.argsort(-scores, kind="stable")
+    boxes, scores, of_part = boxes[order], scores[order], of_part[order]
+    same = _same(boxes.astype(np.float64)) & (of_part[:, None] != of_part[None, :])
+    stays = np.ones(len(scores), np.bool_)
+    for index in range(1, len(scores)):
+        stays[index] = not (same[index, :index] & stays[:index]).any()
+    return replace(whole, boxes=boxes[stays], scores=scores[stays], infer_ms=whole.infer_ms + part.infer_ms)
+
+
+def _uncut(boxes: Floats, window: Window, picture: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which boxes, px of the window, do not end where it ends within the picture [N]."""
+    x1, y1, x2, y2 = window
+    fine: NDArray[np.bool_] = np.ones(len(boxes), np.bool_)
+    for corner, inner in enumerate((x1 > 0, y1 > 0)):
+        fine &= (boxes[:, corner] > _EDGE) | (not inner)
+    for corner, (length, inner) in enumerate(((x2 - x1, x2 < picture[0]), (y2 - y1, y2 < picture[1]))):
+        fine &= (boxes[:, corner + 2] < length - _EDGE) | (not inner)
+    return fine
+
+
+def _same(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which boxes mark the same thing [N, N]: large overlap, or one mostly within the other."""
+    found: NDArray[np.bool_] = (iou(boxes, boxes) > _SAME_IOU) | (_shared(boxes, boxes) > _SAME_PART)
+    return found
+
+
+def _shared(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The intersection over the smaller one's area [N, M]."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inter = np.clip(high - low, 0.0, None).prod(axis=2)
+    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 1e-9, None).prod(axis=1) for boxes in (a, b)]
+    shared: NDArray[np.float64] = inter / np.minimum(areas[0][:, None], areas[1][None, :])
+    return shared
+
+
+def _holds(boxes: NDArray[np.float64], box: Box) -> bool:
+    """Whether one of `boxes` is the same thing as `box`."""
+    return bool(len(boxes)) and bool(iou(boxes, np.array([box])).max() > 0.3)
+
+
+def _explained(boxes: NDArray[np.float64], box: Box) -> bool:
+    """Whether what moves in `box` mostly lies in one of `boxes` or close around it."""
+    if not len(boxes):
+        return False
+    margin = (boxes[:, 2:] - boxes[:, :2]) * _WIDER
+    wider = np.concatenate((boxes[:, :2] - margin, boxes[:, 2:] + margin), axis=1)
+    return bool(_shared(wider, np.array([box])).max() > 0.5)
+
+
+def _best(
+    targets: NDArray[np.float64], weights: NDArray[np.float64], size: tuple[int, int], picture: tuple[int, int]
+) -> tuple[Window, NDArray[np.bool_]]:
+    """The window around one of the targets that weighs most, and which targets it holds whole [N]."""
+    options = [_around(target, size, picture) for target in targets]
+    held = np.array([_within(targets, window) for window in options])
+    choice = int((held * weights).sum(axis=1).argmax())
+    inside = held[choice].copy()
+    inside[choice] = True  # served, even where it is larger than the window
+    return options[choice], inside
+
+
+def _around(target: NDArray[np.float64], size: tuple[int, int], picture: tuple[int, int]) -> Window:
+    sides = [min(size[axis], picture[axis]) for axis in (0, 1)]
+    middle = [(target[axis] + target[axis + 2]) / 2 for axis in (0, 1)]
+    x, y = (round(min(max(0.0, middle[i] - sides[i] / 2), picture[i] - sides[i])) for i in (0, 1))
+    return x, y, x + sides[0], y + sides[1]
+
+
+def _within(targets: NDArray[np.float64], window: Window) -> NDArray[np.bool_]:
+    low, high = np.array(window[:2]), np.array(window[2:])
+    inside = np.concatenate((targets[:, :2] >= low, targets[:, 2:] <= high), axis=1)
+    return np.asarray(inside.all(axis=1), np.bool_)
+
+
+def _cut(frame: Frame, window: Window) -> Frame:
+    x1, y1, x2, y2 = window
+    return replace(frame, image=ArrayImage(frame.image.bgr()[y1:y2, x1:x2]))

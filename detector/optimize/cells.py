@@ -1,0 +1,60 @@
+"""What is measured is kept: one JSON file a finished cell, so that a second run takes up where the first stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from detector.errors import StorageError
+
+
+class Cells:
+    """Documents by key in `folder`; a key is made of everything that the result depends on. Raises StorageError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """What was kept under `key`; None for nothing and for what cannot be read."""
+        try:
+            found = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def put(self, key: str, document: dict[str, Any]) -> None:
+        write_whole(self._folder / f"{key}.json", json.dumps(document, indent=1) + "\n")
+
+
+def key_of(*parts: object) -> str:
+    """16 hex digits; equal for equal parts, in another process too."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes the file beside its place and then renames it; raises StorageError."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with told(path.parent):
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def told(folder: Path) -> Iterator[None]:
+    """An OSError becomes a StorageError that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write to {folder}: {error.strerror or error}; make room, or choose another folder with --out"
+        ) from None

@@ -1,0 +1,71 @@
+"""What this machine can run, and what a model file is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from detector.errors import ModelError, UsageError
+from detector.inference.backends.base import one_line
+from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.openvino import half_precision
+from detector.inference.shapes import Shape, allowed_shapes
+
+from .grid import Limits
+from .variant import BackendChoice
+
+_MULTIPLE = 32
+
+
+def base_size(path: Path) -> tuple[str, Shape]:
+    """The sha256 of an ONNX model and its input's width and height; raises ModelError on what is none we know."""
+    if path.suffix.lower() != ".onnx":
+        raise UsageError(f"{path} is not an ONNX model: optimising starts from one")
+    try:
+        import onnx
+    except ImportError:
+        raise ModelError("optimising a model needs the package onnx: pip install 'detector[optimize]'") from None
+    from detector.graph.edit import layout_of
+
+    digest = inspect(path).digest
+    try:
+        model = onnx.load(str(path))
+    except Exception as error:  # protobuf's and onnx's share no public base
+        raise ModelError(f"{path} is not an ONNX model, or is cut short: {one_line(error)}") from None
+    try:
+        layout = layout_of(model)
+    except ModelError as error:
+        raise ModelError(f"{path.name}: {error}") from None
+    return digest, (layout.width, layout.height)
+
+
+def limits(
+    base: Shape,
+    *,
+    shapes: Sequence[Shape],
+    threads: Sequence[int],
+    sources: Sequence[str],
+    calibrated: bool,
+    quick: bool,
+) -> Limits:
+    """The grid for this machine; without `shapes` the model's own, 4:3 and 16:9. Raises UsageError."""
+    for width, height in shapes:
+        if width % _MULTIPLE or height % _MULTIPLE or min(width, height) < _MULTIPLE:
+            raise UsageError(f"--size {width}x{height}: both must be multiples of {_MULTIPLE}")
+    lying = [shape for shape in allowed_shapes(base) if shape[0] >= shape[1] or shape == base]
+    backends: list[BackendChoice] = ["onnxruntime"]
+    half: list[BackendChoice] = []
+    if find_spec("openvino") is not None:
+        backends.append("openvino")
+        if half_precision() is not None:
+            half.append("openvino")
+    return Limits(
+        shapes=list(dict.fromkeys(shapes)) or lying,
+        backends=backends,
+        threads=list(dict.fromkeys(threads)),
+        half=half,
+        sources=sources,
+        calibrated=calibrated,
+        quick=quick,
+    )

@@ -1,0 +1,135 @@
+"""How each precision's file is made: one line in `MAKERS` adds a form to the grid."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from detector.errors import ModelError
+from detector.fetch.pin import digest
+from detector.fetch.store import install
+from detector.graph import int4
+from detector.graph.graph import attribute
+from detector.graph.prepare import VERSION, CacheError, VariantPrecision, prepare, variants_dir
+from detector.graph.qdq import OPENVINO
+from detector.graph.quantize import Calibrated
+from detector.inference.shapes import Shape
+from detector.inference.spec import InputSpec
+from detector.types import Image
+
+from .cells import key_of
+from .variant import BackendChoice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Making:
+    """`path` is to become a file for `shape`, of persons alone or not; `pictures` are to calibrate on.
+
+    `calibration` is their digest.
+    """
+
+    path: Path
+    shape: Shape
+    person_only: bool
+    pictures: Sequence[Image]
+    calibration: str
+    spec: InputSpec | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maker:
+    """`make` gives the file, from the cache where it is there already; raises ModelError.
+
+    `backends` are those that run it well; `whole_numbers`, that its arithmetic is; `quick`, that it belongs into a
+    quick grid.
+    """
+
+    make: Callable[[Making], Path]
+    backends: tuple[BackendChoice, ...]
+    calibrated: bool = True
+    whole_numbers: bool = False
+    quick: bool = False
+
+
+def _prepared(precision: VariantPrecision) -> Callable[[Making], Path]:
+    def make(making: Making) -> Path:
+        calibrated = precision != "fp32"
+        return prepare(
+            making.path,
+            shape=making.shape,
+            person_only=making.person_only,
+            precision=precision,
+            pictures=making.pictures if calibrated else (),
+            spec=making.spec,
+        )
+
+    return make
+
+
+def _for_openvino(making: Making) -> Path:
+    """Unsigned pairs before the convolutions alone, as OpenVINO fuses best; depthwise ones stay in floats.
+
+    Those are bound by memory: in INT8 they measured slower, and less accurate (YOLOv10n). Signed pairs, as TensorRT
+    takes them, gave OpenVINO 2026.4 nonsense on a CPU with VNNI (AP .004), where ONNX Runtime computes them right.
+    """
+
+    def build(model: onnx.ModelProto) -> onnx.ModelProto:
+        calibrated = Calibrated.of(model, making.pictures, spec=making.spec)
+        floats = calibrated.decoding(1) | _depthwise(calibrated.model)
+        return calibrated.quantised(OPENVINO, floats)
+
+    return _kept(making, "openvino", (making.calibration, making.spec), build)
+
+
+def _int4(making: Making) -> Path:
+    """All weights in blocks of 4 bits, a format for storage: the runtime unpacks them when it loads the model."""
+
+    def build(model: onnx.ModelProto) -> onnx.ModelProto:
+        ready = int4.ready(model)
+        if not (layers := int4.eligible(ready)):
+            raise ModelError(f"{making.path.name} has no layer whose weights could be kept in 4 bits")
+        return int4.pack(ready, layers, source=model).model
+
+    return _kept(making, "int4", (), build)
+
+
+def _kept(
+    making: Making, kind: str, further: tuple[object, ...], build: Callable[[onnx.ModelProto], onnx.ModelProto]
+) -> Path:
+    """What `build` makes of the plain form, in the cache; raises ModelError."""
+    plain = _prepared("fp32")(making)
+    target = variants_dir() / f"{making.path.stem}-{kind}-{key_of(VERSION, digest(plain), *further)}.onnx"
+    if target.is_file():
+        return target
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(build(onnx.load(str(plain))), str(part))
+        install(part, target)
+    except OSError as error:
+        raise CacheError(
+            f"could not make {making.path.name} {kind}: cannot write {target.parent}: {error.strerror or error}; "
+            "make room or set DETECTOR_CACHE to another folder"
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def _depthwise(model: onnx.ModelProto) -> set[str]:
+    return {node.name for node in model.graph.node if node.op_type == "Conv" and attribute(node, "group", 1) > 1}
+
+
+_EVERYWHERE: tuple[BackendChoice, ...] = ("onnxruntime", "openvino")
+MAKERS: dict[str, Maker] = {
+    "fp32": Maker(make=_prepared("fp32"), backends=_EVERYWHERE, calibrated=False, quick=True),
+    "int8": Maker(make=_prepared("int8"), backends=("onnxruntime",), whole_numbers=True, quick=True),
+    "int8-mixed": Maker(make=_prepared("int8-mixed"), backends=("onnxruntime",), whole_numbers=True),
+    "int8-convolutions": Maker(make=_for_openvino, backends=("openvino",), whole_numbers=True, quick=True),
+    "int4-storage": Maker(make=_int4, backends=("onnxruntime",), calibrated=False),
+}
+"""`int8-mixed` keeps the last two layers of convolutions in floats, the others the last one."""

@@ -1,0 +1,108 @@
+"""Speed, measured interleaved: every round each subject runs a short burst, in turning order, the others asleep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from detector.errors import InferenceError, ModelError
+
+from .child import Child
+from .power import PowerMeter
+from .subject import Subject
+
+BURST = 3
+"""Counted runs in a burst, after one that is not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """Of one subject: ms from picture in hand to boxes, `infer_ms` of it the model's; watts and joules a picture."""
+
+    p50_ms: float
+    p99_ms: float
+    infer_ms: float
+    samples: int
+    peak_mib: float | None
+    watts: float | None
+    version: str
+    precision: str
+
+
+@dataclass(slots=True)
+class _Samples:
+    total: list[float] = field(default_factory=list)
+    infer: list[float] = field(default_factory=list)
+    watts: list[float] = field(default_factory=list)
+    peak: float | None = None
+
+
+def measure(
+    subjects: Sequence[Subject],
+    pictures: Sequence[Path],
+    *,
+    rounds: int,
+    meter: PowerMeter,
+    judge: Callable[[Child], None],
+    progress: Callable[[], None],
+) -> dict[Subject, Speed | str]:
+    """The speed of each subject, or why it has none; `progress` is called once a subject and round.
+
+    Then `judge` is called with each child that ran, while it is there. Raises what `judge` raises but for
+    InferenceError, which becomes the subject's reason.
+    """
+    found: dict[Subject, Speed | str] = {}
+    with ExitStack() as stack:
+        children: dict[Subject, Child] = {}
+        for subject in subjects:
+            try:
+                children[subject] = stack.enter_context(Child(subject))
+            except ModelError as error:
+                found[subject] = str(error)
+        samples = {subject: _Samples() for subject in children}
+        for turn in range(rounds):
+            order = list(children)
+            for place in range(len(order)):
+                subject = order[(turn + place) % len(order)]  # nobody always runs after the same one
+                try:
+                    _burst(children[subject], pictures[turn % len(pictures)], samples[subject], meter)
+                except InferenceError as error:
+                    found[subject] = str(error)
+                    children.pop(subject).close()
+                progress()
+        for subject, child in children.items():
+            found[subject] = _speed(samples[subject], child)
+            try:
+                judge(child)
+            except InferenceError as error:
+                found[subject] = str(error)
+            child.close()
+    return found
+
+
+def _burst(child: Child, picture: Path, samples: _Samples, meter: PowerMeter) -> None:
+    meter.start()
+    burst = child.run(picture, BURST)
+    watts = meter.stop()
+    samples.total += burst.total_ms
+    samples.infer += burst.infer_ms
+    samples.peak = burst.peak_mib
+    if watts is not None:
+        samples.watts.append(watts)
+
+
+def _speed(samples: _Samples, child: Child) -> Speed:
+    return Speed(
+        p50_ms=float(np.percentile(samples.total, 50)),
+        p99_ms=float(np.percentile(samples.total, 99)),
+        infer_ms=float(np.percentile(samples.infer, 50)),
+        samples=len(samples.total),
+        peak_mib=samples.peak,
+        watts=float(np.mean(samples.watts)) if samples.watts else None,
+        version=child.versions["version"],
+        precision=child.versions["precision"],
+    )

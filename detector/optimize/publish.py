@@ -1,0 +1,78 @@
+"""A study's results as files: report.html, report.json, and of the winner model.onnx and recipe.yaml."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from detector.fetch.store import install
+
+from . import recipe as recipes
+from . import report
+from .cells import told, write_whole
+from .recipe import Recipe
+from .request import Request
+from .study import Cell, Outcome
+from .variant import MODEL
+from .verdict import document as make_document
+
+_MEASURED = ("drop", "p50_ms", "p99_ms", "over_eager", "over_onnxruntime")
+
+
+def publish(request: Request, outcome: Outcome, model: str) -> dict[str, Any]:
+    """Writes them into `request.out` and gives the document; `model` is what the user called it. Raises StorageError.
+
+    Without a winner an older one's model and recipe go: they answer another question.
+    """
+    found = make_document(request, outcome)
+    best = next((cell for cell in outcome.cells if cell.key == found["winner"]), None)
+    file = request.out / "model.onnx"
+    config = None
+    if best is None:
+        with told(request.out):
+            for stale in (file, request.out / "recipe.yaml"):
+                stale.unlink(missing_ok=True)
+    else:
+        copy_whole(outcome.files[best.variant.form], file)
+        chosen = _recipe(request, best, model)
+        row = next(row for row in found["cells"] if row["key"] == best.key)
+        recipes.write(request.out / "recipe.yaml", chosen, {name: _rounded(row[name]) for name in _MEASURED})
+        config = recipes.config(chosen, file)
+    write_whole(request.out / "report.json", json.dumps(found, indent=1) + "\n")
+    write_whole(request.out / "report.html", report.page(found, config=config))
+    return found
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """The file appears whole or not at all; raises StorageError."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with told(target.parent):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, part)
+            install(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _recipe(request: Request, best: Cell, model: str) -> Recipe:
+    form, calibration = best.variant.form, request.calibration
+    path = Path(model)
+    return Recipe(
+        model=str(path.resolve()) if path.is_file() else model,
+        model_sha256=request.sha256,
+        form=dataclasses.replace(form),
+        runtime=best.variant.runtime,
+        result_sha256=best.sha256,
+        calibration=None if calibration is None else str(calibration.folder),
+        calibration_sha256=None if calibration is None else calibration.digest,
+        candidate=None if form.source == MODEL else str(request.candidates[form.source].resolve()),
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,0 +1,60 @@
+"""A recipe made into its model again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from detector.errors import ModelError
+from detector.fetch.pin import digest
+from detector.fetch.progress import Progress
+from detector.inference.backends.onnxfile import inspect
+from detector.models import load_registry
+from detector.types import Image
+
+from . import data
+from .makers import MAKERS, Making
+from .publish import copy_whole
+from .recipe import Recipe
+from .variant import MODEL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """`same`: the file is byte for byte what the recipe's study had."""
+
+    file: Path
+    sha256: str
+    same: bool
+
+
+def repeat(recipe: Recipe, out: Path, progress: Progress) -> Repeated:
+    """Makes `out`/model.onnx; raises ModelError where the model or the calibration pictures are others."""
+    found = load_registry().resolve(recipe.model, progress)
+    if inspect(found.path).digest != recipe.model_sha256:
+        raise ModelError(f"{recipe.model} is another model than the recipe's: its sha256 differs")
+    pictures, mark = _pictures(recipe)
+    form = recipe.form
+    making = Making(
+        path=found.path if form.source == MODEL else Path(str(recipe.candidate)),
+        shape=form.shape,
+        person_only=form.person_only,
+        pictures=pictures,
+        calibration=mark,
+        spec=found.spec,
+    )
+    made = MAKERS[form.precision].make(making)
+    file = out / "model.onnx"
+    copy_whole(made, file)
+    sha256 = digest(file)
+    return Repeated(file=file, sha256=sha256, same=sha256 == recipe.result_sha256)
+
+
+def _pictures(recipe: Recipe) -> tuple[Sequence[Image], str]:
+    if not MAKERS[recipe.form.precision].calibrated or recipe.calibration is None:
+        return (), ""
+    found = data.calibration(Path(recipe.calibration), ())
+    if found.digest != recipe.calibration_sha256:
+        raise ModelError(f"the pictures in {recipe.calibration} are not those that the recipe was made with")
+    return found.pictures, found.digest

@@ -1,0 +1,105 @@
+"""What a study is asked for, and the baselines that it measures against."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from detector.inference.shapes import Shape
+from detector.inference.spec import InputSpec
+
+from .data import Calibration, EvaluationSet
+from .grid import Limits
+from .subject import Engine, Subject
+
+ORT, EAGER, FOLDED, SAME_INPUT = "onnxruntime", "eager", "eager_folded", "eager_same_input"
+BASELINES = {
+    ORT: "ONNX Runtime FP32, the model as it is",
+    EAGER: "PyTorch eager FP32, as loaded",
+    FOLDED: "PyTorch eager FP32, normalisation folded into the convolutions",
+    SAME_INPUT: "PyTorch eager FP32, as loaded, over the variant's own input size",
+}
+_LIBRARIES = ("onnxruntime", "openvino", "torch", "numpy", "opencv-python-headless", "onnx")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """`base` is the model's own input size; `max_drop` in AP points (hundredths of AP); `out` takes all results.
+
+    `checkpoint` is the .pt that the model was exported from, for the baseline; without one the network is rebuilt
+    in PyTorch from the ONNX graph. `candidates` are other files of the same network, pruned ones say, by name.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    spec: InputSpec | None
+    base: Shape
+    sets: Sequence[EvaluationSet]
+    calibration: Calibration | None
+    limits: Limits
+    max_drop: float
+    out: Path
+    checkpoint: Path | None = None
+    candidates: Mapping[str, Path] = field(default_factory=dict)
+    rounds: int = 20
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that times depend on, where installed."""
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def baselines(request: Request, shape: Shape, threads: int, reshaped: Path) -> dict[str, Subject]:
+    """By name, PyTorch's only where it is installed; `reshaped` is the whole model for `shape`."""
+
+    def eager(path: Path, size: Shape, label: str) -> Subject:
+        source = path if request.checkpoint is None else request.checkpoint
+        engine: Engine = "eager" if request.checkpoint is None else "checkpoint"
+        return Subject(
+            label=label,
+            path=str(source),
+            engine=engine,
+            threads=threads,
+            shape=size,
+            spec=request.spec,
+        )
+
+    found = {
+        ORT: Subject(
+            label=BASELINES[ORT],
+            path=str(request.path),
+            engine="onnxruntime",
+            threads=threads,
+            shape=request.base,
+            spec=request.spec,
+        )
+    }
+    if not torch_there():
+        return found
+    found[EAGER] = eager(request.path, request.base, BASELINES[EAGER])
+    found[FOLDED] = Subject(
+        label=BASELINES[FOLDED],
+        path=str(request.path),
+        engine="eager-folded",
+        threads=threads,
+        shape=request.base,
+        spec=request.spec,
+    )
+    if shape != request.base:
+        found[SAME_INPUT] = eager(reshaped, shape, BASELINES[SAME_INPUT])
+    return found
+
+
+def torch_there() -> bool:
+    """Whether PyTorch is installed; it is not imported to find out."""
+    return find_spec("torch") is not None

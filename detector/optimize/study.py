@@ -1,0 +1,242 @@
+"""Makes every form, measures every variant beside the baselines, judges it, and keeps each finished cell."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detector.errors import ModelError
+from detector.fetch.pin import digest
+from detector.fetch.progress import Progress, quiet
+from detector.inference.shapes import Shape
+
+from .cells import Cells, key_of
+from .child import Child
+from .grid import variants
+from .makers import MAKERS, Making
+from .measure import Speed, measure
+from .power import PowerMeter
+from .request import EAGER, ORT, Request, baselines, versions
+from .subject import Subject, subject
+from .variant import MODEL, Form, Variant
+
+VERSION = 1
+"""Of what a cell says: raised whenever cells kept by an older program must not be read."""
+
+_GROUP = 6
+"""Variants that are measured together: more share their baselines, fewer are lost when it is stopped."""
+
+_FULL_FORM = Form(shape=(0, 0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A measured variant: `baselines` by name, measured in the same rounds; a text says why there is none.
+
+    `accuracy` maps a set's name to its `ap` and `ap50`; `bytes` is the file's size.
+    """
+
+    variant: Variant
+    key: str
+    sha256: str
+    bytes: int
+    speed: Speed
+    baselines: dict[str, Speed | str]
+    accuracy: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """`failed` says of each variant that could not be measured why; `reference` is ONNX Runtime FP32's accuracy."""
+
+    cells: list[Cell]
+    failed: dict[Variant, str]
+    reference: dict[str, dict[str, float]]
+    eager: dict[str, dict[str, float]] | None
+    files: dict[Form, Path]
+    sensor: str | None
+
+
+class Study:
+    """One run over the grid; what was finished before is taken from the folder `cells` in `request.out`."""
+
+    def __init__(self, request: Request, *, progress: Progress = quiet, meter: PowerMeter | None = None) -> None:
+        self._request = request
+        self._cells = Cells(request.out / "cells")
+        self._accuracy = Cells(request.out / "cells" / "accuracy")
+        self._progress = progress
+        self._meter = PowerMeter() if meter is None else meter
+        self._files: dict[Form, Path] = {}
+        self._failed: dict[Variant, str] = {}
+        self._digests: dict[Path, str] = {}
+        self._done = 0
+        self._total: int | None = None
+
+    @property
+    def finished(self) -> tuple[int, int]:
+        """How many variants are kept, and of how many."""
+        grid = variants(self._request.limits)
+        return sum(1 for variant in grid if self._kept(variant) is not None), len(grid)
+
+    def run(self) -> Outcome:
+        """Raises DetectorError where nothing can be measured or kept; a variant's own failure is no such thing."""
+        grid = variants(self._request.limits)
+        self._make(grid)
+        todo = [v for v in grid if v not in self._failed and self._kept(v) is None]
+        groups = list(_groups(todo))
+        self._total = self._done + sum(len(g) + 4 for g in groups) * (self._request.rounds + 1)
+        for group in groups:
+            self._measure(group)
+        cells = [cell for variant in grid if (cell := self._kept(variant)) is not None]
+        return Outcome(
+            cells=cells,
+            failed=self._failed,
+            reference=self._of_baseline(ORT) or {},
+            eager=self._of_baseline(EAGER),
+            files=self._files,
+            sensor=self._meter.sensor,
+        )
+
+    def _digest(self, path: Path) -> str:
+        if path not in self._digests:
+            self._digests[path] = digest(path)
+        return self._digests[path]
+
+    def _step(self, what: str, count: int = 1) -> None:
+        self._done += count
+        self._progress(self._done, self._total, what)
+
+    def _make(self, grid: Sequence[Variant]) -> None:
+        """Each form's file; what cannot be made fails its variants."""
+        forms = list(dict.fromkeys(variant.form for variant in grid))
+        for form in forms:
+            self._progress(self._done, self._total, f"making {form}")
+            try:
+                self._files[form] = self._made(form)
+            except ModelError as error:
+                for variant in grid:
+                    if variant.form == form:
+                        self._failed[variant] = str(error)
+
+    def _made(self, form: Form) -> Path:
+        request, calibration = self._request, self._request.calibration
+        making = Making(
+            path=request.path if form.source == MODEL else request.candidates[form.source],
+            shape=form.shape,
+            person_only=form.person_only,
+            pictures=() if calibration is None else calibration.pictures,
+            calibration="" if calibration is None else calibration.digest,
+            spec=request.spec,
+        )
+        return MAKERS[form.precision].make(making)
+
+    def _measure(self, group: Sequence[Variant]) -> None:
+        request, threads, shape = self._request, group[0].runtime.threads, group[0].form.shape
+        reshaped = self._made(dataclasses.replace(_FULL_FORM, shape=shape)) if shape != request.base else request.path
+        against = baselines(request, shape, threads, reshaped)
+        subjects = {variant: subject(variant, self._files[variant.form], request.spec) for variant in group}
+        judged = {*subjects.values(), *(against[name] for name in (ORT, EAGER) if name in against)}
+        accuracies: dict[Subject, dict[str, dict[str, float]]] = {}
+
+        def judge(child: Child) -> None:
+            if child.subject in judged:
+                self._step(f"judging {child.subject.label}")
+                accuracies[child.subject] = self._judged(child)
+
+        found = measure(
+            [*against.values(), *subjects.values()],
+            request.sets[0].timed(),
+            rounds=request.rounds,
+            meter=self._meter,
+            judge=judge,
+            progress=lambda: self._step(f"{len(group)} variants at {shape[0]}x{shape[1]}"),
+        )
+        references = {name: found[one] for name, one in against.items()}
+        if isinstance(reference := references[ORT], str):
+            raise ModelError(f"{request.path.name} does not run as it is: {reference}")
+        for variant, one in subjects.items():
+            speed = found[one]
+            if isinstance(speed, str):
+                self._failed[variant] = speed
+                continue
+            self._cells.put(self._key(variant), _document(speed, references, accuracies[one]))
+
+    def _judged(self, child: Child) -> dict[str, dict[str, float]]:
+        """Its accuracy, measured once for all numbers of threads."""
+        key = self._accuracy_key(child.subject)
+        kept = self._accuracy.get(key)
+        if kept is None:
+            kept = {one.name: child.evaluate(one.images, one.annotations) for one in self._request.sets}
+            self._accuracy.put(key, kept)
+        return kept
+
+    def _of_baseline(self, name: str) -> dict[str, dict[str, float]] | None:
+        request = self._request
+        one = baselines(request, request.base, 1, request.path).get(name)
+        return None if one is None else self._accuracy.get(self._accuracy_key(one))
+
+    def _accuracy_key(self, one: Subject) -> str:
+        sets = [each.digest for each in self._request.sets]
+        return key_of(
+            VERSION, self._digest(Path(one.path)), one.engine, one.half, one.shape, one.spec, sets, versions()
+        )
+
+    def _key(self, variant: Variant) -> str:
+        request = self._request
+        parts = (
+            variant,
+            self._digest(self._files[variant.form]),
+            request.sha256,
+            request.checkpoint and self._digest(request.checkpoint),
+            request.spec,
+            request.rounds,
+            [each.digest for each in request.sets],
+        )
+        return key_of(VERSION, versions(), *parts)
+
+    def _kept(self, variant: Variant) -> Cell | None:
+        if variant.form not in self._files:
+            return None
+        key, file = self._key(variant), self._files[variant.form]
+        found = self._cells.get(key)
+        if found is None:
+            return None
+        try:
+            return Cell(
+                variant=variant,
+                key=key,
+                sha256=self._digest(file),
+                bytes=file.stat().st_size,
+                speed=Speed(**found["speed"]),
+                baselines={n: s if isinstance(s, str) else Speed(**s) for n, s in found["baselines"].items()},
+                accuracy=found["accuracy"],
+            )
+        except (KeyError, TypeError):  # a file that somebody cut or wrote
+            return None
+
+
+def _document(
+    speed: Speed, references: dict[str, Speed | str], accuracy: dict[str, dict[str, float]]
+) -> dict[str, Any]:
+    return {
+        "speed": dataclasses.asdict(speed),
+        "baselines": {n: s if isinstance(s, str) else dataclasses.asdict(s) for n, s in references.items()},
+        "accuracy": accuracy,
+    }
+
+
+def _groups(todo: Sequence[Variant]) -> Iterator[list[Variant]]:
+    """At most `_GROUP` with the same number of threads and the same input."""
+
+    def kind(variant: Variant) -> tuple[int, Shape]:
+        return variant.runtime.threads, variant.form.shape
+
+    for _, same in itertools.groupby(sorted(todo, key=kind), key=kind):
+        left = list(same)
+        count = -(-len(left) // _GROUP)
+        size = -(-len(left) // count)  # even ones: nobody is measured alone
+        yield from (left[start : start + size] for start in range(0, len(left), size))

@@ -1,0 +1,97 @@
+"""What a measuring child process opens: a variant or a baseline, as it goes over the pipe."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from detector.evaluate import EVALUATION_FLOOR
+from detector.inference.detector import PersonDetector
+from detector.inference.factory import BackendName, load_detector
+from detector.inference.shapes import Shape
+from detector.inference.spec import InputSpec
+
+from .variant import Runtime, Variant
+
+Engine = Literal["onnxruntime", "openvino", "eager", "eager-folded", "checkpoint"]
+"""eager is the network as trained, eager-folded has its normalisation folded away, as exporters do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """`path` is an ONNX file; for the engine checkpoint a .pt, run at `shape`."""
+
+    label: str
+    path: str
+    engine: Engine
+    threads: int
+    shape: Shape
+    half: bool = False
+    spec: InputSpec | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Subject:
+        spec = document["spec"]
+        width, height = document["shape"]
+        return cls(**{**document, "shape": (width, height), "spec": None if spec is None else InputSpec(**spec)})
+
+
+def subject(variant: Variant, path: Path, spec: InputSpec | None) -> Subject:
+    """The variant whose form is at `path`."""
+    runtime: Runtime = variant.runtime
+    return Subject(
+        label=str(variant),
+        path=str(path),
+        engine=runtime.backend,
+        threads=runtime.threads,
+        shape=variant.form.shape,
+        half=runtime.half,
+        spec=spec,
+    )
+
+
+def open_subject(what: Subject) -> PersonDetector:
+    """Loads it, with a score floor that average precision can use; raises ModelError."""
+    path = Path(what.path)
+    if what.engine == "checkpoint":
+        return open_checkpoint(path, what.shape, what.threads, spec=what.spec)
+    if what.engine in ("eager", "eager-folded"):
+        from .eager import EagerBackend
+
+        rebuilt = EagerBackend(path=path, threads=what.threads, folded=what.engine == "eager-folded")
+        return PersonDetector(model_name=path.stem, backend=rebuilt, spec=what.spec, score_floor=EVALUATION_FLOOR)
+    return load_detector(
+        path=path,
+        name=path.stem,
+        spec=what.spec,
+        backend=cast("BackendName", what.engine),
+        precision="fp16" if what.half else "auto",
+        threads=what.threads,
+        score_floor=EVALUATION_FLOOR,
+    )
+
+
+def open_checkpoint(
+    path: Path, shape: Shape, threads: int, *, spec: InputSpec | None = None, score_floor: float = EVALUATION_FLOOR
+) -> PersonDetector:
+    """An ultralytics checkpoint run by PyTorch as it is loaded, nothing folded; raises ModelError.
+
+    YOLOv10's head without NMS is taken where there is one, as published: newer ultralytics would run the other.
+    """
+    from . import checkpoints
+
+    network = checkpoints.load(path)  # says so where PyTorch is not installed
+    import torch
+
+    from .torchbackend import TorchBackend
+
+    torch.set_num_threads(threads)
+    if getattr(network.model[-1], "one2one_cv2", None) is not None:
+        network.end2end = True
+    backend = TorchBackend(network, size=shape)
+    return PersonDetector(model_name=path.stem, backend=backend, spec=spec, score_floor=score_floor)

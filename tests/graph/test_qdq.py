@@ -1,0 +1,126 @@
+"""Scales and pairs: zero stays zero, movers of numbers keep their source's scale, dead channels keep their bias."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from detector.graph.graph import Graph
+from detector.graph.layers import find_layers, name_nodes
+from detector.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, Form, quantise, signed_scale, unsigned_scale
+from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+
+RANGES = st.floats(-1e4, 1e4)
+
+
+@given(RANGES, RANGES)
+def test_unsigned_integers_hold_zero_exactly_and_the_range_within_a_step(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    scale, zero = unsigned_scale(low, high)
+    assert 0 <= int(zero) <= 255
+    for value in (min(low, 0.0), max(high, 0.0)):
+        stored = np.clip(np.rint(value / scale) + zero, 0, 255)
+        assert abs((stored - zero) * float(scale) - value) <= 1.001 * float(scale)
+
+
+@given(RANGES, RANGES)
+def test_signed_integers_are_symmetric(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    scale, zero = signed_scale(low, high)
+    assert int(zero) == 0
+    largest = max(abs(low), abs(high))
+    assert 127 * float(scale) == (127.0 if largest < 1e-28 else pytest.approx(largest, rel=1e-5))
+
+
+def pooled() -> onnx.ModelProto:
+    """A convolution whose second channel is dead but for its bias, SiLU, pooling, and another convolution."""
+    random = np.random.default_rng(8)
+    first = random.normal(size=(4, 3, 3, 3)).astype(np.float32)
+    first[1] = 0
+    stored = {
+        "w1": first,
+        "b1": np.array([0.1, 900.0, -0.2, 0.3], np.float32),
+        "w2": random.normal(size=(2, 4, 1, 1)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", "b1"], ["c"]),
+        helper.make_node("Sigmoid", ["c"], ["s"]),
+        helper.make_node("Mul", ["c", "s"], ["a"]),
+        helper.make_node("MaxPool", ["a"], ["p"], kernel_shape=[2, 2]),
+        helper.make_node("Conv", ["p", "w2"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2, 5, 5])],
+        [numpy_helper.from_array(array, name) for name, array in stored.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def picture() -> np.ndarray:
+    return np.random.default_rng(9).uniform(-1, 1, (1, 3, 8, 8)).astype(np.float32)
+
+
+def quantised(form: Form) -> Graph:
+    graph = Graph(pooled())
+    name_nodes(graph)
+    ranges = {
+        "x": (-1.0, 1.0),
+        "c": (-12.0, 912.0),
+        "s": (0.0, 1.0),
+        "a": (-0.3, 912.0),
+        "p": (-0.3, 912.0),
+        "y": (-2000.0, 2000.0),
+    }
+    assert quantise(graph, ranges, (), form) == 2
+    return graph
+
+
+@pytest.mark.parametrize("form", [ONNXRUNTIME, OPENVINO, TENSORRT])
+def test_every_form_computes_what_the_floats_do(form: Form, tmp_path: Path) -> None:
+    results = []
+    for number, model in enumerate((pooled(), quantised(form).finish())):
+        path = tmp_path / f"{number}.onnx"
+        onnx.save(model, str(path))
+        results.append(OnnxRuntimeBackend(path=path, threads=1).run(picture())[0].copy())
+    largest = np.abs(results[0]).max()
+    assert largest > 100, "the dead channel's bias is what is seen"
+    assert np.abs(results[1] - results[0]).max() < 0.02 * largest
+
+
+def test_pooling_runs_on_the_integers_it_gets() -> None:
+    graph = quantised(ONNXRUNTIME)
+    pool = next(node for node in graph.nodes if node.op_type == "MaxPool")
+    before, after = graph.producer(pool.input[0]), graph.consumers(pool.output[0])[0]
+    assert before is not None
+    assert (before.op_type, after.op_type) == ("DequantizeLinear", "QuantizeLinear")
+    values = [[numpy_array(graph, name) for name in node.input[1:]] for node in (before, after)]
+    assert values[0] == values[1]
+
+
+def numpy_array(graph: Graph, name: str) -> list[float]:
+    found = graph.constant(name)
+    return [] if found is None else np.atleast_1d(found).tolist()
+
+
+def test_an_activation_belongs_to_its_convolution() -> None:
+    graph = Graph(pooled())
+    name_nodes(graph)
+    first, second = find_layers(graph)
+    assert first.nodes == {"Conv_0", "Sigmoid_1", "Mul_2"}
+    assert second.nodes == {"Conv_4"}
+    assert (first.output, second.output) == ("a", "y")
+
+
+def test_a_tensor_without_a_range_leaves_its_node_alone() -> None:
+    graph = Graph(pooled())
+    name_nodes(graph)
+    assert quantise(graph, {"x": (-1.0, 1.0)}, (), OPENVINO) == 1

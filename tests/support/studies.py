@@ -1,0 +1,117 @@
+"""A small model with annotated pictures to study, and made-up cells where only what follows from them is tested."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+
+from detector.inference.shapes import Shape
+from detector.optimize.data import EvaluationSet, evaluation_sets
+from detector.optimize.grid import Limits
+from detector.optimize.here import base_size
+from detector.optimize.measure import Speed
+from detector.optimize.request import Request
+from detector.optimize.study import Cell
+from detector.optimize.variant import BackendChoice, Form, Runtime, Variant
+from support.networks import network
+
+SIDE = 96
+
+
+def small_model(folder: Path) -> Path:
+    path = folder / "small.onnx"
+    onnx.save(network("end-to-end"), str(path))
+    return path
+
+
+def pictures(folder: Path, count: int, *, seed: int = 1) -> Path:
+    """A folder of noise, each picture another."""
+    folder.mkdir()
+    random = np.random.default_rng(seed)
+    for number in range(count):
+        cv2.imwrite(str(folder / f"{number:02}.png"), random.integers(0, 256, (SIDE, SIDE, 3), np.uint8))
+    return folder
+
+
+def annotated(folder: Path, count: int = 3) -> tuple[Path, Path]:
+    """Noise with one person in each picture, in COCO's format."""
+    images, annotations = pictures(folder / "images", count, seed=2), folder / "truth.json"
+    entries = [{"id": n, "file_name": f"{n:02}.png", "width": SIDE, "height": SIDE} for n in range(count)]
+    boxes = [{"image_id": n, "category_id": 1, "bbox": [10, 10, 40, 60]} for n in range(count)]
+    document = {"images": entries, "annotations": boxes, "categories": [{"id": 1, "name": "person"}]}
+    annotations.write_text(json.dumps(document), encoding="utf-8")
+    return images, annotations
+
+
+def request(folder: Path, **changed: Any) -> Request:
+    """Two variants of the small model on ONNX Runtime: its whole head, and persons alone."""
+    path = small_model(folder)
+    digest, base = base_size(path)
+    images, annotations = annotated(folder)
+    values: dict[str, Any] = {
+        "name": "small",
+        "path": path,
+        "sha256": digest,
+        "spec": None,
+        "base": base,
+        "sets": evaluation_sets([images], [annotations]),
+        "calibration": None,
+        "limits": Limits(shapes=[base], backends=["onnxruntime"], threads=[1], calibrated=False, quick=True),
+        "max_drop": 0.5,
+        "out": folder / "out",
+        "rounds": 3,
+    }
+    return Request(**{**values, **changed})
+
+
+def made_up_set(name: str) -> EvaluationSet:
+    return EvaluationSet(
+        name=name, images=Path(name), annotations=Path(name), files=(Path("a"), Path("b")), digest=name
+    )
+
+
+def variant(
+    precision: str = "fp32",
+    *,
+    person_only: bool = False,
+    shape: Shape = (SIDE, SIDE),
+    backend: BackendChoice = "onnxruntime",
+    threads: int = 1,
+    half: bool = False,
+) -> Variant:
+    return Variant(
+        form=Form(shape=shape, precision=precision, person_only=person_only),
+        runtime=Runtime(backend=backend, threads=threads, half=half),
+    )
+
+
+def speed(ms: float, **changed: Any) -> Speed:
+    values: dict[str, Any] = {
+        "p50_ms": ms,
+        "p99_ms": ms * 1.5,
+        "infer_ms": ms * 0.9,
+        "samples": 9,
+        "peak_mib": 100.0,
+        "watts": None,
+        "version": "1",
+        "precision": "fp32",
+    }
+    return Speed(**{**values, **changed})
+
+
+def cell(what: Variant, ms: float, ap: float, *, ort: float = 10.0, eager: float | str = 20.0) -> Cell:
+    """Measured beside an ONNX Runtime of `ort` ms and a PyTorch of `eager`."""
+    return Cell(
+        variant=what,
+        key=str(what),
+        sha256="0" * 64,
+        bytes=1_000_000,
+        speed=speed(ms),
+        baselines={"onnxruntime": speed(ort), "eager": eager if isinstance(eager, str) else speed(eager)},
+        accuracy={"set": {"ap": ap, "ap50": ap * 1.5}},
+    )
