@@ -79,7 +79,8 @@ def build(order: Order, *, report: Report = quiet, cancelled: Cancelled = never)
             model_sha256=prepared.sha256 if order.quantised is None else inspect(order.model).digest,
             precision=prepared.precision,
             shapes=shapes,
-            steps=prepared.steps,
+            # The form's own hash: how it was made may change while the pictures stay.
+            steps=(*([f"int8 form {prepared.sha256[:16]}"] if order.quantised else []), *prepared.steps),
             calibration=order.calibration,
             detector=__version__,
         ),

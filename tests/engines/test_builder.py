@@ -21,6 +21,7 @@ from detector.engines.pictures import folder_pictures
 from detector.engines.prepare import BuildPrecision, prepare
 from detector.errors import ModelError
 from detector.inference.backends import tensorrt
+from detector.inference.backends.onnxfile import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models import load_registry
@@ -93,6 +94,21 @@ def test_every_model_builds_in_int8(shared: Path, tmp_path: Path, name: str, ima
     nodes = [node for node in onnx.load(str(quantised)).graph.node if node.op_type in ("Conv", "DequantizeLinear")]
     kinds = Counter(node.op_type for node in nodes)
     assert kinds["DequantizeLinear"] > kinds["Conv"], "nearly every convolution takes INT8 pictures and weights"
+
+
+def test_the_key_follows_the_int8_form_and_the_model_is_the_fp32_file(
+    shared: Path, tmp_path: Path, images: list[Image]
+) -> None:
+    model = shared / "models/yolox_nano.onnx"
+    found = REGISTRY.resolve(model)
+    assert found.spec is not None
+    made = []
+    for count in (1, 2):
+        form = quantise(model, tmp_path / f"{count}.onnx", spec=found.spec, size=(416, 416), images=images[:count])
+        made.append(build(order(model, tmp_path / "m.engine", "int8", quantised=form, calibration="c" * 64)))
+    assert made[0].key != made[1].key
+    assert made[0].recipe.model_sha256 == made[1].recipe.model_sha256 == inspect(model).digest
+    assert made[0].recipe.steps[0].startswith("int8 form ")
 
 
 def test_half_precision_halves_the_plan(shared: Path, tmp_path: Path) -> None:
