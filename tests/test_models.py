@@ -97,7 +97,7 @@ def test_unknown_file_is_used_as_it_is(registry: Registry, tmp_path: Path) -> No
         ("", "unknown model ''"),
         ("missing/model.onnx", "no model file missing/model.onnx: check the path"),
         ("model.engine", "no model file model.engine"),
-        (__file__, "is not a model file: the detector runs .onnx and .engine files"),
+        (__file__, "is not a model file: the detector runs .onnx, .engine and OpenVINO .xml files"),
         (str(Path(__file__).parent), "is not a model file"),
     ],
 )

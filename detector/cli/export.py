@@ -58,7 +58,7 @@ def export(
     from .progress import progress
 
     target = _target(model, output)
-    sides = _sides(size)
+    sides, at_once = _sides(size), _batch(batch)
     if model.suffix.lower() == ".onnx":
         if head is not None or batch != "1":
             raise UsageError("--head and --batch are for checkpoints (.pt): an ONNX file has its own")
@@ -77,7 +77,7 @@ def export(
         with progress() as report:
             report(0, None, "loading the model")
             loaded = _folder(model, random_weights) if model.is_dir() else _checkpoint(model, head, person_only)
-            document = _exported(target, loaded, (sides, _batch(batch), person_only, pixels), images, report)
+            document = _exported(target, loaded, (sides, at_once, person_only, pixels), images, report)
     _say({"output": str(target), **document}, as_json=as_json)
 
 

@@ -11,7 +11,7 @@ from detector.errors import ModelError
 
 from .quiet import quiet_import
 
-_INSTALL = "see the README, 'Optimising a model', for how it is installed"
+_INSTALL = "see the README, 'Exporting and compiling a model', for how it is installed"
 
 
 def load(path: Path, *, known: Sequence[type] = ()) -> Any:

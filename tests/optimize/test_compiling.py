@@ -13,6 +13,7 @@ import onnx
 import pytest
 
 from detector.cli.app import call
+from detector.engines.module import flavour
 from detector.engines.pictures import folder_pictures
 from detector.engines.verdict import Verdict
 from detector.errors import ModelError
@@ -220,3 +221,18 @@ def test_mistakes_are_one_line(
         assert said.out == ""
         assert words in said.err
         assert said.err.count("\n") == 1
+
+
+def test_for_tensorrt_it_is_the_builder(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if flavour() is not None:
+        pytest.skip("TensorRT is here: tests/cli/test_build.py builds with it")
+    assert call(["compile", str(model), "--target", "tensorrt", "--output", str(tmp_path / "m.engine")]) == 1
+    assert "apt install python3-libnvinfer" in capsys.readouterr().err
+
+
+@pytest.mark.optimize
+def test_for_tensorrt_an_engine_is_built(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    output = tmp_path / "m.engine"
+    assert call(["compile", str(model), "--target", "tensorrt", "--output", str(output), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["bytes"] == output.stat().st_size
