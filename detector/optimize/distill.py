@@ -100,13 +100,14 @@ def _features(student: Raw, target: Target, learned: Any) -> Any:
 def _fitted(pairs: Sequence[tuple[Any, Any]]) -> Any:
     """The layer that best makes the second map of each pair from the first, [B,c,h,w] each."""
     layer = nn.Conv2d(pairs[0][0].shape[1], pairs[0][1].shape[1], 1)
-    gram, right, rows = 0.0, 0.0, 0
+    wide = layer.in_channels + 1  # with a column of ones for the bias
+    gram, right, rows = torch.zeros(wide, wide), torch.zeros(wide, layer.out_channels), 0
     for one, other in pairs:
         inputs, wanted = (each.detach().transpose(0, 1).flatten(1).T for each in (one, other))
         both = torch.cat([inputs, torch.ones(len(inputs), 1)], 1)
         gram, right, rows = gram + both.T @ both, right + both.T @ wanted, rows + len(inputs)
     # Ridge: two channels may be the same everywhere.
-    solved = torch.linalg.solve(gram + _RIDGE * rows * torch.eye(len(gram)), right)
+    solved = torch.linalg.solve(gram + _RIDGE * rows * torch.eye(wide), right)
     with torch.no_grad():
         layer.weight.copy_(solved[:-1].T[:, :, None, None])
         layer.bias.copy_(solved[-1])
