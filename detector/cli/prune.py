@@ -47,7 +47,7 @@ def prune(
     ] = "640x640",
     train_size: Annotated[str, typer.Option("--train-size", metavar="WxH", help="Input to teach at, px.")] = "320x320",
     batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, max=256, help="Pictures a step.")] = 8,
-    rate: Annotated[float, typer.Option("--rate", metavar="R", help="The learning rate at its highest.")] = 5e-4,
+    rate: Annotated[float, typer.Option("--rate", metavar="R", help="The learning rate at its highest.")] = 2e-5,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The same seed gives the same network.")] = 0,
     threads: Annotated[
         int, typer.Option("--threads", metavar="N", min=0, help="To compute with; 0: PyTorch's choice.")

@@ -9,6 +9,7 @@ after a learned 1x1 projection (Romero et al., "FitNets", ICLR 2015, eq. 3), in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from .network import Raw
 
 _OTHERS = 0.1  # weight of the classes that are no persons: they keep the features general
 _BOXES, _FEATURES = 1.0, 0.5
+_RIDGE = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +69,13 @@ def loss_of(student: Raw, target: Target, projections: Any, *, person: int) -> L
     )
 
 
-def projections(student: Raw, teacher: Raw) -> Any:
-    """A 1x1 convolution for each feature map, student's to teacher's channels, fitted to this batch by least squares."""
-    return nn.ModuleList(_fitted(one, other) for one, other in zip(student.features, teacher.features, strict=True))
+def projections(pairs: Sequence[tuple[Raw, Raw]]) -> Any:
+    """A 1x1 convolution for each feature map, student's to teacher's channels, fitted by least squares.
+
+    `pairs` are both networks' outputs on the same pictures; many, or the fit holds for those few alone.
+    """
+    maps = range(len(pairs[0][0].features))
+    return nn.ModuleList(_fitted([(one.features[i], other.features[i]) for one, other in pairs]) for i in maps)
 
 
 def _focal(logits: Any, wanted: Any) -> Any:
@@ -91,14 +97,17 @@ def _features(student: Raw, target: Target, learned: Any) -> Any:
     return torch.stack(parts).mean()
 
 
-def _fitted(one: Any, other: Any) -> Any:
-    layer = nn.Conv2d(one.shape[1], other.shape[1], 1)
-    inputs, wanted = (each.detach().transpose(0, 1).flatten(1).T for each in (one, other))
-    ones = torch.ones(len(inputs), 1)
-    both = torch.cat([inputs, ones], 1)
-    # Ridge: with few pictures two channels may be the same everywhere.
-    gram = both.T @ both + 1e-3 * len(inputs) * torch.eye(both.shape[1])
-    solved = torch.linalg.solve(gram, both.T @ wanted)
+def _fitted(pairs: Sequence[tuple[Any, Any]]) -> Any:
+    """The layer that best makes the second map of each pair from the first, [B,c,h,w] each."""
+    layer = nn.Conv2d(pairs[0][0].shape[1], pairs[0][1].shape[1], 1)
+    wide = layer.in_channels + 1  # with a column of ones for the bias
+    gram, right, rows = torch.zeros(wide, wide), torch.zeros(wide, layer.out_channels), 0
+    for one, other in pairs:
+        inputs, wanted = (each.detach().transpose(0, 1).flatten(1).T for each in (one, other))
+        both = torch.cat([inputs, torch.ones(len(inputs), 1)], 1)
+        gram, right, rows = gram + both.T @ both, right + both.T @ wanted, rows + len(inputs)
+    # Ridge: two channels may be the same everywhere.
+    solved = torch.linalg.solve(gram + _RIDGE * rows * torch.eye(wide), right)
     with torch.no_grad():
         layer.weight.copy_(solved[:-1].T[:, :, None, None])
         layer.bias.copy_(solved[-1])

@@ -24,13 +24,14 @@ from detector.errors import ModelError, StorageError
 from .dataset import Dataset
 from .distill import Loss, loss_of, projections, target_of
 from .labels import correct
-from .network import Say, person_class, raw, silent
+from .network import Raw, Say, person_class, raw, silent
 
 _WARM_UP = 0.05  # of all steps
 _LAST = 0.01  # of the rate, at the end
 _DECAY = 1e-4
 _LARGEST_GRADIENT = 10.0
 _AVERAGE = 0.998
+_FITTED = 48  # pictures that the projections of features are fitted to before the first step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class Schedule:
 
     steps: int
     batch: int = 8
-    rate: float = 1e-3
+    rate: float = 2e-5  # batch norms stand still, so nothing evens out a step that is too long
     every: int = 50
     seed: int = 0
 
@@ -90,9 +91,8 @@ class _Run:
             parameter.requires_grad_(False)  # the bins' numbers, not weights
         self.average = copy.deepcopy(self._student)
         self._person, self._strides = person_class(student), [float(stride) for stride in student.stride]
-        pictures, _ = self._batch(0)
         with torch.no_grad():
-            self._projections = projections(raw(self._student, pictures), raw(self._teacher, pictures))
+            self._projections = projections([self._pair(index) for index in _spread(len(data), _FITTED)])
         self._optimizer = torch.optim.AdamW(_parameter_groups(self._student, self._projections), lr=schedule.rate)
         self.step, self.losses = 0, []  # type: int, list[dict[str, float]]
 
@@ -132,6 +132,11 @@ class _Run:
             target = target_of(raw(self._teacher, pictures))
         target = correct(target, boxes, person=self._person, strides=self._strides)
         return loss_of(raw(self._student, pictures), target, self._projections, person=self._person)
+
+    def _pair(self, index: int) -> tuple[Raw, Raw]:
+        """Both networks' outputs on one picture."""
+        picture = torch.from_numpy(self._data.plain(index).picture[None])
+        return raw(self._student, picture), raw(self._teacher, picture)
 
     def _batch(self, step: int) -> tuple[Any, list[Any]]:
         samples = self._data.batch(step, self._schedule.batch, seed=self._schedule.seed)
@@ -194,6 +199,11 @@ class _Run:
         files = [(path.name, path.stat().st_size) for path in self._data.paths]
         weights = [float(value.double().sum()) for value in self._teacher.state_dict().values()]
         return hashlib.sha256(repr((shapes, told, files, self._data.size, weights)).encode()).hexdigest()
+
+
+def _spread(total: int, count: int) -> range:
+    """At most `count` of `total` indices, evenly."""
+    return range(0, total, -(-total // count))
 
 
 def _parameter_groups(student: Any, projected: Any) -> list[dict[str, Any]]:

@@ -22,11 +22,11 @@ def test_who_equals_the_teacher_has_nothing_to_learn(torch: Any) -> None:
     from detector.optimize.distill import loss_of, projections, target_of
 
     same = answers(torch)
-    found = loss_of(same, target_of(same), projections(same, same), person=0)
+    found = loss_of(same, target_of(same), projections([(same, same)]), person=0)
     assert found.classes == pytest.approx(0.0, abs=1e-6)
     assert found.boxes == pytest.approx(0.0, abs=1e-6)
     assert found.features < 1e-4, "least squares finds the identity"
-    other = loss_of(answers(torch, seed=1), target_of(same), projections(same, same), person=0)
+    other = loss_of(answers(torch, seed=1), target_of(same), projections([(same, same)]), person=0)
     assert min(other.classes, other.boxes, other.features) > 0.01
 
 
@@ -51,4 +51,4 @@ def test_background_teaches_no_boxes(torch: Any) -> None:
     student, teacher = answers(torch, seed=1), answers(torch)
     target = target_of(teacher)
     empty = Target(scores=torch.zeros_like(target.scores), edges=target.edges, features=target.features)
-    assert loss_of(student, empty, projections(student, teacher), person=0).boxes == 0.0
+    assert loss_of(student, empty, projections([(student, teacher)]), person=0).boxes == 0.0
