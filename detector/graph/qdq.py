@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from .graph import Graph
+from .graph import Graph, attribute
 from .ranges import Range
 
 _SAME_RANGE = {"MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Split", "Slice", "Resize"}
@@ -31,6 +31,8 @@ class Form:
 
     `signed`: activations symmetric in -127..127, else 0..255 with a zero point. `everything`: each operator's inputs
     and outputs, else the convolutions' inputs alone. `dedicated`: a pair for each reader. `bias`: stored as int32.
+    `depthwise`: depthwise convolutions, too. They are bound by memory: OpenVINO ran them slower in INT8, and
+    less accurately (YOLOv10n).
     """
 
     name: str
@@ -38,10 +40,11 @@ class Form:
     everything: bool
     dedicated: bool
     bias: bool
+    depthwise: bool = True
 
 
 ONNXRUNTIME = Form(name="onnxruntime", signed=False, everything=True, dedicated=False, bias=True)
-OPENVINO = Form(name="openvino", signed=False, everything=False, dedicated=False, bias=False)
+OPENVINO = Form(name="openvino", signed=False, everything=False, dedicated=False, bias=False, depthwise=False)
 TENSORRT = Form(name="tensorrt", signed=True, everything=False, dedicated=True, bias=False)
 
 
@@ -61,7 +64,11 @@ def _chosen(graph: Graph, floats: Collection[str], form: Form) -> list[onnx.Node
         for node in graph.nodes
         if node.name not in floats
         and (
-            (node.op_type == "Conv" and graph.constant(node.input[1]) is not None)
+            (
+                node.op_type == "Conv"
+                and graph.constant(node.input[1]) is not None
+                and (form.depthwise or attribute(node, "group", 1) == 1)
+            )
             or (form.everything and node.op_type in WITHOUT_WEIGHTS and _computed_alone(graph, node))
         )
     ]

@@ -13,10 +13,7 @@ from detector.errors import ModelError
 from detector.fetch.pin import digest
 from detector.fetch.store import install
 from detector.graph import int4
-from detector.graph.graph import attribute
 from detector.graph.prepare import VERSION, CacheError, VariantPrecision, prepare, variants_dir
-from detector.graph.qdq import OPENVINO
-from detector.graph.quantize import Calibrated
 from detector.inference.shapes import Shape
 from detector.inference.spec import InputSpec
 from detector.types import Image
@@ -70,21 +67,6 @@ def _prepared(precision: VariantPrecision) -> Callable[[Making], Path]:
     return make
 
 
-def _for_openvino(making: Making) -> Path:
-    """Unsigned pairs before the convolutions alone, as OpenVINO fuses best; depthwise ones stay in floats.
-
-    Those are bound by memory: in INT8 they measured slower, and less accurate (YOLOv10n). Signed pairs, as TensorRT
-    takes them, gave OpenVINO 2026.4 nonsense on a CPU with VNNI (AP .004), where ONNX Runtime computes them right.
-    """
-
-    def build(model: onnx.ModelProto) -> onnx.ModelProto:
-        calibrated = Calibrated.of(model, making.pictures, spec=making.spec)
-        floats = calibrated.decoding(1) | _depthwise(calibrated.model)
-        return calibrated.quantised(OPENVINO, floats)
-
-    return _kept(making, "openvino", (making.calibration, making.spec), build)
-
-
 def _int4(making: Making) -> Path:
     """All weights in blocks of 4 bits, a format for storage: the runtime unpacks them when it loads the model."""
 
@@ -120,16 +102,16 @@ def _kept(
     return target
 
 
-def _depthwise(model: onnx.ModelProto) -> set[str]:
-    return {node.name for node in model.graph.node if node.op_type == "Conv" and attribute(node, "group", 1) > 1}
-
-
 _EVERYWHERE: tuple[BackendChoice, ...] = ("onnxruntime", "openvino")
 MAKERS: dict[str, Maker] = {
     "fp32": Maker(make=_prepared("fp32"), backends=_EVERYWHERE, calibrated=False, quick=True),
     "int8": Maker(make=_prepared("int8"), backends=("onnxruntime",), whole_numbers=True, quick=True),
     "int8-mixed": Maker(make=_prepared("int8-mixed"), backends=("onnxruntime",), whole_numbers=True),
-    "int8-convolutions": Maker(make=_for_openvino, backends=("openvino",), whole_numbers=True, quick=True),
+    "int8-convolutions": Maker(make=_prepared("int8-openvino"), backends=("openvino",), whole_numbers=True, quick=True),
     "int4-storage": Maker(make=_int4, backends=("onnxruntime",), calibrated=False),
 }
-"""`int8-mixed` keeps the last two layers of convolutions in floats, the others the last one."""
+"""`int8-mixed` keeps the last two layers of convolutions in floats, the others the last one.
+
+INT8 is made for each runtime: what TensorRT takes, signed pairs, gave OpenVINO 2026.4 nonsense on a CPU with VNNI
+(AP .004), where ONNX Runtime computes them right.
+"""

@@ -58,4 +58,6 @@ def _forms(model: Model, *, calibrated: bool, openvino: bool) -> Iterator[Form]:
         for backend in backends:
             if (backend, precision) == ("onnxruntime", "half"):
                 continue  # its CPU kernels compute in floats, whatever the file holds
+            if (backend, precision) == ("openvino", "int8-mixed"):
+                continue  # what its own form of INT8 leaves in floats is enough
             yield from (Form(backend=backend, precision=precision, threads=count) for count in threads)
