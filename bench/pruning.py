@@ -23,6 +23,10 @@ import cv2
 
 from detector.capture.open import file_source
 from detector.errors import EndOfStreamError
+from detector.evaluate import EVALUATION_FLOOR, evaluate
+from detector.optimize import checkpoints
+from detector.optimize.network import keep_deployed
+from detector.optimize.torchbackend import judge
 
 ROOT = Path(__file__).resolve().parents[1]
 LEARN_VTEST, LEARN_ROOM, JUDGE_VTEST = 6, 10, 20  # one frame in so many; the first odd, the last even
@@ -38,7 +42,7 @@ def main() -> None:
     for macs in options.macs:
         output = options.work / f"yolov10n-{macs:g}.pt"
         done = _prune(options, macs, data, output, coco)
-        on_clip = {name: _clip_ap(options, path, judged) for name, path in _models(options, output).items()}
+        on_clip = {name: _clip_ap(path, judged) for name, path in _models(options, output).items()}
         runs.append({**done, "model": "yolov10n.pt", "output": output.name, "vtest_even_frames": on_clip})
         _write(options.out, {"learned_from": len(list(data.iterdir())), "runs": runs})
         print(json.dumps(runs[-1]), flush=True)
@@ -68,11 +72,13 @@ def _models(options: argparse.Namespace, tuned: Path) -> dict[str, Path]:
     return {"before": options.shared / "models" / "yolov10n.pt", "tuned": tuned}
 
 
-def _clip_ap(options: argparse.Namespace, model: Path, judged: tuple[Path, Path]) -> dict[str, Any]:
-    onnx = options.work / f"{model.stem}.onnx"
-    _detector("export", model, "--images", judged[0], "--output", onnx, "--json")
-    found = _detector("evaluate", "--model", onnx, "--images", judged[0], "--annotations", judged[1], "--json")
-    return {name: found[name] for name in ("ap", "ap50", "images")}
+def _clip_ap(model: Path, judged: tuple[Path, Path]) -> dict[str, Any]:
+    network = checkpoints.load(model)
+    keep_deployed(network)
+    found = evaluate(
+        detector=judge(network, size=(640, 640), score_floor=EVALUATION_FLOOR), images=judged[0], annotations=judged[1]
+    )
+    return {"ap": found.ap, "ap50": found.ap50, "images": found.images}
 
 
 def _detector(*arguments: object) -> dict[str, Any]:

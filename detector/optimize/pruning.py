@@ -207,6 +207,8 @@ def _comparison(order: Order) -> list[Image]:
 def _write(model: Any, order: Order, report: Say) -> None:
     report(0, None, "writing")
     if order.output.suffix == ".onnx":
+        # Hours of tuning must not hang on the comparison with PyTorch: the checkpoint stays beside.
+        checkpoints.save(copy.deepcopy(model).half(), order.output.with_name(f"{order.output.name}.pt"))
         network = from_ultralytics(copy.deepcopy(model), head=None, person_only=False)
         export(network, Form(size=order.size), order.output, _comparison(order))
     elif order.output.suffix == ".pt":
