@@ -143,7 +143,8 @@ def test_a_graph_that_parses_but_does_not_build_is_told(shared: Path, tmp_path: 
     model = onnx.load_from_string(prepare(shared / "models/yolox_tiny_humanart.onnx").content)
     weights = [onnx.numpy_helper.from_array(np.array([9], np.int64), "most")]
     model.graph.initializer.extend(weights)
-    model.graph.node.append(onnx.helper.make_node("NonMaxSuppression", ["1211", "1214", "most"], ["kept"], name="nms"))
+    boxes, scores = (output.name for output in model.graph.output)
+    model.graph.node.append(onnx.helper.make_node("NonMaxSuppression", [boxes, scores, "most"], ["kept"], name="nms"))
     model.graph.output.append(onnx.helper.make_tensor_value_info("kept", onnx.TensorProto.INT64, ["n", 3]))
     onnx.save(model, str(tmp_path / "m.onnx"))
     from detector.engines import builder
