@@ -14,7 +14,7 @@ from detector.graph.steps import write
 from detector.inference.shapes import Shape
 from detector.types import Image
 
-from .agree import MAX_PX, Agreement, agreement
+from .agree import MAX_PX, MAX_SCORE, Agreement, agreement
 from .networks import Network
 from .trace import trace
 
@@ -91,5 +91,5 @@ def _refusal(checked: Agreement) -> str:
         return "the exported model gives no boxes at all: nothing to compare with PyTorch, nothing was written"
     return (
         f"the exported model differs from PyTorch by {checked.px:.3g} px and {checked.score:.3g} in score, "
-        f"{checked.missing} persons missing (allowed: {MAX_PX} px, {checked.allowed:g}, none): nothing was written"
+        f"{checked.missing} persons missing (allowed: {MAX_PX} px, {MAX_SCORE:g}, none): nothing was written"
     )
