@@ -27,6 +27,7 @@ _PAYLOADS: dict[str, Callable[[], Depacketizer]] = {"h264": H264, "hevc": H265}
 _BAD_UNITS = 100  # in a row; fewer are a scratch, so many are another codec than was promised
 _DEFAULT_FPS = 25.0
 _STARVING_S = 1.0
+_GRACE_S = 0.5  # beyond the deadline, when there is news that nobody took
 _LONGEST_KEY_S = 4.0  # between key frames, to do with them alone: nobody who comes is seen later than that
 
 
@@ -81,7 +82,7 @@ class Stream:
     def read(self) -> tuple[VideoFrame, float]:
         """The next picture and when its last packet was read; late ones are left out while newer ones wait."""
         started = self._clock.mono()
-        deadline = started + self._timeout_s
+        deadline, graced = started + self._timeout_s, False
         self._drain()
         while True:
             while self._frames:
@@ -91,7 +92,10 @@ class Stream:
                     return frame, mono
                 self._late += 1
             if self._clock.mono() >= deadline:
-                raise self._nothing(deadline)
+                # This process may have stood still rather than the camera: what it sent meanwhile is there.
+                if graced or not self._news():
+                    raise self._nothing(deadline)
+                deadline, graced = self._clock.mono() + _GRACE_S, True
             if self._decode_next():
                 self._drain()
             elif self._end is not None:
@@ -133,13 +137,18 @@ class Stream:
             except SourceError as exc:
                 self._end = exc
 
+    def _news(self) -> bool:
+        """Whether something waits, or comes at once."""
+        heard = self._heard_mono
+        self._drain()
+        return len(self._waiting) > 0 or self._heard_mono > heard
+
     def _wait(self, deadline: float) -> None:
         try:
             self._receive(deadline)
         except SourceError:
             if self._clock.mono() < deadline:
                 raise
-            raise self._nothing(deadline) from None
 
     def _receive(self, deadline: float | None) -> None:
         packets = self._session.receive(deadline)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -105,6 +106,35 @@ def test_a_stall_is_an_error_in_time(rtsp: RtspServer, opened: Callable[..., Rts
     assert 0.9 <= SYSTEM_CLOCK.mono() - start < 3.0
     assert "no answer within 1 s" in str(error)
     assert "no answer within 1 s" in why(rtsp.url, timeout_s=1.0)
+
+
+class Leaping:
+    """A clock in which, `after` so many looks, this process stood still for longer than any time-out."""
+
+    def __init__(self) -> None:
+        self.after, self._leapt_s = 0, 0.0
+
+    def mono(self) -> float:
+        self.after -= 1
+        if self.after == 0:
+            time.sleep(0.3)  # the camera goes on meanwhile
+            self._leapt_s += 100.0
+        return SYSTEM_CLOCK.mono() + self._leapt_s
+
+    def wall(self) -> float:
+        return SYSTEM_CLOCK.wall()
+
+
+def test_a_process_that_stood_still_goes_on_without_a_new_connection(rtsp: RtspServer) -> None:
+    clock = Leaping()
+    source = RtspSource(url=rtsp.url, timeout_s=5.0, clock=clock)
+    source.open()
+    source.read()
+    for looks in range(1, 9):  # wherever in a read it happens
+        clock.after = looks
+        source.read()
+        source.read()
+    source.close()
 
 
 def test_a_server_that_dies_and_returns(rtsp: RtspServer, opened: Callable[..., RtspSource]) -> None:
