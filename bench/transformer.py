@@ -1,4 +1,4 @@
-"""A transformer detector through export, INT8 and INT4, in ONNX Runtime and OpenVINO: python -m bench.transformer [--json].
+"""A transformer detector through export, INT8 and INT4, in ONNX Runtime and OpenVINO: python -m bench.transformer [--images DIR] [--json FILE].
 
 D-FINE-N's architecture (arXiv 2410.13842; numbers of its published configuration, 3.8 M parameters). The weights are
 random, since none can be had here, so average precision would mean nothing: what is compared is how far each form's
@@ -151,21 +151,24 @@ def main() -> int:
     parser.add_argument("--images", type=Path, help="pictures; else the sample clip's frames")
     parser.add_argument("--size", type=int, default=640, help="input px, a multiple of 32")
     parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     pictures = list(built_in() if options.images is None else folder_pictures(options.images, count=16))
     with tempfile.TemporaryDirectory() as folder:
         found = run(Path(folder), (options.size, options.size), pictures, options.runs)
+    _print(found)
     if options.json:
-        print(json.dumps(found))
-        return 0
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _print(found: dict[str, Any]) -> None:
     print(f"{found['model']}, weights {found['weights']}, {found['input']}, {found['nodes']} nodes; over PyTorch: "
           f"{found['export_over_pytorch']}")  # fmt: skip
     print(f"{'form':6}{'runtime':13}{'bytes':>10}{'x time':>8}{'px median':>11}{'px max':>9}{'score max':>11}")
     for row in found["rows"]:
         print(f"{row['form']:6}{row['runtime']:13}{row['size']:>10}{row['time_ratio']:>8}{row['px_median']:>11}"
               f"{row['px_max']:>9}{row['score_max']:>11}")  # fmt: skip
-    return 0
 
 
 if __name__ == "__main__":
