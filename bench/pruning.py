@@ -1,6 +1,6 @@
 """What pruning costs, and what fine-tuning with distillation brings back: AP before, after, and after tuning.
 
-    python -m bench.pruning [--shared DIR] [--macs 0.9 0.8] [--steps 1000] [--out engines/pruning.json]
+    python -m bench.pruning [--shared DIR] [--macs 0.9 0.8] [--steps 1000] [--json FILE]
 
 Learned from, without annotations: odd frames of vtest.avi, frames of the one-by-one clip, six photographs. Measured on
 pictures that were not learned from: COCO-64, and even frames of vtest.avi (another camera's scene against the very
@@ -44,7 +44,7 @@ def main() -> None:
         done = _prune(options, macs, data, output, coco)
         on_clip = {name: _clip_ap(path, judged) for name, path in _models(options, output).items()}
         runs.append({**done, "model": "yolov10n.pt", "output": output.name, "vtest_even_frames": on_clip})
-        _write(options.out, {"learned_from": len(list(data.iterdir())), "runs": runs})
+        _write(options.json, {"learned_from": len(list(data.iterdir())), "runs": runs})
         print(json.dumps(runs[-1]), flush=True)
 
 
@@ -56,7 +56,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--train-size", default="320x320")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--work", type=Path, default=ROOT / "bench" / "out" / "pruning")
-    parser.add_argument("--out", type=Path, default=ROOT / "engines" / "pruning.json")
+    parser.add_argument("--json", type=Path, default=ROOT / "bench" / "out" / "pruning.json")
     return parser.parse_args()
 
 
