@@ -81,7 +81,7 @@ $(OPTIMIZE)/.install: pyproject.toml detector/__init__.py detector/optimize/requ
 	@$(OPTIMIZE)/bin/python -m pip install --quiet --no-deps -r detector/optimize/requirements.txt
 	@touch $@
 
-test-optimize: $(OPTIMIZE)/.install  ## the tests that need PyTorch, ultralytics or TensorRT-RTX
+test-optimize: $(OPTIMIZE)/.install  ## the tests that need PyTorch, ultralytics or TensorRT-RTX, and long ones
 	@$(OPTIMIZE)/bin/python -m pytest -m optimize $(ARGS)
 
 jetson:  ## on a Jetson: set up on JetPack's own libraries, build the engine, check it, measure (docs/jetson.md)

@@ -20,6 +20,7 @@ from support.graphs import write_constant
 from support.program import COMMAND
 from support.studies import annotated, pictures, small_model
 
+pytestmark = pytest.mark.optimize  # without PyTorch, but too slow for the fast suite
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 

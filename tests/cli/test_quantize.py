@@ -15,6 +15,8 @@ from detector.cli.app import call
 from detector.inference.backends.onnxfile import inspect
 from support.networks import network, noise_pictures
 
+pytestmark = pytest.mark.optimize  # without PyTorch, but too slow for the fast suite
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
