@@ -8,7 +8,7 @@ OPTIMIZE := .venv-optimize
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test install check coverage mutants bench fault soak gpu-test test-optimize jetson clean
+.PHONY: help run test install check coverage mutants bench fault soak gpu-test test-fresh test-optimize jetson clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1	/' | expand -t 22
@@ -68,6 +68,9 @@ fault: $(VENV)/.install  ## brokers killed, cameras pulled, disks filled
 
 soak: $(VENV)/.install  ## minutes of running, memory and threads watched
 	@$(PYTEST) -m soak --timeout 1800 $(ARGS)
+
+test-fresh: $(VENV)/.install  ## make run from a bare clone, set-up included
+	@$(PYTEST) -m fresh $(ARGS)
 
 gpu-test: $(VENV)/.install  ## the tests that need an NVIDIA GPU
 	@$(PYTEST) -m gpu $(ARGS)
