@@ -59,7 +59,7 @@ $(VENV)/.bench: $(VENV)/.install bench/requirements.txt
 	@$(BIN)/python -m pip install --quiet --no-deps -r bench/requirements.txt
 	@touch $@
 
-bench: $(VENV)/.bench  ## from glass to alert, against the targets; the report is bench/out/bench.html (8 minutes)
+bench: $(VENV)/.bench  ## from glass to alert, against the targets; the report is bench/out/bench.html (some ten minutes)
 	@if [ -d "$${DETECTOR_SHARED:-../shared}" ]; then $(BIN)/python -m bench $(ARGS); \
 	  else echo "no ../shared: only the pipeline over its model is measured"; $(BIN)/detector bench $(ARGS); fi
 

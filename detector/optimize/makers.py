@@ -24,16 +24,12 @@ from .variant import BackendChoice
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Making:
-    """`path` is to become a file for `shape`, of persons alone or not; `pictures` are to calibrate on.
-
-    `calibration` is their digest.
-    """
+    """`path` is to become a file for `shape`, of persons alone or not; `pictures` are to calibrate on."""
 
     path: Path
     shape: Shape
     person_only: bool
     pictures: Sequence[Image]
-    calibration: str
     spec: InputSpec | None
 
 
@@ -76,15 +72,13 @@ def _int4(making: Making) -> Path:
             raise ModelError(f"{making.path.name} has no layer whose weights could be kept in 4 bits")
         return int4.pack(ready, layers, source=model).model
 
-    return _kept(making, "int4", (), build)
+    return _kept(making, "int4", build)
 
 
-def _kept(
-    making: Making, kind: str, further: tuple[object, ...], build: Callable[[onnx.ModelProto], onnx.ModelProto]
-) -> Path:
+def _kept(making: Making, kind: str, build: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Path:
     """What `build` makes of the plain form, in the cache; raises ModelError."""
     plain = _prepared("fp32")(making)
-    target = variants_dir() / f"{making.path.stem}-{kind}-{key_of(VERSION, digest(plain), *further)}.onnx"
+    target = variants_dir() / f"{making.path.stem}-{kind}-{key_of(VERSION, digest(plain))}.onnx"
     if target.is_file():
         return target
     part = target.with_name(f".{target.name}.{os.getpid()}.part")

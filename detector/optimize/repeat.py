@@ -34,14 +34,12 @@ def repeat(recipe: Recipe, out: Path, progress: Progress) -> Repeated:
     found = load_registry().resolve(recipe.model, progress)
     if inspect(found.path).digest != recipe.model_sha256:
         raise ModelError(f"{recipe.model} is another model than the recipe's: its sha256 differs")
-    pictures, mark = _pictures(recipe)
     form = recipe.form
     making = Making(
         path=found.path if form.source == MODEL else Path(str(recipe.candidate)),
         shape=form.shape,
         person_only=form.person_only,
-        pictures=pictures,
-        calibration=mark,
+        pictures=_pictures(recipe),
         spec=found.spec,
     )
     made = MAKERS[form.precision].make(making)
@@ -51,10 +49,10 @@ def repeat(recipe: Recipe, out: Path, progress: Progress) -> Repeated:
     return Repeated(file=file, sha256=sha256, same=sha256 == recipe.result_sha256)
 
 
-def _pictures(recipe: Recipe) -> tuple[Sequence[Image], str]:
+def _pictures(recipe: Recipe) -> Sequence[Image]:
     if not MAKERS[recipe.form.precision].calibrated or recipe.calibration is None:
-        return (), ""
+        return ()
     found = data.calibration(Path(recipe.calibration), ())
     if found.digest != recipe.calibration_sha256:
         raise ModelError(f"the pictures in {recipe.calibration} are not those that the recipe was made with")
-    return found.pictures, found.digest
+    return found.pictures

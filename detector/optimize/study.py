@@ -129,7 +129,6 @@ class Study:
             shape=form.shape,
             person_only=form.person_only,
             pictures=() if calibration is None else calibration.pictures,
-            calibration="" if calibration is None else calibration.digest,
             spec=request.spec,
         )
         return MAKERS[form.precision].make(making)
