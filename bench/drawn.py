@@ -69,9 +69,9 @@ def numbered(picture: Pixels, number: int) -> Pixels:
 
 
 def read_number(picture: Pixels) -> int:
-    """The number in `picture`, grey [H,W] or BGR [H,W,3] of the clip's own size."""
+    """The number in `picture`, grey [H,W] or BGR [H,W,3] of the clip's own size or down to half of it."""
     grey = picture if picture.ndim == 2 else picture[:, :, 1]
-    return read_ms(grey[-STRIP:])
+    return read_ms(grey[-STRIP // 2 :])
 
 
 def _read(clip: Path, number: int) -> Pixels:

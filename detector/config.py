@@ -211,6 +211,9 @@ class Mqtt(Section):
     discovery_prefix: Topic | None = "homeassistant"
     keepalive_s: int = Field(default=30, ge=5, le=3600)
     stats_interval_s: float = Field(default=10.0, ge=1.0, le=3600.0)
+    snapshot_width: int = Field(
+        default=960, ge=0, le=8192, description="px: alerts' pictures are told at most so wide; 0: as the camera's"
+    )
 
     @model_validator(mode="after")
     def _credentials(self) -> Mqtt:

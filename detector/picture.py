@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from .types import Box, Image, Pixels
+from .shrink import Shrinker
+from .types import Box, Image, Pixels, PlanarImage
 
 _GREEN, _BLACK = (80, 220, 60), (0, 0, 0)
 JPEG_QUALITY = 85  # 1080p in about 5 ms; above it size grows faster than what an eye can tell
+_SLOW_AREA = 2.0  # times; OpenCV 5 takes 9 ms to average 1080p over areas that are no whole pixels
+_SIZES = 4  # shrinkers a thread keeps; each holds one small picture
+
+
+class _Kept(threading.local):
+    """Each thread's own."""
+
+    def __init__(self) -> None:
+        self.shrinkers: dict[tuple[int, int], Shrinker] = {}
+
+
+_kept = _Kept()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +46,34 @@ def _draw(pixels: Pixels, label: Label, scale: float) -> None:
     cv2.putText(pixels, label.text, (x1 + 3, top - 4), cv2.FONT_HERSHEY_SIMPLEX, size, _BLACK, 1, cv2.LINE_AA)
 
 
+def _shrinker(width: int, height: int) -> Shrinker:
+    """One of that size for this thread alone: its buffer is used again, since fresh memory costs more than the shrinking."""
+    kept, size = _kept.shrinkers, (width, height)
+    if size not in kept:
+        if len(kept) >= _SIZES:
+            kept.clear()
+        kept[size] = Shrinker(width=width, height=height)
+    return kept[size]
+
+
+def _shrunk(image: Image, width: int, height: int) -> Pixels:
+    """`image` at that smaller size, to be drawn upon until the thread's next one."""
+    planes = image.planes() if isinstance(image, PlanarImage) else None
+    pixels = _shrinker(width, height)(planes) if planes is not None else None
+    if pixels is not None:
+        return pixels
+    how = cv2.INTER_LINEAR if image.width <= _SLOW_AREA * width else cv2.INTER_AREA
+    return np.asarray(cv2.resize(image.bgr(), (width, height), interpolation=how), np.uint8)
+
+
 def render(image: Image, labels: Sequence[Label] = (), *, max_width: int | None = None) -> Pixels:
-    """A new BGR uint8 array [H,W,3] of `image` with `labels` drawn, at most `max_width` px wide."""
-    pixels, scale = image.bgr(), 1.0
+    """BGR uint8 [H,W,3] of `image` with `labels` drawn, at most `max_width` px wide; good until the thread's next."""
+    scale = 1.0
     if max_width is not None and image.width > max_width:
         scale = max_width / image.width
-        size = (max_width, max(1, round(image.height * scale)))
-        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    elif labels:
-        pixels = pixels.copy()
+        pixels = _shrunk(image, max_width, max(1, round(image.height * scale)))
+    else:
+        pixels = image.bgr().copy() if labels else image.bgr()
     for label in labels:
         _draw(pixels, label, scale)
     return pixels

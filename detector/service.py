@@ -31,6 +31,7 @@ from .house import ALARM_STATE, House
 from .inference.factory import tensorrt_usable
 from .loading import resolve
 from .notify import Notifier
+from .opencv import use_one_thread
 from .picture import Label, encode_jpeg
 from .posting import PostRoom
 from .reconfigure import Reconfigure
@@ -105,6 +106,7 @@ class Service:
     # Start: from the post room to the door, so that nothing comes in before it can go out
 
     def _start(self) -> None:
+        use_one_thread()
         self._undo.enter_context(datadir.held(self.config.data_dir))
         resolved = resolve(self.config.model, self._progress)
         self._open_storage()
@@ -170,7 +172,7 @@ class Service:
             subscriptions=self._commands.subscriptions(),
             clock=self._clock,
         )
-        darkroom = Darkroom(encode=_snapshot)
+        darkroom = Darkroom(encode=_snapshot, told_width=config.mqtt.snapshot_width)
         self._dispatcher = Dispatcher(
             outbox=self._outbox,
             history=self._history,
@@ -298,10 +300,10 @@ class Service:
         return 0
 
 
-def _snapshot(frame: Frame, box: Box, score: float) -> bytes | None:
+def _snapshot(frame: Frame, box: Box, score: float, max_width: int | None) -> bytes | None:
     if isinstance(frame.image, LostImage):
         return None  # held over a restart: a black picture would take the place of a real one
-    return encode_jpeg(frame.image, [Label(box=box, text=f"person {score:.2f}")])
+    return encode_jpeg(frame.image, [Label(box=box, text=f"person {score:.2f}")], max_width=max_width)
 
 
 def _one_line(problems: list[str]) -> str:

@@ -18,7 +18,7 @@ from detector.clock import SYSTEM_CLOCK, Clock
 from detector.errors import BrokerError
 from detector.types import Alert, EventChange, Message
 
-from .darkroom import Darkroom, Picture
+from .darkroom import Darkroom, Picture, Print
 from .entries import Entry, NewEntry
 from .history import History
 from .outbox import ResilientOutbox
@@ -188,23 +188,25 @@ class Dispatcher:
             )
             self._alerts.popleft()  # only now: it is on the disk
             self._sender.added(entry)
-            jpeg = self._developed(alert.camera, picture)
+            jpeg = self._developed(alert.camera, picture.told)
             if jpeg is not None:
                 self._link.publish(Message(topic=self._topics.snapshot(alert.camera), payload=jpeg, retain=True))
             self._sender.work()
-            self._keep(alert.event_id, jpeg)  # after it was sent: this waits for the disk
+            if jpeg is not None:
+                self._keep(alert.camera, alert.event_id, picture)  # after it was sent: this waits for the disk
             entries.append(entry)
         return entries
 
-    def _developed(self, camera: str, picture: Picture) -> bytes | None:
+    def _developed(self, camera: str, print_: Print) -> bytes | None:
         """Whatever happens to the picture, the alert goes out."""
         try:
-            return picture.get()
+            return print_.get()
         except Exception:
             log.exception("camera %s: a picture could not be made", camera)
             return None
 
-    def _keep(self, event_id: str, jpeg: bytes | None) -> None:
+    def _keep(self, camera: str, event_id: str, picture: Picture) -> None:
+        jpeg = self._developed(camera, picture.kept)
         if jpeg is not None:
             self._history.save_snapshot(event_id, jpeg)
 
@@ -232,5 +234,5 @@ class Dispatcher:
             self._history.record(entry.payload["after"])
         for change in firsts:
             if change.after.id not in pictured:
-                picture = self._darkroom.begin(change.frame, change.after.box, change.after.score)
-                self._keep(change.after.id, self._developed(change.after.camera, picture))
+                picture = self._darkroom.picture(change.frame, change.after.box, change.after.score)
+                self._keep(change.after.camera, change.after.id, picture)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import InferenceError
+from detector.shrink import Shrinker
 from detector.types import Floats, Image, Pixels, PlanarImage
 
-from .shrink import Shrinker
 from .spec import InputSpec
 
 

@@ -19,16 +19,19 @@ DEADLINE_S = 20.0
 
 
 class Camera:
-    """Encodes by counting; `made` is set after each picture."""
+    """Encodes by counting; `made` is set after each picture, `warm` after the room's own first one."""
 
     def __init__(self) -> None:
         self.threads: list[str] = []
-        self.made = threading.Event()
+        self.made, self.warm = threading.Event(), threading.Event()
 
-    def encode(self, picture: Frame, _box: Box, _score: float) -> bytes | None:
+    def encode(self, picture: Frame, _box: Box, _score: float, max_width: int | None) -> bytes | None:
+        if not picture.camera:
+            self.warm.set()
+            return b"warm"
         self.threads.append(threading.current_thread().name)
         self.made.set()
-        return f"jpeg {picture.seq}".encode()
+        return f"jpeg {picture.seq}, {max_width}".encode()
 
 
 @contextmanager
@@ -44,14 +47,45 @@ def running(room: Darkroom) -> Iterator[None]:
         assert not thread.is_alive()
 
 
+def wide(width: int) -> Frame:
+    return replace(frame(), image=ArrayImage(np.zeros((48, width, 3), np.uint8)))
+
+
 def test_a_picture_is_made_beside_who_waits_for_it_and_only_once() -> None:
     camera = Camera()
     room = Darkroom(encode=camera.encode)
     with running(room):
         picture = room.begin(frame(), BOX, 0.9)
         assert camera.made.wait(DEADLINE_S)
-        assert picture.get() == picture.get() == b"jpeg 7"
+        assert picture.told.get() == picture.told.get() == b"jpeg 7, None"
     assert camera.threads == ["darkroom"]
+
+
+def test_what_is_told_is_no_wider_than_asked_for_and_what_is_kept_is_whole() -> None:
+    camera = Camera()
+    room = Darkroom(encode=camera.encode, told_width=320)
+    with running(room):
+        picture = room.begin(wide(321), BOX, 0.9)
+        assert camera.made.wait(DEADLINE_S)
+        assert picture.told.get() == b"jpeg 7, 320"
+        assert camera.threads == ["darkroom"], "the whole one only when it is kept: the alert waits for the other"
+        assert picture.kept.get() == b"jpeg 7, None"
+    assert camera.threads == ["darkroom", threading.current_thread().name]
+
+
+@pytest.mark.parametrize(("told_width", "width"), [(320, 320), (320, 64), (0, 4000)])
+def test_a_picture_that_is_small_enough_is_made_once_for_both(told_width: int, width: int) -> None:
+    camera = Camera()
+    picture = Darkroom(encode=camera.encode, told_width=told_width).begin(wide(width), BOX, 0.9)
+    assert picture.told.get() == picture.kept.get() == b"jpeg 7, None"
+    assert len(camera.threads) == 1
+
+
+def test_the_first_label_is_drawn_before_anybody_waits() -> None:
+    camera = Camera()
+    with running(Darkroom(encode=camera.encode)):
+        assert camera.warm.wait(DEADLINE_S)
+    assert camera.threads == []
 
 
 def test_without_a_thread_who_needs_a_picture_makes_it() -> None:
@@ -59,7 +93,7 @@ def test_without_a_thread_who_needs_a_picture_makes_it() -> None:
     room = Darkroom(encode=camera.encode)
     pictures = [room.begin(frame(), BOX, 0.9) for _ in range(20)]
     assert camera.threads == [], "`begin` returns at once"
-    assert {picture.get() for picture in pictures} == {b"jpeg 7"}
+    assert {picture.told.get() for picture in pictures} == {b"jpeg 7, None"}
     assert len(camera.threads) == 20
     assert set(camera.threads) == {threading.current_thread().name}
 
@@ -68,10 +102,11 @@ def test_who_asks_while_it_is_being_made_waits_for_the_same_one() -> None:
     begun, go_on = threading.Event(), threading.Event()
     calls: list[int] = []
 
-    def slow(_frame: Frame, _box: Box, _score: float) -> bytes:
-        calls.append(1)
-        begun.set()
-        assert go_on.wait(DEADLINE_S)
+    def slow(picture: Frame, _box: Box, _score: float, _width: int | None) -> bytes:
+        if picture.camera:
+            calls.append(1)
+            begun.set()
+            assert go_on.wait(DEADLINE_S)
         return b"slow"
 
     room = Darkroom(encode=slow)
@@ -79,29 +114,30 @@ def test_who_asks_while_it_is_being_made_waits_for_the_same_one() -> None:
         picture = room.begin(frame(), BOX, 0.9)
         assert begun.wait(DEADLINE_S)
         threading.Timer(0.05, go_on.set).start()
-        assert picture.get() == b"slow"
+        assert picture.told.get() == b"slow"
     assert len(calls) == 1
 
 
 def test_a_picture_that_fails_is_told_to_who_needs_it_and_the_room_goes_on() -> None:
     camera = Camera()
 
-    def encode(picture: Frame, box: Box, score: float) -> bytes | None:
+    def encode(picture: Frame, box: Box, score: float, max_width: int | None) -> bytes | None:
         if score < 0.5:
             raise OSError("no memory")
-        return camera.encode(picture, box, score)
+        return camera.encode(picture, box, score, max_width)
 
     room = Darkroom(encode=encode)
     with running(room):
         broken, fine = room.begin(frame(), BOX, 0.1), room.begin(frame(), BOX, 0.9)
         assert camera.made.wait(DEADLINE_S)
-        assert fine.get() == b"jpeg 7"
+        assert fine.told.get() == b"jpeg 7, None"
         with pytest.raises(OSError, match="no memory"):
-            broken.get()
+            broken.told.get()
 
 
-def test_a_picture_that_was_made_holds_no_frame() -> None:
-    room = Darkroom(encode=Camera().encode)
+@pytest.mark.parametrize("told_width", [0, 32])
+def test_a_picture_that_was_made_holds_no_frame(told_width: int) -> None:
+    room = Darkroom(encode=Camera().encode, told_width=told_width)
     with running(room):
         pixels = np.zeros((48, 64, 3), np.uint8)
         image = weakref.ref(pixels)
@@ -109,7 +145,8 @@ def test_a_picture_that_was_made_holds_no_frame() -> None:
         del pixels
         picture = room.begin(source, BOX, 0.9)
         assert image() is not None
-        assert picture.get() == b"jpeg 7"
+        assert picture.told.get()
+        assert picture.kept.get() == b"jpeg 7, None"
     del source
     gc.collect()
     assert image() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -18,8 +19,9 @@ import pytest
 from detector.alerts.broker import EmbeddedBroker
 from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import load_schema
+from detector.types import ArrayImage
 from support.mosquitto import Heard, Mosquitto, Subscriber, free_port, wait_until
-from support.post import make_alert, make_change, running
+from support.post import make_alert, make_change, make_frame, running
 from support.rooms import alerts_in, encode, has, has_all, ids, open_room
 
 
@@ -47,12 +49,27 @@ def test_an_alert_arrives_with_its_picture_and_is_forgotten_once_acknowledged(
     assert topics.index("p/porch/person/snapshot") < topics.index("p/alerts")
     (sent,) = [m.payload for m in heard if m.topic == "p/porch/person/snapshot"]
     told = make_alert(7)
-    assert sent == picture == encode(told.frame, told.box, told.score)  # of the very frame
+    assert sent == picture == encode(told.frame, told.box, told.score, None)  # of the very frame
     decoded = cv2.imdecode(np.frombuffer(sent, np.uint8), cv2.IMREAD_COLOR)
     assert decoded is not None
     assert decoded.shape == (120, 160, 3)
     assert event is not None
     assert "alert-7" in json.dumps(event)
+
+
+def test_a_large_picture_is_told_small_and_kept_whole(broker: Mosquitto, tmp_path: Path) -> None:
+    subscriber = Subscriber(broker.port, "p/#")
+    image = ArrayImage(np.full((90, 1920, 3), 90, np.uint8))
+    told = dataclasses.replace(make_alert(7), frame=dataclasses.replace(make_frame(seq=7), image=image))
+    with open_room(tmp_path, broker.port) as room:
+        room.dispatcher.submit(told)
+        heard = subscriber.wait_for(has("alert-7"))
+        wait_until(lambda: room.history.snapshot(told.event_id))
+        kept = room.history.snapshot(told.event_id)
+    subscriber.close()
+    (sent,) = [m.payload for m in heard if m.topic == "p/porch/person/snapshot"]
+    assert sent == encode(told.frame, told.box, told.score, 960)
+    assert kept == encode(told.frame, told.box, told.score, None)
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])

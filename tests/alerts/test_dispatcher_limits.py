@@ -49,10 +49,10 @@ def test_10000_events_offline_are_bounded_and_no_alert_is_among_the_dropped(tmp_
 def test_a_full_queue_drops_the_oldest_and_counts(tmp_path: Path) -> None:
     encoding, go_on = threading.Event(), threading.Event()
 
-    def slow(frame: Frame, box: Box, score: float) -> bytes:
+    def slow(frame: Frame, box: Box, score: float, max_width: int | None) -> bytes:
         encoding.set()
         assert go_on.wait(DEADLINE)
-        return encode(frame, box, score)
+        return encode(frame, box, score, max_width)
 
     with open_room(tmp_path, free_port(), connect=False, encode_snapshot=slow, max_waiting=10) as room:
         room.dispatcher.submit(make_alert(0))
@@ -69,7 +69,7 @@ def test_a_full_queue_drops_the_oldest_and_counts(tmp_path: Path) -> None:
 
 
 def test_an_alert_without_a_picture_still_goes_out(broker: Mosquitto, tmp_path: Path) -> None:
-    def broken(_frame: Frame, _box: Box, _score: float) -> bytes:
+    def broken(_frame: Frame, _box: Box, _score: float, _width: int | None) -> bytes:
         raise RuntimeError("no encoder")
 
     subscriber = Subscriber(broker.port, "p/alerts")
@@ -172,7 +172,7 @@ def test_a_queue_holds_something() -> None:
 
 
 def test_every_visit_has_a_picture_and_an_alerts_replaces_the_first(broker: Mosquitto, tmp_path: Path) -> None:
-    def frame_number(frame: Frame, _box: Box, _score: float) -> bytes:
+    def frame_number(frame: Frame, _box: Box, _score: float, _width: int | None) -> bytes:
         return b"%d" % frame.seq
 
     subscriber = Subscriber(broker.port, "p/#")
@@ -204,10 +204,10 @@ def test_a_lost_picture_leaves_the_last_one_alone(broker: Mosquitto, tmp_path: P
 def test_frames_of_many_new_visits_are_not_hoarded(tmp_path: Path) -> None:
     encoding, go_on = threading.Event(), threading.Event()
 
-    def slow(frame: Frame, box: Box, score: float) -> bytes:
+    def slow(frame: Frame, box: Box, score: float, max_width: int | None) -> bytes:
         encoding.set()
         assert go_on.wait(DEADLINE)
-        return encode(frame, box, score)
+        return encode(frame, box, score, max_width)
 
     with open_room(tmp_path, free_port(), connect=False, encode_snapshot=slow) as room:
         room.dispatcher.submit(make_alert(0))

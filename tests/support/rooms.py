@@ -24,8 +24,8 @@ from support.post import WILL, running
 TOPICS = Topics("p")
 
 
-def encode(frame: Frame, box: Box, _score: float) -> bytes:
-    return encode_jpeg(frame.image, [Label(box=box, text="person")])
+def encode(frame: Frame, box: Box, _score: float, max_width: int | None) -> bytes:
+    return encode_jpeg(frame.image, [Label(box=box, text="person")], max_width=max_width)
 
 
 @dataclass
