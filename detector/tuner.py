@@ -25,6 +25,7 @@ from .models import Resolved
 from .tuning.choice import Choice, place, scenes_of
 from .tuning.errand import pack
 from .tuning.evidence import Evidence, Gatherer, Need
+from .tuning.forms import counts_threads
 from .tuning.ledger import Ledger
 from .tuning.serve import ChosenLoader, kept_choice
 
@@ -89,8 +90,18 @@ class Tuner:
         if self._prepared != set(shapes):
             self._prepared = set(shapes)
             self._prepare(model, self._found, shapes, stop)
-        if model.backend == "auto" and now >= self._due:
+        if now < self._due:
+            return
+        if model.backend == "auto":
             self._choose(model, base, shapes, stop)
+        elif counts_threads(model):
+            self._count_threads(model, shapes, stop)
+
+    def _count_threads(self, model: Model, shapes: Shapes, stop: threading.Event) -> None:
+        """Of a configured backend; what was measured once holds for every size."""
+        if (self._choice is None or not self._choice.results) and self._tried != set(shapes):
+            self._tried = set(shapes)
+            self._tune(model, shapes, None, None, stop)
 
     def _choose(self, model: Model, base: Shape, shapes: Shapes, stop: threading.Event) -> None:
         choice = self._choice
@@ -115,12 +126,17 @@ class Tuner:
             return
         self._found, self._choice = found, kept_choice(place(model, found))
         if model.backend != "auto":
-            self._ledger.tell("off", f"backend {model.backend} is configured")
+            self._say_configured(model)
         elif model.precision not in ("auto", "fp32"):
             self._ledger.tell("off", f"precision {model.precision} is configured")
             self._found = None
         else:
             self._ledger.tell("waiting", "for the cameras")
+
+    def _say_configured(self, model: Model) -> None:
+        counted = self._choice if counts_threads(model) and self._choice is not None and self._choice.results else None
+        self._ledger.chose(counted)
+        self._ledger.tell("off" if counted is None else "settled", f"backend {model.backend} is configured")
 
     def _shapes(self) -> tuple[Shape, Shapes]:
         """The model's own size, and those that the cameras' pictures ask for, the most wanted first."""
@@ -191,5 +207,8 @@ class Tuner:
                 detector.close()
                 return
             house.worker.swap(detector, load)
-        self._ledger.chose(load.choice)
+        if model.backend == "auto":
+            self._ledger.chose(load.choice)
+        else:
+            self._say_configured(model)
         log.info("%s %s takes over from the next frame on", detector.backend, detector.precision)

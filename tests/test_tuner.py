@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -214,3 +216,56 @@ def test_what_is_configured_is_not_measured(path: Path, bench: _Bench, asked: di
     detector = again()
     assert cast("ShapedDetector", detector).shapes == (SHAPE,), "the next start loads that size and no other"
     detector.close()
+
+
+@pytest.fixture
+def two_cores() -> Iterator[None]:
+    """For this process and its children."""
+    before = os.sched_getaffinity(0)
+    if len(before) < 2:
+        pytest.skip("one core leaves no choice")
+    os.sched_setaffinity(0, sorted(before)[:2])
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_the_threads_of_a_configured_backend_are_measured_once_and_kept(
+    path: Path, bench: _Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms, ledger = _Rooms(worker=bench, config=config(path, backend="onnxruntime", threads=0)), Ledger()
+    stage = tuner(rooms, ledger)
+    for _ in range(3):
+        stage._look(threading.Event())
+    told = ledger.document()
+    assert (told["state"], told["note"]) == ("settled", "backend onnxruntime is configured")
+    assert [each["form"] for each in told["candidates"]] == [
+        "onnxruntime fp32, 1 thread",
+        "onnxruntime fp32, 2 threads",
+    ]
+    assert bench.swapped == [("fp32", SHAPE)] * 2, "the exact size, then the threads; no third time"
+    model = rooms.config.model
+    kept = read(place(model, resolve(model)))
+    assert kept is not None
+    opened: list[int] = []
+
+    def loaded(*, threads: int, **_asked: Any) -> _Loaded:
+        opened.append(threads)
+        return _Loaded()
+
+    monkeypatch.setattr("detector.loading.load_detector", loaded)
+    ChosenLoader(model, resolve(model))()
+    assert set(opened) == {kept.taken.threads}
+
+    later = Ledger()
+    again = tuner(rooms, later, FAILS)
+    again._look(threading.Event())
+    assert later.document()["taken"] == told["taken"], "what was measured is known at once"
+    assert later.document()["state"] == "settled"
+
+
+class _Loaded:
+    input_size = (160, 160)
+
+    def close(self) -> None:
+        """Nothing to let go of."""

@@ -50,7 +50,11 @@ def run(order: bytes) -> Choice | None:
         exact(found, shapes)
         if model.backend != "auto":
             # Nothing is chosen, but the next start knows which sizes to load.
-            write(place(model, found), Choice(taken=Form(threads=model.threads), why="as configured", shapes=shapes))
+            before = read(place(model, found))
+            if before is None or not before.results:
+                write(
+                    place(model, found), Choice(taken=Form(threads=model.threads), why="as configured", shapes=shapes)
+                )
         return None
     return keep(model, shapes, unpack(rest) if wish["evidence"] else None)
 

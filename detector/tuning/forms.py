@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from detector.config import Model
 from detector.inference.backends.base import usable_threads
@@ -43,13 +43,30 @@ def openvino_there() -> bool:
 
 
 def candidates(model: Model, *, calibrated: bool, openvino: bool) -> list[Form]:
-    """What `model`, of backend auto, leaves open, the reference first; what the user set is never overruled."""
+    """What `model` leaves open, the reference first; what the user set is never overruled."""
+    if model.backend != "auto":
+        return [_configured(model, count) for count in _threads(model)]
     return list(dict.fromkeys(_forms(model, calibrated=calibrated, openvino=openvino)))
 
 
-def _forms(model: Model, *, calibrated: bool, openvino: bool) -> Iterator[Form]:
+def counts_threads(model: Model) -> bool:
+    """Whether a backend is configured and nothing but the number of its threads is left to be measured."""
+    return model.backend in get_args(FormBackend) and model.threads == 0 and usable_threads(0) > 1
+
+
+def _configured(model: Model, threads: int) -> Form:
+    backend: FormBackend = "openvino" if model.backend == "openvino" else "onnxruntime"
+    half = model.precision == "fp16" and backend == "openvino"
+    return Form(backend=backend, precision="half" if half else "fp32", threads=threads)
+
+
+def _threads(model: Model) -> tuple[int, ...]:
     most = usable_threads(0)
-    threads = (model.threads,) if model.threads else tuple(sorted({1, min(2, most), most}))
+    return (model.threads,) if model.threads else tuple(sorted({1, min(2, most), most}))
+
+
+def _forms(model: Model, *, calibrated: bool, openvino: bool) -> Iterator[Form]:
+    threads = _threads(model)
     precisions: tuple[FormPrecision, ...] = ("fp32",)
     if model.precision == "auto":
         precisions = ("fp32", "half", "int8-mixed", "int8") if calibrated else ("fp32", "half")

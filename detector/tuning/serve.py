@@ -79,6 +79,8 @@ class ChosenLoader:
         self._place = place(model, resolved) if shapeable(model, resolved) else None
         kept = None if self._place is None else kept_choice(self._place)
         if kept is not None and model.backend != "auto":
+            if kept.results:  # how many threads pay was measured
+                self._model = model.model_copy(update={"threads": kept.taken.threads})
             self._shapes, kept = self._shapes or kept.shapes, None
         self.choice = kept if kept is not None and kept.serves(scenes) else None
         self._unchanged = loader(model, resolved)  # one for all loads: it counts an engine's failures

@@ -67,23 +67,32 @@ class _Tuning:
         self._files: dict[str, dict[Shape, str]] = {}
         self._refused: dict[Form, str] = {}
         self._costs: dict[Form, Cost] = {}
+        self._configured = task.model.backend != "auto"
         own = inspect(task.resolved.path).precision == "fp32"  # a quantised file is what somebody made it
         calibrated = task.evidence is not None and len(task.evidence.calibration) >= MIN_CALIBRATION and own
         found = candidates(task.model, calibrated=calibrated, openvino=task.openvino)
-        self._forms = [form for form in found if str(form) not in task.failed and (own or form.precision != "half")]
+        self._forms = [
+            form
+            for form in found
+            if self._configured or (str(form) not in task.failed and (own or form.precision != "half"))
+        ]
         self._beside: list[Cost] = []
         self._verdicts: dict[tuple[str, str], str | None] = {}
         self._seen: tuple[list[Image], str] | None = None
 
     def run(self) -> Choice:
         exact(self._task.resolved, self._task.shapes, self._progress)
-        reference = Form(threads=1 if self._task.model.threads == 0 else self._task.model.threads)
-        with contextlib.closing(self._open(reference)) as yardstick:
+        with contextlib.closing(self._open(self._reference())) as yardstick:
             for number, form in enumerate(self._forms):
                 self._progress(number, len(self._forms), f"measuring {form}")
                 self._measure(yardstick, form)
             taken, why = self._best(yardstick)
         return self._choice(taken, why)
+
+    def _reference(self) -> Form:
+        if self._configured:
+            return self._forms[0]
+        return Form(threads=1 if self._task.model.threads == 0 else self._task.model.threads)
 
     def _open(self, form: Form) -> AnyDetector:
         files = self._calibrated(form) if form.calibrated else {}
@@ -113,6 +122,11 @@ class _Tuning:
     def _best(self, yardstick: AnyDetector) -> tuple[Form, str]:
         """The cheapest one that the gate accepts; the reference needs no gate."""
         for form in sorted(self._costs, key=lambda form: price(self._costs[form], exact=form.exact)):
+            if self._configured:
+                return (
+                    form,
+                    f"{self._task.model.backend} is configured; so many threads are the best buy (least ms x CPU ms)",
+                )
             if form.exact:
                 return form, "the best buy of those accepted (least ms x CPU ms); it is the reference itself"
             # Threads change when the numbers come, not what they are.

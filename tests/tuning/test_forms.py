@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from detector.config import Model
-from detector.tuning.forms import Form, candidates
+from detector.tuning.forms import Form, candidates, counts_threads
 
 
 def names(model: Model, *, calibrated: bool = True, openvino: bool = True) -> list[str]:
@@ -42,3 +44,32 @@ def test_a_form_says_what_it_is() -> None:
     assert not Form(backend="openvino").exact
     assert Form(precision="int8").calibrated
     assert not Form(precision="half").calibrated
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ({"backend": "onnxruntime"}, "onnxruntime fp32"),
+        ({"backend": "openvino"}, "openvino fp32"),
+        ({"backend": "openvino", "precision": "fp16"}, "openvino half"),
+    ],
+)
+def test_of_a_configured_backend_only_the_threads_are_open(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], name: str
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(range(8)))
+    model = Model(**asked)
+    assert names(model) == [name] * 3
+    assert [form.threads for form in candidates(model, calibrated=True, openvino=True)] == [1, 2, 4]
+    assert counts_threads(model)
+
+
+def test_threads_are_not_counted_where_they_are_set_or_there_is_one_core_or_all_is_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {0, 1})
+    assert not counts_threads(Model(backend="onnxruntime", threads=2))
+    assert not counts_threads(Model())
+    assert not counts_threads(Model(backend="tensorrt"))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {0})
+    assert not counts_threads(Model(backend="onnxruntime"))

@@ -141,3 +141,17 @@ def test_a_model_that_int8_ruins_stays_in_floats(shared: Path, monkeypatch: pyte
 
 def _product(choice: Choice) -> float:
     return next((r.ms or 0) * (r.cpu_ms or 0) for r in choice.results if r.form == choice.taken)
+
+
+def test_of_a_configured_backend_the_best_number_of_threads_is_taken(
+    resolved: Resolved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {0, 1})
+    choice = tune(task(resolved, Model(backend="onnxruntime"), built_in=_not_asked))
+    assert [str(each.form) for each in choice.results] == ["onnxruntime fp32, 1 thread", "onnxruntime fp32, 2 threads"]
+    assert choice.taken == best(choice)
+    assert "configured" in choice.why
+
+
+def _not_asked() -> list[Image]:
+    pytest.fail("what the user configured is not judged")
