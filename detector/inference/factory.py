@@ -42,7 +42,7 @@ def load_detector(
     if path.suffix == ".engine":
         engine = _open_engine(path, backend, precision, judged=judged)
     else:
-        engine = _open(path, backend, precision, threads, provider)
+        engine = _open(path, spec, backend, precision, threads, provider)
     try:
         # An engine carries the words of the model that it was built from.
         spec = spec or getattr(engine, "spec", None)
@@ -55,11 +55,13 @@ def load_detector(
         raise
 
 
-def _open(path: Path, backend: BackendName, precision: Precision, threads: int, provider: Provider) -> Backend:
+def _open(
+    path: Path, spec: InputSpec | None, backend: BackendName, precision: Precision, threads: int, provider: Provider
+) -> Backend:
     if path.suffix == IR_SUFFIX and backend not in ("auto", "openvino"):
         raise ModelError(f"{path.name} is an OpenVINO model: use backend openvino or auto, or the .onnx model")
     if path.suffix == IR_SUFFIX or backend == "openvino":
-        return OpenVinoBackend(path=path, precision=precision, threads=threads)
+        return OpenVinoBackend(path=path, precision=precision, threads=threads, fold=True, spec=spec)
     if backend == "tensorrt":
         return _open_built(path, precision)
     if backend == "auto" and tensorrt_usable():

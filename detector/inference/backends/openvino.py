@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import InferenceError, ModelError
+from detector.inference.layout import default_spec, find_layout
+from detector.inference.spec import InputSpec
 
 from .base import Precision, TensorSpec, existing_file, one_line, usable_threads
 from .onnxfile import INT8_FOR, OnnxFile, inspect
@@ -25,12 +27,22 @@ class OpenVinoBackend:
 
     `precision` auto and fp32 compute in float32: OpenVINO's own default on CPUs with bfloat16 would
     quietly lose digits. fp16 takes what half precision the CPU has, bfloat16 first, and `precision`
-    then says `bf16`. int8 needs a quantised model, whose remaining floats may be bfloat16. Raises ModelError.
+    then says `bf16`. int8 needs a quantised model, whose remaining floats may be bfloat16. With `fold` a
+    detection model of fixed size takes uint8 [1,H,W,3] BGR, and what makes its floats (`spec`, or what its layout is
+    commonly trained with) is compiled into it: 0.08 ms where the same outside takes 0.3. Raises ModelError.
     """
 
     name = "openvino"
 
-    def __init__(self, *, path: Path, precision: Precision = "auto", threads: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        path: Path,
+        precision: Precision = "auto",
+        threads: int = 0,
+        fold: bool = False,
+        spec: InputSpec | None = None,
+    ) -> None:
         openvino = _import()
         core = openvino.Core()
         file = _inspect_ir(core, path) if path.suffix == IR_SUFFIX else inspect(path)
@@ -44,7 +56,10 @@ class OpenVinoBackend:
         self.provider = "CPU"
         self.digest = file.digest
         self.metadata: Mapping[str, str] = file.metadata
-        self._model = _compile(core, path, hint, usable_threads(threads))
+        model = _read(core, path)
+        if fold:
+            model = _folded(openvino, model, file.metadata, spec)
+        self._model = _compile(core, model, path, hint, usable_threads(threads))
         self._request: Any = self._model.create_infer_request()
         self.inputs = tuple(_spec(port) for port in self._model.inputs)
         self.outputs = tuple(_spec(port) for port in self._model.outputs)
@@ -137,14 +152,45 @@ def _half(core: Any) -> str | None:
     return next((half for half in ("bf16", "fp16") if half.upper() in able), None)
 
 
-def _compile(core: Any, path: Path, hint: str, threads: int) -> Any:
+def _read(core: Any, path: Path) -> Any:
+    try:
+        return core.read_model(str(path))
+    except Exception as error:
+        raise ModelError(f"openvino cannot load {path.name}: {one_line(error)}") from None
+
+
+def _folded(openvino: Any, model: Any, metadata: Mapping[str, str], spec: InputSpec | None) -> Any:
+    """`model` with its preprocessing in front; as it is where it takes bytes already or is not understood."""
+    inputs = tuple(_spec(port) for port in model.inputs)
+    try:
+        layout = find_layout(inputs, tuple(_spec(port) for port in model.outputs), metadata)
+    except ModelError:
+        return model  # who asked for a detector says it better
+    if inputs[0].dtype != "float32" or None in inputs[0].shape:
+        return model
+    spec = spec or default_spec(layout)
+    from openvino.preprocess import ColorFormat, PrePostProcessor
+
+    steps = PrePostProcessor(model)
+    steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    steps.input().tensor().set_color_format(ColorFormat.BGR)
+    if spec.color == "rgb":
+        steps.input().preprocess().convert_color(ColorFormat.RGB)
+    steps.input().preprocess().convert_element_type(openvino.Type.f32)
+    if spec.scale != 1.0:
+        steps.input().preprocess().scale(1.0 / spec.scale)
+    steps.input().model().set_layout(openvino.Layout("NCHW"))
+    return steps.build()
+
+
+def _compile(core: Any, model: Any, path: Path, hint: str, threads: int) -> Any:
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": hint,
         "INFERENCE_NUM_THREADS": threads,
     }
     try:
-        return core.compile_model(core.read_model(str(path)), "CPU", settings)
+        return core.compile_model(model, "CPU", settings)
     except Exception as error:
         raise ModelError(f"openvino cannot load {path.name}: {one_line(error)}") from None
 

@@ -11,7 +11,9 @@ import pytest
 from detector.errors import InferenceError, ModelError
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.backends.openvino import OpenVinoBackend
+from detector.inference.spec import InputSpec
 from support.graphs import write_constant, write_convolution
+from support.networks import Head, network
 
 
 def test_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,3 +111,37 @@ def test_what_it_would_run_wrongly_is_refused(tmp_path: Path) -> None:
     onnx.save(model, str(path))
     with pytest.raises(ModelError, match=r"m\.onnx is quantised for TensorRT, which openvino runs wrongly"):
         OpenVinoBackend(path=path)
+
+
+@pytest.mark.usefixtures("_openvino")
+@pytest.mark.parametrize(
+    ("kind", "spec", "color", "scale"),
+    [
+        ("dense", None, "rgb", 1 / 255),
+        ("yolox-grid", None, "bgr", 1.0),
+        ("dense", InputSpec(color="bgr", scale=1 / 128), "bgr", 1 / 128),
+    ],
+)
+def test_preprocessing_that_is_folded_in_gives_what_it_gives_outside(
+    tmp_path: Path, kind: Head, spec: InputSpec | None, color: str, scale: float
+) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(network(kind, width=96, height=64), str(path))
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    outside = pixels[..., ::-1] if color == "rgb" else pixels
+    floats = np.ascontiguousarray(outside.transpose(0, 3, 1, 2)).astype(np.float32) * np.float32(scale)
+    plain, folded = OpenVinoBackend(path=path), OpenVinoBackend(path=path, fold=True, spec=spec)
+    assert [(each.shape, each.dtype) for each in folded.inputs] == [((1, 64, 96, 3), "uint8")]
+    assert (folded.outputs, folded.metadata, folded.digest) == (plain.outputs, plain.metadata, plain.digest)
+    for found, wanted in zip(folded.run(pixels), plain.run(floats), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
+    assert np.ptp(plain.run(floats)[0]) > 0.01, "a constant would equal itself"
+
+
+@pytest.mark.usefixtures("_openvino")
+def test_what_is_no_detector_or_of_no_fixed_size_or_takes_bytes_stays_as_it_is(tmp_path: Path) -> None:
+    plain = write_convolution(tmp_path / "m.onnx")
+    assert OpenVinoBackend(path=plain, fold=True).inputs == OpenVinoBackend(path=plain).inputs
+    outputs: dict[str, Any] = {"dets": np.ones((1, 4, 5), np.float32), "labels": np.zeros((1, 4), np.int64)}
+    dynamic = write_constant(tmp_path / "d.onnx", outputs, input_shape=(1, 3, "h", "w"), metadata={"task": "detect"})
+    assert OpenVinoBackend(path=dynamic, fold=True).inputs == OpenVinoBackend(path=dynamic).inputs
