@@ -23,7 +23,7 @@ from .results import measure_all
 from .section import ROOT
 from .sections import all_sections
 from .store import Store
-from .targets import Target, targets
+from .targets import Target, table, targets
 
 SPEED = ("overhead", "glass", "mqtt", "stall", "cameras", "still")
 _COLOURS = {"met": "green", "missed": "red", "not measured": "yellow"}
@@ -44,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     store = Store(chosen.out)
     failed = measure_all([sections[name] for name in wanted], chosen.shared, store)
-    store.render(sections.values())
     stored = store.read()
+    store.render(sections.values(), first=table(stored))
     rows = targets({name: one["figures"] for name, one in stored.items()})
     report = chosen.out / "bench.html"
     report.write_text(page(stored, sections.values(), rows), encoding="utf-8")

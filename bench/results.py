@@ -23,6 +23,7 @@ from .section import ROOT, Figures, Section, machine
 from .sections import all_sections
 from .sections.models import DATA_SET
 from .store import Store
+from .targets import table
 
 REGISTRY = ROOT / "engines" / "models.yaml"
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"no pictures in {chosen.shared}: give --shared or set DETECTOR_SHARED", file=sys.stderr)
             return 1
         failed = measure_all([sections[name] for name in wanted], chosen.shared, store)
-    store.render(sections.values())
+    store.render(sections.values(), first=table(store.read()))
     if chosen.out == REGISTRY.parent and (models := store.read().get("models")) is not None:
         REGISTRY.write_text(_measured(REGISTRY.read_text(encoding="utf-8"), models), encoding="utf-8")
         load_registry(REGISTRY)  # what was written must be valid

@@ -40,9 +40,11 @@ class Store:
         theirs = other.read()
         self._write({**self.read(), **{name: theirs[name] for name in names}})
 
-    def render(self, sections: Iterable[Section]) -> None:
-        """README.md anew, from what is stored."""
+    def render(self, sections: Iterable[Section], *, first: Iterable[str] = ()) -> None:
+        """README.md anew, from what is stored; `first` are Markdown lines before the sections."""
         stored, parts = self.read(), [_HEAD]
+        if opening := "\n".join(first).strip():
+            parts.append(f"{opening}\n")
         for section in sorted(sections, key=lambda one: one.order):
             if (one := stored.get(section.name)) is not None:
                 lines = "\n".join(section.render(one["figures"])).strip()

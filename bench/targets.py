@@ -59,6 +59,21 @@ def targets(sections: Sections) -> list[Target]:
     ]
 
 
+def table(stored: Mapping[str, Figures]) -> list[str]:
+    """The targets in Markdown, from what a store holds; nothing where the way from glass to alert was not measured."""
+    if "glass" not in stored:
+        return []
+    rows = targets({name: one["figures"] for name, one in stored.items()})
+    lines = ["## Targets of speed", "", "| quantity | target | measured | |", "|---|---|---|---|"]
+    lines += [f"| {row.quantity} | {row.target} | {row.measured} | {row.verdict} |" for row in rows]
+    missed = [f"- {row.quantity}: {row.why}." for row in rows if row.verdict == "missed" and row.why]
+    return (
+        [*lines, "", "What the missed ones are made of, computed from the sections below:", "", *missed]
+        if missed
+        else lines
+    )
+
+
 def _row(quantity: str, value: float | None, bound: float, unit: str, *, command: str, why: str = "") -> Target:
     target = f"<= {bound:g}{unit}"
     if value is None:

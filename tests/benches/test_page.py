@@ -8,7 +8,7 @@ from bench.lineup import BF16, DEFAULT, FP32, INT8, PLAIN
 from bench.page import bars, distribution, html, page
 from bench.section import environment
 from bench.sections import all_sections
-from bench.targets import Target, targets
+from bench.targets import Target, table, targets
 
 
 def service(*, p50: float = 30.0, p99: float = 40.0) -> dict[str, Any]:
@@ -157,3 +157,13 @@ def test_bars_are_as_long_as_their_stages_and_within_the_picture() -> None:
 def test_tables_and_paragraphs_become_html() -> None:
     text = html(["One <line>", "and another.", "", "| a | b |", "|---|---|", "| 1 | 2 & 3 |"])
     assert text == ("<p>One &lt;line&gt;\nand another.</p><table><tr><th>a<th>b<tr><td>1<td>2 &amp; 3</table>")
+
+
+def test_the_results_begin_with_the_targets_and_what_the_missed_ones_are_made_of() -> None:
+    found = figures()
+    found["mqtt"]["mosquitto"]["p99"] = 1.7
+    lines = table({name: {"figures": one} for name, one in found.items()})
+    assert "| MQTT p99 over loopback | <= 1 ms | 1.7 ms | missed |" in lines
+    assert [line for line in lines if line.startswith("- MQTT p99 over loopback: mosquitto: p50 0.40")]
+    assert not [line for line in lines if line.startswith("- still")], "a target that is met needs no words"
+    assert table({"still": {"figures": found["still"]}}) == []
