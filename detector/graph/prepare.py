@@ -28,7 +28,7 @@ from detector.inference.spec import InputSpec
 from detector.models import cache_dir
 from detector.types import Image
 
-VERSION = 2
+VERSION = 3
 """Of the edits: raised whenever one of them gives other files than before."""
 
 VariantPrecision = Literal["fp32", "int8", "int8-mixed", "int8-openvino"]

@@ -23,6 +23,7 @@ from .freeze import freeze
 from .graph import Graph
 from .layers import decoding, find_layers, name_nodes
 from .ranges import Method, Progress, Range, measure
+from .silu import fuse
 
 if TYPE_CHECKING:
     from .layers import Layer
@@ -134,7 +135,7 @@ class Calibrated:
         model = graph.finish()
         graph = Graph(model)
         # Decoding is never quantised; behind an NMS tensors may be empty, too, which have no range.
-        wanted = qdq.wanted_tensors(graph, decoding(graph, 0), qdq.ONNXRUNTIME, floats_of(model))
+        wanted = qdq.wanted_tensors(graph, decoding(graph, 0), qdq.ALL, floats_of(model))
         ranges = measure(
             model,
             wanted,
@@ -166,7 +167,10 @@ class Calibrated:
         graph = Graph(self.model)
         if not qdq.quantise(graph, self.ranges, floats, form):
             raise ModelError("this model has no convolution that could be made int8")
-        return stepped(graph.finish(), self._source, PRECISION_STEP, {INT8_FOR: form.name})
+        model = graph.finish()
+        if not form.silu:
+            fuse(model)
+        return stepped(model, self._source, PRECISION_STEP, {INT8_FOR: form.name})
 
 
 def _recent(model: onnx.ModelProto) -> onnx.ModelProto:

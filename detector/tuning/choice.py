@@ -23,7 +23,7 @@ from .machine import machine_key
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Of the rules and of the document: raised whenever one of them changes."""
 
 

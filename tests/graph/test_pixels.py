@@ -38,7 +38,7 @@ def same_persons(
     one, other = (
         load_detector(path=path, name="m", backend=backend, score_floor=0.01, spec=spec) for path in (whole, folded)
     )
-    assert not one.layout.pixels
+    assert one.layout.pixels == (backend == "openvino"), "which folds it in by itself"
     assert other.layout.pixels
     count = 0
     for picture in pictures:
