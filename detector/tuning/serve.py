@@ -80,7 +80,7 @@ class ChosenLoader:
         kept = None if self._place is None else kept_choice(self._place)
         if kept is not None and model.backend != "auto":
             self._shapes, kept = self._shapes or kept.shapes, None
-        self.choice = kept if kept is not None and kept.serves(scenes) else None
+        self.choice = None if kept is None else kept.fit_for(scenes)
         self._unchanged = loader(model, resolved)  # one for all loads: it counts an engine's failures
         self._given = False
 

@@ -17,6 +17,7 @@ from detector.models import Resolved
 from detector.tuning import tune as room
 from detector.tuning.choice import place, read, scenes_of
 from detector.tuning.evidence import Need
+from detector.tuning.forms import Form
 from detector.tuning.rehearsal import Order, Rehearsed, rehearse
 from detector.tuning.serve import ChosenLoader
 
@@ -75,7 +76,9 @@ def test_the_next_start_takes_what_was_kept(resolved: Resolved, pictures: Path) 
     moved = Config.model_validate(
         {"model": settings.model.model_dump(), "cameras": {"porch": {"source": "elsewhere.mp4"}}}
     )
-    assert ChosenLoader(settings.model, resolved, scenes=tuple(scenes_of(moved))).choice is None
+    elsewhere = ChosenLoader(settings.model, resolved, scenes=tuple(scenes_of(moved))).choice
+    assert elsewhere is not None
+    assert elsewhere.taken == found.choice.spare == Form(threads=1), "those pictures are not of that camera"
 
 
 def test_without_pictures_all_but_int8_is_measured(resolved: Resolved) -> None:
