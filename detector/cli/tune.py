@@ -130,8 +130,8 @@ def _print(done: Rehearsed, model: str, *, guessed: list[str]) -> None:
 
     Console(highlight=False).print(_table(done, model))
     for name, seen in done.footage.items():
-        kept = f"kept {len(seen.peopled)} with persons, {seen.visits} visits, and {len(seen.empty)} without"
-        typer.echo(f"{name}: looked at {seen.looked} pictures of {seen.size[0]}x{seen.size[1]}, {kept}")
+        kept = f"kept {len(seen.peopled)} with persons (visits: {seen.visits}) and {len(seen.empty)} without"
+        typer.echo(f"{name}: looked at {seen.looked} pictures or frames of {seen.size[0]}x{seen.size[1]}, {kept}")
     if guessed:
         typer.echo(f"{', '.join(guessed)}: taken to give {_SIZE[0]}x{_SIZE[1]}; if not, say so with --size WxH")
     if done.without_int8 is not None:
