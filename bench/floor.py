@@ -27,15 +27,16 @@ from detector.tuning.serve import ChosenLoader
 from detector.types import ArrayImage
 
 from .bare import ROOT, interleaved_ms, medians_ms, opened
+from .caches import environment
 from .drawn import Coded
 
 _PICTURE = (1080, 1920, 3)
 
 
-def floor(reference: Path, model: dict[str, Any], *, rounds: int = 25) -> dict[str, float]:
-    """As the module's command, in a process of its own."""
+def floor(reference: Path, model: dict[str, Any], *, rounds: int = 25, cache: Path | None = None) -> dict[str, float]:
+    """As the module's command, in a process of its own; `cache` is the service's own."""
     command = [sys.executable, "-m", "bench.floor", str(reference), json.dumps(model), "--rounds", str(rounds)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT, env=environment(cache))
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return figures
 

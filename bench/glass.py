@@ -9,6 +9,10 @@ that publish every frame, and the bare model (B), the unit of all ratios. An ale
 carries its own number, so each is related to that very picture. The clock runs from the last byte of the picture's
 last packet written to the socket until the subscriber has read the alert: receiving, decoding, the model, tracking and
 rules, the alert's synced write to the disk, its picture as JPEG, and the hop over MQTT are in it.
+
+A service that chooses its model's form has a cache of its own here and makes its choice before it is measured: on what
+it sees in the clip, which shows too few visits for INT8; or, where it is "tuned", by `detector tune` on the recording
+that the clip is drawn from, the same room with other pictures.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ import numpy as np
 import yaml
 
 from .bare import bare
+from .caches import private_cache
 from .drawn import Coded, draw
 from .floor import decoding, floor
 from .lineup import loops, reference, services
@@ -70,9 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     left_out = {subject.name: reason for subject in wanted if (reason := subject.why_not()) is not None}
     runnable = [subject for subject in wanted if subject.name not in left_out]
     document: dict[str, Any] = {"load_average": os.getloadavg()[0], "left_out": left_out, "rates": []}
-    for fps in chosen.fps:
-        coded = draw(chosen.shared / CLIP, fps=fps, size=SIZE)
-        document["rates"].append(measure(coded, runnable, chosen, left_out))
+    with tempfile.TemporaryDirectory() as caches:
+        _tune([one for one in runnable if isinstance(one, Service)], Path(caches), chosen.shared / CLIP, left_out)
+        runnable = [subject for subject in runnable if subject.name not in left_out]
+        for fps in chosen.fps:
+            coded = draw(chosen.shared / CLIP, fps=fps, size=SIZE)
+            document["rates"].append(measure(coded, runnable, chosen, left_out))
     _print(document)
     if chosen.json is not None:
         chosen.json.parent.mkdir(parents=True, exist_ok=True)
@@ -98,12 +106,28 @@ def _service(text: str) -> Service:
     return Service(name, yaml.safe_load(section) or {})
 
 
+def _tune(services: Sequence[Service], caches: Path, clip: Path, left_out: dict[str, str]) -> None:
+    """Gives those that choose a cache of their own, and those that are tuned their choice."""
+    for number, service in enumerate(one for one in services if one.chooses):
+        service.cache = private_cache(caches / str(number))
+        if not service.tuned:
+            continue
+        print(f"tuning: {service.name}", file=sys.stderr)
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                told = service.tune(Path(folder), clip)
+            except SubjectError as error:
+                left_out[service.name] = str(error)
+                continue
+        print(f"{told['taken']}: {told['why']}; {told['without_int8'] or 'INT8 was tried'}", file=sys.stderr)
+
+
 def measure(
     coded: Coded, runnable: Sequence[Subject], chosen: argparse.Namespace, left_out: dict[str, str]
 ) -> dict[str, Any]:
     """All subjects in turn, some rounds, with a measurement of B before each; who falls goes to `left_out`."""
     model = reference(chosen.shared)
-    for service in (one for one in runnable if isinstance(one, Service) and one.chooses):
+    for service in (one for one in runnable if isinstance(one, Service) and one.chooses and not one.tuned):
         _let_choose(service, coded)
     tallies = {subject.name: Tally() for subject in runnable}
     units: list[Unit] = []
@@ -118,11 +142,11 @@ def measure(
             with tempfile.TemporaryDirectory() as folder:
                 try:
                     _run(subject, coded, Path(folder), seconds, tally)
-                except SubjectError as error:
+                except (SubjectError, OSError) as error:
                     tally.failed = left_out[subject.name] = str(error)
     unit = {key: float(np.median([one[key] for one in units])) for key in units[0]}
     ran = [subject for subject in runnable if tallies[subject.name].failed is None]
-    floors = {one.name: floor(model, one.model) for one in ran if isinstance(one, Service)}
+    floors = {one.name: floor(model, one.model, cache=one.cache) for one in ran if isinstance(one, Service)}
     return {
         "fps": coded.fps,
         "b": unit,
@@ -138,7 +162,7 @@ def _let_choose(service: Service, coded: Coded) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         port = stack.enter_context(next(iter(brokers().values()))())
         camera = stack.enter_context(Camera(coded, folder / "released"))
-        process = Process(service.command(folder, camera.url, port), folder / "said")
+        process = Process(service.command(folder, camera.url, port), folder / "said", cache=service.cache)
         stack.callback(process.end)
         try:
             wait_for(lambda: service.done(Inbox()) > 0, process, service.name)
@@ -150,8 +174,9 @@ def _let_choose(service: Service, coded: Coded) -> None:
 
 
 def _run(subject: Subject, coded: Coded, folder: Path, seconds: float, tally: Tally) -> None:
-    with Camera(coded, folder / "released") as camera, next(iter(brokers().values()))() as port, inbox(port) as box:
-        process = Process(subject.command(folder, camera.url, port), folder / "said")
+    camera = Camera(coded, folder / "released", port=subject.camera_port)
+    with camera, next(iter(brokers().values()))() as port, inbox(port) as box:
+        process = Process(subject.command(folder, camera.url, port), folder / "said", cache=subject.cache)
         try:
             wait_for(lambda: subject.done(box) > 0, process, subject.name)
             tally.startups_s.append(time.monotonic() - process.begun)
@@ -240,11 +265,11 @@ def _print(document: dict[str, Any]) -> None:
         print(
             f"\n{rate['fps']} fps; B = {unit['run_ms']:.1f} ms, {unit['cpu_ms']:.1f} ms CPU, loads in {unit['load_s']} s"
         )
-        print(f"{'':26}  p50 ms    /B   p99 ms    /B  frames done  CPU/frame    /B  start s   RSS  peak MiB")
+        print(f"{'':30}  p50 ms    /B   p99 ms    /B  frames done  CPU/frame    /B  start s   RSS  peak MiB")
         for name, one in rate["subjects"].items():
             shown = {key: float("nan") if value is None else value for key, value in one.items()}
             print(
-                f"{name:26} {shown['p50_ms']:7.1f} {shown['p50_over_b']:5.2f}  {shown['p99_ms']:7.1f}"
+                f"{name:30} {shown['p50_ms']:7.1f} {shown['p50_over_b']:5.2f}  {shown['p99_ms']:7.1f}"
                 f" {shown['p99_over_b']:5.2f}  {one['done']:4d} of {one['released']:4d} {shown['cpu_ms_per_frame']:8.1f}"
                 f" {shown['cpu_over_b']:7.2f} {shown['startup_s']:7.2f} {shown['rss_mib']:6.0f} {shown['peak_mib']:6.0f}"
                 f"   ({one['messages']} messages)"

@@ -15,7 +15,8 @@ from detector.types import ArrayImage
 from .subjects import Naive, Service, Subject
 
 FP32, INT8, BF16 = "service, ONNX Runtime fp32", "service, ONNX Runtime int8", "service, OpenVINO bf16"
-DEFAULT, PLAIN = "service, default config", "plain loop, ONNX Runtime"
+DEFAULT, TUNED = "service, default config", "service, default config, tuned"
+PLAIN = "plain loop, ONNX Runtime"
 _WIDE: Shape = (640, 384)  # what 16:9 fills of the reference model's 640x640
 
 
@@ -35,6 +36,7 @@ def services(shared: Path) -> list[Service]:
         Service(INT8, {"name": int8, "backend": "onnxruntime", "threads": 1}),
         Service(BF16, {"name": fp32, "backend": "openvino", "precision": "fp16"}, needs="openvino"),
         Service(DEFAULT, {}),
+        Service(TUNED, {}, tuned=True),
     ]
 
 

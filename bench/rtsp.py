@@ -38,24 +38,28 @@ _SPS, _PPS, _FU_A = 7, 8, 28
 
 
 class Camera:
-    """The child; `delay_s` lets that many seconds pass between PLAY and the first picture."""
+    """The child, at `port` (0: any free one)."""
 
-    def __init__(self, coded: Coded, log: Path) -> None:
+    def __init__(self, coded: Coded, log: Path, *, port: int = 0) -> None:
         self._coded, self._log = coded, log
-        self.port = 0
+        self.port = port
 
     @property
     def url(self) -> str:
-        return f"rtsp://127.0.0.1:{self.port}/clip"
+        return camera_url(self.port)
 
     def __enter__(self) -> Self:
         self._log.touch()
         clip = self._log.with_suffix(".clip")
         clip.write_bytes(pickle.dumps((self._coded.units, self._coded.fps)))
-        command = [sys.executable, str(Path(__file__).resolve()), str(clip), str(self._log)]
+        command = [sys.executable, str(Path(__file__).resolve()), str(clip), str(self._log), str(self.port)]
         self._child = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE)
         assert self._child.stdout is not None
-        self.port = int(self._child.stdout.readline())
+        said = self._child.stdout.readline()
+        if not said:
+            self.__exit__()
+            raise OSError(f"no camera at port {self.port}: it is taken")
+        self.port = int(said)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,6 +70,11 @@ class Camera:
         """Client (from 0), picture's number in the clip, monotonic s; in order of time."""
         data = self._log.read_bytes()
         return list(_RECORD.iter_unpack(data[: len(data) // _RECORD.size * _RECORD.size]))
+
+
+def camera_url(port: int) -> str:
+    """Of the camera at `port`."""
+    return f"rtsp://127.0.0.1:{port}/clip"
 
 
 def nals(unit: bytes) -> list[bytes]:
@@ -175,9 +184,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The child of Camera.")
     parser.add_argument("clip", type=Path)
     parser.add_argument("log", type=Path)
+    parser.add_argument("port", type=int)
     chosen = parser.parse_args()
     units, fps = pickle.loads(chosen.clip.read_bytes())  # our parent wrote it
-    with chosen.log.open("ab", buffering=0) as log, socket.create_server(("127.0.0.1", 0)) as listener:
+    with chosen.log.open("ab", buffering=0) as log, socket.create_server(("127.0.0.1", chosen.port)) as listener:
         server = _Server(units, fps, log)  # unbuffered: a record is whole or not there
         print(listener.getsockname()[1], flush=True)
         while True:

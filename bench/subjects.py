@@ -21,9 +21,11 @@ import numpy as np
 import paho.mqtt.client as paho
 import yaml
 
+from .caches import environment
 from .drawn import read_number
 from .mqtt import free_port, listen
 from .naive import TOPIC
+from .rtsp import camera_url
 
 ROOT = Path(__file__).resolve().parents[1]
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -56,11 +58,13 @@ class Inbox:
 class Process:
     """A subject's process and its figures from the kernel; `said` takes what it writes to stderr."""
 
-    def __init__(self, command: list[str], said: Path) -> None:
+    def __init__(self, command: list[str], said: Path, *, cache: Path | None = None) -> None:
         self.begun = time.monotonic()
         self._said = said
         with said.open("wb") as stderr:
-            self._child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stderr)
+            self._child = subprocess.Popen(
+                command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stderr, env=environment(cache)
+            )
 
     @property
     def pid(self) -> int:
@@ -97,10 +101,15 @@ class Process:
 
 
 class Subject(ABC):
-    """One way from camera to broker."""
+    """One way from camera to broker.
+
+    `camera_port` is where its camera is to stand, 0 anywhere; `cache` its own, None: the usual one.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.camera_port = 0
+        self.cache: Path | None = None
 
     @abstractmethod
     def command(self, _folder: Path, url: str, broker: int) -> list[str]: ...
@@ -122,14 +131,21 @@ class Service(Subject):
     """`detector run` with alerts at cooldown 0; `model` is the config's section, empty for the defaults.
 
     Every frame is looked at, or only moving ones where `gated`. `needs` is a package that it cannot do without,
-    `motion` more of the config's section.
+    `motion` more of the config's section. With `tuned`, `detector tune` is to be run before it is measured.
     """
 
     def __init__(
-        self, name: str, model: dict[str, Any], *, gated: bool = False, needs: str | None = None, **motion: Any
+        self,
+        name: str,
+        model: dict[str, Any],
+        *,
+        gated: bool = False,
+        needs: str | None = None,
+        tuned: bool = False,
+        **motion: Any,
     ) -> None:
         super().__init__(name)
-        self.model = model
+        self.model, self.tuned = model, tuned
         self._motion = {"enabled": gated, **motion}
         self._needs, self._port = needs, 0
 
@@ -146,6 +162,23 @@ class Service(Subject):
         path = folder / "detector.yaml"
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
         return [sys.executable, "-m", "detector", "run", "-c", str(path)]
+
+    def tune(self, folder: Path, clip: Path) -> dict[str, Any]:
+        """`detector tune` on `clip`, its answer; raises SubjectError.
+
+        A choice by pictures holds for a camera's very source, so the camera stands at one port from now on.
+        """
+        self.camera_port = free_port()
+        command = self.command(folder, camera_url(self.camera_port), free_port())
+        config = command[-1]
+        done = subprocess.run(
+            [sys.executable, "-m", "detector", "tune", "-c", config, "--pictures", str(clip), "--json"],
+            cwd=ROOT, env=environment(self.cache), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise SubjectError(f"{self.name}: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
 
     @property
     def chooses(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from .lineup import BF16, DEFAULT, FP32, INT8, PLAIN
+from .lineup import BF16, DEFAULT, FP32, INT8, PLAIN, TUNED
 from .section import Figures
 
 Verdict = Literal["met", "missed", "not measured"]
@@ -49,6 +49,7 @@ def targets(sections: Sections) -> list[Target]:
         _against_plain(sections),
         _cpu(sections, FP32, 0.65),
         _cpu(sections, DEFAULT, 0.40),
+        _cpu(sections, TUNED, 0.40),
         _simple(sections, "still", "still scene, gated, CPU per frame", 0.12, " B", lambda f: f["over_b"], _still_why),
         _simple(sections, "mqtt", "MQTT p99 over loopback", 1.0, " ms", lambda f: max(_p99s(f)), _mqtt_why),
         _stall(sections),

@@ -11,22 +11,17 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from .capture.backoff import Backoff
 from .capture.open import file_source, make_source
 from .capture.source import Grab, Source
 from .clock import SYSTEM_CLOCK, Clock
 from .config import Camera
 from .errors import EndOfStreamError, SourceError
+from .likeness import Cells, cells, difference
 from .picture_store import PictureStore
 from .types import Image
 
 _LOOKS = 4  # frames looked at in a window: more would cost CPU and hardly differ
-_CELLS = (16, 12)  # of the picture that is compared, columns and rows
-_THUMB = (96, 72)  # px it is made from: a far-off person still darkens one of its cells
 _NEW = 12.0  # grey levels by which the most changed cell must differ: somebody moved
 _SAME = 0.75  # below it two pictures are one: sensor noise in cells of 36 px is less
 _PATIENT = 3  # windows without anything new, then the bar is halved
@@ -53,7 +48,7 @@ class _Candidate:
     image: Image
     at_s: float
     wall: float
-    thumb: NDArray[np.float32]
+    thumb: Cells
     difference: float
 
 
@@ -72,7 +67,7 @@ def gather(
     A file is read as fast as it goes, in its own time, once. Raises SourceError where the camera gives nothing, only
     darkness or always the same picture; StorageError from the store. What was stored stays.
     """
-    chosen = _Choice([_thumb(pixels) for pixels in store.pixels()])
+    chosen = _Choice([cells(pixels) for pixels in store.pixels()])
     began, window_end = len(store), -math.inf
     note: str | None = None
     for at_s, image in _frames(camera, every_s / _LOOKS, clock, stop or threading.Event()):
@@ -95,20 +90,20 @@ def gather(
 class _Choice:
     """The best frame of the running window, against all that were kept."""
 
-    def __init__(self, kept: list[NDArray[np.float32]]) -> None:
+    def __init__(self, kept: list[Cells]) -> None:
         self._kept = kept
         self._best: _Candidate | None = None
         self.dark = self.alike = 0
         self.empty = 0  # windows in a row without a picture
 
     def look(self, image: Image, *, at_s: float, wall: float) -> None:
-        thumb = _thumb(image.bgr())
+        thumb = cells(image.bgr())
         if float(thumb.std()) < _DARK:
             self.dark += 1
             return
-        difference = min((float(np.abs(thumb - other).max()) for other in self._kept), default=255.0)
-        if self._best is None or difference > self._best.difference:
-            self._best = _Candidate(image=image, at_s=at_s, wall=wall, thumb=thumb, difference=difference)
+        apart = min((difference(thumb, other) for other in self._kept), default=255.0)
+        if self._best is None or apart > self._best.difference:
+            self._best = _Candidate(image=image, at_s=at_s, wall=wall, thumb=thumb, difference=apart)
 
     def take(self) -> _Candidate | None:
         """The window's picture, if it is new enough; the next window begins."""
@@ -193,10 +188,3 @@ def _connected(source: Source, stop: threading.Event) -> Iterator[Grab]:
             yield source.read()
     finally:
         source.close()
-
-
-def _thumb(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The picture's brightness in cells, float32 [rows, columns], its mean taken off: a lamp alone is nothing new."""
-    small = cv2.resize(pixels, _THUMB, interpolation=cv2.INTER_AREA)
-    cells = cv2.resize(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), _CELLS, interpolation=cv2.INTER_AREA).astype(np.float32)
-    return np.asarray(cells - cells.mean(), np.float32)

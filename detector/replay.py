@@ -58,12 +58,12 @@ def replay(
     clip's end ends all open events. Raises SourceError on a damaged clip, InferenceError.
     """
     session = _Session(config=config, camera=camera, detector=detector)
-    for frame in _due_frames(camera, config.cameras[camera].detect_fps, source, progress):
+    for frame in due_frames(camera, config.cameras[camera].detect_fps, source, progress):
         yield from session.serve(frame)
     yield from session.close()
 
 
-def _due_frames(camera: str, detect_fps: float, source: Clip, progress: Report | None) -> Iterator[Frame]:
+def due_frames(camera: str, detect_fps: float, source: Clip, progress: Report | None) -> Iterator[Frame]:
     """The frames that the live slot would hand out to a worker that always has time."""
     clock = _MediaClock()
     slots = LatestSlots(clock=clock)

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from . import child
 from .config import Model
@@ -24,7 +25,7 @@ from .loading import resolve, shapeable
 from .models import Resolved
 from .tuning.choice import Choice, place, scenes_of
 from .tuning.errand import pack
-from .tuning.evidence import Evidence, Gatherer, Need
+from .tuning.evidence import SURE, Evidence, Gatherer, Need
 from .tuning.forms import counts_threads
 from .tuning.ledger import Ledger
 from .tuning.serve import ChosenLoader, kept_choice
@@ -35,7 +36,6 @@ LOOK_S = 1.0
 PREPARE_S, SETTLE_S = 2.0, 15.0  # after a start or a change, until cameras are there and the first rush is over
 PREPARE_NICE, NICE = 10, 19
 COMMAND = (sys.executable, "-m", "detector.tuning")
-_SURE = 0.5
 Shapes = tuple[Shape, ...]
 
 
@@ -62,6 +62,8 @@ class Tuner:
         self._scenes: dict[str, str] = {}
         self._tried: set[Shape] = set()
         self._prepared: set[Shape] = set()
+        self._kept: Path | None = None
+        self._stamp: tuple[int, int] | None = None
         self._due = 0.0
 
     def run(self, stop: threading.Event) -> None:
@@ -90,11 +92,9 @@ class Tuner:
         if self._prepared != set(shapes):
             self._prepared = set(shapes)
             self._prepare(model, self._found, shapes, stop)
-        if now < self._due:
-            return
         if model.backend == "auto":
             self._choose(model, base, shapes, stop)
-        elif counts_threads(model):
+        elif counts_threads(model) and now >= self._due:
             self._count_threads(model, shapes, stop)
 
     def _count_threads(self, model: Model, shapes: Shapes, stop: threading.Event) -> None:
@@ -104,9 +104,11 @@ class Tuner:
             self._tune(model, shapes, None, None, stop)
 
     def _choose(self, model: Model, base: Shape, shapes: Shapes, stop: threading.Event) -> None:
+        if self._news(shapes):
+            self._take(model, shapes)
         choice = self._choice
         if choice is None or not choice.covers(shapes):
-            if self._tried != set(shapes):
+            if self._tried != set(shapes) and self._house.clock.mono() >= self._due:
                 self._tried = set(shapes)
                 self._tune(model, shapes, choice, None, stop)
             return
@@ -116,6 +118,17 @@ class Tuner:
                 self._take(model, shapes)  # made from pictures of other cameras
         self._gather(model, choice, base, shapes, stop)
 
+    def _news(self, shapes: Shapes) -> bool:
+        """Whether `detector tune` has kept another choice meanwhile, one for these cameras."""
+        assert self._kept is not None
+        stamp = _stamp(self._kept)
+        if stamp == self._stamp:
+            return False
+        self._stamp, kept = stamp, kept_choice(self._kept)
+        if kept is None or kept == self._choice:
+            return False
+        return kept.covers(shapes) and kept.serves(scenes_of(self._house.config))
+
     def _begin(self, model: Model, now: float) -> None:
         self._model, self._gatherer, self._tried, self._prepared = model, None, set(), set()
         self._due = now + self._settle_s
@@ -124,7 +137,8 @@ class Tuner:
         if not shapeable(model, found):
             self._ledger.tell("off", "an engine runs as it was built")
             return
-        self._found, self._choice = found, kept_choice(place(model, found))
+        self._kept = place(model, found)
+        self._found, self._stamp, self._choice = found, _stamp(self._kept), kept_choice(self._kept)
         if model.backend != "auto":
             self._say_configured(model)
         elif model.precision not in ("auto", "fp32"):
@@ -163,7 +177,7 @@ class Tuner:
             room = house.worker.room(name)
             shown = None if room is None else room.view.scene()
             if shown is not None:
-                visits = {track.id for track in shown.people if track.matched and track.score >= _SURE}
+                visits = {track.id for track in shown.people if track.matched and track.score >= SURE}
                 self._gatherer.see(scene, shown.frame.image, visits, now=shown.frame.captured_mono, cameras=len(scenes))
         missing = self._gatherer.missing(scenes)
         if missing is not None:
@@ -212,3 +226,12 @@ class Tuner:
         else:
             self._say_configured(model)
         log.info("%s %s takes over from the next frame on", detector.backend, detector.precision)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Of the file as it was put there last; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns

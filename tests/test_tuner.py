@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -182,9 +182,43 @@ def test_a_new_camera_takes_int8_back(path: Path, bench: _Bench, kept: Path) -> 
     rooms.config = Config.model_validate({"model": rooms.config.model.model_dump(), "cameras": cameras})
     stage._look(threading.Event())
     assert len(bench.swapped) == 1
-    assert ledger.document()["taken"] is None
+    assert "int8 was made from those of other cameras" in ledger.document()["why"].replace(", 1 thread", "")
     assert "pictures with persons of a, b" in ledger.document()["note"]
     assert read(kept) == known
+
+
+def test_a_choice_made_by_the_command_is_taken_over_once(path: Path, bench: _Bench, kept: Path) -> None:
+    rooms, ledger = _Rooms(worker=bench, config=config(path)), Ledger()
+    stage, stop = tuner(rooms, ledger, FAILS), threading.Event()
+    stage._look(stop)
+    variant = next((kept.parents[1] / "variants").glob("*.onnx")).name
+    made = Choice(
+        taken=Form(precision="int8", threads=1), why="-", shapes=(SHAPE,), scenes=("b-1",), files={SHAPE: variant}
+    )
+    write(kept, made)
+    stage._look(stop)
+    assert bench.swapped == [], "of other cameras' pictures"
+    write(kept, replace(made, scenes=tuple(scenes_of(rooms.config))))
+    for _ in range(3):
+        stage._look(stop)
+    assert len(bench.swapped) == 1
+    assert (ledger.document()["state"], ledger.document()["taken"]) == ("settled", "onnxruntime int8, 1 thread")
+    assert ledger.document()["scenes"] == list(scenes_of(rooms.config))
+
+
+@pytest.mark.usefixtures("kept")
+def test_what_is_known_is_settled_before_the_rush_is_over(path: Path, bench: _Bench) -> None:
+    rooms, ledger = _Rooms(worker=bench, config=config(path, precision="fp32")), Ledger()
+    stage = Tuner(house=cast("House", rooms), ledger=ledger, command=FAILS, prepare_s=0, settle_s=3600)
+    stage._look(threading.Event())
+    assert ledger.document()["state"] == "settled"
+
+
+def test_measuring_waits_until_the_rush_is_over(path: Path, bench: _Bench) -> None:
+    rooms, ledger = _Rooms(worker=bench, config=config(path, precision="fp32")), Ledger()
+    prepare(path, shape=SHAPE)
+    Tuner(house=cast("House", rooms), ledger=ledger, command=FAILS, prepare_s=0, settle_s=3600)._look(threading.Event())
+    assert ledger.document()["state"] == "waiting"
 
 
 def test_a_failure_is_told_and_nothing_changes(path: Path, bench: _Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.lineup import TUNED
 from bench.section import Figures, Section, command
 from bench.targets import shown
 
@@ -19,6 +20,11 @@ def render(document: Figures) -> list[str]:
         "B is the bare ONNX Runtime fp32 640x640 run of YOLOv10n in one thread, measured between the subjects. Start-up is",
         "from the process's start to the first frame looked at, less the loading of its model.",
     ]
+    if any(TUNED in rate["subjects"] for rate in document["rates"]):
+        lines += [
+            "The default configuration chose its model's form before: on what it saw of the clip; tuned, by `detector tune`",
+            "on the recording that the clip is drawn from.",
+        ]
     for rate in document["rates"]:
         lines += ["", *_subjects(rate), "", *_stages(rate)]
     return lines + [f"\n{name}: left out, {reason}." for name, reason in document["left_out"].items()]

@@ -73,6 +73,7 @@ class ChoiceStatus(_Answer):
     note: str | None = Field(description="what is waited for, or why nothing is chosen")
     taken: str | None
     why: str | None
+    scenes: list[str] = Field(description="the cameras whose pictures had a say, each with a digest of its source")
     shapes: list[str]
     candidates: list[CandidateStatus]
 

@@ -32,6 +32,7 @@ from . import (
     quantize,
     replay,
     run,
+    tune,
 )
 
 app = typer.Typer(
@@ -71,6 +72,7 @@ app.command("export")(export.export)
 app.command("build")(build.build)
 app.command("quantize")(quantize.quantize)
 app.command("prune")(prune.prune)
+app.command("tune")(tune.tune)
 app.command("capture-set")(capture_set.capture_set)
 app.command("optimize")(optimize.optimize)
 app.command("bench")(bench.bench)

@@ -41,7 +41,8 @@ class Result:
 class Choice:
     """What came out. `shapes` were looked at, the first one measured; `scenes` are the cameras that it was judged on.
 
-    `files` are the names of a calibrated form's variants; `failed` forms did not run when they served.
+    `files` are the names of a calibrated form's variants; `spare` is the best buy that needed no pictures, for cameras
+    whose pictures had no say; `failed` forms did not run when they served.
     """
 
     taken: Form
@@ -51,6 +52,7 @@ class Choice:
     files: dict[Shape, str] = dataclasses.field(default_factory=dict)
     results: tuple[Result, ...] = ()
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
+    spare: Form = dataclasses.field(default_factory=Form)
 
     def covers(self, shapes: Iterable[Shape]) -> bool:
         return set(shapes) <= set(self.shapes)
@@ -63,11 +65,19 @@ class Choice:
         """Whether the form may look at them: one made from pictures only at what they show."""
         return not self.taken.calibrated or self.knows(scenes)
 
+    def fit_for(self, scenes: Iterable[str]) -> Choice:
+        """Itself where it may look at them, else with the spare form taken."""
+        if self.serves(scenes):
+            return self
+        why = f"the best buy that needs no pictures: {self.taken} was made from those of other cameras"
+        return dataclasses.replace(self, taken=self.spare, why=why, scenes=(), files={})
+
     def without(self, form: Form, why: str, *, threads: int) -> Choice:
         """After `form` failed: the reference serves."""
         return dataclasses.replace(
             self,
             taken=Form(threads=threads),
+            spare=Form(threads=threads),
             files={},
             why=f"{form} failed: {why}",
             failed={**self.failed, str(form): why},
@@ -104,6 +114,7 @@ def parse(document: Any) -> Choice:
             for each in document["results"]
         ),
         failed={str(form): str(why) for form, why in document["failed"].items()},
+        spare=_form(document["spare"]),
     )
 
 

@@ -16,15 +16,21 @@ import numpy as np
 from detector.inference.shapes import Shape, best_shape
 from detector.types import ArrayImage, Image, Pixels
 
+SURE = 0.5
+"""Somebody of that score is there: what counts as a picture with a person, and whose visit it is."""
+
 GAP_S, EMPTY_GAP_S = 10.0, 60.0  # between two pictures of a camera, with somebody in them or nobody
 _CALIBRATION_SHARE = 0.6  # the earlier ones; the later ones judge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """How much is enough, of each camera and of all together."""
+    """How much is enough, of each camera and of all together.
 
-    pictures: int = 40
+    `pictures` is such that those which judge show 20 persons where people come one by one: fewer are no judge of INT8.
+    """
+
+    pictures: int = 60
     pictures_each: int = 12
     visits_each: int = 3
     visits: int = 5
@@ -32,6 +38,10 @@ class Need:
     def each(self, cameras: int) -> int:
         """Pictures with persons that a camera gives."""
         return max(self.pictures_each, -(-self.pictures // max(1, cameras)))
+
+    def empty(self, cameras: int) -> int:
+        """Pictures with nobody in them that a camera gives at most."""
+        return self.each(cameras) // 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +104,13 @@ class _Camera:
 
 
 class Gatherer:
-    """Keeps pictures until there are enough; for one thread."""
+    """Keeps pictures until there are enough, a camera's at least `gap_s` apart; for one thread."""
 
-    def __init__(self, *, base: Shape, need: Need | None = None) -> None:
+    def __init__(
+        self, *, base: Shape, need: Need | None = None, gap_s: float = GAP_S, empty_gap_s: float = EMPTY_GAP_S
+    ) -> None:
         self._base, self._need = base, need or Need()
+        self._gap_s, self._empty_gap_s = gap_s, empty_gap_s
         self._cameras: dict[str, _Camera] = {}
 
     def see(self, scene: str, image: Image, visits: Collection[int], *, now: float, cameras: int) -> None:
@@ -106,14 +119,14 @@ class Gatherer:
         most = self._need.each(cameras)
         if visits:
             # A full shelf still waits for other people, the oldest picture making room.
-            if now - camera.last_peopled < GAP_S:
+            if now - camera.last_peopled < self._gap_s:
                 return
             camera.last_peopled = now
             camera.visits.update(visits)
             camera.peopled = [*camera.peopled, small(image, self._base)][-most:]
-        elif now - camera.last_empty >= EMPTY_GAP_S:
+        elif now - camera.last_empty >= self._empty_gap_s:
             camera.last_empty = now
-            camera.empty = [*camera.empty, small(image, self._base)][-(most // 4) :]
+            camera.empty = [*camera.empty, small(image, self._base)][-self._need.empty(cameras) :]
 
     def missing(self, scenes: Mapping[str, str]) -> str | None:
         """What is still waited for, in words; None when there is enough. `scenes` maps each to its camera's name."""

@@ -37,6 +37,7 @@ class Ledger:
             "note": note,
             "taken": None if choice is None else str(choice.taken),
             "why": None if choice is None else choice.why,
+            "scenes": [] if choice is None else list(choice.scenes),
             "shapes": [] if choice is None else [f"{width}x{height}" for width, height in choice.shapes],
             "candidates": []
             if choice is None

@@ -82,7 +82,7 @@ class ChosenLoader:
             if kept.results:  # how many threads pay was measured
                 self._model = model.model_copy(update={"threads": kept.taken.threads})
             self._shapes, kept = self._shapes or kept.shapes, None
-        self.choice = kept if kept is not None and kept.serves(scenes) else None
+        self.choice = None if kept is None else kept.fit_for(scenes)
         self._unchanged = loader(model, resolved)  # one for all loads: it counts an engine's failures
         self._given = False
 

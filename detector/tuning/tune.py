@@ -82,12 +82,16 @@ class _Tuning:
 
     def run(self) -> Choice:
         exact(self._task.resolved, self._task.shapes, self._progress)
-        with contextlib.closing(self._open(self._reference())) as yardstick:
+        reference = self._reference()
+        with contextlib.closing(self._open(reference)) as yardstick:
             for number, form in enumerate(self._forms):
                 self._progress(number, len(self._forms), f"measuring {form}")
                 self._measure(yardstick, form)
-            taken, why = self._best(yardstick)
-        return self._choice(taken, why)
+            best = self._best(yardstick, self._costs)
+            spare = self._best(yardstick, [form for form in self._costs if not form.calibrated])
+        if best is None:
+            raise ModelError(f"{self._task.resolved.name} runs in no form: {'; '.join(self._refused.values())}")
+        return self._choice(*best, spare=reference if spare is None else spare[0])
 
     def _reference(self) -> Form:
         if self._configured:
@@ -119,9 +123,9 @@ class _Tuning:
         self._beside.append(beside)
         self._costs[form] = Cost(ms=cost.ms / beside.ms, cpu_ms=cost.cpu_ms / beside.cpu_ms)
 
-    def _best(self, yardstick: AnyDetector) -> tuple[Form, str]:
-        """The cheapest one that the gate accepts; the reference needs no gate."""
-        for form in sorted(self._costs, key=lambda form: price(self._costs[form], exact=form.exact)):
+    def _best(self, yardstick: AnyDetector, forms: Iterable[Form]) -> tuple[Form, str] | None:
+        """The cheapest one that the gate accepts, and why; the reference needs no gate."""
+        for form in sorted(forms, key=lambda form: price(self._costs[form], exact=form.exact)):
             if self._configured:
                 return (
                     form,
@@ -137,7 +141,7 @@ class _Tuning:
             if refused is None:
                 return form, f"the best buy of those accepted (least ms x CPU ms), judged on {self._judges()[1]}"
             self._refused[form] = refused
-        raise ModelError(f"{self._task.resolved.name} runs in no form: {'; '.join(self._refused.values())}")
+        return None
 
     def _judged(self, yardstick: AnyDetector, form: Form) -> str | None:
         """Why the form is refused; None when it sees what the reference sees."""
@@ -166,7 +170,7 @@ class _Tuning:
                     self._seen = [], f"there are no pictures to judge it by: {error}"
         return self._seen
 
-    def _choice(self, taken: Form, why: str) -> Choice:
+    def _choice(self, taken: Form, why: str, *, spare: Form) -> Choice:
         evidence, unit = self._task.evidence, self._unit()
         costs = {
             form: Cost(ms=cost.ms * unit.ms, cpu_ms=cost.cpu_ms * unit.cpu_ms) for form, cost in self._costs.items()
@@ -179,6 +183,7 @@ class _Tuning:
             files=self._files[_variant(taken)] if taken.calibrated else {},
             results=tuple(_result(form, costs.get(form), self._refused.get(form)) for form in self._forms),
             failed=self._task.failed,
+            spare=spare,
         )
 
     def _unit(self) -> Cost:

@@ -2,15 +2,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import yaml
 
 from bench.drawn import numbered
-from bench.glass import _latency_ms, _quantiles, _service, _stages_ms
+from bench.glass import _latency_ms, _quantiles, _service, _stages_ms, _tune
+from bench.rtsp import camera_url
 from bench.subjects import Arrival, Inbox, Naive, Process, Service, SubjectError, wait_for
+from detector import configfile
+from detector.tuning.choice import scenes_of
+from support.networks import network
 
 
 def jpeg(number: int) -> bytes:
@@ -92,3 +98,32 @@ def test_only_a_choice_that_is_made_or_off_is_settled(monkeypatch: pytest.Monkey
         assert service.settled() is settled, choice
     assert service.chooses
     assert not Service("b", {"backend": "openvino"}).chooses
+
+
+def test_a_tuned_subject_gets_a_cache_and_a_camera_at_one_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DETECTOR_CACHE", str(tmp_path / "usual"))
+    onnx.save(network("dense", width=160, height=160), str(tmp_path / "small.onnx"))
+    picture = tmp_path / "clip.png"
+    cv2.imwrite(str(picture), np.full((90, 160, 3), 90, np.uint8))
+    small = {"name": str(tmp_path / "small.onnx"), "precision": "fp32", "threads": 1}
+    plain, tuned = Service("plain", small), Service("tuned", small, tuned=True)
+    fixed = Service("fixed", {**small, "backend": "onnxruntime"})
+    left_out: dict[str, str] = {}
+    _tune([fixed, plain, tuned], tmp_path / "caches", picture, left_out)
+    assert left_out == {}
+    assert "model.precision is fp32" in capsys.readouterr().err
+    assert fixed.cache is None
+    assert (plain.camera_port, bool(tuned.camera_port)) == (0, True)
+    choices = {one.name: list((one.cache or tmp_path).glob("choices/*.json")) for one in (plain, tuned)}
+    assert (len(choices["plain"]), len(choices["tuned"])) == (0, 1)
+    assert not (tmp_path / "usual" / "choices").exists()
+    (scene,) = scenes_of(configfile.validate(_document(tuned, tmp_path)))
+    assert scene == next(iter(scenes_of(configfile.validate(_document(tuned, tmp_path / "caches"))))), "run after run"
+
+
+def _document(service: Service, folder: Path) -> dict[str, Any]:
+    command = service.command(folder, camera_url(service.camera_port), 1883)
+    document: dict[str, Any] = yaml.safe_load(Path(command[-1]).read_text())
+    return document

@@ -4,7 +4,7 @@ import copy
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from bench.lineup import BF16, DEFAULT, FP32, INT8, PLAIN
+from bench.lineup import BF16, DEFAULT, FP32, INT8, PLAIN, TUNED
 from bench.page import bars, distribution, html, page
 from bench.section import environment
 from bench.sections import all_sections
@@ -25,7 +25,7 @@ def service(*, p50: float = 30.0, p99: float = 40.0) -> dict[str, Any]:
 
 def figures() -> dict[str, Any]:
     bare = {"load_s": 0.5, "run_ms": 16.0, "cpu_ms": 16.0, "run_over_b": 0.32, "cpu_over_b": 0.32}
-    names = (FP32, INT8, BF16, DEFAULT)
+    names = (FP32, INT8, BF16, DEFAULT, TUNED)
     plain = service() | {"p50_ms": 150.0, "stages_ms": {}, "facts": {}}
     rate = {
         "fps": 10,
@@ -66,7 +66,8 @@ def row(rows: list[Target], word: str) -> Target:
 
 def test_all_targets_are_met_where_all_figures_are_good() -> None:
     found = figures()
-    found["glass"]["rates"][0]["subjects"][DEFAULT]["cpu_over_b"] = 0.4
+    for name in (DEFAULT, TUNED):
+        found["glass"]["rates"][0]["subjects"][name]["cpu_over_b"] = 0.4
     rows = targets(found)
     assert {one.verdict for one in rows} == {"met"}, [one for one in rows if one.verdict != "met"]
     assert not any(one.why for one in rows)

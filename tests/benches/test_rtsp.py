@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.drawn import Coded, code, numbered, read_number
-from bench.rtsp import Camera, nals, packets
+from bench.rtsp import Camera, camera_url, nals, packets
 from detector.capture.network import NetworkSource
 
 SIZE, FPS, FRAMES = (320, 240), 20, 30
@@ -63,3 +63,15 @@ def test_a_reader_gets_all_pictures_in_order_each_after_its_release(coded: Coded
     assert min(times) <= seen[-1][1]
     gaps = np.diff([mono for _, _, mono in released])
     assert np.median(gaps) == pytest.approx(1 / FPS, rel=0.2)
+
+
+def test_a_camera_stands_where_it_is_told_and_says_when_it_cannot(coded: Coded, tmp_path: Path) -> None:
+    with Camera(coded, tmp_path / "released") as first:
+        assert first.url == camera_url(first.port)
+        with (
+            pytest.raises(OSError, match=f"no camera at port {first.port}"),
+            Camera(coded, tmp_path / "other", port=first.port),
+        ):
+            pass
+    with Camera(coded, tmp_path / "again", port=first.port) as again:
+        assert again.url == first.url

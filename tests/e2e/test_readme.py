@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from detector.capture.open import file_source
+from support.caches import private_cache
 from support.mosquitto import free_port
 from support.program import Program
 
@@ -49,9 +50,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, clip: Path, model: Path) ->
     folder = tmp_path_factory.mktemp("user")
     shutil.copy(clip, folder / "clip.mp4")
     shutil.copy(model, folder / "model.onnx")
+    private_cache(folder / "cache")
     (folder / "replay.yaml").write_text(
-        yaml.safe_dump({"cameras": {"porch": {"source": "clip.mp4"}}}), encoding="utf-8"
-    )
+        yaml.safe_dump({"model": {"threads": 1}, "cameras": {"porch": {"source": "clip.mp4"}}}), encoding="utf-8"
+    )  # one thread: half of the forms that `tune` measures
     source = file_source(clip)
     source.open()
     images = [source.read().image for _ in range(130)]
@@ -75,6 +77,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, clip: Path, model: Path) ->
 
 def _run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    if command.startswith("detector tune"):
+        env["DETECTOR_CACHE"] = str(folder / "cache")  # whoever runs the tests keeps the choice that he has
     return subprocess.run(
         ["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True, timeout=100, check=False
     )

@@ -26,6 +26,7 @@ CHOICE = Choice(
         Result(form=INT8, ms=None, cpu_ms=None, refused="it misses 3 of 20 persons"),
     ),
     failed={"openvino half, 1 thread": "no"},
+    spare=Form(backend="openvino", threads=2),
 )
 
 

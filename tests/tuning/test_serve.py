@@ -27,7 +27,12 @@ def int8(resolved: Resolved, noise: list[Image]) -> Choice:
     """Kept where a start looks."""
     made = prepare(resolved.path, shape=SHAPE, precision="int8", pictures=noise[:16])
     choice = Choice(
-        taken=Form(precision="int8", threads=1), why="-", shapes=(SHAPE,), scenes=("porch",), files={SHAPE: made.name}
+        taken=Form(precision="int8", threads=1),
+        why="-",
+        shapes=(SHAPE,),
+        scenes=("porch",),
+        files={SHAPE: made.name},
+        spare=Form(threads=1),
     )
     write(place(MODEL, resolved), choice)
     return choice
@@ -61,11 +66,13 @@ def test_a_choice_is_there_at_once(resolved: Resolved, int8: Choice) -> None:
     detector.close()
 
 
-@pytest.mark.usefixtures("int8")
-def test_int8_does_not_look_at_a_camera_it_does_not_know(resolved: Resolved) -> None:
+def test_int8_does_not_look_at_a_camera_it_does_not_know(resolved: Resolved, int8: Choice) -> None:
     loader = ChosenLoader(MODEL, resolved, scenes=("porch", "garage"))
-    assert loader.choice is None
+    assert loader.choice is not None
+    assert (loader.choice.taken, loader.choice.scenes, loader.choice.files) == (int8.spare, (), {})
+    assert "was made from those of other cameras" in loader.choice.why
     assert served(loader)[0] == "fp32"
+    assert read(place(MODEL, resolved)) == int8, "those whom it knows get it back"
 
 
 @pytest.mark.usefixtures("int8")

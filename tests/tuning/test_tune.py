@@ -72,6 +72,7 @@ def test_int8_that_is_accepted_is_there_to_be_served(
     choice = tune(task(resolved, Model(threads=1), split(noise, ("porch",))))
     assert choice.taken.calibrated
     assert choice.scenes == ("porch",)
+    assert choice.spare == Form(threads=1), "for cameras that it does not know"
     assert "12 pictures of the cameras' own" in choice.why
     assert (cache / "variants" / choice.files[SHAPE]).is_file()
     detector = open_form(resolved, choice.taken, files=choice.files)

@@ -1,0 +1,160 @@
+"""`detector tune`: what `backend: auto` does beside the service, now, on pictures that you have."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from detector.errors import UsageError
+
+from .load import JsonOption
+from .run import ConfigOption, find_config
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from detector.config import Config
+    from detector.tuning.rehearsal import Rehearsed
+
+_SIZE = (1920, 1080)
+_EFFECT = "a running service takes it over within seconds, any other at its next start"
+
+
+def tune(
+    config: ConfigOption = None,
+    pictures: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pictures",
+            metavar="[CAMERA=]PATH",
+            help="A folder, a picture or a clip of what a camera sees, to make INT8 from; may be given again.",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option("--size", metavar="WxH", help="Of the cameras without --pictures; else 1920x1080 is taken."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose the form of the config's model for this machine now: measure, judge, keep. Needs `backend: auto`."""
+    from detector import configfile
+    from detector.loading import resolve
+    from detector.tuning.choice import scenes_of
+    from detector.tuning.rehearsal import Order, check, rehearse
+
+    from .progress import progress
+
+    settings = configfile.load(find_config(config))
+    given = _given(pictures or [], settings)
+    without = sorted(set(scenes_of(settings).values()) - set(given))
+    if size is not None and not without:
+        raise UsageError(f"--size {size}: every camera has pictures, whose size is taken; leave it out")
+    order_size = _SIZE if size is None else _sides(size)
+    with progress(download=True) as report:
+        found = resolve(settings.model, report)
+    check(settings.model, found)
+    with progress() as report:
+        done = rehearse(Order(config=settings, resolved=found, given=given, size=order_size), report)
+    if as_json:
+        typer.echo(json.dumps(_document(done, found.name)))
+        return
+    _print(done, found.name, guessed=without if size is None else [])
+
+
+def _given(pictures: list[str], settings: Config) -> dict[str, list[Path]]:
+    """The paths by camera; raises UsageError."""
+    cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
+    given: dict[str, list[Path]] = {}
+    for text in pictures:
+        name, path = _attributed(text, cameras)
+        if not path.exists():
+            raise UsageError(f"--pictures {text}: no such file or folder: {path}")
+        given.setdefault(name, []).append(path)
+    return given
+
+
+def _attributed(text: str, cameras: list[str]) -> tuple[str, Path]:
+    name, sign, rest = text.partition("=")
+    if sign and name in cameras:
+        return name, Path(rest).expanduser()
+    # A path may hold the sign, too.
+    if len(cameras) == 1 and (not sign or Path(text).expanduser().exists()):
+        return cameras[0], Path(text).expanduser()
+    known = ", ".join(cameras) or "none"
+    if sign:
+        raise UsageError(f"--pictures {text}: no enabled camera {name} in the config; its enabled cameras: {known}")
+    raise UsageError(f"--pictures {text}: say of which camera, as {(cameras or ['CAMERA'])[0]}={text}; known: {known}")
+
+
+def _sides(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([1-9]\d{1,4})[xX]([1-9]\d{1,4})", text)
+    if found is None:
+        raise UsageError(f"--size {text}: give the pictures' width and height in px, as 1920x1080")
+    return int(found[1]), int(found[2])
+
+
+def _document(done: Rehearsed, model: str) -> dict[str, Any]:
+    choice = done.choice
+    return {
+        "model": model,
+        "taken": str(choice.taken),
+        "why": choice.why,
+        "shapes": [f"{width}x{height}" for width, height in choice.shapes],
+        "scenes": list(choice.scenes),
+        "candidates": [
+            {"form": str(each.form), "ms": each.ms, "cpu_ms": each.cpu_ms, "refused": each.refused}
+            for each in choice.results
+        ],
+        "without_int8": done.without_int8,
+        "left_out": choice.failed,
+        "replaced_a_choice_by_pictures": done.lost,
+        "pictures": {
+            name: {
+                "looked_at": seen.looked,
+                "with_persons": len(seen.peopled),
+                "without": len(seen.empty),
+                "visits": seen.visits,
+            }
+            for name, seen in done.footage.items()
+        },
+        "kept": str(done.kept),
+    }
+
+
+def _print(done: Rehearsed, model: str, *, guessed: list[str]) -> None:
+    from rich.console import Console
+
+    Console(highlight=False).print(_table(done, model))
+    for name, seen in done.footage.items():
+        kept = f"kept {len(seen.peopled)} with persons (visits: {seen.visits}) and {len(seen.empty)} without"
+        typer.echo(f"{name}: looked at {seen.looked} pictures or frames of {seen.size[0]}x{seen.size[1]}, {kept}")
+    if guessed:
+        typer.echo(f"{', '.join(guessed)}: taken to give {_SIZE[0]}x{_SIZE[1]}; if not, say so with --size WxH")
+    if done.without_int8 is not None:
+        typer.echo(f"INT8 was not tried: {done.without_int8}")
+    for form, why in done.choice.failed.items():
+        typer.echo(f"left out, it failed when it served: {form}: {why}")
+    if done.lost:
+        typer.echo("an earlier choice, made with pictures, gave way to this one, made without")
+    typer.echo(f"taken: {done.choice.taken}: {done.choice.why}")
+    typer.echo(f"kept in {done.kept}: {_EFFECT}")
+
+
+def _table(done: Rehearsed, model: str) -> Table:
+    from rich.table import Table
+
+    width, height = done.choice.shapes[0]
+    table = Table(title=f"{model} at {width}x{height} on this machine", title_justify="left")
+    table.add_column("form")
+    for column in ("ms", "CPU ms"):
+        table.add_column(column, justify="right")
+    table.add_column("refused", overflow="fold")
+    for each in done.choice.results:
+        name = f"[bold]{each.form}[/]" if each.form == done.choice.taken else str(each.form)
+        costs = ("-" if value is None else f"{value:.2f}" for value in (each.ms, each.cpu_ms))
+        table.add_row(name, *costs, each.refused or "")
+    return table

@@ -1,0 +1,211 @@
+"""A camera's pictures as a user has them, files in place of hours at the door: who is in them, in which visits.
+
+A clip is looked at as the service would have looked at it: motion gate, tracker and rules on its own time. Single
+pictures bear no time; they are followed in the order of their names, as if a second lay between two of them, so who
+stands nearly where somebody stood one picture earlier is the same visit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import cv2
+import numpy as np
+
+from detector.capture.open import file_source
+from detector.config import Camera
+from detector.engines.pictures import SUFFIXES
+from detector.errors import SourceError, UsageError
+from detector.fetch.progress import Progress
+from detector.inference.shaped import ShapedDetector
+from detector.inference.shapes import Shape, best_shape
+from detector.likeness import Cells, cells, difference
+from detector.pipeline import CameraPipeline
+from detector.replay import due_frames
+from detector.tracking import Tracker
+from detector.types import ArrayImage, Image, Track
+
+from .evidence import SURE, Need, small
+
+CLIP_GAP_S = 0.5
+"""Between two pictures taken from a clip: nearer ones are nearly the same."""
+
+STILL_S = 1.0
+"""Taken to lie between two single pictures."""
+
+MOST_STILLS = 400
+"""Of a folder: spread over the whole, they are looked at in seconds."""
+
+DIFFERENT = 1.5
+"""Grey levels by which a picture's most changed cell differs from the last one's (`detector.likeness`): a recorded room
+in which nothing moved gave up to 1.2, people who walk at the far end of a street 16."""
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """A picture as small as the model sees it, and the visits of the persons in it; none: nobody is there."""
+
+    image: Image
+    shape: Shape
+    visits: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footage:
+    """What was seen, in order, spread over all that was given; `size` (px) is what most of it has."""
+
+    peopled: tuple[Sight, ...]
+    empty: tuple[Sight, ...]
+    size: tuple[int, int]
+    looked: int
+
+    @property
+    def visits(self) -> int:
+        return len(frozenset().union(*(sight.visits for sight in self.peopled)))
+
+
+class _Shelf(Generic[Item]):
+    """At most twice `most` of what is put on it, spread evenly over all of it."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._every, self._count = max(1, most), 1, 0
+        self._items: list[Item] = []
+
+    def put(self, item: Item) -> None:
+        if self._count % self._every == 0:
+            self._items.append(item)
+        self._count += 1
+        if len(self._items) == 2 * self._most:
+            self._items, self._every = self._items[::2], self._every * 2
+
+    def spread(self) -> tuple[Item, ...]:
+        return tuple(spread(self._items, self._most))
+
+
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """At most `most` of them, evenly over all."""
+    count = len(items)
+    return list(items) if count <= most else [items[index * count // most] for index in range(most)]
+
+
+def watch(
+    paths: Sequence[Path],
+    *,
+    name: str,
+    camera: Camera,
+    detector: ShapedDetector,
+    cameras: int,
+    need: Need,
+    progress: Progress,
+) -> Footage:
+    """Looks at all of `paths`, folders, pictures and clips of the camera `name`, as many as one of `cameras` needs.
+
+    Raises UsageError for a path with no pictures, SourceError for what cannot be read, InferenceError.
+    """
+    viewer = _Viewer(detector, need, cameras)
+    for path in paths:
+        if stills := _stills(path):
+            viewer.stills(stills, progress)
+        else:
+            viewer.clip(path, name, camera, progress)
+    return viewer.footage(", ".join(map(str, paths)))
+
+
+class _Viewer:
+    """Looks, and keeps what is worth it."""
+
+    def __init__(self, detector: ShapedDetector, need: Need, cameras: int) -> None:
+        self._detector = detector
+        self._peopled: _Shelf[Sight] = _Shelf(need.each(cameras))
+        self._empty: _Shelf[Sight] = _Shelf(need.empty(cameras))
+        self._sizes: Counter[tuple[int, int]] = Counter()
+        self._last: Cells | None = None
+        self._visits = 0  # of the paths before: a visit does not go on from one to another
+        self._newest = 0
+
+    def stills(self, paths: Sequence[Path], progress: Progress) -> None:
+        tracker = Tracker()
+        for number, path in enumerate(paths):
+            progress(number, len(paths), f"looking at {path.name}")
+            image = _picture(path)
+            boxes, scores, _ = self._detector.detect_image(image)
+            self._note(image, tracker.update(boxes, scores, number * STILL_S))
+        self._visits = self._newest
+
+    def clip(self, path: Path, name: str, camera: Camera, progress: Progress) -> None:
+        pipeline = CameraPipeline(name=name, settings=camera, device_id="")
+        taken = {True: -CLIP_GAP_S, False: -CLIP_GAP_S}
+
+        def told(done: int, _total: int | None, _what: str) -> None:
+            progress(done, None, f"looking at {path.name}")
+
+        with closing(file_source(path)) as source:
+            source.open()
+            for frame in due_frames(name, camera.detect_fps, source, told):
+                if not pipeline.wants(frame):
+                    continue
+                outcome = pipeline.digest(self._detector.detect(frame), armed_as=None)
+                peopled = bool(_people(outcome.tracks))
+                if frame.captured_mono - taken[peopled] >= CLIP_GAP_S:
+                    taken[peopled] = frame.captured_mono
+                    self._note(frame.image, outcome.tracks)
+        self._visits = self._newest
+
+    def _note(self, image: Image, tracks: Iterable[Track]) -> None:
+        """One picture; kept where it differs from the one before it."""
+        self._sizes[image.width, image.height] += 1
+        shown = cells(image.bgr())
+        if self._last is not None and difference(shown, self._last) < DIFFERENT:
+            return
+        self._last = shown
+        visits = frozenset(self._visits + one for one in _people(tracks))
+        self._newest = max(self._newest, *visits) if visits else self._newest
+        base = self._detector.base
+        sight = Sight(image=small(image, base), shape=best_shape(base, image.width, image.height), visits=visits)
+        (self._peopled if visits else self._empty).put(sight)
+
+    def footage(self, shown: str) -> Footage:
+        if not self._sizes:
+            raise SourceError(f"there is no picture in {shown}")
+        size = self._sizes.most_common(1)[0][0]
+        shape = best_shape(self._detector.base, *size)
+        # A camera's pictures have one aspect; what has another is not its own.
+        peopled, empty = (
+            tuple(sight for sight in shelf.spread() if sight.shape == shape) for shelf in (self._peopled, self._empty)
+        )
+        return Footage(peopled=peopled, empty=empty, size=size, looked=sum(self._sizes.values()))
+
+
+def _stills(path: Path) -> list[Path]:
+    """The picture, or those of the folder, by name; none for a clip. Raises UsageError."""
+    if not path.exists():
+        raise UsageError(f"no such file or folder: {path}")
+    if path.is_file():
+        return [path] if path.suffix.lower() in SUFFIXES else []
+    found = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
+    if not found:
+        raise UsageError(f"no pictures ({', '.join(SUFFIXES)}) in {path}: name a folder of pictures, or a clip")
+    return spread(found, MOST_STILLS)
+
+
+def _people(tracks: Iterable[Track]) -> frozenset[int]:
+    """The visits of those who are seen for sure."""
+    return frozenset(track.id for track in tracks if track.matched and track.score >= SURE)
+
+
+def _picture(path: Path) -> Image:
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from None
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if pixels is None:
+        raise SourceError(f"{path} is not a picture that can be read: remove or replace it")
+    return ArrayImage(np.asarray(pixels, np.uint8))

@@ -1,0 +1,139 @@
+"""Tuning before the service runs: on pictures that somebody has, instead of those that it would have to wait for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from detector.config import Config, Model
+from detector.errors import ConfigError, StorageError, UsageError
+from detector.fetch.progress import Progress, quiet
+from detector.inference.backends.onnxfile import inspect
+from detector.inference.shaped import ShapedDetector
+from detector.inference.shapes import Shape, best_shape
+from detector.loading import shapeable, shaped_loader
+from detector.models import Resolved
+
+from .choice import Choice, place, read, scenes_of
+from .errand import keep
+from .evidence import Evidence, Gatherer, Need
+from .footage import Footage, watch
+
+Given = Mapping[str, Sequence[Path]]
+"""Folders, pictures and clips by the camera's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to tune. `size` (px) is that of the cameras without pictures."""
+
+    config: Config
+    resolved: Resolved
+    given: Given
+    size: tuple[int, int]
+    need: Need = field(default_factory=Need)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """What came out; `without_int8` says why INT8 was not tried, `lost` whether an earlier choice that pictures had
+    made gave way to this one, made without.
+    """
+
+    choice: Choice
+    kept: Path
+    footage: dict[str, Footage]
+    sizes: dict[str, tuple[int, int]]
+    without_int8: str | None
+    lost: bool
+
+
+def check(model: Model, resolved: Resolved) -> None:
+    """Raises ConfigError where the service would choose nothing either."""
+    if model.backend != "auto":
+        raise ConfigError(f"is {model.backend}, so nothing is to be chosen: set auto", key="model.backend")
+    if model.precision not in ("auto", "fp32"):
+        raise ConfigError(f"is {model.precision}, so nothing is to be chosen: set auto, or fp32", key="model.precision")
+    if resolved.path.suffix.lower() != ".onnx":
+        raise ConfigError(f"{resolved.name} runs as it was built: name the ONNX model", key="model.name")
+    if not shapeable(model, resolved):
+        raise UsageError("TensorRT runs here: the service builds its engine by itself, `detector build` does so now")
+
+
+def rehearse(order: Order, progress: Progress = quiet) -> Rehearsed:
+    """Looks at the pictures, measures and judges the forms, and keeps the choice where the service looks for it.
+
+    Raises DetectorError.
+    """
+    model, scenes = order.config.model, scenes_of(order.config)
+    check(model, order.resolved)
+    if not scenes:
+        raise ConfigError("no camera is enabled: what the model is to run on is known from them", key="cameras")
+    before = read(kept := place(model, order.resolved))
+    base, footage = _watched(order, scenes, progress)
+    sizes = {name: footage[name].size if name in footage else order.size for name in scenes.values()}
+    # The size of most cameras first, as the service has it: that one is measured.
+    counted = Counter(best_shape(base, *size) for size in sizes.values())
+    evidence, missing = _evidence(order, base, footage, scenes)
+    try:
+        choice = keep(model, tuple(shape for shape, _ in counted.most_common()), evidence, progress)
+    except OSError as error:
+        raise StorageError(f"cannot keep the choice in {kept.parent}: {error.strerror or error}") from None
+    return Rehearsed(
+        choice=choice,
+        kept=kept,
+        footage=footage,
+        sizes=sizes,
+        without_int8=_without_int8(choice, order, missing),
+        lost=before is not None and bool(before.scenes) and not choice.scenes,
+    )
+
+
+def _watched(order: Order, scenes: Mapping[str, str], progress: Progress) -> tuple[Shape, dict[str, Footage]]:
+    """The model's own size, and what it saw, by camera: the exact model on ONNX Runtime, the service's reference."""
+    model = order.config.model.model_copy(update={"backend": "onnxruntime", "precision": "auto"})
+    with closing(shaped_loader(model, order.resolved)()) as detector:
+        assert isinstance(detector, ShapedDetector)
+        return detector.base, {
+            name: watch(
+                order.given[name],
+                name=name,
+                camera=order.config.cameras[name],
+                detector=detector,
+                cameras=len(scenes),
+                need=order.need,
+                progress=progress,
+            )
+            for name in scenes.values()
+            if name in order.given
+        }
+
+
+def _evidence(
+    order: Order, base: Shape, footage: Mapping[str, Footage], scenes: Mapping[str, str]
+) -> tuple[Evidence | None, str | None]:
+    """By the service's own rules, but for the time between two pictures; or what is missing, in words."""
+    gatherer = Gatherer(base=base, need=order.need, gap_s=0.0, empty_gap_s=0.0)
+    for scene, name in scenes.items():
+        seen = footage.get(name)
+        for number, sight in enumerate((*seen.peopled, *seen.empty) if seen else ()):
+            gatherer.see(scene, sight.image, sight.visits, now=float(number), cameras=len(scenes))
+    missing = gatherer.missing(scenes)
+    return (gatherer.evidence(scenes), None) if missing is None else (None, missing)
+
+
+def _without_int8(choice: Choice, order: Order, missing: str | None) -> str | None:
+    if any(result.form.calibrated for result in choice.results):
+        return None
+    if order.config.model.precision == "fp32":
+        return "model.precision is fp32"
+    if (own := inspect(order.resolved.path).precision) != "fp32":
+        return f"the model is {own} already"
+    if not order.given:
+        return "it is made from pictures, and none were given (--pictures)"
+    if missing is not None:
+        return f"it needs {missing}"
+    return "it failed when it served: see what is left out"

@@ -1,0 +1,37 @@
+"""Whoever had pictures has the last word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from detector.config import Model
+from detector.models import Resolved
+from detector.tuning import errand
+from detector.tuning.choice import Choice, place, read, write
+from detector.tuning.errand import keep
+from detector.tuning.evidence import Evidence
+from detector.tuning.forms import Form
+
+SHAPE = (160, 128)
+BY_PICTURES = Choice(taken=Form(threads=1), why="pictures", shapes=(SHAPE,), scenes=("porch-1",))
+
+
+@pytest.mark.parametrize(("evidence", "stays"), [(None, "pictures"), (Evidence(calibration=(), held_out=()), "mine")])
+def test_a_choice_by_pictures_made_meanwhile(
+    evidence: Evidence | None, stays: str, resolved: Resolved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Model(name=str(resolved.path), threads=1)
+    path = place(model, resolved)
+    mine = Choice(taken=Form(threads=1), why="mine", shapes=(SHAPE,))
+
+    def slow(*_: Any) -> Choice:
+        write(path, BY_PICTURES)  # another process, while this one measures
+        return mine
+
+    monkeypatch.setattr(errand, "tune", slow)
+    assert keep(model, (SHAPE,), evidence).why == stays
+    assert getattr(read(path), "why", None) == stays
+    monkeypatch.setattr(errand, "tune", lambda *_: mine)
+    assert keep(model, (SHAPE,), None).why == "mine", "what was there before is measured anew on demand"
