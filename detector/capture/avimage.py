@@ -10,6 +10,7 @@ from detector.types import Pixels, PlaneFormat, Planes
 
 if TYPE_CHECKING:
     from av import VideoFrame
+    from av.video.plane import VideoPlane
 
 # Plane 0 is one byte of brightness a pixel.
 _LUMA_FIRST = frozenset(
@@ -61,28 +62,23 @@ class AvImage:
         sizes = [(frame.height, frame.width), *[(-(-frame.height // 2), -(-frame.width // 2))] * 2]
         if known == "nv12":
             sizes = [sizes[0], (sizes[1][0], 2 * sizes[1][1])]
-        if any(plane.line_size < row for plane, (_, row) in zip(frame.planes, sizes, strict=True)):
+        planes = frame.planes
+        if any(plane.line_size < row for plane, (_, row) in zip(planes, sizes, strict=True)):
             return None  # upside down: FFmpeg says so by a negative one
         return Planes(
             format=known,
             width=frame.width,
             height=frame.height,
-            planes=tuple(self._lines(index, *size) for index, size in enumerate(sizes)),
+            planes=tuple(_lines(plane, *size) for plane, size in zip(planes, sizes, strict=True)),
             matrix="bt709" if frame.colorspace == _BT709 else "bt601",
             full_range=frame.color_range == _FULL_RANGE or frame.format.name == "yuvj420p",
         )
 
     def _luma_plane(self) -> Pixels:
-        frame = self._frame
-        if frame.format.name not in _LUMA_FIRST or frame.planes[0].line_size < frame.width:
+        frame, width = self._frame, self._frame.width
+        if frame.format.name not in _LUMA_FIRST or (plane := frame.planes[0]).line_size < width:
             return self._converted("gray")
-        return self._lines(0, frame.height, frame.width)
-
-    def _lines(self, index: int, rows: int, row: int) -> Pixels:
-        plane = self._frame.planes[index]
-        # Lines are padded for SIMD; the view holds the plane, and so the decoder's buffer, alive.
-        lines = np.frombuffer(memoryview(plane), np.uint8, count=plane.line_size * rows)
-        return lines.reshape(rows, plane.line_size)[:, :row]
+        return _lines(plane, frame.height, width)
 
     def _converted(self, target: str) -> Pixels:
         if self._frame.color_range == _FULL_RANGE:
@@ -98,3 +94,9 @@ class AvImage:
         pixels = np.ascontiguousarray(pixels) if contiguous else pixels[:]
         pixels.flags.writeable = False  # a writer would change what other readers of the frame see
         return pixels
+
+
+def _lines(plane: VideoPlane, rows: int, row: int) -> Pixels:
+    line = plane.line_size
+    # Lines are padded for SIMD; the view holds the plane, and so the decoder's buffer, alive.
+    return np.frombuffer(memoryview(plane), np.uint8, count=line * rows).reshape(rows, line)[:, :row]

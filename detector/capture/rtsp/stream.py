@@ -27,6 +27,7 @@ _PAYLOADS: dict[str, Callable[[], Depacketizer]] = {"h264": H264, "hevc": H265}
 _BAD_UNITS = 100  # in a row; fewer are a scratch, so many are another codec than was promised
 _DEFAULT_FPS = 25.0
 _STARVING_S = 1.0
+_FRESH_S = 0.1  # what was received less long ago is handed over without a look for newer: that would cost a system call
 _GRACE_S = 0.5  # beyond the deadline, when there is news that nobody took
 _LONGEST_KEY_S = 4.0  # between key frames, to do with them alone: nobody who comes is seen later than that
 
@@ -83,7 +84,8 @@ class Stream:
         """The next picture and when its last packet was read; late ones are left out while newer ones wait."""
         started = self._clock.mono()
         deadline, graced = started + self._timeout_s, False
-        self._drain()
+        if self._frames or len(self._waiting):  # else it is waited for, which takes what is there as well
+            self._drain()
         while True:
             while self._frames:
                 frame, mono = self._frames.popleft()
@@ -97,7 +99,8 @@ class Stream:
                     raise self._nothing(deadline)
                 deadline, graced = self._clock.mono() + _GRACE_S, True
             if self._decode_next():
-                self._drain()
+                if len(self._waiting) or self._clock.mono() - self._session.received_mono > _FRESH_S:
+                    self._drain()
             elif self._end is not None:
                 raise self._end
             else:
@@ -131,7 +134,7 @@ class Stream:
 
     def _drain(self) -> None:
         """Take what is there; an end comes after the pictures before it."""
-        if self._end is None:
+        if self._end is None and not self._session.silent():
             try:
                 self._receive(None)
             except SourceError as exc:
@@ -157,7 +160,7 @@ class Stream:
             packet = self._receiver.packet(data)
             if packet is None:
                 continue
-            self._heard_mono = self._clock.mono()
+            self._heard_mono = mono
             for unit in self._assembler.push(packet, mono=mono):
                 self.damaged += unit.damaged
                 self._waiting.put(unit)
