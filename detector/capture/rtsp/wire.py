@@ -51,7 +51,10 @@ class Wire:
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket.setblocking(False)
-            self._secured, self._polls = secure, {event: self._polled(event) for event in (select.POLLIN, select.POLLOUT)}
+            self._secured, self._polls = (
+                secure,
+                {event: self._polled(event) for event in (select.POLLIN, select.POLLOUT)},
+            )
             if secure:
                 self._secure(host, deadline)
         except BaseException:
