@@ -200,8 +200,13 @@ def _cpu(sections: Sections, name: str, bound: float) -> Target:
 def _still_why(figures: Figures) -> str:
     return (
         f"{figures['cpu_ms_per_frame']:.2f} ms, of which decoding and the gate {figures['floor_ms']:.2f} "
-        f"({figures['floor_over_b']:.3f} B); {figures['looked_at']} of {figures['frames']} frames went to the model"
+        f"({figures['floor_over_b']:.3f} B in a row{_paced_words(figures)}); {figures['looked_at']} of {figures['frames']} frames went to the model"
     )
+
+
+def _paced_words(figures: Figures) -> str:
+    paced = figures.get("paced_floor_over_b")
+    return "" if paced is None else f", {paced:.3f} B at the camera's pace, where the processor sleeps in between"
 
 
 def _p99s(figures: Figures) -> list[float]:

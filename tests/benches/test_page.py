@@ -24,13 +24,14 @@ def service(*, p50: float = 30.0, p99: float = 40.0) -> dict[str, Any]:
 
 
 def figures() -> dict[str, Any]:
-    bare = {"load_s": 0.5, "run_ms": 16.0, "cpu_ms": 16.0, "run_over_b": 0.32, "cpu_over_b": 0.32}
+    paced = {"run_ms": 20.0, "cpu_ms": 20.0, "mean_cpu_ms": 21.0}
+    bare = {"load_s": 0.5, "run_ms": 16.0, "cpu_ms": 16.0, "run_over_b": 0.32, "cpu_over_b": 0.32, "paced": paced}
     names = (FP32, INT8, BF16, DEFAULT)
     plain = service() | {"p50_ms": 150.0, "stages_ms": {}, "facts": {}}
     rate = {
         "fps": 10,
         "b": {"run_ms": 50.0, "cpu_ms": 50.0, "load_s": 0.4},
-        "decode": {"run_ms": 4.0, "cpu_ms": 4.0},
+        "decode": {"run_ms": 4.0, "cpu_ms": 4.0, "paced": {"run_ms": 5.0, "cpu_ms": 5.0, "mean_cpu_ms": 6.0}},
         "floors": dict.fromkeys(names, bare),
         "subjects": {**{name: service(p50=20.0) for name in names}, PLAIN: plain},
     }
@@ -42,7 +43,7 @@ def figures() -> dict[str, Any]:
         "mqtt": {"mosquitto": hop},
         "still": {
             "fps": 10, "frames": 200, "looked_at": 10, "cpu_ms_per_frame": 5.0, "b_cpu_ms": 50.0, "over_b": 0.1,
-            "floor_ms": 4.5, "floor_over_b": 0.09,
+            "floor_ms": 4.5, "floor_over_b": 0.09, "paced_floor_ms": 4.8, "paced_floor_over_b": 0.096,
         },
         "stall": {
             "stall_s": 10.0, "recovered_ms": 90.0, "backlog": 5, "decode_ms": 20.0, "asking_ms": 5.0, "run_ms": 30.0,
