@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -24,15 +25,17 @@ _SHOWN: dict[str, PlaneFormat] = {"yuv420p": "i420", "yuvj420p": "i420", "nv12":
 class AvImage:
     """`frame`, turned upright as its metadata asks; conversions are done once, at the first call.
 
-    Safe to share between threads: at worst two of them convert the same picture at once.
+    Safe to share between threads: one converts at a time. A frame of PyAV has one scaler, and two threads in it at once
+    end the process (a snapshot and the live picture of the same frame) or stand still.
     """
 
-    __slots__ = ("_bgr", "_frame", "_luma", "_turns")
+    __slots__ = ("_bgr", "_frame", "_lock", "_luma", "_turns")
 
     def __init__(self, frame: VideoFrame) -> None:
         self._frame = frame
         self._bgr: Pixels | None = None
         self._luma: Pixels | None = None
+        self._lock = threading.Lock()
         # Quarter turns, counter-clockwise; the first releases of PyAV 14 do not tell.
         self._turns = round(getattr(frame, "rotation", 0) / 90) % 4
 
@@ -45,14 +48,16 @@ class AvImage:
         return self._frame.width if self._turns % 2 else self._frame.height
 
     def bgr(self) -> Pixels:
-        if self._bgr is None:
-            self._bgr = self._finish(self._converted("bgr24"), contiguous=True)
-        return self._bgr
+        with self._lock:
+            if self._bgr is None:
+                self._bgr = self._finish(self._converted("bgr24"), contiguous=True)
+            return self._bgr
 
     def luma(self) -> Pixels:
-        if self._luma is None:
-            self._luma = self._finish(self._luma_plane(), contiguous=False)
-        return self._luma
+        with self._lock:
+            if self._luma is None:
+                self._luma = self._finish(self._luma_plane(), contiguous=False)
+            return self._luma
 
     def planes(self) -> Planes | None:
         frame = self._frame
