@@ -228,7 +228,7 @@ def _stall(sections: Sections) -> Target:
         return _row(quantity, None, 1.0, " model runs", command=command)
     why = (
         f"{found['recovered_ms']:.0f} ms in whole, of which decoding {found['backlog']} pictures {found['decode_ms']:.0f}, "
-        f"the model {found['run_ms']:.0f}, asking {found['asking_ms']:.0f}: the rest is the backlog read, or a core waited for"
+        f"the model {found['run_ms']:.0f}: the rest is the backlog read from the socket, cold caches, or a core waited for"
     )
     return _row(quantity, found["waited_ms"] / found["run_ms"], 1.0, " model runs", command=command, why=why)
 

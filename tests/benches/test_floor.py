@@ -55,13 +55,13 @@ def test_paced_calls_sleep_in_between_and_the_first_do_not_count() -> None:
 
 def test_what_nothing_explains_is_waiting() -> None:
     rounds = [
-        Recovery(ms=ms, asking_ms=5.0, backlog=4, decode_ms=decode_ms)
+        Recovery(ms=ms, backlog=4, decode_ms=decode_ms)
         for ms, decode_ms in ((300.0, 90.0), (100.0, 16.0), (120.0, 16.0))
     ]
     figures = _figures(rounds, run_ms=30.0)
     assert figures["recovered_ms"] == 120.0, "the one in the middle"
-    assert (figures["decode_ms"], figures["waited_ms"]) == (16.0, 69.0)
-    assert figures["rounds_waited_ms"] == [175.0, 49.0, 69.0]
+    assert (figures["decode_ms"], figures["waited_ms"]) == (16.0, 74.0)
+    assert figures["rounds_waited_ms"] == [180.0, 54.0, 74.0]
     assert _figures(rounds[1:2], run_ms=90.0)["waited_ms"] == 0.0
 
 

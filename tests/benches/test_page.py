@@ -46,7 +46,7 @@ def figures() -> dict[str, Any]:
             "floor_ms": 4.5, "floor_over_b": 0.09, "paced_floor_ms": 4.8, "paced_floor_over_b": 0.096,
         },
         "stall": {
-            "stall_s": 10.0, "recovered_ms": 90.0, "backlog": 5, "decode_ms": 20.0, "asking_ms": 5.0, "run_ms": 30.0,
+            "stall_s": 10.0, "recovered_ms": 90.0, "backlog": 5, "decode_ms": 20.0, "run_ms": 30.0,
             "waited_ms": 20.0,
         },
         "cameras": {

@@ -82,17 +82,19 @@ class Wire:
 
     def drain(self) -> bool:
         """Receive what is there already, without waiting for more; False where there is the end and nothing else."""
-        came = False
-        while len(self._buffer) - self._at < _HELD:
+        parts, held, ended = [self._buffer[self._at :]], len(self._buffer) - self._at, False
+        while held < _HELD and not ended:
             try:
                 count = self._receive()
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 break
-            if not count:
-                return came
-            self._received(count)
-            came = True
-        return True
+            parts.append(bytes(self._space[:count]))
+            held, ended = held + count, count == 0
+        if held > len(parts[0]):
+            self.received_mono = self._clock.mono()
+            self._buffer, self._at = b"".join(parts), 0  # once: megabytes wait after a stall
+            return True
+        return not ended
 
     def items(self) -> Iterator[Message | Interleaved]:
         """What the received bytes hold that is whole, up to a number: the rest is for the next time."""
