@@ -56,6 +56,26 @@ def interleaved_ms(sides: Sequence[Sequence[Call]], rounds: int) -> list[dict[st
     return [{"run_ms": round(float(wall), 3), "cpu_ms": round(float(cpu), 3)} for wall, cpu in medians]
 
 
+def paced_ms(calls: Sequence[Call], *, fps: float, warm_up: int = 0) -> dict[str, float]:
+    """Medians of the calls, one every 1/`fps` s as a camera paces them, p99, and the mean CPU ms; `warm_up` do not count.
+
+    Between two the processor sleeps, its clock falls and its caches are others': a call costs more than in a row.
+    """
+    taken, due = [], time.perf_counter()
+    for call in calls:
+        time.sleep(max(0.0, due - time.perf_counter()))
+        due = max(due, time.perf_counter()) + 1.0 / fps
+        taken.append(_timed(call))
+    wall, cpu = np.array(taken[warm_up:]).T * 1e3
+    figures = {
+        "run_ms": float(np.median(wall)),
+        "p99_ms": float(np.percentile(wall, 99)),
+        "cpu_ms": float(np.median(cpu)),
+        "mean_cpu_ms": float(cpu.mean()),
+    }
+    return {key: round(value, 3) for key, value in figures.items()}
+
+
 def _timed(call: Call) -> tuple[float, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     call()

@@ -35,7 +35,7 @@ import yaml
 from .bare import bare
 from .caches import private_cache
 from .drawn import Coded, draw
-from .floor import decoding, floor
+from .floor import decoding, decoding_paced, floor
 from .lineup import loops, reference, services
 from .mqtt import brokers
 from .rtsp import Camera
@@ -146,11 +146,13 @@ def measure(
                     tally.failed = left_out[subject.name] = str(error)
     unit = {key: float(np.median([one[key] for one in units])) for key in units[0]}
     ran = [subject for subject in runnable if tallies[subject.name].failed is None]
-    floors = {one.name: floor(model, one.model, cache=one.cache) for one in ran if isinstance(one, Service)}
+    floors = {
+        one.name: floor(model, one.model, fps=coded.fps, cache=one.cache) for one in ran if isinstance(one, Service)
+    }
     return {
         "fps": coded.fps,
         "b": unit,
-        "decode": decoding(coded),
+        "decode": {**decoding(coded), "paced": decoding_paced(coded)},
         "floors": floors,
         "subjects": {one.name: _figures(tallies[one.name], unit, floors.get(one.name)) for one in ran},
     }

@@ -151,7 +151,7 @@ def _glass_why(sections: Sections, name: str, bound: float, quantile: str) -> st
     rate, one = _rate(sections), _subject(sections, name)
     if rate is None or one is None or not one["stages_ms"]:
         return ""
-    unit, floor = rate["b"]["run_ms"], _floor(sections, rate, name)
+    unit, floor = rate["b"]["run_ms"], _floor(sections, rate, name, quantile)
     spent = {stage: values[quantile] for stage, values in one["stages_ms"].items()}
     total, lowest = one[f"{quantile}_ms"], sum(floor.values())
     profile = ", ".join(f"{STAGES[stage]} {ms:.1f}" for stage, ms in spent.items())
@@ -165,13 +165,17 @@ def _glass_why(sections: Sections, name: str, bound: float, quantile: str) -> st
     return f"{text}; {over:.1f} ms too much, most above its floor: {STAGES[largest]}, by {own[largest]:.1f} ms"
 
 
-def _floor(sections: Sections, rate: Figures, name: str) -> dict[str, float]:
-    hop = sections.get("mqtt", {})
-    return {
-        "decoding": rate["decode"]["run_ms"],
-        "model": rate["floors"][name]["run_ms"],
-        "hop": min((float(one["p50"]) for one in hop.values()), default=0.0),
-    }
+def _floor(sections: Sections, rate: Figures, name: str, quantile: str) -> dict[str, float]:
+    """At the camera's pace where that was measured; among a hundred pictures there are key frames, dear to decode."""
+    hops = [float(one["p50"]) for one in sections.get("mqtt", {}).values()]
+    decode, model = _paced(rate["decode"]), _paced(rate["floors"][name])
+    dear = decode.get("p99_ms", decode["run_ms"]) if quantile == "p99" else decode["run_ms"]
+    return {"decoding": dear, "model": model["run_ms"], "hop": min(hops, default=0.0)}
+
+
+def _paced(figures: Figures) -> Figures:
+    found: Figures = figures.get("paced", figures)
+    return found
 
 
 def _floor_words(floor: Mapping[str, float]) -> str:
@@ -202,7 +206,10 @@ def _cpu(sections: Sections, name: str, bound: float) -> Target:
     rate, one = _rate(sections), _subject(sections, name)
     why = ""
     if rate is not None and one is not None and one["cpu_ms_per_frame"] is not None:
-        floor = {"decoding": rate["decode"]["cpu_ms"], "model": rate["floors"][name]["cpu_ms"]}
+        paced = {"decoding": _paced(rate["decode"]), "model": _paced(rate["floors"][name])}
+        floor = {
+            part: float(found["mean_cpu_ms" if "mean_cpu_ms" in found else "cpu_ms"]) for part, found in paced.items()
+        }
         rest = one["cpu_ms_per_frame"] - sum(floor.values())
         why = (
             f"{one['cpu_ms_per_frame']:.1f} ms: {_floor_words(floor)} (their floor: "
@@ -216,8 +223,13 @@ def _cpu(sections: Sections, name: str, bound: float) -> Target:
 def _still_why(figures: Figures) -> str:
     return (
         f"{figures['cpu_ms_per_frame']:.2f} ms, of which decoding and the gate {figures['floor_ms']:.2f} "
-        f"({figures['floor_over_b']:.3f} B); {figures['looked_at']} of {figures['frames']} frames went to the model"
+        f"({figures['floor_over_b']:.3f} B in a row{_paced_words(figures)}); {figures['looked_at']} of {figures['frames']} frames went to the model"
     )
+
+
+def _paced_words(figures: Figures) -> str:
+    paced = figures.get("paced_floor_over_b")
+    return "" if paced is None else f", {paced:.3f} B at the camera's pace, where the processor sleeps in between"
 
 
 def _p99s(figures: Figures) -> list[float]:
@@ -239,7 +251,7 @@ def _stall(sections: Sections) -> Target:
         return _row(quantity, None, 1.0, " model runs", command=command)
     why = (
         f"{found['recovered_ms']:.0f} ms in whole, of which decoding {found['backlog']} pictures {found['decode_ms']:.0f}, "
-        f"the model {found['run_ms']:.0f}, asking {found['asking_ms']:.0f}: the rest is the backlog read, or a core waited for"
+        f"the model {found['run_ms']:.0f}: the rest is the backlog read from the socket, cold caches, or a core waited for"
     )
     return _row(quantity, found["waited_ms"] / found["run_ms"], 1.0, " model runs", command=command, why=why)
 

@@ -50,7 +50,7 @@ class MotionGate:
         self._masks = tuple(masks)
         self._size: tuple[int, int] | None = None
         self._background: NDArray[np.float32] | None = None
-        self._watched: Pixels | None = None
+        self._watched: Pixels | None = None  # without masks there is nothing to leave out
         self._change: Pixels | None = None
         self._now = -math.inf
         self._moved = -math.inf
@@ -100,20 +100,23 @@ class MotionGate:
         small = _small(image)
         self._size = (image.width, image.height)
         self._background = small.astype(np.float32)
-        self._watched = _watched(small.shape, self._masks)
+        self._watched = _watched(small.shape, self._masks) if self._masks else None
         self._change = None
         return 0.0
 
     def _changed(self, image: Image, step: float) -> float:
         """The share of the picture that differs from the background, which then follows for `step` s."""
         assert self._background is not None
-        assert self._watched is not None
         small = _small(image)
         change = cv2.absdiff(small, cv2.convertScaleAbs(self._background))
         _, change = cv2.threshold(change, self._settings.threshold, 255, cv2.THRESH_BINARY)
-        self._change = seen = np.asarray(cv2.bitwise_and(change, self._watched), np.uint8)
-        area = cv2.countNonZero(seen) / seen.size
-        if cv2.countNonZero(change) >= _WHOLE * change.size:
+        changed = watched = cv2.countNonZero(change)
+        if self._watched is not None:
+            change = cv2.bitwise_and(change, self._watched)
+            watched = cv2.countNonZero(change)
+        self._change = np.asarray(change, np.uint8)
+        area = watched / change.size
+        if changed >= _WHOLE * change.size:
             self._change = None
             self._background = small.astype(np.float32)  # counts once, then the new light is the usual one
         else:
@@ -138,17 +141,26 @@ def _boxes(labels: NDArray[np.int32], scale: tuple[float, float]) -> tuple[Box, 
 def _small(image: Image) -> Pixels:
     """The luma plane, uint8, shrunk by a whole factor to `_LINES` lines or more and smoothed against noise.
 
-    Each small pixel is the mean of four samples: enough to quiet the noise, and far cheaper than reading
-    the whole plane, which may be strided (a colour picture's green).
+    Each small pixel is the mean of the four in the middle of its place: enough to quiet the noise, and far
+    cheaper than reading the whole plane.
     """
     luma = image.luma()
     if min(luma.shape) < 2 * _LINES:
         return _smooth(np.ascontiguousarray(luma))
-    stride = min(luma.shape) // (2 * _LINES)
-    height, width = luma.shape[0] // (2 * stride), luma.shape[1] // (2 * stride)
-    samples = np.ascontiguousarray(luma[: 2 * stride * height : stride, : 2 * stride * width : stride])
-    shrunk = cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA)
-    return _smooth(np.asarray(shrunk, np.uint8))
+    half = min(luma.shape) // (2 * _LINES)
+    height, width = luma.shape[0] // (2 * half), luma.shape[1] // (2 * half)
+    luma = luma[: 2 * half * height, : 2 * half * width]
+    if luma.strides[1] == 1:
+        # Between pixels at an even factor, linear interpolation weighs just those four, all alike.
+        return _smooth(_resized(luma, (width, height), cv2.INTER_LINEAR))
+    # OpenCV would copy all of a plane whose pixels lie apart, as a colour picture's green ones do.
+    middle = luma.reshape(height, 2 * half, width, 2 * half)[:, half - 1 : half + 1, :, half - 1 : half + 1]
+    samples = np.ascontiguousarray(middle).reshape(2 * height, 2 * width)
+    return _smooth(_resized(samples, (width, height), cv2.INTER_AREA))
+
+
+def _resized(picture: Pixels, size: tuple[int, int], how: int) -> Pixels:
+    return np.asarray(cv2.resize(picture, size, interpolation=how), np.uint8)
 
 
 def _smooth(picture: Pixels) -> Pixels:

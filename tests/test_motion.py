@@ -35,6 +35,21 @@ def runs(seen: Sequence[Look]) -> list[int]:
     return [k for k, look in enumerate(seen) if look.run]
 
 
+def test_a_plane_of_its_own_and_one_of_a_colour_picture_are_judged_alike() -> None:
+    random = np.random.default_rng(0)
+    pictures = [random.integers(0, 256, (361, 643, 3), np.uint8) for _ in range(4)]
+    colour = [ArrayImage(picture) for picture in pictures]
+    grey = [_Grey(np.ascontiguousarray(picture[:, :, 1])) for picture in pictures]
+    assert grey[0].luma().strides != colour[0].luma().strides
+    assert looks(colour) == looks(grey)
+    assert looks(grey)[1].area > 0.1
+
+
+class _Grey(ArrayImage):
+    def luma(self) -> Pixels:
+        return self.pixels
+
+
 # --- where it moved
 
 

@@ -15,8 +15,8 @@ def render(one: Figures) -> list[str]:
     return [
         f"The service was stopped for {one['stall_s']:g} s while its camera went on. The newest picture was seen",
         f"{one['recovered_ms']:.0f} ms after the end of it: {one['decode_ms']:.0f} ms to decode the {one['backlog']} pictures since",
-        f"its key frame, {one['run_ms']:.0f} its own model run, {one['asking_ms']:.0f} to be asked for, and",
-        f"{one['waited_ms']:.0f} of waiting (target: at most one run).",
+        f"its key frame, {one['run_ms']:.0f} its own model run, and {one['waited_ms']:.0f}",
+        "of waiting (target: at most one run).",
     ]
 
 

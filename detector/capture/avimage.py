@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -10,6 +11,7 @@ from detector.types import Pixels, PlaneFormat, Planes
 
 if TYPE_CHECKING:
     from av import VideoFrame
+    from av.video.plane import VideoPlane
 
 # Plane 0 is one byte of brightness a pixel.
 _LUMA_FIRST = frozenset(
@@ -23,15 +25,17 @@ _SHOWN: dict[str, PlaneFormat] = {"yuv420p": "i420", "yuvj420p": "i420", "nv12":
 class AvImage:
     """`frame`, turned upright as its metadata asks; conversions are done once, at the first call.
 
-    Safe to share between threads: at worst two of them convert the same picture at once.
+    Safe to share between threads: one converts at a time. A frame of PyAV has one scaler, and two threads in it at once
+    end the process (a snapshot and the live picture of the same frame) or stand still.
     """
 
-    __slots__ = ("_bgr", "_frame", "_luma", "_turns")
+    __slots__ = ("_bgr", "_frame", "_lock", "_luma", "_turns")
 
     def __init__(self, frame: VideoFrame) -> None:
         self._frame = frame
         self._bgr: Pixels | None = None
         self._luma: Pixels | None = None
+        self._lock = threading.Lock()
         # Quarter turns, counter-clockwise; the first releases of PyAV 14 do not tell.
         self._turns = round(getattr(frame, "rotation", 0) / 90) % 4
 
@@ -44,14 +48,16 @@ class AvImage:
         return self._frame.width if self._turns % 2 else self._frame.height
 
     def bgr(self) -> Pixels:
-        if self._bgr is None:
-            self._bgr = self._finish(self._converted("bgr24"), contiguous=True)
-        return self._bgr
+        with self._lock:
+            if self._bgr is None:
+                self._bgr = self._finish(self._converted("bgr24"), contiguous=True)
+            return self._bgr
 
     def luma(self) -> Pixels:
-        if self._luma is None:
-            self._luma = self._finish(self._luma_plane(), contiguous=False)
-        return self._luma
+        with self._lock:
+            if self._luma is None:
+                self._luma = self._finish(self._luma_plane(), contiguous=False)
+            return self._luma
 
     def planes(self) -> Planes | None:
         frame = self._frame
@@ -61,28 +67,23 @@ class AvImage:
         sizes = [(frame.height, frame.width), *[(-(-frame.height // 2), -(-frame.width // 2))] * 2]
         if known == "nv12":
             sizes = [sizes[0], (sizes[1][0], 2 * sizes[1][1])]
-        if any(plane.line_size < row for plane, (_, row) in zip(frame.planes, sizes, strict=True)):
+        planes = frame.planes
+        if any(plane.line_size < row for plane, (_, row) in zip(planes, sizes, strict=True)):
             return None  # upside down: FFmpeg says so by a negative one
         return Planes(
             format=known,
             width=frame.width,
             height=frame.height,
-            planes=tuple(self._lines(index, *size) for index, size in enumerate(sizes)),
+            planes=tuple(_lines(plane, *size) for plane, size in zip(planes, sizes, strict=True)),
             matrix="bt709" if frame.colorspace == _BT709 else "bt601",
             full_range=frame.color_range == _FULL_RANGE or frame.format.name == "yuvj420p",
         )
 
     def _luma_plane(self) -> Pixels:
-        frame = self._frame
-        if frame.format.name not in _LUMA_FIRST or frame.planes[0].line_size < frame.width:
+        frame, width = self._frame, self._frame.width
+        if frame.format.name not in _LUMA_FIRST or (plane := frame.planes[0]).line_size < width:
             return self._converted("gray")
-        return self._lines(0, frame.height, frame.width)
-
-    def _lines(self, index: int, rows: int, row: int) -> Pixels:
-        plane = self._frame.planes[index]
-        # Lines are padded for SIMD; the view holds the plane, and so the decoder's buffer, alive.
-        lines = np.frombuffer(memoryview(plane), np.uint8, count=plane.line_size * rows)
-        return lines.reshape(rows, plane.line_size)[:, :row]
+        return _lines(plane, frame.height, width)
 
     def _converted(self, target: str) -> Pixels:
         if self._frame.color_range == _FULL_RANGE:
@@ -98,3 +99,9 @@ class AvImage:
         pixels = np.ascontiguousarray(pixels) if contiguous else pixels[:]
         pixels.flags.writeable = False  # a writer would change what other readers of the frame see
         return pixels
+
+
+def _lines(plane: VideoPlane, rows: int, row: int) -> Pixels:
+    line = plane.line_size
+    # Lines are padded for SIMD; the view holds the plane, and so the decoder's buffer, alive.
+    return np.frombuffer(memoryview(plane), np.uint8, count=line * rows).reshape(rows, line)[:, :row]

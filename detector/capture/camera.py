@@ -7,7 +7,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from detector.clock import SYSTEM_CLOCK, Clock
 from detector.errors import EndOfStreamError, SourceError
@@ -127,7 +127,9 @@ class CameraLoop:
         self._rate = _Rate()
         self._frames = self._reconnects = self._width = self._height = 0
         self._last_frame_mono: float | None = None
-        self._decode = self._decode_before = DecodeCounts()
+        self._decode = DecodeCounts()  # of the connections before this one
+        self._counting: Counting | None = None
+        self._read = 0  # of this connection, where its source does not count
         self._online_since: float | None = None
         self._progress_mono = clock.mono()
 
@@ -162,35 +164,34 @@ class CameraLoop:
                 reconnects=self._reconnects,
                 last_frame_mono=self._last_frame_mono,
                 progress_mono=self._progress_mono,
-                decode=self._decode,
+                decode=self._decoded(),
             )
 
     def _drain(self) -> None:
-        source, self._decode_before = self._make_source(), self._decode
-        counting = source if isinstance(source, Counting) else None  # asked once: it is slow
+        source = self._make_source()
         try:
             source.open()
+            with self._lock:
+                # Whoever wants to know asks it: that is seldom, and pictures come often.
+                self._counting = source if isinstance(source, Counting) else None
             self._alive()
             while not self._stop.is_set():
-                grab = source.read()
-                self._count(counting)
-                self._deliver(grab)
+                self._deliver(source.read())
         finally:
+            with self._lock:
+                self._decode, self._counting, self._read = self._decoded(), None, 0
             source.close()
 
-    def _count(self, source: Counting | None) -> None:
-        before = self._decode_before
-        with self._lock:
-            if source is None:
-                self._decode = replace(self._decode, decoded=self._decode.decoded + 1)
-                return
-            counts = source.counts
-            self._decode = DecodeCounts(
-                decoded=before.decoded + counts.decoded,
-                skipped=before.skipped + counts.skipped,
-                damaged=before.damaged + counts.damaged,
-                keyframes_only=counts.keyframes_only,
-            )
+    def _decoded(self) -> DecodeCounts:
+        before, now = self._decode, DecodeCounts(decoded=self._read)
+        if self._counting is not None:
+            now = self._counting.counts
+        return DecodeCounts(
+            decoded=before.decoded + now.decoded,
+            skipped=before.skipped + now.skipped,
+            damaged=before.damaged + now.damaged,
+            keyframes_only=now.keyframes_only,
+        )
 
     def _deliver(self, grab: Grab) -> None:
         now, wall = self._clock.mono(), self._clock.wall()
@@ -200,6 +201,7 @@ class CameraLoop:
         frame = Frame(camera=self._name, seq=self._frames, captured_mono=mono, captured_wall=wall, image=grab.image)
         with self._lock:
             self._frames += 1
+            self._read += 1
             self._rate.add(mono)
             self._width, self._height = grab.image.width, grab.image.height
             self._last_frame_mono, self._progress_mono = mono, now

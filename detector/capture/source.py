@@ -39,7 +39,9 @@ class Counting(Protocol):
     """A source that may leave pictures out, and says how many."""
 
     @property
-    def counts(self) -> DecodeCounts: ...
+    def counts(self) -> DecodeCounts:
+        """Since it was opened; any thread may ask."""
+        ...
 
 
 class Source(Protocol):

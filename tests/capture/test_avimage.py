@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -9,7 +11,7 @@ import pytest
 
 from detector.capture.file import FileSource
 from detector.inference.kernels.launch import plane_sizes
-from detector.types import Image, PlanarImage
+from detector.types import Image, Pixels, PlanarImage
 from support.clips import clip, turned
 
 
@@ -40,6 +42,24 @@ def test_brightness_survives_each_format_and_range(
         tmp_path / name, frames=1, codec=codec, pixel_format=pixel_format, full_range=full_range, grey=grey, height=240
     )
     assert np.abs(first(path).bgr().astype(int) - grey).max() <= 3  # dither of the ten-bit one
+
+
+def test_threads_that_want_the_same_picture_at_once_get_the_same_one(tmp_path: Path) -> None:
+    path = clip(tmp_path / "wanted.mp4", frames=12, width=1280, height=720)
+    source = FileSource(path=path)
+    source.open()
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(12):
+            image, together = source.read().image, threading.Barrier(3, timeout=10)
+
+            def wanted(image: Image = image, together: threading.Barrier = together) -> Pixels:
+                together.wait()
+                return image.bgr()
+
+            # PyAV converts in one scaler for a frame: two threads in it would end this process.
+            first_, *others = (done.result(10) for done in [pool.submit(wanted) for _ in range(3)])
+            assert all(other is first_ for other in others)
+    source.close()
 
 
 def test_colours_are_blue_green_red(tmp_path: Path) -> None:

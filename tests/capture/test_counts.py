@@ -26,9 +26,9 @@ class Plain:
         self.reads = 0
 
     def read(self) -> Grab:
-        self.reads += 1
-        if self.reads > 3:
+        if self.reads == 3:
             raise SourceError("gone")
+        self.reads += 1
         return Grab(image=PICTURE, media_s=None)
 
     def close(self) -> None:

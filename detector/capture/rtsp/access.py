@@ -44,17 +44,22 @@ class Assembler:
 
     def push(self, packet: Packet, *, mono: float) -> list[AccessUnit]:
         """The pictures that are whole with `packet`, read at `mono`; mostly none or one."""
-        self._gap |= packet.gap  # what is missing may be the end of the picture before or the beginning of this one
-        done = [] if packet.timestamp == self._timestamp else self._finished()
-        self._timestamp, self._mono = packet.timestamp, mono
-        self._gap |= packet.gap
-        for unit in self._depacketizer.units(packet.payload, gap=packet.gap):
-            self._add(unit)
-        if self._bytes > _MAX_BYTES or len(self._units) > _MAX_UNITS:
-            self._units, self._bytes, self._gap = [], 0, True
+        timestamp, gap = packet.timestamp, packet.gap
+        self._gap |= gap  # what is missing may be the end of the picture before or the beginning of this one
+        done = [] if timestamp == self._timestamp else self._finished()
+        self._timestamp, self._mono = timestamp, mono
+        self._gap |= gap
+        if units := self._depacketizer.units(packet.payload, gap=gap):
+            self._keep(units)
         if packet.marker and self._trusted:
             done += self._finished()
         return done
+
+    def _keep(self, units: list[bytes]) -> None:
+        for unit in units:
+            self._add(unit)
+        if self._bytes > _MAX_BYTES or len(self._units) > _MAX_UNITS:
+            self._units, self._bytes, self._gap = [], 0, True
 
     def _add(self, unit: bytes) -> None:
         kind = self._depacketizer.kind(unit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +15,9 @@ _BEHIND_S = LATE_S / 2
 _MAX_BYTES = 1 << 25
 _MAX_ASIDE_BYTES = 1 << 23
 _OVERDUE = 1.5  # intervals without a key frame, after which the camera has changed its ways
-_SMOOTH = 0.1  # the weight of the newest in the running means of cost and interval
+_SOON_S = 0.1  # the newest picture is at hand so soon: an older one would only keep the model from it
+_COSTS = 9  # pictures whose median cost is what one costs: neither a key frame nor a halt of the machine is usual
+_SMOOTH = 0.1  # the weight of the newest in the running mean of the interval
 _PAUSE_S = 10.0  # stamps further apart say nothing of the frame rate
 
 
@@ -57,7 +60,10 @@ class CatchUp:
         self._newest: int | None = None
         self._keys: deque[int] = deque(maxlen=2)
         self._waiting = self._fresh = False
-        self._cost_s = self._interval_s = 0.0
+        self._interval_s = 0.0
+        self._costs_s: deque[float] = deque(maxlen=_COSTS)
+        self._dear = False  # the one handed out last is a key frame
+        self._recovering = False  # from having been late, until nothing waits
         self.skipped = 0
         """Pictures left out so far."""
 
@@ -87,17 +93,26 @@ class CatchUp:
         unit, fresh = self._pop(), self._fresh
         if self._owed:
             unit, self._owed = replace(unit, data=self._owed + unit.data), b""
-        self._fresh = False
+        self._fresh, self._dear = False, unit.key
+        self._recovering = self._recovering and len(self._units) > 0
         seen, self._again = unit.timestamp == self._again, None
         return Turn(unit=unit, fresh=fresh, alone=alone, seen=seen)
 
     def late(self, timestamp: int) -> bool:
-        """Whether a picture of then is not worth handing over: a newer one waits."""
-        return len(self._units) > 0 and self._lag_s(timestamp) > LATE_S
+        """Whether a picture of then is not worth handing over: a newer one waits.
+
+        Once one was late, so are the others before the newest, if that comes soon.
+        """
+        if not self._units:
+            return False
+        late = self._lag_s(timestamp) > LATE_S
+        self._recovering |= late
+        return late or (self._recovering and self._until_fresh_s() <= _SOON_S)
 
     def spent(self, seconds: float) -> None:
         """What decoding the last one took."""
-        self._cost_s = _mean(self._cost_s, seconds)
+        if not self._dear:
+            self._costs_s.append(seconds)
 
     def _observe(self, unit: AccessUnit) -> None:
         if self._newest is not None:
@@ -180,8 +195,9 @@ class CatchUp:
 
     def _until_fresh_s(self) -> float:
         """How long it takes to decode all that waits and what comes meanwhile."""
-        spare = 1.0 - self._cost_s / self._interval_s if self._interval_s else 1.0
-        return len(self._units) * self._cost_s / spare if spare > 0.0 else math.inf
+        cost_s = statistics.median(self._costs_s) if self._costs_s else 0.0
+        spare = 1.0 - cost_s / self._interval_s if self._interval_s else 1.0
+        return len(self._units) * cost_s / spare if spare > 0.0 else math.inf
 
     def _until_key_s(self) -> float:
         """How long until the next key frame, by the distance of the last two; infinity if unknown or overdue."""

@@ -87,6 +87,10 @@ class Session:
         except (OSError, EOFError) as exc:
             raise self._failed(exc) from None
 
+    def silent(self) -> bool:
+        """Whether `receive` would certainly find nothing now."""
+        return self._wire is not None and not self._early and self._wire.silent()
+
     def close(self) -> None:
         """Say good-bye, without waiting to hear it, and hang up."""
         wire, self._wire = self._wire, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ _PAYLOADS: dict[str, Callable[[], Depacketizer]] = {"h264": H264, "hevc": H265}
 _BAD_UNITS = 100  # in a row; fewer are a scratch, so many are another codec than was promised
 _DEFAULT_FPS = 25.0
 _STARVING_S = 1.0
+_FRESH_S = 0.1  # what was received less long ago is handed over without a look for newer: that would cost a system call
+_GULPS = 8  # of about a megabyte: the key frame to go on from may be in the last of them
 _GRACE_S = 0.5  # beyond the deadline, when there is news that nobody took
 _LONGEST_KEY_S = 4.0  # between key frames, to do with them alone: nobody who comes is seen later than that
 
@@ -82,22 +85,25 @@ class Stream:
     def read(self) -> tuple[VideoFrame, float]:
         """The next picture and when its last packet was read; late ones are left out while newer ones wait."""
         started = self._clock.mono()
-        deadline, graced = started + self._timeout_s, False
-        self._drain()
+        deadline, graced, left_out = started + self._timeout_s, False, math.inf
+        if self._frames or len(self._waiting):  # else it is waited for, which takes what is there as well
+            self._drain()
         while True:
             while self._frames:
                 frame, mono = self._frames.popleft()
-                if self._wanted(frame, started):
+                if self._wanted(frame, left_out):
                     self._pictures += 1
                     return frame, mono
                 self._late += 1
+                left_out = min(left_out, self._clock.mono())
             if self._clock.mono() >= deadline:
                 # This process may have stood still rather than the camera: what it sent meanwhile is there.
                 if graced or not self._news():
                     raise self._nothing(deadline)
                 deadline, graced = self._clock.mono() + _GRACE_S, True
             if self._decode_next():
-                self._drain()
+                if len(self._waiting) or self._clock.mono() - self._session.received_mono > _FRESH_S:
+                    self._drain()
             elif self._end is not None:
                 raise self._end
             else:
@@ -107,9 +113,9 @@ class Stream:
         self._session.close()
         self._frames.clear()
 
-    def _wanted(self, frame: VideoFrame, started: float) -> bool:
+    def _wanted(self, frame: VideoFrame, left_out: float) -> bool:
         # Where the machine never catches up, an old picture now and then is better than none.
-        starving = self._clock.mono() - started > min(_STARVING_S, self._timeout_s / 2)
+        starving = self._clock.mono() - left_out > min(_STARVING_S, self._timeout_s / 2)
         return starving or frame.pts is None or not self._waiting.late(frame.pts)
 
     def _decode_next(self) -> bool:
@@ -131,7 +137,9 @@ class Stream:
 
     def _drain(self) -> None:
         """Take what is there; an end comes after the pictures before it."""
-        if self._end is None:
+        for _ in range(_GULPS):
+            if self._end is not None or self._session.silent():
+                return
             try:
                 self._receive(None)
             except SourceError as exc:
@@ -157,7 +165,7 @@ class Stream:
             packet = self._receiver.packet(data)
             if packet is None:
                 continue
-            self._heard_mono = self._clock.mono()
+            self._heard_mono = mono
             for unit in self._assembler.push(packet, mono=mono):
                 self.damaged += unit.damaged
                 self._waiting.put(unit)

@@ -7,9 +7,9 @@ import select
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from detector.clock import Clock
 
@@ -23,11 +23,14 @@ _MAX_HEAD = 1 << 16
 _SLICE_S = 1.0  # a clock that is not the system's is asked again so often
 _MAX_JUNK = 1 << 16  # in one go: some cameras pad, but a stream of junk is another protocol
 _HEAD_END = (b"\r\n\r\n", b"\n\n")
+_DOLLAR, _HEADER = 0x24, 4  # of an interleaved packet
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interleaved:
-    """An RTP or RTCP packet between the messages (RFC 2326, section 10.12)."""
+class Interleaved(NamedTuple):
+    """An RTP or RTCP packet between the messages (RFC 2326, section 10.12).
+
+    A tuple, as hundreds come a second: a frozen dataclass takes several times as long to make.
+    """
 
     channel: int
     data: bytes
@@ -42,11 +45,16 @@ class Wire:
     def __init__(self, *, host: str, port: int, secure: bool, deadline: float, clock: Clock) -> None:
         self._clock = clock
         self.received_mono = clock.mono()
-        self._buffer, self._at, self._junk = bytearray(), 0, 0
+        self._buffer, self._at, self._junk = b"", 0, 0
+        self._space = memoryview(bytearray(_CHUNK))  # received into again and again: none is sought for each time
         self._socket = _connected(host, port, deadline, clock)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket.setblocking(False)
+            self._secured, self._polls = (
+                secure,
+                {event: self._polled(event) for event in (select.POLLIN, select.POLLOUT)},
+            )
             if secure:
                 self._secure(host, deadline)
         except BaseException:
@@ -64,26 +72,34 @@ class Wire:
             raise TimeoutError  # a camera that never pauses does not get round it
         if len(self._buffer) - self._at >= _HELD:
             return
-        self._received(self._until(deadline, select.POLLIN, partial(self._socket.recv, _CHUNK)))
+        if not self._secured:  # TLS may hold bytes that no poll tells of; elsewhere a first try would mostly fail
+            self._poll(select.POLLIN, deadline)
+        self._received(self._until(deadline, select.POLLIN, self._receive))
+
+    def silent(self) -> bool:
+        """Whether nothing is there for certain: a cheap question, as to find nothing by `drain` is an exception."""
+        return not self._secured and self._at == len(self._buffer) and not self._polls[select.POLLIN].poll(0)
 
     def drain(self) -> bool:
         """Receive what is there already, without waiting for more; False where there is the end and nothing else."""
-        came = False
-        while len(self._buffer) - self._at < _HELD:
+        parts, held, ended = [self._buffer[self._at :]], len(self._buffer) - self._at, False
+        while held < _HELD and not ended:
             try:
-                data = self._socket.recv(_CHUNK)
+                count = self._receive()
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 break
-            if not data:
-                return came
-            self._received(data)
-            came = True
-        return True
+            parts.append(bytes(self._space[:count]))
+            held, ended = held + count, count == 0
+        if held > len(parts[0]):
+            self.received_mono = self._clock.mono()
+            self._buffer, self._at = b"".join(parts), 0  # once: megabytes wait after a stall
+            return True
+        return not ended
 
     def items(self) -> Iterator[Message | Interleaved]:
         """What the received bytes hold that is whole, up to a number: the rest is for the next time."""
         for _ in range(_TURN):
-            item = self._item()
+            item = self._interleaved() or self._other()
             if item is None:
                 return
             self._junk = 0
@@ -92,33 +108,37 @@ class Wire:
     def close(self) -> None:
         self._socket.close()
 
-    def _received(self, data: bytes) -> None:
-        if not data:
+    def _receive(self) -> int:
+        return self._socket.recv_into(self._space)
+
+    def _received(self, count: int) -> None:
+        if not count:
             raise EOFError
         self.received_mono = self._clock.mono()
-        if self._at:
-            del self._buffer[: self._at]
-            self._at = 0
-        self._buffer += data
+        self._buffer = self._buffer[self._at :] + self._space[:count]
+        self._at = 0
 
-    def _item(self) -> Message | Interleaved | None:
-        buffer = self._buffer
-        self._skip_junk()
-        if len(buffer) - self._at < 4:
+    def _interleaved(self) -> Interleaved | None:
+        """The packet that comes next, if it is one and whole."""
+        buffer, at = self._buffer, self._at
+        if len(buffer) - at < _HEADER or buffer[at] != _DOLLAR:
             return None
-        if buffer[self._at] != 0x24:  # "$"
-            return self._message()
-        end = self._at + 4 + int.from_bytes(buffer[self._at + 2 : self._at + 4], "big")
+        end = at + _HEADER + (buffer[at + 2] << 8 | buffer[at + 3])
         if len(buffer) < end:
             return None
-        item = Interleaved(channel=buffer[self._at + 1], data=bytes(buffer[self._at + 4 : end]))
         self._at = end
-        return item
+        return Interleaved(buffer[at + 1], buffer[at + _HEADER : end])
+
+    def _other(self) -> Message | Interleaved | None:
+        self._skip_junk()
+        if len(self._buffer) - self._at < _HEADER:
+            return None
+        return self._interleaved() if self._buffer[self._at] == _DOLLAR else self._message()
 
     def _skip_junk(self) -> None:
         buffer = self._buffer
         start = self._at
-        while self._at < len(buffer) and buffer[self._at] != 0x24 and not 0x41 <= buffer[self._at] <= 0x5A:
+        while self._at < len(buffer) and buffer[self._at] != _DOLLAR and not 0x41 <= buffer[self._at] <= 0x5A:
             self._at += 1
         self._junk += self._at - start
         if self._junk > _MAX_JUNK:
@@ -131,12 +151,12 @@ class Wire:
                 raise ValueError("a header without an end")
             return None
         after, at = min(found)
-        message = parse_head(bytes(self._buffer[self._at : at]))
+        message = parse_head(self._buffer[self._at : at])
         end = after + body_length(message)
         if len(self._buffer) < end:
             return None
         self._at = end
-        return replace(message, body=bytes(self._buffer[after:end]).decode("utf-8", "replace"))
+        return replace(message, body=self._buffer[after:end].decode("utf-8", "replace"))
 
     def _secure(self, host: str, deadline: float) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -164,9 +184,12 @@ class Wire:
         left_s = deadline - self._clock.mono()
         if left_s <= 0.0:
             raise TimeoutError
+        self._polls[event].poll(min(left_s, _SLICE_S) * 1000.0)
+
+    def _polled(self, event: int) -> select.poll:
         poll = select.poll()
-        poll.register(self._socket, event)
-        poll.poll(min(left_s, _SLICE_S) * 1000.0)
+        poll.register(self._socket, event)  # by its number, which TLS keeps
+        return poll
 
 
 def _connected(host: str, port: int, deadline: float, clock: Clock) -> socket.socket:

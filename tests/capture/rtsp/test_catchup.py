@@ -115,11 +115,33 @@ def test_without_known_key_frames_it_never_waits_for_one() -> None:
 
 def test_a_picture_is_late_only_while_a_newer_one_waits() -> None:
     waiting = filled(unit(0), unit(20))
-    assert waiting.late(0)
     assert not waiting.late(10 * TICK)
+    assert waiting.late(0)
     waiting.take()
     waiting.take()
     assert not waiting.late(0)
+
+
+def test_after_a_late_one_all_are_late_until_the_newest_if_that_comes_soon() -> None:
+    for cost_s, soon in ((0.004, True), (0.03, False)):
+        waiting = gop(50, 20, cost_s=cost_s)
+        assert not waiting.late(65 * TICK), "none was late yet"
+        assert waiting.late(51 * TICK)
+        assert waiting.late(65 * TICK) == soon
+        taken(waiting)
+        waiting.put(unit(71))
+        assert not waiting.late(65 * TICK), "it had caught up"
+
+
+def test_neither_a_key_frame_nor_a_halt_of_the_machine_makes_it_wait_for_the_next_key_frame() -> None:
+    waiting = CatchUp(clock_rate=90000)
+    for number in range(31):
+        waiting.put(unit(number, key=number % 10 == 0))
+        waiting.take()
+        waiting.spent(0.2 if number % 10 == 0 else 10.0 if number == 28 else 0.004)
+    for number in range(31, 51):
+        waiting.put(unit(number))
+    assert taken(waiting) == list(range(31, 51))
 
 
 def test_stamps_that_leap_back_make_nothing_late() -> None:
