@@ -32,9 +32,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # Mosquitto is started as the tests start it
 
-from detector.alerts.broker import EmbeddedBroker
 from detector.alerts.connection import MqttSettings
 from detector.alerts.mqtt import MqttLink
+from detector.broker.server import EmbeddedBroker
 from detector.heap import settled
 from detector.types import Message
 from support.mosquitto import Mosquitto, free_port

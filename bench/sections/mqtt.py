@@ -27,6 +27,4 @@ def render(figures: Figures) -> list[str]:
     return rows
 
 
-SECTION = Section(
-    name="mqtt", order=50, title="One MQTT hop", measure=measure, render=render, packages=("paho-mqtt", "amqtt")
-)
+SECTION = Section(name="mqtt", order=50, title="One MQTT hop", measure=measure, render=render, packages=("paho-mqtt",))

@@ -15,9 +15,9 @@ import jsonschema
 import numpy as np
 import pytest
 
-from detector.alerts.broker import EmbeddedBroker
 from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import load_schema
+from detector.broker.server import EmbeddedBroker
 from support.mosquitto import Heard, Mosquitto, Subscriber, free_port, wait_until
 from support.post import make_alert, make_change, running
 from support.rooms import alerts_in, encode, has, has_all, ids, open_room
