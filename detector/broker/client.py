@@ -24,7 +24,7 @@ _GREETING_S = 10.0
 _GRACE = 1.5  # of the keep-alive, section 3.1.2.10
 _MAX_GREETING = 128 * 1024  # bytes: a will may have 64 KiB
 _MAX_PACKET = 32 * 1024 * 1024
-_CLOGGED = 4 * 1024 * 1024  # bytes that wait for the client's socket: some pictures
+_CLOGGED = 16 * 1024 * 1024  # bytes that wait for the client's socket: the retained pictures of many cameras
 
 
 class Client(asyncio.Protocol):

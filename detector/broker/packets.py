@@ -91,19 +91,18 @@ class Publish:
     duplicate: bool
 
 
-@dataclass(frozen=True, slots=True)
 class _Cursor:
-    """Reads fields off a body; raises MalformedError where it is too short."""
+    """Reads fields off a packet's body; raises MalformedError where it is too short."""
 
-    body: bytes
-    position: list[int]
+    def __init__(self, packet: Packet) -> None:
+        self._body, self._position = packet.body, 0
 
     def take(self, count: int) -> bytes:
-        start = self.position[0]
-        self.position[0] = start + count
-        if self.position[0] > len(self.body):
+        start = self._position
+        self._position += count
+        if self._position > len(self._body):
             raise MalformedError("a packet is shorter than its fields")
-        return self.body[start : start + count]
+        return self._body[start : self._position]
 
     def byte(self) -> int:
         return self.take(1)[0]
@@ -132,11 +131,7 @@ class _Cursor:
 
     @property
     def rest(self) -> bytes:
-        return self.body[self.position[0] :]
-
-
-def _cursor(packet: Packet) -> _Cursor:
-    return _Cursor(packet.body, [0])
+        return self._body[self._position :]
 
 
 def cut(buffer: bytearray, limit: int) -> Packet | None:
@@ -177,7 +172,7 @@ def _kind(first: int) -> tuple[Kind, int]:
 
 def connect_of(packet: Packet) -> Connect:
     """Section 3.1; raises MalformedError, LevelError."""
-    cursor = _cursor(packet)
+    cursor = _Cursor(packet)
     name, level = cursor.text(), cursor.byte()
     if name not in ("MQTT", "MQIsdp"):
         raise MalformedError("it is not MQTT")
@@ -215,7 +210,7 @@ def _check_topic(topic: str) -> None:
 
 def publish_of(packet: Packet) -> Publish:
     """Section 3.3."""
-    cursor, qos = _cursor(packet), packet.flags >> 1 & 3
+    cursor, qos = _Cursor(packet), packet.flags >> 1 & 3
     duplicate = bool(packet.flags & 8)
     if qos == 3 or (duplicate and not qos):
         raise MalformedError("PUBLISH has wrong flags")
@@ -228,7 +223,7 @@ def publish_of(packet: Packet) -> Publish:
 
 def subscribe_of(packet: Packet) -> tuple[int, list[tuple[str, int]]]:
     """Section 3.8: its identifier, filters and the QoS asked for."""
-    cursor, wanted = _cursor(packet), []
+    cursor, wanted = _Cursor(packet), []
     mid = cursor.mid()
     while cursor.rest:
         wanted.append((cursor.text(), cursor.byte()))
@@ -241,7 +236,7 @@ def subscribe_of(packet: Packet) -> tuple[int, list[tuple[str, int]]]:
 
 def unsubscribe_of(packet: Packet) -> tuple[int, list[str]]:
     """Section 3.10."""
-    cursor, filters = _cursor(packet), []
+    cursor, filters = _Cursor(packet), []
     mid = cursor.mid()
     while cursor.rest:
         filters.append(cursor.text())
@@ -252,7 +247,7 @@ def unsubscribe_of(packet: Packet) -> tuple[int, list[str]]:
 
 def mid_of(packet: Packet) -> int:
     """Of PUBACK, PUBREC, PUBREL, PUBCOMP."""
-    cursor = _cursor(packet)
+    cursor = _Cursor(packet)
     mid = cursor.mid()
     if cursor.rest:
         raise MalformedError(f"{packet.kind.name} is longer than its fields")

@@ -152,6 +152,7 @@ def test_who_does_not_read_costs_the_others_nothing(
     broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch, port: int
 ) -> None:
     monkeypatch.setattr(sessions, "MAX_QUEUED", 100)
+    monkeypatch.setattr(clients, "_CLOGGED", 4_000_000)
     lazy, writer, subscriber = Raw(port, greeting("lazy")), Raw(port, greeting("writer")), Subscriber(port, "p/#")
     lazy.say(subscription("p/#", 1))
     assert lazy.hear().kind is Kind.SUBACK
