@@ -1,7 +1,7 @@
 """What one client is owed: its subscriptions, and messages until it acknowledged them.
 
-QoS 0 goes out now or never. QoS 1 waits, in order, in a queue that is bounded: a client that is connected and lets it
-run full is cut off, of one that is away the oldest are dropped. QoS 2 is granted as 1.
+QoS 0 goes out now or never. QoS 1 waits, in order, in a queue that is bounded: where a client lets it run full, the
+oldest are dropped. QoS 2 is granted as 1.
 """
 
 from __future__ import annotations
@@ -49,12 +49,13 @@ class Session:
         self._flights: dict[int, Message] = {}
         self._queue: deque[Message] = deque()
         self._queued_bytes = 0
+        self._told = False  # that messages are dropped
         self._last_mid = 0
         self._received: set[int] = set()  # QoS 2 messages that the client has not released yet
 
     def attach(self, wire: Wire) -> None:
         """The client is here: what it did not acknowledge goes out again, then what waited."""
-        self.wire = wire
+        self.wire, self._told = wire, False
         for mid, message in self._flights.items():
             wire.write(packets.publish(message, mid=mid, duplicate=True))
         self.pump()
@@ -117,16 +118,13 @@ class Session:
                 return self._last_mid
 
     def _bound(self) -> None:
-        if not self._is_full():
-            return
-        log.warning("the embedded broker: %.64r does not take its messages, the oldest are dropped", self.client_id)
-        while self._is_full():
+        while len(self._queue) > MAX_QUEUED or self._queued_bytes > MAX_QUEUED_BYTES:
             self._next()
-        if self.wire is not None:
-            self.wire.evict("it reads too slowly")
-
-    def _is_full(self) -> bool:
-        return len(self._queue) > MAX_QUEUED or self._queued_bytes > MAX_QUEUED_BYTES
+            if not self._told:
+                self._told = True
+                log.warning(
+                    "the embedded broker: %.64r takes its messages too slowly: some are dropped", self.client_id
+                )
 
 
 def _size(message: Message) -> int:

@@ -77,30 +77,27 @@ def test_a_slow_reader_misses_qos_0_and_keeps_qos_1() -> None:
     assert tape.payloads == [b"1"]
 
 
-@pytest.mark.parametrize(("name", "bound"), [("MAX_QUEUED", 100), ("MAX_QUEUED_BYTES", 500)])
-def test_who_never_answers_is_cut_off(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, bound: int
+@pytest.mark.parametrize(("name", "bound"), [("MAX_QUEUED", 5), ("MAX_QUEUED_BYTES", 25)])
+@pytest.mark.parametrize("here", [True, False])
+def test_of_who_does_not_take_them_the_oldest_are_dropped(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, bound: int, here: bool
 ) -> None:
     monkeypatch.setattr(sessions, name, bound)
-    session, tape = attached()
-    with caplog.at_level(logging.WARNING):
-        number = 0
-        while not tape.ended:
-            session.deliver(numbered(number), qos=1)
-            number += 1
-            assert number <= sessions.WINDOW + bound + 1
-    assert tape.ended == ["it reads too slowly"]
-    assert "'me' does not take its messages" in caplog.text
-
-
-def test_of_who_is_away_the_oldest_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "MAX_QUEUED", 5)
     session = Session("me", clean=False)
-    for number in range(12):
-        session.deliver(numbered(number), qos=1)
     tape = Tape()
+    tape.clogged = True
+    if here:
+        session.attach(tape)
+    with caplog.at_level(logging.WARNING):
+        for number in range(10, 22):
+            session.deliver(numbered(number), qos=1)
+    assert [record.message for record in caplog.records] == [
+        "the embedded broker: 'me' takes its messages too slowly: some are dropped"
+    ]
+    tape.clogged = False
     session.attach(tape)
-    assert tape.payloads == [b"7", b"8", b"9", b"10", b"11"]
+    assert tape.payloads == [b"17", b"18", b"19", b"20", b"21"]
+    assert tape.ended == []
 
 
 def test_filters_are_judged_bounded_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
