@@ -1,10 +1,14 @@
-"""Packets of MQTT 3.1.1 as bytes: OASIS Standard, 29 October 2014; section numbers below are its own."""
+"""Packets of MQTT 3.1.1 as bytes: OASIS Standard, 29 October 2014; section numbers below are its own.
+
+An alert waits for what is done here, mostly in cold caches: what it meets on its way is short, and made of tuples.
+"""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from detector.types import Message
 
@@ -44,6 +48,7 @@ class Answer(IntEnum):
 
 REFUSED = 0x80  # a subscription, section 3.9.3
 PONG = bytes((Kind.PINGRESP << 4, 0))
+_KINDS = {kind.value: kind for kind in Kind}
 # Fixed flags of requests, table 2.2; PUBLISH has its own.
 _FLAGS = {Kind.PUBREL: 2, Kind.SUBSCRIBE: 2, Kind.UNSUBSCRIBE: 2}
 
@@ -61,8 +66,7 @@ class LevelError(Exception):
         self.answer = b"\x20\x03\x00\x84\x00" if level == _MQTT_5 else connack(Answer.LEVEL)
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(NamedTuple):
     """As cut from the stream; `body` is what follows the fixed header."""
 
     kind: Kind
@@ -82,8 +86,7 @@ class Connect:
     password: bytes | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publish:
+class Publish(NamedTuple):
     """`mid` is 0 at QoS 0."""
 
     message: Message
@@ -160,11 +163,9 @@ def cut(buffer: bytearray, limit: int) -> Packet | None:
 
 
 def _kind(first: int) -> tuple[Kind, int]:
-    try:
-        kind = Kind(first >> 4)
-    except ValueError:
-        raise MalformedError(f"there is no packet of kind {first >> 4}") from None
-    flags = first & 0x0F
+    kind, flags = _KINDS.get(first >> 4), first & 0x0F
+    if kind is None:
+        raise MalformedError(f"there is no packet of kind {first >> 4}")
     if kind is not Kind.PUBLISH and flags != _FLAGS.get(kind, 0):
         raise MalformedError(f"{kind.name} has wrong flags")
     return kind, flags
@@ -218,7 +219,7 @@ def publish_of(packet: Packet) -> Publish:
     _check_topic(topic)
     mid = cursor.mid() if qos else 0
     message = Message(topic=topic, payload=cursor.rest, qos=qos, retain=bool(packet.flags & 1))
-    return Publish(message=message, mid=mid, duplicate=duplicate)
+    return Publish(message, mid, duplicate)
 
 
 def subscribe_of(packet: Packet) -> tuple[int, list[tuple[str, int]]]:

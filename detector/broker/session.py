@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import replace
 from typing import Protocol
 
 from detector.types import Message
@@ -72,26 +71,32 @@ class Session:
 
     def wants(self, topic: str) -> int | None:
         """The highest QoS of the filters that take `topic`; None where none does."""
-        return max((qos for pattern, qos in self._filters.items() if filters.matches(pattern, topic)), default=None)
+        highest = None
+        for pattern, qos in self._filters.items():
+            if qos != highest and filters.matches(pattern, topic):
+                if qos:
+                    return qos
+                highest = qos
+        return highest
 
     def deliver(self, message: Message, *, qos: int, retained: bool = False) -> None:
         """Send `message` at no more than `qos`; `retained`: it was not published just now."""
-        message = replace(message, qos=min(message.qos, qos), retain=retained)
-        if message.qos:
+        qos = min(message.qos, qos)
+        if message.qos != qos or message.retain != retained:
+            message = Message(topic=message.topic, payload=message.payload, qos=qos, retain=retained)
+        if qos and not self._queue and self._has_room():
+            self._send(message)
+        elif qos:
             self._queue.append(message)
             self._queued_bytes += _size(message)
-            self.pump()
             self._bound()
         elif self.wire is not None and not self.wire.clogged:
             self.wire.write(packets.publish(message))
 
     def pump(self) -> None:
         """Send of the queue what the client can take."""
-        while self._queue and self.wire is not None and not self.wire.clogged and len(self._flights) < WINDOW:
-            message = self._next()
-            mid = self._free_mid()
-            self._flights[mid] = message
-            self.wire.write(packets.publish(message, mid=mid))
+        while self._queue and self._has_room():
+            self._send(self._next())
 
     def acknowledged(self, mid: int) -> None:
         self._flights.pop(mid, None)
@@ -105,6 +110,15 @@ class Session:
 
     def released(self, mid: int) -> None:
         self._received.discard(mid)
+
+    def _has_room(self) -> bool:
+        return self.wire is not None and not self.wire.clogged and len(self._flights) < WINDOW
+
+    def _send(self, message: Message) -> None:
+        mid = self._free_mid()
+        self._flights[mid] = message
+        if self.wire is not None:
+            self.wire.write(packets.publish(message, mid=mid))
 
     def _next(self) -> Message:
         message = self._queue.popleft()
