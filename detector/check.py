@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from . import configfile
-from .alerts.broker import EmbeddedBroker
 from .alerts.mqtt import probe, settings_of
+from .broker.server import EmbeddedBroker
 from .capture.open import make_source
 from .config import Camera, Config
 from .errors import DetectorError

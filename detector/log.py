@@ -9,7 +9,7 @@ import threading
 
 from .redact import RedactingFilter
 
-_CHATTY = ("amqtt", "transitions", "asyncio", "uvicorn", "uvicorn.access", "libav", "passlib", "urllib3")
+_CHATTY = ("asyncio", "uvicorn", "uvicorn.access", "libav", "urllib3")
 
 
 def setup(level: int = logging.INFO) -> None:

@@ -9,13 +9,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from . import configfile, datadir
-from .alerts.broker import EmbeddedBroker
 from .alerts.darkroom import Darkroom
 from .alerts.dispatcher import Dispatcher
 from .alerts.history import History
 from .alerts.mqtt import MqttLink, settings_of
 from .alerts.outbox import ResilientOutbox
 from .alerts.payloads import Topics
+from .broker.server import EmbeddedBroker
 from .cameras import Cameras
 from .capture.attention import Attention
 from .capture.slot import LatestSlots

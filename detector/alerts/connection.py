@@ -6,14 +6,21 @@ ledgers for one debt. Here nothing outlives the connection, so whatever was not 
 unsent, and the outbox alone decides what is sent again.
 
 paho's callbacks run under its locks, so they only note what happened; the owner takes the notes
-after each `step`. A no-op `on_socket_register_write` keeps `publish` from writing to the socket
-in the caller's thread: two writers would interleave packets. It queues and wakes the loop.
+after each `step`.
+
+paho's own loop is not used, but its calls for a loop of one's own: `publish` then writes in the
+caller's thread, which saves waking another one. All calls into paho are made under one lock, so
+packets cannot interleave and a TLS socket never has two users; only the waiting is outside it.
+What the socket does not take at once stays queued, and the loop is woken to write the rest.
 """
 
 from __future__ import annotations
 
+import contextlib
+import select
 import socket
 import ssl
+import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -160,6 +167,10 @@ class Connection:
         self._answer: ReasonCode | None = None
         self._acks: deque[Ack] = deque()
         self._incoming: deque[Incoming] = deque()
+        self._guard = threading.Lock()  # around every call into paho once it is connected
+        self._bell, self._pull = socket.socketpair()  # ends the wait in `step`
+        self._bell.setblocking(False)
+        self._pull.setblocking(False)
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=settings.client_id,
@@ -231,20 +242,63 @@ class Connection:
     def step(self, timeout: float) -> bool:
         """Serve the socket for at most `timeout` s; False once the connection is gone."""
         try:
-            rc = self._client.loop(timeout)
+            readable = self._wait(timeout)
+            with self._guard:
+                return self._turn(readable=readable)
         except Exception as error:  # a broker's malformed packet raises whatever paho stumbles over
             self.closed_because = f"the broker sent what is not MQTT: {_reason(error)}"
             return False
-        return rc == MQTTErrorCode.MQTT_ERR_SUCCESS and self._client.socket() is not None
+
+    def _wait(self, seconds: float) -> bool:
+        """Until something is to be done, or `seconds` have passed: whether there is something to read."""
+        with self._guard:
+            sock: Any = self._client.socket()
+            if sock is None:
+                return False
+            if isinstance(sock, ssl.SSLSocket) and sock.pending():
+                return True
+            poll, fd = select.poll(), sock.fileno()  # select would fail from file 1024 on
+            poll.register(fd, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
+        poll.register(self._bell, select.POLLIN)
+        ready = dict(poll.poll(seconds * 1e3))
+        if self._bell.fileno() in ready:
+            self._bell.recv(4096)
+        return bool(ready.get(fd, 0) & ~select.POLLOUT)  # an error is found by reading, too
+
+    def _turn(self, *, readable: bool) -> bool:
+        client, rc = self._client, MQTTErrorCode.MQTT_ERR_SUCCESS
+        if readable:
+            rc = client.loop_read()
+        if rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            rc = client.loop_misc()
+        if rc == MQTTErrorCode.MQTT_ERR_SUCCESS and client.want_write():
+            rc = client.loop_write()
+        return rc == MQTTErrorCode.MQTT_ERR_SUCCESS and client.socket() is not None
 
     def publish(self, message: Message) -> int | None:
-        """Hand `message` to the socket's queue: its id for the `Ack` to come, None when it was not taken."""
-        info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
-        return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
+        """Write `message`, or queue what the socket does not take: its id for the `Ack` to come, None if not taken.
+
+        Never waits for the socket. A connection that is found lost is noticed by the next `step`, at once.
+        """
+        with self._guard:
+            info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
+            if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return None
+            self._client.loop_write()
+            settled = not self._acks and not self._client.want_write() and self._client.socket() is not None
+        if not settled:
+            self._ring()
+        return info.mid
 
     def subscribe(self, filters: Sequence[str]) -> None:
+        """For the loop's own thread: the next `step` sends it."""
         if filters:
-            self._client.subscribe([(one, 1) for one in filters])
+            with self._guard:
+                self._client.subscribe([(one, 1) for one in filters])
+
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # full of rings that were not heard yet
+            self._pull.send(b"!")
 
     def take_acks(self) -> list[Ack]:
         return [self._acks.popleft() for _ in range(len(self._acks))]
@@ -255,7 +309,8 @@ class Connection:
     def close(self, deadline: float) -> None:
         """Say goodbye, so that the last will is not sent; by `deadline` (monotonic s) at the latest."""
         self.closed_because = "closed at our end"
-        self._client.disconnect()
+        with self._guard:
+            self._client.disconnect()
         while self.step(0.05) and time.monotonic() < deadline:
             pass
         self.abandon()
@@ -265,8 +320,10 @@ class Connection:
         sock: Any = self._client.socket()
         if sock is not None:
             sock.close()
-        # The client refers to this object through its callbacks; without them it dies here and
-        # closes its wake-up sockets, instead of waiting for the garbage collector.
+        self._bell.close()
+        self._pull.close()
+        # The client refers to this object through its callbacks; without them it dies here
+        # instead of waiting for the garbage collector.
         for name in ("connect", "disconnect", "publish", "message", "subscribe", "socket_open"):
             setattr(self._client, f"on_{name}", None)
         self._client.on_socket_register_write = None
@@ -304,7 +361,7 @@ class Connection:
 
     @staticmethod
     def _on_register_write(_c: object, _u: object, _sock: object) -> None:
-        """Present so that paho leaves writing to the loop's thread."""
+        """Present so that paho leaves writing to `publish` and `step`."""
 
 
 def dial(

@@ -16,9 +16,9 @@ import jsonschema
 import numpy as np
 import pytest
 
-from detector.alerts.broker import EmbeddedBroker
 from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import load_schema
+from detector.broker.server import EmbeddedBroker
 from detector.types import ArrayImage
 from support.mosquitto import Heard, Mosquitto, Subscriber, free_port, wait_until
 from support.post import make_alert, make_change, make_frame, running

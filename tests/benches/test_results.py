@@ -61,13 +61,13 @@ def test_one_that_falls_costs_the_others_nothing(tmp_path: Path, capsys: pytest.
 
 def test_what_another_run_measured_is_taken_with_its_origin(tmp_path: Path) -> None:
     there, here = Store(tmp_path / "there"), Store(tmp_path / "here")
-    figures: Figures = {"p50": 1.0, "p99": 2.0, "p99_quietest_round": 1.5, "max": 9.0}
+    figures: Figures = {"p50": 1.0, "p99": 2.0, "p99_quietest_round": 1.5, "max": 9.0, "p50_over_floor": 4.2}
     there.put(all_sections()["mqtt"], {"mosquitto": figures})
     text = there.path.read_text().replace(environment()["date"], "2020-02-02")
     there.path.write_text(text)
     assert results.main(["--take", str(there.path), "--out", str(here.folder)]) == 0
     page = (here.folder / "README.md").read_text()
-    assert "| mosquitto | 1.00 | 2.00 | 1.50 | 9.00 |" in page
+    assert "| mosquitto | 1.00 | 2.00 | 1.50 | 9.00 | 4.2 |" in page
     assert "2020-02-02: " in page
 
 

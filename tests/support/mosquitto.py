@@ -74,12 +74,15 @@ class Mosquitto:
         certificates: Certificates | None = None,
         acl: str | None = None,
         persistent: bool = False,
+        verbose: bool = True,
         options: Sequence[str] = (),
     ) -> None:
+        """`verbose` logs every packet, which tests read and benches must not pay for."""
         self.port = free_port()
         self.database = folder / "mosquitto.db"
         self._binary = program("mosquitto")
         self._folder = folder
+        self._flags = ["-v"] if verbose else []
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         lines = [f"listener {self.port} 127.0.0.1", "set_tcp_nodelay true", "max_inflight_messages 0", *options]
@@ -108,7 +111,7 @@ class Mosquitto:
     def start(self) -> None:
         """Returns once it listens."""
         with (self._folder / "mosquitto.log").open("ab") as log:
-            command = [self._binary, "-c", str(self._folder / "mosquitto.conf"), "-v"]
+            command = [self._binary, "-c", str(self._folder / "mosquitto.conf"), *self._flags]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + DEADLINE
         while time.monotonic() < deadline:

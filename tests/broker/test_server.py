@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from detector.alerts.broker import EmbeddedBroker
 from detector.alerts.connection import dial
 from detector.alerts.mqtt import MqttLink, MqttSettings, probe
+from detector.broker.server import EmbeddedBroker
 from detector.errors import BrokerError
 from detector.types import Message
 from support.mosquitto import DEADLINE, Subscriber, wait_until
@@ -107,8 +107,8 @@ def test_accepted_sockets_do_not_wait_for_more_bytes() -> None:
     broker = EmbeddedBroker()
     with serving(broker) as settings:
         subscriber = Subscriber(settings.port)
-        (writer,) = broker._streams.values()
-        assert writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        (client,) = broker._clients
+        assert client._transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         subscriber.close()
 
 
@@ -134,12 +134,12 @@ def test_stops_at_once_under_clients_that_do_not_go(caplog: pytest.LogCaptureFix
             link = MqttLink(settings=settings, will=WILL)
             stop = clients.enter_context(running(link.run))
             wait_until(lambda: link.status().state == "connected")
-            wait_until(lambda: len(broker._streams) == 3)
+            wait_until(lambda: len(broker._clients) == 3)
             began = time.monotonic()
         assert time.monotonic() - began < DEADLINE
         assert silent.recv(1) == b""
         stop.set()
-    assert not [r for r in caplog.records if r.name.startswith(("amqtt", "asyncio"))]
+    assert not [r for r in caplog.records if r.name.startswith(("detector.broker", "asyncio"))]
 
 
 def test_nonsense_does_not_disturb_others() -> None:
@@ -149,7 +149,7 @@ def test_nonsense_does_not_disturb_others() -> None:
         for junk in (b"GET / HTTP/1.0\r\n\r\n", b"\x00" * 64, b"\x10\xff\xff\xff\xff\xff", b"\x30\x05\x00\x03a/b"):
             with socket.create_connection(("127.0.0.1", settings.port)) as client:
                 client.sendall(junk)
-        wait_until(lambda: len(broker._streams) == 1)
+        wait_until(lambda: len(broker._clients) == 1)
         subscriber.publish("p/x", "1")
         subscriber.wait_for(lambda h: h and h[-1].payload == b"1")
         subscriber.close()
@@ -163,4 +163,4 @@ def test_a_flood_of_connections_is_cut_off() -> None:
         ]
         with contextlib.suppress(ConnectionResetError):
             assert flood[-1].recv(1) == b""
-        assert len(broker._streams) == 100
+        assert len(broker._clients) == 100

@@ -1,0 +1,138 @@
+"""The embedded broker, for machines that have no other: MQTT 3.1.1 in its own event loop.
+
+It keeps nothing over a restart; the link restores what it retained. One packet is one turn of the loop, from a
+client's socket to all others': an alert is no later than through a broker of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import ipaddress
+import logging
+import socket
+import threading
+
+from pydantic import SecretStr
+
+from detector.errors import BrokerError
+
+from .client import Client
+from .router import Router
+
+log = logging.getLogger(__name__)
+
+_MAX_CONNECTIONS = 100
+_SHUTDOWN_S = 1.0
+_LOOK_S = 0.25  # how long a stop may go unnoticed: waiting for it would take a thread of its own
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class EmbeddedBroker:
+    """`run` in a thread, `wait_started` from another. `port` 0: any free one, told by `port` once started.
+
+    Raises BrokerError where it would let strangers in: no user name off the loopback.
+    """
+
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, username: str | None = None, password: SecretStr | None = None
+    ) -> None:
+        if username is None and not _is_loopback(host):
+            raise BrokerError(
+                f"the embedded broker is open to all on {host}: set mqtt.username and mqtt.password, or use 127.0.0.1"
+            )
+        self.started = threading.Event()
+        self._host, self._port = host, port
+        self._secret = None if username is None else _pair(username, _revealed(password))
+        self._error: BrokerError | None = None
+        self._clients: set[Client] = set()
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    def wait_started(self, timeout: float) -> None:
+        """Returns once clients can connect; raises BrokerError that says why they cannot."""
+        # `started` is set on failure too, so that nobody waits for what will not come.
+        if not self.started.wait(timeout):
+            raise BrokerError(f"the embedded broker did not start within {timeout:g} s")
+        if self._error is not None:
+            raise self._error
+
+    def run(self, stop: threading.Event) -> None:
+        """Serve until `stop`; a start that fails ends it at once and is told by `wait_started`."""
+        try:
+            listener = self._bind()
+        except BrokerError as error:
+            self._error = error
+            self.started.set()
+            return
+        with listener:
+            asyncio.run(self._serve(listener, stop))
+
+    def _bind(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            return socket.create_server((self._host, self._port), family=family)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            key = "port" if "in use" in reason or "permission" in reason else "host"
+            raise BrokerError(
+                f"the embedded broker cannot listen on {self._host}:{self._port}: {reason}; change mqtt.embedded.{key}"
+            ) from None
+
+    async def _serve(self, listener: socket.socket, stop: threading.Event) -> None:
+        router, empty = Router(), asyncio.Event()
+
+        def came(client: Client) -> bool:
+            if len(self._clients) >= _MAX_CONNECTIONS:
+                return False
+            self._clients.add(client)
+            return True
+
+        def gone(client: Client) -> None:
+            self._clients.discard(client)
+            if not self._clients:
+                empty.set()
+
+        def connected() -> Client:
+            return Client(router=router, admit=self._admits, came=came, gone=gone)
+
+        server = await asyncio.get_running_loop().create_server(connected, sock=listener)
+        self._port = listener.getsockname()[1]
+        log.info("the embedded broker listens on %s:%d", self._host, self._port)
+        self.started.set()
+        while not stop.is_set():  # noqa: ASYNC110 - it is a thread's event, not the loop's
+            await asyncio.sleep(_LOOK_S)
+        server.close()
+        await self._close(empty)
+
+    def _admits(self, username: str | None, password: bytes | None) -> bool:
+        # Constant time: the answer's delay must not spell the password out.
+        return self._secret is None or hmac.compare_digest(self._secret, _pair(username, password))
+
+    async def _close(self, empty: asyncio.Event) -> None:
+        """Let clients have what was written for them, but not wait for those that do not read."""
+        empty.clear()
+        for end in (Client.close, Client.abort):
+            if not self._clients:
+                return
+            for client in list(self._clients):
+                end(client)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(empty.wait(), _SHUTDOWN_S)
+
+
+def _pair(username: str | None, password: bytes | None) -> bytes:
+    return (username or "").encode() + b"\0" + (password or b"")
+
+
+def _revealed(secret: SecretStr | None) -> bytes:
+    return b"" if secret is None else secret.get_secret_value().encode()
