@@ -25,6 +25,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -134,10 +135,15 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
     return context
 
 
+@lru_cache(maxsize=256)  # a device has few topics
+def _may_be_published_to(topic: str) -> bool:
+    return bool(topic) and topic[0] != "$" and not any(c in "+#" or ord(c) < 0x20 or ord(c) == 0x7F for c in topic)
+
+
 def check_message(message: Message) -> None:
     """Refuse what no broker may take and paho would send; raises BrokerError."""
     topic = message.topic
-    if not topic or any(c in "+#" or ord(c) < 0x20 or ord(c) == 0x7F for c in topic) or topic.startswith("$"):
+    if not _may_be_published_to(topic):
         raise BrokerError(f"{topic!r} cannot be published to: wildcards, control characters and $ are not allowed")
     if len(topic.encode()) > 65_535 or len(message.payload) + len(topic) + 16 > _LARGEST_PACKET:
         raise BrokerError(f"the message on {topic[:64]!r} is larger than MQTT allows")

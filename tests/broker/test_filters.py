@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
@@ -46,6 +46,7 @@ def test_matching(pattern: str, topic: str, expected: bool) -> None:
     assert matches(pattern, topic) is expected
 
 
+@settings(deadline=None)
 @given(LEVELS, st.booleans(), TOPICS)
 def test_as_paho_matches(levels: list[str], all_below: bool, topic: str) -> None:
     pattern = "/".join([*levels, "#"] if all_below else levels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.broker import packets
@@ -30,6 +30,7 @@ def one(data: bytes) -> Packet:
     return packet
 
 
+@settings(deadline=None)
 @given(MESSAGES, st.integers(1, 65_535))
 def test_a_message_is_read_as_it_was_written(message: Message, mid: int) -> None:
     found = packets.publish_of(one(packets.publish(message, mid=mid, duplicate=message.qos > 0)))
@@ -37,6 +38,7 @@ def test_a_message_is_read_as_it_was_written(message: Message, mid: int) -> None
     assert (found.mid, found.duplicate) == ((mid, True) if message.qos else (0, False))
 
 
+@settings(deadline=None)
 @given(st.lists(MESSAGES, min_size=1, max_size=5), st.data())
 def test_packets_are_cut_wherever_the_stream_is_split(messages: list[Message], data: st.DataObject) -> None:
     stream = b"".join(packets.publish(message, mid=7) for message in messages)
@@ -59,6 +61,7 @@ def test_lengths_at_the_edges_of_their_encoding(size: int) -> None:
     assert packets.publish_of(packet).message == message
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_packet_or_refused(data: bytes) -> None:
     readers = {
