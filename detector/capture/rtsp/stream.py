@@ -160,15 +160,17 @@ class Stream:
 
     def _receive(self, deadline: float | None) -> None:
         packets = self._session.receive(deadline)
-        mono = self._session.received_mono
+        mono, heard = self._session.received_mono, False
         for data in packets:
             packet = self._receiver.packet(data)
             if packet is None:
                 continue
-            self._heard_mono = mono
+            heard = True
             for unit in self._assembler.push(packet, mono=mono):
                 self.damaged += unit.damaged
                 self._waiting.put(unit)
+        if heard:  # now, not when it was read: a flood waits long before it is looked at
+            self._heard_mono = self._clock.mono()
 
     def _nothing(self, deadline: float) -> SourceError:
         """Why no picture came until `deadline`: the camera was silent, or spoke without one."""
