@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,9 @@ def _inspect_ir(core: Any, path: Path) -> OnnxFile:
 
 
 def _import() -> Any:
+    # With it openvino writes a device id under the home folder when it is imported, and reports to its maker: not from
+    # a camera. Where it is missing openvino does without.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # None is how an import is forbidden
     try:
         import openvino
     except ImportError:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import importlib.metadata
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,16 @@ def test_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ModelError, match=r"pip install 'detector\[openvino\]'"):
         OpenVinoBackend(path=write_convolution(tmp_path / "m.onnx"))
+
+
+def test_nobody_is_told_that_it_runs(tmp_path: Path) -> None:
+    if not any(importlib.metadata.distributions(name="openvino-telemetry")):
+        pytest.skip("comes with the extra openvino")
+    code = "from detector.inference.backends.openvino import half_precision; half_precision()"
+    env = {**os.environ, "HOME": str(tmp_path), "CI": ""}
+    env.pop("XDG_CONFIG_HOME", None)
+    subprocess.run([sys.executable, "-c", code], env=env, check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
