@@ -64,7 +64,7 @@ class Tuner:
         self._prepared: set[Shape] = set()
         self._kept: Path | None = None
         self._stamp: tuple[int, int] | None = None
-        self._due = 0.0
+        self._calm = self._due = 0.0
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -84,7 +84,7 @@ class Tuner:
         model = house.config.model
         if model != self._model:
             self._begin(model, now)
-        if self._found is None or house.worker.loading or now < self._due - self._settle_s + self._prepare_s:
+        if self._found is None or house.worker.loading or now < self._calm:
             return
         base, shapes = self._shapes()
         if not shapes:
@@ -131,7 +131,7 @@ class Tuner:
 
     def _begin(self, model: Model, now: float) -> None:
         self._model, self._gatherer, self._tried, self._prepared = model, None, set(), set()
-        self._due = now + self._settle_s
+        self._calm, self._due = now + self._prepare_s, now + self._settle_s
         self._found, self._choice, self._scenes = None, None, scenes_of(self._house.config)
         found = self._resolve(model)
         if not shapeable(model, found):

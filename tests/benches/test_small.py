@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bench.small import Scene, _scenes, _wide_truth, measure
 from detector.inference.factory import load_detector
@@ -17,6 +18,7 @@ def test_the_wide_scene_shows_each_part_where_its_people_are_marked() -> None:
     assert wide[1] == [(3002, (210.0, 120.0, 230.0, 160.0))]
 
 
+@pytest.mark.optimize
 def test_closer_looks_find_more_far_people_and_nobody_false(shared: Path) -> None:
     detector = load_detector(path=shared / "models" / "yolox_tiny_humanart.onnx", name="tiny", threads=2)
     wide = next(scene for scene in _scenes(shared) if scene.name == "wide")

@@ -46,6 +46,7 @@ def opened(path: Path, source: Path) -> PersonDetector:
     return load_detector(path=path, name=path.stem, spec=load_registry().resolve(source).spec, backend="onnxruntime")
 
 
+@pytest.mark.optimize
 @pytest.mark.parametrize(
     ("name", "accepted"), [("yolox_nano", False), ("yolox_tiny_humanart", True)], ids=["a bad one", "a good one"]
 )

@@ -92,6 +92,7 @@ def test_more_layers_stay_in_floats_when_asked(small: Path, tmp_path: Path) -> N
         quantize_cpu(small, noise_pictures(MIN_PICTURES), output=tmp_path / "x.onnx", float_layers=-1)
 
 
+@pytest.mark.optimize
 def test_real_model_still_sees_the_street(
     model_file: Callable[[str], Path], photos: list[Image], street: list[Image], tmp_path: Path
 ) -> None:

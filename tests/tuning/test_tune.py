@@ -115,6 +115,7 @@ def test_nothing_to_judge_by_refuses_all_but_the_reference(resolved: Resolved, m
     assert refused == "there are no pictures to judge it by: the clip cannot be fetched"
 
 
+@pytest.mark.optimize
 def test_a_model_that_int8_ruins_stays_in_floats(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """YOLOX-nano loses two thirds of its AP in INT8 (engines/README.md)."""
     source = file_source(shared / "media" / "video" / "vtest.avi")
