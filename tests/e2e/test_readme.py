@@ -88,7 +88,15 @@ def test_there_are_commands_to_test() -> None:
     assert len(COMMANDS) >= 12
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("make ")])
+def _timed(command: str) -> Any:
+    """Those that make a model take long: they run with test-optimize."""
+    making = command.startswith(
+        tuple(f"detector {verb}" for verb in ("tune", "quantize", "compile", "prune", "export"))
+    )
+    return pytest.param(command, marks=pytest.mark.optimize) if making else command
+
+
+@pytest.mark.parametrize("command", [_timed(c) for c in COMMANDS if not c.startswith("make ")])
 def test_a_command_of_the_readme_works(command: str, folder: Path, service: Program) -> None:
     if command.startswith("mosquitto_sub"):
         if shutil.which("mosquitto_sub") is None:
