@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .capture.open import file_source
+from detector.capture.open import file_source
+from detector.inference.shaped import AnyDetector
+
 from .config import Camera
 from .errors import EndOfStreamError, SourceError
-from .inference.shaped import AnyDetector
 from .pipeline import CameraPipeline
 from .types import Frame
 

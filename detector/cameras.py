@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from .capture.attention import Attention
-from .capture.camera import CameraLoop, CaptureStats
-from .capture.open import make_source
-from .capture.slot import LatestSlots
+from detector.capture.attention import Attention
+from detector.capture.camera import CameraLoop, CaptureStats
+from detector.capture.open import make_source
+from detector.capture.slot import LatestSlots
+
 from .clock import Clock
 from .config import Camera
 from .stage import Stage

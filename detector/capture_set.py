@@ -11,9 +11,10 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .capture.backoff import Backoff
-from .capture.open import file_source, make_source
-from .capture.source import Grab, Source
+from detector.capture.backoff import Backoff
+from detector.capture.open import file_source, make_source
+from detector.capture.source import Grab, Source
+
 from .clock import SYSTEM_CLOCK, Clock
 from .config import Camera
 from .errors import EndOfStreamError, SourceError

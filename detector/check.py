@@ -9,16 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from detector.alerts.mqtt import probe, settings_of
+from detector.broker.server import EmbeddedBroker
+from detector.capture.open import make_source
+from detector.tuning.choice import scenes_of
+from detector.tuning.serve import ChosenLoader
+
 from . import configfile
-from .alerts.mqtt import probe, settings_of
-from .broker.server import EmbeddedBroker
-from .capture.open import make_source
 from .config import Camera, Config
 from .errors import DetectorError
 from .loading import resolve
 from .redact import redact
-from .tuning.choice import scenes_of
-from .tuning.serve import ChosenLoader
 
 BROKER_S = 5.0
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from .alerts.payloads import Topics
+from detector.alerts.payloads import Topics
+
 from .house import House
 
 log = logging.getLogger(__name__)

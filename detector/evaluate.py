@@ -15,8 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from detector.inference.shaped import AnyDetector
+
 from .errors import DetectorError
-from .inference.shaped import AnyDetector
 from .types import ArrayImage, Floats
 
 EVALUATION_FLOOR = 0.001

@@ -6,20 +6,21 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from detector.alerts.dispatcher import Dispatcher
+from detector.alerts.history import History
+from detector.alerts.mqtt import MqttLink
+from detector.alerts.outbox import ResilientOutbox
+from detector.alerts.payloads import Topics
+from detector.alerts.publisher import PostRoom
+from detector.capture.slot import LatestSlots
+from detector.tuning.ledger import Ledger
+
 from . import configfile
-from .alerts.dispatcher import Dispatcher
-from .alerts.history import History
-from .alerts.mqtt import MqttLink
-from .alerts.outbox import ResilientOutbox
-from .alerts.payloads import Topics
 from .cameras import Cameras
-from .capture.slot import LatestSlots
 from .clock import Clock
 from .config import Camera, Config
 from .desk import AlarmDesk
-from .posting import PostRoom
 from .stage import Stage
-from .tuning.ledger import Ledger
 from .worker import Worker
 
 DETECT_STATE = "detect"  # the name under which the outbox keeps which cameras are switched off

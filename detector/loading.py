@@ -10,13 +10,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from detector.fetch.progress import Progress, quiet
+from detector.inference.detector import PersonDetector
+from detector.inference.factory import load_detector, tensorrt_usable
+from detector.inference.shaped import AnyDetector, ShapedDetector
+from detector.inference.shapes import Shape
+
 from .config import Model
 from .errors import ModelError
-from .fetch.progress import Progress, quiet
-from .inference.detector import PersonDetector
-from .inference.factory import load_detector, tensorrt_usable
-from .inference.shaped import AnyDetector, ShapedDetector
-from .inference.shapes import Shape
 from .models import Resolved, load_registry
 from .reloads import BoundedLoad
 
@@ -109,7 +110,7 @@ def shaped(
 
 def made(resolved: Resolved, shape: Shape) -> Path:
     """The exact variant of that size, from the cache or made now; raises ModelError."""
-    from .graph.prepare import CacheError, prepare
+    from detector.graph.prepare import CacheError, prepare
 
     try:
         return prepare(resolved.path, shape=shape, spec=resolved.spec)

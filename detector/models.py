@@ -16,13 +16,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from detector.fetch.pin import Pin, digest
+from detector.fetch.progress import Progress, quiet
+from detector.fetch.sources import Section, Sha256, Size, Source
+from detector.fetch.store import Status, Wanted, obtain, status
+from detector.inference.spec import InputSpec
+
 from . import configfile
 from .errors import ConfigError, ModelError
-from .fetch.pin import Pin, digest
-from .fetch.progress import Progress, quiet
-from .fetch.sources import Section, Sha256, Size, Source
-from .fetch.store import Status, Wanted, obtain, status
-from .inference.spec import InputSpec
 
 Kind = Literal["model", "clip"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]

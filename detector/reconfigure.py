@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from detector.tuning.choice import scenes_of
+from detector.tuning.serve import ChosenLoader
+
 from . import configfile
 from .config import Config
 from .errors import ConfigError, ModelError
 from .house import House
 from .loading import resolve
-from .tuning.choice import scenes_of
-from .tuning.serve import ChosenLoader
 from .watch import Watch
 
 RESTART = ("device", "mqtt", "api", "history", "data_dir")

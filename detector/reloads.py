@@ -6,8 +6,9 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
+from detector.inference.detector import PersonDetector
+
 from .clock import SYSTEM_CLOCK, Clock
-from .inference.detector import PersonDetector
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
+from detector.alerts.payloads import alert_payload, event_payload
+from detector.capture.slot import LatestSlots
+from detector.capture.source import Grab
+
 from .alarm import Alarm
-from .alerts.payloads import alert_payload, event_payload
-from .capture.slot import LatestSlots
-from .capture.source import Grab
 from .closeup import look_closer
 from .config import Config
 from .errors import EndOfStreamError, SourceError

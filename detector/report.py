@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from detector.capture.camera import CaptureStats
+
 from . import __version__
-from .capture.camera import CaptureStats
 from .house import House
 from .system import SystemProbe
 from .watch import Watch

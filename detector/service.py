@@ -8,39 +8,40 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from detector.alerts.discovery import Discovery
+from detector.alerts.dispatcher import Dispatcher
+from detector.alerts.history import History
+from detector.alerts.mqtt import MqttLink, settings_of
+from detector.alerts.outbox import ResilientOutbox
+from detector.alerts.payloads import Topics
+from detector.alerts.publisher import PostRoom
+from detector.alerts.snapshot_encoder import Darkroom
+from detector.broker.server import EmbeddedBroker
+from detector.capture.attention import Attention
+from detector.capture.slot import LatestSlots
+from detector.fetch.progress import Progress, quiet
+from detector.inference.factory import tensorrt_usable
+from detector.tuning.choice import scenes_of
+from detector.tuning.ledger import Ledger
+from detector.tuning.serve import ChosenLoader
+
 from . import configfile, datadir
-from .alerts.darkroom import Darkroom
-from .alerts.dispatcher import Dispatcher
-from .alerts.history import History
-from .alerts.mqtt import MqttLink, settings_of
-from .alerts.outbox import ResilientOutbox
-from .alerts.payloads import Topics
-from .broker.server import EmbeddedBroker
 from .cameras import Cameras
-from .capture.attention import Attention
-from .capture.slot import LatestSlots
 from .clock import SYSTEM_CLOCK, Clock
 from .commands import Commands
 from .config import Config
 from .desk import AlarmDesk
-from .discovery import Discovery
-from .fetch.progress import Progress, quiet
 from .heap import settled
 from .held import LostImage
 from .house import ALARM_STATE, House
-from .inference.factory import tensorrt_usable
 from .loading import resolve
 from .notify import Notifier
 from .opencv import use_one_thread
 from .picture import Label, encode_jpeg
-from .posting import PostRoom
 from .reconfigure import Reconfigure
 from .report import Report
 from .stage import Stage
 from .tuner import Tuner
-from .tuning.choice import scenes_of
-from .tuning.ledger import Ledger
-from .tuning.serve import ChosenLoader
 from .types import AlarmState, Box, CameraState, Frame, Message
 from .upgrade import EngineUpgrade
 from .watch import Watch
@@ -246,8 +247,8 @@ class Service:
         self._commands.attach(house=self.house, announce=self._announce)
 
     def _open_api(self) -> None:
-        from .api.app import create_app  # FastAPI takes half a second to import
-        from .api.server import ApiServer
+        from detector.api.app import create_app  # FastAPI takes half a second to import
+        from detector.api.server import ApiServer
 
         reconfigure = Reconfigure(house=self.house, watch=self._watch, announce=self._announce)
         window = Window(house=self.house, watch=self._watch, report=self._report, apply=reconfigure.apply)

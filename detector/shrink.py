@@ -8,7 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from detector.types import Pixels, Planes
+from .types import Pixels, Planes
 
 
 class Shrinker:

@@ -14,21 +14,22 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from detector.graph.prepare import find
+from detector.inference.shaped import ShapedDetector
+from detector.inference.shapes import Shape, best_shape
+from detector.tuning.choice import Choice, place, scenes_of
+from detector.tuning.errand import pack
+from detector.tuning.evidence import SURE, Evidence, Gatherer, Need
+from detector.tuning.forms import counts_threads
+from detector.tuning.ledger import Ledger
+from detector.tuning.serve import ChosenLoader, kept_choice
+
 from . import child
 from .config import Model
 from .errors import DetectorError
-from .graph.prepare import find
 from .house import House
-from .inference.shaped import ShapedDetector
-from .inference.shapes import Shape, best_shape
 from .loading import resolve, shapeable
 from .models import Resolved
-from .tuning.choice import Choice, place, scenes_of
-from .tuning.errand import pack
-from .tuning.evidence import SURE, Evidence, Gatherer, Need
-from .tuning.forms import counts_threads
-from .tuning.ledger import Ledger
-from .tuning.serve import ChosenLoader, kept_choice
 
 log = logging.getLogger(__name__)
 

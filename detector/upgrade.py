@@ -12,13 +12,14 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from detector.inference.factory import tensorrt_usable
+from detector.tuning.serve import ChosenLoader
+
 from . import child
 from .config import Model
 from .errors import DetectorError
 from .house import House
-from .inference.factory import tensorrt_usable
 from .loading import loader, resolve
-from .tuning.serve import ChosenLoader
 from .worker import Load
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from .api.control import Health, Ready
-from .capture.camera import CaptureStats
+from detector.api.control import Health, Ready
+from detector.capture.camera import CaptureStats
+
 from .house import House
 from .overload import LoadMeter
 

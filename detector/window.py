@@ -7,8 +7,9 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
+from detector.api.control import Health, Ready, StaleConfigError
+
 from . import __version__, configfile
-from .api.control import Health, Ready, StaleConfigError
 from .house import House
 from .picture import Label, encode_jpeg
 from .report import Report

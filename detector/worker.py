@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
-from .capture.attention import Attention
-from .capture.slot import LatestSlots
+from detector.capture.attention import Attention
+from detector.capture.slot import LatestSlots
+from detector.inference.shaped import AnyDetector
+
 from .clock import Clock
 from .closeup import look_closer
 from .config import Camera
 from .desk import AlarmDesk
 from .errors import DetectorError, InferenceError
-from .inference.shaped import AnyDetector
 from .live import LiveView, Scene
 from .meter import Meter
 from .pipeline import CameraPipeline, PipelineOutcome

@@ -18,12 +18,12 @@ from detector.clock import SYSTEM_CLOCK, Clock
 from detector.errors import BrokerError
 from detector.types import Alert, EventChange, Message
 
-from .darkroom import Darkroom, Picture, Print
-from .entries import Entry, NewEntry
+from .delivery import RETRY_S, Link, Sender
 from .history import History
 from .outbox import ResilientOutbox
+from .outbox_entries import Entry, NewEntry
 from .payloads import Topics, alert_payload, event_payload
-from .sender import RETRY_S, Link, Sender
+from .snapshot_encoder import Darkroom, Picture, Print
 
 log = logging.getLogger(__name__)
 

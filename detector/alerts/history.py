@@ -19,9 +19,9 @@ from detector.clock import SYSTEM_CLOCK, Clock
 from detector.errors import StorageError
 from detector.types import JsonObject
 
+from .database import DamagedError, Database, Layout, Row, open_or_rebuild, readable_rows
 from .payloads import encode
-from .snapshots import Snapshots
-from .sqlite import DamagedError, Database, Layout, Row, open_or_rebuild, readable_rows
+from .snapshot_files import Snapshots
 
 log = logging.getLogger(__name__)
 

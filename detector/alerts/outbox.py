@@ -21,8 +21,8 @@ from detector.clock import SYSTEM_CLOCK, Clock
 from detector.errors import StorageError
 from detector.types import JsonObject
 
-from .disk import MAX_EVENTS, Outbox
-from .entries import Counters, Entry, Kind, NewEntry, OutboxStats, is_update, next_entry, unknown_counters
+from .outbox_db import MAX_EVENTS, Outbox
+from .outbox_entries import Counters, Entry, Kind, NewEntry, OutboxStats, is_update, next_entry, unknown_counters
 
 __all__ = ["MAX_EVENTS", "Entry", "Kind", "NewEntry", "Outbox", "OutboxStats", "ResilientOutbox"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.alerts.disk import Outbox
+from detector.alerts.outbox_db import Outbox
 from support.links import MakeBroker
 from support.mosquitto import (
     Certificates,

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from detector.alerts.darkroom import Darkroom
 from detector.alerts.dispatcher import MAX_FIRSTS, Dispatcher
 from detector.alerts.history import History
 from detector.alerts.mqtt import MqttLink, MqttSettings
 from detector.alerts.outbox import ResilientOutbox
+from detector.alerts.snapshot_encoder import Darkroom
 from detector.clock import SYSTEM_CLOCK
 from detector.types import Box, Frame, Message
 from support.mosquitto import DEADLINE, Mosquitto, Subscriber, free_port, wait_until

@@ -13,9 +13,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from detector.alerts.disk import Outbox
-from detector.alerts.entries import Kind
 from detector.alerts.outbox import Entry, NewEntry, ResilientOutbox
+from detector.alerts.outbox_db import Outbox
+from detector.alerts.outbox_entries import Kind
 from support.visits import StillClock, full_disk
 
 RETRY_S = 5.0

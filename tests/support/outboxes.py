@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from detector.alerts.disk import Outbox
-from detector.alerts.entries import Entry, NewEntry
+from detector.alerts.outbox_db import Outbox
+from detector.alerts.outbox_entries import Entry, NewEntry
 
 PAGE = 4096  # of SQLite
 

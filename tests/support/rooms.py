@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detector.alerts.darkroom import Darkroom, EncodeSnapshot
 from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
 from detector.alerts.mqtt import MqttLink, MqttSettings
 from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import Topics
+from detector.alerts.snapshot_encoder import Darkroom, EncodeSnapshot
 from detector.clock import SYSTEM_CLOCK
 from detector.picture import Label, encode_jpeg
 from detector.types import Box, Frame

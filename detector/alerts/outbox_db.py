@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 
 from detector.types import JsonObject
 
-from .entries import Counters, Entry, Kind, NewEntry, OutboxStats, is_update, next_entry, unknown_counters
+from .database import DamagedError, Database, Layout, Row, open_or_rebuild, readable_rows
+from .outbox_entries import Counters, Entry, Kind, NewEntry, OutboxStats, is_update, next_entry, unknown_counters
 from .payloads import encode
-from .sqlite import DamagedError, Database, Layout, Row, open_or_rebuild, readable_rows
 
 log = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from detector.clock import Clock
 from detector.errors import BrokerError
 from detector.types import Message
 
-from .entries import Entry, Kind
 from .mqtt import AckCallback
 from .outbox import ResilientOutbox
+from .outbox_entries import Entry, Kind
 from .payloads import encode, stamp_published
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from detector.alerts.disk import Outbox
-from detector.alerts.entries import Counters, Entry, NewEntry
+from detector.alerts.outbox_db import Outbox
+from detector.alerts.outbox_entries import Counters, Entry, NewEntry
 from support.outboxes import PAGE, an_event, keys, put_alert
 
 
@@ -153,7 +153,7 @@ def test_alerts_and_state_wait_for_the_disk_and_the_rest_does_not(outbox: Outbox
 CHILD = """
 import sys
 from pathlib import Path
-from detector.alerts.disk import Outbox
+from detector.alerts.outbox_db import Outbox
 outbox = Outbox(Path(sys.argv[1]))
 number = 0
 while True:

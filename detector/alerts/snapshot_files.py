@@ -10,7 +10,7 @@ from pathlib import Path
 
 from detector.errors import StorageError
 
-from .sqlite import explain, sync_folder
+from .database import explain, sync_folder
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")  # no slash, no leading dot, no ".."
 _MAX_ID = 128

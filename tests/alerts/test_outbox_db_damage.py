@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from detector.alerts import disk, sqlite
-from detector.alerts.disk import LAYOUT, Outbox
-from detector.alerts.entries import Counters, Entry, NewEntry
+from detector.alerts import database, outbox_db
+from detector.alerts.outbox_db import LAYOUT, Outbox
+from detector.alerts.outbox_entries import Counters, Entry, NewEntry
 from detector.errors import StorageError
 from support.outboxes import PAGE, keys, put_alert
 from support.visits import full_disk
@@ -198,7 +198,7 @@ def test_a_file_that_was_deleted_in_use_is_noticed(outbox: Outbox, path: Path) -
 
 
 def test_a_file_that_another_holds(outbox: Outbox, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "_BUSY_S", 0.05)
+    monkeypatch.setattr(database, "_BUSY_S", 0.05)
     with closing(Outbox(path)) as second, closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageError, match="held by another process"):
@@ -226,11 +226,11 @@ def test_a_newer_detectors_file_is_left_alone(path: Path) -> None:
 
 def test_an_older_file_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _filled(path, 2)
-    newer = sqlite.Layout(
+    newer = database.Layout(
         application_id=LAYOUT.application_id,
         migrations=(*LAYOUT.migrations, "ALTER TABLE entries ADD COLUMN note TEXT"),
     )
-    monkeypatch.setattr(disk, "LAYOUT", newer)
+    monkeypatch.setattr(outbox_db, "LAYOUT", newer)
     with closing(Outbox(path)) as outbox:
         assert outbox._database.read("PRAGMA user_version") == [(2,)]
         assert keys(outbox) == ["a0", "a1"]
@@ -238,12 +238,12 @@ def test_an_older_file_is_brought_up_to_date(path: Path, monkeypatch: pytest.Mon
 
 def test_a_failed_migration_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _filled(path, 2)
-    broken = sqlite.Layout(
+    broken = database.Layout(
         application_id=LAYOUT.application_id,
         migrations=(*LAYOUT.migrations, "ALTER TABLE entries ADD COLUMN note TEXT; CREATE TABLE state (x)"),
     )
     with monkeypatch.context() as patched:
-        patched.setattr(disk, "LAYOUT", broken)
+        patched.setattr(outbox_db, "LAYOUT", broken)
         with pytest.raises(StorageError):
             Outbox(path)
     with closing(Outbox(path)) as outbox:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import __version__
-from .alerts.homeassistant import discovery_message
-from .alerts.payloads import Topics
-from .config import Config
-from .types import Message
+from detector import __version__
+from detector.config import Config
+from detector.types import Message
+
+from .homeassistant import discovery_message
+from .payloads import Topics
 
 
 class Discovery:

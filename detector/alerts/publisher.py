@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .alerts.dispatcher import Dispatcher
-from .alerts.payloads import Topics, encode
-from .types import AlarmState, Alert, EventChange, Message
+from detector.types import AlarmState, Alert, EventChange, Message
+
+from .dispatcher import Dispatcher
+from .payloads import Topics, encode
 
 
 class PostRoom:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detector.alerts.darkroom import Darkroom
+from detector.alerts.snapshot_encoder import Darkroom
 from detector.types import ArrayImage, Box, Frame
 from support.visits import frame
 
