@@ -32,14 +32,14 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))  # the scoring is the tests' own
 
-from detector.assignment import iou, pair  # noqa: E402  # after the path is set
+from detector.analytics.assignment import iou, pair  # noqa: E402  # after the path is set
+from detector.analytics.crops import look_closer  # noqa: E402
+from detector.analytics.pipeline import CameraPipeline  # noqa: E402
 from detector.capture.open import file_source  # noqa: E402
-from detector.closeup import look_closer  # noqa: E402
 from detector.config import Camera  # noqa: E402
 from detector.errors import EndOfStreamError  # noqa: E402
 from detector.inference.detector import PersonDetector  # noqa: E402
 from detector.inference.factory import load_detector  # noqa: E402
-from detector.pipeline import CameraPipeline  # noqa: E402
 from detector.types import ArrayImage, Box, Detections, Frame, Pixels  # noqa: E402
 from support.trackscore import Identified, read_truth, score  # noqa: E402
 

@@ -26,9 +26,9 @@ from typing import Any
 import av
 import numpy as np
 
+from detector.analytics.motion import MotionGate
 from detector.capture.avimage import AvImage
 from detector.config import MotionSettings
-from detector.motion import MotionGate
 
 from .bare import Call, bare, medians_ms, paced_ms
 from .drawn import Coded, still

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from detector.analytics.pipeline import CameraPipeline
 from detector.capture.open import file_source
 from detector.inference.shaped import AnyDetector
 
 from .config import Camera
 from .errors import EndOfStreamError, SourceError
-from .pipeline import CameraPipeline
 from .types import Frame
 
 Progress = Callable[[int, "int | None", str], None]

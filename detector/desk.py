@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 
-from .alarm import Alarm
+from detector.analytics.alarm import Alarm
+
 from .clock import Clock
 from .config import AlarmSettings, ArmedState
 from .types import AlarmState, Alert

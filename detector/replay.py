@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from detector.alerts.payloads import alert_payload, event_payload
+from detector.analytics.alarm import Alarm
+from detector.analytics.crops import look_closer
+from detector.analytics.pipeline import CameraPipeline
 from detector.capture.slot import LatestSlots
 from detector.capture.source import Grab
 
-from .alarm import Alarm
-from .closeup import look_closer
 from .config import Config
 from .errors import EndOfStreamError, SourceError
-from .pipeline import CameraPipeline
 from .types import Alert, Detections, EventChange, Frame
 
 Report = Callable[[int, int | None, str], None]

@@ -16,6 +16,7 @@ from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import Topics
 from detector.alerts.publisher import PostRoom
 from detector.alerts.snapshot_encoder import Darkroom
+from detector.analytics.alert_codec import LostImage
 from detector.broker.server import EmbeddedBroker
 from detector.capture.attention import Attention
 from detector.capture.slot import LatestSlots
@@ -32,7 +33,6 @@ from .commands import Commands
 from .config import Config
 from .desk import AlarmDesk
 from .heap import settled
-from .held import LostImage
 from .house import ALARM_STATE, House
 from .loading import resolve
 from .notify import Notifier

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
+from detector.analytics.crops import look_closer
+from detector.analytics.pipeline import CameraPipeline, PipelineOutcome
 from detector.capture.attention import Attention
 from detector.capture.slot import LatestSlots
 from detector.inference.shaped import AnyDetector
 
 from .clock import Clock
-from .closeup import look_closer
 from .config import Camera
 from .desk import AlarmDesk
 from .errors import DetectorError, InferenceError
 from .live import LiveView, Scene
 from .meter import Meter
-from .pipeline import CameraPipeline, PipelineOutcome
 from .types import Detections, EventChange, Frame
 
 log = logging.getLogger(__name__)

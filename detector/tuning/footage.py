@@ -17,6 +17,8 @@ from typing import Generic, TypeVar
 import cv2
 import numpy as np
 
+from detector.analytics.pipeline import CameraPipeline
+from detector.analytics.tracker import Tracker
 from detector.capture.open import file_source
 from detector.config import Camera
 from detector.engines.pictures import SUFFIXES
@@ -25,9 +27,7 @@ from detector.fetch.progress import Progress
 from detector.inference.shaped import ShapedDetector
 from detector.inference.shapes import Shape, best_shape
 from detector.likeness import Cells, cells, difference
-from detector.pipeline import CameraPipeline
 from detector.replay import due_frames
-from detector.tracking import Tracker
 from detector.types import ArrayImage, Image, Track
 
 from .evidence import SURE, Need, small

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from detector import config
-from detector.rules import Outcome, Rules
+from detector.analytics.rules import Outcome, Rules
 from detector.types import ArrayImage, Box, Frame, Track
 
 WIDTH, HEIGHT = 1000, 500

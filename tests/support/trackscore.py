@@ -15,8 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from detector.analytics.tracker import Tracker, TrackerSettings
 from detector.inference.factory import load_detector
-from detector.tracking import Tracker, TrackerSettings
 from detector.types import ArrayImage, Box, Floats
 
 Identified = list[tuple[int, Box]]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.assignment import iou, pair
+from detector.analytics.assignment import iou, pair
 
 
 def test_iou_of_known_boxes() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .types import Alert, Frame, Pixels
+from detector.types import Alert, Frame, Pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

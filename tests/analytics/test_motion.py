@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from detector.analytics.motion import Look, MotionGate
 from detector.config import MotionSettings, Polygon
-from detector.motion import Look, MotionGate
 from detector.types import ArrayImage, Image, Pixels
 
 SETTINGS = MotionSettings()

@@ -11,7 +11,8 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from .types import Box, Event, Frame, Track
+from detector.types import Box, Event, Frame, Track
+
 from .zones import Size, ZoneWatch
 
 Vector = tuple[float, float]

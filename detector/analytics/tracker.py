@@ -17,9 +17,10 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.types import Box, Floats, Track
+
 from .assignment import Array, Index, iou, pair
 from .kalman import MotionModel, born, correct, predict, to_center
-from .types import Box, Floats, Track
 
 _CHI2_2DOF_99 = 9.21  # squared Mahalanobis distance that holds 99 % of a plane's Gaussian
 _LOG_SIZE = 0.4  # a person's height does not change by more than e^0.4, half as much again, in one jump

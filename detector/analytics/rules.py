@@ -11,9 +11,10 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from . import config
-from .lifecycle import RELINK_S, Sighting, Visit
-from .types import Alert, Event, EventChange, Frame, Track
+from detector import config
+from detector.types import Alert, Event, EventChange, Frame, Track
+
+from .visit import RELINK_S, Sighting, Visit
 from .zones import ZoneMap, area_share, foot_point
 
 _UPDATE_S = 5.0  # somebody who moves is told anew this often

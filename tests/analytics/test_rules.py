@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from detector.rules import Rules, alert_id, event_id
+from detector.analytics.rules import Rules, alert_id, event_id
 from detector.types import Track
 from support.people import BOOT, GARDEN, Walk, camera, frame, person
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.kalman import Array, Beliefs, MotionModel, born, correct, predict, to_center, to_corners
+from detector.analytics.kalman import Array, Beliefs, MotionModel, born, correct, predict, to_center, to_corners
 
 MODEL = MotionModel()
 BOXES = np.array([[100.0, 200.0, 140.0, 300.0], [500.0, 100.0, 620.0, 400.0]])

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal, get_args
 
-from .config import AlarmSettings, ArmedState
-from .held import from_document, to_document
-from .types import AlarmState, Alert
+from detector.config import AlarmSettings, ArmedState
+from detector.types import AlarmState, Alert
+
+from .alert_codec import from_document, to_document
 
 _Phase = Literal["settled", "leaving", "entering", "triggered"]
 _ARM: Final[dict[str, ArmedState]] = {"ARM_AWAY": "armed_away", "ARM_HOME": "armed_home"}

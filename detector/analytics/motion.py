@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import MotionSettings, Polygon
-from .types import Box, Image, Pixels
+from detector.config import MotionSettings, Polygon
+from detector.types import Box, Image, Pixels
 
 _LINES = 144  # the small picture's height is this to twice this: a far-off person is still some dozen pixels
 _FOLLOW_S = 2.0  # time constant of the background: above a slow step's time, below a cloud's

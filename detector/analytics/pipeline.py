@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import config
+from detector import config
+from detector.types import Alert, Detections, EventChange, Frame, Track
+
 from .assignment import iou
-from .closeup import CloseUp, CloseUps
+from .crops import CloseUp, CloseUps
 from .motion import MotionGate
 from .rules import Rules
-from .tracking import Tracker, TrackerSettings
-from .types import Alert, Detections, EventChange, Frame, Track
+from .tracker import Tracker, TrackerSettings
 
 _KNOWN_IOU = 0.3  # a box that overlaps a track's last one so much is the same person
 _SHOWN_S = 0.5  # a box stays in the picture over a flicker, but is not drawn where nobody was seen lately

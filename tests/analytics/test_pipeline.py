@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector.pipeline import CameraPipeline, PipelineOutcome
+from detector.analytics.pipeline import CameraPipeline, PipelineOutcome
 from detector.types import ArrayImage, Box, Detections, Floats, Frame
 from support.people import camera
 

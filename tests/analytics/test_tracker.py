@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.tracking import Tracker, TrackerSettings
+from detector.analytics.tracker import Tracker, TrackerSettings
 from detector.types import Box, Floats, Track
 from support.trackscore import Clip, detect, follow, our_update, read_truth, score, true_visits, visits
 

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from detector.closeup import CloseUp, CloseUps, look_closer
+from detector.analytics.crops import CloseUp, CloseUps, look_closer
 from detector.errors import InferenceError
 from detector.types import ArrayImage, Box, Detections, Frame
 
