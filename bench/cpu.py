@@ -22,7 +22,7 @@ import av
 import numpy as np
 import yaml
 
-from detector.capture.open import file_source
+from detector.capture.factory import file_source
 from detector.types import Pixels
 
 ROOT = Path(__file__).resolve().parents[1]

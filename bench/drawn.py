@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # the bars are the tests' own
 
-from detector.capture.open import file_source  # after the path is set
+from detector.capture.factory import file_source  # after the path is set
 from detector.types import Pixels
 from support.stamped import bars, read_ms
 

@@ -25,7 +25,7 @@ import cv2
 
 from bench.section import ROOT
 from bench.street import WIDE, frames, street
-from detector.capture.open import file_source
+from detector.capture.factory import file_source
 from detector.optimize.report import points
 
 _INTRODUCTION = (

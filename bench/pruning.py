@@ -21,7 +21,7 @@ from typing import Any
 
 import cv2
 
-from detector.capture.open import file_source
+from detector.capture.factory import file_source
 from detector.errors import EndOfStreamError
 from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.optimize import checkpoints

@@ -35,7 +35,7 @@ sys.path.append(str(ROOT / "tests"))  # the scoring is the tests' own
 from detector.analytics.assignment import iou, pair  # noqa: E402  # after the path is set
 from detector.analytics.crops import look_closer  # noqa: E402
 from detector.analytics.pipeline import CameraPipeline  # noqa: E402
-from detector.capture.open import file_source  # noqa: E402
+from detector.capture.factory import file_source  # noqa: E402
 from detector.config import Camera  # noqa: E402
 from detector.errors import EndOfStreamError  # noqa: E402
 from detector.inference.detector import PersonDetector  # noqa: E402

@@ -27,7 +27,7 @@ import av
 import numpy as np
 
 from detector.analytics.motion import MotionGate
-from detector.capture.avimage import AvImage
+from detector.capture.av_image import AvImage
 from detector.config import MotionSettings
 
 from .bare import Call, bare, medians_ms, paced_ms

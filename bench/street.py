@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 
-from detector.capture.open import file_source
+from detector.capture.factory import file_source
 from detector.types import Pixels
 
 _FRAMES = 795

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from detector.analytics.pipeline import CameraPipeline
-from detector.capture.open import file_source
+from detector.capture.factory import file_source
 from detector.inference.shaped import AnyDetector
 
 from .config import Camera

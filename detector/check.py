@@ -11,7 +11,7 @@ from functools import partial
 
 from detector.alerts.mqtt import probe, settings_of
 from detector.broker.server import EmbeddedBroker
-from detector.capture.open import make_source
+from detector.capture.factory import make_source
 from detector.tuning.choice import scenes_of
 from detector.tuning.serve import ChosenLoader
 

@@ -12,11 +12,11 @@ from detector.alerts.mqtt import MqttLink
 from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import Topics
 from detector.alerts.publisher import PostRoom
-from detector.capture.slot import LatestSlots
+from detector.capture.latest_frames import LatestSlots
+from detector.capture.manager import Cameras
 from detector.tuning.ledger import Ledger
 
 from . import configfile
-from .cameras import Cameras
 from .clock import Clock
 from .config import Camera, Config
 from .desk import AlarmDesk

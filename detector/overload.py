@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from detector.capture.slot import SlotCounts
+from detector.capture.latest_frames import SlotCounts
 
 WINDOW_S = 10.0
 LOST_SHARE = 0.1

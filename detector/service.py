@@ -18,8 +18,9 @@ from detector.alerts.publisher import PostRoom
 from detector.alerts.snapshot_encoder import Darkroom
 from detector.analytics.alert_codec import LostImage
 from detector.broker.server import EmbeddedBroker
-from detector.capture.attention import Attention
-from detector.capture.slot import LatestSlots
+from detector.capture.idle_cameras import Attention
+from detector.capture.latest_frames import LatestSlots
+from detector.capture.manager import Cameras
 from detector.fetch.progress import Progress, quiet
 from detector.inference.factory import tensorrt_usable
 from detector.tuning.choice import scenes_of
@@ -27,7 +28,6 @@ from detector.tuning.ledger import Ledger
 from detector.tuning.serve import ChosenLoader
 
 from . import configfile, datadir
-from .cameras import Cameras
 from .clock import SYSTEM_CLOCK, Clock
 from .commands import Commands
 from .config import Config

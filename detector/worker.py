@@ -14,8 +14,8 @@ from typing import Protocol, TypeVar
 
 from detector.analytics.crops import look_closer
 from detector.analytics.pipeline import CameraPipeline, PipelineOutcome
-from detector.capture.attention import Attention
-from detector.capture.slot import LatestSlots
+from detector.capture.idle_cameras import Attention
+from detector.capture.latest_frames import LatestSlots
 from detector.inference.shaped import AnyDetector
 
 from .clock import Clock

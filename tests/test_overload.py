@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from detector.capture.slot import SlotCounts
+from detector.capture.latest_frames import SlotCounts
 from detector.overload import WINDOW_S, LoadMeter, Overload
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.capture.planar import RawImage
+from detector.capture.raw_image import RawImage
 from detector.picture import Label, encode_jpeg, render
 from detector.types import ArrayImage, Image, Pixels
 from support.planes import planes, scene

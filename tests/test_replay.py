@@ -17,7 +17,7 @@ import pytest
 
 from detector import configfile
 from detector.alerts.payloads import encode, parse_timestamp
-from detector.capture.open import file_source
+from detector.capture.factory import file_source
 from detector.capture.source import Grab
 from detector.config import Config
 from detector.errors import EndOfStreamError, SourceError

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.capture.planar import RawImage
+from detector.capture.raw_image import RawImage
 from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec
 from detector.shrink import Shrinker

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from detector.capture.slot import LatestSlots
+from detector.capture.latest_frames import LatestSlots
 from detector.house import House
 from detector.overload import WINDOW_S
 from detector.types import ArrayImage, Frame

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.capture.attention import Attention
+from detector.capture.idle_cameras import Attention
 from detector.clock import SYSTEM_CLOCK
 from detector.errors import InferenceError, ModelError
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from detector.errors import SourceError
 
-from .cvsource import CvSource, fourcc
+from .cv_reader import CvSource, fourcc
 from .source import Grab
 
 _USB = "usb://"

@@ -9,9 +9,9 @@ from pathlib import Path
 from detector.clock import SYSTEM_CLOCK, Clock
 from detector.errors import EndOfStreamError, SourceError
 
-from .averrors import file_error
-from .avimage import AvImage
-from .avsource import AvReader, stamp_s
+from .av_errors import file_error
+from .av_image import AvImage
+from .av_reader import AvReader, stamp_s
 from .source import Grab
 from .timeline import Timeline
 

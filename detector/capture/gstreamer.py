@@ -8,7 +8,7 @@ from detector.errors import SourceError
 from detector.redact import redact
 from detector.types import PlaneFormat
 
-from .cvsource import CvSource
+from .cv_reader import CvSource
 from .source import Grab
 
 _CSI, _GST = "csi://", "gst:"

@@ -7,9 +7,9 @@ from functools import partial
 from detector.clock import SYSTEM_CLOCK, Clock
 from detector.redact import redact
 
-from .averrors import network_error
-from .avimage import AvImage
-from .avsource import AvReader, stamp_s
+from .av_errors import network_error
+from .av_image import AvImage
+from .av_reader import AvReader, stamp_s
 from .source import Grab
 from .timeline import Timeline
 

@@ -33,8 +33,8 @@ def capture_set(
 ) -> None:
     """Gather different pictures from a camera to disk, with consent; nothing leaves this machine."""
     from detector import configfile
-    from detector.capture_set import gather
-    from detector.picture_store import PictureStore
+    from detector.capture.collect import gather
+    from detector.capture.picture_folder import PictureStore
 
     from .progress import progress
 

@@ -66,7 +66,7 @@ def _images(path: Path) -> Iterator[Image]:
     if path.suffix.lower() in PICTURES:
         yield _read_picture(path)
         return
-    from detector.capture.open import file_source
+    from detector.capture.factory import file_source
 
     source = file_source(path)
     try:

@@ -31,7 +31,7 @@ def replay(
 ) -> None:
     """Write the events and alerts that the service would publish for VIDEO, one JSON a line."""
     from detector import configfile
-    from detector.capture.open import file_source
+    from detector.capture.factory import file_source
     from detector.replay import replay as run_replay
 
     from .load import load

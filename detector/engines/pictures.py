@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detector.capture.open import file_source
+from detector.capture.factory import file_source
 from detector.errors import EndOfStreamError, ModelError
 from detector.types import ArrayImage, Image
 

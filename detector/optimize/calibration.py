@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import cv2
 import numpy as np
 
-from detector.capture.open import file_source, make_source
+from detector.capture.factory import file_source, make_source
 from detector.clock import SYSTEM_CLOCK
 from detector.engines.pictures import SUFFIXES
 from detector.errors import EndOfStreamError, ModelError, UsageError

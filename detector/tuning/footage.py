@@ -19,15 +19,15 @@ import numpy as np
 
 from detector.analytics.pipeline import CameraPipeline
 from detector.analytics.tracker import Tracker
-from detector.capture.open import file_source
+from detector.capture.clip import due_frames
+from detector.capture.factory import file_source
+from detector.capture.image_diff import Cells, cells, difference
 from detector.config import Camera
 from detector.engines.pictures import SUFFIXES
 from detector.errors import SourceError, UsageError
 from detector.fetch.progress import Progress
 from detector.inference.shaped import ShapedDetector
 from detector.inference.shapes import Shape, best_shape
-from detector.likeness import Cells, cells, difference
-from detector.replay import due_frames
 from detector.types import ArrayImage, Image, Track
 
 from .evidence import SURE, Need, small
@@ -42,7 +42,7 @@ MOST_STILLS = 400
 """Of a folder: spread over the whole, they are looked at in seconds."""
 
 DIFFERENT = 1.5
-"""Grey levels by which a picture's most changed cell differs from the last one's (`detector.likeness`): a recorded room
+"""Grey levels by which a picture's most changed cell differs from the last one's (`detector.capture.image_diff`): a recorded room
 in which nothing moved gave up to 1.2, people who walk at the far end of a street 16."""
 
 Item = TypeVar("Item")

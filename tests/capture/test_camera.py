@@ -8,8 +8,8 @@ from pathlib import Path
 
 from detector.capture.camera import CameraLoop
 from detector.capture.file import FileSource
+from detector.capture.latest_frames import LatestSlots
 from detector.capture.network import NetworkSource
-from detector.capture.slot import LatestSlots
 from detector.capture.source import Grab, Source
 from detector.clock import SYSTEM_CLOCK
 from detector.types import Frame

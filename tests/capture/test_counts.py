@@ -6,9 +6,9 @@ import threading
 
 import numpy as np
 
-from detector.capture.attention import Attention
 from detector.capture.backoff import Backoff
 from detector.capture.camera import CameraLoop
+from detector.capture.idle_cameras import Attention
 from detector.capture.source import DecodeCounts, Grab, Source
 from detector.errors import SourceError
 from detector.types import ArrayImage, Frame

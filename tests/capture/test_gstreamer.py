@@ -58,7 +58,7 @@ def test_an_opencv_without_gstreamer_says_so_and_what_to_do(source: str) -> None
 # An OpenCV before 4.7 cannot be given time-outs, but its pictures come by the same pipeline.
 LIVE = """
 import sys
-from detector.capture.cvsource import CvSource
+from detector.capture.cv_reader import CvSource
 from detector.capture.gstreamer import GStreamerSource, has_gstreamer, has_timeouts, pipeline, raw_format
 from detector.errors import SourceError
 if not has_gstreamer():

@@ -16,7 +16,7 @@ import cv2
 import pytest
 import yaml
 
-from detector.capture.open import file_source
+from detector.capture.factory import file_source
 from support.caches import private_cache
 from support.mosquitto import free_port
 from support.program import Program

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.capture.planar import RawImage, i420_image, nv12_image, yuyv_image
+from detector.capture.raw_image import RawImage, i420_image, nv12_image, yuyv_image
 from detector.engines import store
 from detector.engines.builder import Order, environment
 from detector.engines.gate import compare

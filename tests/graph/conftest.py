@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from detector.capture.open import file_source
+from detector.capture.factory import file_source
 from detector.types import ArrayImage, Image
 
 MODELS = ("yolox_tiny_humanart", "yolox_nano", "yolov10n", "yolov8n", "yolo11n")

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from detector.capture.attention import Attention
-from detector.capture.slot import LatestSlots
+from detector.capture.idle_cameras import Attention
+from detector.capture.latest_frames import LatestSlots
 from detector.clock import SYSTEM_CLOCK
 from detector.config import AlarmSettings, Camera
 from detector.desk import AlarmDesk

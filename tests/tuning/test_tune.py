@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.capture.open import file_source
+from detector.capture.factory import file_source
 from detector.config import Model
 from detector.engines.verdict import Limits
 from detector.errors import SourceError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import av.error
 
-from detector.capture.averrors import network_error
+from detector.capture.av_errors import network_error
 from detector.errors import SourceError
 from detector.redact import redact
 

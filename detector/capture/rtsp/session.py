@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterable
 
-from detector.capture.averrors import network_error
+from detector.capture.av_errors import network_error
 from detector.clock import Clock
 from detector.errors import SourceError
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from detector.capture.avimage import AvImage
+from detector.capture.av_image import AvImage
 from detector.capture.network import NetworkSource
 from detector.capture.source import DecodeCounts, Grab
 from detector.capture.timeline import Timeline

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.capture.planar import RawImage
+from detector.capture.raw_image import RawImage
 from detector.engines.gate import compare
 from detector.engines.pictures import folder_pictures
 from detector.engines.prepare import prepare

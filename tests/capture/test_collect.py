@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from detector.capture_set import Gathered, gather
+from detector.capture.collect import Gathered, gather
+from detector.capture.picture_folder import MANIFEST, Format, PictureStore
 from detector.config import Camera
 from detector.errors import SourceError, StorageError, UsageError
-from detector.picture_store import MANIFEST, Format, PictureStore
 from detector.types import ArrayImage
 from support import clips, scenes
 from support.rtsp_server import RtspServer, why_not
@@ -171,7 +171,7 @@ _FULL = """
 import resource, signal, sys
 from pathlib import Path
 from detector.errors import StorageError
-from detector.picture_store import PictureStore
+from detector.capture.picture_folder import PictureStore
 from detector.types import ArrayImage
 from support.scenes import room
 store = PictureStore(Path(sys.argv[1]), camera="porch", picture_format="png", limit=1 << 30)

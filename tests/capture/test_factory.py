@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from detector.capture.device import DeviceSource
+from detector.capture.factory import file_source, make_source
 from detector.capture.file import FileSource
 from detector.capture.gstreamer import GStreamerSource
 from detector.capture.network import NetworkSource
-from detector.capture.open import file_source, make_source
 from detector.capture.rtsp.source import RtspSource
 from detector.config import Camera
 from detector.errors import EndOfStreamError
@@ -69,7 +69,7 @@ def test_a_file_url_may_hold_encoded_characters(tmp_path: Path) -> None:
 
 def test_slots_and_the_loop_load_no_video_library() -> None:
     code = (
-        "import sys, detector.capture.slot, detector.capture.camera, detector.capture.open;"
+        "import sys, detector.capture.latest_frames, detector.capture.camera, detector.capture.factory;"
         "sys.exit(any(name in sys.modules for name in ('av', 'cv2', 'pydantic')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

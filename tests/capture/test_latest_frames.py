@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.capture.slot import LatestSlots, SlotCounts
+from detector.capture.latest_frames import LatestSlots, SlotCounts
 from detector.clock import SYSTEM_CLOCK
 from detector.types import ArrayImage, Frame
 

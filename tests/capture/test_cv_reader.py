@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.capture.cvsource import CvSource, _as_bgr, _image, fourcc
+from detector.capture.cv_reader import CvSource, _as_bgr, _image, fourcc
 from detector.errors import EndOfStreamError, SourceError
 from detector.types import PlanarImage
 from support.clips import clip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from detector.errors import SourceError
 from detector.types import ArrayImage, Image, Pixels, PlaneFormat
 
-from .planar import i420_image, nv12_image, yuyv_image
+from .raw_image import i420_image, nv12_image, yuyv_image
 from .source import Grab
 
 if TYPE_CHECKING:

@@ -11,16 +11,16 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from detector.capture.backoff import Backoff
-from detector.capture.open import file_source, make_source
-from detector.capture.source import Grab, Source
+from detector.clock import SYSTEM_CLOCK, Clock
+from detector.config import Camera
+from detector.errors import EndOfStreamError, SourceError
+from detector.types import Image
 
-from .clock import SYSTEM_CLOCK, Clock
-from .config import Camera
-from .errors import EndOfStreamError, SourceError
-from .likeness import Cells, cells, difference
-from .picture_store import PictureStore
-from .types import Image
+from .backoff import Backoff
+from .factory import file_source, make_source
+from .image_diff import Cells, cells, difference
+from .picture_folder import PictureStore
+from .source import Grab, Source
 
 _LOOKS = 4  # frames looked at in a window: more would cost CPU and hardly differ
 _NEW = 12.0  # grey levels by which the most changed cell must differ: somebody moved

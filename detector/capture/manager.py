@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from detector.capture.attention import Attention
-from detector.capture.camera import CameraLoop, CaptureStats
-from detector.capture.open import make_source
-from detector.capture.slot import LatestSlots
+from detector.clock import Clock
+from detector.config import Camera
+from detector.stage import Stage
+from detector.types import CameraState
 
-from .clock import Clock
-from .config import Camera
-from .stage import Stage
-from .types import CameraState
+from .camera import CameraLoop, CaptureStats
+from .factory import make_source
+from .idle_cameras import Attention
+from .latest_frames import LatestSlots
 
 OnState = Callable[[str, CameraState, str | None], None]
 _CAPTURE_KEYS = ("source", "loop", "timeout_s", "enabled")  # a change of these opens the source anew

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detector.likeness import cells, difference
+from detector.capture.image_diff import cells, difference
 from support.scenes import room
 
 

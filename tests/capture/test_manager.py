@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from detector.cameras import Cameras
-from detector.capture.slot import LatestSlots
+from detector.capture.latest_frames import LatestSlots
+from detector.capture.manager import Cameras
 from detector.clock import SYSTEM_CLOCK
 from detector.config import Camera
 from support.clips import clip
