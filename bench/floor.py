@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.capture.rtsp.access import AccessUnit
+from detector.capture.rtsp.access_units import AccessUnit
 from detector.capture.rtsp.decode import Decoder
 from detector.config import Model
 from detector.loading import resolve

@@ -10,7 +10,7 @@ import av.error
 from av.codec.context import CodecContext, Flags
 from av.packet import Packet
 
-from .access import AccessUnit
+from .access_units import AccessUnit
 from .nal import START
 
 if TYPE_CHECKING:

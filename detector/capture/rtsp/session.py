@@ -14,8 +14,8 @@ from . import sdp
 from .auth import Credentials, challenges
 from .errors import not_understood, refusal
 from .message import Message, answer, request
+from .transport import Interleaved, Wire
 from .url import Target, absolute, controlled, parse
-from .wire import Interleaved, Wire
 
 _AGENT = "detector"
 _REDIRECTS = 5

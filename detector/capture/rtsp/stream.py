@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from detector.clock import Clock
 from detector.errors import SourceError
 
-from .access import Assembler
-from .catchup import CatchUp
+from .access_units import Assembler
 from .decode import Decoder
+from .decode_queue import CatchUp
 from .errors import not_understood
 from .h264 import H264
 from .h265 import H265

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detector.capture.rtsp.access import AccessUnit
+from detector.capture.rtsp.access_units import AccessUnit
 from detector.capture.rtsp.decode import Decoder
 from detector.capture.rtsp.nal import START
 from support.rtsp_video import Video, coded

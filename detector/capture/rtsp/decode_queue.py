@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .access import AccessUnit
+from .access_units import AccessUnit
 
 LATE_S = 0.5
 _BEHIND_S = LATE_S / 2

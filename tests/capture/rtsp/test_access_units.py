@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.capture.rtsp.access import AccessUnit, Assembler
+from detector.capture.rtsp.access_units import AccessUnit, Assembler
 from detector.capture.rtsp.h264 import H264
 from detector.capture.rtsp.h265 import H265
 from detector.capture.rtsp.nal import START, Depacketizer

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from detector.capture.rtsp.access import AccessUnit
-from detector.capture.rtsp.catchup import CatchUp, Turn
+from detector.capture.rtsp.access_units import AccessUnit
+from detector.capture.rtsp.decode_queue import CatchUp, Turn
 
 TICK = 90000 // 25
 
