@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from bench.variants import REFERENCE, street_set
-from detector.config import Model
+from detector.config.schema import Model
 from detector.engines.pictures import built_in, clip_pictures
 from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.inference.factory import load_detector

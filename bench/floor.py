@@ -23,7 +23,7 @@ import numpy as np
 
 from detector.capture.rtsp.access_units import AccessUnit
 from detector.capture.rtsp.decode import Decoder
-from detector.config import Model
+from detector.config.schema import Model
 from detector.loading import resolve
 from detector.tuning.serve import ChosenLoader
 from detector.types import ArrayImage

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.benchmark import benchmark
-from detector.config import Model
+from detector.config.schema import Model
 from detector.fetch.progress import quiet
 from detector.loading import resolve
 from detector.tuning.serve import ChosenLoader

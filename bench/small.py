@@ -36,7 +36,7 @@ from detector.analytics.assignment import iou, pair  # noqa: E402  # after the p
 from detector.analytics.crops import look_closer  # noqa: E402
 from detector.analytics.pipeline import CameraPipeline  # noqa: E402
 from detector.capture.factory import file_source  # noqa: E402
-from detector.config import Camera  # noqa: E402
+from detector.config.schema import Camera  # noqa: E402
 from detector.errors import EndOfStreamError  # noqa: E402
 from detector.inference.detector import PersonDetector  # noqa: E402
 from detector.inference.factory import load_detector  # noqa: E402

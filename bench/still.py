@@ -28,7 +28,7 @@ import numpy as np
 
 from detector.analytics.motion import MotionGate
 from detector.capture.av_image import AvImage
-from detector.config import MotionSettings
+from detector.config.schema import MotionSettings
 
 from .bare import Call, bare, medians_ms, paced_ms
 from .drawn import Coded, still

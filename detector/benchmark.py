@@ -16,9 +16,9 @@ import numpy as np
 
 from detector.analytics.pipeline import CameraPipeline
 from detector.capture.factory import file_source
+from detector.config.schema import Camera
 from detector.inference.shaped import AnyDetector
 
-from .config import Camera
 from .errors import EndOfStreamError, SourceError
 from .types import Frame
 

@@ -12,11 +12,11 @@ from functools import partial
 from detector.alerts.mqtt import probe, settings_of
 from detector.broker.server import EmbeddedBroker
 from detector.capture.factory import make_source
+from detector.config.schema import Camera, Config
 from detector.tuning.choice import scenes_of
 from detector.tuning.serve import ChosenLoader
 
-from . import configfile
-from .config import Camera, Config
+from .config import document
 from .errors import DetectorError
 from .loading import resolve
 from .redact import redact
@@ -63,7 +63,7 @@ def _model(config: Config) -> str:
 
 
 def _broker(config: Config) -> str:
-    password = configfile.mqtt_password(config)
+    password = document.mqtt_password(config)
     if config.mqtt.broker != "embedded":
         settings = settings_of(config, password=password)
         probe(settings, timeout=BROKER_S)

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from detector.analytics.alarm import Alarm
+from detector.config.schema import AlarmSettings, ArmedState
 
 from .clock import Clock
-from .config import AlarmSettings, ArmedState
 from .types import AlarmState, Alert
 
 Send = Callable[[Alert], None]

@@ -14,11 +14,11 @@ from detector.alerts.payloads import Topics
 from detector.alerts.publisher import PostRoom
 from detector.capture.latest_frames import LatestSlots
 from detector.capture.manager import Cameras
+from detector.config.schema import Camera, Config
 from detector.tuning.ledger import Ledger
 
-from . import configfile
 from .clock import Clock
-from .config import Camera, Config
+from .config import document as configfile
 from .desk import AlarmDesk
 from .stage import Stage
 from .worker import Worker

@@ -10,13 +10,13 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from detector.config.schema import Model
 from detector.fetch.progress import Progress, quiet
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector, tensorrt_usable
 from detector.inference.shaped import AnyDetector, ShapedDetector
 from detector.inference.shapes import Shape
 
-from .config import Model
 from .errors import ModelError
 from .models import Resolved, load_registry
 from .reloads import BoundedLoad

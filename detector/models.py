@@ -22,7 +22,7 @@ from detector.fetch.sources import Section, Sha256, Size, Source
 from detector.fetch.store import Status, Wanted, obtain, status
 from detector.inference.spec import InputSpec
 
-from . import configfile
+from .config import document as configfile
 from .errors import ConfigError, ModelError
 
 Kind = Literal["model", "clip"]

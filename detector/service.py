@@ -21,16 +21,17 @@ from detector.broker.server import EmbeddedBroker
 from detector.capture.idle_cameras import Attention
 from detector.capture.latest_frames import LatestSlots
 from detector.capture.manager import Cameras
+from detector.config.schema import Config
 from detector.fetch.progress import Progress, quiet
 from detector.inference.factory import tensorrt_usable
 from detector.tuning.choice import scenes_of
 from detector.tuning.ledger import Ledger
 from detector.tuning.serve import ChosenLoader
 
-from . import configfile, datadir
+from . import datadir
 from .clock import SYSTEM_CLOCK, Clock
 from .commands import Commands
-from .config import Config
+from .config import document as configfile
 from .desk import AlarmDesk
 from .heap import settled
 from .house import ALARM_STATE, House

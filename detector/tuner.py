@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from detector.config.schema import Model
 from detector.graph.prepare import find
 from detector.inference.shaped import ShapedDetector
 from detector.inference.shapes import Shape, best_shape
@@ -25,7 +26,6 @@ from detector.tuning.ledger import Ledger
 from detector.tuning.serve import ChosenLoader, kept_choice
 
 from . import child
-from .config import Model
 from .errors import DetectorError
 from .house import House
 from .loading import resolve, shapeable

@@ -12,11 +12,11 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from detector.config.schema import Model
 from detector.inference.factory import tensorrt_usable
 from detector.tuning.serve import ChosenLoader
 
 from . import child
-from .config import Model
 from .errors import DetectorError
 from .house import House
 from .loading import loader, resolve

@@ -9,7 +9,8 @@ from typing import Any
 
 from detector.api.control import Health, Ready, StaleConfigError
 
-from . import __version__, configfile
+from . import __version__
+from .config import document as configfile
 from .house import House
 from .picture import Label, encode_jpeg
 from .report import Report

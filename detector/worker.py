@@ -16,10 +16,10 @@ from detector.analytics.crops import look_closer
 from detector.analytics.pipeline import CameraPipeline, PipelineOutcome
 from detector.capture.idle_cameras import Attention
 from detector.capture.latest_frames import LatestSlots
+from detector.config.schema import Camera
 from detector.inference.shaped import AnyDetector
 
 from .clock import Clock
-from .config import Camera
 from .desk import AlarmDesk
 from .errors import DetectorError, InferenceError
 from .live import LiveView, Scene

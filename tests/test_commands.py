@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from detector import configfile
 from detector.alerts.payloads import Topics
 from detector.commands import Commands
+from detector.config import document
 from detector.house import House
 
 
@@ -29,7 +29,7 @@ class SmallHouse:
 
     desk: Desk = field(default_factory=Desk)
     switched: list[tuple[str, bool]] = field(default_factory=list)
-    config: Any = field(default_factory=lambda: configfile.validate({"cameras": {"porch": {"source": "x"}}}))
+    config: Any = field(default_factory=lambda: document.validate({"cameras": {"porch": {"source": "x"}}}))
 
     def switch_detection(self, camera: str, *, enabled: bool) -> None:
         self.switched.append((camera, enabled))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from detector.config import AlarmSettings
+from detector.config.schema import AlarmSettings
 from detector.desk import AlarmDesk
 from detector.types import AlarmState, Alert
 from support.people import Walk, person

@@ -23,7 +23,7 @@ import pytest
 import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 
-from detector import configfile
+from detector.config import document
 from support import index
 from support.mosquitto import DEADLINE, free_port, program
 
@@ -226,7 +226,7 @@ def test_compose_restarts_limits_and_watches() -> None:
 
 
 def test_the_configuration_is_valid_and_fits_compose() -> None:
-    config = configfile.validate(configfile.read(DOCKER / "config" / "detector.yaml"), ENVIRONMENT)
+    config = document.validate(document.read(DOCKER / "config" / "detector.yaml"), ENVIRONMENT)
     services = compose("compose.yaml")
     host, port = config.mqtt.broker.removeprefix("mqtt://").split(":")
     assert host in services

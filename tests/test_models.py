@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from detector.config import Model
+from detector.config.schema import Model
 from detector.errors import ModelError
 from detector.fetch.pin import digest
 from detector.fetch.sources import FileSource, UrlSource

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from detector import loading
-from detector.config import Model
+from detector.config.schema import Model
 from detector.errors import ModelError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
-from detector import configfile
 from detector.alerts.payloads import encode, parse_timestamp
 from detector.capture.factory import file_source
 from detector.capture.source import Grab
-from detector.config import Config
+from detector.config import document
+from detector.config.schema import Config
 from detector.errors import EndOfStreamError, SourceError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
@@ -32,7 +32,7 @@ STARTS_WITHIN_S = 1.0
 
 def config(*, alarm: dict[str, Any] | None = None, alert: dict[str, Any] | None = None, **camera: Any) -> Config:
     porch = {"source": "clip.mp4", "alert": {"cooldown_s": 0, **(alert or {})}, **camera}
-    return configfile.validate({"device": {"id": "yard"}, "cameras": {"porch": porch}, "alarm": alarm or {}})
+    return document.validate({"device": {"id": "yard"}, "cameras": {"porch": porch}, "alarm": alarm or {}})
 
 
 class Clip:

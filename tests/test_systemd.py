@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.configfile import mqtt_password, validate
+from detector.config.document import mqtt_password, validate
 
 UNITS = Path(__file__).resolve().parents[1] / "systemd"
 SERVICE = UNITS / "detector.service"

@@ -16,7 +16,7 @@ import onnx
 import pytest
 
 from detector.clock import SYSTEM_CLOCK
-from detector.config import Config
+from detector.config.schema import Config
 from detector.graph.prepare import prepare
 from detector.house import House
 from detector.inference.shaped import ShapedDetector

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from detector.config import Model
+from detector.config.schema import Model
 from detector.errors import ModelError
 from detector.house import House
 from detector.inference.detector import PersonDetector

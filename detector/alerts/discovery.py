@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from detector import __version__
-from detector.config import Config
+from detector.config.schema import Config
 from detector.types import Message
 
 from .homeassistant import discovery_message

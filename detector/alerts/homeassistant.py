@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from detector.config import Device
+from detector.config.schema import Device
 from detector.types import Message
 
 from .payloads import Topics, encode

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from detector.clock import SYSTEM_CLOCK, Clock
-from detector.config import Config
+from detector.config.schema import Config
 from detector.errors import BrokerError
 from detector.redact import redact
 from detector.types import Message

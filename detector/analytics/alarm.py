@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal, get_args
 
-from detector.config import AlarmSettings, ArmedState
+from detector.config.schema import AlarmSettings, ArmedState
 from detector.types import AlarmState, Alert
 
 from .alert_codec import from_document, to_document

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.config import MotionSettings, Polygon
+from detector.config.schema import MotionSettings, Polygon
 from detector.types import Box, Image, Pixels
 
 _LINES = 144  # the small picture's height is this to twice this: a far-off person is still some dozen pixels

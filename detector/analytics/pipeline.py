@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector import config
+from detector.config import schema
 from detector.types import Alert, Detections, EventChange, Frame, Track
 
 from .assignment import iou
@@ -39,7 +39,7 @@ class CameraPipeline:
     Not thread-safe: `wants` and `digest` take frames in order of time.
     """
 
-    def __init__(self, *, name: str, settings: config.Camera, device_id: str) -> None:
+    def __init__(self, *, name: str, settings: schema.Camera, device_id: str) -> None:
         self._settings = settings
         self._rules = Rules(camera=name, settings=settings, device_id=device_id)
         self._start_over()
@@ -87,7 +87,7 @@ class CameraPipeline:
         return bool((iou(sure, known.reshape(-1, 4)).max(axis=1, initial=0.0) < _KNOWN_IOU).any())
 
     def digest(
-        self, detections: Detections, *, armed_as: config.ArmedState | None, confirmed_mono: float | None = None
+        self, detections: Detections, *, armed_as: schema.ArmedState | None, confirmed_mono: float | None = None
     ) -> PipelineOutcome:
         """Follow a wanted frame's detections; `armed_as` is how the alarm is armed at this moment.
 
@@ -122,7 +122,7 @@ class CameraPipeline:
         return PipelineOutcome(changes=outcome.changes)
 
 
-def _tracking_for(alert: config.AlertSettings) -> TrackerSettings:
+def _tracking_for(alert: schema.AlertSettings) -> TrackerSettings:
     """The tracker's scores: whoever is sure enough for an alert is sure enough to start a track."""
     usual = TrackerSettings()
     sure = min(usual.new_score, alert.min_score)

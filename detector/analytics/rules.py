@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from detector import config
+from detector.config import schema
 from detector.types import Alert, Event, EventChange, Frame, Track
 
 from .visit import RELINK_S, Sighting, Visit
@@ -51,7 +51,7 @@ class Rules:
     one of the alert zones (or none are named), and the camera's cooldown is over; until then it waits.
     """
 
-    def __init__(self, *, camera: str, settings: config.Camera, device_id: str) -> None:
+    def __init__(self, *, camera: str, settings: schema.Camera, device_id: str) -> None:
         self._camera = camera
         self._device_id = device_id
         self._alert = settings.alert

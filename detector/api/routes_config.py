@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from detector import configfile
+from detector.config import document as configfile
 from detector.errors import ConfigError
 
 from . import documents as doc

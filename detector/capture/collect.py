@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from detector.clock import SYSTEM_CLOCK, Clock
-from detector.config import Camera
+from detector.config.schema import Camera
 from detector.errors import EndOfStreamError, SourceError
 from detector.types import Image
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from .source import Source
 
 if TYPE_CHECKING:
-    from detector.config import Camera
+    from detector.config.schema import Camera
 
 _FILE_URL = "file://"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from detector.clock import Clock
-from detector.config import Camera
+from detector.config.schema import Camera
 from detector.stage import Stage
 from detector.types import CameraState
 

@@ -32,15 +32,15 @@ def capture_set(
     as_json: JsonOption = False,
 ) -> None:
     """Gather different pictures from a camera to disk, with consent; nothing leaves this machine."""
-    from detector import configfile
     from detector.capture.collect import gather
     from detector.capture.picture_folder import PictureStore
+    from detector.config import document
 
     from .progress import progress
 
     if not 0.05 <= every <= 86_400:
         raise UsageError(f"--every {every:g}: must lie between 0.05 and 86400 seconds")
-    settings = configfile.load(find_config(config))
+    settings = document.load(find_config(config))
     if camera not in settings.cameras:
         raise UsageError(f"no camera {camera} in the config; its cameras: {', '.join(settings.cameras)}")
     _consent(camera, out, count, given=yes)

@@ -13,10 +13,10 @@ from .run import ConfigOption, find_config
 
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """Validate the config, then try each camera, the model and the broker. Exit 1 if one fails."""
-    from detector import configfile
     from detector.check import check as try_all
+    from detector.config import document
 
-    settings = configfile.load(find_config(config))
+    settings = document.load(find_config(config))
     findings = try_all(settings)
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(finding) for finding in findings]))

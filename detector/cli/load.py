@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from detector.config import BackendName, Precision
+from detector.config.schema import BackendName, Precision
 from detector.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def load(
 
     Nothing that the service measured on this machine has a say: the same words load the same model.
     """
-    from detector.config import Model
+    from detector.config.schema import Model
     from detector.loading import loader, resolve, shaped_loader
 
     from .progress import progress

@@ -30,14 +30,14 @@ def replay(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="F.jsonl", help="Instead of stdout.")] = None,
 ) -> None:
     """Write the events and alerts that the service would publish for VIDEO, one JSON a line."""
-    from detector import configfile
     from detector.capture.factory import file_source
+    from detector.config import document
     from detector.replay import replay as run_replay
 
     from .load import load
     from .progress import progress
 
-    settings = configfile.load(find_config(config))
+    settings = document.load(find_config(config))
     if camera not in settings.cameras:
         raise UsageError(f"no camera {camera} in the config; its cameras: {', '.join(settings.cameras)}")
     chosen = settings.model

@@ -58,11 +58,12 @@ def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
 
 def run(config: ConfigOption = None, duration: DurationOption = None) -> int:
     """Run the service in the foreground until Ctrl-C or SIGTERM."""
-    from detector import configfile, log
+    from detector import log
+    from detector.config import document
     from detector.service import Service
 
     path, seconds = find_config(config), checked_duration(duration)
     log.setup()
-    service = Service(document=configfile.read(path), path=path)
+    service = Service(document=document.read(path), path=path)
     with stopping_on_signals(service.stop_event):
         return service.run(duration_s=seconds)

@@ -17,7 +17,7 @@ from .run import ConfigOption, find_config
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from detector.config import Config
+    from detector.config.schema import Config
     from detector.tuning.rehearsal import Rehearsed
 
 _SIZE = (1920, 1080)
@@ -41,14 +41,14 @@ def tune(
     as_json: JsonOption = False,
 ) -> None:
     """Choose the form of the config's model for this machine now: measure, judge, keep. Needs `backend: auto`."""
-    from detector import configfile
+    from detector.config import document
     from detector.loading import resolve
     from detector.tuning.choice import scenes_of
     from detector.tuning.rehearsal import Order, check, rehearse
 
     from .progress import progress
 
-    settings = configfile.load(find_config(config))
+    settings = document.load(find_config(config))
     given = _given(pictures or [], settings)
     without = sorted(set(scenes_of(settings).values()) - set(given))
     if size is not None and not without:

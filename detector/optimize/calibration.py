@@ -20,7 +20,7 @@ from detector.graph.quantize import MIN_PICTURES
 from detector.types import ArrayImage, Image
 
 if TYPE_CHECKING:
-    from detector.config import Camera
+    from detector.config.schema import Camera
 
 COUNT = 48
 """More show little that is new, and each takes memory."""
@@ -144,7 +144,7 @@ def _seconds(media_s: float | None, mono: float | None) -> float:
 def _configured(url: str) -> Camera:
     from pydantic import ValidationError
 
-    from detector.config import Camera
+    from detector.config.schema import Camera
 
     try:
         camera = Camera.model_validate({"source": url})

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from detector.config import Config, Model
+from detector.config.schema import Config, Model
 from detector.fetch.store import install
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.shapes import Shape

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import BinaryIO
 
-from detector.config import Model
+from detector.config.schema import Model
 from detector.engines.pictures import built_in
 from detector.errors import DetectorError
 from detector.fetch.progress import Progress, quiet

@@ -22,7 +22,7 @@ from detector.analytics.tracker import Tracker
 from detector.capture.clip import due_frames
 from detector.capture.factory import file_source
 from detector.capture.image_diff import Cells, cells, difference
-from detector.config import Camera
+from detector.config.schema import Camera
 from detector.engines.pictures import SUFFIXES
 from detector.errors import SourceError, UsageError
 from detector.fetch.progress import Progress

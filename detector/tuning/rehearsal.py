@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detector.config import Config, Model
+from detector.config.schema import Config, Model
 from detector.errors import ConfigError, StorageError, UsageError
 from detector.fetch.progress import Progress, quiet
 from detector.inference.backends.onnxfile import inspect

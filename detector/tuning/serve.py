@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from detector.config import Model
+from detector.config.schema import Model
 from detector.errors import DetectorError
 from detector.graph.prepare import find, variants_dir, whole
 from detector.inference.detector import PersonDetector

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from detector.config import Model
+from detector.config.schema import Model
 from detector.engines.gate import compare
 from detector.engines.verdict import Limits
 from detector.errors import DetectorError, ModelError

@@ -9,7 +9,7 @@ import pytest
 
 from detector.alerts.homeassistant import discovery_message, removal_message, status_topic
 from detector.alerts.payloads import Topics
-from detector.config import Device
+from detector.config.schema import Device
 from detector.types import Message
 
 DEVICE = Device(id="front-yard", name="Front yard")

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from detector.alerts.mqtt import MqttSettings, settings_of
-from detector.config import Config
+from detector.config.schema import Config
 from detector.types import Message
 from support.links import MakeBroker, connected, make_link, settings
 from support.mosquitto import DEADLINE, Subscriber, wait_until

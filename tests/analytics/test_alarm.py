@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from detector.analytics.alarm import Alarm
 from detector.analytics.alert_codec import from_document, to_document
-from detector.config import AlarmSettings
+from detector.config.schema import AlarmSettings
 from detector.types import Alert
 from support.people import IMAGE, frame
 

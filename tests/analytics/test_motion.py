@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from detector.analytics.motion import Look, MotionGate
-from detector.config import MotionSettings, Polygon
+from detector.config.schema import MotionSettings, Polygon
 from detector.types import ArrayImage, Image, Pixels
 
 SETTINGS = MotionSettings()

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from detector.capture.collect import Gathered, gather
 from detector.capture.picture_folder import MANIFEST, Format, PictureStore
-from detector.config import Camera
+from detector.config.schema import Camera
 from detector.errors import SourceError, StorageError, UsageError
 from detector.types import ArrayImage
 from support import clips, scenes

@@ -13,7 +13,7 @@ from detector.capture.file import FileSource
 from detector.capture.gstreamer import GStreamerSource
 from detector.capture.network import NetworkSource
 from detector.capture.rtsp.source import RtspSource
-from detector.config import Camera
+from detector.config.schema import Camera
 from detector.errors import EndOfStreamError
 from support.clips import clip
 

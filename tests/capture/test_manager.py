@@ -8,7 +8,7 @@ import pytest
 from detector.capture.latest_frames import LatestSlots
 from detector.capture.manager import Cameras
 from detector.clock import SYSTEM_CLOCK
-from detector.config import Camera
+from detector.config.schema import Camera
 from support.clips import clip
 from support.mosquitto import wait_until
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from detector.config import Model
+from detector.config.schema import Model
 from detector.inference.shaped import ShapedDetector
 from detector.loading import loader, shapeable, shaped_loader
 from detector.models import Resolved, load_registry

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from detector.config import Config
+from detector.config.schema import Config
 from detector.errors import UsageError
 from detector.optimize.recipe import Recipe, config, read, write
 from detector.optimize.variant import Form, Runtime

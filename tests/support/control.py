@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from detector import configfile
 from detector.api.control import Document, Health, Ready, StaleConfigError
+from detector.config import document as configfile
 from detector.errors import ConfigError
 from detector.picture import Label, encode_jpeg
 from detector.types import AlarmCommand, ArrayImage

@@ -14,7 +14,7 @@ import numpy as np
 from detector.capture.idle_cameras import Attention
 from detector.capture.latest_frames import LatestSlots
 from detector.clock import SYSTEM_CLOCK
-from detector.config import AlarmSettings, Camera
+from detector.config.schema import AlarmSettings, Camera
 from detector.desk import AlarmDesk
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector

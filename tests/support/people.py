@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from detector import config
 from detector.analytics.rules import Outcome, Rules
+from detector.config import schema
 from detector.types import ArrayImage, Box, Frame, Track
 
 WIDTH, HEIGHT = 1000, 500
@@ -18,13 +18,13 @@ GARDEN = ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0), (0.0, 1.0))
 """The lower half of the picture."""
 
 
-def camera(**settings: object) -> config.Camera:
+def camera(**settings: object) -> schema.Camera:
     """Settings of a camera, those of `alert` given flat too, its zones as `alert_zones`."""
-    alert = {key: settings.pop(key) for key in list(settings) if key in config.AlertSettings.model_fields}
+    alert = {key: settings.pop(key) for key in list(settings) if key in schema.AlertSettings.model_fields}
     if "zones" in alert:
         settings["zones"] = alert.pop("zones")
     alert["zones"] = settings.pop("alert_zones", ())
-    return config.Camera.model_validate({"source": "clip.mp4", "alert": alert, **settings})
+    return schema.Camera.model_validate({"source": "clip.mp4", "alert": alert, **settings})
 
 
 def frame(t: float, *, wall: float | None = None) -> Frame:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from detector.api.app import create_app
 from detector.api.server import ApiServer
-from detector.config import Config
+from detector.config.schema import Config
 
 from .control import MemoryControl
 

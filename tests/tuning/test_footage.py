@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.config import Camera
+from detector.config.schema import Camera
 from detector.errors import SourceError, UsageError
 from detector.fetch.progress import quiet
 from detector.inference.shaped import ShapedDetector

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from detector.config import Model
+from detector.config.schema import Model
 from detector.tuning.forms import Form, candidates, counts_threads
 
 

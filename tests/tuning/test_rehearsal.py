@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.config import Config
+from detector.config.schema import Config
 from detector.engines.verdict import Limits
 from detector.errors import ConfigError, StorageError
 from detector.models import Resolved

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.config import Model
+from detector.config.schema import Model
 from detector.errors import ModelError
 from detector.graph.prepare import prepare
 from detector.inference.shaped import ShapedDetector

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from detector.capture.factory import file_source
-from detector.config import Model
+from detector.config.schema import Model
 from detector.engines.verdict import Limits
 from detector.errors import SourceError
 from detector.models import Resolved, load_registry

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from detector import configfile
 from detector.cli.init import starter
+from detector.config import document
 from detector.errors import ConfigError
 
 
 def test_the_starter_file_is_valid() -> None:
-    config = configfile.validate(configfile.parse(starter()), {})
+    config = document.validate(document.parse(starter()), {})
     assert "porch" in config.cameras
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="detector init"):
-        configfile.load(tmp_path / "none.yaml")
+        document.load(tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize("content", [b"\x00\xff\xfe\x00", b"\xff\xfe", b"a: " + b"x" * (2 << 20), b""])
@@ -25,20 +25,20 @@ def test_a_file_that_is_no_config_is_refused(tmp_path: Path, content: bytes) -> 
     path = tmp_path / "c.yaml"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"c\.yaml"):
-        configfile.load(path)
+        document.load(path)
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
-        configfile.load(tmp_path)
+        document.load(tmp_path)
 
 
 def test_writing_replaces_the_whole_and_keeps_the_mode(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("old: 1", encoding="utf-8")
     path.chmod(0o640)
-    configfile.write(path, {"cameras": {"a": {"source": "x"}}})
-    assert configfile.read(path) == {"cameras": {"a": {"source": "x"}}}
+    document.write(path, {"cameras": {"a": {"source": "x"}}})
+    assert document.read(path) == {"cameras": {"a": {"source": "x"}}}
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert [p.name for p in tmp_path.iterdir()] == ["c.yaml"]
 
@@ -47,19 +47,19 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path) ->
     path = tmp_path / "c.yaml"
     path.write_text("old: 1", encoding="utf-8")
     with pytest.raises(Exception, match="represent"):
-        configfile.write(path, {"a": object()})
+        document.write(path, {"a": object()})
     assert path.read_text(encoding="utf-8") == "old: 1"
     with pytest.raises(ConfigError, match="cannot write"):
-        configfile.write(tmp_path / "no" / "c.yaml", {})
+        document.write(tmp_path / "no" / "c.yaml", {})
 
 
 def test_the_password_file_is_read_and_its_newline_dropped(tmp_path: Path) -> None:
     secret = tmp_path / "pw"
     secret.write_text("from-file\n", encoding="utf-8")
     text = f"cameras: {{a: {{source: x}}}}\nmqtt: {{username: u, password_file: '{secret}'}}"
-    password = configfile.mqtt_password(configfile.validate(configfile.parse(text), {}))
+    password = document.mqtt_password(document.validate(document.parse(text), {}))
     assert password is not None
     assert password.get_secret_value() == "from-file"
     secret.unlink()
     with pytest.raises(ConfigError, match=r"mqtt\.password_file"):
-        configfile.mqtt_password(configfile.validate(configfile.parse(text), {}))
+        document.mqtt_password(document.validate(document.parse(text), {}))

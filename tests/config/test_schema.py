@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from detector import configfile
-from detector.config import Config, default_device_id, source_kind
+from detector.config import document as configfile
+from detector.config.schema import Config, default_device_id, source_kind
 from detector.errors import ConfigError
 
 CONTRACT = """

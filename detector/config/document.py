@@ -20,9 +20,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from .config import Config
-from .errors import ConfigError
-from .redact import MASK, redact, redact_urls, userinfo_secrets
+from detector.errors import ConfigError
+from detector.redact import MASK, redact, redact_urls, userinfo_secrets
+
+from .schema import Config
 
 Document = dict[str, Any]
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
