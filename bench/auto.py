@@ -27,6 +27,7 @@ import numpy as np
 
 from bench.variants import REFERENCE, street_set
 from detector.config.schema import Model
+from detector.core.types import ArrayImage, Image
 from detector.engines.pictures import built_in, clip_pictures
 from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.inference.factory import load_detector
@@ -39,7 +40,6 @@ from detector.tuning.forms import Form, openvino_there
 from detector.tuning.measure import interleaved
 from detector.tuning.serve import open_form
 from detector.tuning.tune import Task, tune
-from detector.types import ArrayImage, Image
 
 ROOT = Path(__file__).resolve().parents[1]
 SETS = ("coco", "vtest")

@@ -23,7 +23,7 @@ import numpy as np
 import yaml
 
 from detector.capture.factory import file_source
-from detector.types import Pixels
+from detector.core.types import Pixels
 
 ROOT = Path(__file__).resolve().parents[1]
 FPS, FRAMES, NOISE = 10, 300, 2.0

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # the bars are the tests' own
 
 from detector.capture.factory import file_source  # after the path is set
-from detector.types import Pixels
+from detector.core.types import Pixels
 from support.stamped import bars, read_ms
 
 STRIP = 24  # px at the picture's lower edge, which hold its number

@@ -24,9 +24,9 @@ import numpy as np
 from detector.capture.rtsp.access_units import AccessUnit
 from detector.capture.rtsp.decode import Decoder
 from detector.config.schema import Model
+from detector.core.types import ArrayImage
 from detector.loading import resolve
 from detector.tuning.serve import ChosenLoader
-from detector.types import ArrayImage
 
 from .bare import ROOT, interleaved_ms, medians_ms, opened, paced_ms
 from .caches import environment

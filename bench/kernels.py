@@ -16,9 +16,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from detector.core.types import PlaneFormat
 from detector.inference.kernels import post
 from detector.inference.layout import Layout, anchors
-from detector.types import PlaneFormat
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # the host's compiler is driven as the tests do it
 

@@ -8,9 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from detector.core.types import ArrayImage
 from detector.graph.prepare import VariantPrecision, prepare
 from detector.inference.shapes import Shape
-from detector.types import ArrayImage
 
 from .subjects import Naive, Service, Subject
 

@@ -35,8 +35,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # Mosquitto
 from detector.alerts.connection import MqttSettings
 from detector.alerts.mqtt import MqttLink
 from detector.broker.server import EmbeddedBroker
+from detector.core.types import Message
 from detector.heap import settled
-from detector.types import Message
 from support.mosquitto import Mosquitto, free_port
 
 ROOT = Path(__file__).resolve().parents[1]

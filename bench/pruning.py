@@ -22,7 +22,7 @@ from typing import Any
 import cv2
 
 from detector.capture.factory import file_source
-from detector.errors import EndOfStreamError
+from detector.core.errors import EndOfStreamError
 from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.optimize import checkpoints
 from detector.optimize.network import keep_deployed

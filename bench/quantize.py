@@ -27,8 +27,9 @@ import numpy as np
 import onnx
 
 from bench.variants import street_set
+from detector.core.errors import ModelError
+from detector.core.types import ArrayImage, Image
 from detector.engines.gate import Truth
-from detector.errors import ModelError
 from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.graph import fp16, int4
 from detector.graph.prepare import prepare
@@ -40,7 +41,6 @@ from detector.models import load_registry
 from detector.optimize.int8 import Runtime, runtimes
 from detector.optimize.quantize import METHODS, Order, quantize
 from detector.optimize.race import race
-from detector.types import ArrayImage, Image
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ("yolox_tiny_humanart", "yolov10n")

@@ -37,10 +37,10 @@ from detector.analytics.crops import look_closer  # noqa: E402
 from detector.analytics.pipeline import CameraPipeline  # noqa: E402
 from detector.capture.factory import file_source  # noqa: E402
 from detector.config.schema import Camera  # noqa: E402
-from detector.errors import EndOfStreamError  # noqa: E402
+from detector.core.errors import EndOfStreamError  # noqa: E402
+from detector.core.types import ArrayImage, Box, Detections, Frame, Pixels  # noqa: E402
 from detector.inference.detector import PersonDetector  # noqa: E402
 from detector.inference.factory import load_detector  # noqa: E402
-from detector.types import ArrayImage, Box, Detections, Frame, Pixels  # noqa: E402
 from support.trackscore import Identified, read_truth, score  # noqa: E402
 
 MODELS = ("yolox_tiny_humanart.onnx", "yolov10n.onnx")

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 
 from detector.capture.factory import file_source
-from detector.types import Pixels
+from detector.core.types import Pixels
 
 _FRAMES = 795
 _VISIBLE = 0.5  # of a box's area: less is left inside a cut picture for nobody to find, and nobody to miss

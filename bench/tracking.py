@@ -28,8 +28,8 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))  # the scoring is the tests' own
 
-from detector.models import cache_dir  # noqa: E402  # after the path is set
-from detector.types import Box, Floats  # noqa: E402
+from detector.core.files import cache_dir  # noqa: E402  # after the path is set
+from detector.core.types import Box, Floats  # noqa: E402
 from support.trackscore import (  # noqa: E402
     Clip,
     Identified,

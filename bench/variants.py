@@ -24,12 +24,12 @@ import cv2
 import numpy as np
 
 from bench.street import street
+from detector.core.types import ArrayImage, Image
 from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.graph.prepare import VariantPrecision, prepare
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.shapes import Shape, allowed_shapes
-from detector.types import ArrayImage, Image
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "yolov10n"

@@ -17,10 +17,9 @@ import numpy as np
 from detector.analytics.pipeline import CameraPipeline
 from detector.capture.factory import file_source
 from detector.config.schema import Camera
+from detector.core.errors import EndOfStreamError, SourceError
+from detector.core.types import Frame
 from detector.inference.shaped import AnyDetector
-
-from .errors import EndOfStreamError, SourceError
-from .types import Frame
 
 Progress = Callable[[int, "int | None", str], None]
 MIN_FRAMES = 20

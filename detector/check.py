@@ -13,13 +13,13 @@ from detector.alerts.mqtt import probe, settings_of
 from detector.broker.server import EmbeddedBroker
 from detector.capture.factory import make_source
 from detector.config.schema import Camera, Config
+from detector.core.errors import DetectorError
+from detector.core.redact import redact
 from detector.tuning.choice import scenes_of
 from detector.tuning.serve import ChosenLoader
 
 from .config import document
-from .errors import DetectorError
 from .loading import resolve
-from .redact import redact
 
 BROKER_S = 5.0
 

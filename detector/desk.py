@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from detector.analytics.alarm import Alarm
 from detector.config.schema import AlarmSettings, ArmedState
-
-from .clock import Clock
-from .types import AlarmState, Alert
+from detector.core.clock import Clock
+from detector.core.types import AlarmState, Alert
 
 Send = Callable[[Alert], None]
 Tell = Callable[[AlarmState, Mapping[str, object]], None]

@@ -15,10 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from detector.core.errors import DetectorError
+from detector.core.types import ArrayImage, Floats
 from detector.inference.shaped import AnyDetector
-
-from .errors import DetectorError
-from .types import ArrayImage, Floats
 
 EVALUATION_FLOOR = 0.001
 """The score floor to load a detector with: average precision needs the unsure boxes too."""

@@ -15,12 +15,12 @@ from detector.alerts.publisher import PostRoom
 from detector.capture.latest_frames import LatestSlots
 from detector.capture.manager import Cameras
 from detector.config.schema import Camera, Config
+from detector.core.clock import Clock
+from detector.core.threads import Stage
 from detector.tuning.ledger import Ledger
 
-from .clock import Clock
 from .config import document as configfile
 from .desk import AlarmDesk
-from .stage import Stage
 from .worker import Worker
 
 DETECT_STATE = "detect"  # the name under which the outbox keeps which cameras are switched off

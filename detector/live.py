@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from .meter import Meter, Rate
-from .types import Frame, Track
+from detector.core.stats import Meter, Rate
+from detector.core.types import Frame, Track
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

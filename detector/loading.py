@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from detector.config.schema import Model
+from detector.core.errors import ModelError
 from detector.fetch.progress import Progress, quiet
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector, tensorrt_usable
 from detector.inference.shaped import AnyDetector, ShapedDetector
 from detector.inference.shapes import Shape
 
-from .errors import ModelError
 from .models import Resolved, load_registry
 from .reloads import BoundedLoad
 

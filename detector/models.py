@@ -16,14 +16,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from detector.fetch.pin import Pin, digest
+from detector.core.errors import ConfigError, ModelError
+from detector.core.files import cache_dir, digest
+from detector.fetch.pin import Pin
 from detector.fetch.progress import Progress, quiet
 from detector.fetch.sources import Section, Sha256, Size, Source
 from detector.fetch.store import Status, Wanted, obtain, status
 from detector.inference.spec import InputSpec
 
 from .config import document as configfile
-from .errors import ConfigError, ModelError
 
 Kind = Literal["model", "clip"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -103,16 +104,6 @@ class Resolved:
     path: Path
     spec: InputSpec | None
     entry: ModelEntry | None
-
-
-def cache_dir(environment: Mapping[str, str] | None = None) -> Path:
-    """Where fetched files are kept."""
-    environment = os.environ if environment is None else environment
-    if own := environment.get("DETECTOR_CACHE"):
-        return Path(own).expanduser()
-    # The XDG specification: a relative path there is to be ignored.
-    xdg = Path(environment.get("XDG_CACHE_HOME", ""))
-    return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "detector"
 
 
 class Registry:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from detector.config.schema import Config
+from detector.core.errors import ConfigError, ModelError
 from detector.tuning.choice import scenes_of
 from detector.tuning.serve import ChosenLoader
 
 from .config import document as configfile
-from .errors import ConfigError, ModelError
 from .house import House
 from .loading import resolve
 from .watch import Watch

@@ -6,9 +6,8 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
+from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.inference.detector import PersonDetector
-
-from .clock import SYSTEM_CLOCK, Clock
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,7 @@ from detector.analytics.crops import look_closer
 from detector.analytics.pipeline import CameraPipeline
 from detector.capture.clip import Clip, Report, due_frames
 from detector.config.schema import Config
-
-from .types import Alert, Detections, EventChange, Frame
+from detector.core.types import Alert, Detections, EventChange, Frame
 
 Line = dict[str, Any]
 

@@ -6,10 +6,10 @@ import dataclasses
 from typing import Any
 
 from detector.capture.camera import CaptureStats
+from detector.core.system_info import SystemProbe
 
 from . import __version__
 from .house import House
-from .system import SystemProbe
 from .watch import Watch
 
 _UNKNOWN: dict[str, Any] = dict.fromkeys(

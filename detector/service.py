@@ -22,6 +22,10 @@ from detector.capture.idle_cameras import Attention
 from detector.capture.latest_frames import LatestSlots
 from detector.capture.manager import Cameras
 from detector.config.schema import Config
+from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.jpeg import Label, encode_jpeg
+from detector.core.threads import Stage
+from detector.core.types import AlarmState, Box, CameraState, Frame, Message
 from detector.fetch.progress import Progress, quiet
 from detector.inference.factory import tensorrt_usable
 from detector.tuning.choice import scenes_of
@@ -29,7 +33,6 @@ from detector.tuning.ledger import Ledger
 from detector.tuning.serve import ChosenLoader
 
 from . import datadir
-from .clock import SYSTEM_CLOCK, Clock
 from .commands import Commands
 from .config import document as configfile
 from .desk import AlarmDesk
@@ -38,12 +41,9 @@ from .house import ALARM_STATE, House
 from .loading import resolve
 from .notify import Notifier
 from .opencv import use_one_thread
-from .picture import Label, encode_jpeg
 from .reconfigure import Reconfigure
 from .report import Report
-from .stage import Stage
 from .tuner import Tuner
-from .types import AlarmState, Box, CameraState, Frame, Message
 from .upgrade import EngineUpgrade
 from .watch import Watch
 from .window import Window

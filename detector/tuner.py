@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from detector.config.schema import Model
+from detector.core.errors import DetectorError
 from detector.graph.prepare import find
 from detector.inference.shaped import ShapedDetector
 from detector.inference.shapes import Shape, best_shape
@@ -25,8 +26,7 @@ from detector.tuning.forms import counts_threads
 from detector.tuning.ledger import Ledger
 from detector.tuning.serve import ChosenLoader, kept_choice
 
-from . import child
-from .errors import DetectorError
+from .core import processes
 from .house import House
 from .loading import resolve, shapeable
 from .models import Resolved
@@ -191,7 +191,7 @@ class Tuner:
         if all(find(found.path, shape=shape) is not None for shape in shapes):
             return
         order = pack(model, shapes, measure=False)
-        if child.run(self._command, stop, nice=PREPARE_NICE, given=order) is not None:
+        if processes.run(self._command, stop, nice=PREPARE_NICE, given=order) is not None:
             self._take(model, shapes)
 
     def _tune(
@@ -201,7 +201,7 @@ class Tuner:
         log.info("measuring the forms of %s beside the service", model.name)
         self._ledger.tell("measuring")
         wanted = tuple(dict.fromkeys((*shapes, *(() if before is None else before.shapes))))
-        if child.run(self._command, stop, nice=NICE, given=pack(model, wanted, evidence)) is None:
+        if processes.run(self._command, stop, nice=NICE, given=pack(model, wanted, evidence)) is None:
             return
         self._take(model, shapes)
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from detector.config.schema import Model
+from detector.core.errors import DetectorError
 from detector.inference.factory import tensorrt_usable
 from detector.tuning.serve import ChosenLoader
 
-from . import child
-from .errors import DetectorError
+from .core import processes
 from .house import House
 from .loading import loader, resolve
 from .worker import Load
@@ -89,7 +89,7 @@ class EngineUpgrade:
     def _build(self, command: Sequence[str], stop: threading.Event) -> str | None:
         """Until it is built, or `stop`: what there is to say of it; raises DetectorError."""
         log.info("building a TensorRT engine; meanwhile %s serves", self._house.config.model.name)
-        output = child.run(command, stop)
+        output = processes.run(command, stop)
         return None if output is None else _note(output)
 
     def _take(self, model: Model, plan: Plan, note: str | None) -> None:

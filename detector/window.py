@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from detector.api.control import Health, Ready, StaleConfigError
+from detector.core.jpeg import Label, encode_jpeg
+from detector.core.types import AlarmCommand
 
 from . import __version__
 from .config import document as configfile
 from .house import House
-from .picture import Label, encode_jpeg
 from .report import Report
-from .types import AlarmCommand
 from .watch import Watch
 
 log = logging.getLogger(__name__)

@@ -17,14 +17,14 @@ from detector.analytics.pipeline import CameraPipeline, PipelineOutcome
 from detector.capture.idle_cameras import Attention
 from detector.capture.latest_frames import LatestSlots
 from detector.config.schema import Camera
+from detector.core.clock import Clock
+from detector.core.errors import DetectorError, InferenceError
+from detector.core.stats import Meter
+from detector.core.types import Detections, EventChange, Frame
 from detector.inference.shaped import AnyDetector
 
-from .clock import Clock
 from .desk import AlarmDesk
-from .errors import DetectorError, InferenceError
 from .live import LiveView, Scene
-from .meter import Meter
-from .types import Detections, EventChange, Frame
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from detector import datadir
-from detector.errors import StorageError
+from detector.core.errors import StorageError
 
 
 def test_it_is_made_private_and_held(tmp_path: Path) -> None:

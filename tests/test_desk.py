@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from detector.config.schema import AlarmSettings
+from detector.core.types import AlarmState, Alert
 from detector.desk import AlarmDesk
-from detector.types import AlarmState, Alert
 from support.people import Walk, person
 
 

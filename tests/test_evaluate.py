@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.errors import DetectorError
+from detector.core.errors import DetectorError
 from detector.evaluate import EVALUATION_FLOOR, Evaluation, evaluate
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector

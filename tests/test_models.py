@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from detector.config.schema import Model
-from detector.errors import ModelError
-from detector.fetch.pin import digest
+from detector.core.errors import ModelError
+from detector.core.files import cache_dir, digest
 from detector.fetch.sources import FileSource, UrlSource
 from detector.inference.spec import InputSpec
-from detector.models import Registry, cache_dir, load_registry, registry_path
+from detector.models import Registry, load_registry, registry_path
 from support import index
 
 NAMES = ("yolox-tiny-person", "yolov10n", "yolox-nano", "yolov8n", "yolo11n")

@@ -7,7 +7,7 @@ import pytest
 
 from detector import loading
 from detector.config.schema import Model
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models import Resolved

@@ -20,11 +20,11 @@ from detector.capture.factory import file_source
 from detector.capture.source import Grab
 from detector.config import document
 from detector.config.schema import Config
-from detector.errors import EndOfStreamError, SourceError
+from detector.core.errors import EndOfStreamError, SourceError
+from detector.core.types import ArrayImage, Detections, Frame, Image
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.replay import Line, replay
-from detector.types import ArrayImage, Detections, Frame, Image
 
 BRIGHT = 200
 STARTS_WITHIN_S = 1.0

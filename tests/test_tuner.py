@@ -15,21 +15,21 @@ import numpy as np
 import onnx
 import pytest
 
-from detector.clock import SYSTEM_CLOCK
 from detector.config.schema import Config
+from detector.core.clock import SYSTEM_CLOCK
+from detector.core.threads import Stage
+from detector.core.types import ArrayImage, Frame, Track
 from detector.graph.prepare import prepare
 from detector.house import House
 from detector.inference.shaped import ShapedDetector
 from detector.live import LiveView, Scene
 from detector.loading import resolve
-from detector.stage import Stage
 from detector.tuner import Tuner
 from detector.tuning.choice import Choice, place, read, scenes_of, write
 from detector.tuning.evidence import GAP_S, Need, unpack
 from detector.tuning.forms import Form
 from detector.tuning.ledger import Ledger
 from detector.tuning.serve import ChosenLoader
-from detector.types import ArrayImage, Frame, Track
 from support.house import DEADLINE_S, Workshop
 from support.networks import network
 

@@ -12,11 +12,11 @@ from typing import Any, cast
 import pytest
 
 from detector.config.schema import Model
-from detector.errors import ModelError
+from detector.core.errors import ModelError
+from detector.core.threads import Stage
 from detector.house import House
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.stage import Stage
 from detector.upgrade import EngineUpgrade, Plan, plan, wanted
 from support.house import DEADLINE_S, WALKER, Workshop, end_to_end_model
 

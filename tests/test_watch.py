@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from detector.capture.latest_frames import LatestSlots
+from detector.core.types import ArrayImage, Frame
 from detector.house import House
 from detector.overload import WINDOW_S
-from detector.types import ArrayImage, Frame
 from detector.watch import STALE_S, Watch
 from support.visits import StillClock
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from detector.capture.idle_cameras import Attention
-from detector.clock import SYSTEM_CLOCK
-from detector.errors import InferenceError, ModelError
+from detector.core.clock import SYSTEM_CLOCK
+from detector.core.errors import InferenceError, ModelError
+from detector.core.types import ArrayImage, Frame
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
-from detector.types import ArrayImage, Frame
 from detector.worker import SPARE_S
 from support.house import WALKER, Workshop, end_to_end_model
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.clock import SYSTEM_CLOCK
-from detector.errors import InferenceError
+from detector.core.clock import SYSTEM_CLOCK
+from detector.core.errors import InferenceError
+from detector.core.types import Frame
 from detector.inference.detector import PersonDetector
-from detector.types import Frame
 from support.hostcuda import HostCuda, HostEngine, use_host_kernels
 from support.hostkernels import HostKernels
 from support.house import SIZE, WALKER, Workshop, end_to_end_model

@@ -35,9 +35,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import SecretStr
 
-from detector.errors import BrokerError, ConfigError
-from detector.redact import redact
-from detector.types import Message
+from detector.core.errors import BrokerError, ConfigError
+from detector.core.redact import redact
+from detector.core.types import Message
 
 ProtocolName = Literal["5", "3.1.1"]
 _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detector.errors import StorageError
+from detector.core.errors import StorageError
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from detector.clock import Clock
-from detector.errors import BrokerError
-from detector.types import Message
+from detector.core.clock import Clock
+from detector.core.errors import BrokerError
+from detector.core.types import Message
 
 from .mqtt import AckCallback
 from .outbox import ResilientOutbox

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from detector import __version__
 from detector.config.schema import Config
-from detector.types import Message
+from detector.core.types import Message
 
 from .homeassistant import discovery_message
 from .payloads import Topics

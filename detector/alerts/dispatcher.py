@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from detector.clock import SYSTEM_CLOCK, Clock
-from detector.errors import BrokerError
-from detector.types import Alert, EventChange, Message
+from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.errors import BrokerError
+from detector.core.types import Alert, EventChange, Message
 
 from .delivery import RETRY_S, Link, Sender
 from .history import History

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from detector.clock import SYSTEM_CLOCK, Clock
-from detector.errors import StorageError
-from detector.types import JsonObject
+from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.errors import StorageError
+from detector.core.types import JsonObject
 
 from .database import DamagedError, Database, Layout, Row, open_or_rebuild, readable_rows
 from .payloads import encode

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from detector.config.schema import Device
-from detector.types import Message
+from detector.core.types import Message
 
 from .payloads import Topics, encode
 

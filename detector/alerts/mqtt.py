@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from detector.clock import SYSTEM_CLOCK, Clock
 from detector.config.schema import Config
-from detector.errors import BrokerError
-from detector.redact import redact
-from detector.types import Message
+from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.errors import BrokerError
+from detector.core.redact import redact
+from detector.core.types import Message
 
 from .connection import (
     Connection,

@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from detector.clock import SYSTEM_CLOCK, Clock
-from detector.errors import StorageError
-from detector.types import JsonObject
+from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.errors import StorageError
+from detector.core.types import JsonObject
 
 from .outbox_db import MAX_EVENTS, Outbox
 from .outbox_entries import Counters, Entry, Kind, NewEntry, OutboxStats, is_update, next_entry, unknown_counters

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from detector.types import JsonObject
+from detector.core.types import JsonObject
 
 from .database import DamagedError, Database, Layout, Row, open_or_rebuild, readable_rows
 from .outbox_entries import Counters, Entry, Kind, NewEntry, OutboxStats, is_update, next_entry, unknown_counters

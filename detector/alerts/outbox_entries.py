@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from detector.types import JsonObject
+from detector.core.types import JsonObject
 
 from .payloads import encode
 

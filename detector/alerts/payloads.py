@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from importlib import resources
 from typing import Any, Literal
 
-from detector.types import Alert, Box, Event, EventChange
+from detector.core.types import Alert, Box, Event, EventChange
 
 _LAST_SECOND = 253_402_300_799.0  # 9999-12-31T23:59:59Z: the last that RFC 3339 can write
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from detector.types import AlarmState, Alert, EventChange, Message
+from detector.core.types import AlarmState, Alert, EventChange, Message
 
 from .dispatcher import Dispatcher
 from .payloads import Topics, encode

@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 
-from detector.types import ArrayImage, Box, Frame
+from detector.core.types import ArrayImage, Box, Frame
 
 log = logging.getLogger(__name__)
 

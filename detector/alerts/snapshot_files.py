@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from detector.errors import StorageError
+from detector.core.errors import StorageError
 
 from .database import explain, sync_folder
 

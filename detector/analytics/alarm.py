@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, get_args
 
 from detector.config.schema import AlarmSettings, ArmedState
-from detector.types import AlarmState, Alert
+from detector.core.types import AlarmState, Alert
 
 from .alert_codec import from_document, to_document
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.types import Alert, Frame, Pixels
+from detector.core.types import Alert, Frame, Pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.types import ArrayImage, Box, Detections, Floats, Frame
+from detector.core.types import ArrayImage, Box, Detections, Floats, Frame
 
 from .assignment import iou
 

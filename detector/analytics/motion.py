@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.config.schema import MotionSettings, Polygon
-from detector.types import Box, Image, Pixels
+from detector.core.types import Box, Image, Pixels
 
 _LINES = 144  # the small picture's height is this to twice this: a far-off person is still some dozen pixels
 _FOLLOW_S = 2.0  # time constant of the background: above a slow step's time, below a cloud's

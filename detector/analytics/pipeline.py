@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.config import schema
-from detector.types import Alert, Detections, EventChange, Frame, Track
+from detector.core.types import Alert, Detections, EventChange, Frame, Track
 
 from .assignment import iou
 from .crops import CloseUp, CloseUps

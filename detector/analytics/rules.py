@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from detector.config import schema
-from detector.types import Alert, Event, EventChange, Frame, Track
+from detector.core.types import Alert, Event, EventChange, Frame, Track
 
 from .visit import RELINK_S, Sighting, Visit
 from .zones import ZoneMap, area_share, foot_point

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.types import Box, Floats, Track
+from detector.core.types import Box, Floats, Track
 
 from .assignment import Array, Index, iou, pair
 from .kalman import MotionModel, born, correct, predict, to_center

@@ -11,7 +11,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from detector.types import Box, Event, Frame, Track
+from detector.core.types import Box, Event, Frame, Track
 
 from .zones import Size, ZoneWatch
 

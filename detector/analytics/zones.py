@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from detector.types import Box
+from detector.core.types import Box
 
 Point = tuple[float, float]
 Size = tuple[int, int]

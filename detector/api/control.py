@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from detector.errors import DetectorError
-from detector.types import AlarmCommand
+from detector.core.errors import DetectorError
+from detector.core.types import AlarmCommand
 
 Document = dict[str, Any]
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from detector.types import AlarmCommand, AlarmState, CameraState
+from detector.core.types import AlarmCommand, AlarmState, CameraState
 
 
 class _Answer(BaseModel):

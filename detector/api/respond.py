@@ -13,8 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from detector.errors import ConfigError, DetectorError
-from detector.redact import redact
+from detector.core.errors import ConfigError, DetectorError
+from detector.core.redact import redact
 
 from .control import StaleConfigError
 

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from detector.config import document as configfile
-from detector.errors import ConfigError
+from detector.core.errors import ConfigError
 
 from . import documents as doc
 from .control import Control, Document, StaleConfigError

@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from detector.errors import DetectorError
+from detector.core.errors import DetectorError
 
 HEADER_S = 10.0  # from connecting, or from a request's first byte, to its headers' end
 WRITE_S = 15.0  # a reader that lets the buffer stay full this long is gone

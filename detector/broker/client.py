@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
-from detector.types import Message
+from detector.core.types import Message
 
 from . import packets
 from .packets import Answer, Kind, LevelError, MalformedError, Packet

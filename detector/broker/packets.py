@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from detector.types import Message
+from detector.core.types import Message
 
 LEVEL = 4  # the protocol level of 3.1.1
 _MQTT_5 = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from detector.types import Message
+from detector.core.types import Message
 
 from . import packets
 from .filters import matches

@@ -16,7 +16,7 @@ import threading
 
 from pydantic import SecretStr
 
-from detector.errors import BrokerError
+from detector.core.errors import BrokerError
 
 from .client import Client
 from .router import Router

@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from typing import Protocol
 
-from detector.types import Message
+from detector.core.types import Message
 
 from . import filters, packets
 

@@ -7,8 +7,8 @@ import errno
 
 import av.error
 
-from detector.errors import SourceError
-from detector.redact import redact
+from detector.core.errors import SourceError
+from detector.core.redact import redact
 
 # Looked through in order: the first class that fits speaks.
 _NETWORK: tuple[tuple[type[BaseException], str], ...] = (

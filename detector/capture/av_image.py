@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from detector.types import Pixels, PlaneFormat, Planes
+from detector.core.types import Pixels, PlaneFormat, Planes
 
 if TYPE_CHECKING:
     from av import VideoFrame

@@ -11,8 +11,8 @@ import av
 import av.error
 from av.codec.context import Flags
 
-from detector.clock import SYSTEM_CLOCK, Clock
-from detector.errors import EndOfStreamError, SourceError
+from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.errors import EndOfStreamError, SourceError
 
 if TYPE_CHECKING:
     from av.container import InputContainer

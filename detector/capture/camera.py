@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from detector.clock import SYSTEM_CLOCK, Clock
-from detector.errors import EndOfStreamError, SourceError
-from detector.redact import redact
-from detector.types import CameraState, Frame
+from detector.core.backoff import Backoff
+from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.errors import EndOfStreamError, SourceError
+from detector.core.redact import redact
+from detector.core.types import CameraState, Frame
 
-from .backoff import Backoff
 from .source import Counting, DecodeCounts, Grab, Source
 
 log = logging.getLogger(__name__)

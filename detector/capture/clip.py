@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from detector.errors import EndOfStreamError, SourceError
-from detector.types import Frame
+from detector.core.errors import EndOfStreamError, SourceError
+from detector.core.types import Frame
 
 from .latest_frames import LatestSlots
 from .source import Grab

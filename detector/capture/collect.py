@@ -11,12 +11,12 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from detector.clock import SYSTEM_CLOCK, Clock
 from detector.config.schema import Camera
-from detector.errors import EndOfStreamError, SourceError
-from detector.types import Image
+from detector.core.backoff import Backoff
+from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.errors import EndOfStreamError, SourceError
+from detector.core.types import Image
 
-from .backoff import Backoff
 from .factory import file_source, make_source
 from .image_diff import Cells, cells, difference
 from .picture_folder import PictureStore

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
-from detector.errors import SourceError
-from detector.types import ArrayImage, Image, Pixels, PlaneFormat
+from detector.core.errors import SourceError
+from detector.core.types import ArrayImage, Image, Pixels, PlaneFormat
 
 from .raw_image import i420_image, nv12_image, yuyv_image
 from .source import Grab

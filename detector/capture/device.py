@@ -6,7 +6,7 @@ import math
 import os
 from pathlib import Path
 
-from detector.errors import SourceError
+from detector.core.errors import SourceError
 
 from .cv_reader import CvSource, fourcc
 from .source import Grab

@@ -6,8 +6,8 @@ import threading
 from functools import partial
 from pathlib import Path
 
-from detector.clock import SYSTEM_CLOCK, Clock
-from detector.errors import EndOfStreamError, SourceError
+from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.errors import EndOfStreamError, SourceError
 
 from .av_errors import file_error
 from .av_image import AvImage

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from detector.errors import SourceError
-from detector.redact import redact
-from detector.types import PlaneFormat
+from detector.core.errors import SourceError
+from detector.core.redact import redact
+from detector.core.types import PlaneFormat
 
 from .cv_reader import CvSource
 from .source import Grab

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.types import Pixels
+from detector.core.types import Pixels
 
 _CELLS = (16, 12)  # of the picture that is compared, columns and rows
 _THUMB = (96, 72)  # px it is made from: a far-off person still darkens one of its cells

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from detector.clock import SYSTEM_CLOCK, Clock
-from detector.types import Frame
+from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.types import Frame
 
 _EARLY = 0.25  # of the interval: a frame that comes so much before its turn is in time
 _OWED_S = 10.0  # a lost frame is remembered about this long,

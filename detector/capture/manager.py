@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from detector.clock import Clock
 from detector.config.schema import Camera
-from detector.stage import Stage
-from detector.types import CameraState
+from detector.core.clock import Clock
+from detector.core.threads import Stage
+from detector.core.types import CameraState
 
 from .camera import CameraLoop, CaptureStats
 from .factory import make_source

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from detector.clock import SYSTEM_CLOCK, Clock
-from detector.redact import redact
+from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.redact import redact
 
 from .av_errors import network_error
 from .av_image import AvImage

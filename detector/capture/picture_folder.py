@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.errors import StorageError, UsageError
-from detector.types import Image
+from detector.core.errors import StorageError, UsageError
+from detector.core.types import Image
 
 MANIFEST = "manifest.json"
 Format = Literal["jpg", "png"]

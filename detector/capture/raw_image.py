@@ -7,7 +7,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from detector.types import Pixels, Planes
+from detector.core.types import Pixels, Planes
 
 _PACKED = {"yuyv": cv2.COLOR_YUV2BGR_YUY2, "i420": cv2.COLOR_YUV2BGR_I420}
 

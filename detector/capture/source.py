@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from detector.types import Image
+from detector.core.types import Image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

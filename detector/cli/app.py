@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from detector import __version__
-from detector.errors import DetectorError
-from detector.redact import redact
+from detector.core.errors import DetectorError
+from detector.core.redact import redact
 
 from . import (
     bench,

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detector.errors import ModelError, UsageError
+from detector.core.errors import ModelError, UsageError
 
 from .load import JsonOption
 
 if TYPE_CHECKING:
+    from detector.core.types import Image
     from detector.engines.builder import Order
     from detector.engines.gate import Truth
     from detector.engines.gated import Gated
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from detector.inference.detector import PersonDetector
     from detector.inference.factory import BackendName
     from detector.models import Resolved
-    from detector.types import Image
 
 Wanted = Literal["auto", "fp32", "fp16", "int8"]
 

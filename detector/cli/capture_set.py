@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from detector.errors import UsageError
+from detector.core.errors import UsageError
 
 from .load import JsonOption
 from .run import ConfigOption, find_config

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from detector.errors import UsageError
+from detector.core.errors import UsageError
 
 from . import build
 from .export import some_pictures

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detector.errors import DetectorError
+from detector.core.errors import DetectorError
 
 from .run import DurationOption, checked_duration, stopping_on_signals
 
@@ -103,13 +103,13 @@ def demo(duration: DurationOption = None) -> int:
     """Run on the sample clip with the embedded broker; print each alert as a subscriber receives it."""
     from rich.console import Console
 
-    from detector import log
+    from detector.core import logs
     from detector.models import load_registry
 
     from .progress import progress
 
     seconds, console = checked_duration(duration), Console()
-    log.setup(logging.WARNING)
+    logs.setup(logging.WARNING)
     with progress(download=True) as report, tempfile.TemporaryDirectory(prefix="detector-demo-") as folder:
         registry = load_registry()
         clip = registry.fetch_clip("bikes", report)

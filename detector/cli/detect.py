@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detector.errors import DetectorError, EndOfStreamError, SourceError, UsageError
+from detector.core.errors import DetectorError, EndOfStreamError, SourceError, UsageError
 
 from .load import DEFAULT_MODEL, BackendOption, JsonOption, ModelOption, ShapeOption
 
 if TYPE_CHECKING:
+    from detector.core.types import Floats, Image
     from detector.inference.shaped import AnyDetector
-    from detector.types import Floats, Image
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 FLOOR = 0.05
@@ -48,7 +48,7 @@ def _read_picture(path: Path) -> Image:
     import cv2
     import numpy as np
 
-    from detector.types import ArrayImage
+    from detector.core.types import ArrayImage
 
     data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
     pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
@@ -87,7 +87,7 @@ def _results(detector: AnyDetector, path: Path, score: float) -> Iterator[_Resul
 
 
 def _save(folder: Path, result: _Result) -> None:
-    from detector.picture import Label, encode_jpeg
+    from detector.core.jpeg import Label, encode_jpeg
 
     pairs = zip(result.boxes.tolist(), result.scores.tolist(), strict=True)
     labels = [Label(box=(b[0], b[1], b[2], b[3]), text=f"person {s:.2f}") for b, s in pairs]

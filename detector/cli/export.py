@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detector.errors import DetectorError, UsageError
+from detector.core.errors import DetectorError, UsageError
 
 from .load import JsonOption
 
 if TYPE_CHECKING:
+    from detector.core.types import Image
     from detector.optimize.networks import Network
-    from detector.types import Image
 
 _PICTURES = 4  # enough to compare hundreds of boxes; PyTorch takes its time
 _DEFAULT_SIZE = (640, 640)

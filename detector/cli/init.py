@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from detector.errors import UsageError
+from detector.core.errors import UsageError
 
 
 def starter() -> str:
     """The starter config's text; shipped in the package, and itself a test."""
-    return resources.files("detector").joinpath("starter.yaml").read_text(encoding="utf-8")
+    return resources.files("detector.config").joinpath("starter.yaml").read_text(encoding="utf-8")
 
 
 def init(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from detector.config.schema import BackendName, Precision
-from detector.errors import UsageError
+from detector.core.errors import UsageError
 
 if TYPE_CHECKING:
     from detector.inference.shaped import AnyDetector

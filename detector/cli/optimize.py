@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from detector.errors import DetectorError, ModelError, UsageError
+from detector.core.errors import DetectorError, ModelError, UsageError
 
 from .load import JsonOption
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detector.errors import UsageError
+from detector.core.errors import UsageError
 
 from .load import JsonOption
 
 if TYPE_CHECKING:
+    from detector.core.types import Image
     from detector.engines.gate import Truth
     from detector.models import Resolved
     from detector.optimize.quantize import Result
     from detector.optimize.search import Report
-    from detector.types import Image
 
 Wanted = Literal["fp16", "int8", "int4"]
 Target = Literal["cpu", "tensorrt"]

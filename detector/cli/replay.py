@@ -9,7 +9,7 @@ from typing import IO, Annotated
 
 import typer
 
-from detector.errors import UsageError
+from detector.core.errors import UsageError
 
 from .run import ConfigOption, find_config
 

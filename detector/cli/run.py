@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from detector.errors import ConfigError, UsageError
+from detector.core.errors import ConfigError, UsageError
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="The config file.")]
 DurationOption = Annotated[
@@ -58,12 +58,12 @@ def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
 
 def run(config: ConfigOption = None, duration: DurationOption = None) -> int:
     """Run the service in the foreground until Ctrl-C or SIGTERM."""
-    from detector import log
     from detector.config import document
+    from detector.core import logs
     from detector.service import Service
 
     path, seconds = find_config(config), checked_duration(duration)
-    log.setup()
+    logs.setup()
     service = Service(document=document.read(path), path=path)
     with stopping_on_signals(service.stop_event):
         return service.run(duration_s=seconds)

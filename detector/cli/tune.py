@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from detector.errors import UsageError
+from detector.core.errors import UsageError
 
 from .load import JsonOption
 from .run import ConfigOption, find_config

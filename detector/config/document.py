@@ -20,8 +20,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from detector.errors import ConfigError
-from detector.redact import MASK, redact, redact_urls, userinfo_secrets
+from detector.core.errors import ConfigError
+from detector.core.redact import MASK, redact, redact_urls, userinfo_secrets
 
 from .schema import Config
 

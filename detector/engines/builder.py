@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detector import __version__
-from detector.errors import DetectorError, ModelError
-from detector.inference.backends.base import one_line
+from detector.core.errors import DetectorError, ModelError, one_line
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.spec import InputSpec
 

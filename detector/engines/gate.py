@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.errors import InferenceError
+from detector.core.errors import InferenceError
+from detector.core.types import Floats, Image
 from detector.inference.shaped import AnyDetector
-from detector.types import Floats, Image
 
 from .verdict import Limits, Verdict
 

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from detector import __version__
-from detector.errors import DetectorError, ModelError
+from detector.core.errors import DetectorError, ModelError
+from detector.core.types import Image
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.shaped import AnyDetector
-from detector.types import Image
 
 from . import sidecar
 from .builder import BuildCancelledError, Order, build, environment, never

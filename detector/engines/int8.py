@@ -7,11 +7,11 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
+from detector.core.types import Image
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
-from detector.types import Image
 
 from .gate import Truth, compare
 from .pictures import folder_pictures

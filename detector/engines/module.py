@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from detector.errors import ModelError
-from detector.inference.backends.base import one_line
+from detector.core.errors import ModelError, one_line
 
 if TYPE_CHECKING:
     import tensorrt as trt

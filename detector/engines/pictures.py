@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from detector.capture.factory import file_source
-from detector.errors import EndOfStreamError, ModelError
-from detector.types import ArrayImage, Image
+from detector.core.errors import EndOfStreamError, ModelError
+from detector.core.types import ArrayImage, Image
 
 COUNT = 32
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.errors import InferenceError, ModelError
-from detector.inference.backends.base import TensorSpec, one_line
+from detector.core.errors import InferenceError, ModelError, one_line
+from detector.inference.backends.base import TensorSpec
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.layout import Layout, default_spec, find_layout

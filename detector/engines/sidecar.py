@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 from detector.inference.spec import InputSpec
 
 from .gpu import Gpu

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.errors import ModelError
-from detector.models import cache_dir
+from detector.core.errors import ModelError
+from detector.core.files import cache_dir
 
 from . import sidecar
 from .sidecar import Environment

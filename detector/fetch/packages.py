@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from detector.redact import redact
+from detector.core.redact import redact
 
 from .progress import Progress, UnavailableError
 from .sources import NpmSource, WheelSource

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-_CHUNK = 1 << 20
+from detector.core.files import digest
+
 _SHORT = 12
 
 
@@ -26,12 +26,3 @@ class Pin:
         if found != self.sha256:
             return f"expected sha256 {self.sha256[:_SHORT]}..., got {found[:_SHORT]}..."
         return None
-
-
-def digest(path: Path) -> str:
-    """The file's SHA-256 in lower-case hex."""
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            sha.update(chunk)
-    return sha.hexdigest()

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
+from detector.core.files import digest, install
 
 from .archive import extract
 from .download import discard, download
 from .packages import download_wheel, pack_npm
-from .pin import Pin, digest
+from .pin import Pin
 from .progress import Progress, UnavailableError, quiet
 from .sources import FileSource, NpmSource, Source, UrlSource, WheelSource
 
@@ -190,16 +191,3 @@ def _checked(file: Path, pin: Pin) -> Path:
         file.unlink()
         raise UnavailableError(f"not the pinned file, removed: {fault}")
     return file
-
-
-def install(file: Path, path: Path) -> None:
-    """Give the file its name at once and for good: a power cut leaves the whole file or none."""
-    file.chmod(0o644)
-    for item in (file, path.parent):
-        if item == path.parent:
-            file.replace(path)
-        handle = os.open(item, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 
 from .graph import Graph, Shape
 

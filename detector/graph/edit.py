@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import onnx
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 from detector.inference.backends.base import TensorSpec
 from detector.inference.layout import PIXELS, Layout, default_spec, find_layout
 from detector.inference.spec import InputSpec

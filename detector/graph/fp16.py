@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
+from detector.core.types import Image
 from detector.engines.prepare import to_fp16
 from detector.inference.spec import InputSpec
-from detector.types import Image
 
 from .edit import is_dynamic, layout_of, stepped
 from .freeze import freeze

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper, shape_inference
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 from detector.inference.backends.onnxfile import UNPACK
 
 from .edit import stepped

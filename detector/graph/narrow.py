@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 
 from .graph import Graph, Shape, attribute
 

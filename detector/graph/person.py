@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 from detector.inference.layout import Layout, anchors
 
 from .graph import Graph, Shape, attribute

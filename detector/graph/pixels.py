@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 from detector.inference.spec import InputSpec
 
 from .graph import Graph

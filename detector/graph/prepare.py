@@ -17,16 +17,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
 
-from detector.errors import InferenceError, ModelError
-from detector.fetch.pin import digest
+from detector.core.errors import InferenceError, ModelError, one_line
+from detector.core.files import cache_dir, digest, install
+from detector.core.types import Image
 from detector.fetch.progress import Progress, quiet
-from detector.fetch.store import install
-from detector.inference.backends.base import one_line
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.shapes import Shape
 from detector.inference.spec import InputSpec
-from detector.models import cache_dir
-from detector.types import Image
 
 VERSION = 3
 """Of the edits: raised whenever one of them gives other files than before."""

@@ -10,12 +10,12 @@ import numpy as np
 import onnx
 from onnx import version_converter
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
+from detector.core.types import Floats, Image
 from detector.inference.backends.onnxfile import INT8_FOR
 from detector.inference.layout import Layout, default_spec
 from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec
-from detector.types import Floats, Image
 
 from . import qdq
 from .edit import PRECISION_STEP, is_dynamic, layout_of, stepped

@@ -16,9 +16,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from detector.errors import InferenceError, ModelError
+from detector.core.errors import InferenceError, ModelError
+from detector.core.types import Floats
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
-from detector.types import Floats
 
 Method = Literal["min-max", "entropy", "percentile"]
 Range = tuple[float, float]

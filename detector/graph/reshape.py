@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 from detector.inference.layout import STRIDES, anchors
 
 from .graph import Array, Graph, Shape

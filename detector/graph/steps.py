@@ -8,11 +8,11 @@ from pathlib import Path
 
 import onnx
 
-from detector.errors import InferenceError, ModelError
-from detector.inference.backends.base import existing_file, one_line
+from detector.core.errors import InferenceError, ModelError, one_line
+from detector.core.files import existing_file
+from detector.core.types import Image
 from detector.inference.shapes import Shape
 from detector.inference.spec import InputSpec
-from detector.types import Image
 
 from . import edit
 from .verify import Difference, difference

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from detector.core.types import ArrayImage, Image
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
-from detector.types import ArrayImage, Image
 
 EXACT_PX, EXACT_SCORE = 0.01, 1e-5
 """What the order of float additions may cost when a convolution gets fewer channels; usually nothing."""

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.errors import InferenceError
-from detector.types import Floats
+from detector.core.errors import InferenceError
+from detector.core.types import Floats
 
 from .layout import STRIDES, Layout, anchors
 from .nms import best_first, nms

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.errors import InferenceError
-from detector.types import ArrayImage, Detections, Floats, Frame, Image
+from detector.core.errors import InferenceError
+from detector.core.types import ArrayImage, Detections, Floats, Frame, Image
 
 from .backends.base import Backend, PictureBackend, Seen
 from .decode import make_decoder

@@ -6,10 +6,11 @@ import logging
 from pathlib import Path
 from typing import Literal
 
+from detector.core.errors import ModelError
+from detector.core.files import existing_file
 from detector.engines import gpu
-from detector.errors import ModelError
 
-from .backends.base import Backend, Precision, existing_file
+from .backends.base import Backend, Precision
 from .backends.onnxruntime import OnnxRuntimeBackend, Provider
 from .backends.openvino import IR_SUFFIX, OpenVinoBackend
 from .detector import PersonDetector

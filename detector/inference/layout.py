@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 
 from .backends.base import TensorSpec
 from .spec import InputSpec

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.types import Floats
+from detector.core.types import Floats
 
 MAX_DETECTIONS = 300
 

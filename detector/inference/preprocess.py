@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.errors import InferenceError
-from detector.shrink import Shrinker
-from detector.types import Floats, Image, Pixels, PlanarImage
+from detector.core.errors import InferenceError
+from detector.core.resize import Shrinker
+from detector.core.types import Floats, Image, Pixels, PlanarImage
 
 from .spec import InputSpec
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from detector.errors import ModelError
-from detector.types import Detections, Floats, Frame, Image
+from detector.core.errors import ModelError
+from detector.core.types import Detections, Floats, Frame, Image
 
 from .detector import PersonDetector, StageTimes
 from .layout import Layout

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.errors import InferenceError, ModelError
+from detector.core.errors import InferenceError, ModelError
+from detector.core.types import Floats, Image
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.decode import make_decoder
 from detector.inference.layout import Layout, default_spec, find_layout
 from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec
-from detector.types import Floats, Image
 
 from .networks import Rows
 

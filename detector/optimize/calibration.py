@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 
 from detector.capture.factory import file_source, make_source
-from detector.clock import SYSTEM_CLOCK
+from detector.core.clock import SYSTEM_CLOCK
+from detector.core.errors import EndOfStreamError, ModelError, UsageError
+from detector.core.types import ArrayImage, Image
 from detector.engines.pictures import SUFFIXES
-from detector.errors import EndOfStreamError, ModelError, UsageError
 from detector.graph.quantize import MIN_PICTURES
-from detector.types import ArrayImage, Image
 
 if TYPE_CHECKING:
     from detector.config.schema import Camera

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from detector.errors import StorageError
+from detector.core.errors import StorageError
 
 
 class Cells:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 
 from .quiet import quiet_import
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detector.errors import InferenceError, ModelError
+from detector.core.errors import InferenceError, ModelError
 
 from .subject import Subject
 

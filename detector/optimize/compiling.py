@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from detector.core.errors import ModelError
+from detector.core.types import Image
 from detector.engines.gate import compare
 from detector.engines.verdict import Limits, Verdict
-from detector.errors import ModelError
 from detector.inference.backends.onnxruntime import save_optimised
 from detector.inference.backends.openvino import save_ir
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
-from detector.types import Image
 
 Target = Literal["onnxruntime", "openvino"]
 SUFFIXES: dict[Target, str] = {"onnxruntime": ".ort.onnx", "openvino": ".xml"}

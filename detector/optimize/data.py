@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector.core.errors import ModelError, UsageError
+from detector.core.types import Image
 from detector.engines.pictures import folder_pictures
-from detector.errors import ModelError, UsageError
 from detector.evaluate import check_set, read_picture
 from detector.graph.quantize import MIN_PICTURES
-from detector.types import Image
 
 _TIMED = 8
 """Pictures that speed is measured on: enough for a network whose time depends on what it sees."""

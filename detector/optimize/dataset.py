@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
+from detector.core.types import Floats, Pixels
 from detector.evaluate import read_truth
-from detector.types import Floats, Pixels
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _GREY = 114

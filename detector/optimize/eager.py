@@ -17,13 +17,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from detector.errors import InferenceError, ModelError
+from detector.core.errors import InferenceError, ModelError, one_line
+from detector.core.types import Floats
 from detector.graph.edit import is_dynamic, layout_of
 from detector.graph.freeze import freeze
 from detector.graph.graph import Graph
-from detector.inference.backends.base import TensorSpec, one_line
+from detector.inference.backends.base import TensorSpec
 from detector.inference.backends.onnxfile import inspect
-from detector.types import Floats
 
 from .eager_operators import OPERATORS, Convolution, import_torch, silu
 

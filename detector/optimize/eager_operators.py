@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 from detector.inference.nms import nms
 
 Attributes = Mapping[str, Any]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import onnx
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
+from detector.core.types import Image
 from detector.graph import edit
 from detector.graph.steps import write
 from detector.inference.shapes import Shape
-from detector.types import Image
 
 from .agree import MAX_PX, MAX_SCORE, Agreement, agreement
 from .networks import Network

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from detector.errors import ModelError, StorageError
+from detector.core.errors import ModelError, StorageError
 
 from .dataset import Dataset
 from .distill import Loss, loss_of, projections, target_of

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detector.errors import ModelError
-from detector.inference.backends.base import one_line
+from detector.core.errors import ModelError, one_line
 from detector.inference.layout import ACTIVATION
 
 from .networks import Network, Rows, to_corners

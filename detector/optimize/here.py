@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from detector.errors import ModelError, UsageError
-from detector.inference.backends.base import one_line
+from detector.core.errors import ModelError, UsageError, one_line
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.backends.openvino import half_precision
 from detector.inference.shapes import Shape, allowed_shapes

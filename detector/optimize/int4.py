@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 from detector.graph.int4 import eligible, pack, ready
 
 from .int8 import Task, opener

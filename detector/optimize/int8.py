@@ -14,13 +14,13 @@ from typing import Literal
 
 import onnx
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
+from detector.core.types import Image
 from detector.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, Form
 from detector.graph.quantize import Calibrated
 from detector.graph.ranges import Method
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
-from detector.types import Image
 
 from .judge import Judge, Open, Ruling
 from .race import race

@@ -8,12 +8,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
+from detector.core.errors import InferenceError, ModelError
+from detector.core.types import Image
 from detector.engines.gate import Truth, compare
 from detector.engines.verdict import Limits, Verdict
-from detector.errors import InferenceError, ModelError
 from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.inference.detector import PersonDetector
-from detector.types import Image
 
 Open = Callable[[float], PersonDetector]
 """Loads a model with that score floor; raises ModelError."""

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import onnx
 
-from detector.errors import ModelError
-from detector.fetch.pin import digest
-from detector.fetch.store import install
+from detector.core.errors import ModelError
+from detector.core.files import digest, install
+from detector.core.types import Image
 from detector.graph import int4
 from detector.graph.prepare import VERSION, CacheError, VariantPrecision, prepare, variants_dir
 from detector.inference.shapes import Shape
 from detector.inference.spec import InputSpec
-from detector.types import Image
 
 from .cells import key_of
 from .variant import BackendChoice

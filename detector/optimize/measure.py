@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.errors import InferenceError, ModelError
+from detector.core.errors import InferenceError, ModelError
 
 from .child import Child
 from .power import PowerMeter

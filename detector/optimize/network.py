@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 
 _PERSON = ("person", "pedestrian", "people", "human")
 

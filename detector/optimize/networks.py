@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from detector.errors import ModelError, UsageError
+from detector.core.errors import ModelError, UsageError
 from detector.inference.layout import ACTIVATION
 
 Head = Literal["nms-free", "dense"]

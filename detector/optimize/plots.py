@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from detector.errors import DetectorError
+from detector.core.errors import DetectorError
 
 INK, MUTED, GRID, ACCENT, BAD = "#1c2733", "#66727f", "#e6eaee", "#0f766e", "#b4532a"
 _COLOURS = {"onnxruntime": "#3b6fb5", "openvino": "#0f766e"}

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from detector.system import SystemProbe
+from detector.core.system_info import SystemProbe
 
 
 class PowerMeter:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from detector.errors import ModelError, UsageError
+from detector.core.errors import ModelError, UsageError
 
 from .chunks import SplitBlock, join, split
 from .importance import Scores, magnitude, sensitivity

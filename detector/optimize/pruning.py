@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
+from detector.core.errors import ModelError, UsageError
+from detector.core.types import ArrayImage, Image
 from detector.engines.pictures import built_in, folder_pictures
-from detector.errors import ModelError, UsageError
 from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.graph.steps import write
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.types import ArrayImage, Image
 
 from . import checkpoints
 from .dataset import Dataset

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from detector.fetch.store import install
+from detector.core.files import install
 
 from . import recipe as recipes
 from . import report

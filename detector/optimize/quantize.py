@@ -12,14 +12,14 @@ from typing import Literal
 
 import onnx
 
+from detector.core.errors import ModelError
+from detector.core.files import install
+from detector.core.types import Image
 from detector.engines.gate import Truth
-from detector.errors import ModelError
-from detector.fetch.store import install
 from detector.graph import fp16
 from detector.graph.ranges import Method
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.spec import InputSpec
-from detector.types import Image
 
 from .calibration import fingerprint
 from .int4 import search as search_int4

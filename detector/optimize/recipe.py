@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from detector.errors import UsageError
+from detector.core.errors import UsageError
 
 from .cells import write_whole
 from .makers import MAKERS

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detector.errors import ModelError
-from detector.fetch.pin import digest
+from detector.core.errors import ModelError
+from detector.core.files import digest
+from detector.core.types import Image
 from detector.fetch.progress import Progress
 from detector.inference.backends.onnxfile import inspect
 from detector.models import load_registry
-from detector.types import Image
 
 from . import data
 from .makers import MAKERS, Making

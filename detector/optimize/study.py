@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detector.errors import ModelError
-from detector.fetch.pin import digest
+from detector.core.errors import ModelError
+from detector.core.files import digest
 from detector.fetch.progress import Progress, quiet
 from detector.inference.shapes import Shape
 

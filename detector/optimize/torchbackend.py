@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from detector.core.types import Floats
 from detector.inference.backends.base import TensorSpec
 from detector.inference.detector import PersonDetector
-from detector.types import Floats
 
 
 class TorchBackend:

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 
 import onnx
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError, one_line
 from detector.graph import edit
-from detector.inference.backends.base import one_line
 
 from .networks import Network
 

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from detector.errors import DetectorError
+from detector.core.errors import DetectorError
+from detector.core.types import Image
 from detector.evaluate import evaluate, read_picture
 from detector.inference.detector import PersonDetector
-from detector.types import Image
 
 from .subject import Subject, open_subject
 

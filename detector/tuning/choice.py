@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from detector.config.schema import Config, Model
-from detector.fetch.store import install
+from detector.core.files import cache_dir, install
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.shapes import Shape
-from detector.models import Resolved, cache_dir
+from detector.models import Resolved
 
 from .forms import Form, FormBackend, FormPrecision
 from .machine import machine_key

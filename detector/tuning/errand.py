@@ -7,8 +7,8 @@ import sys
 from typing import BinaryIO
 
 from detector.config.schema import Model
+from detector.core.errors import DetectorError
 from detector.engines.pictures import built_in
-from detector.errors import DetectorError
 from detector.fetch.progress import Progress, quiet
 from detector.inference.shapes import Shape
 from detector.loading import resolve

@@ -23,12 +23,12 @@ from detector.capture.clip import due_frames
 from detector.capture.factory import file_source
 from detector.capture.image_diff import Cells, cells, difference
 from detector.config.schema import Camera
+from detector.core.errors import SourceError, UsageError
+from detector.core.types import ArrayImage, Image, Track
 from detector.engines.pictures import SUFFIXES
-from detector.errors import SourceError, UsageError
 from detector.fetch.progress import Progress
 from detector.inference.shaped import ShapedDetector
 from detector.inference.shapes import Shape, best_shape
-from detector.types import ArrayImage, Image, Track
 
 from .evidence import SURE, Need, small
 

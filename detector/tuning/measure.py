@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from detector.core.types import Image
 from detector.inference.shaped import AnyDetector
-from detector.types import Image
 
 ROUNDS, BLOCK = 6, 4
 MARGIN = 1.05

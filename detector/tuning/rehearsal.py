@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from detector.config.schema import Config, Model
-from detector.errors import ConfigError, StorageError, UsageError
+from detector.core.errors import ConfigError, StorageError, UsageError
 from detector.fetch.progress import Progress, quiet
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.shaped import ShapedDetector

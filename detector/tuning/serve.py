@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from detector.config.schema import Model
-from detector.errors import DetectorError
+from detector.core.errors import DetectorError
 from detector.graph.prepare import find, variants_dir, whole
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector

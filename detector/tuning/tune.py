@@ -11,16 +11,16 @@ from functools import partial
 import numpy as np
 
 from detector.config.schema import Model
+from detector.core.errors import DetectorError, ModelError
+from detector.core.types import ArrayImage, Image
 from detector.engines.gate import compare
 from detector.engines.verdict import Limits
-from detector.errors import DetectorError, ModelError
 from detector.fetch.progress import Progress, quiet
 from detector.graph.prepare import VariantPrecision, prepare
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.shaped import AnyDetector
 from detector.inference.shapes import Shape
 from detector.models import Resolved
-from detector.types import ArrayImage, Image
 
 from .choice import Choice, Result
 from .evidence import Evidence

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from detector.alerts.connection import Ack, Connection, dial, tls_context
-from detector.types import Message
+from detector.core.types import Message
 from support.links import MakeBroker, connected, make_link, settings
 from support.mosquitto import Certificates, Heard, Subscriber, wait_until
 from support.post import running

@@ -15,8 +15,8 @@ import pytest
 
 from detector.alerts.history import History
 from detector.alerts.payloads import event_payload
-from detector.errors import StorageError
-from detector.types import EventChange
+from detector.core.errors import StorageError
+from detector.core.types import EventChange
 from support.visits import WALL, StillClock, event, frame, full_disk
 
 DAY = 86_400.0

@@ -10,7 +10,7 @@ import pytest
 from detector.alerts.homeassistant import discovery_message, removal_message, status_topic
 from detector.alerts.payloads import Topics
 from detector.config.schema import Device
-from detector.types import Message
+from detector.core.types import Message
 
 DEVICE = Device(id="front-yard", name="Front yard")
 TOPICS = Topics("p")

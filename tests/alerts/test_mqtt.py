@@ -12,7 +12,7 @@ import pytest
 
 from detector.alerts.mqtt import MqttSettings, settings_of
 from detector.config.schema import Config
-from detector.types import Message
+from detector.core.types import Message
 from support.links import MakeBroker, connected, make_link, settings
 from support.mosquitto import DEADLINE, Subscriber, wait_until
 from support.post import running
@@ -182,7 +182,7 @@ def test_the_last_will_is_heard_when_the_process_is_killed(make_broker: MakeBrok
     script = textwrap.dedent(f"""
         import threading
         from detector.alerts.mqtt import MqttLink, MqttSettings
-        from detector.types import Message
+        from detector.core.types import Message
         will = Message(topic="p/available", payload=b"offline", qos=1, retain=True)
         settings = MqttSettings(host="127.0.0.1", port={broker.port}, client_id="detector-t")
         MqttLink(settings=settings, will=will).run(threading.Event())

@@ -14,7 +14,7 @@ import pytest
 from detector.alerts import database, outbox_db
 from detector.alerts.outbox_db import LAYOUT, Outbox
 from detector.alerts.outbox_entries import Counters, Entry, NewEntry
-from detector.errors import StorageError
+from detector.core.errors import StorageError
 from support.outboxes import PAGE, keys, put_alert
 from support.visits import full_disk
 

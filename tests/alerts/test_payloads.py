@@ -24,7 +24,7 @@ from detector.alerts.payloads import (
     stamp_published,
     timestamp,
 )
-from detector.types import EventChange
+from detector.core.types import EventChange
 from support.visits import WALL, alert, event, frame
 
 ALERT_FIELDS = [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from detector.alerts.snapshot_encoder import Darkroom
-from detector.types import ArrayImage, Box, Frame
+from detector.core.types import ArrayImage, Box, Frame
 from support.visits import frame
 
 BOX: Box = (1.0, 2.0, 3.0, 4.0)

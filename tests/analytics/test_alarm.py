@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from detector.analytics.alarm import Alarm
 from detector.analytics.alert_codec import from_document, to_document
 from detector.config.schema import AlarmSettings
-from detector.types import Alert
+from detector.core.types import Alert
 from support.people import IMAGE, frame
 
 

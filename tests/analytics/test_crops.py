@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from detector.analytics.crops import CloseUp, CloseUps, look_closer
-from detector.errors import InferenceError
-from detector.types import ArrayImage, Box, Detections, Frame
+from detector.core.errors import InferenceError
+from detector.core.types import ArrayImage, Box, Detections, Frame
 
 SIZE, INPUT = (1920, 1080), (416, 416)
 FAR: Box = (400.0, 300.0, 420.0, 350.0)  # 11 px tall in the input

@@ -11,7 +11,7 @@ import pytest
 
 from detector.analytics.motion import Look, MotionGate
 from detector.config.schema import MotionSettings, Polygon
-from detector.types import ArrayImage, Image, Pixels
+from detector.core.types import ArrayImage, Image, Pixels
 
 SETTINGS = MotionSettings()
 LEFT_HALF: Polygon = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detector.analytics.pipeline import CameraPipeline, PipelineOutcome
-from detector.types import ArrayImage, Box, Detections, Floats, Frame
+from detector.core.types import ArrayImage, Box, Detections, Floats, Frame
 from support.people import camera
 
 SIZE = (320, 240)

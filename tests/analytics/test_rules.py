@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from detector.analytics.rules import Rules, alert_id, event_id
-from detector.types import Track
+from detector.core.types import Track
 from support.people import BOOT, GARDEN, Walk, camera, frame, person
 
 HERE = person(0.5)

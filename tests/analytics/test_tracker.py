@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.analytics.tracker import Tracker, TrackerSettings
-from detector.types import Box, Floats, Track
+from detector.core.types import Box, Floats, Track
 from support.trackscore import Clip, detect, follow, our_update, read_truth, score, true_visits, visits
 
 SIZE = (40.0, 100.0)

@@ -8,7 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from detector.types import Event, EventChange
+from detector.core.types import Event, EventChange
 from support.people import BOOT, GARDEN, Walk, person
 
 HERE = person(0.5)

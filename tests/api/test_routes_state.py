@@ -4,7 +4,7 @@ import pytest
 
 from detector.api.control import Control, Health, Ready
 from detector.api.documents import Status
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 from support.window import Open, Window
 
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from detector.api import server
 from detector.api.app import create_app
 from detector.api.server import MAX_CONNECTIONS, ApiServer
-from detector.errors import DetectorError
+from detector.core.errors import DetectorError
 from support.control import MemoryControl
 from support.mosquitto import wait_until
 from support.window import Open, Window

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bench.small import Scene, _scenes, _wide_truth, measure
+from detector.core.types import Box
 from detector.inference.factory import load_detector
-from detector.types import Box
 
 
 def test_the_wide_scene_shows_each_part_where_its_people_are_marked() -> None:

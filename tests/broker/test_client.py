@@ -15,7 +15,7 @@ from detector.broker import packets, server
 from detector.broker import session as sessions
 from detector.broker.packets import Kind
 from detector.broker.server import EmbeddedBroker
-from detector.types import Message
+from detector.core.types import Message
 from support.mosquitto import DEADLINE, Subscriber, program, wait_until
 from support.post import running
 from support.raw import Raw, greeting, request, subscription

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from detector.broker import packets
 from detector.broker.packets import Answer, Kind, LevelError, MalformedError, Packet
-from detector.types import Message
+from detector.core.types import Message
 
 LIMIT = 1 << 20
 MESSAGES = st.builds(

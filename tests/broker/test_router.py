@@ -8,7 +8,7 @@ from detector.broker import router as routers
 from detector.broker.packets import Kind
 from detector.broker.router import Router
 from detector.broker.session import Session
-from detector.types import Message
+from detector.core.types import Message
 from support.tape import Tape
 
 

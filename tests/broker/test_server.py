@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from detector.alerts.connection import dial
 from detector.alerts.mqtt import MqttLink, MqttSettings, probe
 from detector.broker.server import EmbeddedBroker
-from detector.errors import BrokerError
-from detector.types import Message
+from detector.core.errors import BrokerError
+from detector.core.types import Message
 from support.mosquitto import DEADLINE, Subscriber, wait_until
 from support.post import WILL, running
 

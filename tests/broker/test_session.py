@@ -9,7 +9,7 @@ import pytest
 from detector.broker import session as sessions
 from detector.broker.packets import REFUSED
 from detector.broker.session import Session
-from detector.types import Message
+from detector.core.types import Message
 from support.tape import Tape
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from detector.capture.file import FileSource
+from detector.core.types import Image, Pixels, PlanarImage
 from detector.inference.kernels.launch import plane_sizes
-from detector.types import Image, Pixels, PlanarImage
 from support.clips import clip, turned
 
 

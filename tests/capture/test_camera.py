@@ -11,8 +11,8 @@ from detector.capture.file import FileSource
 from detector.capture.latest_frames import LatestSlots
 from detector.capture.network import NetworkSource
 from detector.capture.source import Grab, Source
-from detector.clock import SYSTEM_CLOCK
-from detector.types import Frame
+from detector.core.clock import SYSTEM_CLOCK
+from detector.core.types import Frame
 from support.cameras import Running, Script, States, Until, loop_of
 from support.clips import clip
 from support.mjpeg_server import MjpegServer

@@ -8,11 +8,11 @@ import threading
 
 import pytest
 
-from detector.capture.backoff import Backoff
 from detector.capture.camera import CameraLoop
 from detector.capture.source import Grab, Source
-from detector.errors import SourceError
-from detector.types import Frame
+from detector.core.backoff import Backoff
+from detector.core.errors import SourceError
+from detector.core.types import Frame
 from support.cameras import PICTURE, Running, Script, States, Until, loop_of
 
 

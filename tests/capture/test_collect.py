@@ -19,8 +19,8 @@ from pydantic import SecretStr
 from detector.capture.collect import Gathered, gather
 from detector.capture.picture_folder import MANIFEST, Format, PictureStore
 from detector.config.schema import Camera
-from detector.errors import SourceError, StorageError, UsageError
-from detector.types import ArrayImage
+from detector.core.errors import SourceError, StorageError, UsageError
+from detector.core.types import ArrayImage
 from support import clips, scenes
 from support.rtsp_server import RtspServer, why_not
 
@@ -170,9 +170,9 @@ def test_a_real_camera_over_rtsp(tmp_path: Path) -> None:
 _FULL = """
 import resource, signal, sys
 from pathlib import Path
-from detector.errors import StorageError
+from detector.core.errors import StorageError
 from detector.capture.picture_folder import PictureStore
-from detector.types import ArrayImage
+from detector.core.types import ArrayImage
 from support.scenes import room
 store = PictureStore(Path(sys.argv[1]), camera="porch", picture_format="png", limit=1 << 30)
 store.add(ArrayImage(room(None)), at_s=0.0, wall=0.0, difference=1.0)

@@ -6,12 +6,12 @@ import threading
 
 import numpy as np
 
-from detector.capture.backoff import Backoff
 from detector.capture.camera import CameraLoop
 from detector.capture.idle_cameras import Attention
 from detector.capture.source import DecodeCounts, Grab, Source
-from detector.errors import SourceError
-from detector.types import ArrayImage, Frame
+from detector.core.backoff import Backoff
+from detector.core.errors import SourceError
+from detector.core.types import ArrayImage, Frame
 
 PICTURE = ArrayImage(np.zeros((4, 6, 3), np.uint8))
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from detector.capture.cv_reader import CvSource, _as_bgr, _image, fourcc
-from detector.errors import EndOfStreamError, SourceError
-from detector.types import PlanarImage
+from detector.core.errors import EndOfStreamError, SourceError
+from detector.core.types import PlanarImage
 from support.clips import clip
 from support.stamped import read_ms
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from detector.capture.device import DeviceSource, device_path
-from detector.errors import SourceError
+from detector.core.errors import SourceError
 
 
 @pytest.mark.parametrize(

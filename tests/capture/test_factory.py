@@ -14,7 +14,7 @@ from detector.capture.gstreamer import GStreamerSource
 from detector.capture.network import NetworkSource
 from detector.capture.rtsp.source import RtspSource
 from detector.config.schema import Camera
-from detector.errors import EndOfStreamError
+from detector.core.errors import EndOfStreamError
 from support.clips import clip
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from detector.capture.file import FileSource
 from detector.capture.source import Grab, Source
-from detector.clock import SYSTEM_CLOCK
-from detector.errors import EndOfStreamError, SourceError
+from detector.core.clock import SYSTEM_CLOCK
+from detector.core.errors import EndOfStreamError, SourceError
 from support.clips import clip, sound
 from support.stamped import read_ms
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from detector.capture.gstreamer import GStreamerSource, has_gstreamer, pipeline, raw_format
-from detector.errors import SourceError
+from detector.core.errors import SourceError
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # where a distribution's, and JetPack's, OpenCV lives
 
@@ -60,7 +60,7 @@ LIVE = """
 import sys
 from detector.capture.cv_reader import CvSource
 from detector.capture.gstreamer import GStreamerSource, has_gstreamer, has_timeouts, pipeline, raw_format
-from detector.errors import SourceError
+from detector.core.errors import SourceError
 if not has_gstreamer():
     sys.exit(77)
 

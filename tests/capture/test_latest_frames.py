@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.capture.latest_frames import LatestSlots, SlotCounts
-from detector.clock import SYSTEM_CLOCK
-from detector.types import ArrayImage, Frame
+from detector.core.clock import SYSTEM_CLOCK
+from detector.core.types import ArrayImage, Frame
 
 PICTURE = ArrayImage(np.zeros((2, 2, 3), np.uint8))
 

@@ -7,8 +7,8 @@ import pytest
 
 from detector.capture.latest_frames import LatestSlots
 from detector.capture.manager import Cameras
-from detector.clock import SYSTEM_CLOCK
 from detector.config.schema import Camera
+from detector.core.clock import SYSTEM_CLOCK
 from support.clips import clip
 from support.mosquitto import wait_until
 

@@ -8,8 +8,8 @@ import pytest
 
 from detector.capture.network import NetworkSource
 from detector.capture.source import Grab
-from detector.clock import SYSTEM_CLOCK
-from detector.errors import EndOfStreamError, SourceError
+from detector.core.clock import SYSTEM_CLOCK
+from detector.core.errors import EndOfStreamError, SourceError
 from support.mjpeg_server import MjpegServer
 from support.rtsp_server import RtspServer, why_not
 from support.stamped import age_s, legible_ms

@@ -7,7 +7,7 @@ import pytest
 
 from detector.cli.init import starter
 from detector.config import document
-from detector.errors import ConfigError
+from detector.core.errors import ConfigError
 
 
 def test_the_starter_file_is_valid() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from detector.config import document as configfile
 from detector.config.schema import Config, default_device_id, source_kind
-from detector.errors import ConfigError
+from detector.core.errors import ConfigError
 
 CONTRACT = """
 device: {id: front-yard, name: Front yard}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 from detector.models import load_registry
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.drawn import Coded, code
 from bench.rtsp import Camera
-from detector.types import Pixels
+from detector.core.types import Pixels
 from support.program import Program
 
 SIZE, FPS = (320, 240), 10

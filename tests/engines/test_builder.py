@@ -13,19 +13,19 @@ import numpy as np
 import onnx
 import pytest
 
+from detector.core.errors import ModelError
+from detector.core.types import Image
 from detector.engines import sidecar
 from detector.engines.builder import BuildCancelledError, Order, build, environment
 from detector.engines.gated import build_gated
 from detector.engines.module import library, said
 from detector.engines.pictures import folder_pictures
 from detector.engines.prepare import BuildPrecision, prepare
-from detector.errors import ModelError
 from detector.inference.backends import tensorrt
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models import load_registry
-from detector.types import Image
 from support.quantised import quantise
 
 pytestmark = pytest.mark.optimize

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detector.core.errors import DetectorError, InferenceError
+from detector.core.types import ArrayImage
 from detector.engines.gate import Truth, compare, iou
 from detector.engines.verdict import Limits
-from detector.errors import DetectorError, InferenceError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.types import ArrayImage
 from support.house import SIZE, end_to_end_model
 
 NAN = float("nan")

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detector.core.errors import ModelError
+from detector.core.types import ArrayImage
 from detector.engines.builder import BuildCancelledError
 from detector.engines.gated import Candidate, first_accepted, precisions
-from detector.errors import ModelError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.types import ArrayImage
 from support.graphs import write_constant, write_convolution
 from support.house import SIZE, WALKER, end_to_end_model
 

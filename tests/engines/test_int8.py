@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
+from detector.core.errors import ModelError
+from detector.core.types import Image
 from detector.engines.gated import Candidate, first_accepted
 from detector.engines.int8 import calibration_pictures, judge, quantise
 from detector.engines.pictures import folder_pictures
-from detector.errors import ModelError
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models import load_registry
-from detector.types import Image
 
 Form = Callable[[str], tuple[Path, Path]]
 

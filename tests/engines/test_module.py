@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from detector.core.errors import ModelError
 from detector.engines import module
-from detector.errors import ModelError
 
 FLAGS = {
     "10.3": {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1},

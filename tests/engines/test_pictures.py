@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from detector.core.errors import ModelError
 from detector.engines.pictures import clip_pictures, folder_pictures
-from detector.errors import ModelError
 
 
 def test_a_folders_pictures_are_chosen_evenly(tmp_path: Path) -> None:

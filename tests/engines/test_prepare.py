@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 import pytest
 
+from detector.core.errors import ModelError
 from detector.engines.gate import compare
 from detector.engines.pictures import folder_pictures
 from detector.engines.prepare import Prepared, prepare
-from detector.errors import ModelError
 from detector.graph.edit import person_only
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector

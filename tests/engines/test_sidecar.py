@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from detector.core.errors import ModelError
 from detector.engines import sidecar
 from detector.engines.sidecar import require_fit
-from detector.errors import ModelError
 from support.engines import ORIN, PLAN, described, verdict, write_engine
 
 COMMAND = r"run detector build models/yolov10n\.onnx --precision fp16 --output .*m\.engine"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from detector.core.errors import ModelError
 from detector.engines.store import engine_path, find
-from detector.errors import ModelError
 from support.engines import ORIN, described, write_engine
 
 SHA = "a" * 64

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 from detector.fetch import store
 from detector.fetch.store import Wanted, obtain, status
 from support.fileserver import FileServer, Served

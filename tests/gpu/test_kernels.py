@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from detector.core.types import PlaneFormat
 from detector.inference.decode import make_decoder
 from detector.inference.kernels import post
 from detector.inference.kernels.launch import FloatType, Launch, letterbox, picture_structs
 from detector.inference.layout import Layout, anchors
-from detector.types import PlaneFormat
 from support.device import Device, device
 from support.heads import DENSE, END_TO_END, GRID, crowd, post_of
 from support.hostkernels import HostKernels

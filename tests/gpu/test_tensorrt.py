@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 from detector.capture.raw_image import RawImage, i420_image, nv12_image, yuyv_image
+from detector.core.errors import InferenceError, ModelError
+from detector.core.types import ArrayImage, Image, PlaneFormat
 from detector.engines import store
 from detector.engines.builder import Order, environment
 from detector.engines.gate import compare
@@ -24,13 +26,11 @@ from detector.engines.gated import Gated, build_gated
 from detector.engines.gpu import find_gpu
 from detector.engines.module import flavour
 from detector.engines.pictures import folder_pictures
-from detector.errors import InferenceError, ModelError
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.backends.tensorrt import TensorRtBackend
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models import load_registry
-from detector.types import ArrayImage, Image, PlaneFormat
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]
 MODELS = {"yolox-tiny-person": "yolox_tiny_humanart", "yolov10n": "yolov10n", "yolo11n": "yolo11n"}

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from detector.capture.factory import file_source
-from detector.types import ArrayImage, Image
+from detector.core.types import ArrayImage, Image
 
 MODELS = ("yolox_tiny_humanart", "yolox_nano", "yolov10n", "yolov8n", "yolo11n")
 

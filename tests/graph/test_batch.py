@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 import pytest
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
+from detector.core.types import Floats, Image
 from detector.graph.edit import open_batch, person_only, steps_of
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
-from detector.types import Floats, Image
 from support.networks import HEADS, Head, network
 
 Load = Callable[[str], onnx.ModelProto]

@@ -10,10 +10,10 @@ import onnx
 import pytest
 
 from detector.config.schema import Model
+from detector.core.types import ArrayImage, Image
 from detector.inference.shaped import ShapedDetector
 from detector.loading import loader, shapeable, shaped_loader
 from detector.models import Resolved, load_registry
-from detector.types import ArrayImage, Image
 from support.networks import network
 
 

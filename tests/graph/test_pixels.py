@@ -10,15 +10,15 @@ import numpy as np
 import onnx
 import pytest
 
+from detector.core.errors import ModelError
+from detector.core.types import Image
 from detector.engines.prepare import prepare
-from detector.errors import ModelError
 from detector.graph import edit
 from detector.graph.quantize import quantize_cpu
 from detector.inference.factory import BackendName, load_detector
 from detector.inference.layout import default_spec
 from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec
-from detector.types import Image
 from support.networks import HEADS, Head, network
 
 

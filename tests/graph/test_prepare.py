@@ -12,13 +12,13 @@ import numpy as np
 import onnx
 import pytest
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
+from detector.core.types import ArrayImage, Image
 from detector.graph.prepare import VariantPrecision, prepare
 from detector.graph.verify import difference
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
-from detector.types import ArrayImage, Image
 from support.networks import network
 
 UNIT = InputSpec(color="bgr", scale=1.0 / 255.0)

@@ -9,13 +9,13 @@ import numpy as np
 import onnx
 import pytest
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
+from detector.core.types import ArrayImage, Image
 from detector.graph.prepare import VariantPrecision, prepare
 from detector.graph.quantize import MIN_PICTURES, quantize_cpu, quantize_openvino
 from detector.inference.backends.onnxfile import INT8_FOR, inspect
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
-from detector.types import ArrayImage, Image
 from support.networks import HEADS, Head, network, noise_pictures
 
 UNIT = InputSpec(color="bgr", scale=1.0 / 255.0)

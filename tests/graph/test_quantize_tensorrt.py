@@ -10,10 +10,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from detector.core.types import Image
 from detector.engines.builder import Order, build
 from detector.graph.quantize import MIN_PICTURES, quantize_tensorrt
 from detector.models import load_registry
-from detector.types import Image
 from support.networks import HEADS, Head, network, noise_pictures
 
 

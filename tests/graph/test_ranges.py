@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
+from detector.core.types import Floats
 from detector.graph.ranges import Method, measure
-from detector.types import Floats
 
 OUTLIER = 100.0
 

@@ -12,12 +12,12 @@ import onnx
 import pytest
 
 from detector.cli.app import call
-from detector.errors import ModelError
+from detector.core.errors import ModelError
+from detector.core.types import Image
 from detector.graph import edit
 from detector.graph.steps import Steps, read, rewrite
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
-from detector.types import Image
 from support.networks import network
 
 CLI = [sys.executable, "-m", "detector", "export"]

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detector.errors import InferenceError
+from detector.core.errors import InferenceError
+from detector.core.types import Floats
 from detector.inference.decode import make_decoder
 from detector.inference.layout import Layout, anchors
-from detector.types import Floats
 
 SIDE = 64
 CELLS = anchors(SIDE, SIDE)

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.errors import InferenceError, ModelError
+from detector.core.errors import InferenceError, ModelError
+from detector.core.types import ArrayImage, Frame, Pixels
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
-from detector.types import ArrayImage, Frame, Pixels
 from support.graphs import write_constant
 
 ROWS = np.zeros((1, 300, 6), np.float32)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detector.core.errors import ModelError
 from detector.engines import builder, gpu
 from detector.engines.module import flavour
-from detector.errors import ModelError
 from detector.inference.backends.base import usable_threads
 from detector.inference.factory import load_detector, tensorrt_usable
 from support.engines import ORIN

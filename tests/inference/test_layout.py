@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 from detector.inference.backends.base import TensorSpec
 from detector.inference.layout import Layout, anchors, default_spec, find_layout
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detector.core.types import Floats
 from detector.inference.nms import best_first, nms
-from detector.types import Floats
 
 
 def overlap(a: Floats, b: Floats) -> float:

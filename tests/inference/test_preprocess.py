@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.errors import InferenceError
+from detector.core.errors import InferenceError
+from detector.core.types import ArrayImage, Floats, Pixels
 from detector.inference.preprocess import Letterbox, place
 from detector.inference.spec import InputSpec
-from detector.types import ArrayImage, Floats, Pixels
 
 ULTRALYTICS = InputSpec(color="rgb", scale=1 / 255)
 YOLOX = InputSpec(color="bgr", scale=1.0, placement="top-left")

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.errors import InferenceError, ModelError
+from detector.core.errors import InferenceError, ModelError
+from detector.core.types import ArrayImage, Frame
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.shaped import ShapedDetector
-from detector.types import ArrayImage, Frame
 from support.graphs import write_constant
 
 BASE = (128, 128)

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from detector.core.types import ArrayImage, Image
 from detector.engines.pictures import folder_pictures
-from detector.types import ArrayImage, Image
 from support import scenes
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.errors import ModelError, SourceError, UsageError
+from detector.core.errors import ModelError, SourceError, UsageError
 from detector.optimize.calibration import calibration_pictures, fingerprint
 from support.clips import clip
 from support.mjpeg_server import MjpegServer

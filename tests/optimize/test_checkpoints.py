@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from detector.cli.app import call
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 from detector.optimize import checkpoints
 
 

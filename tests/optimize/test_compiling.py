@@ -13,10 +13,11 @@ import onnx
 import pytest
 
 from detector.cli.app import call
+from detector.core.errors import ModelError
+from detector.core.types import ArrayImage, Image
 from detector.engines.module import flavour
 from detector.engines.pictures import folder_pictures
 from detector.engines.verdict import Verdict
-from detector.errors import ModelError
 from detector.graph import edit
 from detector.graph.quantize import quantize_cpu
 from detector.inference.backends import compiled
@@ -24,7 +25,6 @@ from detector.inference.backends.onnxfile import inspect, metadata_bytes
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend, save_optimised
 from detector.inference.factory import load_detector
 from detector.optimize.compiling import Compiled, Target, compile_model
-from detector.types import ArrayImage, Image
 
 
 @pytest.fixture(scope="module")

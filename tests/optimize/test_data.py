@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.errors import DetectorError, ModelError, UsageError
+from detector.core.errors import DetectorError, ModelError, UsageError
 from detector.optimize.data import calibration, evaluation_sets
 from support.studies import annotated, pictures
 

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.errors import DetectorError, ModelError
+from detector.core.errors import DetectorError, ModelError
+from detector.core.types import ArrayImage
 from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec
 from detector.optimize.dataset import FEWEST, Dataset
-from detector.types import ArrayImage
 
 ULTRALYTICS = InputSpec(color="rgb", scale=1.0 / 255.0)
 

@@ -11,14 +11,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from detector.core.errors import ModelError
+from detector.core.types import Image
 from detector.engines.pictures import folder_pictures
-from detector.errors import ModelError
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.detector import PersonDetector
 from detector.models import load_registry
 from detector.optimize.eager import EagerBackend
 from detector.optimize.subject import open_checkpoint
-from detector.types import Image
 from support.networks import HEADS, Head, network
 
 pytestmark = pytest.mark.optimize

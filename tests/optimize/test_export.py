@@ -15,10 +15,10 @@ import numpy as np
 import onnx
 import pytest
 
-from detector.errors import ModelError, UsageError
+from detector.core.errors import ModelError, UsageError
+from detector.core.types import Image
 from detector.graph import edit
 from detector.inference.factory import load_detector
-from detector.types import Image
 
 pytestmark = pytest.mark.optimize
 SIZE = (224, 160)

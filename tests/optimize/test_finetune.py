@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from detector.errors import ModelError, StorageError
+from detector.core.errors import ModelError, StorageError
 
 pytestmark = pytest.mark.optimize
 SIZE = (96, 96)
@@ -110,7 +110,7 @@ from pathlib import Path
 import pytest
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # a file may not grow: what a full disk does to writers
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from detector.errors import StorageError
+from detector.core.errors import StorageError
 from detector.optimize import checkpoints
 checkpoints.require(threads=1)
 from detector.optimize.dataset import Dataset

@@ -13,8 +13,8 @@ import pytest
 
 from bench.transformer import architecture, forms, measure
 from detector.cli.app import call
+from detector.core.errors import ModelError
 from detector.engines.pictures import folder_pictures
-from detector.errors import ModelError
 from detector.inference.factory import load_detector
 
 pytestmark = pytest.mark.optimize

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from detector.errors import ModelError, UsageError
+from detector.core.errors import ModelError, UsageError
 from detector.optimize.grid import Limits, variants
 from detector.optimize.here import base_size, limits
 from detector.optimize.makers import MAKERS

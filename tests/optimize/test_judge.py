@@ -10,12 +10,12 @@ import numpy as np
 import onnx
 import pytest
 
+from detector.core.errors import ModelError
+from detector.core.types import ArrayImage, Image
 from detector.engines.gate import Truth
-from detector.errors import ModelError
 from detector.inference.spec import InputSpec
 from detector.optimize.int8 import opener
 from detector.optimize.judge import ByAgreement, ByTruth, Open
-from detector.types import ArrayImage, Image
 from support.networks import network, noise_pictures
 
 UNIT = InputSpec(color="bgr", scale=1.0 / 255.0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from detector.errors import ModelError, UsageError
+from detector.core.errors import ModelError, UsageError
 
 pytestmark = pytest.mark.optimize
 SIZE = (160, 160)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from detector.config.schema import Config
-from detector.errors import UsageError
+from detector.core.errors import UsageError
 from detector.optimize.recipe import Recipe, config, read, write
 from detector.optimize.variant import Form, Runtime
 

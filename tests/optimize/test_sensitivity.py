@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 import pytest
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
+from detector.core.types import ArrayImage
 from detector.graph.qdq import ONNXRUNTIME
 from detector.graph.quantize import MIN_PICTURES, Calibrated
 from detector.inference.spec import InputSpec
 from detector.optimize.sensitivity import Sample, Seen, error, measure
-from detector.types import ArrayImage
 from support.networks import network, noise_pictures
 
 UNIT = InputSpec(color="bgr", scale=1.0 / 255.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.errors import InferenceError, ModelError
+from detector.core.errors import InferenceError, ModelError
 from detector.optimize import study as room
 from detector.optimize.child import Child
 from detector.optimize.grid import Limits

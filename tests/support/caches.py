@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from detector.models import cache_dir
+from detector.core.files import cache_dir
 
 FETCHED = ("models", "clips")
 

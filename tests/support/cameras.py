@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from detector.capture.backoff import Backoff
 from detector.capture.camera import CameraLoop, OnState
 from detector.capture.source import Grab, Source
-from detector.clock import SYSTEM_CLOCK, Clock
-from detector.errors import SourceError
-from detector.types import ArrayImage, CameraState, Frame
+from detector.core.backoff import Backoff
+from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.errors import SourceError
+from detector.core.types import ArrayImage, CameraState, Frame
 
 Running = Callable[[Callable[[], None], threading.Event], threading.Thread]
 

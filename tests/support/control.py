@@ -11,9 +11,9 @@ import numpy as np
 
 from detector.api.control import Document, Health, Ready, StaleConfigError
 from detector.config import document as configfile
-from detector.errors import ConfigError
-from detector.picture import Label, encode_jpeg
-from detector.types import AlarmCommand, ArrayImage
+from detector.core.errors import ConfigError
+from detector.core.jpeg import Label, encode_jpeg
+from detector.core.types import AlarmCommand, ArrayImage
 
 SECRET = "hunter2-and-more"
 _ARMING = {"ARM_AWAY": "armed_away", "ARM_HOME": "armed_home", "DISARM": "disarmed"}

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detector.errors import InferenceError
+from detector.core.errors import InferenceError
+from detector.core.types import Floats, Image
 from detector.inference.backends import devicepath
 from detector.inference.backends.base import Seen, TensorSpec
 from detector.inference.backends.devicepath import DevicePath, Ends, Task
@@ -26,7 +27,6 @@ from detector.inference.kernels.launch import Launch
 from detector.inference.layout import Layout
 from detector.inference.preprocess import Placement
 from detector.inference.spec import InputSpec
-from detector.types import Floats, Image
 
 from .hostkernels import HostKernels
 

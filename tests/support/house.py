@@ -13,13 +13,13 @@ import numpy as np
 
 from detector.capture.idle_cameras import Attention
 from detector.capture.latest_frames import LatestSlots
-from detector.clock import SYSTEM_CLOCK
 from detector.config.schema import AlarmSettings, Camera
+from detector.core.clock import SYSTEM_CLOCK
+from detector.core.threads import Stage
+from detector.core.types import AlarmState, Alert, ArrayImage, EventChange, Frame
 from detector.desk import AlarmDesk
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.stage import Stage
-from detector.types import AlarmState, Alert, ArrayImage, EventChange, Frame
 from detector.worker import Worker
 from support.graphs import write_constant
 

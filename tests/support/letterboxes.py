@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.core.types import Matrix, Pixels, PlaneFormat
 from detector.inference.kernels.launch import (
     DevicePicture,
     FloatType,
@@ -17,7 +18,6 @@ from detector.inference.kernels.launch import (
 )
 from detector.inference.preprocess import place
 from detector.inference.spec import InputSpec
-from detector.types import Matrix, Pixels, PlaneFormat
 
 from .hostkernels import HostKernels, Traffic, address
 

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from detector.types import ArrayImage, Image
+from detector.core.types import ArrayImage, Image
 
 Head = Literal["dense", "end-to-end", "yolox-grid", "yolox-nms"]
 HEADS: tuple[Head, ...] = ("dense", "end-to-end", "yolox-grid", "yolox-nms")

@@ -9,7 +9,7 @@ import numpy as np
 
 from detector.analytics.rules import Outcome, Rules
 from detector.config import schema
-from detector.types import ArrayImage, Box, Frame, Track
+from detector.core.types import ArrayImage, Box, Frame, Track
 
 WIDTH, HEIGHT = 1000, 500
 IMAGE = ArrayImage(np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8))

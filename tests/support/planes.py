@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from detector.types import Pixels, Planes
+from detector.core.types import Pixels, Planes
 
 
 def scene(width: int, height: int) -> Pixels:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from detector.types import Alert, ArrayImage, Event, EventChange, Frame, Message
+from detector.core.types import Alert, ArrayImage, Event, EventChange, Frame, Message
 
 JOIN_S = 10.0
 WILL = Message(topic="p/available", payload=b"offline", qos=1, retain=True)

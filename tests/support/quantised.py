@@ -8,9 +8,9 @@ from typing import Any
 
 import onnx
 
+from detector.core.types import Floats, Image
 from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec
-from detector.types import Floats, Image
 
 
 class _Reader:

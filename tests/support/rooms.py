@@ -15,9 +15,9 @@ from detector.alerts.mqtt import MqttLink, MqttSettings
 from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import Topics
 from detector.alerts.snapshot_encoder import Darkroom, EncodeSnapshot
-from detector.clock import SYSTEM_CLOCK
-from detector.picture import Label, encode_jpeg
-from detector.types import Box, Frame
+from detector.core.clock import SYSTEM_CLOCK
+from detector.core.jpeg import Label, encode_jpeg
+from detector.core.types import Box, Frame
 from support.mosquitto import DEADLINE, Heard
 from support.post import WILL, running
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from detector.broker import packets
 from detector.broker.packets import Kind, Publish
-from detector.types import Message
+from detector.core.types import Message
 
 LIMIT = 1 << 30
 

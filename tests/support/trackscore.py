@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from detector.analytics.tracker import Tracker, TrackerSettings
+from detector.core.types import ArrayImage, Box, Floats
 from detector.inference.factory import load_detector
-from detector.types import ArrayImage, Box, Floats
 
 Identified = list[tuple[int, Box]]
 Update = Callable[[Floats, Floats, float], Identified]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.types import Alert, ArrayImage, Event, Frame
+from detector.core.types import Alert, ArrayImage, Event, Frame
 
 WALL = 1_790_000_000.25
 

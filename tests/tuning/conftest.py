@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
+from detector.core.types import ArrayImage, Image
 from detector.models import Resolved
-from detector.types import ArrayImage, Image
 from support.networks import network
 
 

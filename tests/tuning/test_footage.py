@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from detector.config.schema import Camera
-from detector.errors import SourceError, UsageError
+from detector.core.errors import SourceError, UsageError
+from detector.core.types import Detections, Floats, Frame, Image
 from detector.fetch.progress import quiet
 from detector.inference.shaped import ShapedDetector
 from detector.tuning.evidence import Need
 from detector.tuning.footage import Footage, watch
-from detector.types import Detections, Floats, Frame, Image
 from support import scenes
 
 NEED = Need(pictures=6, pictures_each=6)

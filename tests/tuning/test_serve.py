@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from detector.config.schema import Model
-from detector.errors import ModelError
+from detector.core.errors import ModelError
+from detector.core.types import ArrayImage, Image
 from detector.graph.prepare import prepare
 from detector.inference.shaped import ShapedDetector
 from detector.models import Resolved
 from detector.tuning.choice import Choice, place, read, write
 from detector.tuning.forms import Form
 from detector.tuning.serve import ChosenLoader
-from detector.types import ArrayImage, Image
 
 SHAPE = (160, 128)
 FRAME = ArrayImage(np.full((48, 64, 3), 90, np.uint8))

@@ -8,8 +8,9 @@ import pytest
 
 from detector.capture.factory import file_source
 from detector.config.schema import Model
+from detector.core.errors import SourceError
+from detector.core.types import ArrayImage, Image
 from detector.engines.verdict import Limits
-from detector.errors import SourceError
 from detector.models import Resolved, load_registry
 from detector.tuning import tune as room
 from detector.tuning.choice import Choice
@@ -18,7 +19,6 @@ from detector.tuning.forms import Form
 from detector.tuning.measure import MARGIN, Cost, price
 from detector.tuning.serve import open_form
 from detector.tuning.tune import Task, tune
-from detector.types import ArrayImage, Image
 
 SHAPE = (160, 128)
 ANYTHING = Limits(min_persons=0, missed_share=9, extra_share=9, iou_mean=-1, score_delta_mean=9)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import av.error
 
 from detector.capture.av_errors import network_error
-from detector.errors import SourceError
-from detector.redact import redact
+from detector.core.errors import SourceError
+from detector.core.redact import redact
 
 # Final answers: FFmpeg would get the very same one.
 _REFUSALS: dict[int, type[av.error.FFmpegError]] = {

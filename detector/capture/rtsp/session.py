@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 
 from detector.capture.av_errors import network_error
-from detector.clock import Clock
-from detector.errors import SourceError
+from detector.core.clock import Clock
+from detector.core.errors import SourceError
 
 from . import sdp
 from .auth import Credentials, challenges

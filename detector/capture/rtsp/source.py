@@ -12,9 +12,9 @@ from detector.capture.av_image import AvImage
 from detector.capture.network import NetworkSource
 from detector.capture.source import DecodeCounts, Grab
 from detector.capture.timeline import Timeline
-from detector.clock import SYSTEM_CLOCK, Clock
-from detector.errors import SourceError
-from detector.redact import redact
+from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.errors import SourceError
+from detector.core.redact import redact
 
 from .errors import NotUnderstoodError
 from .stream import Stream

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from detector.clock import Clock
-from detector.errors import SourceError
+from detector.core.clock import Clock
+from detector.core.errors import SourceError
 
 from .access_units import Assembler
 from .decode import Decoder

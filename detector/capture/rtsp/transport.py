@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from detector.clock import Clock
+from detector.core.clock import Clock
 
 from .message import Message, body_length, parse_head
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
-from detector.errors import ModelError
-from detector.types import Floats, Image
+from detector.core.types import Floats, Image
 
 if TYPE_CHECKING:
     from detector.inference.layout import Layout
@@ -111,20 +109,3 @@ def usable_threads(threads: int) -> int:
     if threads < 0:
         raise ValueError("threads must not be negative")
     return threads or min(4, len(os.sched_getaffinity(0)))
-
-
-def existing_file(path: Path) -> Path:
-    """`path` when it is a file with something in it; raises ModelError."""
-    if path.is_dir():
-        raise ModelError(f"{path} is a folder: give the .onnx file itself")
-    if not path.is_file():
-        raise ModelError(f"no model file {path}")
-    if path.stat().st_size == 0:
-        raise ModelError(f"{path} is empty: fetch it again")
-    return path
-
-
-def one_line(error: BaseException | str, limit: int = 200) -> str:
-    """An engine's message on one line, its end cut."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= limit else f"{text[:limit]}..."

@@ -8,7 +8,7 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 
 KEY = "detector.compiled"
 """Metadata of a compiled ONNX file: JSON of what it was compiled from and for. In the file, so that both stay together."""

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.errors import InferenceError
+from detector.core.errors import InferenceError
+from detector.core.types import Image, PlanarImage, Planes
 from detector.inference.decode import Persons
 from detector.inference.kernels import post
 from detector.inference.kernels.compile import KernelSource, compiled
@@ -32,7 +33,6 @@ from detector.inference.kernels.launch import (
 from detector.inference.layout import Layout, anchors
 from detector.inference.preprocess import Placement
 from detector.inference.spec import InputSpec
-from detector.types import Image, PlanarImage, Planes
 
 LAUNCHES_BEFORE_ENGINE = 1
 _ALIGNED = 256  # where a plane begins

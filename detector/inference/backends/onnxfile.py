@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from detector.errors import ModelError
-
-from .base import existing_file
+from detector.core.errors import ModelError
+from detector.core.files import existing_file
 
 _GRAPH, _OPSET, _METADATA = 7, 8, 14  # ModelProto
 _NODE, _INITIALIZER = 1, 5  # GraphProto

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.errors import InferenceError, ModelError
+from detector.core.errors import InferenceError, ModelError, one_line
 
-from .base import Precision, TensorSpec, one_line, usable_threads
+from .base import Precision, TensorSpec, usable_threads
 from .compiled import KEY, made_for, refuse_foreign
 from .onnxfile import UNPACK, inspect, metadata_bytes
 

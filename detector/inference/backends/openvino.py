@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.errors import InferenceError, ModelError
+from detector.core.errors import InferenceError, ModelError, one_line
+from detector.core.files import existing_file
 from detector.inference.layout import default_spec, find_layout
 from detector.inference.spec import InputSpec
 
-from .base import Precision, TensorSpec, existing_file, one_line, usable_threads
+from .base import Precision, TensorSpec, usable_threads
 from .onnxfile import INT8_FOR, OnnxFile, inspect
 
 IR_SUFFIX = ".xml"

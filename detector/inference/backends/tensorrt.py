@@ -19,18 +19,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.core.errors import DetectorError, InferenceError, ModelError, one_line
+from detector.core.files import existing_file
+from detector.core.types import Floats, Image
 from detector.engines import sidecar
 from detector.engines.gpu import find_gpu
 from detector.engines.module import library, logger, said, sides_of
 from detector.engines.sidecar import Environment
-from detector.errors import DetectorError, InferenceError, ModelError
 from detector.inference.kernels.launch import FloatType
 from detector.inference.layout import Layout
 from detector.inference.preprocess import Placement
 from detector.inference.spec import InputSpec
-from detector.types import Floats, Image
 
-from .base import Precision, Seen, TensorSpec, existing_file, one_line
+from .base import Precision, Seen, TensorSpec
 from .cudagraph import Captured, capture
 from .devicepath import DevicePath, Ends, Task
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from detector.errors import ModelError, StorageError
+from detector.core.errors import ModelError, StorageError
 
 from .compilers import Compiler, available
 

@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from detector.errors import ModelError
-from detector.inference.backends.base import one_line
+from detector.core.errors import ModelError, one_line
 
 # Products that are added to are explicit fmaf in the sources: what else there is must round as the host does.
 _SHARED_FLAGS = ("-std=c++17", "--fmad=false")

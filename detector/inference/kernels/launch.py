@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.core.types import Matrix, PlaneFormat
 from detector.inference.preprocess import Placement, place
 from detector.inference.spec import InputSpec
-from detector.types import Matrix, PlaneFormat
 
 FloatType = Literal["float32", "float16"]
 

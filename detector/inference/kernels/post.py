@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.errors import InferenceError
+from detector.core.errors import InferenceError
 from detector.inference.decode import IOU_DENSE, IOU_YOLOX, Persons
 from detector.inference.layout import Layout, anchors
 from detector.inference.nms import MAX_DETECTIONS

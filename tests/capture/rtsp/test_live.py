@@ -11,8 +11,8 @@ import pytest
 
 from detector.capture.rtsp.source import RtspSource
 from detector.capture.source import DecodeCounts, Grab
-from detector.clock import SYSTEM_CLOCK
-from detector.errors import EndOfStreamError, SourceError
+from detector.core.clock import SYSTEM_CLOCK
+from detector.core.errors import EndOfStreamError, SourceError
 from support.rtsp_server import RtspServer, why_not
 from support.stamped import age_s, legible_ms
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.capture.rtsp.session import Session
-from detector.clock import SYSTEM_CLOCK
-from detector.errors import SourceError
-from detector.redact import redact
+from detector.core.clock import SYSTEM_CLOCK
+from detector.core.errors import SourceError
+from detector.core.redact import redact
 from support.rtsp_script import PASSWORD, Connection, RtspScript, greet
 from support.rtsp_video import coded
 

@@ -11,9 +11,9 @@ import pytest
 
 from detector.capture.rtsp.errors import NotUnderstoodError
 from detector.capture.rtsp.session import Session
-from detector.clock import SYSTEM_CLOCK, Clock
-from detector.errors import SourceError
-from detector.redact import redact
+from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.errors import SourceError
+from detector.core.redact import redact
 from support.mosquitto import make_certificates
 from support.rtsp_script import PASSWORD, USER, Connection, Request, RtspScript, greet, response, serve
 from support.rtsp_video import coded, interleaved, rtp

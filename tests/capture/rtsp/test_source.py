@@ -19,8 +19,8 @@ from detector.capture.rtsp.errors import NotUnderstoodError
 from detector.capture.rtsp.source import RtspSource
 from detector.capture.rtsp.stream import Stream
 from detector.capture.source import Grab
-from detector.clock import SYSTEM_CLOCK
-from detector.errors import SourceError
+from detector.core.clock import SYSTEM_CLOCK
+from detector.core.errors import SourceError
 from support.rtsp_script import Connection, Request, RtspScript, greet, serve
 from support.rtsp_video import coded, interleaved, rtp
 from support.stamped import read_ms

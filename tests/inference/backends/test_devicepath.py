@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from detector.capture.raw_image import RawImage
+from detector.core.errors import InferenceError
+from detector.core.types import ArrayImage, Frame, Image, PlaneFormat, Planes
 from detector.engines.gate import compare
 from detector.engines.pictures import folder_pictures
 from detector.engines.prepare import prepare
-from detector.errors import InferenceError
 from detector.inference.backends import devicepath
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.detector import PersonDetector
 from detector.inference.kernels.launch import plane_sizes
 from detector.models import load_registry
-from detector.types import ArrayImage, Frame, Image, PlaneFormat, Planes
 from support.hostcuda import HostCuda, HostEngine, use_host_kernels
 from support.hostkernels import HostKernels
 from support.letterboxes import noise

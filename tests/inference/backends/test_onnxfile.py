@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detector.errors import ModelError
+from detector.core.errors import ModelError
 from detector.inference.backends.onnxfile import inspect
 from support.graphs import write_constant, write_convolution
 

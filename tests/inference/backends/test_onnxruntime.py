@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from detector.errors import InferenceError, ModelError
+from detector.core.errors import InferenceError, ModelError
 from detector.inference.backends.base import TensorSpec
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from support.graphs import write_constant, write_convolution

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from detector.errors import InferenceError, ModelError
+from detector.core.errors import InferenceError, ModelError
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.backends.openvino import OpenVinoBackend
 from detector.inference.spec import InputSpec

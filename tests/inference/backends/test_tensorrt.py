@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from detector.core.errors import ModelError
 from detector.engines import module
 from detector.engines.sidecar import Environment
-from detector.errors import ModelError
 from detector.inference.backends import tensorrt
 from detector.inference.factory import load_detector
 from support.engines import ORIN, described, write_engine

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detector.core.errors import InferenceError, ModelError
+from detector.core.types import Image
 from detector.engines import sidecar
 from detector.engines.pictures import folder_pictures
-from detector.errors import InferenceError, ModelError
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.backends.tensorrt import TensorRtBackend, size_for, sizes_up_to
 from detector.inference.detector import PersonDetector
 from detector.models import load_registry
-from detector.types import Image
 from support.engines import ORIN, described, verdict
 from support.hostcuda import use_host_kernels
 from support.hostdriver import CudaError, HostDriver, HostGraphs, installed

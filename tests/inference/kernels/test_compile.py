@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.errors import ModelError, StorageError
+from detector.core.errors import ModelError, StorageError
 from detector.inference.kernels.compile import (
     CompiledKernels,
     KernelSource,

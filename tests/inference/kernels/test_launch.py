@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from detector.core.types import PlaneFormat
 from detector.inference.kernels.launch import (
     MAX_SIDE,
     PICTURE,
@@ -16,7 +17,6 @@ from detector.inference.kernels.launch import (
     plane_sizes,
 )
 from detector.inference.preprocess import place
-from detector.types import PlaneFormat
 from support.letterboxes import ULTRALYTICS, YOLOX
 
 

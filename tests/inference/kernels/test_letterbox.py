@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detector.core.types import ArrayImage, Floats, Matrix, Pixels, PlaneFormat
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.decode import make_decoder
 from detector.inference.kernels.launch import FloatType
 from detector.inference.layout import default_spec, find_layout
 from detector.inference.preprocess import Letterbox, place
 from detector.inference.spec import InputSpec
-from detector.types import ArrayImage, Floats, Matrix, Pixels, PlaneFormat
 from support.hostkernels import FLAGS, SHIM, SOURCES, HostKernels
 from support.letterboxes import (
     ULTRALYTICS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detector.errors import InferenceError
+from detector.core.errors import InferenceError
 from detector.inference.decode import make_decoder
 from detector.inference.kernels.post import persons
 from detector.inference.layout import Layout, anchors

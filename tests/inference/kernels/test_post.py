@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detector.errors import InferenceError
+from detector.core.errors import InferenceError
+from detector.core.types import ArrayImage, Floats
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.decode import IOU_YOLOX, make_decoder
 from detector.inference.kernels.launch import FloatType
@@ -19,7 +20,6 @@ from detector.inference.kernels.post import CANDIDATES, cut_tensors, head_tensor
 from detector.inference.layout import Layout, anchors, default_spec, find_layout
 from detector.inference.nms import best_first, nms
 from detector.inference.preprocess import Letterbox
-from detector.types import ArrayImage, Floats
 from support.heads import DENSE, END_TO_END, GRID, Post, crowd, post_of
 from support.hostkernels import HostKernels, address
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from detector.capture.raw_image import RawImage
-from detector.picture import Label, encode_jpeg, render
-from detector.types import ArrayImage, Image, Pixels
+from detector.core.jpeg import Label, encode_jpeg, render
+from detector.core.types import ArrayImage, Image, Pixels
 from support.planes import planes, scene
 
 LABEL = Label(box=(200.0, 100.0, 400.0, 300.0), text="person 0.83")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detector.meter import Meter, Rate
+from detector.core.stats import Meter, Rate
 
 
 def test_percentiles_of_what_was_measured_last() -> None:

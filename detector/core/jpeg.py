@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .shrink import Shrinker
+from .resize import Shrinker
 from .types import Box, Image, Pixels, PlanarImage
 
 _GREEN, _BLACK = (80, 220, 60), (0, 0, 0)

@@ -47,3 +47,9 @@ class BrokerError(DetectorError):
 
 class StorageError(DetectorError):
     """The data directory cannot be written or read."""
+
+
+def one_line(error: BaseException | str, limit: int = 200) -> str:
+    """An engine's message on one line, its end cut."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= limit else f"{text[:limit]}..."

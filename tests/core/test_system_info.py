@@ -3,7 +3,7 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 
-from detector.system import SystemProbe, rss_mb
+from detector.core.system_info import SystemProbe, rss_mb
 
 
 def _write(root: Path, files: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from detector.stage import Stage
+from detector.core.threads import Stage
 
 
 def test_it_runs_under_its_name_until_told_to_stop() -> None:

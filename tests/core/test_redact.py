@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from detector.redact import RedactingFilter, Redactor, redact, redact_urls, userinfo_secrets
+from detector.core.redact import RedactingFilter, Redactor, redact, redact_urls, userinfo_secrets
 
 HARD = [
     "rtsp://cam:secret9@10.0.0.4/stream1",

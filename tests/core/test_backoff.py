@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.capture.backoff import Backoff
+from detector.core.backoff import Backoff
 
 
 @given(st.integers(), st.integers(min_value=0, max_value=40))

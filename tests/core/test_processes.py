@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from detector import child
-from detector.errors import DetectorError
+from detector.core import processes
+from detector.core.errors import DetectorError
 
 
 def python(code: str) -> list[str]:
@@ -18,23 +18,23 @@ def python(code: str) -> list[str]:
 def test_what_is_given_comes_back() -> None:
     given = bytes(range(256)) * 4096
     command = python("import sys; sys.stdout.buffer.write(sys.stdin.buffer.read()[::-1])")
-    assert child.run(command, threading.Event(), given=given) == given[::-1]
+    assert processes.run(command, threading.Event(), given=given) == given[::-1]
 
 
 def test_it_runs_at_low_priority() -> None:
-    assert child.run(python("import os; print(os.nice(0))"), threading.Event(), nice=19) == b"19\n"
+    assert processes.run(python("import os; print(os.nice(0))"), threading.Event(), nice=19) == b"19\n"
 
 
 def test_a_failure_says_its_last_line() -> None:
     with pytest.raises(DetectorError, match=r"^no memory$"):
-        child.run(python("import sys; sys.exit('words\\ndetector: no memory')"), threading.Event())
+        processes.run(python("import sys; sys.exit('words\\ndetector: no memory')"), threading.Event())
     with pytest.raises(DetectorError, match="ended with 3"):
-        child.run(python("raise SystemExit(3)"), threading.Event())
+        processes.run(python("raise SystemExit(3)"), threading.Event())
 
 
 def test_a_stop_ends_it() -> None:
     stop = threading.Event()
     timer = threading.Timer(0.5, stop.set)
     timer.start()
-    assert child.run(python("import time; time.sleep(600)"), stop) is None
+    assert processes.run(python("import time; time.sleep(600)"), stop) is None
     timer.join()

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from detector.capture.raw_image import RawImage
+from detector.core.resize import Shrinker
+from detector.core.types import ArrayImage
 from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec
-from detector.shrink import Shrinker
-from detector.types import ArrayImage
 from support.planes import planes, scene
 
 SPEC = InputSpec(color="rgb", scale=1 / 255, pad=114, placement="center")
