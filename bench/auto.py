@@ -31,8 +31,8 @@ from detector.core.types import ArrayImage, Image
 from detector.engines.pictures import built_in, clip_pictures
 from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.inference.factory import load_detector
-from detector.inference.shaped import ShapedDetector
-from detector.inference.shapes import Shape, best_shape
+from detector.inference.input_sizes import Shape, best_shape
+from detector.inference.multi_size import ShapedDetector
 from detector.models import Resolved, load_registry
 from detector.tuning.choice import Choice
 from detector.tuning.evidence import Evidence, small, split

@@ -10,7 +10,7 @@ import numpy as np
 
 from detector.core.types import ArrayImage
 from detector.graph.prepare import VariantPrecision, prepare
-from detector.inference.shapes import Shape
+from detector.inference.input_sizes import Shape
 
 from .subjects import Naive, Service, Subject
 

@@ -29,7 +29,7 @@ from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.graph.prepare import VariantPrecision, prepare
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.inference.shapes import Shape, allowed_shapes
+from detector.inference.input_sizes import Shape, allowed_shapes
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "yolov10n"

@@ -19,7 +19,7 @@ from detector.capture.factory import file_source
 from detector.config.schema import Camera
 from detector.core.errors import EndOfStreamError, SourceError
 from detector.core.types import Frame
-from detector.inference.shaped import AnyDetector
+from detector.inference.multi_size import AnyDetector
 
 Progress = Callable[[int, "int | None", str], None]
 MIN_FRAMES = 20

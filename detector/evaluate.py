@@ -17,7 +17,7 @@ import numpy as np
 
 from detector.core.errors import DetectorError
 from detector.core.types import ArrayImage, Floats
-from detector.inference.shaped import AnyDetector
+from detector.inference.multi_size import AnyDetector
 
 EVALUATION_FLOOR = 0.001
 """The score floor to load a detector with: average precision needs the unsure boxes too."""

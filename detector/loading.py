@@ -15,8 +15,8 @@ from detector.core.errors import ModelError
 from detector.fetch.progress import Progress, quiet
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector, tensorrt_usable
-from detector.inference.shaped import AnyDetector, ShapedDetector
-from detector.inference.shapes import Shape
+from detector.inference.input_sizes import Shape
+from detector.inference.multi_size import AnyDetector, ShapedDetector
 
 from .models import Resolved, load_registry
 from .reloads import BoundedLoad

@@ -17,8 +17,8 @@ from pathlib import Path
 from detector.config.schema import Model
 from detector.core.errors import DetectorError
 from detector.graph.prepare import find
-from detector.inference.shaped import ShapedDetector
-from detector.inference.shapes import Shape, best_shape
+from detector.inference.input_sizes import Shape, best_shape
+from detector.inference.multi_size import ShapedDetector
 from detector.tuning.choice import Choice, place, scenes_of
 from detector.tuning.errand import pack
 from detector.tuning.evidence import SURE, Evidence, Gatherer, Need

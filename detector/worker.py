@@ -21,7 +21,7 @@ from detector.core.clock import Clock
 from detector.core.errors import DetectorError, InferenceError
 from detector.core.stats import Meter
 from detector.core.types import Detections, EventChange, Frame
-from detector.inference.shaped import AnyDetector
+from detector.inference.multi_size import AnyDetector
 
 from .desk import AlarmDesk
 from .live import LiveView, Scene

@@ -21,7 +21,7 @@ from detector.core.threads import Stage
 from detector.core.types import ArrayImage, Frame, Track
 from detector.graph.prepare import prepare
 from detector.house import House
-from detector.inference.shaped import ShapedDetector
+from detector.inference.multi_size import ShapedDetector
 from detector.live import LiveView, Scene
 from detector.loading import resolve
 from detector.tuner import Tuner

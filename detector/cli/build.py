@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from detector.engines.gated import Gated
     from detector.engines.progress import Report
     from detector.engines.sidecar import Sidecar
-    from detector.engines.verdict import Verdict
+    from detector.inference.agreement import Verdict
     from detector.inference.detector import PersonDetector
     from detector.inference.factory import BackendName
     from detector.models import Resolved

@@ -16,7 +16,7 @@ from .load import DEFAULT_MODEL, BackendOption, JsonOption, ModelOption, ShapeOp
 
 if TYPE_CHECKING:
     from detector.core.types import Floats, Image
-    from detector.inference.shaped import AnyDetector
+    from detector.inference.multi_size import AnyDetector
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 FLOOR = 0.05

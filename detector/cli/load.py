@@ -10,7 +10,7 @@ from detector.config.schema import BackendName, Precision
 from detector.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from detector.inference.shaped import AnyDetector
+    from detector.inference.multi_size import AnyDetector
 
 DEFAULT_MODEL = "yolox-tiny-person"
 ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="M", help="A registry name or a path to a model.")]

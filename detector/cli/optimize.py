@@ -13,7 +13,7 @@ from detector.core.errors import DetectorError, ModelError, UsageError
 from .load import JsonOption
 
 if TYPE_CHECKING:
-    from detector.inference.shapes import Shape
+    from detector.inference.input_sizes import Shape
     from detector.optimize.request import Request
 
 _Folder = Annotated[

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from detector.core.errors import InferenceError
 from detector.core.types import Floats, Image
-from detector.inference.shaped import AnyDetector
-
-from .verdict import Limits, Verdict
+from detector.inference.agreement import Limits, Verdict
+from detector.inference.multi_size import AnyDetector
 
 _SAME_PERSON = 0.5  # IoU from which two boxes are of one person
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from detector import __version__
 from detector.core.errors import DetectorError, ModelError
 from detector.core.types import Image
+from detector.inference.agreement import Limits, Verdict
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.detector import PersonDetector
-from detector.inference.shaped import AnyDetector
+from detector.inference.multi_size import AnyDetector
 
 from . import sidecar
 from .builder import BuildCancelledError, Order, build, environment, never
@@ -21,7 +22,6 @@ from .gate import Truth, compare
 from .prepare import BuildPrecision
 from .progress import Cancelled, Report, quiet
 from .sidecar import Environment, Sidecar
-from .verdict import Limits, Verdict
 
 Open = Callable[[], AnyDetector]
 Pictures = Callable[[], Iterable[Image]]

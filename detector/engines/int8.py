@@ -9,13 +9,13 @@ from pathlib import Path
 
 from detector.core.errors import ModelError
 from detector.core.types import Image
+from detector.inference.agreement import Limits, Verdict
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
 
 from .gate import Truth, compare
 from .pictures import folder_pictures
-from .verdict import Limits, Verdict
 
 CALIBRATION_COUNT = 64
 """Ranges hardly grow with more; each costs a run."""

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.errors import InferenceError, ModelError, one_line
-from detector.inference.backends.base import TensorSpec
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.layout import Layout, default_spec, find_layout
 from detector.inference.spec import InputSpec
+from detector.inference.tensors import TensorSpec
 
 BuildPrecision = Literal["auto", "fp32", "fp16", "int8"]
 _SAME = 1e-4  # of the largest number: sums in another order

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from detector.core.errors import ModelError
+from detector.inference.agreement import Verdict
 from detector.inference.spec import InputSpec
 
 from .gpu import Gpu
 from .module import Library
-from .verdict import Verdict
 
 FORMAT = 1
 

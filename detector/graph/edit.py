@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import onnx
 
 from detector.core.errors import ModelError
-from detector.inference.backends.base import TensorSpec
 from detector.inference.layout import PIXELS, Layout, default_spec, find_layout
 from detector.inference.spec import InputSpec
+from detector.inference.tensors import TensorSpec
 
 from .batch import open_first_axis
 from .freeze import freeze

@@ -11,7 +11,7 @@ import onnx
 from detector.core.errors import InferenceError, ModelError, one_line
 from detector.core.files import existing_file
 from detector.core.types import Image
-from detector.inference.shapes import Shape
+from detector.inference.input_sizes import Shape
 from detector.inference.spec import InputSpec
 
 from . import edit

@@ -9,8 +9,8 @@ from typing import Literal, cast, get_args
 
 from detector.core.errors import ModelError
 
-from .backends.base import TensorSpec
 from .spec import InputSpec
+from .tensors import TensorSpec
 
 LayoutKind = Literal["end-to-end", "dense", "yolox-grid", "yolox-nms", "yolox-boxes", "detr"]
 Activation = Literal["none", "sigmoid", "softmax"]

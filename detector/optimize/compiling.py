@@ -12,7 +12,7 @@ from typing import Literal
 from detector.core.errors import ModelError
 from detector.core.types import Image
 from detector.engines.gate import compare
-from detector.engines.verdict import Limits, Verdict
+from detector.inference.agreement import Limits, Verdict
 from detector.inference.backends.onnxruntime import save_optimised
 from detector.inference.backends.openvino import save_ir
 from detector.inference.detector import PersonDetector

@@ -12,7 +12,7 @@ from detector.core.errors import ModelError
 from detector.core.types import Image
 from detector.graph import edit
 from detector.graph.steps import write
-from detector.inference.shapes import Shape
+from detector.inference.input_sizes import Shape
 
 from .agree import MAX_PX, MAX_SCORE, Agreement, agreement
 from .networks import Network

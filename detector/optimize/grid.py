@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from detector.inference.shapes import Shape
+from detector.inference.input_sizes import Shape
 
 from .makers import MAKERS
 from .variant import MODEL, BackendChoice, Form, Runtime, Variant

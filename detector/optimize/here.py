@@ -9,7 +9,7 @@ from pathlib import Path
 from detector.core.errors import ModelError, UsageError, one_line
 from detector.inference.backends.onnxfile import inspect
 from detector.inference.backends.openvino import half_precision
-from detector.inference.shapes import Shape, allowed_shapes
+from detector.inference.input_sizes import Shape, allowed_shapes
 
 from .grid import Limits
 from .variant import BackendChoice

@@ -11,8 +11,8 @@ from typing import Protocol
 from detector.core.errors import InferenceError, ModelError
 from detector.core.types import Image
 from detector.engines.gate import Truth, compare
-from detector.engines.verdict import Limits, Verdict
 from detector.evaluate import EVALUATION_FLOOR, evaluate
+from detector.inference.agreement import Limits, Verdict
 from detector.inference.detector import PersonDetector
 
 Open = Callable[[float], PersonDetector]

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from detector.inference.shapes import Shape
+from detector.inference.input_sizes import Shape
 
 from .variant import Variant
 

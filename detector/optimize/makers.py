@@ -14,7 +14,7 @@ from detector.core.files import digest, install
 from detector.core.types import Image
 from detector.graph import int4
 from detector.graph.prepare import VERSION, CacheError, VariantPrecision, prepare, variants_dir
-from detector.inference.shapes import Shape
+from detector.inference.input_sizes import Shape
 from detector.inference.spec import InputSpec
 
 from .cells import key_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from detector.inference.shapes import Shape
+from detector.inference.input_sizes import Shape
 from detector.inference.spec import InputSpec
 
 from .data import Calibration, EvaluationSet

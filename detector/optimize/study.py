@@ -12,7 +12,7 @@ from typing import Any
 from detector.core.errors import ModelError
 from detector.core.files import digest
 from detector.fetch.progress import Progress, quiet
-from detector.inference.shapes import Shape
+from detector.inference.input_sizes import Shape
 
 from .cells import Cells, key_of
 from .child import Child

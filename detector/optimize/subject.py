@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 from detector.evaluate import EVALUATION_FLOOR
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import BackendName, load_detector
-from detector.inference.shapes import Shape
+from detector.inference.input_sizes import Shape
 from detector.inference.spec import InputSpec
 
 from .variant import Runtime, Variant

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from detector.core.types import Floats
-from detector.inference.backends.base import TensorSpec
 from detector.inference.detector import PersonDetector
+from detector.inference.tensors import TensorSpec
 
 
 class TorchBackend:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from detector.inference.shapes import Shape
+from detector.inference.input_sizes import Shape
 
 BackendChoice = Literal["onnxruntime", "openvino"]
 MODEL = "model"

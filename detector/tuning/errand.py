@@ -10,7 +10,7 @@ from detector.config.schema import Model
 from detector.core.errors import DetectorError
 from detector.engines.pictures import built_in
 from detector.fetch.progress import Progress, quiet
-from detector.inference.shapes import Shape
+from detector.inference.input_sizes import Shape
 from detector.loading import resolve
 
 from .choice import Choice, place, read, write

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from detector.core.types import ArrayImage, Image, Pixels
-from detector.inference.shapes import Shape, best_shape
+from detector.inference.input_sizes import Shape, best_shape
 
 SURE = 0.5
 """Somebody of that score is there: what counts as a picture with a person, and whose visit it is."""

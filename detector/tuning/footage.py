@@ -27,8 +27,8 @@ from detector.core.errors import SourceError, UsageError
 from detector.core.types import ArrayImage, Image, Track
 from detector.engines.pictures import SUFFIXES
 from detector.fetch.progress import Progress
-from detector.inference.shaped import ShapedDetector
-from detector.inference.shapes import Shape, best_shape
+from detector.inference.input_sizes import Shape, best_shape
+from detector.inference.multi_size import ShapedDetector
 
 from .evidence import SURE, Need, small
 

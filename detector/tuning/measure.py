@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from detector.core.types import Image
-from detector.inference.shaped import AnyDetector
+from detector.inference.multi_size import AnyDetector
 
 ROUNDS, BLOCK = 6, 4
 MARGIN = 1.05

@@ -11,8 +11,8 @@ from detector.core.errors import DetectorError
 from detector.graph.prepare import find, variants_dir, whole
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.inference.shaped import AnyDetector
-from detector.inference.shapes import Shape
+from detector.inference.input_sizes import Shape
+from detector.inference.multi_size import AnyDetector
 from detector.loading import SCORE_FLOOR, loader, open_file, shapeable, shaped
 from detector.models import Resolved
 

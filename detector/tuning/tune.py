@@ -14,12 +14,12 @@ from detector.config.schema import Model
 from detector.core.errors import DetectorError, ModelError
 from detector.core.types import ArrayImage, Image
 from detector.engines.gate import compare
-from detector.engines.verdict import Limits
 from detector.fetch.progress import Progress, quiet
 from detector.graph.prepare import VariantPrecision, prepare
+from detector.inference.agreement import Limits
 from detector.inference.backends.onnxfile import inspect
-from detector.inference.shaped import AnyDetector
-from detector.inference.shapes import Shape
+from detector.inference.input_sizes import Shape
+from detector.inference.multi_size import AnyDetector
 from detector.models import Resolved
 
 from .choice import Choice, Result

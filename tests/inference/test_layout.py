@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from detector.core.errors import ModelError
-from detector.inference.backends.base import TensorSpec
 from detector.inference.layout import Layout, anchors, default_spec, find_layout
+from detector.inference.tensors import TensorSpec
 
 Shape = tuple[int | None, ...]
 COCO = {"names": str({index: "person" if index == 0 else f"thing {index}" for index in range(80)})}

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from detector.core.errors import InferenceError, ModelError
 from detector.core.types import ArrayImage
-from detector.inference.backends.base import TensorSpec
 from detector.inference.decode import make_decoder
 from detector.inference.layout import Layout, default_spec, find_layout
 from detector.inference.preprocess import Letterbox
+from detector.inference.tensors import TensorSpec
 
 WIDTH, HEIGHT, QUERIES = 128, 64, 30
 

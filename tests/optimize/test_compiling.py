@@ -17,9 +17,9 @@ from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Image
 from detector.engines.module import flavour
 from detector.engines.pictures import folder_pictures
-from detector.engines.verdict import Verdict
 from detector.graph import edit
 from detector.graph.quantize import quantize_cpu
+from detector.inference.agreement import Verdict
 from detector.inference.backends import compiled
 from detector.inference.backends.onnxfile import inspect, metadata_bytes
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend, save_optimised

@@ -9,7 +9,7 @@ from typing import Any
 from detector.engines import sidecar
 from detector.engines.gpu import Gpu
 from detector.engines.sidecar import Environment, Recipe, Sidecar
-from detector.engines.verdict import Verdict
+from detector.inference.agreement import Verdict
 from detector.inference.spec import InputSpec
 
 ORIN = Environment(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from detector.core.errors import InferenceError
 from detector.core.types import Floats, Image
 from detector.inference.backends import devicepath
-from detector.inference.backends.base import Seen, TensorSpec
+from detector.inference.backends.base import Seen
 from detector.inference.backends.devicepath import DevicePath, Ends, Task
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.backends.tensorrt import size_for, sizes_up_to
@@ -27,6 +27,7 @@ from detector.inference.kernels.launch import Launch
 from detector.inference.layout import Layout
 from detector.inference.preprocess import Placement
 from detector.inference.spec import InputSpec
+from detector.inference.tensors import TensorSpec
 
 from .hostkernels import HostKernels
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import onnx
 
-from detector.inference.shapes import Shape
+from detector.inference.input_sizes import Shape
 from detector.optimize.data import EvaluationSet, evaluation_sets
 from detector.optimize.grid import Limits
 from detector.optimize.here import base_size

@@ -13,7 +13,7 @@ from detector.config.schema import Camera
 from detector.core.errors import SourceError, UsageError
 from detector.core.types import Detections, Floats, Frame, Image
 from detector.fetch.progress import quiet
-from detector.inference.shaped import ShapedDetector
+from detector.inference.multi_size import ShapedDetector
 from detector.tuning.evidence import Need
 from detector.tuning.footage import Footage, watch
 from support import scenes

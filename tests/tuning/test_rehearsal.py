@@ -12,7 +12,7 @@ import pytest
 
 from detector.config.schema import Config
 from detector.core.errors import ConfigError, StorageError
-from detector.engines.verdict import Limits
+from detector.inference.agreement import Limits
 from detector.models import Resolved
 from detector.tuning import tune as room
 from detector.tuning.choice import place, read, scenes_of

@@ -10,7 +10,7 @@ from detector.capture.factory import file_source
 from detector.config.schema import Model
 from detector.core.errors import SourceError
 from detector.core.types import ArrayImage, Image
-from detector.engines.verdict import Limits
+from detector.inference.agreement import Limits
 from detector.models import Resolved, load_registry
 from detector.tuning import tune as room
 from detector.tuning.choice import Choice

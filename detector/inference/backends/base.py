@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
 from detector.core.types import Floats, Image
+from detector.inference.tensors import TensorSpec
 
 if TYPE_CHECKING:
     from detector.inference.layout import Layout
@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     from detector.inference.spec import InputSpec
 
 Precision = Literal["auto", "fp32", "fp16", "int8"]
-
-
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """An input or output; None is a length that the graph leaves open; `dtype` is NumPy's name."""
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.dtype} [{', '.join('any' if side is None else str(side) for side in self.shape)}]"
 
 
 class Backend(Protocol):

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.errors import InferenceError, ModelError, one_line
+from detector.inference.tensors import TensorSpec
 
-from .base import Precision, TensorSpec, usable_threads
+from .base import Precision, usable_threads
 from .compiled import KEY, made_for, refuse_foreign
 from .onnxfile import UNPACK, inspect, metadata_bytes
 

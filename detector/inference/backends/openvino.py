@@ -16,8 +16,9 @@ from detector.core.errors import InferenceError, ModelError, one_line
 from detector.core.files import existing_file
 from detector.inference.layout import default_spec, find_layout
 from detector.inference.spec import InputSpec
+from detector.inference.tensors import TensorSpec
 
-from .base import Precision, TensorSpec, usable_threads
+from .base import Precision, usable_threads
 from .onnxfile import INT8_FOR, OnnxFile, inspect
 
 IR_SUFFIX = ".xml"

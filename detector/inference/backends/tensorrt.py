@@ -30,8 +30,9 @@ from detector.inference.kernels.launch import FloatType
 from detector.inference.layout import Layout
 from detector.inference.preprocess import Placement
 from detector.inference.spec import InputSpec
+from detector.inference.tensors import TensorSpec
 
-from .base import Precision, Seen, TensorSpec
+from .base import Precision, Seen
 from .cudagraph import Captured, capture
 from .devicepath import DevicePath, Ends, Task
 

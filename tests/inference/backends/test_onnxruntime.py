@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto
 
 from detector.core.errors import InferenceError, ModelError
-from detector.inference.backends.base import TensorSpec
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+from detector.inference.tensors import TensorSpec
 from support.graphs import write_constant, write_convolution
 
 BOXES = np.arange(12, dtype=np.float32).reshape(1, 2, 6)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detector.inference.shapes import allowed_shapes, best_shape
+from detector.inference.input_sizes import allowed_shapes, best_shape
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from detector.core.errors import InferenceError, ModelError
 from detector.core.types import ArrayImage, Frame
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.inference.shaped import ShapedDetector
+from detector.inference.multi_size import ShapedDetector
 from support.graphs import write_constant
 
 BASE = (128, 128)

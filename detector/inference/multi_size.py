@@ -9,8 +9,8 @@ from detector.core.errors import ModelError
 from detector.core.types import Detections, Floats, Frame, Image
 
 from .detector import PersonDetector, StageTimes
+from .input_sizes import Shape, best_shape
 from .layout import Layout
-from .shapes import Shape, best_shape
 from .spec import InputSpec
 
 LoadShape = Callable[[Shape], PersonDetector | None]
