@@ -92,7 +92,7 @@ def _refuse_contradictions(
     model: Path, precision: Wanted, images: Path | None, annotations: Path | None, calibration: Path | None
 ) -> None:
     from detector.evaluate import require_pycocotools
-    from detector.inference.backends.onnxfile import inspect
+    from detector.inference.backends.onnx_metadata import inspect
 
     if annotations is not None:
         if images is None:
@@ -120,7 +120,7 @@ def _orders(
     from detector.engines import store
     from detector.engines.builder import Order
     from detector.engines.gated import precisions
-    from detector.inference.backends.onnxfile import inspect
+    from detector.inference.backends.onnx_metadata import inspect
 
     if output is not None and output.suffix != ".engine":
         raise UsageError(f"--output {output}: an engine's file ends in .engine")

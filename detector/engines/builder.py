@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from detector import __version__
 from detector.core.errors import DetectorError, ModelError, one_line
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.spec import InputSpec
 
 from . import sidecar

@@ -12,7 +12,7 @@ from detector import __version__
 from detector.core.errors import DetectorError, ModelError
 from detector.core.types import Image
 from detector.inference.agreement import Limits, Verdict
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.multi_size import AnyDetector
 

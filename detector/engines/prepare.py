@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.errors import InferenceError, ModelError, one_line
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.layout import Layout, default_spec, find_layout
 from detector.inference.spec import InputSpec

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from detector.core.errors import ModelError
-from detector.inference.backends.onnxfile import UNPACK
+from detector.inference.backends.onnx_metadata import UNPACK
 
 from .edit import stepped
 from .graph import Graph, attribute

@@ -21,7 +21,7 @@ from detector.core.errors import InferenceError, ModelError, one_line
 from detector.core.files import cache_dir, digest, install
 from detector.core.types import Image
 from detector.fetch.progress import Progress, quiet
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import Shape
 from detector.inference.spec import InputSpec
 

@@ -12,7 +12,7 @@ from onnx import version_converter
 
 from detector.core.errors import ModelError
 from detector.core.types import Floats, Image
-from detector.inference.backends.onnxfile import INT8_FOR
+from detector.inference.backends.onnx_metadata import INT8_FOR
 from detector.inference.layout import Layout, default_spec
 from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec

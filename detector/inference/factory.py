@@ -91,7 +91,7 @@ def _open_built(path: Path, precision: Precision) -> Backend:
     """The engine that was built from the ONNX file at `path`."""
     from detector.engines import builder, store
 
-    from .backends.onnxfile import inspect
+    from .backends.onnx_metadata import inspect
     from .backends.tensorrt import TensorRtBackend
 
     digest = inspect(path).digest

@@ -22,7 +22,7 @@ from detector.core.types import Floats
 from detector.graph.edit import is_dynamic, layout_of
 from detector.graph.freeze import freeze
 from detector.graph.graph import Graph
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.tensors import TensorSpec
 
 from .eager_operators import OPERATORS, Convolution, import_torch, silu

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from detector.core.errors import ModelError, UsageError, one_line
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.backends.openvino import half_precision
 from detector.inference.input_sizes import Shape, allowed_shapes
 

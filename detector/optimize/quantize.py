@@ -18,7 +18,7 @@ from detector.core.types import Image
 from detector.engines.gate import Truth
 from detector.graph import fp16
 from detector.graph.ranges import Method
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.spec import InputSpec
 
 from .calibration import fingerprint

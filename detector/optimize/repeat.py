@@ -10,7 +10,7 @@ from detector.core.errors import ModelError
 from detector.core.files import digest
 from detector.core.types import Image
 from detector.fetch.progress import Progress
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from detector.models import load_registry
 
 from . import data

@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from detector.config.schema import Config, Model
 from detector.core.files import cache_dir, install
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import Shape
 from detector.models import Resolved
 

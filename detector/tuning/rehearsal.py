@@ -11,7 +11,7 @@ from pathlib import Path
 from detector.config.schema import Config, Model
 from detector.core.errors import ConfigError, StorageError, UsageError
 from detector.fetch.progress import Progress, quiet
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import Shape, best_shape
 from detector.inference.multi_size import ShapedDetector
 from detector.loading import shapeable, shaped_loader

@@ -17,7 +17,7 @@ from detector.engines.gate import compare
 from detector.fetch.progress import Progress, quiet
 from detector.graph.prepare import VariantPrecision, prepare
 from detector.inference.agreement import Limits
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import Shape
 from detector.inference.multi_size import AnyDetector
 from detector.models import Resolved

@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from detector.cli.app import call
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from support.networks import network, noise_pictures
 
 pytestmark = pytest.mark.optimize  # without PyTorch, but too slow for the fast suite

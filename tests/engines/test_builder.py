@@ -22,7 +22,7 @@ from detector.engines.module import library, said
 from detector.engines.pictures import folder_pictures
 from detector.engines.prepare import BuildPrecision, prepare
 from detector.inference.backends import tensorrt
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models import load_registry

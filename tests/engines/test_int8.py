@@ -15,7 +15,7 @@ from detector.core.types import Image
 from detector.engines.gated import Candidate, first_accepted
 from detector.engines.int8 import calibration_pictures, judge, quantise
 from detector.engines.pictures import folder_pictures
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models import load_registry

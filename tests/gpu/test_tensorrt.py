@@ -26,7 +26,7 @@ from detector.engines.gated import Gated, build_gated
 from detector.engines.gpu import find_gpu
 from detector.engines.module import flavour
 from detector.engines.pictures import folder_pictures
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.backends.tensorrt import TensorRtBackend
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector

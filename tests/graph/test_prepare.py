@@ -16,7 +16,7 @@ from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Image
 from detector.graph.prepare import VariantPrecision, prepare
 from detector.graph.verify import difference
-from detector.inference.backends.onnxfile import inspect
+from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
 from support.networks import network

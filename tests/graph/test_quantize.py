@@ -13,7 +13,7 @@ from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Image
 from detector.graph.prepare import VariantPrecision, prepare
 from detector.graph.quantize import MIN_PICTURES, quantize_cpu, quantize_openvino
-from detector.inference.backends.onnxfile import INT8_FOR, inspect
+from detector.inference.backends.onnx_metadata import INT8_FOR, inspect
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
 from support.networks import HEADS, Head, network, noise_pictures

@@ -20,8 +20,8 @@ from detector.engines.pictures import folder_pictures
 from detector.graph import edit
 from detector.graph.quantize import quantize_cpu
 from detector.inference.agreement import Verdict
-from detector.inference.backends import compiled
-from detector.inference.backends.onnxfile import inspect, metadata_bytes
+from detector.inference.backends import compiled_model
+from detector.inference.backends.onnx_metadata import inspect, metadata_bytes
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend, save_optimised
 from detector.inference.factory import load_detector
 from detector.optimize.compiling import Compiled, Target, compile_model
@@ -39,9 +39,9 @@ def photos(shared: Path) -> list[Image]:
 
 def altered(path: Path, **changes: str) -> None:
     """The compiled file as if made for another machine: later entries of metadata win."""
-    told = json.loads(inspect(path).metadata[compiled.KEY])
+    told = json.loads(inspect(path).metadata[compiled_model.KEY])
     with path.open("ab") as file:
-        file.write(metadata_bytes(compiled.KEY, json.dumps({**told, **changes})))
+        file.write(metadata_bytes(compiled_model.KEY, json.dumps({**told, **changes})))
 
 
 def test_for_onnxruntime(model: Path, photos: list[Image], tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_another_machines_file_is_refused(changes: dict[str, str], words: str, m
 
 def test_a_file_that_does_not_say_for_what(model: Path, tmp_path: Path) -> None:
     output = tmp_path / "m.onnx"
-    output.write_bytes(model.read_bytes() + metadata_bytes(compiled.KEY, "{}"))
+    output.write_bytes(model.read_bytes() + metadata_bytes(compiled_model.KEY, "{}"))
     with pytest.raises(ModelError, match="compile it again"):
         OnnxRuntimeBackend(path=output)
 

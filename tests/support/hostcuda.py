@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from detector.core.errors import InferenceError
 from detector.core.types import Floats, Image
-from detector.inference.backends import devicepath
+from detector.inference.backends import gpu_pipeline
 from detector.inference.backends.base import Seen
-from detector.inference.backends.devicepath import DevicePath, Ends, Task
+from detector.inference.backends.gpu_pipeline import DevicePath, Ends, Task
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.backends.tensorrt import size_for, sizes_up_to
 from detector.inference.kernels.launch import Launch
@@ -101,7 +101,7 @@ def use_host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
         names = names or [f"{kind}_{suffix}" for kind in ("gather", "suppress") for suffix in ("f32", "f16")]
         return SimpleNamespace(cubin=source.encode(), usage=dict.fromkeys(names))
 
-    monkeypatch.setattr(devicepath, "compiled", compiled)
+    monkeypatch.setattr(gpu_pipeline, "compiled", compiled)
 
 
 class HostEngine:

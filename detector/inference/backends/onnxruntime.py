@@ -16,8 +16,8 @@ from detector.core.errors import InferenceError, ModelError, one_line
 from detector.inference.tensors import TensorSpec
 
 from .base import Precision, usable_threads
-from .compiled import KEY, made_for, refuse_foreign
-from .onnxfile import UNPACK, inspect, metadata_bytes
+from .compiled_model import KEY, made_for, refuse_foreign
+from .onnx_metadata import UNPACK, inspect, metadata_bytes
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
 _PROVIDERS = {

@@ -19,7 +19,7 @@ from detector.inference.spec import InputSpec
 from detector.inference.tensors import TensorSpec
 
 from .base import Precision, usable_threads
-from .onnxfile import INT8_FOR, OnnxFile, inspect
+from .onnx_metadata import INT8_FOR, OnnxFile, inspect
 
 IR_SUFFIX = ".xml"
 _RT_INFO = "detector"

@@ -34,7 +34,7 @@ from detector.inference.tensors import TensorSpec
 
 from .base import Precision, Seen
 from .cudagraph import Captured, capture
-from .devicepath import DevicePath, Ends, Task
+from .gpu_pipeline import DevicePath, Ends, Task
 
 if TYPE_CHECKING:
     import tensorrt as trt
