@@ -43,8 +43,8 @@ fi
 
 say "what is here"
 "$venv/bin/python" - <<'PYTHON'
-from detector.engines.gpu import find_gpu
-from detector.engines.module import library
+from detector.inference.tensorrt.gpu import find_gpu
+from detector.inference.tensorrt.library import library
 
 print(library())
 print(find_gpu())

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from detector.engines.gate import Truth
     from detector.engines.gated import Gated
     from detector.engines.progress import Report
-    from detector.engines.sidecar import Sidecar
     from detector.inference.agreement import Verdict
     from detector.inference.detector import PersonDetector
     from detector.inference.factory import BackendName
+    from detector.inference.tensorrt.manifest import Sidecar
     from detector.models import Resolved
 
 Wanted = Literal["auto", "fp32", "fp16", "int8"]
@@ -63,8 +63,8 @@ def build(
     as_json: JsonOption = False,
 ) -> None:
     """Build the TensorRT engine of a model on the machine that will run it."""
-    from detector.engines.gpu import find_gpu
-    from detector.engines.module import library
+    from detector.inference.tensorrt.gpu import find_gpu
+    from detector.inference.tensorrt.library import library
     from detector.models import load_registry
 
     from .progress import progress
@@ -117,10 +117,10 @@ def _refuse_contradictions(
 def _orders(
     found: Resolved, precision: Wanted, output: Path | None, workspace_mib: int | None, batch: int, *, calibrated: bool
 ) -> list[Order]:
-    from detector.engines import store
     from detector.engines.builder import Order
     from detector.engines.gated import precisions
     from detector.inference.backends.onnx_metadata import inspect
+    from detector.inference.tensorrt import engine_store
 
     if output is not None and output.suffix != ".engine":
         raise UsageError(f"--output {output}: an engine's file ends in .engine")
@@ -128,7 +128,7 @@ def _orders(
     return [
         Order(
             model=found.path,
-            output=output or store.engine_path(found.path, digest, each),
+            output=output or engine_store.engine_path(found.path, digest, each),
             name=found.name,
             spec=found.spec,
             precision=each,

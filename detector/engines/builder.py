@@ -14,13 +14,12 @@ from detector import __version__
 from detector.core.errors import DetectorError, ModelError, one_line
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.spec import InputSpec
+from detector.inference.tensorrt import manifest
+from detector.inference.tensorrt.library import logger, network_flags, said, sides_of
+from detector.inference.tensorrt.manifest import Environment, Recipe, Sidecar, environment
 
-from . import sidecar
-from .gpu import find_gpu
-from .module import library, logger, network_flags, said, sides_of
 from .prepare import BuildPrecision, Prepared, prepare
 from .progress import TOTAL, Cancelled, Phases, Report, monitor, quiet
-from .sidecar import Environment, Recipe, Sidecar
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -58,11 +57,6 @@ def never() -> bool:
     return False
 
 
-def environment() -> Environment:
-    """What engines made here are for; raises ModelError without TensorRT."""
-    return Environment.of(library(), find_gpu())
-
-
 def build(order: Order, *, report: Report = quiet, cancelled: Cancelled = never) -> Sidecar:
     """Makes the engine and its sidecar, which has no verdict yet; takes seconds to minutes.
 
@@ -92,9 +86,9 @@ def build(order: Order, *, report: Report = quiet, cancelled: Cancelled = never)
         spec=order.spec or prepared.spec,
         calibrated_by=order.calibrated_by,
     )
-    sidecar.path_of(order.output).unlink(missing_ok=True)  # never a new engine beside the old one's description
-    sidecar.write_atomically(order.output, plan)
-    sidecar.write(order.output, made)
+    manifest.path_of(order.output).unlink(missing_ok=True)  # never a new engine beside the old one's description
+    manifest.write_atomically(order.output, plan)
+    manifest.write(order.output, made)
     report(TOTAL, TOTAL, "built")
     return made
 
@@ -102,7 +96,7 @@ def build(order: Order, *, report: Report = quiet, cancelled: Cancelled = never)
 def _plan(
     order: Order, prepared: Prepared, here: Environment, phases: Phases, cancelled: Cancelled
 ) -> tuple[memoryview, Shapes]:
-    from .module import trt
+    from detector.inference.tensorrt.library import trt
 
     builder = trt.Builder(logger())
     network = builder.create_network(network_flags())
@@ -125,7 +119,7 @@ def _plan(
 
 
 def _parse(network: trt.INetworkDefinition, content: bytes, path: Path) -> None:
-    from .module import trt
+    from detector.inference.tensorrt.library import trt
 
     parser = trt.OnnxParser(network, logger())
     if parser.parse(content):
@@ -181,7 +175,7 @@ def _keep_timings(config: trt.IBuilderConfig, path: Path) -> None:
         cache = config.get_timing_cache()
         if cache is not None:
             content: Any = cache.serialize()
-            sidecar.write_atomically(path, memoryview(content))
+            manifest.write_atomically(path, memoryview(content))
 
 
 @contextmanager

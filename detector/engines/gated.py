@@ -15,13 +15,13 @@ from detector.inference.agreement import Limits, Verdict
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.multi_size import AnyDetector
+from detector.inference.tensorrt import manifest as sidecar
+from detector.inference.tensorrt.manifest import Environment, Sidecar, environment
 
-from . import sidecar
-from .builder import BuildCancelledError, Order, build, environment, never
+from .builder import BuildCancelledError, Order, build, never
 from .gate import Truth, compare
 from .prepare import BuildPrecision
 from .progress import Cancelled, Report, quiet
-from .sidecar import Environment, Sidecar
 
 Open = Callable[[], AnyDetector]
 Pictures = Callable[[], Iterable[Image]]

@@ -64,7 +64,7 @@ class Phases:
 
 def monitor(phases: Phases) -> trt.IProgressMonitor:
     """`phases` as TensorRT wants it. Its methods must not raise: they are called from C++."""
-    from .module import trt
+    from detector.inference.tensorrt.library import trt
 
     class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:

@@ -8,13 +8,13 @@ from typing import Literal
 
 from detector.core.errors import ModelError
 from detector.core.files import existing_file
-from detector.engines import gpu
 
 from .backends.base import Backend, Precision
 from .backends.onnxruntime import OnnxRuntimeBackend, Provider
 from .backends.openvino import IR_SUFFIX, OpenVinoBackend
 from .detector import PersonDetector
 from .spec import InputSpec
+from .tensorrt import gpu
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +89,13 @@ def _open_engine(path: Path, backend: BackendName, precision: Precision, *, judg
 
 def _open_built(path: Path, precision: Precision) -> Backend:
     """The engine that was built from the ONNX file at `path`."""
-    from detector.engines import builder, store
+    from detector.engines import builder
 
     from .backends.onnx_metadata import inspect
     from .backends.tensorrt import TensorRtBackend
+    from .tensorrt import engine_store
 
     digest = inspect(path).digest
-    wanted = store.PRECISIONS if precision == "auto" else (precision,)
-    engine = store.find(path, digest, builder.environment(), precisions=wanted)
+    wanted = engine_store.PRECISIONS if precision == "auto" else (precision,)
+    engine = engine_store.find(path, digest, builder.environment(), precisions=wanted)
     return TensorRtBackend(path=engine, model_sha256=digest)

@@ -15,16 +15,17 @@ import pytest
 
 from detector.core.errors import ModelError
 from detector.core.types import Image
-from detector.engines import sidecar
-from detector.engines.builder import BuildCancelledError, Order, build, environment
+from detector.engines.builder import BuildCancelledError, Order, build
 from detector.engines.gated import build_gated
-from detector.engines.module import library, said
 from detector.engines.pictures import folder_pictures
 from detector.engines.prepare import BuildPrecision, prepare
 from detector.inference.backends import tensorrt
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
+from detector.inference.tensorrt import manifest
+from detector.inference.tensorrt.library import library, said
+from detector.inference.tensorrt.manifest import environment
 from detector.models import load_registry
 from support.quantised import quantise
 
@@ -68,7 +69,7 @@ def test_every_model_builds(shared: Path, tmp_path: Path, name: str, precision: 
     made = build(
         order(shared / f"models/{FILES[name]}.onnx", output, precision), report=lambda d, t, _: seen.append((d, t))
     )
-    assert made == sidecar.read(output)
+    assert made == manifest.read(output)
     assert made.model_name == name
     assert made.size == output.stat().st_size > 2**20
     assert (made.recipe.precision, made.environment.tensorrt) == (precision, library().version)
@@ -239,12 +240,12 @@ def test_the_gate_falls_back_to_the_next_precision(shared: Path, tmp_path: Path,
     done = run()
     assert done.path == tmp_path / "fp32.engine"
     assert done.choice.note.startswith("fp16 was refused: it misses ")
-    refused, accepted = (sidecar.read(tmp_path / f"{p}.engine") for p in ("fp16", "fp32"))
+    refused, accepted = (manifest.read(tmp_path / f"{p}.engine") for p in ("fp16", "fp32"))
     assert accepted.verdict is not None
     assert refused.verdict is not None
     assert (refused.verdict.accepted, accepted.verdict.accepted) == (False, True)
     assert accepted.judged_in == environment().key
-    sidecar.require_fit(done.path, accepted, environment())
+    manifest.require_fit(done.path, accepted, environment())
     assert opened == ["fp16", "fp32"]
     assert run().choice == done.choice, "what is known is not asked again"
     assert opened == ["fp16", "fp32"]
@@ -274,12 +275,12 @@ def test_what_is_screened_out_is_not_built(shared: Path, tmp_path: Path, images:
     )
     assert done.choice.note == "int8 was refused: it misses 3 of 40 persons (as ONNX Runtime runs it)"
     assert sorted(path.suffix for path in tmp_path.glob("int8*")) == []
-    assert sidecar.read(done.path).note == done.choice.note, "whoever serves it later can say so"
+    assert manifest.read(done.path).note == done.choice.note, "whoever serves it later can say so"
 
 
 def _new_driver(engine: Path) -> None:
     """As if the verdict had been reached under another driver."""
-    path = sidecar.path_of(engine)
+    path = manifest.path_of(engine)
     document = json.loads(path.read_text())
     path.write_text(json.dumps({**document, "judged_in": "before"}))
 
@@ -301,4 +302,4 @@ def test_nothing_is_kept_for_the_service_when_all_are_refused(
             pictures=lambda: images,
         )
     with pytest.raises(ModelError, match="was refused"):
-        sidecar.require_fit(wanted.output, sidecar.read(wanted.output), environment())
+        manifest.require_fit(wanted.output, manifest.read(wanted.output), environment())

@@ -19,17 +19,18 @@ import pytest
 from detector.capture.raw_image import RawImage, i420_image, nv12_image, yuyv_image
 from detector.core.errors import InferenceError, ModelError
 from detector.core.types import ArrayImage, Image, PlaneFormat
-from detector.engines import store
-from detector.engines.builder import Order, environment
+from detector.engines.builder import Order
 from detector.engines.gate import compare
 from detector.engines.gated import Gated, build_gated
-from detector.engines.gpu import find_gpu
-from detector.engines.module import flavour
 from detector.engines.pictures import folder_pictures
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.backends.tensorrt import TensorRtBackend
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
+from detector.inference.tensorrt import engine_store
+from detector.inference.tensorrt.gpu import find_gpu
+from detector.inference.tensorrt.library import flavour
+from detector.inference.tensorrt.manifest import environment
 from detector.models import load_registry
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]
@@ -63,7 +64,7 @@ def engines(
 
 def _build(name: str, model: Path, pictures: list[Image], *, batch: int = 1) -> Gated:
     spec = load_registry().entry(name).input.spec
-    output = store.engine_path(model, inspect(model).digest, "fp16")
+    output = engine_store.engine_path(model, inspect(model).digest, "fp16")
     return build_gated(
         [Order(model=model, output=output, name=name, spec=spec, precision="fp16", batch=batch)],
         open_engine=lambda path: load_detector(path=path, name=name, spec=spec, judged=False),

@@ -6,11 +6,11 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from detector.engines import sidecar
-from detector.engines.gpu import Gpu
-from detector.engines.sidecar import Environment, Recipe, Sidecar
 from detector.inference.agreement import Verdict
 from detector.inference.spec import InputSpec
+from detector.inference.tensorrt import manifest
+from detector.inference.tensorrt.gpu import Gpu
+from detector.inference.tensorrt.manifest import Environment, Recipe, Sidecar
 
 ORIN = Environment(
     flavour="tensorrt", tensorrt="10.3.0", cuda="12.6", compute="8.7", gpu="Orin (nvgpu)", driver="36.4.0"
@@ -66,5 +66,5 @@ def write_engine(path: Path, made: Sidecar | None = None, *, accepted: bool = Tr
         made = made.judged(verdict(), made.environment)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(PLAN)
-    sidecar.write(path, made)
+    manifest.write(path, made)
     return made

@@ -21,9 +21,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detector.engines import module
 from detector.inference.backends import tensorrt
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+from detector.inference.tensorrt import library as module
 
 from .engines import GPU
 from .hostcuda import HostCuda

@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from detector.core.errors import DetectorError, InferenceError, ModelError, one_line
 from detector.core.files import existing_file
 from detector.core.types import Floats, Image
-from detector.engines import sidecar
-from detector.engines.gpu import find_gpu
-from detector.engines.module import library, logger, said, sides_of
-from detector.engines.sidecar import Environment
 from detector.inference.kernels.launch import FloatType
 from detector.inference.layout import Layout
 from detector.inference.preprocess import Placement
 from detector.inference.spec import InputSpec
+from detector.inference.tensorrt import manifest
+from detector.inference.tensorrt.gpu import find_gpu
+from detector.inference.tensorrt.library import library, logger, said, sides_of
+from detector.inference.tensorrt.manifest import Environment
 from detector.inference.tensors import TensorSpec
 
 from .base import Precision, Seen
@@ -81,9 +81,9 @@ class TensorRtBackend:
         graphs: bool = True,
     ) -> None:
         existing_file(path)
-        described = sidecar.read(path)
+        described = manifest.read(path)
         here = Environment.of(library(), find_gpu())
-        sidecar.require_fit(path, described, here, model_sha256=model_sha256, judged=judged)
+        manifest.require_fit(path, described, here, model_sha256=model_sha256, judged=judged)
         if precision not in ("auto", described.recipe.precision):
             raise ModelError(f"{path.name} is an {described.recipe.precision} engine: use precision auto")
         self.version, self.precision = here.tensorrt, described.recipe.precision
@@ -112,7 +112,7 @@ class TensorRtBackend:
 
     # Loading
 
-    def _open(self, path: Path, described: sidecar.Sidecar) -> None:
+    def _open(self, path: Path, described: manifest.Sidecar) -> None:
         self._stream: Any = self._cuda.Stream()
         self._runtime, self._engine = _deserialise(path, described)
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
@@ -137,13 +137,13 @@ class TensorRtBackend:
         return execution
 
     def _is_input(self, name: str) -> bool:
-        from detector.engines.module import trt
+        from detector.inference.tensorrt.library import trt
 
         return bool(self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT)
 
     def _tensor(self, name: str, path: Path) -> _Tensor:
         """The tensor's buffers, at the engine's largest shapes."""
-        from detector.engines.module import trt
+        from detector.inference.tensorrt.library import trt
 
         shape = tuple(sides_of(self._executions[self.batch].get_tensor_shape(name)))
         if min(shape, default=1) < 1:
@@ -344,8 +344,8 @@ def _cuda() -> Any:
     return cuda
 
 
-def _deserialise(path: Path, described: sidecar.Sidecar) -> tuple[trt.Runtime, trt.ICudaEngine]:
-    from detector.engines.module import trt
+def _deserialise(path: Path, described: manifest.Sidecar) -> tuple[trt.Runtime, trt.ICudaEngine]:
+    from detector.inference.tensorrt.library import trt
 
     said()
     runtime = trt.Runtime(logger())

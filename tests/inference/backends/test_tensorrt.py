@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from detector.core.errors import ModelError
-from detector.engines import module
-from detector.engines.sidecar import Environment
 from detector.inference.backends import tensorrt
 from detector.inference.factory import load_detector
+from detector.inference.tensorrt import library as module
+from detector.inference.tensorrt.manifest import Environment
 from support.engines import ORIN, described, write_engine
 
 COMMAND = r"run detector build models/yolov10n\.onnx"

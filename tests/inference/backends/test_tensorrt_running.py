@@ -17,11 +17,11 @@ import pytest
 
 from detector.core.errors import InferenceError, ModelError
 from detector.core.types import Image
-from detector.engines import sidecar
 from detector.engines.pictures import folder_pictures
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.backends.tensorrt import TensorRtBackend, size_for, sizes_up_to
 from detector.inference.detector import PersonDetector
+from detector.inference.tensorrt import manifest
 from detector.models import load_registry
 from support.engines import ORIN, described, verdict
 from support.hostcuda import use_host_kernels
@@ -58,7 +58,7 @@ def opened(shared: Path, tmp_path: Path) -> Opened:
             metadata={},
             spec=found.spec,
         )
-        sidecar.write(path, made.judged(verdict(), ORIN, "int8 was refused: it misses 3 of 40 persons"))
+        manifest.write(path, made.judged(verdict(), ORIN, "int8 was refused: it misses 3 of 40 persons"))
         backend: Any = TensorRtBackend(path=path)
         if by_tensor:
             backend.adopt = lambda **_: False

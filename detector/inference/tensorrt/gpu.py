@@ -28,7 +28,7 @@ def device_files(root: Path = Path("/dev")) -> bool:
 
 def tensorrt_there() -> bool:
     """Whether some TensorRT could be imported."""
-    from .module import flavour
+    from .library import flavour
 
     return flavour() is not None
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from detector.core.errors import ModelError
-from detector.engines import module
+from detector.inference.tensorrt import library
 
 FLAGS = {
     "10.3": {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1},
@@ -28,33 +28,33 @@ FLAGS = {
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Any:
-    module._module.cache_clear()
+    library._module.cache_clear()
     yield
-    module._module.cache_clear()
+    library._module.cache_clear()
 
 
 @pytest.mark.parametrize("version", FLAGS)
 def test_networks_are_strongly_typed_whatever_the_version(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = enum.IntEnum("NetworkDefinitionCreationFlag", FLAGS[version])  # type: ignore[misc]  # recorded names
-    monkeypatch.setattr(module, "_module", lambda: SimpleNamespace(NetworkDefinitionCreationFlag=flags))
-    assert module.network_flags() == 1 << FLAGS[version]["STRONGLY_TYPED"]
+    monkeypatch.setattr(library, "_module", lambda: SimpleNamespace(NetworkDefinitionCreationFlag=flags))
+    assert library.network_flags() == 1 << FLAGS[version]["STRONGLY_TYPED"]
 
 
 def test_a_version_that_drops_the_flag_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_module", lambda: SimpleNamespace(NetworkDefinitionCreationFlag=object()))
-    assert module.network_flags() == 0
+    monkeypatch.setattr(library, "_module", lambda: SimpleNamespace(NetworkDefinitionCreationFlag=object()))
+    assert library.network_flags() == 0
 
 
 def test_without_tensorrt_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    assert module.flavour() is None
+    assert library.flavour() is None
     with pytest.raises(ModelError, match=r"apt install python3-libnvinfer.*--system-site-packages"):
-        module.library()
+        library.library()
 
 
 def test_jetpacks_own_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    assert module.flavour() == "tensorrt"
+    assert library.flavour() == "tensorrt"
 
 
 def test_one_that_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,4 +64,4 @@ def test_one_that_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     monkeypatch.setattr(importlib, "import_module", broken)
     with pytest.raises(ModelError, match=r"tensorrt cannot be imported \(libnvinfer\.so\.10: cannot open"):
-        module.library()
+        library.library()

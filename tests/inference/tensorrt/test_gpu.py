@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.engines import gpu
+from detector.inference.tensorrt import gpu
 
 
 def test_without_a_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

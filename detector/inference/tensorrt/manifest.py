@@ -21,8 +21,8 @@ from detector.core.errors import ModelError
 from detector.inference.agreement import Verdict
 from detector.inference.spec import InputSpec
 
-from .gpu import Gpu
-from .module import Library
+from .gpu import Gpu, find_gpu
+from .library import Library, library
 
 FORMAT = 1
 
@@ -222,3 +222,8 @@ def _require_whole(engine: Path, sidecar: Sidecar) -> None:
 
 def _digest(document: Any) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def environment() -> Environment:
+    """What engines made here are for; raises ModelError without TensorRT."""
+    return Environment.of(library(), find_gpu())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from detector.core.errors import ModelError
-from detector.engines.store import engine_path, find
+from detector.inference.tensorrt.engine_store import engine_path, find
 from support.engines import ORIN, described, write_engine
 
 SHA = "a" * 64

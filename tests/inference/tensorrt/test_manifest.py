@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from detector.core.errors import ModelError
-from detector.engines import sidecar
-from detector.engines.sidecar import require_fit
+from detector.inference.tensorrt import manifest
+from detector.inference.tensorrt.manifest import require_fit
 from support.engines import ORIN, PLAN, described, verdict, write_engine
 
 COMMAND = r"run detector build models/yolov10n\.onnx --precision fp16 --output .*m\.engine"
@@ -22,7 +22,7 @@ def engine(tmp_path: Path) -> Path:
 
 def test_what_was_written_is_read(engine: Path) -> None:
     made = write_engine(engine)
-    assert sidecar.read(engine) == made
+    assert manifest.read(engine) == made
     assert [path.name for path in engine.parent.iterdir() if path.name.startswith(".")] == []
     require_fit(engine, made, ORIN, model_sha256="a" * 64)
 
@@ -98,21 +98,21 @@ def test_what_was_not_accepted_is_refused(engine: Path) -> None:
 
 def test_no_sidecar_half_a_one_and_one_changed_by_hand(engine: Path) -> None:
     write_engine(engine)
-    path = sidecar.path_of(engine)
+    path = manifest.path_of(engine)
     whole = path.read_text()
     path.write_text(whole.replace('"10.3.0"', '"10.4.0"'))
     with pytest.raises(ModelError, match="was changed by hand: build it anew with detector build"):
-        sidecar.read(engine)
+        manifest.read(engine)
     for broken in (whole[:100], "[]", "{}", json.dumps({**json.loads(whole), "format": 0})):
         path.write_text(broken)
         with pytest.raises(ModelError, match="build it anew with detector build"):
-            sidecar.read(engine)
+            manifest.read(engine)
     path.unlink()
     with pytest.raises(ModelError, match=r"has no m\.engine\.json beside it"):
-        sidecar.read(engine)
+        manifest.read(engine)
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelError, match=r"cannot write .*m\.engine"):
-        sidecar.write_atomically(tmp_path / "file" / "m.engine", PLAN)
+        manifest.write_atomically(tmp_path / "file" / "m.engine", PLAN)

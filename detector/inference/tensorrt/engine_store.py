@@ -8,8 +8,8 @@ from pathlib import Path
 from detector.core.errors import ModelError
 from detector.core.files import cache_dir
 
-from . import sidecar
-from .sidecar import Environment
+from . import manifest
+from .manifest import Environment
 
 PRECISIONS = ("int8", "fp16", "fp32")
 """Fastest first; each further one is safer."""
@@ -28,7 +28,7 @@ def find(model: Path, model_sha256: str, here: Environment, *, precisions: Seque
         if not path.is_file():
             continue
         try:
-            sidecar.require_fit(path, sidecar.read(path), here, model_sha256=model_sha256)
+            manifest.require_fit(path, manifest.read(path), here, model_sha256=model_sha256)
         except ModelError as error:
             refusal = refusal or error
         else:
