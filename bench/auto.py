@@ -33,7 +33,7 @@ from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.inference.factory import load_detector
 from detector.inference.input_sizes import Shape, best_shape
 from detector.inference.multi_size import ShapedDetector
-from detector.models import Resolved, load_registry
+from detector.models.registry import Resolved, load_registry
 from detector.tuning.choice import Choice
 from detector.tuning.evidence import Evidence, small, split
 from detector.tuning.forms import Form, openvino_there

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from detector.benchmark import benchmark
 from detector.config.schema import Model
 from detector.fetch.progress import quiet
-from detector.loading import resolve
+from detector.models.benchmark import benchmark
+from detector.models.loading import resolve
 from detector.tuning.serve import ChosenLoader
 
 from .drawn import draw

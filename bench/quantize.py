@@ -37,7 +37,7 @@ from detector.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, Form
 from detector.graph.quantize import Calibrated
 from detector.inference.backends.base import Precision
 from detector.inference.factory import load_detector
-from detector.models import load_registry
+from detector.models.registry import load_registry
 from detector.optimize.int8 import Runtime, runtimes
 from detector.optimize.quantize import METHODS, Order, quantize
 from detector.optimize.race import race

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.models import load_registry
+from detector.models.registry import load_registry
 
 from .section import ROOT, Figures, Section, machine
 from .sections import all_sections

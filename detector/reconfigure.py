@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from detector.config.schema import Config
 from detector.core.errors import ConfigError, ModelError
+from detector.models.loading import resolve
 from detector.tuning.choice import scenes_of
 from detector.tuning.serve import ChosenLoader
 
 from .config import document as configfile
 from .house import House
-from .loading import resolve
 from .watch import Watch
 
 RESTART = ("device", "mqtt", "api", "history", "data_dir")

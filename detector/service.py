@@ -28,6 +28,7 @@ from detector.core.threads import Stage
 from detector.core.types import AlarmState, Box, CameraState, Frame, Message
 from detector.fetch.progress import Progress, quiet
 from detector.inference.factory import tensorrt_usable
+from detector.models.loading import resolve
 from detector.tuning.choice import scenes_of
 from detector.tuning.ledger import Ledger
 from detector.tuning.serve import ChosenLoader
@@ -38,7 +39,6 @@ from .config import document as configfile
 from .desk import AlarmDesk
 from .heap import settled
 from .house import ALARM_STATE, House
-from .loading import resolve
 from .notify import Notifier
 from .opencv import use_one_thread
 from .reconfigure import Reconfigure

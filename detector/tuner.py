@@ -19,6 +19,8 @@ from detector.core.errors import DetectorError
 from detector.graph.prepare import find
 from detector.inference.input_sizes import Shape, best_shape
 from detector.inference.multi_size import ShapedDetector
+from detector.models.loading import resolve, shapeable
+from detector.models.registry import Resolved
 from detector.tuning.choice import Choice, place, scenes_of
 from detector.tuning.errand import pack
 from detector.tuning.evidence import SURE, Evidence, Gatherer, Need
@@ -28,8 +30,6 @@ from detector.tuning.serve import ChosenLoader, kept_choice
 
 from .core import processes
 from .house import House
-from .loading import resolve, shapeable
-from .models import Resolved
 
 log = logging.getLogger(__name__)
 

@@ -126,7 +126,7 @@ MUTANTS = [
         old="np.concatenate([[COPY], target[1:]])", new="target",
     ),
     Mutant(
-        name="unbounded-reloads", path="detector/reloads.py", tests="tests/test_reloads.py",
+        name="unbounded-reloads", path="detector/models/reload_limit.py", tests="tests/models/test_reload_limit.py",
         old="len(self._engines) == MOST and", new="False and",
     ),
     Mutant(

@@ -129,7 +129,7 @@ def test_the_copied_files_make_a_complete_wheel(tmp_path: Path) -> None:
 def _registry_of_the_wheel(wheel: Path, folder: Path) -> str:
     """Which registry the program reads where there is no checkout around it."""
     zipfile.ZipFile(wheel).extractall(folder)
-    code = "from detector.models import load_registry, registry_path; load_registry(); print(registry_path())"
+    code = "from detector.models.registry import load_registry, registry_path; load_registry(); print(registry_path())"
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=folder, timeout=60)

@@ -23,7 +23,7 @@ from detector.graph.prepare import prepare
 from detector.house import House
 from detector.inference.multi_size import ShapedDetector
 from detector.live import LiveView, Scene
-from detector.loading import resolve
+from detector.models.loading import resolve
 from detector.tuner import Tuner
 from detector.tuning.choice import Choice, place, read, scenes_of, write
 from detector.tuning.evidence import GAP_S, Need, unpack
@@ -287,7 +287,7 @@ def test_the_threads_of_a_configured_backend_are_measured_once_and_kept(
         opened.append(threads)
         return _Loaded()
 
-    monkeypatch.setattr("detector.loading.load_detector", loaded)
+    monkeypatch.setattr("detector.models.loading.load_detector", loaded)
     ChosenLoader(model, resolve(model))()
     assert set(opened) == {kept.taken.threads}
 

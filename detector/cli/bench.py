@@ -12,7 +12,7 @@ import typer
 from .load import DEFAULT_MODEL, BackendOption, JsonOption, ModelOption, ShapeOption, ThreadsOption
 
 if TYPE_CHECKING:
-    from detector.benchmark import Benchmark
+    from detector.models.benchmark import Benchmark
 
 
 def bench(
@@ -25,8 +25,8 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Measure each stage, frames a second, CPU and memory, and the pipeline over the bare model."""
-    from detector.benchmark import benchmark
-    from detector.models import load_registry
+    from detector.models.benchmark import benchmark
+    from detector.models.registry import load_registry
 
     from .load import load
     from .progress import progress

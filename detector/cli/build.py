@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from detector.inference.detector import PersonDetector
     from detector.inference.factory import BackendName
     from detector.inference.tensorrt.manifest import Sidecar
-    from detector.models import Resolved
+    from detector.models.registry import Resolved
 
 Wanted = Literal["auto", "fp32", "fp16", "int8"]
 
@@ -65,7 +65,7 @@ def build(
     """Build the TensorRT engine of a model on the machine that will run it."""
     from detector.inference.tensorrt.gpu import find_gpu
     from detector.inference.tensorrt.library import library
-    from detector.models import load_registry
+    from detector.models.registry import load_registry
 
     from .progress import progress
 

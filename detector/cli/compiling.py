@@ -34,7 +34,7 @@ def compile_model(
     if target == "tensorrt":
         build.build(model, output=output, images=images, as_json=as_json)
         return
-    from detector.models import load_registry
+    from detector.models.registry import load_registry
     from detector.optimize.compiling import SUFFIXES
     from detector.optimize.compiling import compile_model as make
 

@@ -104,7 +104,7 @@ def demo(duration: DurationOption = None) -> int:
     from rich.console import Console
 
     from detector.core import logs
-    from detector.models import load_registry
+    from detector.models.registry import load_registry
 
     from .progress import progress
 

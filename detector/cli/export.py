@@ -153,7 +153,7 @@ def _exported(
 def _rewritten(
     model: Path, target: Path, sides: tuple[int, int] | None, wish: tuple[bool, bool, bool], images: Path | None
 ) -> dict[str, Any]:
-    from detector.models import load_registry
+    from detector.models.registry import load_registry
 
     try:
         from detector.graph import edit

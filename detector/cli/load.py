@@ -37,7 +37,7 @@ def load(
     Nothing that the service measured on this machine has a say: the same words load the same model.
     """
     from detector.config.schema import Model
-    from detector.loading import loader, resolve, shaped_loader
+    from detector.models.loading import loader, resolve, shaped_loader
 
     from .progress import progress
 

@@ -15,7 +15,7 @@ app = typer.Typer(help="List, fetch and verify the models of the registry.", no_
 @app.command("list")
 def list_models(as_json: JsonOption = False) -> None:
     """Print the registry: name, licence, input, source, hash, size, accuracy, speed."""
-    from detector.models import load_registry
+    from detector.models.registry import load_registry
 
     rows = load_registry().describe()
     if as_json:
@@ -37,7 +37,7 @@ def _print(row: dict[str, Any]) -> None:
 @app.command("get")
 def get(name: Annotated[str, typer.Argument(metavar="NAME", help="A registry name.")]) -> None:
     """Fetch a model into the cache; what is there and intact is not fetched again."""
-    from detector.models import load_registry
+    from detector.models.registry import load_registry
 
     from .progress import progress
 
@@ -49,7 +49,7 @@ def get(name: Annotated[str, typer.Argument(metavar="NAME", help="A registry nam
 @app.command("verify")
 def verify(as_json: JsonOption = False) -> int:
     """Check every cached file against its pinned hash; exit 1 if one is damaged."""
-    from detector.models import load_registry
+    from detector.models.registry import load_registry
 
     states = load_registry().verify()
     if as_json:

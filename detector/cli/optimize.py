@@ -85,7 +85,7 @@ def _request(
     quick: bool,
 ) -> Request:
     from detector.inference.backends.base import usable_threads
-    from detector.models import load_registry
+    from detector.models.registry import load_registry
     from detector.optimize import data
     from detector.optimize.here import base_size, limits
     from detector.optimize.request import Request

@@ -17,7 +17,7 @@ from .load import JsonOption
 if TYPE_CHECKING:
     from detector.core.types import Image
     from detector.engines.gate import Truth
-    from detector.models import Resolved
+    from detector.models.registry import Resolved
     from detector.optimize.quantize import Result
     from detector.optimize.search import Report
 
@@ -59,7 +59,7 @@ def quantize(
 
     Without annotations the accuracy gate judges: the result must see the persons that the original sees.
     """
-    from detector.models import load_registry
+    from detector.models.registry import load_registry
     from detector.optimize.quantize import METHODS, Order
     from detector.optimize.quantize import quantize as make
 

@@ -42,7 +42,7 @@ def tune(
 ) -> None:
     """Choose the form of the config's model for this machine now: measure, judge, keep. Needs `backend: auto`."""
     from detector.config import document
-    from detector.loading import resolve
+    from detector.models.loading import resolve
     from detector.tuning.choice import scenes_of
     from detector.tuning.rehearsal import Order, check, rehearse
 

@@ -47,6 +47,6 @@ def clip_pictures(clip: Path, *, count: int = COUNT, every: int = 7) -> Iterator
 
 def built_in() -> Iterator[Image]:
     """Frames of the sample clip, fetched where it is not here yet; raises ModelError, SourceError."""
-    from detector.models import load_registry
+    from detector.models.registry import load_registry
 
     yield from clip_pictures(load_registry().fetch_clip("bikes"))

@@ -11,7 +11,7 @@ from detector.core.files import digest
 from detector.core.types import Image
 from detector.fetch.progress import Progress
 from detector.inference.backends.onnx_metadata import inspect
-from detector.models import load_registry
+from detector.models.registry import load_registry
 
 from . import data
 from .makers import MAKERS, Making

@@ -16,7 +16,7 @@ from detector.config.schema import Config, Model
 from detector.core.files import cache_dir, install
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import Shape
-from detector.models import Resolved
+from detector.models.registry import Resolved
 
 from .forms import Form, FormBackend, FormPrecision
 from .machine import machine_key

@@ -11,7 +11,7 @@ from detector.core.errors import DetectorError
 from detector.engines.pictures import built_in
 from detector.fetch.progress import Progress, quiet
 from detector.inference.input_sizes import Shape
-from detector.loading import resolve
+from detector.models.loading import resolve
 
 from .choice import Choice, place, read, write
 from .evidence import Evidence, unpack

@@ -14,8 +14,8 @@ from detector.fetch.progress import Progress, quiet
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import Shape, best_shape
 from detector.inference.multi_size import ShapedDetector
-from detector.loading import shapeable, shaped_loader
-from detector.models import Resolved
+from detector.models.loading import shapeable, shaped_loader
+from detector.models.registry import Resolved
 
 from .choice import Choice, place, read, scenes_of
 from .errand import keep

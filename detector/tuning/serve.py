@@ -13,8 +13,8 @@ from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.input_sizes import Shape
 from detector.inference.multi_size import AnyDetector
-from detector.loading import SCORE_FLOOR, loader, open_file, shapeable, shaped
-from detector.models import Resolved
+from detector.models.loading import SCORE_FLOOR, loader, open_file, shapeable, shaped
+from detector.models.registry import Resolved
 
 from .choice import Choice, place, read, write
 from .forms import Form

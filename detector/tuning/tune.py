@@ -20,7 +20,7 @@ from detector.inference.agreement import Limits
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import Shape
 from detector.inference.multi_size import AnyDetector
-from detector.models import Resolved
+from detector.models.registry import Resolved
 
 from .choice import Choice, Result
 from .evidence import Evidence

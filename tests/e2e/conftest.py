@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from detector.core.errors import ModelError
-from detector.models import load_registry
+from detector.models.registry import load_registry
 
 
 def _fetched(kind: str, name: str) -> Path:

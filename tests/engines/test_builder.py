@@ -26,7 +26,7 @@ from detector.inference.factory import load_detector
 from detector.inference.tensorrt import manifest
 from detector.inference.tensorrt.library import library, said
 from detector.inference.tensorrt.manifest import environment
-from detector.models import load_registry
+from detector.models.registry import load_registry
 from support.quantised import quantise
 
 pytestmark = pytest.mark.optimize

@@ -18,7 +18,7 @@ from detector.engines.pictures import folder_pictures
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.models import load_registry
+from detector.models.registry import load_registry
 
 Form = Callable[[str], tuple[Path, Path]]
 

@@ -13,7 +13,7 @@ from detector.engines.prepare import Prepared, prepare
 from detector.graph.edit import person_only
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.models import load_registry
+from detector.models.registry import load_registry
 from support.graphs import write_constant, write_convolution
 from support.networks import network
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from detector.models import load_registry
+from detector.models.registry import load_registry
 from support.clip_server import ClipServer
 from support.mosquitto import Mosquitto, Subscriber
 from support.program import Program

@@ -31,7 +31,7 @@ from detector.inference.tensorrt import engine_store
 from detector.inference.tensorrt.gpu import find_gpu
 from detector.inference.tensorrt.library import flavour
 from detector.inference.tensorrt.manifest import environment
-from detector.models import load_registry
+from detector.models.registry import load_registry
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]
 MODELS = {"yolox-tiny-person": "yolox_tiny_humanart", "yolov10n": "yolov10n", "yolo11n": "yolo11n"}

@@ -12,8 +12,8 @@ import pytest
 from detector.config.schema import Model
 from detector.core.types import ArrayImage, Image
 from detector.inference.multi_size import ShapedDetector
-from detector.loading import loader, shapeable, shaped_loader
-from detector.models import Resolved, load_registry
+from detector.models.loading import loader, shapeable, shaped_loader
+from detector.models.registry import Resolved, load_registry
 from support.networks import network
 
 

@@ -16,7 +16,7 @@ from detector.core.types import Image
 from detector.engines.pictures import folder_pictures
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.detector import PersonDetector
-from detector.models import load_registry
+from detector.models.registry import load_registry
 from detector.optimize.eager import EagerBackend
 from detector.optimize.subject import open_checkpoint
 from support.networks import HEADS, Head, network

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from detector.core.types import ArrayImage, Image
-from detector.models import Resolved
+from detector.models.registry import Resolved
 from support.networks import network
 
 

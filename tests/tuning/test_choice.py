@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from detector.config.schema import Config, Model
-from detector.models import Resolved
+from detector.models.registry import Resolved
 from detector.tuning import machine
 from detector.tuning.choice import Choice, Result, parse, place, read, scenes_of, write
 from detector.tuning.forms import Form

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from detector.config.schema import Model
-from detector.models import Resolved
+from detector.models.registry import Resolved
 from detector.tuning import errand
 from detector.tuning.choice import Choice, place, read, write
 from detector.tuning.errand import keep

@@ -13,7 +13,7 @@ import pytest
 from detector.config.schema import Config
 from detector.core.errors import ConfigError, StorageError
 from detector.inference.agreement import Limits
-from detector.models import Resolved
+from detector.models.registry import Resolved
 from detector.tuning import tune as room
 from detector.tuning.choice import place, read, scenes_of
 from detector.tuning.evidence import Need

@@ -12,7 +12,7 @@ from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Image
 from detector.graph.prepare import prepare
 from detector.inference.multi_size import ShapedDetector
-from detector.models import Resolved
+from detector.models.registry import Resolved
 from detector.tuning.choice import Choice, place, read, write
 from detector.tuning.forms import Form
 from detector.tuning.serve import ChosenLoader

@@ -11,7 +11,7 @@ from detector.config.schema import Model
 from detector.core.errors import SourceError
 from detector.core.types import ArrayImage, Image
 from detector.inference.agreement import Limits
-from detector.models import Resolved, load_registry
+from detector.models.registry import Resolved, load_registry
 from detector.tuning import tune as room
 from detector.tuning.choice import Choice
 from detector.tuning.evidence import Evidence, small, split

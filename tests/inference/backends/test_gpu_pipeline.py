@@ -20,7 +20,7 @@ from detector.inference.backends import gpu_pipeline
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.detector import PersonDetector
 from detector.inference.kernels.launch import plane_sizes
-from detector.models import load_registry
+from detector.models.registry import load_registry
 from support.hostcuda import HostCuda, HostEngine, use_host_kernels
 from support.hostkernels import HostKernels
 from support.letterboxes import noise

@@ -22,7 +22,7 @@ from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.backends.tensorrt import TensorRtBackend, size_for, sizes_up_to
 from detector.inference.detector import PersonDetector
 from detector.inference.tensorrt import manifest
-from detector.models import load_registry
+from detector.models.registry import load_registry
 from support.engines import ORIN, described, verdict
 from support.hostcuda import use_host_kernels
 from support.hostdriver import CudaError, HostDriver, HostGraphs, installed

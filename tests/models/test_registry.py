@@ -14,7 +14,7 @@ from detector.core.errors import ModelError
 from detector.core.files import cache_dir, digest
 from detector.fetch.sources import FileSource, UrlSource
 from detector.inference.spec import InputSpec
-from detector.models import Registry, load_registry, registry_path
+from detector.models.registry import Registry, load_registry, registry_path
 from support import index
 
 NAMES = ("yolox-tiny-person", "yolov10n", "yolox-nano", "yolov8n", "yolo11n")

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from detector.config import document as configfile
 from detector.core.errors import ConfigError, ModelError
 from detector.core.files import cache_dir, digest
 from detector.fetch.pin import Pin
@@ -23,8 +24,6 @@ from detector.fetch.progress import Progress, quiet
 from detector.fetch.sources import Section, Sha256, Size, Source
 from detector.fetch.store import Status, Wanted, obtain, status
 from detector.inference.spec import InputSpec
-
-from .config import document as configfile
 
 Kind = Literal["model", "clip"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]

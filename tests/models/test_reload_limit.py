@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from detector import loading
 from detector.config.schema import Model
 from detector.core.errors import ModelError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.models import Resolved
-from detector.reloads import MOST, WITHIN_S, BoundedLoad
+from detector.models import loading
+from detector.models.registry import Resolved
+from detector.models.reload_limit import MOST, WITHIN_S, BoundedLoad
 from detector.tuning.serve import ChosenLoader
 from support.house import WALKER, end_to_end_model
 

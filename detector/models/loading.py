@@ -18,8 +18,8 @@ from detector.inference.factory import load_detector, tensorrt_usable
 from detector.inference.input_sizes import Shape
 from detector.inference.multi_size import AnyDetector, ShapedDetector
 
-from .models import Resolved, load_registry
-from .reloads import BoundedLoad
+from .registry import Resolved, load_registry
+from .reload_limit import BoundedLoad
 
 log = logging.getLogger(__name__)
 
