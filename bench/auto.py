@@ -28,11 +28,11 @@ import numpy as np
 from bench.variants import REFERENCE, street_set
 from detector.config.schema import Model
 from detector.core.types import ArrayImage, Image
-from detector.engines.pictures import built_in, clip_pictures
-from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.inference.factory import load_detector
 from detector.inference.input_sizes import Shape, best_shape
 from detector.inference.multi_size import ShapedDetector
+from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
+from detector.models.accuracy.pictures import built_in, clip_pictures
 from detector.models.registry import Resolved, load_registry
 from detector.tuning.choice import Choice
 from detector.tuning.evidence import Evidence, small, split

@@ -23,7 +23,7 @@ import cv2
 
 from detector.capture.factory import file_source
 from detector.core.errors import EndOfStreamError
-from detector.evaluate import EVALUATION_FLOOR, evaluate
+from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
 from detector.optimize import checkpoints
 from detector.optimize.network import keep_deployed
 from detector.optimize.torchbackend import judge

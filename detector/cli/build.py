@@ -22,13 +22,13 @@ from .load import JsonOption
 if TYPE_CHECKING:
     from detector.core.types import Image
     from detector.engines.builder import Order
-    from detector.engines.gate import Truth
     from detector.engines.gated import Gated
     from detector.engines.progress import Report
     from detector.inference.agreement import Verdict
     from detector.inference.detector import PersonDetector
     from detector.inference.factory import BackendName
     from detector.inference.tensorrt.manifest import Sidecar
+    from detector.models.accuracy.gate import Truth
     from detector.models.registry import Resolved
 
 Wanted = Literal["auto", "fp32", "fp16", "int8"]
@@ -91,8 +91,8 @@ def build(
 def _refuse_contradictions(
     model: Path, precision: Wanted, images: Path | None, annotations: Path | None, calibration: Path | None
 ) -> None:
-    from detector.evaluate import require_pycocotools
     from detector.inference.backends.onnx_metadata import inspect
+    from detector.models.accuracy.average_precision import require_pycocotools
 
     if annotations is not None:
         if images is None:
@@ -228,7 +228,7 @@ class _Judging:
 
     @property
     def _truth(self) -> Truth | None:
-        from detector.engines.gate import Truth
+        from detector.models.accuracy.gate import Truth
 
         if self.images is None or self.annotations is None:
             return None
@@ -236,7 +236,7 @@ class _Judging:
 
     @property
     def _floor(self) -> float:
-        from detector.evaluate import EVALUATION_FLOOR
+        from detector.models.accuracy.average_precision import EVALUATION_FLOOR
 
         return 0.1 if self.annotations is None else EVALUATION_FLOOR
 
@@ -256,7 +256,7 @@ class _Judging:
         return self._open(self.found.path, backend="onnxruntime")
 
     def _pictures(self) -> Iterable[Image]:
-        from detector.engines.pictures import built_in, folder_pictures
+        from detector.models.accuracy.pictures import built_in, folder_pictures
 
         return built_in() if self.images is None else folder_pictures(self.images)
 

@@ -21,8 +21,8 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure person AP with pycocotools, at the model's own input size unless told otherwise: as others measure it."""
-    from detector.evaluate import EVALUATION_FLOOR
-    from detector.evaluate import evaluate as measure
+    from detector.models.accuracy.average_precision import EVALUATION_FLOOR
+    from detector.models.accuracy.average_precision import evaluate as measure
 
     from .load import load
     from .progress import progress

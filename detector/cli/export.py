@@ -181,7 +181,7 @@ def _rewritten(
 
 def some_pictures(folder: Path | None, *, count: int = _PICTURES) -> tuple[list[Image], str]:
     """At most `count` pictures and where they are from."""
-    from detector.engines.pictures import COUNT, built_in, folder_pictures
+    from detector.models.accuracy.pictures import COUNT, built_in, folder_pictures
 
     if folder is not None:
         return list(folder_pictures(folder, count=count)), str(folder)

@@ -118,7 +118,7 @@ def _judged(images: Path | None, annotations: Path | None) -> tuple[Path, Path] 
         raise UsageError("--images and --annotations belong together: accuracy needs both")
     if images is None or annotations is None:
         return None
-    from detector.evaluate import read_truth
+    from detector.models.accuracy.average_precision import read_truth
 
     read_truth(annotations, images)
     return images, annotations

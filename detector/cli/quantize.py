@@ -16,7 +16,7 @@ from .load import JsonOption
 
 if TYPE_CHECKING:
     from detector.core.types import Image
-    from detector.engines.gate import Truth
+    from detector.models.accuracy.gate import Truth
     from detector.models.registry import Resolved
     from detector.optimize.quantize import Result
     from detector.optimize.search import Report
@@ -89,7 +89,7 @@ def quantize(
 
 
 def _truth(images: Path | None, annotations: Path | None) -> Truth | None:
-    from detector.engines.gate import Truth
+    from detector.models.accuracy.gate import Truth
 
     if images is None and annotations is None:
         return None
@@ -112,7 +112,7 @@ def _output(found: Resolved, precision: Wanted, output: Path | None) -> Path:
 
 
 def _pictures(calibration: str | None, precision: Wanted, truth: Truth | None, report: Report) -> list[Image]:
-    from detector.engines.pictures import built_in, folder_pictures
+    from detector.models.accuracy.pictures import built_in, folder_pictures
     from detector.optimize.calibration import calibration_pictures
 
     if calibration is not None:

@@ -17,9 +17,9 @@ from detector.inference.detector import PersonDetector
 from detector.inference.multi_size import AnyDetector
 from detector.inference.tensorrt import manifest as sidecar
 from detector.inference.tensorrt.manifest import Environment, Sidecar, environment
+from detector.models.accuracy.gate import Truth, compare
 
 from .builder import BuildCancelledError, Order, build, never
-from .gate import Truth, compare
 from .prepare import BuildPrecision
 from .progress import Cancelled, Report, quiet
 

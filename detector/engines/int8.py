@@ -13,9 +13,8 @@ from detector.inference.agreement import Limits, Verdict
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
-
-from .gate import Truth, compare
-from .pictures import folder_pictures
+from detector.models.accuracy.gate import Truth, compare
+from detector.models.accuracy.pictures import folder_pictures
 
 CALIBRATION_COUNT = 64
 """Ranges hardly grow with more; each costs a run."""

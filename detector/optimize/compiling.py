@@ -11,13 +11,13 @@ from typing import Literal
 
 from detector.core.errors import ModelError
 from detector.core.types import Image
-from detector.engines.gate import compare
 from detector.inference.agreement import Limits, Verdict
 from detector.inference.backends.onnxruntime import save_optimised
 from detector.inference.backends.openvino import save_ir
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
+from detector.models.accuracy.gate import compare
 
 Target = Literal["onnxruntime", "openvino"]
 SUFFIXES: dict[Target, str] = {"onnxruntime": ".ort.onnx", "openvino": ".xml"}

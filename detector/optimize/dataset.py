@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from detector.core.errors import ModelError
 from detector.core.types import Floats, Pixels
-from detector.evaluate import read_truth
+from detector.models.accuracy.average_precision import read_truth
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _GREY = 114

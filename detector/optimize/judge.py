@@ -10,10 +10,10 @@ from typing import Protocol
 
 from detector.core.errors import InferenceError, ModelError
 from detector.core.types import Image
-from detector.engines.gate import Truth, compare
-from detector.evaluate import EVALUATION_FLOOR, evaluate
 from detector.inference.agreement import Limits, Verdict
 from detector.inference.detector import PersonDetector
+from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
+from detector.models.accuracy.gate import Truth, compare
 
 Open = Callable[[float], PersonDetector]
 """Loads a model with that score floor; raises ModelError."""

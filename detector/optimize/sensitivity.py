@@ -20,9 +20,9 @@ import onnx
 from detector.core.errors import InferenceError, ModelError
 from detector.core.files import cache_dir
 from detector.core.types import Floats, Image
-from detector.engines.gate import iou
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
+from detector.models.accuracy.gate import iou
 
 VERSION = 1
 """Of the measure: raised whenever it would give other numbers for the same model and pictures."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from detector.evaluate import EVALUATION_FLOOR
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import BackendName, load_detector
 from detector.inference.input_sizes import Shape
 from detector.inference.spec import InputSpec
+from detector.models.accuracy.average_precision import EVALUATION_FLOOR
 
 from .variant import Runtime, Variant
 

@@ -17,8 +17,8 @@ from typing import IO, Any
 
 from detector.core.errors import DetectorError
 from detector.core.types import Image
-from detector.evaluate import evaluate, read_picture
 from detector.inference.detector import PersonDetector
+from detector.models.accuracy.average_precision import evaluate, read_picture
 
 from .subject import Subject, open_subject
 

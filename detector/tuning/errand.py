@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 from detector.config.schema import Model
 from detector.core.errors import DetectorError
-from detector.engines.pictures import built_in
 from detector.fetch.progress import Progress, quiet
 from detector.inference.input_sizes import Shape
+from detector.models.accuracy.pictures import built_in
 from detector.models.loading import resolve
 
 from .choice import Choice, place, read, write

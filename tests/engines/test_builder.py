@@ -17,7 +17,6 @@ from detector.core.errors import ModelError
 from detector.core.types import Image
 from detector.engines.builder import BuildCancelledError, Order, build
 from detector.engines.gated import build_gated
-from detector.engines.pictures import folder_pictures
 from detector.engines.prepare import BuildPrecision, prepare
 from detector.inference.backends import tensorrt
 from detector.inference.backends.onnx_metadata import inspect
@@ -26,6 +25,7 @@ from detector.inference.factory import load_detector
 from detector.inference.tensorrt import manifest
 from detector.inference.tensorrt.library import library, said
 from detector.inference.tensorrt.manifest import environment
+from detector.models.accuracy.pictures import folder_pictures
 from detector.models.registry import load_registry
 from support.quantised import quantise
 

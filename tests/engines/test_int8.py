@@ -14,10 +14,10 @@ from detector.core.errors import ModelError
 from detector.core.types import Image
 from detector.engines.gated import Candidate, first_accepted
 from detector.engines.int8 import calibration_pictures, judge, quantise
-from detector.engines.pictures import folder_pictures
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
+from detector.models.accuracy.pictures import folder_pictures
 from detector.models.registry import load_registry
 
 Form = Callable[[str], tuple[Path, Path]]

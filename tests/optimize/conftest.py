@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from detector.core.types import ArrayImage, Image
-from detector.engines.pictures import folder_pictures
+from detector.models.accuracy.pictures import folder_pictures
 from support import scenes
 
 

@@ -13,9 +13,9 @@ from onnx import TensorProto, helper
 
 from detector.core.errors import ModelError
 from detector.core.types import Image
-from detector.engines.pictures import folder_pictures
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.detector import PersonDetector
+from detector.models.accuracy.pictures import folder_pictures
 from detector.models.registry import load_registry
 from detector.optimize.eager import EagerBackend
 from detector.optimize.subject import open_checkpoint

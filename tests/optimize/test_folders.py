@@ -14,8 +14,8 @@ import pytest
 from bench.transformer import architecture, forms, measure
 from detector.cli.app import call
 from detector.core.errors import ModelError
-from detector.engines.pictures import folder_pictures
 from detector.inference.factory import load_detector
+from detector.models.accuracy.pictures import folder_pictures
 
 pytestmark = pytest.mark.optimize
 SIZE = (320, 320)

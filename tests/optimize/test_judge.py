@@ -12,8 +12,8 @@ import pytest
 
 from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Image
-from detector.engines.gate import Truth
 from detector.inference.spec import InputSpec
+from detector.models.accuracy.gate import Truth
 from detector.optimize.int8 import opener
 from detector.optimize.judge import ByAgreement, ByTruth, Open
 from support.networks import network, noise_pictures

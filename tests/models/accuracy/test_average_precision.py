@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from detector.core.errors import DetectorError
-from detector.evaluate import EVALUATION_FLOOR, Evaluation, evaluate
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
+from detector.models.accuracy.average_precision import EVALUATION_FLOOR, Evaluation, evaluate
 from support.graphs import write_constant
 from support.plain_eval import plain_average_precision
 

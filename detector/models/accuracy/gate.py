@@ -113,7 +113,7 @@ def _pairs(overlaps: NDArray[np.float64]) -> list[tuple[int, int]]:
 
 def _ap_drop(reference: AnyDetector, candidate: AnyDetector, truth: Truth) -> float:
     """How many points of 100 the candidate's average precision is below the reference's."""
-    from detector.evaluate import evaluate
+    from .average_precision import evaluate
 
     first, second = (
         evaluate(detector=detector, images=truth.images, annotations=truth.annotations)

@@ -10,10 +10,10 @@ import pytest
 
 from detector.core.errors import DetectorError, InferenceError
 from detector.core.types import ArrayImage
-from detector.engines.gate import Truth, compare, iou
 from detector.inference.agreement import Limits
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
+from detector.models.accuracy.gate import Truth, compare, iou
 from support.house import SIZE, end_to_end_model
 
 NAN = float("nan")

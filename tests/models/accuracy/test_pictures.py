@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from detector.core.errors import ModelError
-from detector.engines.pictures import clip_pictures, folder_pictures
+from detector.models.accuracy.pictures import clip_pictures, folder_pictures
 
 
 def test_a_folders_pictures_are_chosen_evenly(tmp_path: Path) -> None:
