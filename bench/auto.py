@@ -33,13 +33,13 @@ from detector.inference.input_sizes import Shape, best_shape
 from detector.inference.multi_size import ShapedDetector
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
 from detector.models.accuracy.pictures import built_in, clip_pictures
+from detector.models.autotune.candidates import Form, openvino_there
+from detector.models.autotune.choice import Choice
+from detector.models.autotune.cost import interleaved
+from detector.models.autotune.loader import open_form
+from detector.models.autotune.samples import Evidence, small, split
+from detector.models.autotune.tune import Task, tune
 from detector.models.registry import Resolved, load_registry
-from detector.tuning.choice import Choice
-from detector.tuning.evidence import Evidence, small, split
-from detector.tuning.forms import Form, openvino_there
-from detector.tuning.measure import interleaved
-from detector.tuning.serve import open_form
-from detector.tuning.tune import Task, tune
 
 ROOT = Path(__file__).resolve().parents[1]
 SETS = ("coco", "vtest")

@@ -25,8 +25,8 @@ from detector.capture.rtsp.access_units import AccessUnit
 from detector.capture.rtsp.decode import Decoder
 from detector.config.schema import Model
 from detector.core.types import ArrayImage
+from detector.models.autotune.loader import ChosenLoader
 from detector.models.loading import resolve
-from detector.tuning.serve import ChosenLoader
 
 from .bare import ROOT, interleaved_ms, medians_ms, opened, paced_ms
 from .caches import environment

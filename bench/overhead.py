@@ -18,9 +18,9 @@ from typing import Any
 
 from detector.config.schema import Model
 from detector.fetch.progress import quiet
+from detector.models.autotune.loader import ChosenLoader
 from detector.models.benchmark import benchmark
 from detector.models.loading import resolve
-from detector.tuning.serve import ChosenLoader
 
 from .drawn import draw
 from .glass import CLIP, SIZE

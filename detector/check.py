@@ -15,9 +15,9 @@ from detector.capture.factory import make_source
 from detector.config.schema import Camera, Config
 from detector.core.errors import DetectorError
 from detector.core.redact import redact
+from detector.models.autotune.choice import scenes_of
+from detector.models.autotune.loader import ChosenLoader
 from detector.models.loading import resolve
-from detector.tuning.choice import scenes_of
-from detector.tuning.serve import ChosenLoader
 
 from .config import document
 

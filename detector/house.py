@@ -17,7 +17,7 @@ from detector.capture.manager import Cameras
 from detector.config.schema import Camera, Config
 from detector.core.clock import Clock
 from detector.core.threads import Stage
-from detector.tuning.ledger import Ledger
+from detector.models.autotune.status import Ledger
 
 from .config import document as configfile
 from .desk import AlarmDesk

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from detector.config.schema import Config
 from detector.core.errors import ConfigError, ModelError
+from detector.models.autotune.choice import scenes_of
+from detector.models.autotune.loader import ChosenLoader
 from detector.models.loading import resolve
-from detector.tuning.choice import scenes_of
-from detector.tuning.serve import ChosenLoader
 
 from .config import document as configfile
 from .house import House

@@ -28,10 +28,10 @@ from detector.core.threads import Stage
 from detector.core.types import AlarmState, Box, CameraState, Frame, Message
 from detector.fetch.progress import Progress, quiet
 from detector.inference.factory import tensorrt_usable
+from detector.models.autotune.choice import scenes_of
+from detector.models.autotune.loader import ChosenLoader
+from detector.models.autotune.status import Ledger
 from detector.models.loading import resolve
-from detector.tuning.choice import scenes_of
-from detector.tuning.ledger import Ledger
-from detector.tuning.serve import ChosenLoader
 
 from . import datadir
 from .commands import Commands

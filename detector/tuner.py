@@ -19,14 +19,14 @@ from detector.core.errors import DetectorError
 from detector.graph.prepare import find
 from detector.inference.input_sizes import Shape, best_shape
 from detector.inference.multi_size import ShapedDetector
+from detector.models.autotune.candidates import counts_threads
+from detector.models.autotune.choice import Choice, place, scenes_of
+from detector.models.autotune.loader import ChosenLoader, kept_choice
+from detector.models.autotune.samples import SURE, Evidence, Gatherer, Need
+from detector.models.autotune.status import Ledger
+from detector.models.autotune.worker_process import pack
 from detector.models.loading import resolve, shapeable
 from detector.models.registry import Resolved
-from detector.tuning.choice import Choice, place, scenes_of
-from detector.tuning.errand import pack
-from detector.tuning.evidence import SURE, Evidence, Gatherer, Need
-from detector.tuning.forms import counts_threads
-from detector.tuning.ledger import Ledger
-from detector.tuning.serve import ChosenLoader, kept_choice
 
 from .core import processes
 from .house import House
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0
 PREPARE_S, SETTLE_S = 2.0, 15.0  # after a start or a change, until cameras are there and the first rush is over
 PREPARE_NICE, NICE = 10, 19
-COMMAND = (sys.executable, "-m", "detector.tuning")
+COMMAND = (sys.executable, "-m", "detector.models.autotune")
 Shapes = tuple[Shape, ...]
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from detector.config.schema import Model
 from detector.core.errors import DetectorError
 from detector.inference.factory import tensorrt_usable
+from detector.models.autotune.loader import ChosenLoader
 from detector.models.loading import loader, resolve
-from detector.tuning.serve import ChosenLoader
 
 from .core import processes
 from .house import House

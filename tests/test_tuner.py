@@ -23,20 +23,20 @@ from detector.graph.prepare import prepare
 from detector.house import House
 from detector.inference.multi_size import ShapedDetector
 from detector.live import LiveView, Scene
+from detector.models.autotune.candidates import Form
+from detector.models.autotune.choice import Choice, place, read, scenes_of, write
+from detector.models.autotune.loader import ChosenLoader
+from detector.models.autotune.samples import GAP_S, Need, unpack
+from detector.models.autotune.status import Ledger
 from detector.models.loading import resolve
 from detector.tuner import Tuner
-from detector.tuning.choice import Choice, place, read, scenes_of, write
-from detector.tuning.evidence import GAP_S, Need, unpack
-from detector.tuning.forms import Form
-from detector.tuning.ledger import Ledger
-from detector.tuning.serve import ChosenLoader
 from support.house import DEADLINE_S, Workshop
 from support.networks import network
 
 COMMAND = [
     sys.executable,
     "-c",
-    "import sys; sys.modules['openvino'] = None; from detector.tuning.errand import main; sys.exit(main())",
+    "import sys; sys.modules['openvino'] = None; from detector.models.autotune.worker_process import main; sys.exit(main())",
 ]
 FAILS = [sys.executable, "-c", "import sys; sys.exit('no memory')"]
 SHAPE = (160, 128)

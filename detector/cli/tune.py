@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from detector.config.schema import Config
-    from detector.tuning.rehearsal import Rehearsed
+    from detector.models.autotune.offline import Rehearsed
 
 _SIZE = (1920, 1080)
 _EFFECT = "a running service takes it over within seconds, any other at its next start"
@@ -42,9 +42,9 @@ def tune(
 ) -> None:
     """Choose the form of the config's model for this machine now: measure, judge, keep. Needs `backend: auto`."""
     from detector.config import document
+    from detector.models.autotune.choice import scenes_of
+    from detector.models.autotune.offline import Order, check, rehearse
     from detector.models.loading import resolve
-    from detector.tuning.choice import scenes_of
-    from detector.tuning.rehearsal import Order, check, rehearse
 
     from .progress import progress
 

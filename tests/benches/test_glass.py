@@ -15,7 +15,7 @@ from bench.glass import _latency_ms, _quantiles, _service, _stages_ms, _tune
 from bench.rtsp import camera_url
 from bench.subjects import Arrival, Inbox, Naive, Process, Service, SubjectError, wait_for
 from detector.config import document as configfile
-from detector.tuning.choice import scenes_of
+from detector.models.autotune.choice import scenes_of
 from support.networks import network
 
 

@@ -10,9 +10,9 @@ from detector.core.errors import ModelError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models import loading
+from detector.models.autotune.loader import ChosenLoader
 from detector.models.registry import Resolved
 from detector.models.reload_limit import MOST, WITHIN_S, BoundedLoad
-from detector.tuning.serve import ChosenLoader
 from support.house import WALKER, end_to_end_model
 
 

@@ -16,8 +16,8 @@ from detector.inference.multi_size import AnyDetector
 from detector.models.loading import SCORE_FLOOR, loader, open_file, shapeable, shaped
 from detector.models.registry import Resolved
 
+from .candidates import Form
 from .choice import Choice, place, read, write
-from .forms import Form
 
 log = logging.getLogger(__name__)
 

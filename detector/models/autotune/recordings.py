@@ -30,7 +30,7 @@ from detector.inference.input_sizes import Shape, best_shape
 from detector.inference.multi_size import ShapedDetector
 from detector.models.accuracy.pictures import SUFFIXES
 
-from .evidence import SURE, Need, small
+from .samples import SURE, Need, small
 
 CLIP_GAP_S = 0.5
 """Between two pictures taken from a clip: nearer ones are nearly the same."""

@@ -18,9 +18,9 @@ from detector.models.loading import shapeable, shaped_loader
 from detector.models.registry import Resolved
 
 from .choice import Choice, place, read, scenes_of
-from .errand import keep
-from .evidence import Evidence, Gatherer, Need
-from .footage import Footage, watch
+from .recordings import Footage, watch
+from .samples import Evidence, Gatherer, Need
+from .worker_process import keep
 
 Given = Mapping[str, Sequence[Path]]
 """Folders, pictures and clips by the camera's name."""

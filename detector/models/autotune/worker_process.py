@@ -13,9 +13,9 @@ from detector.inference.input_sizes import Shape
 from detector.models.accuracy.pictures import built_in
 from detector.models.loading import resolve
 
+from .candidates import Form
 from .choice import Choice, place, read, write
-from .evidence import Evidence, unpack
-from .forms import Form
+from .samples import Evidence, unpack
 from .tune import Task, exact, tune
 
 

@@ -18,7 +18,7 @@ from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import Shape
 from detector.models.registry import Resolved
 
-from .forms import Form, FormBackend, FormPrecision
+from .candidates import Form, FormBackend, FormPrecision
 from .machine import machine_key
 
 log = logging.getLogger(__name__)

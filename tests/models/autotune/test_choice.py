@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from detector.config.schema import Config, Model
+from detector.models.autotune import machine
+from detector.models.autotune.candidates import Form
+from detector.models.autotune.choice import Choice, Result, parse, place, read, scenes_of, write
 from detector.models.registry import Resolved
-from detector.tuning import machine
-from detector.tuning.choice import Choice, Result, parse, place, read, scenes_of, write
-from detector.tuning.forms import Form
 from support.house import WALKER, end_to_end_model
 
 INT8 = Form(precision="int8-mixed", threads=1)
@@ -66,7 +66,7 @@ def test_another_model_wish_or_machine_has_another_place(tmp_path: Path, monkeyp
     assert place(Model(), one) == here
     places = {here, place(Model(threads=2), one), place(Model(precision="fp32"), one)}
     places.add(place(Model(), resolved(end_to_end_model(tmp_path / "m2.onnx", [WALKER, WALKER]))))
-    monkeypatch.setattr("detector.tuning.choice.machine_key", lambda: "another")
+    monkeypatch.setattr("detector.models.autotune.choice.machine_key", lambda: "another")
     places.add(place(Model(), one))
     assert len(places) == 5
 
@@ -83,7 +83,7 @@ def test_the_machine_is_its_cpu_cores_and_libraries(tmp_path: Path, monkeypatch:
         other = tmp_path / "other"
         other.write_text(cpus.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
         assert machine.machine_key(other) != key
-    monkeypatch.setattr("detector.tuning.machine._version", lambda package: f"{package} 99")
+    monkeypatch.setattr("detector.models.autotune.machine._version", lambda package: f"{package} 99")
     assert machine.machine_key(cpus) != key
     assert machine.machine_key(tmp_path / "none")
 

@@ -22,11 +22,11 @@ from detector.inference.multi_size import AnyDetector
 from detector.models.accuracy.gate import compare
 from detector.models.registry import Resolved
 
+from .candidates import Form, candidates, openvino_there
 from .choice import Choice, Result
-from .evidence import Evidence
-from .forms import Form, candidates, openvino_there
-from .measure import Cost, interleaved, price
-from .serve import open_form
+from .cost import Cost, interleaved, price
+from .loader import open_form
+from .samples import Evidence
 
 GATE = Limits(iou_mean=0.965, score_delta_mean=0.03)
 """Mean IoU tells best what average precision will lose (docs/tuning.md): INT8 forms at 0.94 lost 0.7 to 1.6 points on

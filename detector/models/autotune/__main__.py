@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from .errand import main
+from .worker_process import main
 
 sys.exit(main())

@@ -14,8 +14,8 @@ from detector.core.errors import SourceError, UsageError
 from detector.core.types import Detections, Floats, Frame, Image
 from detector.fetch.progress import quiet
 from detector.inference.multi_size import ShapedDetector
-from detector.tuning.evidence import Need
-from detector.tuning.footage import Footage, watch
+from detector.models.autotune.recordings import Footage, watch
+from detector.models.autotune.samples import Need
 from support import scenes
 
 NEED = Need(pictures=6, pictures_each=6)

@@ -12,10 +12,10 @@ from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Image
 from detector.graph.prepare import prepare
 from detector.inference.multi_size import ShapedDetector
+from detector.models.autotune.candidates import Form
+from detector.models.autotune.choice import Choice, place, read, write
+from detector.models.autotune.loader import ChosenLoader
 from detector.models.registry import Resolved
-from detector.tuning.choice import Choice, place, read, write
-from detector.tuning.forms import Form
-from detector.tuning.serve import ChosenLoader
 
 SHAPE = (160, 128)
 FRAME = ArrayImage(np.full((48, 64, 3), 90, np.uint8))

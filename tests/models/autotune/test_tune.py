@@ -11,14 +11,14 @@ from detector.config.schema import Model
 from detector.core.errors import SourceError
 from detector.core.types import ArrayImage, Image
 from detector.inference.agreement import Limits
+from detector.models.autotune import tune as room
+from detector.models.autotune.candidates import Form
+from detector.models.autotune.choice import Choice
+from detector.models.autotune.cost import MARGIN, Cost, price
+from detector.models.autotune.loader import open_form
+from detector.models.autotune.samples import Evidence, small, split
+from detector.models.autotune.tune import Task, tune
 from detector.models.registry import Resolved, load_registry
-from detector.tuning import tune as room
-from detector.tuning.choice import Choice
-from detector.tuning.evidence import Evidence, small, split
-from detector.tuning.forms import Form
-from detector.tuning.measure import MARGIN, Cost, price
-from detector.tuning.serve import open_form
-from detector.tuning.tune import Task, tune
 
 SHAPE = (160, 128)
 ANYTHING = Limits(min_persons=0, missed_share=9, extra_share=9, iou_mean=-1, score_delta_mean=9)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from detector.config.schema import Model
-from detector.tuning.forms import Form, candidates, counts_threads
+from detector.models.autotune.candidates import Form, candidates, counts_threads
 
 
 def names(model: Model, *, calibrated: bool = True, openvino: bool = True) -> list[str]:

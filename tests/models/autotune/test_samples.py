@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detector.core.types import ArrayImage
-from detector.tuning.evidence import GAP_S, Evidence, Gatherer, Need, small, split, unpack
+from detector.models.autotune.samples import GAP_S, Evidence, Gatherer, Need, small, split, unpack
 
 BASE = (128, 128)
 NEED = Need(pictures=6, pictures_each=4, visits_each=2, visits=3)

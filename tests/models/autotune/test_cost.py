@@ -9,7 +9,7 @@ import numpy as np
 
 from detector.core.types import ArrayImage
 from detector.inference.factory import load_detector
-from detector.tuning.measure import Cost, interleaved, price
+from detector.models.autotune.cost import Cost, interleaved, price
 from support.graphs import write_constant
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from detector.config.schema import Model
+from detector.models.autotune import worker_process
+from detector.models.autotune.candidates import Form
+from detector.models.autotune.choice import Choice, place, read, write
+from detector.models.autotune.samples import Evidence
+from detector.models.autotune.worker_process import keep
 from detector.models.registry import Resolved
-from detector.tuning import errand
-from detector.tuning.choice import Choice, place, read, write
-from detector.tuning.errand import keep
-from detector.tuning.evidence import Evidence
-from detector.tuning.forms import Form
 
 SHAPE = (160, 128)
 BY_PICTURES = Choice(taken=Form(threads=1), why="pictures", shapes=(SHAPE,), scenes=("porch-1",))
@@ -30,8 +30,8 @@ def test_a_choice_by_pictures_made_meanwhile(
         write(path, BY_PICTURES)  # another process, while this one measures
         return mine
 
-    monkeypatch.setattr(errand, "tune", slow)
+    monkeypatch.setattr(worker_process, "tune", slow)
     assert keep(model, (SHAPE,), evidence).why == stays
     assert getattr(read(path), "why", None) == stays
-    monkeypatch.setattr(errand, "tune", lambda *_: mine)
+    monkeypatch.setattr(worker_process, "tune", lambda *_: mine)
     assert keep(model, (SHAPE,), None).why == "mine", "what was there before is measured anew on demand"

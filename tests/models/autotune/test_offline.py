@@ -13,13 +13,13 @@ import pytest
 from detector.config.schema import Config
 from detector.core.errors import ConfigError, StorageError
 from detector.inference.agreement import Limits
+from detector.models.autotune import tune as room
+from detector.models.autotune.candidates import Form
+from detector.models.autotune.choice import place, read, scenes_of
+from detector.models.autotune.loader import ChosenLoader
+from detector.models.autotune.offline import Order, Rehearsed, rehearse
+from detector.models.autotune.samples import Need
 from detector.models.registry import Resolved
-from detector.tuning import tune as room
-from detector.tuning.choice import place, read, scenes_of
-from detector.tuning.evidence import Need
-from detector.tuning.forms import Form
-from detector.tuning.rehearsal import Order, Rehearsed, rehearse
-from detector.tuning.serve import ChosenLoader
 
 ANYTHING = Limits(min_persons=0, missed_share=9, extra_share=9, iou_mean=-1, score_delta_mean=9)
 NEED = Need(pictures=30, pictures_each=30)
