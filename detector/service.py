@@ -26,11 +26,11 @@ from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.threads import Stage
 from detector.core.types import AlarmState, Box, CameraState, Frame, Message
-from detector.fetch.progress import Progress, quiet
 from detector.inference.factory import tensorrt_usable
 from detector.models.autotune.choice import scenes_of
 from detector.models.autotune.loader import ChosenLoader
 from detector.models.autotune.status import Ledger
+from detector.models.download.progress import Progress, quiet
 from detector.models.loading import resolve
 
 from . import datadir

@@ -20,10 +20,10 @@ from typing import Any, Literal, get_args
 from detector.core.errors import InferenceError, ModelError, one_line
 from detector.core.files import cache_dir, digest, install
 from detector.core.types import Image
-from detector.fetch.progress import Progress, quiet
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import Shape
 from detector.inference.spec import InputSpec
+from detector.models.download.progress import Progress, quiet
 
 VERSION = 3
 """Of the edits: raised whenever one of them gives other files than before."""

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from detector.config.schema import Model
 from detector.core.errors import ModelError
-from detector.fetch.progress import Progress, quiet
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector, tensorrt_usable
 from detector.inference.input_sizes import Shape
 from detector.inference.multi_size import AnyDetector, ShapedDetector
 
+from .download.progress import Progress, quiet
 from .registry import Resolved, load_registry
 from .reload_limit import BoundedLoad
 

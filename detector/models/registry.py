@@ -19,11 +19,12 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from detector.config import document as configfile
 from detector.core.errors import ConfigError, ModelError
 from detector.core.files import cache_dir, digest
-from detector.fetch.pin import Pin
-from detector.fetch.progress import Progress, quiet
-from detector.fetch.sources import Section, Sha256, Size, Source
-from detector.fetch.store import Status, Wanted, obtain, status
 from detector.inference.spec import InputSpec
+
+from .download.cache import Status, Wanted, obtain, status
+from .download.pin import Pin
+from .download.progress import Progress, quiet
+from .download.sources import Section, Sha256, Size, Source
 
 Kind = Literal["model", "clip"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]

@@ -9,8 +9,8 @@ from pathlib import Path
 from detector.core.errors import ModelError
 from detector.core.files import digest
 from detector.core.types import Image
-from detector.fetch.progress import Progress
 from detector.inference.backends.onnx_metadata import inspect
+from detector.models.download.progress import Progress
 from detector.models.registry import load_registry
 
 from . import data

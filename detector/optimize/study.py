@@ -11,8 +11,8 @@ from typing import Any
 
 from detector.core.errors import ModelError
 from detector.core.files import digest
-from detector.fetch.progress import Progress, quiet
 from detector.inference.input_sizes import Shape
+from detector.models.download.progress import Progress, quiet
 
 from .cells import Cells, key_of
 from .child import Child

@@ -12,8 +12,8 @@ import yaml
 from detector.config.schema import Model
 from detector.core.errors import ModelError
 from detector.core.files import cache_dir, digest
-from detector.fetch.sources import FileSource, UrlSource
 from detector.inference.spec import InputSpec
+from detector.models.download.sources import FileSource, UrlSource
 from detector.models.registry import Registry, load_registry, registry_path
 from support import index
 

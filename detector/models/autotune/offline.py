@@ -10,10 +10,10 @@ from pathlib import Path
 
 from detector.config.schema import Config, Model
 from detector.core.errors import ConfigError, StorageError, UsageError
-from detector.fetch.progress import Progress, quiet
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import Shape, best_shape
 from detector.inference.multi_size import ShapedDetector
+from detector.models.download.progress import Progress, quiet
 from detector.models.loading import shapeable, shaped_loader
 from detector.models.registry import Resolved
 

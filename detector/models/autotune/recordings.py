@@ -25,10 +25,10 @@ from detector.capture.image_diff import Cells, cells, difference
 from detector.config.schema import Camera
 from detector.core.errors import SourceError, UsageError
 from detector.core.types import ArrayImage, Image, Track
-from detector.fetch.progress import Progress
 from detector.inference.input_sizes import Shape, best_shape
 from detector.inference.multi_size import ShapedDetector
 from detector.models.accuracy.pictures import SUFFIXES
+from detector.models.download.progress import Progress
 
 from .samples import SURE, Need, small
 

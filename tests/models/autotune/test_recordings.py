@@ -12,10 +12,10 @@ import pytest
 from detector.config.schema import Camera
 from detector.core.errors import SourceError, UsageError
 from detector.core.types import Detections, Floats, Frame, Image
-from detector.fetch.progress import quiet
 from detector.inference.multi_size import ShapedDetector
 from detector.models.autotune.recordings import Footage, watch
 from detector.models.autotune.samples import Need
+from detector.models.download.progress import quiet
 from support import scenes
 
 NEED = Need(pictures=6, pictures_each=6)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from detector.fetch import packages
-from detector.fetch.packages import download_wheel, pack_npm
-from detector.fetch.progress import UnavailableError, quiet
-from detector.fetch.sources import NpmSource, WheelSource
+from detector.models.download import packages
+from detector.models.download.packages import download_wheel, pack_npm
+from detector.models.download.progress import UnavailableError, quiet
+from detector.models.download.sources import NpmSource, WheelSource
 from support.fileserver import FileServer, Served
 
 METADATA = "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from detector.fetch import download
-from detector.fetch.download import discard, note_path
-from detector.fetch.progress import UnavailableError, quiet
+from detector.models.download import download
+from detector.models.download.download import discard, note_path
+from detector.models.download.progress import UnavailableError, quiet
 from support.fileserver import FileServer, Served
 from support.mosquitto import program
 

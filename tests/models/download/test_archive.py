@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from detector.fetch.archive import extract
-from detector.fetch.progress import UnavailableError
+from detector.models.download.archive import extract
+from detector.models.download.progress import UnavailableError
 
 FILES = {"package/a/model.onnx": b"first", "package/b/model.onnx": b"second", "package/b/end2end.onnx": b"x" * 5000}
 

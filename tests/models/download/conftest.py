@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from detector.fetch import download
-from detector.fetch.pin import Pin
-from detector.fetch.sources import Source
-from detector.fetch.store import Wanted
+from detector.models.download import download
+from detector.models.download.cache import Wanted
+from detector.models.download.pin import Pin
+from detector.models.download.sources import Source
 from support.fileserver import FileServer
 
 Want = Callable[..., Wanted]

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from detector.core.errors import ModelError
-from detector.fetch import store
-from detector.fetch.store import Wanted, obtain, status
+from detector.models.download import cache
+from detector.models.download.cache import Wanted, obtain, status
 from support.fileserver import FileServer, Served
 
 Want = Callable[..., Wanted]
@@ -178,9 +178,9 @@ def test_wheel_whose_hash_is_wrong_is_not_opened(tmp_path: Path, want: Want, con
 CHILD = """
     import sys
     from pathlib import Path
-    from detector.fetch.pin import Pin
-    from detector.fetch.sources import UrlSource
-    from detector.fetch.store import Wanted, obtain
+    from detector.models.download.pin import Pin
+    from detector.models.download.sources import UrlSource
+    from detector.models.download.cache import Wanted, obtain
     path, url, size, sha = sys.argv[1:]
     wanted = Wanted(name="thing", path=Path(path), pin=Pin(size=int(size), sha256=sha), sources=(UrlSource(url=url),))
     print(obtain(wanted, lambda done, total, what: print(what, flush=True)))
@@ -220,7 +220,7 @@ def test_waiting_is_told_and_ends(monkeypatch: pytest.MonkeyPatch, want: Want, t
     (tmp_path / "f").write_bytes(content)
     wanted = want({"file": "/nonexistent"})
     wanted.path.parent.mkdir(parents=True)
-    monkeypatch.setattr(store, "_LOCK_POLL_S", 0.0)
+    monkeypatch.setattr(cache, "_LOCK_POLL_S", 0.0)
     ticks: list[str] = []
     with wanted.path.with_name(f".{wanted.path.name}.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

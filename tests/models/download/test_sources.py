@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from detector.fetch.pin import Pin
-from detector.fetch.sources import FileSource, NpmSource, Source, UrlSource, WheelSource
+from detector.models.download.pin import Pin
+from detector.models.download.sources import FileSource, NpmSource, Source, UrlSource, WheelSource
 
 READ = TypeAdapter[Source](Source).validate_python
 DEFAULT = Pin(size=1, sha256="0" * 64)
