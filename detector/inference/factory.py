@@ -89,13 +89,11 @@ def _open_engine(path: Path, backend: BackendName, precision: Precision, *, judg
 
 def _open_built(path: Path, precision: Precision) -> Backend:
     """The engine that was built from the ONNX file at `path`."""
-    from detector.engines import builder
-
     from .backends.onnx_metadata import inspect
     from .backends.tensorrt import TensorRtBackend
-    from .tensorrt import engine_store
+    from .tensorrt import engine_store, manifest
 
     digest = inspect(path).digest
     wanted = engine_store.PRECISIONS if precision == "auto" else (precision,)
-    engine = engine_store.find(path, digest, builder.environment(), precisions=wanted)
+    engine = engine_store.find(path, digest, manifest.environment(), precisions=wanted)
     return TensorRtBackend(path=engine, model_sha256=digest)
