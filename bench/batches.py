@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.engines.prepare import prepare
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+from detector.models.engines.prepare import prepare
 
 MODELS = ("yolox_tiny_humanart", "yolox_nano", "yolov10n")
 SHARED = Path(__file__).resolve().parents[2] / "shared/models"

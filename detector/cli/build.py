@@ -21,14 +21,14 @@ from .load import JsonOption
 
 if TYPE_CHECKING:
     from detector.core.types import Image
-    from detector.engines.builder import Order
-    from detector.engines.gated import Gated
-    from detector.engines.progress import Report
     from detector.inference.agreement import Verdict
     from detector.inference.detector import PersonDetector
     from detector.inference.factory import BackendName
     from detector.inference.tensorrt.manifest import Sidecar
     from detector.models.accuracy.gate import Truth
+    from detector.models.engines.build_accepted import Gated
+    from detector.models.engines.builder import Order
+    from detector.models.engines.progress import Report
     from detector.models.registry import Resolved
 
 Wanted = Literal["auto", "fp32", "fp16", "int8"]
@@ -117,10 +117,10 @@ def _refuse_contradictions(
 def _orders(
     found: Resolved, precision: Wanted, output: Path | None, workspace_mib: int | None, batch: int, *, calibrated: bool
 ) -> list[Order]:
-    from detector.engines.builder import Order
-    from detector.engines.gated import precisions
     from detector.inference.backends.onnx_metadata import inspect
     from detector.inference.tensorrt import engine_store
+    from detector.models.engines.build_accepted import precisions
+    from detector.models.engines.builder import Order
 
     if output is not None and output.suffix != ".engine":
         raise UsageError(f"--output {output}: an engine's file ends in .engine")
@@ -153,7 +153,7 @@ class _Judging:
 
     def calibrated(self, orders: list[Order], folder: Path) -> list[Order]:
         """The orders, that of int8 with what it is made from, the folder's pictures; raises ModelError."""
-        from detector.engines.int8 import calibration_pictures
+        from detector.models.engines.int8 import calibration_pictures
 
         self._calibration, digest = calibration_pictures(folder)
         return [
@@ -170,7 +170,7 @@ class _Judging:
 
     def without_gpu(self, orders: list[Order]) -> tuple[Sidecar, Path, str | None]:
         """An engine can be made, not run: it proves that TensorRT takes the model. INT8 is judged by ONNX Runtime."""
-        from detector.engines.builder import build as make
+        from detector.models.engines.builder import build as make
 
         notes = []
         for order in orders:
@@ -187,7 +187,7 @@ class _Judging:
         raise ModelError(f"no engine was built: {'; '.join(notes)}")
 
     def build(self, orders: list[Order], *, force: bool) -> Gated:
-        from detector.engines.gated import build_gated
+        from detector.models.engines.build_accepted import build_gated
 
         return build_gated(
             orders,
@@ -203,8 +203,8 @@ class _Judging:
 
     def _screen(self, order: Order) -> None:
         """Makes and judges the INT8 form; raises ModelError where its engine need not be built."""
-        from detector.engines.builder import BuildCancelledError
-        from detector.engines.int8 import judge, quantise
+        from detector.models.engines.builder import BuildCancelledError
+        from detector.models.engines.int8 import judge, quantise
 
         if order.quantised is None:
             return

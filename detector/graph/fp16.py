@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 
 from detector.core.types import Image
-from detector.engines.prepare import to_fp16
 from detector.inference.spec import InputSpec
+from detector.models.engines.prepare import to_fp16
 
 from .edit import is_dynamic, layout_of, stepped
 from .freeze import freeze

@@ -19,8 +19,6 @@ import pytest
 from detector.capture.raw_image import RawImage, i420_image, nv12_image, yuyv_image
 from detector.core.errors import InferenceError, ModelError
 from detector.core.types import ArrayImage, Image, PlaneFormat
-from detector.engines.builder import Order
-from detector.engines.gated import Gated, build_gated
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.backends.tensorrt import TensorRtBackend
 from detector.inference.detector import PersonDetector
@@ -31,6 +29,8 @@ from detector.inference.tensorrt.library import flavour
 from detector.inference.tensorrt.manifest import environment
 from detector.models.accuracy.gate import compare
 from detector.models.accuracy.pictures import folder_pictures
+from detector.models.engines.build_accepted import Gated, build_gated
+from detector.models.engines.builder import Order
 from detector.models.registry import load_registry
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from detector.core.errors import ModelError
-from detector.engines import builder
 from detector.inference.backends.base import usable_threads
 from detector.inference.factory import load_detector, tensorrt_usable
 from detector.inference.tensorrt import gpu
 from detector.inference.tensorrt.library import flavour
+from detector.models.engines import builder
 from support.engines import ORIN
 from support.graphs import write_constant
 

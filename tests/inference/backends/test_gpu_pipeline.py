@@ -13,13 +13,13 @@ import pytest
 from detector.capture.raw_image import RawImage
 from detector.core.errors import InferenceError
 from detector.core.types import ArrayImage, Frame, Image, PlaneFormat, Planes
-from detector.engines.prepare import prepare
 from detector.inference.backends import gpu_pipeline
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.detector import PersonDetector
 from detector.inference.kernels.launch import plane_sizes
 from detector.models.accuracy.gate import compare
 from detector.models.accuracy.pictures import folder_pictures
+from detector.models.engines.prepare import prepare
 from detector.models.registry import load_registry
 from support.hostcuda import HostCuda, HostEngine, use_host_kernels
 from support.hostkernels import HostKernels

@@ -15,9 +15,6 @@ import pytest
 
 from detector.core.errors import ModelError
 from detector.core.types import Image
-from detector.engines.builder import BuildCancelledError, Order, build
-from detector.engines.gated import build_gated
-from detector.engines.prepare import BuildPrecision, prepare
 from detector.inference.backends import tensorrt
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.detector import PersonDetector
@@ -26,6 +23,9 @@ from detector.inference.tensorrt import manifest
 from detector.inference.tensorrt.library import library, said
 from detector.inference.tensorrt.manifest import environment
 from detector.models.accuracy.pictures import folder_pictures
+from detector.models.engines.build_accepted import build_gated
+from detector.models.engines.builder import BuildCancelledError, Order, build
+from detector.models.engines.prepare import BuildPrecision, prepare
 from detector.models.registry import load_registry
 from support.quantised import quantise
 
@@ -148,7 +148,7 @@ def test_a_graph_that_parses_but_does_not_build_is_told(shared: Path, tmp_path: 
     model.graph.node.append(onnx.helper.make_node("NonMaxSuppression", [boxes, scores, "most"], ["kept"], name="nms"))
     model.graph.output.append(onnx.helper.make_tensor_value_info("kept", onnx.TensorProto.INT64, ["n", 3]))
     onnx.save(model, str(tmp_path / "m.onnx"))
-    from detector.engines import builder
+    from detector.models.engines import builder
 
     with pytest.raises(ModelError, match=r"TensorRT \S+ cannot build m\.onnx: .*nms"):
         _plan_as_it_is(builder, tmp_path / "m.onnx", shared)
@@ -156,8 +156,8 @@ def test_a_graph_that_parses_but_does_not_build_is_told(shared: Path, tmp_path: 
 
 def _plan_as_it_is(builder: Any, path: Path, shared: Path) -> None:
     """The builder's own steps on a graph whose outputs no decoder knows."""
-    from detector.engines.prepare import Prepared
-    from detector.engines.progress import Phases, quiet
+    from detector.models.engines.prepare import Prepared
+    from detector.models.engines.progress import Phases, quiet
 
     said()  # what other tests made it say
     known = prepare(shared / "models/yolox_tiny_humanart.onnx")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from detector.engines.progress import TOTAL, Phases
+from detector.models.engines.progress import TOTAL, Phases
 
 
 def test_nested_phases_are_one_number_that_only_grows() -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from detector.core.errors import ModelError
 from detector.core.types import ArrayImage
-from detector.engines.builder import BuildCancelledError
-from detector.engines.gated import Candidate, first_accepted, precisions
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
+from detector.models.engines.build_accepted import Candidate, first_accepted, precisions
+from detector.models.engines.builder import BuildCancelledError
 from support.graphs import write_constant, write_convolution
 from support.house import SIZE, WALKER, end_to_end_model
 
