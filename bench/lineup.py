@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from detector.core.types import ArrayImage
-from detector.graph.prepare import VariantPrecision, prepare
 from detector.inference.input_sizes import Shape
+from detector.models.graph.variants import VariantPrecision, prepare
 
 from .subjects import Naive, Service, Subject
 

@@ -29,14 +29,14 @@ import onnx
 from bench.variants import street_set
 from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Image
-from detector.graph import fp16, int4
-from detector.graph.prepare import prepare
-from detector.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, Form
-from detector.graph.quantize import Calibrated
 from detector.inference.backends.base import Precision
 from detector.inference.factory import load_detector
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
 from detector.models.accuracy.gate import Truth
+from detector.models.graph import fp16, int4
+from detector.models.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, Form
+from detector.models.graph.quantize import Calibrated
+from detector.models.graph.variants import prepare
 from detector.models.registry import load_registry
 from detector.optimize.int8 import Runtime, runtimes
 from detector.optimize.quantize import METHODS, Order, quantize

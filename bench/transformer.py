@@ -21,11 +21,11 @@ import numpy as np
 import onnx
 
 from detector.core.types import Image
-from detector.graph import int4
-from detector.graph.quantize import quantize_cpu
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import BackendName, load_detector
 from detector.models.accuracy.pictures import built_in, folder_pictures
+from detector.models.graph import int4
+from detector.models.graph.quantize import quantize_cpu
 
 BACKBONE = {
     "model_type": "hgnet_v2", "stem_channels": [3, 16, 16], "stage_in_channels": [16, 64, 256, 512],

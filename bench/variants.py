@@ -25,11 +25,11 @@ import numpy as np
 
 from bench.street import street
 from detector.core.types import ArrayImage, Image
-from detector.graph.prepare import VariantPrecision, prepare
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.input_sizes import Shape, allowed_shapes
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
+from detector.models.graph.variants import VariantPrecision, prepare
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "yolov10n"

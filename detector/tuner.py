@@ -16,7 +16,6 @@ from pathlib import Path
 
 from detector.config.schema import Model
 from detector.core.errors import DetectorError
-from detector.graph.prepare import find
 from detector.inference.input_sizes import Shape, best_shape
 from detector.inference.multi_size import ShapedDetector
 from detector.models.autotune.candidates import counts_threads
@@ -25,6 +24,7 @@ from detector.models.autotune.loader import ChosenLoader, kept_choice
 from detector.models.autotune.samples import SURE, Evidence, Gatherer, Need
 from detector.models.autotune.status import Ledger
 from detector.models.autotune.worker_process import pack
+from detector.models.graph.variants import find
 from detector.models.loading import resolve, shapeable
 from detector.models.registry import Resolved
 

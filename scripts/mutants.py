@@ -122,7 +122,7 @@ MUTANTS = [
         old="self._failed = one_line(error)\n", new="self._failed = None\n",
     ),
     Mutant(
-        name="batch-mixes-pictures", path="detector/graph/batch.py", tests="tests/graph/test_batch.py",
+        name="batch-mixes-pictures", path="detector/models/graph/batch.py", tests="tests/models/graph/test_batch.py",
         old="np.concatenate([[COPY], target[1:]])", new="target",
     ),
     Mutant(

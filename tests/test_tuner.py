@@ -19,7 +19,6 @@ from detector.config.schema import Config
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.threads import Stage
 from detector.core.types import ArrayImage, Frame, Track
-from detector.graph.prepare import prepare
 from detector.house import House
 from detector.inference.multi_size import ShapedDetector
 from detector.live import LiveView, Scene
@@ -28,6 +27,7 @@ from detector.models.autotune.choice import Choice, place, read, scenes_of, writ
 from detector.models.autotune.loader import ChosenLoader
 from detector.models.autotune.samples import GAP_S, Need, unpack
 from detector.models.autotune.status import Ledger
+from detector.models.graph.variants import prepare
 from detector.models.loading import resolve
 from detector.tuner import Tuner
 from support.house import DEADLINE_S, Workshop

@@ -156,8 +156,8 @@ def _rewritten(
     from detector.models.registry import load_registry
 
     try:
-        from detector.graph import edit
-        from detector.graph.steps import Steps, read, rewrite
+        from detector.models.graph import edit
+        from detector.models.graph.rewrite import Steps, read, rewrite
     except ImportError:
         raise DetectorError("changing a model needs the package onnx: pip install onnx") from None
     before_nms, person_only, pixels = wish

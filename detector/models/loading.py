@@ -110,7 +110,7 @@ def shaped(
 
 def made(resolved: Resolved, shape: Shape) -> Path:
     """The exact variant of that size, from the cache or made now; raises ModelError."""
-    from detector.graph.prepare import CacheError, prepare
+    from .graph.variants import CacheError, prepare
 
     try:
         return prepare(resolved.path, shape=shape, spec=resolved.spec)

@@ -16,8 +16,8 @@ from detector.capture.factory import file_source, make_source
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import EndOfStreamError, ModelError, UsageError
 from detector.core.types import ArrayImage, Image
-from detector.graph.quantize import MIN_PICTURES
 from detector.models.accuracy.pictures import SUFFIXES
+from detector.models.graph.quantize import MIN_PICTURES
 
 if TYPE_CHECKING:
     from detector.config.schema import Camera

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from detector.core.errors import ModelError, UsageError
 from detector.core.types import Image
-from detector.graph.quantize import MIN_PICTURES
 from detector.models.accuracy.average_precision import check_set, read_picture
 from detector.models.accuracy.pictures import folder_pictures
+from detector.models.graph.quantize import MIN_PICTURES
 
 _TIMED = 8
 """Pictures that speed is measured on: enough for a network whose time depends on what it sees."""

@@ -19,11 +19,11 @@ from onnx import numpy_helper
 
 from detector.core.errors import InferenceError, ModelError, one_line
 from detector.core.types import Floats
-from detector.graph.edit import is_dynamic, layout_of
-from detector.graph.freeze import freeze
-from detector.graph.graph import Graph
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.tensors import TensorSpec
+from detector.models.graph.edit import is_dynamic, layout_of
+from detector.models.graph.freeze import freeze
+from detector.models.graph.graph import Graph
 
 from .eager_operators import OPERATORS, Convolution, import_torch, silu
 

@@ -10,9 +10,9 @@ import onnx
 
 from detector.core.errors import ModelError
 from detector.core.types import Image
-from detector.graph import edit
-from detector.graph.steps import write
 from detector.inference.input_sizes import Shape
+from detector.models.graph import edit
+from detector.models.graph.rewrite import write
 
 from .agree import MAX_PX, MAX_SCORE, Agreement, agreement
 from .networks import Network

@@ -25,7 +25,7 @@ def base_size(path: Path) -> tuple[str, Shape]:
         import onnx
     except ImportError:
         raise ModelError("optimising a model needs the package onnx: pip install 'detector[optimize]'") from None
-    from detector.graph.edit import layout_of
+    from detector.models.graph.edit import layout_of
 
     digest = inspect(path).digest
     try:

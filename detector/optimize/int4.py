@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import onnx
 
 from detector.core.errors import ModelError
-from detector.graph.int4 import eligible, pack, ready
+from detector.models.graph.int4 import eligible, pack, ready
 
 from .int8 import Task, opener
 from .judge import Judge, Ruling

@@ -16,11 +16,11 @@ import onnx
 
 from detector.core.errors import ModelError
 from detector.core.types import Image
-from detector.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, Form
-from detector.graph.quantize import Calibrated
-from detector.graph.ranges import Method
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
+from detector.models.graph.calibration import Method
+from detector.models.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, Form
+from detector.models.graph.quantize import Calibrated
 
 from .judge import Judge, Open, Ruling
 from .race import race

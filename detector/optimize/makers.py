@@ -12,10 +12,10 @@ import onnx
 from detector.core.errors import ModelError
 from detector.core.files import digest, install
 from detector.core.types import Image
-from detector.graph import int4
-from detector.graph.prepare import VERSION, CacheError, VariantPrecision, prepare, variants_dir
 from detector.inference.input_sizes import Shape
 from detector.inference.spec import InputSpec
+from detector.models.graph import int4
+from detector.models.graph.variants import VERSION, CacheError, VariantPrecision, prepare, variants_dir
 
 from .cells import key_of
 from .variant import BackendChoice

@@ -15,11 +15,11 @@ import torch
 
 from detector.core.errors import ModelError, UsageError
 from detector.core.types import ArrayImage, Image
-from detector.graph.steps import write
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
 from detector.models.accuracy.pictures import built_in, folder_pictures
+from detector.models.graph.rewrite import write
 
 from . import checkpoints
 from .dataset import Dataset

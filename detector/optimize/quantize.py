@@ -15,11 +15,11 @@ import onnx
 from detector.core.errors import ModelError
 from detector.core.files import install
 from detector.core.types import Image
-from detector.graph import fp16
-from detector.graph.ranges import Method
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.spec import InputSpec
 from detector.models.accuracy.gate import Truth
+from detector.models.graph import fp16
+from detector.models.graph.calibration import Method
 
 from .calibration import fingerprint
 from .int4 import search as search_int4

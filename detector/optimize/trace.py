@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import onnx
 
 from detector.core.errors import ModelError, one_line
-from detector.graph import edit
+from detector.models.graph import edit
 
 from .networks import Network
 

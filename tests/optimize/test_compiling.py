@@ -15,8 +15,6 @@ import pytest
 from detector.cli.app import call
 from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Image
-from detector.graph import edit
-from detector.graph.quantize import quantize_cpu
 from detector.inference.agreement import Verdict
 from detector.inference.backends import compiled_model
 from detector.inference.backends.onnx_metadata import inspect, metadata_bytes
@@ -24,6 +22,8 @@ from detector.inference.backends.onnxruntime import OnnxRuntimeBackend, save_opt
 from detector.inference.factory import load_detector
 from detector.inference.tensorrt.library import flavour
 from detector.models.accuracy.pictures import folder_pictures
+from detector.models.graph import edit
+from detector.models.graph.quantize import quantize_cpu
 from detector.optimize.compiling import Compiled, Target, compile_model
 
 

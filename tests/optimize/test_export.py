@@ -17,8 +17,8 @@ import pytest
 
 from detector.core.errors import ModelError, UsageError
 from detector.core.types import Image
-from detector.graph import edit
 from detector.inference.factory import load_detector
+from detector.models.graph import edit
 
 pytestmark = pytest.mark.optimize
 SIZE = (224, 160)

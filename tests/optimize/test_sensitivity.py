@@ -10,9 +10,9 @@ import pytest
 
 from detector.core.errors import ModelError
 from detector.core.types import ArrayImage
-from detector.graph.qdq import ONNXRUNTIME
-from detector.graph.quantize import MIN_PICTURES, Calibrated
 from detector.inference.spec import InputSpec
+from detector.models.graph.qdq import ONNXRUNTIME
+from detector.models.graph.quantize import MIN_PICTURES, Calibrated
 from detector.optimize.sensitivity import Sample, Seen, error, measure
 from support.networks import network, noise_pictures
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from detector.config.schema import Model
 from detector.core.errors import DetectorError
-from detector.graph.prepare import find, variants_dir, whole
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.input_sizes import Shape
 from detector.inference.multi_size import AnyDetector
+from detector.models.graph.variants import find, variants_dir, whole
 from detector.models.loading import SCORE_FLOOR, loader, open_file, shapeable, shaped
 from detector.models.registry import Resolved
 

@@ -33,7 +33,7 @@ def calibration_pictures(folder: Path) -> tuple[list[Image], str]:
 
 def quantise(model: Path, pictures: Sequence[Image], *, output: Path, spec: InputSpec | None) -> None:
     """Writes `model` with explicit, symmetric pairs as TensorRT wants them, whole or not at all; raises ModelError."""
-    from detector.graph.quantize import quantize_tensorrt
+    from detector.models.graph.quantize import quantize_tensorrt
 
     beside = output.with_name(f".{output.name}")
     try:

@@ -5,9 +5,7 @@ The engine is strongly typed, so what the ONNX says is what is computed.
 
 from __future__ import annotations
 
-import math
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,10 +19,10 @@ from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.layout import Layout, default_spec, find_layout
 from detector.inference.spec import InputSpec
 from detector.inference.tensors import TensorSpec
+from detector.models.graph.fp16 import to_fp16
 
 BuildPrecision = Literal["auto", "fp32", "fp16", "int8"]
 _SAME = 1e-4  # of the largest number: sums in another order
-_HEAVY = 64  # a convolution with more weights than this learns features; DFL's 16 only add up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +94,7 @@ def _before_nms(model: Any, path: Path) -> tuple[Any, dict[str, str]]:
 
     For persons alone, and its metadata, which keeps the NMS's IoU.
     """
-    from detector.graph.edit import person_only
+    from detector.models.graph.edit import person_only
 
     try:
         made = person_only(model)
@@ -111,7 +109,7 @@ def _open(model: Any) -> bool:
 
 def _for_many(model: Any, path: Path) -> Any:
     """The model with an open batch, proved to keep its pictures apart."""
-    from detector.graph.edit import open_batch
+    from detector.models.graph.edit import open_batch
 
     try:
         made = open_batch(model)
@@ -157,32 +155,3 @@ def _spec(value: Any) -> TensorSpec:
 
 
 # FP16
-
-
-def to_fp16(model: Any, name: str, *, floats: Iterable[str] = ()) -> Any:
-    """`model` cast to half precision but for inputs, outputs, decoding and the nodes named in `floats`."""
-    try:
-        from onnxruntime.transformers.float16 import convert_float_to_float16
-    except ImportError as error:
-        raise ModelError(f"the cast to fp16 needs the whole of onnxruntime: {one_line(error)}") from None
-    for number, node in enumerate(model.graph.node):
-        node.name = node.name or f"{node.op_type}_{number}"  # the converter keeps nodes apart by name
-    blocked = [*(node.name for node in _tail(model.graph)), *floats]
-    try:
-        return convert_float_to_float16(model, keep_io_types=True, node_block_list=blocked)
-    except Exception as error:
-        raise ModelError(f"{name} cannot be cast to fp16: {one_line(error)}") from None
-
-
-def _tail(graph: Any) -> Iterable[Any]:
-    """The nodes behind which no learnt convolution comes: decoding, not feature extraction."""
-    weights = {tensor.name: math.prod(tensor.dims) for tensor in graph.initializer}
-    feeds_features: set[str] = set()  # tensors that a learnt convolution still needs
-    tail = []
-    for node in reversed(graph.node):
-        learnt = node.op_type == "Conv" and weights.get(node.input[1], _HEAVY + 1) > _HEAVY
-        if learnt or feeds_features & set(node.output):
-            feeds_features.update(node.input)
-        else:
-            tail.append(node)
-    return tail

@@ -10,11 +10,11 @@ import pytest
 from detector.config.schema import Model
 from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Image
-from detector.graph.prepare import prepare
 from detector.inference.multi_size import ShapedDetector
 from detector.models.autotune.candidates import Form
 from detector.models.autotune.choice import Choice, place, read, write
 from detector.models.autotune.loader import ChosenLoader
+from detector.models.graph.variants import prepare
 from detector.models.registry import Resolved
 
 SHAPE = (160, 128)

@@ -7,12 +7,12 @@ import onnx
 import pytest
 
 from detector.core.errors import ModelError
-from detector.graph.edit import person_only
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models.accuracy.gate import compare
 from detector.models.accuracy.pictures import folder_pictures
 from detector.models.engines.prepare import Prepared, prepare
+from detector.models.graph.edit import person_only
 from detector.models.registry import load_registry
 from support.graphs import write_constant, write_convolution
 from support.networks import network

@@ -8,8 +8,8 @@ import onnx
 from detector.core.errors import ModelError
 from detector.inference.layout import Layout, anchors
 
+from .cut_channels import Span, narrow, same_axis
 from .graph import Graph, Shape, attribute
-from .narrow import Span, narrow, same_axis
 
 BOXES, SCORES = "boxes", "scores"
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from detector.core.errors import ModelError
 from detector.core.types import Image
-from detector.graph import edit
-from detector.graph.verify import difference
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
+from detector.models.graph import edit
+from detector.models.graph.verify import difference
 from support.networks import HEADS, NAMES, Head, network
 
 REAL = ("yolox_tiny_humanart", "yolox_nano", "yolov10n", "yolov8n", "yolo11n")

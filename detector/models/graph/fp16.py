@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
 
+from detector.core.errors import ModelError, one_line
 from detector.core.types import Image
 from detector.inference.spec import InputSpec
-from detector.models.engines.prepare import to_fp16
 
+from .calibration import measure
 from .edit import is_dynamic, layout_of, stepped
 from .freeze import freeze
 from .graph import Graph
 from .layers import decoding, name_nodes
 from .quantize import floats_of, tensors
-from .ranges import measure
 
 STEP = "fp16"
 _LIMIT = float(np.finfo(np.float16).max) / 2  # pictures that nobody has seen yet may go further
@@ -55,3 +57,35 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     made = onnx.ModelProto()
     made.CopyFrom(model)
     return made
+
+
+_HEAVY = 64  # a convolution with more weights than this learns features; DFL's 16 only add up
+
+
+def to_fp16(model: Any, name: str, *, floats: Iterable[str] = ()) -> Any:
+    """`model` cast to half precision but for inputs, outputs, decoding and the nodes named in `floats`."""
+    try:
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+    except ImportError as error:
+        raise ModelError(f"the cast to fp16 needs the whole of onnxruntime: {one_line(error)}") from None
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{number}"  # the converter keeps nodes apart by name
+    blocked = [*(node.name for node in _tail(model.graph)), *floats]
+    try:
+        return convert_float_to_float16(model, keep_io_types=True, node_block_list=blocked)
+    except Exception as error:
+        raise ModelError(f"{name} cannot be cast to fp16: {one_line(error)}") from None
+
+
+def _tail(graph: Any) -> Iterable[Any]:
+    """The nodes behind which no learnt convolution comes: decoding, not feature extraction."""
+    weights = {tensor.name: math.prod(tensor.dims) for tensor in graph.initializer}
+    feeds_features: set[str] = set()  # tensors that a learnt convolution still needs
+    tail = []
+    for node in reversed(graph.node):
+        learnt = node.op_type == "Conv" and weights.get(node.input[1], _HEAVY + 1) > _HEAVY
+        if learnt or feeds_features & set(node.output):
+            feeds_features.update(node.input)
+        else:
+            tail.append(node)
+    return tail

@@ -14,10 +14,10 @@ import pytest
 from detector.cli.app import call
 from detector.core.errors import ModelError
 from detector.core.types import Image
-from detector.graph import edit
-from detector.graph.steps import Steps, read, rewrite
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
+from detector.models.graph import edit
+from detector.models.graph.rewrite import Steps, read, rewrite
 from support.networks import network
 
 CLI = [sys.executable, "-m", "detector", "export"]

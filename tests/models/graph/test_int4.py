@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from detector.graph.int4 import BLOCK, blockwise, eligible, nibbles_of, pack, ready
 from detector.inference.backends.onnx_metadata import UNPACK, inspect
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+from detector.models.graph.int4 import BLOCK, blockwise, eligible, nibbles_of, pack, ready
 
 RANDOM = np.random.default_rng(5)
 

@@ -7,12 +7,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from detector.graph.graph import Graph
-from detector.graph.layers import name_nodes
-from detector.graph.quantize import MIN_PICTURES, quantize_cpu, quantize_openvino
-from detector.graph.silu import Silu, fuse, silus
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.spec import InputSpec
+from detector.models.graph.graph import Graph
+from detector.models.graph.layers import name_nodes
+from detector.models.graph.quantize import MIN_PICTURES, quantize_cpu, quantize_openvino
+from detector.models.graph.silu import Silu, fuse, silus
 from support.networks import network, noise_pictures
 
 

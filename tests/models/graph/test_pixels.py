@@ -12,13 +12,13 @@ import pytest
 
 from detector.core.errors import ModelError
 from detector.core.types import Image
-from detector.graph import edit
-from detector.graph.quantize import quantize_cpu
 from detector.inference.factory import BackendName, load_detector
 from detector.inference.layout import default_spec
 from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec
 from detector.models.engines.prepare import prepare
+from detector.models.graph import edit
+from detector.models.graph.quantize import quantize_cpu
 from support.networks import HEADS, Head, network
 
 

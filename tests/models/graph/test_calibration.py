@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from detector.core.errors import ModelError
 from detector.core.types import Floats
-from detector.graph.ranges import Method, measure
+from detector.models.graph.calibration import Method, measure
 
 OUTLIER = 100.0
 

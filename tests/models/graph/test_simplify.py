@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from detector.graph import edit
+from detector.models.graph import edit
 from support.networks import HEADS, Head, network
 
 Model = onnx.ModelProto

@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from detector.graph.fp16 import half
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
+from detector.models.graph.fp16 import half
 from support.networks import HEADS, Head, network, noise_pictures
 
 UNIT = InputSpec(color="bgr", scale=1.0 / 255.0)

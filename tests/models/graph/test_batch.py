@@ -9,8 +9,8 @@ import pytest
 
 from detector.core.errors import ModelError
 from detector.core.types import Floats, Image
-from detector.graph.edit import open_batch, person_only, steps_of
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+from detector.models.graph.edit import open_batch, person_only, steps_of
 from support.networks import HEADS, Head, network
 
 Load = Callable[[str], onnx.ModelProto]

@@ -14,11 +14,11 @@ import pytest
 
 from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Image
-from detector.graph.prepare import VariantPrecision, prepare
-from detector.graph.verify import difference
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
+from detector.models.graph.variants import VariantPrecision, prepare
+from detector.models.graph.verify import difference
 from support.networks import network
 
 UNIT = InputSpec(color="bgr", scale=1.0 / 255.0)
@@ -88,7 +88,7 @@ def test_a_killed_maker_leaves_nothing_that_counts(source: Path, tmp_path: Path)
 def test_a_variant_in_the_cache_needs_no_onnx(source: Path, tmp_path: Path) -> None:
     made = prepare(source, cache=tmp_path)
     program = (
-        "import sys; from pathlib import Path; from detector.graph.prepare import VariantPrecision, prepare\n"
+        "import sys; from pathlib import Path; from detector.models.graph.variants import VariantPrecision, prepare\n"
         f"print(prepare(Path({str(source)!r}), cache=Path({str(tmp_path)!r})))\n"
         "print('onnx' in sys.modules)"
     )

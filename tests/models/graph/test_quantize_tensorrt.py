@@ -11,8 +11,8 @@ import pytest
 from onnx import numpy_helper
 
 from detector.core.types import Image
-from detector.graph.quantize import MIN_PICTURES, quantize_tensorrt
 from detector.models.engines.builder import Order, build
+from detector.models.graph.quantize import MIN_PICTURES, quantize_tensorrt
 from detector.models.registry import load_registry
 from support.networks import HEADS, Head, network, noise_pictures
 

@@ -11,11 +11,11 @@ import pytest
 
 from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Image
-from detector.graph.prepare import VariantPrecision, prepare
-from detector.graph.quantize import MIN_PICTURES, quantize_cpu, quantize_openvino
 from detector.inference.backends.onnx_metadata import INT8_FOR, inspect
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
+from detector.models.graph.quantize import MIN_PICTURES, quantize_cpu, quantize_openvino
+from detector.models.graph.variants import VariantPrecision, prepare
 from support.networks import HEADS, Head, network, noise_pictures
 
 UNIT = InputSpec(color="bgr", scale=1.0 / 255.0)

@@ -18,11 +18,11 @@ from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec
 
 from . import qdq
+from .calibration import Method, Progress, Range, measure
 from .edit import PRECISION_STEP, is_dynamic, layout_of, stepped
 from .freeze import freeze
 from .graph import Graph
 from .layers import decoding, find_layers, name_nodes
-from .ranges import Method, Progress, Range, measure
 from .silu import fuse
 
 if TYPE_CHECKING:

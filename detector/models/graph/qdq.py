@@ -15,8 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from .calibration import Range
 from .graph import Graph, attribute
-from .ranges import Range
 from .silu import silus
 
 _SAME_RANGE = {"MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Split", "Slice", "Resize"}

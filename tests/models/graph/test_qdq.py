@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from detector.graph.graph import Graph
-from detector.graph.layers import find_layers, name_nodes
-from detector.graph.qdq import ALL, ONNXRUNTIME, OPENVINO, TENSORRT, Form, quantise, signed_scale, unsigned_scale
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+from detector.models.graph.graph import Graph
+from detector.models.graph.layers import find_layers, name_nodes
+from detector.models.graph.qdq import ALL, ONNXRUNTIME, OPENVINO, TENSORRT, Form, quantise, signed_scale, unsigned_scale
 
 RANGES = st.floats(-1e4, 1e4)
 
