@@ -8,7 +8,6 @@ from pathlib import Path
 
 from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
-from detector.alerts.mqtt import MqttLink
 from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import Topics
 from detector.alerts.publisher import PostRoom
@@ -18,6 +17,7 @@ from detector.config.schema import Camera, Config
 from detector.core.clock import Clock
 from detector.core.threads import Stage
 from detector.models.autotune.status import Ledger
+from detector.mqtt.client import MqttLink
 
 from .config import document as configfile
 from .desk import AlarmDesk

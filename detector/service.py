@@ -11,7 +11,6 @@ from pathlib import Path
 from detector.alerts.discovery import Discovery
 from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
-from detector.alerts.mqtt import MqttLink, settings_of
 from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import Topics
 from detector.alerts.publisher import PostRoom
@@ -32,6 +31,7 @@ from detector.models.autotune.loader import ChosenLoader
 from detector.models.autotune.status import Ledger
 from detector.models.download.progress import Progress, quiet
 from detector.models.loading import resolve
+from detector.mqtt.client import MqttLink, settings_of
 
 from . import datadir
 from .commands import Commands

@@ -18,8 +18,8 @@ from typing import Protocol
 from detector.core.clock import Clock
 from detector.core.errors import BrokerError
 from detector.core.types import Message
+from detector.mqtt.client import AckCallback
 
-from .mqtt import AckCallback
 from .outbox import ResilientOutbox
 from .outbox_entries import Entry, Kind
 from .payloads import encode, stamp_published

@@ -13,11 +13,11 @@ import pytest
 
 from detector.alerts.dispatcher import MAX_FIRSTS, Dispatcher
 from detector.alerts.history import History
-from detector.alerts.mqtt import MqttLink, MqttSettings
 from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.snapshot_encoder import Darkroom
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.types import Box, Frame, Message
+from detector.mqtt.client import MqttLink, MqttSettings
 from support.mosquitto import DEADLINE, Mosquitto, Subscriber, free_port, wait_until
 from support.post import WILL, make_alert, make_change, make_frame
 from support.rooms import TOPICS, encode, has, ids, open_room

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from detector.alerts.connection import dial
-from detector.alerts.mqtt import MqttLink, MqttSettings, probe
 from detector.broker.server import EmbeddedBroker
 from detector.core.errors import BrokerError
 from detector.core.types import Message
+from detector.mqtt.client import MqttLink, MqttSettings, probe
+from detector.mqtt.connection import dial
 from support.mosquitto import DEADLINE, Subscriber, wait_until
 from support.post import WILL, running
 

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from detector.alerts.mqtt import MqttLink, MqttSettings
+from detector.mqtt.client import MqttLink, MqttSettings
 from support.mosquitto import DEADLINE, Mosquitto, wait_until
 from support.post import WILL
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
-from detector.alerts.mqtt import MqttLink, MqttSettings
 from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import Topics
 from detector.alerts.snapshot_encoder import Darkroom, EncodeSnapshot
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import Box, Frame
+from detector.mqtt.client import MqttLink, MqttSettings
 from support.mosquitto import DEADLINE, Heard
 from support.post import WILL, running
 

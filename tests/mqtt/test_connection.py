@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
-from detector.alerts.connection import Ack, Connection, dial, tls_context
 from detector.core.types import Message
+from detector.mqtt.connection import Ack, Connection, dial, tls_context
 from support.links import MakeBroker, connected, make_link, settings
 from support.mosquitto import Certificates, Heard, Subscriber, wait_until
 from support.post import running

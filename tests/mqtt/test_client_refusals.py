@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from detector.alerts.mqtt import probe
 from detector.core.errors import BrokerError, ConfigError
 from detector.core.types import Message
+from detector.mqtt.client import probe
 from support.links import MakeBroker, OldBroker, connected, make_link, settings
 from support.mosquitto import Certificates, Subscriber, free_port, wait_until
 from support.post import WILL, running

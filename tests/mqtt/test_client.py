@@ -10,9 +10,9 @@ import threading
 
 import pytest
 
-from detector.alerts.mqtt import MqttSettings, settings_of
 from detector.config.schema import Config
 from detector.core.types import Message
+from detector.mqtt.client import MqttSettings, settings_of
 from support.links import MakeBroker, connected, make_link, settings
 from support.mosquitto import DEADLINE, Subscriber, wait_until
 from support.post import running
@@ -181,7 +181,7 @@ def test_the_last_will_is_heard_when_the_process_is_killed(make_broker: MakeBrok
     subscriber = Subscriber(broker.port, "p/available")
     script = textwrap.dedent(f"""
         import threading
-        from detector.alerts.mqtt import MqttLink, MqttSettings
+        from detector.mqtt.client import MqttLink, MqttSettings
         from detector.core.types import Message
         will = Message(topic="p/available", payload=b"offline", qos=1, retain=True)
         settings = MqttSettings(host="127.0.0.1", port={broker.port}, client_id="detector-t")
