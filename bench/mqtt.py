@@ -32,9 +32,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # Mosquitto is started as the tests start it
 
-from detector.broker.server import EmbeddedBroker
 from detector.core.types import Message
 from detector.heap import settled
+from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import MqttLink
 from detector.mqtt.connection import MqttSettings
 from support.mosquitto import Mosquitto, free_port

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from detector.broker.server import EmbeddedBroker
 from detector.capture.factory import make_source
 from detector.config.schema import Camera, Config
 from detector.core.errors import DetectorError
@@ -17,6 +16,7 @@ from detector.core.redact import redact
 from detector.models.autotune.choice import scenes_of
 from detector.models.autotune.loader import ChosenLoader
 from detector.models.loading import resolve
+from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import probe, settings_of
 
 from .config import document

@@ -16,7 +16,6 @@ from detector.alerts.payloads import Topics
 from detector.alerts.publisher import PostRoom
 from detector.alerts.snapshot_encoder import Darkroom
 from detector.analytics.alert_codec import LostImage
-from detector.broker.server import EmbeddedBroker
 from detector.capture.idle_cameras import Attention
 from detector.capture.latest_frames import LatestSlots
 from detector.capture.manager import Cameras
@@ -31,6 +30,7 @@ from detector.models.autotune.loader import ChosenLoader
 from detector.models.autotune.status import Ledger
 from detector.models.download.progress import Progress, quiet
 from detector.models.loading import resolve
+from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import MqttLink, settings_of
 
 from . import datadir

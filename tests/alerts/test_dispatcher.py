@@ -18,8 +18,8 @@ import pytest
 
 from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import load_schema
-from detector.broker.server import EmbeddedBroker
 from detector.core.types import ArrayImage
+from detector.mqtt.broker.server import EmbeddedBroker
 from support.mosquitto import Heard, Mosquitto, Subscriber, free_port, wait_until
 from support.post import make_alert, make_change, make_frame, running
 from support.rooms import alerts_in, encode, has, has_all, ids, open_room

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import struct
 
-from detector.broker import packets
-from detector.broker.packets import Kind, Packet
+from detector.mqtt.broker import packets
+from detector.mqtt.broker.packets import Kind, Packet
 
 from .mosquitto import DEADLINE
 

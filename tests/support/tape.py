@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from detector.broker import packets
-from detector.broker.packets import Kind, Publish
 from detector.core.types import Message
+from detector.mqtt.broker import packets
+from detector.mqtt.broker.packets import Kind, Publish
 
 LIMIT = 1 << 30
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from detector.broker.server import EmbeddedBroker
 from detector.core.errors import BrokerError
 from detector.core.types import Message
+from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import MqttLink, MqttSettings, probe
 from detector.mqtt.connection import dial
 from support.mosquitto import DEADLINE, Subscriber, wait_until
@@ -139,7 +139,7 @@ def test_stops_at_once_under_clients_that_do_not_go(caplog: pytest.LogCaptureFix
         assert time.monotonic() - began < DEADLINE
         assert silent.recv(1) == b""
         stop.set()
-    assert not [r for r in caplog.records if r.name.startswith(("detector.broker", "asyncio"))]
+    assert not [r for r in caplog.records if r.name.startswith(("detector.mqtt.broker", "asyncio"))]
 
 
 def test_nonsense_does_not_disturb_others() -> None:

@@ -7,8 +7,8 @@ import logging
 from detector.core.types import Message
 
 from . import packets
-from .filters import matches
 from .session import Session, Wire
+from .topic_filter import matches
 
 log = logging.getLogger(__name__)
 

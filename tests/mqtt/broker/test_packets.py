@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.broker import packets
-from detector.broker.packets import Answer, Kind, LevelError, MalformedError, Packet
 from detector.core.types import Message
+from detector.mqtt.broker import packets
+from detector.mqtt.broker.packets import Answer, Kind, LevelError, MalformedError, Packet
 
 LIMIT = 1 << 20
 MESSAGES = st.builds(

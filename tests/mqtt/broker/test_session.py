@@ -6,10 +6,10 @@ import logging
 
 import pytest
 
-from detector.broker import session as sessions
-from detector.broker.packets import REFUSED
-from detector.broker.session import Session
 from detector.core.types import Message
+from detector.mqtt.broker import session as sessions
+from detector.mqtt.broker.packets import REFUSED
+from detector.mqtt.broker.session import Session
 from support.tape import Tape
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from detector.broker import router as routers
-from detector.broker.packets import Kind
-from detector.broker.router import Router
-from detector.broker.session import Session
 from detector.core.types import Message
+from detector.mqtt.broker import router as routers
+from detector.mqtt.broker.packets import Kind
+from detector.mqtt.broker.router import Router
+from detector.mqtt.broker.session import Session
 from support.tape import Tape
 
 

@@ -10,12 +10,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from detector.broker import client as clients
-from detector.broker import packets, server
-from detector.broker import session as sessions
-from detector.broker.packets import Kind
-from detector.broker.server import EmbeddedBroker
 from detector.core.types import Message
+from detector.mqtt.broker import client as clients
+from detector.mqtt.broker import packets, server
+from detector.mqtt.broker import session as sessions
+from detector.mqtt.broker.packets import Kind
+from detector.mqtt.broker.server import EmbeddedBroker
 from support.mosquitto import DEADLINE, Subscriber, program, wait_until
 from support.post import running
 from support.raw import Raw, greeting, request, subscription

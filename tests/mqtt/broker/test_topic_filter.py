@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
-from detector.broker.filters import is_valid, matches
+from detector.mqtt.broker.topic_filter import is_valid, matches
 
 LEVELS = st.lists(st.sampled_from(["a", "b", "", "$s", "+"]), min_size=1, max_size=4)
 TOPICS = st.lists(st.sampled_from(["a", "b", "", "$s"]), min_size=1, max_size=4).map("/".join).filter(bool)

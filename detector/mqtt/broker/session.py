@@ -12,7 +12,7 @@ from typing import Protocol
 
 from detector.core.types import Message
 
-from . import filters, packets
+from . import packets, topic_filter
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Session:
 
     def subscribe(self, pattern: str, qos: int) -> int:
         """The QoS granted, or `packets.REFUSED`."""
-        if not filters.is_valid(pattern) or (len(self._filters) >= MAX_FILTERS and pattern not in self._filters):
+        if not topic_filter.is_valid(pattern) or (len(self._filters) >= MAX_FILTERS and pattern not in self._filters):
             return packets.REFUSED
         self._filters[pattern] = min(qos, 1)
         return self._filters[pattern]
@@ -73,7 +73,7 @@ class Session:
         """The highest QoS of the filters that take `topic`; None where none does."""
         highest = None
         for pattern, qos in self._filters.items():
-            if qos != highest and filters.matches(pattern, topic):
+            if qos != highest and topic_filter.matches(pattern, topic):
                 if qos:
                     return qos
                 highest = qos
