@@ -19,7 +19,7 @@ import numpy as np
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from detector.optimize.quiet import quiet_import
+from detector.optimize.export.quiet_import import quiet_import
 
 from .drawn import read_number
 

@@ -24,9 +24,9 @@ import cv2
 from detector.capture.factory import file_source
 from detector.core.errors import EndOfStreamError
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
-from detector.optimize import checkpoints
+from detector.optimize.export import ultralytics_models
+from detector.optimize.export.torchbackend import judge
 from detector.optimize.network import keep_deployed
-from detector.optimize.torchbackend import judge
 
 ROOT = Path(__file__).resolve().parents[1]
 LEARN_VTEST, LEARN_ROOM, JUDGE_VTEST = 6, 10, 20  # one frame in so many; the first odd, the last even
@@ -73,7 +73,7 @@ def _models(options: argparse.Namespace, tuned: Path) -> dict[str, Path]:
 
 
 def _clip_ap(model: Path, judged: tuple[Path, Path]) -> dict[str, Any]:
-    network = checkpoints.load(model)
+    network = ultralytics_models.load(model)
     keep_deployed(network)
     found = evaluate(
         detector=judge(network, size=(640, 640), score_floor=EVALUATION_FLOOR), images=judged[0], annotations=judged[1]

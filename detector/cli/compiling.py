@@ -18,7 +18,7 @@ from .load import JsonOption
 _PICTURES = 16  # must show somebody
 
 if TYPE_CHECKING:
-    from detector.optimize.compiling import Compiled
+    from detector.optimize.export.compile import Compiled
 
 
 def compile_model(
@@ -35,8 +35,8 @@ def compile_model(
         build.build(model, output=output, images=images, as_json=as_json)
         return
     from detector.models.registry import load_registry
-    from detector.optimize.compiling import SUFFIXES
-    from detector.optimize.compiling import compile_model as make
+    from detector.optimize.export.compile import SUFFIXES
+    from detector.optimize.export.compile import compile_model as make
 
     from .progress import progress
 

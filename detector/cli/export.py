@@ -18,7 +18,7 @@ from .load import JsonOption
 
 if TYPE_CHECKING:
     from detector.core.types import Image
-    from detector.optimize.networks import Network
+    from detector.optimize.export.traceable import Network
 
 _PICTURES = 4  # enough to compare hundreds of boxes; PyTorch takes its time
 _DEFAULT_SIZE = (640, 640)
@@ -110,25 +110,25 @@ def _batch(text: str) -> int:
 
 
 def _checkpoint(model: Path, head: Head | None, person_only: bool) -> Loaded:
-    from detector.optimize import checkpoints
-    from detector.optimize.networks import from_ultralytics
+    from detector.optimize.export import ultralytics_models
+    from detector.optimize.export.traceable import from_ultralytics
 
-    network = from_ultralytics(checkpoints.load(model), head=head, person_only=person_only)
+    network = from_ultralytics(ultralytics_models.load(model), head=head, person_only=person_only)
     return network, _DEFAULT_SIZE
 
 
 def _folder(model: Path, random_weights: bool) -> Loaded:
-    from detector.optimize import folders
+    from detector.optimize.export import transformers_models
 
-    found = folders.load(model, random_weights=random_weights)
+    found = transformers_models.load(model, random_weights=random_weights)
     return found.network, found.size
 
 
 def _exported(
     target: Path, loaded: Loaded, wish: tuple[Any, ...], images: Path | None, report: Report
 ) -> dict[str, Any]:
-    from detector.optimize.export import Form
-    from detector.optimize.export import export as make
+    from detector.optimize.export.export import Form
+    from detector.optimize.export.export import export as make
 
     network, usual = loaded
     sides, batch, person_only, pixels = wish

@@ -65,11 +65,11 @@ def prune(
     steps, epochs = _length(length)
     sizes = _sides(size, "--size"), _sides(train_size, "--train-size")
     judged = _judged(images, annotations)
-    from detector.optimize import checkpoints
+    from detector.optimize.export import ultralytics_models
 
     from .progress import progress
 
-    checkpoints.require(threads=threads)  # says how to get it before anything that needs it is imported
+    ultralytics_models.require(threads=threads)  # says how to get it before anything that needs it is imported
     from detector.optimize.pruning import Lessons, Order, Truth, carry_out
 
     lessons: Lessons | None = None

@@ -21,15 +21,15 @@ from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluat
 from detector.models.accuracy.pictures import built_in, folder_pictures
 from detector.models.graph.rewrite import write
 
-from . import checkpoints
 from .dataset import Dataset
-from .export import Form, export
+from .export import ultralytics_models
+from .export.export import Form, export
+from .export.torchbackend import judge
+from .export.trace import trace
+from .export.traceable import from_ultralytics
 from .finetune import Schedule, finetune
 from .network import Say, positions, size_of
-from .networks import from_ultralytics
 from .prune import Pruned, prune
-from .torchbackend import judge
-from .trace import trace
 
 _JUDGES = 24  # pictures that say which channels matter
 _ROUNDS = 30
@@ -87,7 +87,7 @@ def carry_out(order: Order, *, report: Say) -> dict[str, Any]:
     if order.lessons is not None:
         data = Dataset(folder=order.lessons.folder, size=order.lessons.size, annotations=order.lessons.annotations)
     report(0, None, "pruning")
-    model = checkpoints.load(order.model)
+    model = ultralytics_models.load(order.model)
     cut = prune(model, macs=order.macs, size=order.size, pictures=_judges(data), seed=order.seed, report=report)
     stages = {"before": _stage(cut.original, order, report), "pruned": _stage(_stored(cut.model), order, report)}
     final, tuning = _stored(cut.model), None
@@ -208,12 +208,14 @@ def _write(model: Any, order: Order, report: Say) -> None:
     report(0, None, "writing")
     if order.output.suffix == ".onnx":
         # Hours of tuning must not hang on the comparison with PyTorch: the checkpoint stays beside.
-        checkpoints.save(copy.deepcopy(model).half(), order.output.with_name(f"{order.output.name}.pt"))
+        ultralytics_models.save(copy.deepcopy(model).half(), order.output.with_name(f"{order.output.name}.pt"))
         network = from_ultralytics(copy.deepcopy(model), head=None, person_only=False)
         export(network, Form(size=order.size), order.output, _comparison(order))
     elif order.output.suffix == ".pt":
         for parameter in model.parameters():
             parameter.requires_grad_(False)  # as ultralytics keeps finished checkpoints
-        checkpoints.save(model.half(), order.output)  # as ultralytics stores finished checkpoints; loaders widen it
+        ultralytics_models.save(
+            model.half(), order.output
+        )  # as ultralytics stores finished checkpoints; loaders widen it
     else:
         raise ModelError(f"{order.output} is neither a checkpoint (.pt) nor an ONNX model (.onnx)")

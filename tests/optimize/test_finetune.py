@@ -19,10 +19,10 @@ SIZE = (96, 96)
 @pytest.fixture(scope="module")
 def pair(checkpoint: Path) -> tuple[Any, Any]:
     """A pruned network and its teacher."""
-    from detector.optimize import checkpoints
+    from detector.optimize.export import ultralytics_models
     from detector.optimize.prune import prune
 
-    done = prune(checkpoints.load(checkpoint), macs=0.8, size=SIZE)
+    done = prune(ultralytics_models.load(checkpoint), macs=0.8, size=SIZE)
     return done.model, done.original
 
 

@@ -22,11 +22,11 @@ def pictures(torch: Any, shared: Path, count: int = 6) -> list[Any]:
 
 @pytest.mark.parametrize("config", ["yolov10n.yaml", "yolov8n.yaml", "yolo11n.yaml"])
 def test_every_family_meets_its_target(config: str, torch: Any) -> None:
-    from detector.optimize import checkpoints
+    from detector.optimize.export import ultralytics_models
     from detector.optimize.network import raw
     from detector.optimize.prune import prune
 
-    model = checkpoints.build(config)
+    model = ultralytics_models.build(config)
     weights = [value.clone() for value in model.state_dict().values()]
     done = prune(model, macs=0.7, size=SIZE)
     assert 0.6 < done.after.macs / done.before.macs <= 0.7
@@ -53,10 +53,10 @@ def test_multiply_accumulates_are_counted_right(torch: Any) -> None:
 
 
 def test_a_channel_without_effect_goes_first(checkpoint: Path, torch: Any, shared: Path) -> None:
-    from detector.optimize import checkpoints
+    from detector.optimize.export import ultralytics_models
     from detector.optimize.importance import magnitude, sensitivity
 
-    model = checkpoints.load(checkpoint)
+    model = ultralytics_models.load(checkpoint)
     norm = model.model[3].bn
     with torch.no_grad():
         norm.weight[5] = norm.bias[5] = 0.0
@@ -69,11 +69,11 @@ def test_a_channel_without_effect_goes_first(checkpoint: Path, torch: Any, share
 
 
 def test_pictures_choose_better_than_magnitudes(checkpoint: Path, torch: Any, shared: Path) -> None:
-    from detector.optimize import checkpoints
+    from detector.optimize.export import ultralytics_models
     from detector.optimize.network import raw
     from detector.optimize.prune import prune
 
-    model = checkpoints.load(checkpoint)
+    model = ultralytics_models.load(checkpoint)
     seen = pictures(torch, shared, 10)
     gaps = []
     for judges in (seen[:6], []):
@@ -88,19 +88,19 @@ def test_pictures_choose_better_than_magnitudes(checkpoint: Path, torch: Any, sh
 
 
 def test_the_same_seed_gives_the_same_network(checkpoint: Path, torch: Any, shared: Path) -> None:
-    from detector.optimize import checkpoints
+    from detector.optimize.export import ultralytics_models
     from detector.optimize.prune import prune
 
-    model, judges = checkpoints.load(checkpoint), pictures(torch, shared, 1)
+    model, judges = ultralytics_models.load(checkpoint), pictures(torch, shared, 1)
     one, other = (prune(model, macs=0.97, size=SIZE, pictures=judges, seed=4).model.state_dict() for _ in range(2))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def test_what_cannot_be_pruned_is_said(torch: Any) -> None:
-    from detector.optimize import checkpoints
+    from detector.optimize.export import ultralytics_models
     from detector.optimize.prune import prune
 
-    model = checkpoints.build("yolov8n.yaml")
+    model = ultralytics_models.build("yolov8n.yaml")
     with pytest.raises(UsageError, match=r"must lie in 0\.2\.\.1"):
         prune(model, macs=1.0, size=SIZE)
     with pytest.raises(UsageError, match="is the least that pruning can leave here"):

@@ -73,9 +73,9 @@ def test_it_prunes_tunes_and_tells(checkpoint: Path, exam: tuple[Path, Path], to
 
 def _ultralytics_reads(path: Path, parameters: int) -> None:
     """Its own loader, with its own classes alone."""
-    from detector.optimize import checkpoints
+    from detector.optimize.export import ultralytics_models
 
-    loaded, _ = checkpoints._tasks().load_checkpoint(str(path))
+    loaded, _ = ultralytics_models._tasks().load_checkpoint(str(path))
     assert sum(parameter.numel() for parameter in loaded.parameters()) == parameters
     assert all(type(module).__module__.startswith(("torch", "ultralytics")) for module in loaded.modules())
 

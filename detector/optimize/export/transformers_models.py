@@ -14,7 +14,7 @@ from typing import Any
 from detector.core.errors import ModelError, one_line
 from detector.inference.layout import ACTIVATION
 
-from .networks import Network, Rows, to_corners
+from .traceable import Network, Rows, to_corners
 
 _PERSON = "person"
 _COCO, _COCO_IDS = 80, 91  # RT-DETR and D-FINE name none and keep COCO's order; DETR keeps COCO's own numbers

@@ -30,11 +30,11 @@ def _transformers() -> None:
 @pytest.mark.timeout(300)
 def test_export_int8_int4_and_both_runtimes(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="needs the extra openvino")
-    from detector.optimize import folders
-    from detector.optimize.export import Form, export
+    from detector.optimize.export import transformers_models
+    from detector.optimize.export.export import Form, export
 
     pictures = list(folder_pictures(shared / "media" / "coco" / "images", count=16))
-    found = folders.load(architecture(tmp_path / "dfine"), random_weights=True)
+    found = transformers_models.load(architecture(tmp_path / "dfine"), random_weights=True)
     assert found.size == (640, 640)
     exported = tmp_path / "dfine.onnx"
     done = export(found.network, Form(size=SIZE), exported, pictures[:1])
@@ -61,19 +61,19 @@ def test_export_int8_int4_and_both_runtimes(shared: Path, tmp_path: Path) -> Non
 
 
 def test_folders_that_hold_no_detector(tmp_path: Path) -> None:
-    from detector.optimize import folders
+    from detector.optimize.export import transformers_models
 
     with pytest.raises(ModelError, match=r"has no config.json"):
-        folders.load(tmp_path)
+        transformers_models.load(tmp_path)
     folder = architecture(tmp_path / "dfine")
     with pytest.raises(ModelError, match=r"has no model.safetensors.*--random-weights"):
-        folders.load(folder)
+        transformers_models.load(folder)
     (folder / "model.safetensors").write_bytes(b"\x00" * 100)
     with pytest.raises(ModelError, match="cannot be opened as a transformers detector"):
-        folders.load(folder)
+        transformers_models.load(folder)
     (folder / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
     with pytest.raises(ModelError, match="cannot be opened as a transformers detector"):
-        folders.load(folder, random_weights=True)
+        transformers_models.load(folder, random_weights=True)
 
 
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import onnx
 from detector.core.errors import ModelError, one_line
 from detector.models.graph import edit
 
-from .networks import Network
+from .traceable import Network
 
 OPSET = 17
 """Of the ONNX file: LayerNormalization is one node from 17 on, and every runtime here (TensorRT 10.3 the oldest) has it."""

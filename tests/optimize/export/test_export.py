@@ -32,7 +32,7 @@ def _ultralytics() -> None:
 
 
 def network(config: str, **wish: Any) -> Any:
-    from detector.optimize.networks import from_ultralytics
+    from detector.optimize.export.traceable import from_ultralytics
 
     return from_ultralytics(enlivened(config), **{"head": None, "person_only": False, **wish})
 
@@ -44,9 +44,9 @@ def enlivened(config: str) -> Any:
     """
     import torch
 
-    from detector.optimize import checkpoints
+    from detector.optimize.export import ultralytics_models
 
-    model = checkpoints.build(config)
+    model = ultralytics_models.build(config)
     for layer in model.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = 1.0
@@ -62,7 +62,7 @@ def enlivened(config: str) -> Any:
 
 
 def made(config: str, output: Path, pictures: list[Image], wish: dict[str, Any], **form: Any) -> Any:
-    from detector.optimize.export import Form, export
+    from detector.optimize.export.export import Form, export
 
     chosen = Form(size=form.pop("size", SIZE), person_only=wish.get("person_only", False), **form)
     return export(network(config, **wish), chosen, output, pictures)
@@ -145,7 +145,7 @@ def test_a_head_that_is_not_there() -> None:
 
 
 def test_what_differs_from_pytorch_is_refused(tmp_path: Path, noises: list[Image]) -> None:
-    from detector.optimize.export import Form, export
+    from detector.optimize.export.export import Form, export
 
     whole = network("yolov8n.yaml")
 

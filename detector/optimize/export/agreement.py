@@ -16,7 +16,7 @@ from detector.inference.layout import Layout, default_spec, find_layout
 from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec
 
-from .networks import Rows
+from .traceable import Rows
 
 MAX_PX, MAX_SCORE = 0.05, 1e-4
 """What another order of float32 additions may cost: a twentieth of an input pixel, and a ten-thousandth in score.

@@ -24,7 +24,7 @@ from detector.inference.tensorrt.library import flavour
 from detector.models.accuracy.pictures import folder_pictures
 from detector.models.graph import edit
 from detector.models.graph.quantize import quantize_cpu
-from detector.optimize.compiling import Compiled, Target, compile_model
+from detector.optimize.export.compile import Compiled, Target, compile_model
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 
 from detector.core.errors import ModelError
 
-from .quiet import quiet_import
+from .quiet_import import quiet_import
 
 _INSTALL = "see the README, 'Exporting and compiling a model', for how it is installed"
 

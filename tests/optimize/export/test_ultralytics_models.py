@@ -15,7 +15,7 @@ import pytest
 
 from detector.cli.app import call
 from detector.core.errors import ModelError
-from detector.optimize import checkpoints
+from detector.optimize.export import ultralytics_models
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is here")
@@ -81,10 +81,10 @@ def test_a_pickle_that_would_run_code_does_not(tmp_path: Path) -> None:
     path = tmp_path / "trap.pt"
     torch.save({"model": _Trap(fired)}, path)
     with pytest.raises(ModelError, match=r"trap.pt cannot be opened as an ultralytics checkpoint"):
-        checkpoints.load(path)
+        ultralytics_models.load(path)
     path.write_bytes(pickle.dumps({"model": _Trap(fired)}))
     with pytest.raises(ModelError, match="bare pickles can run any code and are not opened"):
-        checkpoints.load(path)
+        ultralytics_models.load(path)
     assert not fired.exists()
 
 
@@ -106,7 +106,7 @@ def test_files_that_are_no_checkpoints(checkpoint: Path, tmp_path: Path) -> None
         (weights, "holds no such model, perhaps weights alone"),
     ):
         with pytest.raises(ModelError, match=words) as caught:
-            checkpoints.load(path)
+            ultralytics_models.load(path)
         assert "\n" not in str(caught.value)
 
 
@@ -115,26 +115,26 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
     needs_ultralytics()
     import torch
 
-    model = checkpoints.build("yolov8n.yaml", seed=3)
-    checkpoints.save(model, tmp_path / "m.pt")
-    again = checkpoints.load(tmp_path / "m.pt")
+    model = ultralytics_models.build("yolov8n.yaml", seed=3)
+    ultralytics_models.save(model, tmp_path / "m.pt")
+    again = ultralytics_models.load(tmp_path / "m.pt")
     picture = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(model(picture)[0], again(picture)[0])
     assert [path.name for path in tmp_path.iterdir()] == ["m.pt"]
     with pytest.raises(ModelError, match="cannot be written"):
-        checkpoints.save(model, tmp_path / "no" / "m.pt")
+        ultralytics_models.save(model, tmp_path / "no" / "m.pt")
 
 
 @pytest.mark.optimize
 def test_own_classes_are_rebuilt_when_they_are_named(tmp_path: Path) -> None:
     needs_ultralytics()
-    model = checkpoints.build("yolov8n.yaml")
+    model = ultralytics_models.build("yolov8n.yaml")
     model.model[0].act = own()()
-    checkpoints.save(model, tmp_path / "m.pt")
+    ultralytics_models.save(model, tmp_path / "m.pt")
     with pytest.raises(ModelError, match="cannot be opened"):
-        checkpoints.load(tmp_path / "m.pt")
-    assert type(checkpoints.load(tmp_path / "m.pt", known=[own()]).model[0].act) is own()
+        ultralytics_models.load(tmp_path / "m.pt")
+    assert type(ultralytics_models.load(tmp_path / "m.pt", known=[own()]).model[0].act) is own()
 
 
 def own() -> type:

@@ -14,9 +14,9 @@ from detector.inference.input_sizes import Shape
 from detector.models.graph import edit
 from detector.models.graph.rewrite import write
 
-from .agree import MAX_PX, MAX_SCORE, Agreement, agreement
-from .networks import Network
+from .agreement import MAX_PX, MAX_SCORE, Agreement, agreement
 from .trace import trace
+from .traceable import Network
 
 _MULTIPLE = 32  # the coarsest grid's stride
 Report = Callable[[int, int | None, str], None]
