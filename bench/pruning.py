@@ -26,7 +26,7 @@ from detector.core.errors import EndOfStreamError
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
 from detector.optimize.export import ultralytics_models
 from detector.optimize.export.torchbackend import judge
-from detector.optimize.network import keep_deployed
+from detector.optimize.prune.network import keep_deployed
 
 ROOT = Path(__file__).resolve().parents[1]
 LEARN_VTEST, LEARN_ROOM, JUDGE_VTEST = 6, 10, 20  # one frame in so many; the first odd, the last even

@@ -14,7 +14,7 @@ from detector.core.errors import UsageError
 from .load import JsonOption
 
 if TYPE_CHECKING:
-    from detector.optimize.pruning import Lessons
+    from detector.optimize.prune.job import Lessons
 
 
 def prune(
@@ -70,7 +70,7 @@ def prune(
     from .progress import progress
 
     ultralytics_models.require(threads=threads)  # says how to get it before anything that needs it is imported
-    from detector.optimize.pruning import Lessons, Order, Truth, carry_out
+    from detector.optimize.prune.job import Lessons, Order, Truth, carry_out
 
     lessons: Lessons | None = None
     if data is not None:

@@ -23,8 +23,8 @@ from detector.core.errors import ModelError, StorageError
 
 from .dataset import Dataset
 from .distill import Loss, loss_of, projections, target_of
-from .labels import correct
 from .network import Raw, Say, person_class, raw, silent
+from .teacher_labels import correct
 
 _WARM_UP = 0.05  # of all steps
 _LAST = 0.01  # of the rate, at the end

@@ -20,13 +20,13 @@ from detector.inference.factory import load_detector
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
 from detector.models.accuracy.pictures import built_in, folder_pictures
 from detector.models.graph.rewrite import write
+from detector.optimize.export import ultralytics_models
+from detector.optimize.export.export import Form, export
+from detector.optimize.export.torchbackend import judge
+from detector.optimize.export.trace import trace
+from detector.optimize.export.traceable import from_ultralytics
 
 from .dataset import Dataset
-from .export import ultralytics_models
-from .export.export import Form, export
-from .export.torchbackend import judge
-from .export.trace import trace
-from .export.traceable import from_ultralytics
 from .finetune import Schedule, finetune
 from .network import Say, positions, size_of
 from .prune import Pruned, prune

@@ -17,9 +17,9 @@ from torch import nn
 
 from detector.core.errors import ModelError, UsageError
 
-from .chunks import SplitBlock, join, split
 from .importance import Scores, magnitude, sensitivity
 from .network import Say, Size, keep_deployed, output_layers, positions, raw, silent, size_of
+from .split_blocks import SplitBlock, join, split
 
 ROUND = 8
 """Widths are multiples of this: what vector units and tensor cores work in."""

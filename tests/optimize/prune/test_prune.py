@@ -14,7 +14,7 @@ SIZE = (160, 160)
 
 
 def pictures(torch: Any, shared: Path, count: int = 6) -> list[Any]:
-    from detector.optimize.dataset import Dataset
+    from detector.optimize.prune.dataset import Dataset
 
     data = Dataset(folder=shared / "media" / "coco" / "images", size=(320, 320))
     return [torch.from_numpy(data.plain(index).picture[None]) for index in range(count)]
@@ -23,8 +23,8 @@ def pictures(torch: Any, shared: Path, count: int = 6) -> list[Any]:
 @pytest.mark.parametrize("config", ["yolov10n.yaml", "yolov8n.yaml", "yolo11n.yaml"])
 def test_every_family_meets_its_target(config: str, torch: Any) -> None:
     from detector.optimize.export import ultralytics_models
-    from detector.optimize.network import raw
-    from detector.optimize.prune import prune
+    from detector.optimize.prune.network import raw
+    from detector.optimize.prune.prune import prune
 
     model = ultralytics_models.build(config)
     weights = [value.clone() for value in model.state_dict().values()]
@@ -40,7 +40,7 @@ def test_every_family_meets_its_target(config: str, torch: Any) -> None:
 
 
 def test_multiply_accumulates_are_counted_right(torch: Any) -> None:
-    from detector.optimize.network import positions, size_of
+    from detector.optimize.prune.network import positions, size_of
 
     layers = torch.nn.Sequential(
         torch.nn.Conv2d(3, 8, 3, stride=2, padding=1),
@@ -54,7 +54,7 @@ def test_multiply_accumulates_are_counted_right(torch: Any) -> None:
 
 def test_a_channel_without_effect_goes_first(checkpoint: Path, torch: Any, shared: Path) -> None:
     from detector.optimize.export import ultralytics_models
-    from detector.optimize.importance import magnitude, sensitivity
+    from detector.optimize.prune.importance import magnitude, sensitivity
 
     model = ultralytics_models.load(checkpoint)
     norm = model.model[3].bn
@@ -70,8 +70,8 @@ def test_a_channel_without_effect_goes_first(checkpoint: Path, torch: Any, share
 
 def test_pictures_choose_better_than_magnitudes(checkpoint: Path, torch: Any, shared: Path) -> None:
     from detector.optimize.export import ultralytics_models
-    from detector.optimize.network import raw
-    from detector.optimize.prune import prune
+    from detector.optimize.prune.network import raw
+    from detector.optimize.prune.prune import prune
 
     model = ultralytics_models.load(checkpoint)
     seen = pictures(torch, shared, 10)
@@ -89,7 +89,7 @@ def test_pictures_choose_better_than_magnitudes(checkpoint: Path, torch: Any, sh
 
 def test_the_same_seed_gives_the_same_network(checkpoint: Path, torch: Any, shared: Path) -> None:
     from detector.optimize.export import ultralytics_models
-    from detector.optimize.prune import prune
+    from detector.optimize.prune.prune import prune
 
     model, judges = ultralytics_models.load(checkpoint), pictures(torch, shared, 1)
     one, other = (prune(model, macs=0.97, size=SIZE, pictures=judges, seed=4).model.state_dict() for _ in range(2))
@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_network(checkpoint: Path, torch: Any, shar
 
 def test_what_cannot_be_pruned_is_said(torch: Any) -> None:
     from detector.optimize.export import ultralytics_models
-    from detector.optimize.prune import prune
+    from detector.optimize.prune.prune import prune
 
     model = ultralytics_models.build("yolov8n.yaml")
     with pytest.raises(UsageError, match=r"must lie in 0\.2\.\.1"):

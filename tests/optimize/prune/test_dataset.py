@@ -13,7 +13,7 @@ from detector.core.errors import DetectorError, ModelError
 from detector.core.types import ArrayImage
 from detector.inference.preprocess import Letterbox
 from detector.inference.spec import InputSpec
-from detector.optimize.dataset import FEWEST, Dataset
+from detector.optimize.prune.dataset import FEWEST, Dataset
 
 ULTRALYTICS = InputSpec(color="rgb", scale=1.0 / 255.0)
 

@@ -20,7 +20,7 @@ SIZE = (96, 96)
 def pair(checkpoint: Path) -> tuple[Any, Any]:
     """A pruned network and its teacher."""
     from detector.optimize.export import ultralytics_models
-    from detector.optimize.prune import prune
+    from detector.optimize.prune.prune import prune
 
     done = prune(ultralytics_models.load(checkpoint), macs=0.8, size=SIZE)
     return done.model, done.original
@@ -29,8 +29,8 @@ def pair(checkpoint: Path) -> tuple[Any, Any]:
 @pytest.fixture(scope="module")
 def learn(pair: tuple[Any, Any], shared: Path) -> Callable[..., Any]:
     """Tunes the pair for `steps` on a few real pictures."""
-    from detector.optimize.dataset import Dataset
-    from detector.optimize.finetune import Schedule, finetune
+    from detector.optimize.prune.dataset import Dataset
+    from detector.optimize.prune.finetune import Schedule, finetune
 
     data = Dataset(folder=shared / "media" / "coco" / "images", size=SIZE)
 
@@ -113,9 +113,9 @@ import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from detector.core.errors import StorageError
 from detector.optimize import checkpoints
 checkpoints.require(threads=1)
-from detector.optimize.dataset import Dataset
-from detector.optimize.finetune import Schedule, finetune
-from detector.optimize.network import keep_deployed
+from detector.optimize.prune.dataset import Dataset
+from detector.optimize.prune.finetune import Schedule, finetune
+from detector.optimize.prune.network import keep_deployed
 model = checkpoints.load(Path(sys.argv[1])); keep_deployed(model)
 data = Dataset(folder=Path(sys.argv[2]), size=(64, 64))
 try:

@@ -12,9 +12,9 @@ pytestmark = pytest.mark.optimize
 
 @pytest.mark.parametrize("config", ["yolov10n.yaml", "yolov8n.yaml", "yolo11n.yaml"])
 def test_halves_give_the_same_numbers(config: str, torch: Any) -> None:
-    from detector.optimize.chunks import join, split
     from detector.optimize.export import ultralytics_models
-    from detector.optimize.network import raw
+    from detector.optimize.prune.network import raw
+    from detector.optimize.prune.split_blocks import join, split
 
     model = ultralytics_models.build(config)
     picture = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(1))
@@ -32,8 +32,8 @@ def test_halves_give_the_same_numbers(config: str, torch: Any) -> None:
 
 
 def test_unequal_halves_cannot_be_joined(torch: Any) -> None:
-    from detector.optimize.chunks import join, split
     from detector.optimize.export import ultralytics_models
+    from detector.optimize.prune.split_blocks import join, split
 
     model = ultralytics_models.build("yolov8n.yaml")
     split(model)[0].second.conv.out_channels -= 8

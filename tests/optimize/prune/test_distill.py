@@ -11,7 +11,7 @@ pytestmark = pytest.mark.optimize
 
 
 def answers(torch: Any, *, seed: int = 0) -> Any:
-    from detector.optimize.network import Raw
+    from detector.optimize.prune.network import Raw
 
     random = torch.Generator().manual_seed(seed)
     made = [torch.randn(shape, generator=random) for shape in ((2, 32, 20), (2, 3, 20), (2, 6, 5, 4))]
@@ -19,7 +19,7 @@ def answers(torch: Any, *, seed: int = 0) -> Any:
 
 
 def test_who_equals_the_teacher_has_nothing_to_learn(torch: Any) -> None:
-    from detector.optimize.distill import loss_of, projections, target_of
+    from detector.optimize.prune.distill import loss_of, projections, target_of
 
     same = answers(torch)
     found = loss_of(same, target_of(same), projections([(same, same)]), person=0)
@@ -31,8 +31,8 @@ def test_who_equals_the_teacher_has_nothing_to_learn(torch: Any) -> None:
 
 
 def test_one_point_by_hand(torch: Any) -> None:
-    from detector.optimize.distill import Target, loss_of
-    from detector.optimize.network import Raw
+    from detector.optimize.prune.distill import Target, loss_of
+    from detector.optimize.prune.network import Raw
 
     flat = torch.zeros(1, 1, 1, 2)
     student = Raw(boxes=torch.zeros(1, 8, 1), scores=torch.zeros(1, 2, 1), features=(flat,))
@@ -46,7 +46,7 @@ def test_one_point_by_hand(torch: Any) -> None:
 
 
 def test_background_teaches_no_boxes(torch: Any) -> None:
-    from detector.optimize.distill import Target, loss_of, projections, target_of
+    from detector.optimize.prune.distill import Target, loss_of, projections, target_of
 
     student, teacher = answers(torch, seed=1), answers(torch)
     target = target_of(teacher)

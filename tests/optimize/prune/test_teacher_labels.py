@@ -12,8 +12,8 @@ BINS = 8
 
 def target(torch: Any, boxes: dict[int, tuple[float, list[float]]]) -> Any:
     """One picture of 64 x 64 px, stride 8: each point sure of nobody but those in `boxes` (score, edges in px)."""
-    from detector.optimize.distill import Target
-    from detector.optimize.labels import _two_bins
+    from detector.optimize.prune.distill import Target
+    from detector.optimize.prune.teacher_labels import _two_bins
 
     scores, edges = torch.zeros(1, 2, 64), torch.full((1, 4, BINS, 64), 1.0 / BINS)
     for index, (score, corners) in boxes.items():
@@ -24,7 +24,7 @@ def target(torch: Any, boxes: dict[int, tuple[float, list[float]]]) -> Any:
 
 
 def corrected(torch: Any, given: Any, boxes: list[list[float]] | None) -> tuple[Any, Any]:
-    from detector.optimize.labels import _points, correct, decoded
+    from detector.optimize.prune.teacher_labels import _points, correct, decoded
 
     truth = None if boxes is None else torch.tensor(boxes).reshape(-1, 4)
     found = correct(given, [truth], person=0, strides=[8.0])
