@@ -38,9 +38,9 @@ from detector.models.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, Form
 from detector.models.graph.quantize import Calibrated
 from detector.models.graph.variants import prepare
 from detector.models.registry import load_registry
-from detector.optimize.int8 import Runtime, runtimes
-from detector.optimize.quantize import METHODS, Order, quantize
-from detector.optimize.race import race
+from detector.optimize.quantize.int8 import Runtime, runtimes
+from detector.optimize.quantize.quantize import METHODS, Order, quantize
+from detector.optimize.quantize.timing import race
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ("yolox_tiny_humanart", "yolov10n")

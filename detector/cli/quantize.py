@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from detector.core.types import Image
     from detector.models.accuracy.gate import Truth
     from detector.models.registry import Resolved
-    from detector.optimize.quantize import Result
-    from detector.optimize.search import Report
+    from detector.optimize.quantize.quantize import Result
+    from detector.optimize.quantize.search import Report
 
 Wanted = Literal["fp16", "int8", "int4"]
 Target = Literal["cpu", "tensorrt"]
@@ -60,8 +60,8 @@ def quantize(
     Without annotations the accuracy gate judges: the result must see the persons that the original sees.
     """
     from detector.models.registry import load_registry
-    from detector.optimize.quantize import METHODS, Order
-    from detector.optimize.quantize import quantize as make
+    from detector.optimize.quantize.quantize import METHODS, Order
+    from detector.optimize.quantize.quantize import quantize as make
 
     from .progress import progress
 
@@ -113,7 +113,7 @@ def _output(found: Resolved, precision: Wanted, output: Path | None) -> Path:
 
 def _pictures(calibration: str | None, precision: Wanted, truth: Truth | None, report: Report) -> list[Image]:
     from detector.models.accuracy.pictures import built_in, folder_pictures
-    from detector.optimize.calibration import calibration_pictures
+    from detector.optimize.quantize.calibration import calibration_pictures
 
     if calibration is not None:
         return calibration_pictures(calibration, progress=lambda done, total: report(done, total, "gathering pictures"))

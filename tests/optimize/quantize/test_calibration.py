@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detector.core.errors import ModelError, SourceError, UsageError
-from detector.optimize.calibration import calibration_pictures, fingerprint
+from detector.optimize.quantize.calibration import calibration_pictures, fingerprint
 from support.clips import clip
 from support.mjpeg_server import MjpegServer
 from support.networks import noise_pictures

@@ -21,12 +21,12 @@ from detector.models.accuracy.gate import Truth
 from detector.models.graph import fp16
 from detector.models.graph.calibration import Method
 
+from .budget import ByAgreement, ByTruth, Judge, Open, Ruling
 from .calibration import fingerprint
 from .int4 import search as search_int4
 from .int8 import Runtime, Target, Task, opener, search
-from .judge import ByAgreement, ByTruth, Judge, Open, Ruling
-from .race import race
 from .search import Kept, Report, Trial
+from .timing import race
 
 Precision = Literal["fp16", "int8", "int4"]
 METHODS: tuple[Method, ...] = ("min-max", "percentile", "entropy")

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 
 from detector.inference.factory import load_detector
-from detector.optimize.race import race
+from detector.optimize.quantize.timing import race
 from support.networks import network
 
 

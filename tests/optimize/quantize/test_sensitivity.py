@@ -13,7 +13,7 @@ from detector.core.types import ArrayImage
 from detector.inference.spec import InputSpec
 from detector.models.graph.qdq import ONNXRUNTIME
 from detector.models.graph.quantize import MIN_PICTURES, Calibrated
-from detector.optimize.sensitivity import Sample, Seen, error, measure
+from detector.optimize.quantize.sensitivity import Sample, Seen, error, measure
 from support.networks import network, noise_pictures
 
 UNIT = InputSpec(color="bgr", scale=1.0 / 255.0)

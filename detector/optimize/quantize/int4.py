@@ -9,8 +9,8 @@ import onnx
 from detector.core.errors import ModelError
 from detector.models.graph.int4 import eligible, pack, ready
 
+from .budget import Judge, Ruling
 from .int8 import Task, opener
-from .judge import Judge, Ruling
 from .search import Kept, Report, Trial, fewest
 from .sensitivity import Sample, Sensitivity, measure
 

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.optimize.search import fewest
+from detector.optimize.quantize.search import fewest
 
 
 @given(st.integers(0, 200), st.integers(0, 250))

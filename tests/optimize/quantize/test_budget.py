@@ -14,8 +14,8 @@ from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Image
 from detector.inference.spec import InputSpec
 from detector.models.accuracy.gate import Truth
-from detector.optimize.int8 import opener
-from detector.optimize.judge import ByAgreement, ByTruth, Open
+from detector.optimize.quantize.budget import ByAgreement, ByTruth, Open
+from detector.optimize.quantize.int8 import opener
 from support.networks import network, noise_pictures
 
 UNIT = InputSpec(color="bgr", scale=1.0 / 255.0)

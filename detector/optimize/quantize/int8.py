@@ -22,10 +22,10 @@ from detector.models.graph.calibration import Method
 from detector.models.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, Form
 from detector.models.graph.quantize import Calibrated
 
-from .judge import Judge, Open, Ruling
-from .race import race
+from .budget import Judge, Open, Ruling
 from .search import Kept, Report, Trial, fewest
 from .sensitivity import Sample, Sensitivity, measure
+from .timing import race
 
 Runtime = Literal["onnxruntime", "openvino"]
 Target = Literal["cpu", "tensorrt"]
