@@ -26,7 +26,7 @@ import cv2
 from bench.section import ROOT
 from bench.street import WIDE, frames, street
 from detector.capture.factory import file_source
-from detector.optimize.report import points
+from detector.optimize.study.report import points
 
 _INTRODUCTION = (
     "`detector optimize` by `python -m bench.optimize`: the fastest variant within 0.5 AP points of FP32, over PyTorch "

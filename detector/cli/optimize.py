@@ -14,7 +14,7 @@ from .load import JsonOption
 
 if TYPE_CHECKING:
     from detector.inference.input_sizes import Shape
-    from detector.optimize.request import Request
+    from detector.optimize.study.request import Request
 
 _Folder = Annotated[
     Path | None, typer.Option("--calibration", metavar="DIR", help="Pictures that INT8 is calibrated on.")
@@ -43,7 +43,7 @@ def optimize(
         return
     if model is None:
         raise UsageError("which model? give --model, or --recipe to repeat a result")
-    from detector.optimize import plots
+    from detector.optimize.study import plots
 
     plots.require()
     request = _request(
@@ -86,9 +86,9 @@ def _request(
 ) -> Request:
     from detector.inference.backends.base import usable_threads
     from detector.models.registry import load_registry
-    from detector.optimize import data
-    from detector.optimize.here import base_size, limits
-    from detector.optimize.request import Request
+    from detector.optimize.study import data
+    from detector.optimize.study.machine import base_size, limits
+    from detector.optimize.study.request import Request
 
     from .progress import progress
 
@@ -136,8 +136,8 @@ def _size(text: str) -> Shape:
 
 
 def _run(request: Request, model: str) -> dict[str, Any]:
-    from detector.optimize.publish import publish
-    from detector.optimize.study import Study
+    from detector.optimize.study.publish import publish
+    from detector.optimize.study.study import Study
 
     from .progress import progress
 
@@ -171,7 +171,7 @@ def _print(document: dict[str, Any], out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from detector.optimize.report import points
+    from detector.optimize.study.report import points
 
     table = Table(title=f"{document['model']['name']} on {document['machine']}", title_justify="left")
     table.add_column("variant", overflow="fold")
@@ -199,8 +199,8 @@ def _print(document: dict[str, Any], out: Path) -> None:
 
 
 def _repeat(path: Path, out: Path, *, as_json: bool) -> None:
-    from detector.optimize import recipe as recipes
-    from detector.optimize.repeat import repeat
+    from detector.optimize.study import recipe as recipes
+    from detector.optimize.study.repeat import repeat
 
     from .progress import progress
 

@@ -12,8 +12,8 @@ import pytest
 
 from bench.optimize import section
 from bench.street import WIDE, Cut, street
-from detector.optimize.study import Outcome
-from detector.optimize.verdict import document
+from detector.optimize.study.study import Outcome
+from detector.optimize.study.verdict import document
 from support.studies import cell, made_up_set, request, variant
 
 WHOLE, INT8 = variant(), variant("int8", person_only=True)

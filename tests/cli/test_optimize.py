@@ -38,8 +38,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def one_runtime(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine that has neither OpenVINO nor PyTorch: fewer processes, the same way through."""
-    monkeypatch.setattr("detector.optimize.here.find_spec", lambda _: None)
-    monkeypatch.setattr("detector.optimize.request.torch_there", lambda: False)
+    monkeypatch.setattr("detector.optimize.study.machine.find_spec", lambda _: None)
+    monkeypatch.setattr("detector.optimize.study.request.torch_there", lambda: False)
     return folder
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import onnx
 
 from detector.inference.input_sizes import Shape
-from detector.optimize.data import EvaluationSet, evaluation_sets
-from detector.optimize.grid import Limits
-from detector.optimize.here import base_size
-from detector.optimize.measure import Speed
-from detector.optimize.request import Request
-from detector.optimize.study import Cell
-from detector.optimize.variant import BackendChoice, Form, Runtime, Variant
+from detector.optimize.study.data import EvaluationSet, evaluation_sets
+from detector.optimize.study.grid import Limits
+from detector.optimize.study.machine import base_size
+from detector.optimize.study.measure import Speed
+from detector.optimize.study.request import Request
+from detector.optimize.study.study import Cell
+from detector.optimize.study.variant import BackendChoice, Form, Runtime, Variant
 from support.networks import network
 
 SIDE = 96

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from detector.optimize.levers import levers
-from detector.optimize.variant import Variant
+from detector.optimize.study.factors import levers
+from detector.optimize.study.variant import Variant
 from support.studies import SIDE, variant
 
 BASE = (SIDE, SIDE)

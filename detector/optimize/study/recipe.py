@@ -11,8 +11,8 @@ import yaml
 
 from detector.core.errors import UsageError
 
-from .cells import write_whole
-from .makers import MAKERS
+from .forms import MAKERS
+from .results_cache import write_whole
 from .variant import MODEL, Form, Runtime
 
 _HEAD = "# Written by `detector optimize`; `detector optimize --recipe FILE` makes the same model again.\n"

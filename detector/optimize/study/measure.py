@@ -11,7 +11,7 @@ import numpy as np
 
 from detector.core.errors import InferenceError, ModelError
 
-from .child import Child
+from .child_process import Child
 from .power import PowerMeter
 from .subject import Subject
 

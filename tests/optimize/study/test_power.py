@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.optimize.power import PowerMeter
+from detector.optimize.study.power import PowerMeter
 
 
 class Clock:

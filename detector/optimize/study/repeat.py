@@ -14,7 +14,7 @@ from detector.models.download.progress import Progress
 from detector.models.registry import load_registry
 
 from . import data
-from .makers import MAKERS, Making
+from .forms import MAKERS, Making
 from .publish import copy_whole
 from .recipe import Recipe
 from .variant import MODEL

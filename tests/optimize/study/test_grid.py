@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from detector.core.errors import ModelError, UsageError
-from detector.optimize.grid import Limits, variants
-from detector.optimize.here import base_size, limits
-from detector.optimize.makers import MAKERS
+from detector.optimize.study.forms import MAKERS
+from detector.optimize.study.grid import Limits, variants
+from detector.optimize.study.machine import base_size, limits
 
 
 def of(**changed: Any) -> Limits:

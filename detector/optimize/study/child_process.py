@@ -34,7 +34,7 @@ class Child:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the child
         environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "detector.optimize.worker"],
+            [sys.executable, "-m", "detector.optimize.study.child_main"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

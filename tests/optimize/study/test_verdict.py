@@ -11,10 +11,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from detector.optimize.data import Calibration
-from detector.optimize.report import method, page, points
-from detector.optimize.study import Cell, Outcome
-from detector.optimize.verdict import document
+from detector.optimize.study.data import Calibration
+from detector.optimize.study.report import method, page, points
+from detector.optimize.study.study import Cell, Outcome
+from detector.optimize.study.verdict import document
 from support.studies import cell, made_up_set, request, variant
 
 WHOLE, PERSON = variant(), variant(person_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.optimize.pareto import Point, front, winner
+from detector.optimize.study.pareto import Point, front, winner
 
 POINTS = st.lists(
     st.builds(

@@ -17,8 +17,8 @@ from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.detector import PersonDetector
 from detector.models.accuracy.pictures import folder_pictures
 from detector.models.registry import load_registry
-from detector.optimize.eager import EagerBackend
-from detector.optimize.subject import open_checkpoint
+from detector.optimize.study.eager import EagerBackend
+from detector.optimize.study.subject import open_checkpoint
 from support.networks import HEADS, Head, network
 
 pytestmark = pytest.mark.optimize

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from detector.inference.input_sizes import Shape
 
-from .makers import MAKERS
+from .forms import MAKERS
 from .variant import MODEL, BackendChoice, Form, Runtime, Variant
 
 

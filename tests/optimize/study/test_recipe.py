@@ -10,8 +10,8 @@ import yaml
 
 from detector.config.schema import Config
 from detector.core.errors import UsageError
-from detector.optimize.recipe import Recipe, config, read, write
-from detector.optimize.variant import Form, Runtime
+from detector.optimize.study.recipe import Recipe, config, read, write
+from detector.optimize.study.variant import Form, Runtime
 
 RECIPE = Recipe(
     model="yolov10n",

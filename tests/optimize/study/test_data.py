@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from detector.core.errors import DetectorError, ModelError, UsageError
-from detector.optimize.data import calibration, evaluation_sets
+from detector.optimize.study.data import calibration, evaluation_sets
 from support.studies import annotated, pictures
 
 

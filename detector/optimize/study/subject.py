@@ -83,12 +83,12 @@ def open_checkpoint(
 
     YOLOv10's head without NMS is taken where there is one, as published: newer ultralytics would run the other.
     """
-    from .export import ultralytics_models
+    from detector.optimize.export import ultralytics_models
 
     network = ultralytics_models.load(path)  # says so where PyTorch is not installed
     import torch
 
-    from .export.torchbackend import TorchBackend
+    from detector.optimize.export.torchbackend import TorchBackend
 
     torch.set_num_threads(threads)
     if getattr(network.model[-1], "one2one_cv2", None) is not None:

@@ -13,9 +13,9 @@ from detector.core.files import install
 
 from . import recipe as recipes
 from . import report
-from .cells import told, write_whole
 from .recipe import Recipe
 from .request import Request
+from .results_cache import told, write_whole
 from .study import Cell, Outcome
 from .variant import MODEL
 from .verdict import document as make_document

@@ -14,7 +14,7 @@ from typing import Any
 
 from detector import __version__
 
-from .levers import Lever, levers
+from .factors import Lever, levers
 from .measure import Speed
 from .pareto import Point, front, winner
 from .request import BASELINES, EAGER, FOLDED, ORT, SAME_INPUT, Request, versions

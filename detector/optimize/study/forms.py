@@ -17,7 +17,7 @@ from detector.inference.spec import InputSpec
 from detector.models.graph import int4
 from detector.models.graph.variants import VERSION, CacheError, VariantPrecision, prepare, variants_dir
 
-from .cells import key_of
+from .results_cache import key_of
 from .variant import BackendChoice
 
 

@@ -8,23 +8,23 @@ from pathlib import Path
 import pytest
 
 from detector.core.errors import InferenceError, ModelError
-from detector.optimize import study as room
-from detector.optimize.child import Child
-from detector.optimize.grid import Limits
-from detector.optimize.measure import Speed
-from detector.optimize.publish import publish
-from detector.optimize.recipe import read
-from detector.optimize.repeat import repeat
-from detector.optimize.request import ORT, Request
-from detector.optimize.study import Outcome, Study
-from detector.optimize.subject import Subject
+from detector.optimize.study import study as room
+from detector.optimize.study.child_process import Child
+from detector.optimize.study.grid import Limits
+from detector.optimize.study.measure import Speed
+from detector.optimize.study.publish import publish
+from detector.optimize.study.recipe import read
+from detector.optimize.study.repeat import repeat
+from detector.optimize.study.request import ORT, Request
+from detector.optimize.study.study import Outcome, Study
+from detector.optimize.study.subject import Subject
 from support.studies import SIDE, request, small_model
 
 
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DETECTOR_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("detector.optimize.request.torch_there", lambda: False)  # its own tests: test_eager
+    monkeypatch.setattr("detector.optimize.study.request.torch_there", lambda: False)  # its own tests: test_eager
 
 
 def subject(path: Path) -> Subject:

@@ -14,13 +14,13 @@ from detector.core.files import digest
 from detector.inference.input_sizes import Shape
 from detector.models.download.progress import Progress, quiet
 
-from .cells import Cells, key_of
-from .child import Child
+from .child_process import Child
+from .forms import MAKERS, Making
 from .grid import variants
-from .makers import MAKERS, Making
 from .measure import Speed, measure
 from .power import PowerMeter
 from .request import EAGER, ORT, Request, baselines, versions
+from .results_cache import Cells, key_of
 from .subject import Subject, subject
 from .variant import MODEL, Form, Variant
 
