@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from detector.overload import WINDOW_S
+from detector.service.overload import WINDOW_S
 
 from .drawn import Coded, draw
 from .glass import CLIP, SIZE

@@ -33,10 +33,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # Mosquitto is started as the tests start it
 
 from detector.core.types import Message
-from detector.heap import settled
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import MqttLink
 from detector.mqtt.connection import MqttSettings
+from detector.service.process import settled
 from support.mosquitto import Mosquitto, free_port
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from detector.cli.app import main as detector_main
-from detector.live import LiveView, Scene
+from detector.service.live_view import LiveView, Scene
 
 from .drawn import read_number
 

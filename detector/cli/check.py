@@ -13,8 +13,8 @@ from .run import ConfigOption, find_config
 
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """Validate the config, then try each camera, the model and the broker. Exit 1 if one fails."""
-    from detector.check import check as try_all
     from detector.config import document
+    from detector.service.preflight import check as try_all
 
     settings = document.load(find_config(config))
     findings = try_all(settings)

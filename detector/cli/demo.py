@@ -19,7 +19,7 @@ from .run import DurationOption, checked_duration, stopping_on_signals
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from detector.service import Service
+    from detector.service.service import Service
 
 CAMERA = "demo"
 API_PORT, MQTT_PORT = 8080, 1883
@@ -120,7 +120,7 @@ def demo(duration: DurationOption = None) -> int:
 def _run(console: Console, document: dict[str, Any], seconds: float | None) -> int:
     from contextlib import ExitStack
 
-    from detector.service import Service
+    from detector.service.service import Service
 
     subscriber = Subscriber(console=console)
     with ExitStack() as stack:

@@ -32,7 +32,7 @@ def replay(
     """Write the events and alerts that the service would publish for VIDEO, one JSON a line."""
     from detector.capture.factory import file_source
     from detector.config import document
-    from detector.replay import replay as run_replay
+    from detector.service.replay import replay as run_replay
 
     from .load import load
     from .progress import progress

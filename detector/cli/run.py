@@ -60,7 +60,7 @@ def run(config: ConfigOption = None, duration: DurationOption = None) -> int:
     """Run the service in the foreground until Ctrl-C or SIGTERM."""
     from detector.config import document
     from detector.core import logs
-    from detector.service import Service
+    from detector.service.service import Service
 
     path, seconds = find_config(config), checked_duration(duration)
     logs.setup()

@@ -17,10 +17,10 @@ from detector.config.schema import AlarmSettings, Camera
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.threads import Stage
 from detector.core.types import AlarmState, Alert, ArrayImage, EventChange, Frame
-from detector.desk import AlarmDesk
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.worker import Worker
+from detector.service.alarm_controller import AlarmDesk
+from detector.service.inference_loop import Worker
 from support.graphs import write_constant
 
 SIZE = 64

@@ -19,6 +19,7 @@ from detector.analytics.alert_codec import LostImage
 from detector.capture.idle_cameras import Attention
 from detector.capture.latest_frames import LatestSlots
 from detector.capture.manager import Cameras
+from detector.config import document as configfile
 from detector.config.schema import Config
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.jpeg import Label, encode_jpeg
@@ -32,22 +33,21 @@ from detector.models.download.progress import Progress, quiet
 from detector.models.loading import resolve
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import MqttLink, settings_of
+from detector.opencv import use_one_thread
 
-from . import datadir
-from .commands import Commands
-from .config import document as configfile
-from .desk import AlarmDesk
-from .heap import settled
-from .house import ALARM_STATE, House
-from .notify import Notifier
-from .opencv import use_one_thread
-from .reconfigure import Reconfigure
-from .report import Report
-from .tuner import Tuner
-from .upgrade import EngineUpgrade
-from .watch import Watch
-from .window import Window
-from .worker import Load, Worker
+from . import data_dir
+from .alarm_controller import AlarmDesk
+from .autotuner import Tuner
+from .control import Window
+from .engine_upgrade import EngineUpgrade
+from .health import Watch
+from .inference_loop import Load, Worker
+from .mqtt_commands import Commands
+from .process import settled
+from .reload import Reconfigure
+from .runtime import ALARM_STATE, House
+from .status import Report
+from .systemd import Notifier
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class Service:
 
     def _start(self) -> None:
         use_one_thread()
-        self._undo.enter_context(datadir.held(self.config.data_dir))
+        self._undo.enter_context(data_dir.held(self.config.data_dir))
         resolved = resolve(self.config.model, self._progress)
         self._open_storage()
         self._open_post_room()

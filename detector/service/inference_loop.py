@@ -23,8 +23,8 @@ from detector.core.stats import Meter
 from detector.core.types import Detections, EventChange, Frame
 from detector.inference.multi_size import AnyDetector
 
-from .desk import AlarmDesk
-from .live import LiveView, Scene
+from .alarm_controller import AlarmDesk
+from .live_view import LiveView, Scene
 
 log = logging.getLogger(__name__)
 

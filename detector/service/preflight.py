@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from detector.capture.factory import make_source
+from detector.config import document
 from detector.config.schema import Camera, Config
 from detector.core.errors import DetectorError
 from detector.core.redact import redact
@@ -18,8 +19,6 @@ from detector.models.autotune.loader import ChosenLoader
 from detector.models.loading import resolve
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import probe, settings_of
-
-from .config import document
 
 BROKER_S = 5.0
 

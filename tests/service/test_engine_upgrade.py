@@ -14,10 +14,10 @@ import pytest
 from detector.config.schema import Model
 from detector.core.errors import ModelError
 from detector.core.threads import Stage
-from detector.house import House
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.upgrade import EngineUpgrade, Plan, plan, wanted
+from detector.service.engine_upgrade import EngineUpgrade, Plan, plan, wanted
+from detector.service.runtime import House
 from support.house import DEADLINE_S, WALKER, Workshop, end_to_end_model
 
 BUILT = [sys.executable, "-c", 'print(\'{"note": "fp16 was refused: it finds nobody"}\')']
@@ -132,9 +132,9 @@ def test_what_is_run_for_a_model(tmp_path: Path) -> None:
 
 
 def test_only_auto_wants_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("detector.upgrade.tensorrt_usable", lambda: True)
+    monkeypatch.setattr("detector.service.engine_upgrade.tensorrt_usable", lambda: True)
     assert wanted(Model())
     assert not wanted(Model(backend="onnxruntime"))
     assert not wanted(Model(name="m.engine"))
-    monkeypatch.setattr("detector.upgrade.tensorrt_usable", lambda: False)
+    monkeypatch.setattr("detector.service.engine_upgrade.tensorrt_usable", lambda: False)
     assert not wanted(Model())

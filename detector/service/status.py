@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from detector import __version__
 from detector.capture.camera import CaptureStats
 from detector.core.system_info import SystemProbe
 
-from . import __version__
-from .house import House
-from .watch import Watch
+from .health import Watch
+from .runtime import House
 
 _UNKNOWN: dict[str, Any] = dict.fromkeys(
     (

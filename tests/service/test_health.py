@@ -9,9 +9,9 @@ import pytest
 
 from detector.capture.latest_frames import LatestSlots
 from detector.core.types import ArrayImage, Frame
-from detector.house import House
-from detector.overload import WINDOW_S
-from detector.watch import STALE_S, Watch
+from detector.service.health import STALE_S, Watch
+from detector.service.overload import WINDOW_S
+from detector.service.runtime import House
 from support.visits import StillClock
 
 

@@ -7,15 +7,15 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
+from detector import __version__
 from detector.api.control import Health, Ready, StaleConfigError
+from detector.config import document as configfile
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand
 
-from . import __version__
-from .config import document as configfile
-from .house import House
-from .report import Report
-from .watch import Watch
+from .health import Watch
+from .runtime import House
+from .status import Report
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from detector.core.errors import EndOfStreamError, SourceError
 from detector.core.types import ArrayImage, Detections, Frame, Image
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.replay import Line, replay
+from detector.service.replay import Line, replay
 
 BRIGHT = 200
 STARTS_WITHIN_S = 1.0

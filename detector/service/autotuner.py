@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from detector.config.schema import Model
+from detector.core import processes
 from detector.core.errors import DetectorError
 from detector.inference.input_sizes import Shape, best_shape
 from detector.inference.multi_size import ShapedDetector
@@ -28,8 +29,7 @@ from detector.models.graph.variants import find
 from detector.models.loading import resolve, shapeable
 from detector.models.registry import Resolved
 
-from .core import processes
-from .house import House
+from .runtime import House
 
 log = logging.getLogger(__name__)
 

@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from detector.config.schema import Model
+from detector.core import processes
 from detector.core.errors import DetectorError
 from detector.inference.factory import tensorrt_usable
 from detector.models.autotune.loader import ChosenLoader
 from detector.models.loading import loader, resolve
 
-from .core import processes
-from .house import House
-from .worker import Load
+from .inference_loop import Load
+from .runtime import House
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from detector.capture.latest_frames import SlotCounts
-from detector.overload import WINDOW_S, LoadMeter, Overload
+from detector.service.overload import WINDOW_S, LoadMeter, Overload
 
 
 class Run:

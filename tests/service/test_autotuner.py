@@ -19,9 +19,7 @@ from detector.config.schema import Config
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.threads import Stage
 from detector.core.types import ArrayImage, Frame, Track
-from detector.house import House
 from detector.inference.multi_size import ShapedDetector
-from detector.live import LiveView, Scene
 from detector.models.autotune.candidates import Form
 from detector.models.autotune.choice import Choice, place, read, scenes_of, write
 from detector.models.autotune.loader import ChosenLoader
@@ -29,7 +27,9 @@ from detector.models.autotune.samples import GAP_S, Need, unpack
 from detector.models.autotune.status import Ledger
 from detector.models.graph.variants import prepare
 from detector.models.loading import resolve
-from detector.tuner import Tuner
+from detector.service.autotuner import Tuner
+from detector.service.live_view import LiveView, Scene
+from detector.service.runtime import House
 from support.house import DEADLINE_S, Workshop
 from support.networks import network
 

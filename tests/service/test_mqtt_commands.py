@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 
 from detector.alerts.payloads import Topics
-from detector.commands import Commands
 from detector.config import document
-from detector.house import House
+from detector.service.mqtt_commands import Commands
+from detector.service.runtime import House
 
 
 @dataclass

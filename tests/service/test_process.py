@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from detector.heap import settled
+from detector.service.process import settled
 
 
 class Node:

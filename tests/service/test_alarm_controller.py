@@ -8,7 +8,7 @@ import pytest
 
 from detector.config.schema import AlarmSettings
 from detector.core.types import AlarmState, Alert
-from detector.desk import AlarmDesk
+from detector.service.alarm_controller import AlarmDesk
 from support.people import Walk, person
 
 

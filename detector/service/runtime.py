@@ -13,15 +13,15 @@ from detector.alerts.payloads import Topics
 from detector.alerts.publisher import PostRoom
 from detector.capture.latest_frames import LatestSlots
 from detector.capture.manager import Cameras
+from detector.config import document as configfile
 from detector.config.schema import Camera, Config
 from detector.core.clock import Clock
 from detector.core.threads import Stage
 from detector.models.autotune.status import Ledger
 from detector.mqtt.client import MqttLink
 
-from .config import document as configfile
-from .desk import AlarmDesk
-from .worker import Worker
+from .alarm_controller import AlarmDesk
+from .inference_loop import Worker
 
 DETECT_STATE = "detect"  # the name under which the outbox keeps which cameras are switched off
 ALARM_STATE = "alarm"

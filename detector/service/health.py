@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from detector.api.control import Health, Ready
 from detector.capture.camera import CaptureStats
 
-from .house import House
 from .overload import LoadMeter
+from .runtime import House
 
 log = logging.getLogger(__name__)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from detector.config import document as configfile
 from detector.config.schema import Config
 from detector.core.errors import ConfigError, ModelError
 from detector.models.autotune.choice import scenes_of
 from detector.models.autotune.loader import ChosenLoader
 from detector.models.loading import resolve
 
-from .config import document as configfile
-from .house import House
-from .watch import Watch
+from .health import Watch
+from .runtime import House
 
 RESTART = ("device", "mqtt", "api", "history", "data_dir")
 """Sections that take effect with the next start: their rooms hold sockets and files."""

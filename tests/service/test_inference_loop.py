@@ -10,7 +10,7 @@ from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import InferenceError, ModelError
 from detector.core.types import ArrayImage, Frame
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
-from detector.worker import SPARE_S
+from detector.service.inference_loop import SPARE_S
 from support.house import WALKER, Workshop, end_to_end_model
 
 NAN = float("nan")

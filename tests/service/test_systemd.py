@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.notify import Notifier
+from detector.service.systemd import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])

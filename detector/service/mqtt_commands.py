@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from detector.alerts.payloads import Topics
 
-from .house import House
+from .runtime import House
 
 log = logging.getLogger(__name__)
 
