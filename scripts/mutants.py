@@ -33,8 +33,9 @@ class Mutant:
     tests: str
 
 
-_ENGINES, _INFERENCE = "detector/engines", "detector/inference"
-_SIDECAR, _GATE = "tests/engines/test_sidecar.py", "tests/engines/test_gate.py"
+_INFERENCE, _MANIFEST = "detector/inference", "detector/inference/tensorrt/manifest.py"
+_AGREEMENT = "detector/inference/agreement.py"
+_MANIFEST_TESTS, _GATE = "tests/inference/tensorrt/test_manifest.py", "tests/models/accuracy/test_gate.py"
 _LETTERBOX = "tests/inference/kernels/test_letterbox.py"
 _RUNNING = "tests/inference/backends/test_tensorrt_running.py"
 
@@ -52,52 +53,52 @@ MUTANTS = [
         old='"bt709": (0.2126, 0.0722)', new='"bt709": (0.299, 0.114)',
     ),
     Mutant(
-        name="key-without-the-model", path=f"{_ENGINES}/sidecar.py", tests=_SIDECAR,
+        name="key-without-the-model", path=_MANIFEST, tests=_MANIFEST_TESTS,
         old='return _digest({"recipe": dataclasses.asdict(self.recipe), "environment": made_for})',
         new='return _digest({"recipe": self.recipe.precision, "environment": made_for})',
     ),
     Mutant(
-        name="key-without-the-machine", path=f"{_ENGINES}/sidecar.py", tests=_SIDECAR,
+        name="key-without-the-machine", path=_MANIFEST, tests=_MANIFEST_TESTS,
         old='"environment": made_for})', new='"environment": self.environment.flavour})',
     ),
     Mutant(
-        name="foreign-engine-passes", path=f"{_ENGINES}/sidecar.py", tests=_SIDECAR,
+        name="foreign-engine-passes", path=_MANIFEST, tests=_MANIFEST_TESTS,
         old='if then != now and field.name != "driver":', new='if then != now and field.name == "gpu":',
     ),
     Mutant(
-        name="damaged-engine-passes", path=f"{_ENGINES}/sidecar.py", tests=_SIDECAR,
+        name="damaged-engine-passes", path=_MANIFEST, tests=_MANIFEST_TESTS,
         old="if file_sha256(engine) != sidecar.sha256:", new="if False:",
     ),
     Mutant(
-        name="refused-engine-passes", path=f"{_ENGINES}/sidecar.py", tests=_SIDECAR,
+        name="refused-engine-passes", path=_MANIFEST, tests=_MANIFEST_TESTS,
         old="if not sidecar.verdict.accepted:", new="if False:",
     ),
     Mutant(
-        name="old-verdict-holds", path=f"{_ENGINES}/sidecar.py", tests=_SIDECAR,
+        name="old-verdict-holds", path=_MANIFEST, tests=_MANIFEST_TESTS,
         old="sidecar.verdict is None or sidecar.judged_in != here.key", new="sidecar.verdict is None",
     ),
     Mutant(
-        name="gate-misses", path=f"{_ENGINES}/verdict.py", tests=_GATE,
+        name="gate-misses", path=_AGREEMENT, tests=_GATE,
         old="missed_share: float = 0.02", new="missed_share: float = 0.05",
     ),
     Mutant(
-        name="gate-ghosts", path=f"{_ENGINES}/verdict.py", tests=_GATE,
+        name="gate-ghosts", path=_AGREEMENT, tests=_GATE,
         old="extra_share: float = 0.05", new="extra_share: float = 0.1",
     ),
     Mutant(
-        name="gate-boxes", path=f"{_ENGINES}/verdict.py", tests=_GATE,
+        name="gate-boxes", path=_AGREEMENT, tests=_GATE,
         old="iou_mean: float = 0.93", new="iou_mean: float = 0.9",
     ),
     Mutant(
-        name="gate-scores", path=f"{_ENGINES}/verdict.py", tests=_GATE,
+        name="gate-scores", path=_AGREEMENT, tests=_GATE,
         old="score_delta_mean: float = 0.05", new="score_delta_mean: float = 0.07",
     ),
     Mutant(
-        name="gate-stricter", path=f"{_ENGINES}/verdict.py", tests=_GATE,
+        name="gate-stricter", path=_AGREEMENT, tests=_GATE,
         old="score_delta_mean: float = 0.05", new="score_delta_mean: float = 0.03",
     ),
     Mutant(
-        name="gate-nan", path=f"{_ENGINES}/gate.py", tests=_GATE,
+        name="gate-nan", path="detector/models/accuracy/gate.py", tests=_GATE,
         old="    except InferenceError as error:\n            return _verdict(tally, limits, None, [f",
         new="    except InferenceError as error:\n            continue\n            return _verdict(tally, limits, None, [f",
     ),
@@ -106,11 +107,11 @@ MUTANTS = [
         old="    if engine is None:", new="    if False:",
     ),
     Mutant(
-        name="allocates-per-frame", path=f"{_INFERENCE}/backends/devicepath.py", tests=f"{_RUNNING} -k asks_of",
+        name="allocates-per-frame", path=f"{_INFERENCE}/backends/gpu_pipeline.py", tests=f"{_RUNNING} -k asks_of",
         old="if self._host is None or self._host.bytes.size < size:", new="if True:",
     ),
     Mutant(
-        name="default-stream", path=f"{_INFERENCE}/backends/devicepath.py", tests=f"{_RUNNING} -k asks_of",
+        name="default-stream", path=f"{_INFERENCE}/backends/gpu_pipeline.py", tests=f"{_RUNNING} -k asks_of",
         old="grid=launch.grid, stream=self._stream)", new="grid=launch.grid)",
     ),
     Mutant(

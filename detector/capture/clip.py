@@ -1,4 +1,4 @@
-"""TODO-DOC."""
+"""A recorded clip on media time: the frames that the live loop would have processed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO-DOC."""
+"""Files: where fetched ones are kept, how one is put in place for good, its SHA-256."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO-DOC."""
+"""What a model's input or output is called, its shape and its type."""
 
 from __future__ import annotations
 

@@ -225,7 +225,7 @@ def registry_path() -> Path:
     """The registry's text: beside this module in a wheel, in engines/ in a checkout."""
     here = Path(__file__).resolve().parent
     packaged = here / "models.yaml"
-    return packaged if packaged.is_file() else here.parent / "engines" / "models.yaml"
+    return packaged if packaged.is_file() else here.parents[1] / "engines" / "models.yaml"
 
 
 def load_registry(path: Path | None = None, *, cache: Path | None = None) -> Registry:

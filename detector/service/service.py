@@ -33,7 +33,6 @@ from detector.models.download.progress import Progress, quiet
 from detector.models.loading import resolve
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import MqttLink, settings_of
-from detector.opencv import use_one_thread
 
 from . import data_dir
 from .alarm_controller import AlarmDesk
@@ -43,7 +42,7 @@ from .engine_upgrade import EngineUpgrade
 from .health import Watch
 from .inference_loop import Load, Worker
 from .mqtt_commands import Commands
-from .process import settled
+from .process import settled, use_one_opencv_thread
 from .reload import Reconfigure
 from .runtime import ALARM_STATE, House
 from .status import Report
@@ -108,7 +107,7 @@ class Service:
     # Start: from the post room to the door, so that nothing comes in before it can go out
 
     def _start(self) -> None:
-        use_one_thread()
+        use_one_opencv_thread()
         self._undo.enter_context(data_dir.held(self.config.data_dir))
         resolved = resolve(self.config.model, self._progress)
         self._open_storage()

@@ -4,9 +4,10 @@ import gc
 import time
 import weakref
 
+import cv2
 import pytest
 
-from detector.service.process import settled
+from detector.service.process import settled, use_one_opencv_thread
 
 
 class Node:
@@ -55,3 +56,13 @@ def test_a_fault_inside_leaves_nothing_frozen() -> None:
     with pytest.raises(OSError, match="broken"), settled():
         raise OSError("broken")
     assert gc.get_freeze_count() == 0
+
+
+def test_opencv_takes_no_second_thread() -> None:
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(2)
+        use_one_opencv_thread()
+        assert cv2.getNumThreads() == 1
+    finally:
+        cv2.setNumThreads(before)

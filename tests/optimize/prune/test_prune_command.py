@@ -20,7 +20,7 @@ from detector.inference.factory import load_detector
 from support.program import COMMAND
 
 pytestmark = pytest.mark.optimize
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 QUICK = ("--size", "160", "--train-size", "96", "--batch", "2", "--threads", "1")
 
 

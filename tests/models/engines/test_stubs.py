@@ -18,7 +18,7 @@ import pytest
 
 pytestmark = pytest.mark.optimize
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CHECKED = ["detector/engines", "detector/inference/backends/tensorrt.py"]
 BINDINGS = {
     "10.3": "tensorrt-cu12-bindings==10.3.0",

@@ -27,7 +27,7 @@ from detector.config import document
 from support import index
 from support.mosquitto import DEADLINE, free_port, program
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
 DOCKERFILES = ("Dockerfile", "Dockerfile.jetson")
 ENVIRONMENT = {"CAMERA_URL": "rtsp://10.0.0.4/stream1", "MQTT_PASSWORD": "open: sesame", "DETECTOR_TOKEN": "t" * 32}
@@ -123,7 +123,7 @@ def test_the_copied_files_make_a_complete_wheel(tmp_path: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert wanted <= names
-    assert _registry_of_the_wheel(next(tmp_path.glob("*.whl")), tmp_path / "installed") == "detector/models.yaml"
+    assert _registry_of_the_wheel(next(tmp_path.glob("*.whl")), tmp_path / "installed") == "detector/models/models.yaml"
 
 
 def _registry_of_the_wheel(wheel: Path, folder: Path) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from detector.config.document import mqtt_password, validate
 
-UNITS = Path(__file__).resolve().parents[1] / "systemd"
+UNITS = Path(__file__).resolve().parents[2] / "systemd"
 SERVICE = UNITS / "detector.service"
 
 
