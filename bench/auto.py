@@ -29,16 +29,16 @@ from bench.variants import REFERENCE, street_set
 from detector.config.schema import Model
 from detector.core.types import ArrayImage, Image
 from detector.inference.factory import load_detector
-from detector.inference.input_sizes import Shape, best_shape
-from detector.inference.multi_size import ShapedDetector
+from detector.inference.input_sizes import InputSize, best_input_size
+from detector.inference.multi_size import MultiSizeDetector
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
 from detector.models.accuracy.pictures import built_in, clip_pictures
-from detector.models.autotune.candidates import Form, openvino_there
+from detector.models.autotune.candidates import Candidate, openvino_there
 from detector.models.autotune.choice import Choice
 from detector.models.autotune.cost import interleaved
 from detector.models.autotune.loader import open_form
-from detector.models.autotune.samples import Evidence, small, split
-from detector.models.autotune.tune import Task, tune
+from detector.models.autotune.samples import CalibrationSet, small, split
+from detector.models.autotune.tune import TuneRequest, tune
 from detector.models.registry import Resolved, load_registry
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,10 +132,10 @@ def _row(models: Path, model: str, pictures: _Set, *, openvino: bool) -> Row:
     resolved = load_registry().resolve(models / f"{model}.onnx")
     base = _base(resolved)
     seen = pictures.seen
-    counted = Counter(best_shape(base, image.width, image.height) for image in seen)
+    counted = Counter(best_input_size(base, image.width, image.height) for image in seen)
     shapes = tuple(shape for shape, _ in counted.most_common())
     choice = tune(
-        Task(
+        TuneRequest(
             model=Model(name=str(resolved.path)),
             resolved=resolved,
             shapes=shapes,
@@ -144,7 +144,7 @@ def _row(models: Path, model: str, pictures: _Set, *, openvino: bool) -> Row:
             openvino=openvino and openvino_there(),
         )
     )
-    reference = _aps(resolved, Form(threads=1), {}, pictures)
+    reference = _aps(resolved, Candidate(threads=1), {}, pictures)
     taken = _aps(resolved, choice.taken, choice.files, pictures)
     ms, cpu = _over_b(models, resolved, choice, seen[0])
     return Row(
@@ -162,11 +162,11 @@ def _row(models: Path, model: str, pictures: _Set, *, openvino: bool) -> Row:
     )
 
 
-def _evidence(seen: Sequence[Image], base: Shape) -> Evidence:
+def _evidence(seen: Sequence[Image], base: InputSize) -> CalibrationSet:
     return split([small(image, base) for image in seen], ("bench",))
 
 
-def _aps(resolved: Resolved, form: Form, files: dict[Shape, str], pictures: _Set) -> tuple[float, float]:
+def _aps(resolved: Resolved, form: Candidate, files: dict[InputSize, str], pictures: _Set) -> tuple[float, float]:
     """AP over all pictures and over the later half."""
     with contextlib.closing(open_form(resolved, form, files=files, score_floor=EVALUATION_FLOOR)) as detector:
         whole, unseen = (
@@ -187,9 +187,9 @@ def _over_b(models: Path, resolved: Resolved, choice: Choice, picture: Image) ->
     return cost.ms / b.ms, cost.cpu_ms / b.cpu_ms
 
 
-def _base(resolved: Resolved) -> Shape:
-    with contextlib.closing(open_form(resolved, Form(threads=1))) as detector:
-        assert isinstance(detector, ShapedDetector)
+def _base(resolved: Resolved) -> InputSize:
+    with contextlib.closing(open_form(resolved, Candidate(threads=1))) as detector:
+        assert isinstance(detector, MultiSizeDetector)
         return detector.base
 
 

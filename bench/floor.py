@@ -25,7 +25,7 @@ from detector.capture.rtsp.access_units import AccessUnit
 from detector.capture.rtsp.decode import Decoder
 from detector.config.schema import Model
 from detector.core.types import ArrayImage
-from detector.models.autotune.loader import ChosenLoader
+from detector.models.autotune.loader import AutotunedLoader
 from detector.models.loading import resolve
 
 from .bare import ROOT, interleaved_ms, medians_ms, opened, paced_ms
@@ -94,7 +94,7 @@ def main() -> None:
     section = Model.model_validate(json.loads(chosen.model))
     resolved = resolve(section)
     begun = time.perf_counter()
-    detector = ChosenLoader(section, resolved)()  # what the service loads
+    detector = AutotunedLoader(section, resolved)()  # what the service loads
     detector.warm_up()
     load_s = time.perf_counter() - begun
     detector.detect_image(ArrayImage(np.random.default_rng(0).integers(0, 255, _PICTURE, np.uint8)))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from detector.core.types import ArrayImage
-from detector.inference.input_sizes import Shape
+from detector.inference.input_sizes import InputSize
 from detector.models.graph.variants import VariantPrecision, prepare
 
 from .subjects import Naive, Service, Subject
@@ -17,7 +17,7 @@ from .subjects import Naive, Service, Subject
 FP32, INT8, BF16 = "service, ONNX Runtime fp32", "service, ONNX Runtime int8", "service, OpenVINO bf16"
 DEFAULT, TUNED = "service, default config", "service, default config, tuned"
 PLAIN = "plain loop, ONNX Runtime"
-_WIDE: Shape = (640, 384)  # what 16:9 fills of the reference model's 640x640
+_WIDE: InputSize = (640, 384)  # what 16:9 fills of the reference model's 640x640
 
 
 def reference(shared: Path) -> Path:

@@ -34,9 +34,9 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # Mosquitto
 
 from detector.core.types import Message
 from detector.mqtt.broker.server import EmbeddedBroker
-from detector.mqtt.client import MqttLink
+from detector.mqtt.client import MqttClient
 from detector.mqtt.connection import MqttSettings
-from detector.service.process import settled
+from detector.service.process import gc_frozen
 from support.mosquitto import Mosquitto, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--receive", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.subscribe or chosen.receive:
-        with settled():
+        with gc_frozen():
             _receive(chosen.messages) if chosen.receive else _subscribe(chosen.subscribe, chosen.messages)
         return 0
     figures = measure(messages=chosen.messages, rate=chosen.rate)
@@ -83,7 +83,7 @@ def measure(*, messages: int, rate: float) -> dict[str, Figures]:
     """Milliseconds per broker and of the floor; they take turns."""
     found = brokers()
     rounds: dict[str, list[list[float]]] = {name: [] for name in (FLOOR, *found)}
-    with settled():  # as the service runs
+    with gc_frozen():  # as the service runs
         for _ in range(ROUNDS):
             rounds[FLOOR].append(_tcp(messages // ROUNDS, rate))
             for name, opened in found.items():
@@ -148,7 +148,9 @@ def _running(run: Callable[[threading.Event], None]) -> Iterator[None]:
 
 def _hop(port: int, messages: int, rate: float) -> list[float]:
     will = Message(topic="bench/available", payload=b"offline", qos=1, retain=True)
-    link = MqttLink(settings=MqttSettings(host="127.0.0.1", port=port, client_id="bench", protocol="3.1.1"), will=will)
+    link = MqttClient(
+        settings=MqttSettings(host="127.0.0.1", port=port, client_id="bench", protocol="3.1.1"), will=will
+    )
     command = [sys.executable, "-m", "bench.mqtt", "--subscribe", str(port), "--messages", str(messages)]
     with _running(link.run), subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as subscriber:
         assert subscriber.stdout is not None
@@ -160,7 +162,7 @@ def _hop(port: int, messages: int, rate: float) -> list[float]:
         return delays
 
 
-def _publish(link: MqttLink, payload: bytes) -> None:
+def _publish(link: MqttClient, payload: bytes) -> None:
     while not link.publish(Message(topic=TOPIC, payload=payload, qos=1)):
         time.sleep(0.001)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.config.schema import Model
-from detector.models.autotune.loader import ChosenLoader
+from detector.models.autotune.loader import AutotunedLoader
 from detector.models.benchmark import benchmark
 from detector.models.download.progress import quiet
 from detector.models.loading import resolve
@@ -60,7 +60,7 @@ def measure(shared: Path, frames: int) -> dict[str, Any]:
 
 def _measured(section: dict[str, Any], clip: Path, frames: int) -> dict[str, Any]:
     model = Model.model_validate(section)
-    detector = ChosenLoader(model, resolve(model))()
+    detector = AutotunedLoader(model, resolve(model))()
     try:
         found = benchmark(detector=detector, source=clip, frames=frames, progress=quiet)
     finally:

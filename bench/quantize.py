@@ -32,14 +32,14 @@ from detector.core.types import ArrayImage, Image
 from detector.inference.backends.base import Precision
 from detector.inference.factory import load_detector
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
-from detector.models.accuracy.gate import Truth
+from detector.models.accuracy.gate import LabelledPictures
 from detector.models.graph import fp16, int4
-from detector.models.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, Form
+from detector.models.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, QdqStyle
 from detector.models.graph.quantize import Calibrated
 from detector.models.graph.variants import prepare
 from detector.models.registry import load_registry
 from detector.optimize.quantize.int8 import Runtime, runtimes
-from detector.optimize.quantize.quantize import METHODS, Order, quantize
+from detector.optimize.quantize.quantize import METHODS, QuantizeRequest, quantize
 from detector.optimize.quantize.timing import race
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,8 +73,8 @@ class _Variant:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Data:
     pictures: list[Image]
-    coco: Truth
-    street: Truth
+    coco: LabelledPictures
+    street: LabelledPictures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,8 +113,8 @@ def _data(media: Path, folder: Path) -> _Data:
     frames, annotations = street_set(media / "video", folder)
     return _Data(
         pictures=[ArrayImage(np.asarray(cv2.imread(str(file)), np.uint8)) for file in files[::2]],
-        coco=Truth(images=images, annotations=folder / "held.json"),
-        street=Truth(images=frames, annotations=annotations),
+        coco=LabelledPictures(images=images, annotations=folder / "held.json"),
+        street=LabelledPictures(images=frames, annotations=annotations),
     )
 
 
@@ -168,7 +168,7 @@ def _measured(source: Path, data: _Data, folder: Path, rounds: int) -> Iterator[
 def _made(plain: Path, data: _Data, folder: Path, able: list[Runtime]) -> Iterator[_Variant]:
     """Every form without a search: the head's last convolutions in floats."""
     source = onnx.load(str(plain))
-    forms: list[tuple[Runtime, Form, bool]] = [("onnxruntime", ONNXRUNTIME, True), ("onnxruntime", TENSORRT, False)]
+    forms: list[tuple[Runtime, QdqStyle, bool]] = [("onnxruntime", ONNXRUNTIME, True), ("onnxruntime", TENSORRT, False)]
     if "openvino" in able:
         yield _Variant(what="bf16 or fp16", path=plain, runtime="openvino", precision="fp16")
         forms.insert(1, ("openvino", OPENVINO, True))
@@ -194,7 +194,7 @@ def _found(plain: Path, data: _Data, folder: Path) -> Iterator[_Variant]:
     """What the command would write."""
     for precision in ("int8", "int4"):
         output = folder / f"{plain.stem}-found-{precision}.onnx"
-        order = Order(
+        order = QuantizeRequest(
             model=plain,
             name=plain.stem,
             spec=None,

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from detector.cli.app import main as detector_main
-from detector.service.live_view import LiveView, Scene
+from detector.service.live_view import LiveScene, LiveView
 
 from .drawn import read_number
 
@@ -32,7 +32,7 @@ def main() -> None:
     notes = Path(sys.argv.pop(1)).open("ab", buffering=0)  # noqa: SIM115 - as long as the process
     show = LiveView.show
 
-    def noted(view: LiveView, scene: Scene) -> None:
+    def noted(view: LiveView, scene: LiveScene) -> None:
         show(view, scene)
         mono = time.monotonic()
         notes.write(_RECORD.pack(read_number(scene.frame.image.luma()), mono))

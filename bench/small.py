@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))  # the scoring is the tests' own
 
 from detector.analytics.assignment import iou, pair  # noqa: E402  # after the path is set
-from detector.analytics.crops import look_closer  # noqa: E402
+from detector.analytics.crops import detect_in_crops  # noqa: E402
 from detector.analytics.pipeline import CameraPipeline  # noqa: E402
 from detector.capture.factory import file_source  # noqa: E402
 from detector.config.schema import Camera  # noqa: E402
@@ -142,12 +142,12 @@ def measure(detector: PersonDetector, scene: Scene, crops_per_s: float, frames: 
     for number, pixels in enumerate(islice(scene.pictures(), frames)):
         t = number / FPS
         frame = Frame(camera="camera", seq=number, captured_mono=t, captured_wall=t, image=ArrayImage(pixels))
-        if not pipeline.wants(frame):
+        if not pipeline.should_detect(frame):
             continue
         found = detector.detect(frame)
-        views = pipeline.close_ups(found, detector.input_size)
-        found = look_closer(found, views, detector.detect_many)
-        outcome = pipeline.digest(found, armed_as="armed_away")
+        views = pipeline.plan_crops(found, detector.input_size)
+        found = detect_in_crops(found, views, detector.detect_many)
+        outcome = pipeline.process(found, armed_as="armed_away")
         tally.add(number, found)
         followed[number] = [(track.id, track.box) for track in outcome.tracks if track.matched]
         looked_at, close_ups, ms = looked_at + 1, close_ups + len(views), ms + found.infer_ms

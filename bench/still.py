@@ -119,7 +119,7 @@ def _looks(coded: Coded) -> list[Call]:
     codec, gate = av.CodecContext.create("h264", "r"), MotionGate(settings=MotionSettings())
     assert isinstance(codec, av.VideoCodecContext)
     images = [AvImage(frame) for unit in coded.units for frame in codec.decode(av.Packet(unit))]
-    return [partial(gate.look, image, i / coded.fps, people=False) for i, image in enumerate(images)]
+    return [partial(gate.assess, image, i / coded.fps, people=False) for i, image in enumerate(images)]
 
 
 if __name__ == "__main__":

@@ -129,11 +129,11 @@ def measure(files: dict[str, Path], pictures: Sequence[Image], runs: int) -> lis
 def run(folder: Path, size: tuple[int, int], pictures: Sequence[Image], runs: int) -> dict[str, Any]:
     """The whole: export, forms, measurement; `pictures`, at least 16, calibrate, and the first four are compared on."""
     from detector.optimize.export import transformers_models
-    from detector.optimize.export.export import Form, export
+    from detector.optimize.export.export import ExportOptions, export
 
     network = transformers_models.load(architecture(folder / "dfine-nano"), random_weights=True).network
     exported = folder / "dfine-nano.onnx"
-    done = export(network, Form(size=size), exported, pictures[:2])
+    done = export(network, ExportOptions(size=size), exported, pictures[:2])
     rows = measure(forms(exported, pictures), pictures[:4], runs)
     assert done.checked is not None
     return {

@@ -27,7 +27,7 @@ from bench.street import street
 from detector.core.types import ArrayImage, Image
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.inference.input_sizes import Shape, allowed_shapes
+from detector.inference.input_sizes import InputSize, allowed_input_sizes
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
 from detector.models.graph.variants import VariantPrecision, prepare
 
@@ -43,7 +43,7 @@ class Row:
     """One variant; `ratio` over B, `own_ratio` over the model as it is."""
 
     model: str
-    shape: Shape
+    shape: InputSize
     person_only: bool
     precision: str
     ratio: float
@@ -123,9 +123,9 @@ def _measured(models: Path, model: str, sets: _Sets, rounds: int) -> list[Row]:
     return rows
 
 
-def _wishes(model: str, base: Shape) -> list[tuple[Shape | None, bool, VariantPrecision]]:
+def _wishes(model: str, base: InputSize) -> list[tuple[InputSize | None, bool, VariantPrecision]]:
     """The model as it is, then person-only in each lying shape, then these in INT8."""
-    lying = [shape for shape in allowed_shapes(base) if shape[0] >= shape[1]]
+    lying = [shape for shape in allowed_input_sizes(base) if shape[0] >= shape[1]]
     precisions: tuple[VariantPrecision, ...] = ("fp32", "int8", "int8-mixed") if model in _WITH_INT8 else ("fp32",)
     return [(None, False, "fp32"), *((shape, True, precision) for precision in precisions for shape in lying)]
 
@@ -151,7 +151,7 @@ def _load(path: Path) -> PersonDetector:
     return load_detector(path=path, name=path.stem, threads=1, score_floor=EVALUATION_FLOOR)
 
 
-def _input_size(path: Path) -> Shape:
+def _input_size(path: Path) -> InputSize:
     detector = _load(path)
     detector.close()
     return detector.input_size

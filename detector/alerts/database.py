@@ -35,7 +35,7 @@ class DamagedError(StorageError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class SchemaLayout:
     """Whose file it is and how it came to its present shape.
 
     `migrations[i]` is a script that takes version i to i+1 (`user_version`); append, never edit.
@@ -85,7 +85,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _migrate(connection: sqlite3.Connection, path: Path, layout: Layout) -> None:
+def _migrate(connection: sqlite3.Connection, path: Path, layout: SchemaLayout) -> None:
     owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -138,7 +138,7 @@ class Database:
     Raises StorageError: unreadable, unwritable, full, foreign or held file; DamagedError: damage.
     """
 
-    def __init__(self, *, path: Path, layout: Layout, check: bool = True) -> None:
+    def __init__(self, *, path: Path, layout: SchemaLayout, check: bool = True) -> None:
         self.path = path
         self._lock = threading.RLock()
         self._durable: bool | None = None
@@ -153,7 +153,7 @@ class Database:
             self._connection.close()
             raise
 
-    def _prepare(self, layout: Layout, *, check: bool) -> None:
+    def _prepare(self, layout: SchemaLayout, *, check: bool) -> None:
         connection = self._connection
         connection.execute("PRAGMA journal_mode=WAL")  # some file systems cannot; the default is as safe, only slower
         connection.execute("PRAGMA journal_size_limit=4194304")
@@ -245,7 +245,7 @@ def _set_aside(path: Path) -> Path:
     return aside
 
 
-def open_or_rebuild(path: Path, layout: Layout, salvage: Salvage, *, check_up_to: int = sys.maxsize) -> Database:
+def open_or_rebuild(path: Path, layout: SchemaLayout, salvage: Salvage, *, check_up_to: int = sys.maxsize) -> Database:
     """The database in `path`; a damaged one is first replaced by a new file of what can be read of it.
 
     The old file stays as `.corrupt-N`. `salvage(old, new)` copies rows and returns how many. Files of
@@ -259,7 +259,7 @@ def open_or_rebuild(path: Path, layout: Layout, salvage: Salvage, *, check_up_to
         return Database(path=path, layout=layout, check=check)
 
 
-def _rebuild(path: Path, layout: Layout, salvage: Salvage) -> None:
+def _rebuild(path: Path, layout: SchemaLayout, salvage: Salvage) -> None:
     """Crash-safe: at any point there is either the old file or the finished new one."""
     fresh = _fresh(path)
     try:

@@ -30,7 +30,7 @@ RETRY_S = 30.0  # how long a kind of message that the broker refused is left alo
 _PAGE = 100  # entries read from the outbox at a time
 
 
-class Link(Protocol):
+class MessageSink(Protocol):
     """What is needed of the MQTT link."""
 
     def publish(self, message: Message, on_ack: AckCallback | None = None) -> bool: ...
@@ -48,19 +48,19 @@ class SenderStats:
 
 
 @dataclass(frozen=True, slots=True)
-class _Flight:
+class InFlight:
     kind: Kind
     session: int
 
 
-class Sender:
+class OutboxDelivery:
     """Sends what the outbox holds, as far as the link takes it; `wake` is called when that changes."""
 
     def __init__(
         self,
         *,
         outbox: ResilientOutbox,
-        link: Link,
+        link: MessageSink,
         clock: Clock,
         wake: Callable[[], None],
         retry_s: float = RETRY_S,
@@ -71,7 +71,7 @@ class Sender:
         self._live: dict[int, int] = {}  # alerts put while connected: number -> that session
         self._page: deque[Entry] = deque()
         self._cursor, self._more = 0, True
-        self._flights: dict[int, _Flight] = {}
+        self._flights: dict[int, InFlight] = {}
         self._results: deque[tuple[int, str | None]] = deque()
         self._paused: dict[Kind, float] = {}
         self._known: tuple[int, bool] | None = None  # the session and the disk's health that the index is of
@@ -130,7 +130,7 @@ class Sender:
         if done:
             self._outbox.done(done)
 
-    def _unsent(self, seq: int, flight: _Flight, error: str) -> None:
+    def _unsent(self, seq: int, flight: InFlight, error: str) -> None:
         if flight.kind == "alert":
             insort(self._alerts, seq)
         else:
@@ -201,7 +201,7 @@ class Sender:
             payload = stamp_published(payload, published_wall=self._clock.wall(), replayed=replayed)
         message = Message(topic=entry.topic, payload=encode(payload), qos=1)
         # Noted first: the answer may come before `publish` returns.
-        self._flights[entry.seq] = _Flight(entry.kind, session)
+        self._flights[entry.seq] = InFlight(entry.kind, session)
         try:
             taken = self._link.publish(message, partial(self.acknowledged, entry.seq))
         except BrokerError as error:

@@ -18,12 +18,12 @@ from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import BrokerError
 from detector.core.types import Alert, EventChange, Message
 
-from .delivery import RETRY_S, Link, Sender
+from .delivery import RETRY_S, MessageSink, OutboxDelivery
 from .history import History
 from .outbox import ResilientOutbox
 from .outbox_entries import Entry, NewEntry
 from .payloads import Topics, alert_payload, event_payload
-from .snapshot_encoder import Darkroom, Picture, Print
+from .snapshot_encoder import FrameJpegs, LazyJpeg, SnapshotEncoder
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ MAX_FIRSTS = 8  # visits whose first picture is still to be made: each holds a f
 _LOOK_S = 0.25  # a stop may go unnoticed this long, and the heartbeat is this old while idle
 
 
-class PublishingLink(Link, Protocol):
+class PublishingLink(MessageSink, Protocol):
     """The link as the dispatcher uses it: it also tells when it can take more."""
 
     def listen(self, callback: Callable[[], None]) -> None: ...
@@ -63,7 +63,7 @@ class Dispatcher:
         link: PublishingLink,
         topics: Topics,
         device: str,
-        darkroom: Darkroom,
+        darkroom: SnapshotEncoder,
         clock: Clock = SYSTEM_CLOCK,
         max_waiting: int = MAX_WAITING,
         retry_s: float = RETRY_S,
@@ -75,13 +75,13 @@ class Dispatcher:
         self._darkroom, self._max_waiting = darkroom, max_waiting
         self._changed = threading.Condition()
         self._woken = False
-        self._alerts: deque[tuple[Alert, Picture]] = deque()
+        self._alerts: deque[tuple[Alert, FrameJpegs]] = deque()
         self._events: deque[NewEntry] = deque()
         self._firsts: deque[EventChange] = deque(maxlen=MAX_FIRSTS)
         self._messages: deque[Message] = deque()
         self._retained: dict[str, Message] = {}
         self._dropped = 0
-        self._sender = Sender(outbox=outbox, link=link, clock=clock, wake=self.wake, retry_s=retry_s)
+        self._sender = OutboxDelivery(outbox=outbox, link=link, clock=clock, wake=self.wake, retry_s=retry_s)
         self.progress_mono = clock.mono()
         link.listen(self.wake)
 
@@ -188,7 +188,7 @@ class Dispatcher:
             )
             self._alerts.popleft()  # only now: it is on the disk
             self._sender.added(entry)
-            jpeg = self._developed(alert.camera, picture.told)
+            jpeg = self._developed(alert.camera, picture.preview)
             if jpeg is not None:
                 self._link.publish(Message(topic=self._topics.snapshot(alert.camera), payload=jpeg, retain=True))
             self._sender.work()
@@ -197,7 +197,7 @@ class Dispatcher:
             entries.append(entry)
         return entries
 
-    def _developed(self, camera: str, print_: Print) -> bytes | None:
+    def _developed(self, camera: str, print_: LazyJpeg) -> bytes | None:
         """Whatever happens to the picture, the alert goes out."""
         try:
             return print_.get()
@@ -205,8 +205,8 @@ class Dispatcher:
             log.exception("camera %s: a picture could not be made", camera)
             return None
 
-    def _keep(self, camera: str, event_id: str, picture: Picture) -> None:
-        jpeg = self._developed(camera, picture.kept)
+    def _keep(self, camera: str, event_id: str, picture: FrameJpegs) -> None:
+        jpeg = self._developed(camera, picture.full)
         if jpeg is not None:
             self._history.save_snapshot(event_id, jpeg)
 

@@ -19,7 +19,7 @@ from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import StorageError
 from detector.core.types import JsonObject
 
-from .database import DamagedError, Database, Layout, Row, open_or_rebuild, readable_rows
+from .database import DamagedError, Database, Row, SchemaLayout, open_or_rebuild, readable_rows
 from .payloads import encode
 from .snapshot_files import Snapshots
 
@@ -33,7 +33,7 @@ _ORPHAN_S = 3600.0  # a picture may be written before its visit: leave young one
 _CHECKED_BYTES = 64 << 20  # a check reads the whole file: up to here that takes well under a second
 _ALERT_FIELDS = ("id", "seq", "zones", "score", "captured_at", "confirmed_at")
 _COLUMNS = "number, id, camera, start_time, end_time, seen, body, alerts"
-LAYOUT = Layout(
+LAYOUT = SchemaLayout(
     application_id=0x64746869,  # "dthi"
     migrations=(
         """

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from detector.core.types import JsonObject
 
-from .database import DamagedError, Database, Layout, Row, open_or_rebuild, readable_rows
+from .database import DamagedError, Database, Row, SchemaLayout, open_or_rebuild, readable_rows
 from .outbox_entries import Counters, Entry, Kind, NewEntry, OutboxStats, is_update, next_entry, unknown_counters
 from .payloads import encode
 
@@ -31,7 +31,7 @@ _TELL_EVERY = 1000  # dropped events between two warnings
 _ENTRY = "seq, kind, key, topic, payload, created_wall, sent"
 _ALERT = f"SELECT {_ENTRY} FROM entries WHERE kind = 'alert' AND key = ?"  # noqa: S608 - own names
 _ALERTS_NUMBERED, _EVENTS_DROPPED = 1, 2  # counters.id
-LAYOUT = Layout(
+LAYOUT = SchemaLayout(
     application_id=0x64746F62,  # "dtob"
     migrations=(
         """

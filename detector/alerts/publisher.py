@@ -10,7 +10,7 @@ from .dispatcher import Dispatcher
 from .payloads import Topics, encode
 
 
-class PostRoom:
+class EventPublisher:
     """The worker's and the service's way out; every method returns at once."""
 
     def __init__(self, *, dispatcher: Dispatcher, topics: Topics) -> None:
@@ -23,19 +23,19 @@ class PostRoom:
         self._dispatcher.submit(alert)
 
     def people(self, camera: str, count: int) -> None:
-        self._say(self._topics.person(camera), str(count), retain=True)
+        self._publish(self._topics.person(camera), str(count), retain=True)
 
     def motion(self, camera: str, moving: bool) -> None:
-        self._say(self._topics.motion(camera), _on_off(moving))
+        self._publish(self._topics.motion(camera), _on_off(moving))
 
     def camera_status(self, camera: str, status: str) -> None:
-        self._say(self._topics.camera_status(camera), status, qos=1, retain=True)
+        self._publish(self._topics.camera_status(camera), status, qos=1, retain=True)
 
     def detect_state(self, camera: str, on: bool) -> None:
-        self._say(self._topics.detect_state(camera), _on_off(on), qos=1, retain=True)
+        self._publish(self._topics.detect_state(camera), _on_off(on), qos=1, retain=True)
 
     def alarm_state(self, state: AlarmState) -> None:
-        self._say(self._topics.alarm_state, state, qos=1, retain=True)
+        self._publish(self._topics.alarm_state, state, qos=1, retain=True)
 
     def stats(self, document: Mapping[str, object]) -> None:
         self._dispatcher.submit(Message(topic=self._topics.stats, payload=encode(dict(document))))
@@ -49,7 +49,7 @@ class PostRoom:
     def send(self, message: Message) -> None:
         self._dispatcher.submit(message)
 
-    def _say(self, topic: str, text: str, *, qos: int = 0, retain: bool = False) -> None:
+    def _publish(self, topic: str, text: str, *, qos: int = 0, retain: bool = False) -> None:
         self._dispatcher.submit(Message(topic=topic, payload=text.encode(), qos=qos, retain=retain))
 
 

@@ -28,7 +28,7 @@ _LOOK_S = 0.5  # how long a stop may go unnoticed
 _WAITING = 4  # each holds a frame; with more, the dispatcher is late anyway and makes its own
 
 
-class Print:
+class LazyJpeg:
     """A JPEG that is made once, by the first who asks."""
 
     __slots__ = ("_jpeg", "_lock", "_make")
@@ -48,32 +48,32 @@ class Print:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class FrameJpegs:
     """One frame's prints: what subscribers are told, and what the history keeps; the same where the frame is small."""
 
-    told: Print
-    kept: Print
+    preview: LazyJpeg
+    full: LazyJpeg
 
 
-class Darkroom:
+class SnapshotEncoder:
     """`begin` and `picture` from any thread; `run` in one, or in none. `told_width` px, 0: as wide as the frame."""
 
     def __init__(self, *, encode: EncodeSnapshot, told_width: int = TOLD_WIDTH) -> None:
         self._encode, self._told_width = encode, told_width
-        self._begun: queue.Queue[Print] = queue.Queue(_WAITING)
+        self._begun: queue.Queue[LazyJpeg] = queue.Queue(_WAITING)
 
-    def picture(self, frame: Frame, box: Box, score: float) -> Picture:
+    def picture(self, frame: Frame, box: Box, score: float) -> FrameJpegs:
         """A picture whose prints are made when asked for."""
-        kept = Print(partial(self._encode, frame, box, score, None))
+        kept = LazyJpeg(partial(self._encode, frame, box, score, None))
         if not 0 < self._told_width < frame.image.width:
-            return Picture(kept, kept)
-        return Picture(Print(partial(self._encode, frame, box, score, self._told_width)), kept)
+            return FrameJpegs(kept, kept)
+        return FrameJpegs(LazyJpeg(partial(self._encode, frame, box, score, self._told_width)), kept)
 
-    def begin(self, frame: Frame, box: Box, score: float) -> Picture:
+    def begin(self, frame: Frame, box: Box, score: float) -> FrameJpegs:
         """A picture of which what is told will be made soon; returns at once."""
         picture = self.picture(frame, box, score)
         try:
-            self._begun.put_nowait(picture.told)
+            self._begun.put_nowait(picture.preview)
         except queue.Full:
             log.debug("many pictures at once: the dispatcher makes its own")
         return picture
@@ -92,9 +92,9 @@ class Darkroom:
         """The first label loads a font, some 70 ms: not while somebody waits for the first alert."""
         nothing = ArrayImage(np.zeros((72, 128, 3), np.uint8))
         frame = Frame(camera="", seq=0, captured_mono=0.0, captured_wall=0.0, image=nothing)
-        self._make(Print(partial(self._encode, frame, (8.0, 40.0, 32.0, 64.0), 0.0, None)))
+        self._make(LazyJpeg(partial(self._encode, frame, (8.0, 40.0, 32.0, 64.0), 0.0, None)))
 
-    def _make(self, print_: Print) -> None:
+    def _make(self, print_: LazyJpeg) -> None:
         try:
             print_.get()
         except Exception as error:

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, get_args
 from detector.config.schema import AlarmSettings, ArmedState
 from detector.core.types import AlarmState, Alert
 
-from .alert_codec import from_document, to_document
+from .alert_codec import dump, load
 
 _Phase = Literal["settled", "leaving", "entering", "triggered"]
 _ARM: Final[dict[str, ArmedState]] = {"ARM_AWAY": "armed_away", "ARM_HOME": "armed_home"}
@@ -58,7 +58,7 @@ class Alarm:
 
     def snapshot(self) -> dict[str, Any]:
         """What `restored` takes, JSON types only; the same as long as nothing happens."""
-        held = [to_document(alert) for alert in (*self._due, *self._held)]
+        held = [dump(alert) for alert in (*self._due, *self._held)]
         return {"mode": self._mode, "phase": self._phase, "held": held}
 
     def _load(self, saved: Mapping[str, Any]) -> None:
@@ -67,7 +67,7 @@ class Alarm:
             raise ValueError("not an alarm's state")
         if mode is None and phase != "settled":
             raise ValueError("a disarmed alarm has nothing under way")
-        due = [from_document(document, t=self._now) for document in saved["held"]]
+        due = [load(document, t=self._now) for document in saved["held"]]
         self._mode, self._due = mode, due
         self._phase = "triggered" if phase == "entering" else phase
 

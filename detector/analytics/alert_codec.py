@@ -28,7 +28,7 @@ class LostImage:
         return np.zeros((self.height, self.width), dtype=np.uint8)
 
 
-def to_document(alert: Alert) -> dict[str, Any]:
+def dump(alert: Alert) -> dict[str, Any]:
     """Everything but the pixels, JSON types only."""
     frame = alert.frame
     return {
@@ -45,8 +45,8 @@ def to_document(alert: Alert) -> dict[str, Any]:
     }
 
 
-def from_document(document: Mapping[str, Any], *, t: float) -> Alert:
-    """What `to_document` wrote, its monotonic stamps moved to `t`, since that clock starts anew at boot.
+def load(document: Mapping[str, Any], *, t: float) -> Alert:
+    """What `dump` wrote, its monotonic stamps moved to `t`, since that clock starts anew at boot.
 
     Raises KeyError, TypeError or ValueError on anything else.
     """

@@ -36,22 +36,22 @@ _KEPT = 2  # looks kept for who is found: the frames right after it confirm a tr
 _FOLLOWED = 2.5  # above what motion can weigh: who is known through windows alone must not be lost
 _CANDIDATES = 16
 
-Window = tuple[int, int, int, int]
+CropBox = tuple[int, int, int, int]
 """x1, y1, x2, y2 in source px."""
 DetectMany = Callable[[Sequence[Frame]], Sequence[Detections | Exception]]
 """The model on several frames, together where that pays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CloseUp:
+class Crop:
     """A window of a frame: `frame` holds its pixels alone; `targets` [N, 4] px are what it is looked at for."""
 
     frame: Frame
-    window: Window
+    window: CropBox
     targets: NDArray[np.float64]
 
 
-class CloseUps:
+class CropPlanner:
     """Chooses the windows of one camera, at most `per_s` of them a second, fewer while they find nobody.
 
     Not thread-safe.
@@ -62,11 +62,11 @@ class CloseUps:
         self._left, self._now = _KEPT + self._at_once, -math.inf
         self._in_vain = 0
         self._last = -math.inf
-        self._looked: deque[tuple[float, Window]] = deque()
+        self._looked: deque[tuple[float, CropBox]] = deque()
 
     def plan(
         self, found: Detections, *, regions: Sequence[Box], followed: Sequence[Box], size: tuple[int, int]
-    ) -> tuple[CloseUp, ...]:
+    ) -> tuple[Crop, ...]:
         """The windows worth a model run of input `size` (width, height), beside what the whole picture gave.
 
         `regions` are where something moves, `followed` the boxes of those already known; all px.
@@ -80,7 +80,7 @@ class CloseUps:
         targets, weights = self._targets(found, regions, followed, scale)
         known = weights.max(initial=0.0) >= _FOLLOWED
         budget = int(min(self._at_once, self._left - (0 if known else _KEPT)) + 1e-6)
-        windows: list[Window] = []
+        windows: list[CropBox] = []
         left = np.ones(len(targets), np.bool_)
         while len(windows) < budget and left.any():
             window, inside = _best(targets[left], weights[left], size, picture)
@@ -90,7 +90,7 @@ class CloseUps:
         self._in_vain = 0 if known else self._in_vain + len(windows)
         self._last = frame.captured_mono if windows else self._last
         self._looked.extend((frame.captured_mono, window) for window in windows)
-        return tuple(CloseUp(frame=_cut(frame, window), window=window, targets=targets) for window in windows)
+        return tuple(Crop(frame=_cut(frame, window), window=window, targets=targets) for window in windows)
 
     def _earn(self, t: float) -> None:
         """Up to `t`: what may be spent, and what was looked at lately."""
@@ -121,7 +121,7 @@ class CloseUps:
         return min(_RECENT_S, self._now - seen[-1]) if seen else _RECENT_S
 
 
-def look_closer(found: Detections, closer: Sequence[CloseUp], detect: DetectMany) -> Detections:
+def detect_in_crops(found: Detections, closer: Sequence[Crop], detect: DetectMany) -> Detections:
     """`found` in the whole picture, joined by what `detect` finds in its windows; raises what `detect` met there."""
     for view, part in zip(closer, detect([view.frame for view in closer]) if closer else (), strict=True):
         if isinstance(part, Exception):
@@ -130,7 +130,7 @@ def look_closer(found: Detections, closer: Sequence[CloseUp], detect: DetectMany
     return found
 
 
-def _joined(whole: Detections, part: Detections, view: CloseUp) -> Detections:
+def _joined(whole: Detections, part: Detections, view: Crop) -> Detections:
     """Both as one: of boxes that mark the same person, one in each, the surer one stays.
 
     Of the window's boxes only those count that are sure, whole, and where a target is: seen so large, many a sign
@@ -152,7 +152,7 @@ def _joined(whole: Detections, part: Detections, view: CloseUp) -> Detections:
     return replace(whole, boxes=boxes[stays], scores=scores[stays], infer_ms=whole.infer_ms + part.infer_ms)
 
 
-def _uncut(boxes: Floats, window: Window, picture: tuple[int, int]) -> NDArray[np.bool_]:
+def _uncut(boxes: Floats, window: CropBox, picture: tuple[int, int]) -> NDArray[np.bool_]:
     """Which boxes, px of the window, do not end where it ends within the picture [N]."""
     x1, y1, x2, y2 = window
     fine: NDArray[np.bool_] = np.ones(len(boxes), np.bool_)
@@ -195,7 +195,7 @@ def _explained(boxes: NDArray[np.float64], box: Box) -> bool:
 
 def _best(
     targets: NDArray[np.float64], weights: NDArray[np.float64], size: tuple[int, int], picture: tuple[int, int]
-) -> tuple[Window, NDArray[np.bool_]]:
+) -> tuple[CropBox, NDArray[np.bool_]]:
     """The window around one of the targets that weighs most, and which targets it holds whole [N]."""
     options = [_around(target, size, picture) for target in targets]
     held = np.array([_within(targets, window) for window in options])
@@ -205,19 +205,19 @@ def _best(
     return options[choice], inside
 
 
-def _around(target: NDArray[np.float64], size: tuple[int, int], picture: tuple[int, int]) -> Window:
+def _around(target: NDArray[np.float64], size: tuple[int, int], picture: tuple[int, int]) -> CropBox:
     sides = [min(size[axis], picture[axis]) for axis in (0, 1)]
     middle = [(target[axis] + target[axis + 2]) / 2 for axis in (0, 1)]
     x, y = (round(min(max(0.0, middle[i] - sides[i] / 2), picture[i] - sides[i])) for i in (0, 1))
     return x, y, x + sides[0], y + sides[1]
 
 
-def _within(targets: NDArray[np.float64], window: Window) -> NDArray[np.bool_]:
+def _within(targets: NDArray[np.float64], window: CropBox) -> NDArray[np.bool_]:
     low, high = np.array(window[:2]), np.array(window[2:])
     inside = np.concatenate((targets[:, :2] >= low, targets[:, 2:] <= high), axis=1)
     return np.asarray(inside.all(axis=1), np.bool_)
 
 
-def _cut(frame: Frame, window: Window) -> Frame:
+def _cut(frame: Frame, window: CropBox) -> Frame:
     x1, y1, x2, y2 = window
     return replace(frame, image=ArrayImage(frame.image.bgr()[y1:y2, x1:x2]))

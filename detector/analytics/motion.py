@@ -31,7 +31,7 @@ _SLACK_S = 1e-6  # media times are multiples of 1/fps with rounding: 10 steps of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class MotionDecision:
     """What one frame showed: `area` is the changed share of the picture, 0..1; `run` asks for the model."""
 
     moving: bool
@@ -56,7 +56,7 @@ class MotionGate:
         self._moved = -math.inf
         self._ran = -math.inf
 
-    def look(self, image: Image, t: float, *, people: bool) -> Look:
+    def assess(self, image: Image, t: float, *, people: bool) -> MotionDecision:
         """Judge the frame of `t` (monotonic s); `people`: whether somebody is being followed.
 
         `moving`: the changed share reaches `min_area`. `run`: something moved within `hold_s`, or a
@@ -67,7 +67,7 @@ class MotionGate:
             raise ValueError(f"time must be finite and not run backwards: {t} after {self._now}")
         if not self._settings.enabled:
             self._now = t
-            return Look(moving=False, area=0.0, run=True)
+            return MotionDecision(moving=False, area=0.0, run=True)
         fresh = self._size != (image.width, image.height)
         area = self._start(image) if fresh else self._changed(image, t - self._now)
         self._now = t
@@ -77,7 +77,7 @@ class MotionGate:
         run = fresh or self._held(t) or self._due(t, people=people)
         if run:
             self._ran = t
-        return Look(moving=moving, area=area, run=run)
+        return MotionDecision(moving=moving, area=area, run=run)
 
     def regions(self) -> tuple[Box, ...]:
         """Where the last frame moved: boxes in source px, largest change first; none while the whole picture changed."""

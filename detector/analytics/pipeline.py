@@ -13,7 +13,7 @@ from detector.config import schema
 from detector.core.types import Alert, Detections, EventChange, Frame, Track
 
 from .assignment import iou
-from .crops import CloseUp, CloseUps
+from .crops import Crop, CropPlanner
 from .motion import MotionGate
 from .rules import Rules
 from .tracker import Tracker, TrackerSettings
@@ -36,7 +36,7 @@ class PipelineOutcome:
 class CameraPipeline:
     """Gate, tracker and rules of the camera `name`; another config is another pipeline.
 
-    Not thread-safe: `wants` and `digest` take frames in order of time.
+    Not thread-safe: `should_detect` and `process` take frames in order of time.
     """
 
     def __init__(self, *, name: str, settings: schema.Camera, device_id: str) -> None:
@@ -48,16 +48,16 @@ class CameraPipeline:
         self._gate = MotionGate(settings=self._settings.motion, masks=self._settings.masks)
         motion = self._settings.motion
         # Without the gate nobody knows where to look.
-        self._closer = CloseUps(per_s=motion.crops_per_s) if motion.enabled and motion.crops_per_s else None
+        self._closer = CropPlanner(per_s=motion.crops_per_s) if motion.enabled and motion.crops_per_s else None
         self._tracks: tuple[Track, ...] = ()
         self._tracker = Tracker(settings=_tracking_for(self._settings.alert))
         self._followed = False
         self._stirred_mono: float | None = None
         self.moving = self.idle = False
 
-    def wants(self, frame: Frame) -> bool:
+    def should_detect(self, frame: Frame) -> bool:
         """Whether `frame` is worth a model run; every frame must be shown, wanted or not."""
-        look = self._gate.look(frame.image, frame.captured_mono, people=self._followed)
+        look = self._gate.assess(frame.image, frame.captured_mono, people=self._followed)
         self.moving = look.moving
         self._rest(frame.captured_mono)
         return look.run
@@ -69,7 +69,7 @@ class CameraPipeline:
         motion = self._settings.motion
         self.idle = motion.idle_decode == "keyframes" and t - self._stirred_mono >= motion.idle_after_s
 
-    def close_ups(self, found: Detections, size: tuple[int, int]) -> tuple[CloseUp, ...]:
+    def plan_crops(self, found: Detections, size: tuple[int, int]) -> tuple[Crop, ...]:
         """Where a wanted frame is worth more runs of the model, whose input is `size` (width, height) px.
 
         What they find is joined to `found` by `closeup.look_closer`, then digested as one.
@@ -86,7 +86,7 @@ class CameraPipeline:
         known = np.array([track.box for track in self._tracks if track.hits > alert.min_frames], np.float64)
         return bool((iou(sure, known.reshape(-1, 4)).max(axis=1, initial=0.0) < _KNOWN_IOU).any())
 
-    def digest(
+    def process(
         self, detections: Detections, *, armed_as: schema.ArmedState | None, confirmed_mono: float | None = None
     ) -> PipelineOutcome:
         """Follow a wanted frame's detections; `armed_as` is how the alarm is armed at this moment.

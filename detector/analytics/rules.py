@@ -22,7 +22,7 @@ _SCORE_STEP = 0.05  # a rise of the top score worth an update
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class RuleOutcome:
     """What one frame changed; `people` counts the open events, `present` holds their track ids."""
 
     changes: tuple[EventChange, ...] = ()
@@ -66,7 +66,7 @@ class Rules:
 
     def update(
         self, frame: Frame, tracks: Sequence[Track], *, armed: bool, confirmed_mono: float | None = None
-    ) -> Outcome:
+    ) -> RuleOutcome:
         """Judge one frame with every live track of its camera.
 
         `confirmed_mono` is stamped on the alerts; without it they bear the frame's own time.
@@ -84,14 +84,14 @@ class Rules:
                 alerts.append(self._raise_alert(visit, frame, confirmed_mono))
             changes.extend(_tell(visit, frame))
         present = frozenset(track_id for track_id, visit in self._visits.items() if visit.id)
-        return Outcome(changes=(*ends, *changes), alerts=tuple(alerts), people=len(present), present=present)
+        return RuleOutcome(changes=(*ends, *changes), alerts=tuple(alerts), people=len(present), present=present)
 
-    def close(self) -> Outcome:
+    def close(self) -> RuleOutcome:
         """End every open event at the time it was last seen: the camera is gone, or the service stops."""
         visits, self._visits = self._visits, {}
         if self._frame is None:
-            return Outcome()
-        return Outcome(changes=tuple(_end(visit, self._frame) for visit in visits.values() if visit.id))
+            return RuleOutcome()
+        return RuleOutcome(changes=tuple(_end(visit, self._frame) for visit in visits.values() if visit.id))
 
     def _look(self, frame: Frame, track: Track) -> None:
         visit = self._visits.get(track.id)
@@ -109,7 +109,7 @@ class Rules:
             and not self._map.masked(foot)
         )
         zones = self._map.at(foot)
-        visit.see(Sighting(track=track, mono=frame.captured_mono, size=size, qualifies=qualifies, zones=zones))
+        visit.observe(Sighting(track=track, mono=frame.captured_mono, size=size, qualifies=qualifies, zones=zones))
 
     def _drop(self, frame: Frame, live: Collection[int]) -> list[EventChange]:
         """Forget tracks that the tracker gave up; ends the events that nobody can take over any more."""
@@ -194,10 +194,10 @@ def _tell(visit: Visit, frame: Frame) -> tuple[EventChange, ...]:
     """The change that a subscriber should hear of, if there is one."""
     before, after = visit.event, visit.as_event(frame)
     if before is not None and not (
-        _differs(before, after) or (not after.stationary and frame.captured_mono - visit.told_mono >= _UPDATE_S)
+        _differs(before, after) or (not after.stationary and frame.captured_mono - visit.published_mono >= _UPDATE_S)
     ):
         return ()
-    visit.event, visit.told_mono = after, frame.captured_mono
+    visit.event, visit.published_mono = after, frame.captured_mono
     return (EventChange(type="update" if before else "new", before=before or after, after=after, frame=frame),)
 
 

@@ -51,7 +51,7 @@ class Stillness:
         self._since = 0.0
         self.stationary = False
 
-    def see(self, box: Box, mono: float) -> None:
+    def observe(self, box: Box, mono: float) -> None:
         foot, height = ((box[0] + box[2]) / 2, box[3]), box[3] - box[1]
         if self._anchor is None or math.dist(foot, self._anchor) > STILL_SHARE * height:
             self._anchor, self._since = foot, mono
@@ -67,7 +67,7 @@ class Trail:
         self.first: Box | None = None
         self.size: Size = (1, 1)
 
-    def see(self, box: Box, mono: float, size: Size) -> None:
+    def observe(self, box: Box, mono: float, size: Size) -> None:
         self.size = size
         self.first = self.first or box
         self.stature = max(self.stature, box[3] - box[1])
@@ -118,7 +118,7 @@ class Visit:
         self.top_score = 0.0
         self.qualifies = False
         self.event: Event | None = None
-        self.told_mono = -math.inf
+        self.published_mono = -math.inf
         self.alerted = False
 
     def miss(self) -> None:
@@ -126,16 +126,16 @@ class Visit:
         self.qualifies = False
         self._qualified.append(False)
 
-    def see(self, sighting: Sighting) -> None:
+    def observe(self, sighting: Sighting) -> None:
         track, mono = sighting.track, sighting.mono
         self.since = mono if self.since is None else self.since
         self.last_mono, self.track = mono, track
         self.top_score = max(self.top_score, track.score)
         self.qualifies = sighting.qualifies
         self._qualified.append(sighting.qualifies)
-        self._still.see(track.box, mono)
-        self._trail.see(track.box, mono, sighting.size)
-        self._zones.see(sighting.zones)
+        self._still.observe(track.box, mono)
+        self._trail.observe(track.box, mono, sighting.size)
+        self._zones.observe(sighting.zones)
 
     @property
     def ripe(self) -> bool:
@@ -180,7 +180,7 @@ class Visit:
         self._qualified = later._qualified
         self._trail = later._trail
         self._zones.take_over(later._zones)
-        self._still.see(later._trail.last, later.last_mono)
+        self._still.observe(later._trail.last, later.last_mono)
 
     def continued_by(self, later: Visit) -> float | None:
         """How far off (0..1, smaller is likelier) `later` would be as this same person; None: another.

@@ -79,7 +79,7 @@ class ZoneWatch:
         self._streaks: dict[str, int] = {}
         self.entered: tuple[str, ...] = ()
 
-    def see(self, zones: Sequence[str]) -> None:
+    def observe(self, zones: Sequence[str]) -> None:
         """Take note of the zones that hold the foot point in one more look."""
         self._streaks = {zone: self._streaks.get(zone, 0) + 1 for zone in zones}
         self.entered += tuple(zone for zone in self.current if zone not in self.entered)

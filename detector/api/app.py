@@ -34,7 +34,7 @@ _INVALID = {
 _FREE = ("/healthz", "/readyz", "/api/session")
 
 
-class _Window(FastAPI):
+class DetectorApi(FastAPI):
     """FastAPI whose document tells how to send the token and what faults really look like.
 
     FastAPI knows neither: the guard has decided before any route is looked up, and `respond` answers
@@ -62,7 +62,7 @@ def create_app(control: Control, *, token: SecretStr | None, config_schema: Docu
     """The application; `token` None lets everybody in who reaches the port by a local name."""
     authorizer, streams = Authorizer(token), Streams()
     # FastAPI's own /docs loads scripts from elsewhere, which an offline device shows as a blank page.
-    app = _Window(
+    app = DetectorApi(
         title="detector",
         version=__version__,
         description=_ABOUT,

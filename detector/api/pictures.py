@@ -17,7 +17,7 @@ _STEP = 160  # widths are rounded up to this, so that every window size is not a
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class LivePicture:
     """A JPEG and its frame's number, which may start again when a camera reconnects."""
 
     seq: int
@@ -28,12 +28,12 @@ class Picture:
         return f'"{self.seq}-{zlib.crc32(self.jpeg):08x}"'
 
 
-class _Shelf:
+class _LastPicture:
     """One kind of picture: the last one and when it was fetched (monotonic s)."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.picture: Picture | None = None
+        self.picture: LivePicture | None = None
         self.fetched = float("-inf")
 
 
@@ -44,22 +44,22 @@ class Pictures:
         self._control = control
         self._now = now
         self._lock = threading.Lock()
-        self._shelves: OrderedDict[tuple[str, bool, int | None], _Shelf] = OrderedDict()
+        self._shelves: OrderedDict[tuple[str, bool, int | None], _LastPicture] = OrderedDict()
 
-    def latest(self, camera: str, *, boxes: bool, width: int | None) -> Picture | None:
+    def latest(self, camera: str, *, boxes: bool, width: int | None) -> LivePicture | None:
         """The newest picture, None before the first; may take an encoding's time, so never on the event loop."""
         width = None if width is None else -(-width // _STEP) * _STEP
         shelf = self._shelf((camera, boxes, width))
         with shelf.lock:
             if self._now() - shelf.fetched >= 0.9 / MAX_FPS:
                 got = self._control.latest_jpeg(camera, boxes=boxes, max_width=width)
-                shelf.picture = Picture(seq=got[0], jpeg=got[1]) if got else None
+                shelf.picture = LivePicture(seq=got[0], jpeg=got[1]) if got else None
                 shelf.fetched = self._now()
             return shelf.picture
 
-    def _shelf(self, key: tuple[str, bool, int | None]) -> _Shelf:
+    def _shelf(self, key: tuple[str, bool, int | None]) -> _LastPicture:
         with self._lock:
-            shelf = self._shelves.setdefault(key, _Shelf())
+            shelf = self._shelves.setdefault(key, _LastPicture())
             self._shelves.move_to_end(key)
             if len(self._shelves) > _KEPT:
                 self._shelves.popitem(last=False)

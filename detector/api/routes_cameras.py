@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from . import documents as doc
 from .control import Control
-from .pictures import Picture, Pictures
+from .pictures import LivePicture, Pictures
 from .respond import document
 from .stream import MjpegResponse, Streams
 
@@ -24,7 +24,7 @@ Boxes = Annotated[bool, Query(description="draw what was detected")]
 Width = Annotated[int | None, Query(ge=16, le=7680, description="at most about this many px wide, never enlarged")]
 
 
-def _require(picture: Picture | None, camera: str) -> Picture:
+def _require(picture: LivePicture | None, camera: str) -> LivePicture:
     if picture is None:
         raise HTTPException(503, f"{camera} has given no picture yet", headers={"Retry-After": "1"})
     return picture

@@ -25,7 +25,7 @@ WORKERS = 6  # threads for what may block: few, since the model needs the cores
 _NOTSENT = 64 << 10  # bytes that the kernel holds back unsent: more would be stale pictures on a slow link
 
 
-class Connection(H11Protocol):
+class GuardedConnection(H11Protocol):
     """uvicorn's connection with deadlines for slow headers and slow readers, and room kept for new ones.
 
     uvicorn itself waits for ever on both, and its limit on concurrency would answer 503 to the health
@@ -75,13 +75,13 @@ class Connection(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _make_room(self) -> None:
-        others = [c for c in self.connections if isinstance(c, Connection) and c is not self]
+        others = [c for c in self.connections if isinstance(c, GuardedConnection) and c is not self]
         # The pictures' viewers go only when all others are at work too.
         oldest = min(others, key=lambda c: (not c._idle(), c._since))  # noqa: SLF001 - its own kind
         oldest.transport.abort()
 
 
-class _Server(uvicorn.Server):
+class _UvicornServer(uvicorn.Server):
     """Stops on a thread's event instead of a signal."""
 
     def __init__(
@@ -180,7 +180,7 @@ class ApiServer:
         """Serve until `stop` is set; returns within about two seconds of it, open streams or not."""
         config = uvicorn.Config(
             self._app,
-            http=Connection,
+            http=GuardedConnection,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -192,7 +192,7 @@ class ApiServer:
             timeout_graceful_shutdown=1,
             h11_max_incomplete_event_size=16 << 10,
         )
-        server = _Server(config, stop=stop, started=self._started, app=self._app)
+        server = _UvicornServer(config, stop=stop, started=self._started, app=self._app)
         with self._socket:
             asyncio.run(server.serve([self._socket]))
 

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from .pictures import MAX_FPS, Picture
+from .pictures import MAX_FPS, LivePicture
 from .respond import fault
 
 MAX_STREAMS = 8
@@ -34,7 +34,7 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _part(picture: Picture) -> bytes:
+def _part(picture: LivePicture) -> bytes:
     head = (
         f"Content-Type: image/jpeg\r\nContent-Length: {len(picture.jpeg)}\r\nX-Frame-Seq: {picture.seq}\r\n\r\n"
     ).encode()
@@ -51,7 +51,7 @@ class MjpegResponse(Response):
 
     media_type = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
 
-    def __init__(self, latest: Callable[[], Picture | None], streams: Streams) -> None:
+    def __init__(self, latest: Callable[[], LivePicture | None], streams: Streams) -> None:
         super().__init__()
         del self.headers["content-length"]
         self._latest = latest

@@ -15,7 +15,7 @@ from detector.core.errors import EndOfStreamError, SourceError
 from detector.core.redact import redact
 from detector.core.types import CameraState, Frame
 
-from .source import Counting, DecodeCounts, Grab, Source
+from .source import CapturedImage, Counting, DecodeCounts, Source
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +193,7 @@ class CameraLoop:
             keyframes_only=now.keyframes_only,
         )
 
-    def _deliver(self, grab: Grab) -> None:
+    def _deliver(self, grab: CapturedImage) -> None:
         now, wall = self._clock.mono(), self._clock.wall()
         # What came before decoding counts: a frame is as old as its last packet.
         mono = now if grab.mono is None else min(now, grab.mono)

@@ -8,16 +8,16 @@ from typing import Protocol
 from detector.core.errors import EndOfStreamError, SourceError
 from detector.core.types import Frame
 
-from .latest_frames import LatestSlots
-from .source import Grab
+from .latest_frames import LatestFrames
+from .source import CapturedImage
 
 Report = Callable[[int, int | None, str], None]
 
 
-class Clip(Protocol):
+class ClipSource(Protocol):
     """What `replay` needs of a source that is open already; the caller closes it."""
 
-    def read(self) -> Grab: ...
+    def read(self) -> CapturedImage: ...
 
 
 class _MediaClock:
@@ -33,10 +33,10 @@ class _MediaClock:
         return self.now
 
 
-def due_frames(camera: str, detect_fps: float, source: Clip, progress: Report | None) -> Iterator[Frame]:
+def due_frames(camera: str, detect_fps: float, source: ClipSource, progress: Report | None) -> Iterator[Frame]:
     """The frames that the live slot would hand out to a worker that always has time."""
     clock = _MediaClock()
-    slots = LatestSlots(clock=clock)
+    slots = LatestFrames(clock=clock)
     slots.add(camera, detect_fps)
     for frame in _frames(camera, source):
         clock.now = frame.captured_mono
@@ -52,7 +52,7 @@ def due_frames(camera: str, detect_fps: float, source: Clip, progress: Report | 
         yield held
 
 
-def _frames(camera: str, source: Clip) -> Iterator[Frame]:
+def _frames(camera: str, source: ClipSource) -> Iterator[Frame]:
     seq = 0
     while True:
         try:

@@ -18,9 +18,9 @@ from detector.core.errors import EndOfStreamError, SourceError
 from detector.core.types import Image
 
 from .factory import file_source, make_source
-from .image_diff import Cells, cells, difference
+from .image_diff import Grid, grid, max_difference
 from .picture_folder import PictureStore
-from .source import Grab, Source
+from .source import CapturedImage, Source
 
 _LOOKS = 4  # frames looked at in a window: more would cost CPU and hardly differ
 _NEW = 12.0  # grey levels by which the most changed cell must differ: somebody moved
@@ -49,7 +49,7 @@ class _Candidate:
     image: Image
     at_s: float
     wall: float
-    thumb: Cells
+    thumb: Grid
     difference: float
 
 
@@ -68,7 +68,7 @@ def gather(
     A file is read as fast as it goes, in its own time, once. Raises SourceError where the camera gives nothing, only
     darkness or always the same picture; StorageError from the store. What was stored stays.
     """
-    chosen = _Choice([cells(pixels) for pixels in store.pixels()])
+    chosen = _Choice([grid(pixels) for pixels in store.pixels()])
     began, window_end = len(store), -math.inf
     note: str | None = None
     for at_s, image in _frames(camera, every_s / _LOOKS, clock, stop or threading.Event()):
@@ -91,18 +91,18 @@ def gather(
 class _Choice:
     """The best frame of the running window, against all that were kept."""
 
-    def __init__(self, kept: list[Cells]) -> None:
+    def __init__(self, kept: list[Grid]) -> None:
         self._kept = kept
         self._best: _Candidate | None = None
         self.dark = self.alike = 0
         self.empty = 0  # windows in a row without a picture
 
     def look(self, image: Image, *, at_s: float, wall: float) -> None:
-        thumb = cells(image.bgr())
+        thumb = grid(image.bgr())
         if float(thumb.std()) < _DARK:
             self.dark += 1
             return
-        apart = min((difference(thumb, other) for other in self._kept), default=255.0)
+        apart = min((max_difference(thumb, other) for other in self._kept), default=255.0)
         if self._best is None or apart > self._best.difference:
             self._best = _Candidate(image=image, at_s=at_s, wall=wall, thumb=thumb, difference=apart)
 
@@ -151,7 +151,7 @@ def _frames(camera: Camera, gap_s: float, clock: Clock, stop: threading.Event) -
             yield now - origin, grab.image
 
 
-def _recorded(camera: Camera) -> Iterator[Grab]:
+def _recorded(camera: Camera) -> Iterator[CapturedImage]:
     source = file_source(camera.source.get_secret_value().strip())
     try:
         source.open()
@@ -163,7 +163,7 @@ def _recorded(camera: Camera) -> Iterator[Grab]:
         source.close()
 
 
-def _lasting(camera: Camera, clock: Clock, stop: threading.Event) -> Iterator[Grab]:
+def _lasting(camera: Camera, clock: Clock, stop: threading.Event) -> Iterator[CapturedImage]:
     """A camera's pictures over its outages; one that never answered, or is away too long, raises SourceError."""
     backoff, last = Backoff(), clock.mono()
     seen = False
@@ -182,7 +182,7 @@ def _lasting(camera: Camera, clock: Clock, stop: threading.Event) -> Iterator[Gr
             stop.wait(backoff.next())
 
 
-def _connected(source: Source, stop: threading.Event) -> Iterator[Grab]:
+def _connected(source: Source, stop: threading.Event) -> Iterator[CapturedImage]:
     try:
         source.open()
         while not stop.is_set():

@@ -9,7 +9,7 @@ from detector.core.errors import SourceError
 from detector.core.types import ArrayImage, Image, Pixels, PlaneFormat
 
 from .raw_image import i420_image, nv12_image, yuyv_image
-from .source import Grab
+from .source import CapturedImage
 
 if TYPE_CHECKING:
     import cv2
@@ -60,14 +60,14 @@ class CvSource:
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         self._capture = capture
 
-    def read(self) -> Grab:
+    def read(self) -> CapturedImage:
         if self._capture is None:
             raise SourceError(f"{self._shown}: not open")
         ok, pixels = self._capture.read()
         if not ok or pixels is None or pixels.size == 0:
             raise SourceError(f"{self._shown}: gives no more pictures; {self._hint}")
         # No media time: the position that these backends report is a guess or a frame counter.
-        return Grab(image=_image(cast("Pixels", pixels), self._raw), media_s=None)
+        return CapturedImage(image=_image(cast("Pixels", pixels), self._raw), media_s=None)
 
     def close(self) -> None:
         capture, self._capture = self._capture, None

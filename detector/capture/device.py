@@ -9,7 +9,7 @@ from pathlib import Path
 from detector.core.errors import SourceError
 
 from .cv_reader import CvSource, fourcc
-from .source import Grab
+from .source import CapturedImage
 
 _USB = "usb://"
 _WIDTH, _HEIGHT = 1280, 720  # nearly every UVC camera has it as MJPG; another one gives its nearest
@@ -49,7 +49,7 @@ class DeviceSource:
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(max(1, math.floor(self._timeout_s))))
         self._camera.open()
 
-    def read(self) -> Grab:
+    def read(self) -> CapturedImage:
         return self._camera.read()
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from detector.core.errors import EndOfStreamError, SourceError
 from .av_errors import file_error
 from .av_image import AvImage
 from .av_reader import AvReader, stamp_s
-from .source import Grab
+from .source import CapturedImage
 from .timeline import Timeline
 
 _LONGEST_WAIT_S = 5.0  # a clip's longer pauses are cut to this: a read must not look hung
@@ -79,7 +79,7 @@ class FileSource:
         self._timeline, self._pace = Timeline(), _Pace(stop=self._stop, clock=self._clock)
         self._run_length = 0
 
-    def read(self) -> Grab:
+    def read(self) -> CapturedImage:
         give_up = self._clock.mono() + _CATCH_UP_S
         while True:
             grab = self._next()
@@ -92,7 +92,7 @@ class FileSource:
     def close(self) -> None:
         self._reader.close()
 
-    def _next(self) -> Grab:
+    def _next(self) -> CapturedImage:
         interval = self._reader.interval_s
         try:
             frame = self._reader.read()
@@ -104,7 +104,7 @@ class FileSource:
             self._rewind()
             frame = self._reader.read()
         self._run_length += 1
-        return Grab(image=AvImage(frame), media_s=self._timeline.at(stamp_s(frame), interval_s=interval))
+        return CapturedImage(image=AvImage(frame), media_s=self._timeline.at(stamp_s(frame), interval_s=interval))
 
     def _rewind(self) -> None:
         # Opened anew rather than sought: that works for every container, and leaves no decoder state.

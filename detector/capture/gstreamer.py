@@ -9,7 +9,7 @@ from detector.core.redact import redact
 from detector.core.types import PlaneFormat
 
 from .cv_reader import CvSource
-from .source import Grab
+from .source import CapturedImage
 
 _CSI, _GST = "csi://", "gst:"
 # The newest frame or none: a queue would only make pictures older.
@@ -79,7 +79,7 @@ class GStreamerSource:
             )
         self._camera.open()
 
-    def read(self) -> Grab:
+    def read(self) -> CapturedImage:
         return self._camera.read()
 
     def close(self) -> None:

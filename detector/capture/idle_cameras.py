@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 
 
-class Attention:
+class IdleCameras:
     """A camera rests when it was told to; at first none does."""
 
     def __init__(self) -> None:
         self._resting: set[str] = set()
         self._lock = threading.Lock()
 
-    def rest(self, camera: str, resting: bool) -> None:
+    def set(self, camera: str, resting: bool) -> None:
         """Whether `camera` need not be looked at closely from now on."""
         with self._lock:
             if resting:
@@ -20,6 +20,6 @@ class Attention:
             else:
                 self._resting.discard(camera)
 
-    def resting(self, camera: str) -> bool:
+    def is_idle(self, camera: str) -> bool:
         with self._lock:
             return camera in self._resting

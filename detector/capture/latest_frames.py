@@ -25,7 +25,7 @@ class SlotCounts:
     skipped: int = 0
 
 
-class _Slot:
+class _CameraSlot:
     """One camera's newest frame and its schedule, in seconds of `captured_mono`."""
 
     __slots__ = ("_owed", "_owed_at", "dropped", "due", "frame", "interval", "served", "skipped", "taken")
@@ -84,7 +84,7 @@ class _Slot:
         return frame
 
 
-class LatestSlots:
+class LatestFrames:
     """One slot a camera: a newer frame replaces an unread one. Thread-safe.
 
     Frames of a camera are handed out at no more than its `max_fps` by their `captured_mono`: any N
@@ -95,7 +95,7 @@ class LatestSlots:
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
         self._changed = threading.Condition()
-        self._slots: dict[str, _Slot] = {}
+        self._slots: dict[str, _CameraSlot] = {}
         self._closed = False
 
     def add(self, camera: str, max_fps: float) -> None:
@@ -105,7 +105,7 @@ class LatestSlots:
         with self._changed:
             slot = self._slots.get(camera)
             if slot is None:
-                self._slots[camera] = _Slot(max_fps)
+                self._slots[camera] = _CameraSlot(max_fps)
             else:
                 # Without this, going from once a minute to ten a second would show after a minute.
                 slot.due = min(slot.due, slot.due - slot.interval + 1.0 / max_fps)
@@ -167,7 +167,7 @@ class LatestSlots:
             self._closed = True
             self._changed.notify_all()
 
-    def _ready(self, now: float, besides: Collection[str] = ()) -> _Slot | None:
+    def _ready(self, now: float, besides: Collection[str] = ()) -> _CameraSlot | None:
         # Who waited longest goes first: a camera that is passed over only gets more urgent, so none starves.
         ready = [slot for name, slot in self._slots.items() if slot.opens_mono <= now and name not in besides]
         return min(ready, key=lambda slot: slot.turn(now), default=None)

@@ -9,13 +9,13 @@ from functools import partial
 
 from detector.config.schema import Camera
 from detector.core.clock import Clock
-from detector.core.threads import Stage
+from detector.core.threads import ServiceThread
 from detector.core.types import CameraState
 
 from .camera import CameraLoop, CaptureStats
 from .factory import make_source
-from .idle_cameras import Attention
-from .latest_frames import LatestSlots
+from .idle_cameras import IdleCameras
+from .latest_frames import LatestFrames
 
 OnState = Callable[[str, CameraState, str | None], None]
 _CAPTURE_KEYS = ("source", "loop", "timeout_s", "enabled")  # a change of these opens the source anew
@@ -26,17 +26,17 @@ STOP_S = 2.0  # on top of the camera's read time-out
 class _Running:
     settings: Camera
     loop: CameraLoop
-    stage: Stage
+    stage: ServiceThread
 
 
 class Cameras:
     """Start, stop and look at the capture loops. `apply` and `stop` come from one thread at a time."""
 
     def __init__(
-        self, *, slots: LatestSlots, clock: Clock, on_state: OnState, attention: Attention | None = None
+        self, *, slots: LatestFrames, clock: Clock, on_state: OnState, attention: IdleCameras | None = None
     ) -> None:
         self._slots, self._clock, self._on_state = slots, clock, on_state
-        self._attention = attention or Attention()
+        self._attention = attention or IdleCameras()
         self._running: dict[str, _Running] = {}
         self._lock = threading.Lock()
 
@@ -62,14 +62,14 @@ class Cameras:
         loop = CameraLoop(
             name=name,
             make_source=partial(
-                make_source, settings, stop=stop, keyframes_only=partial(self._attention.resting, name)
+                make_source, settings, stop=stop, keyframes_only=partial(self._attention.is_idle, name)
             ),
             put=self._slots.put,
             stop=stop,
             clock=self._clock,
             on_state=self._on_state,
         )
-        stage = Stage(name=f"camera-{name}", run=lambda _: loop.run(), stop_event=stop)
+        stage = ServiceThread(name=f"camera-{name}", run=lambda _: loop.run(), stop_event=stop)
         with self._lock:
             self._running[name] = _Running(settings=settings, loop=loop, stage=stage)
         stage.start()

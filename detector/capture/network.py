@@ -10,7 +10,7 @@ from detector.core.redact import redact
 from .av_errors import network_error
 from .av_image import AvImage
 from .av_reader import AvReader, stamp_s
-from .source import Grab
+from .source import CapturedImage
 from .timeline import Timeline
 
 
@@ -48,10 +48,10 @@ class NetworkSource:
         self._timeline = Timeline()
         self._reader.open()
 
-    def read(self) -> Grab:
+    def read(self) -> CapturedImage:
         frame = self._reader.read()
         media_s = self._timeline.at(stamp_s(frame), interval_s=self._reader.interval_s)
-        return Grab(image=AvImage(frame), media_s=media_s)
+        return CapturedImage(image=AvImage(frame), media_s=media_s)
 
     def close(self) -> None:
         self._reader.close()

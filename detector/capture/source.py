@@ -9,7 +9,7 @@ from detector.core.types import Image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grab:
+class CapturedImage:
     """One picture as read; `media_s` is the stream's own time, seconds from its first picture.
 
     `media_s` always grows; None where the source has no stamps of its own. `mono` is when the
@@ -55,7 +55,7 @@ class Source(Protocol):
         """Connect; raises SourceError that says in one line, free of secrets, why it cannot."""
         ...
 
-    def read(self) -> Grab:
+    def read(self) -> CapturedImage:
         """The next picture; raises EndOfStreamError at a file's end, SourceError on any other."""
         ...
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from detector.inference.agreement import Verdict
     from detector.inference.detector import PersonDetector
     from detector.inference.factory import BackendName
-    from detector.inference.tensorrt.manifest import Sidecar
-    from detector.models.accuracy.gate import Truth
+    from detector.inference.tensorrt.manifest import EngineManifest
+    from detector.models.accuracy.gate import LabelledPictures
     from detector.models.engines.build_accepted import Gated
-    from detector.models.engines.builder import Order
+    from detector.models.engines.builder import BuildRequest
     from detector.models.engines.progress import Report
     from detector.models.registry import Resolved
 
@@ -116,17 +116,17 @@ def _refuse_contradictions(
 
 def _orders(
     found: Resolved, precision: Wanted, output: Path | None, workspace_mib: int | None, batch: int, *, calibrated: bool
-) -> list[Order]:
+) -> list[BuildRequest]:
     from detector.inference.backends.onnx_metadata import inspect
     from detector.inference.tensorrt import engine_store
     from detector.models.engines.build_accepted import precisions
-    from detector.models.engines.builder import Order
+    from detector.models.engines.builder import BuildRequest
 
     if output is not None and output.suffix != ".engine":
         raise UsageError(f"--output {output}: an engine's file ends in .engine")
     digest = inspect(found.path).digest
     return [
-        Order(
+        BuildRequest(
             model=found.path,
             output=output or engine_store.engine_path(found.path, digest, each),
             name=found.name,
@@ -151,7 +151,7 @@ class _Judging:
     screened: Verdict | None = None
     _calibration: list[Image] = field(default_factory=list)
 
-    def calibrated(self, orders: list[Order], folder: Path) -> list[Order]:
+    def calibrated(self, orders: list[BuildRequest], folder: Path) -> list[BuildRequest]:
         """The orders, that of int8 with what it is made from, the folder's pictures; raises ModelError."""
         from detector.models.engines.int8 import calibration_pictures
 
@@ -168,7 +168,7 @@ class _Judging:
             for order in orders
         ]
 
-    def without_gpu(self, orders: list[Order]) -> tuple[Sidecar, Path, str | None]:
+    def without_gpu(self, orders: list[BuildRequest]) -> tuple[EngineManifest, Path, str | None]:
         """An engine can be made, not run: it proves that TensorRT takes the model. INT8 is judged by ONNX Runtime."""
         from detector.models.engines.builder import build as make
 
@@ -186,7 +186,7 @@ class _Judging:
             )
         raise ModelError(f"no engine was built: {'; '.join(notes)}")
 
-    def build(self, orders: list[Order], *, force: bool) -> Gated:
+    def build(self, orders: list[BuildRequest], *, force: bool) -> Gated:
         from detector.models.engines.build_accepted import build_gated
 
         return build_gated(
@@ -201,7 +201,7 @@ class _Judging:
             cancelled=self.stopped.is_set,
         )
 
-    def _screen(self, order: Order) -> None:
+    def _screen(self, order: BuildRequest) -> None:
         """Makes and judges the INT8 form; raises ModelError where its engine need not be built."""
         from detector.models.engines.builder import BuildCancelledError
         from detector.models.engines.int8 import judge, quantise
@@ -227,12 +227,12 @@ class _Judging:
             raise ModelError(f"{self.screened.why} (as ONNX Runtime runs it)")
 
     @property
-    def _truth(self) -> Truth | None:
-        from detector.models.accuracy.gate import Truth
+    def _truth(self) -> LabelledPictures | None:
+        from detector.models.accuracy.gate import LabelledPictures
 
         if self.images is None or self.annotations is None:
             return None
-        return Truth(images=self.images, annotations=self.annotations)
+        return LabelledPictures(images=self.images, annotations=self.annotations)
 
     @property
     def _floor(self) -> float:
@@ -273,7 +273,7 @@ def _interrupt() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _say(sidecar: Sidecar, path: Path, note: str | None, screened: Verdict | None, *, as_json: bool) -> None:
+def _say(sidecar: EngineManifest, path: Path, note: str | None, screened: Verdict | None, *, as_json: bool) -> None:
     verdict = sidecar.verdict
     document: dict[str, Any] = {
         "engine": str(path),

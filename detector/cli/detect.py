@@ -23,7 +23,7 @@ FLOOR = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Result:
+class _ImageResult:
     source: Path
     frame: int
     image: Image
@@ -79,14 +79,16 @@ def _images(path: Path) -> Iterator[Image]:
         source.close()
 
 
-def _results(detector: AnyDetector, path: Path, score: float) -> Iterator[_Result]:
+def _results(detector: AnyDetector, path: Path, score: float) -> Iterator[_ImageResult]:
     for index, image in enumerate(_images(path)):
         boxes, scores, infer_ms = detector.detect_image(image)
         keep = scores >= score
-        yield _Result(source=path, frame=index, image=image, boxes=boxes[keep], scores=scores[keep], infer_ms=infer_ms)
+        yield _ImageResult(
+            source=path, frame=index, image=image, boxes=boxes[keep], scores=scores[keep], infer_ms=infer_ms
+        )
 
 
-def _save(folder: Path, result: _Result) -> None:
+def _save(folder: Path, result: _ImageResult) -> None:
     from detector.core.jpeg import Label, encode_jpeg
 
     pairs = zip(result.boxes.tolist(), result.scores.tolist(), strict=True)
@@ -99,7 +101,7 @@ def _save(folder: Path, result: _Result) -> None:
         raise UsageError(f"cannot write into {folder}: {error.strerror}") from None
 
 
-def _line(result: _Result) -> str:
+def _line(result: _ImageResult) -> str:
     count = len(result.scores)
     people = "1 person" if count == 1 else f"{count} persons"
     scores = ", ".join(f"{s:.2f}" for s in result.scores.tolist())

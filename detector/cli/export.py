@@ -127,12 +127,12 @@ def _folder(model: Path, random_weights: bool) -> Loaded:
 def _exported(
     target: Path, loaded: Loaded, wish: tuple[Any, ...], images: Path | None, report: Report
 ) -> dict[str, Any]:
-    from detector.optimize.export.export import Form
+    from detector.optimize.export.export import ExportOptions
     from detector.optimize.export.export import export as make
 
     network, usual = loaded
     sides, batch, person_only, pixels = wish
-    form = Form(size=sides or usual, batch=batch, person_only=person_only, pixels=pixels)
+    form = ExportOptions(size=sides or usual, batch=batch, person_only=person_only, pixels=pixels)
     pictures, told = some_pictures(images)
     done = make(network, form, target, pictures, report=report)
     return {

@@ -13,8 +13,8 @@ from detector.core.errors import DetectorError, ModelError, UsageError
 from .load import JsonOption
 
 if TYPE_CHECKING:
-    from detector.inference.input_sizes import Shape
-    from detector.optimize.study.request import Request
+    from detector.inference.input_sizes import InputSize
+    from detector.optimize.study.request import StudyRequest
 
 _Folder = Annotated[
     Path | None, typer.Option("--calibration", metavar="DIR", help="Pictures that INT8 is calibrated on.")
@@ -83,12 +83,12 @@ def _request(
     candidates: list[Path],
     rounds: int,
     quick: bool,
-) -> Request:
+) -> StudyRequest:
     from detector.inference.backends.base import usable_threads
     from detector.models.registry import load_registry
     from detector.optimize.study import data
     from detector.optimize.study.machine import base_size, limits
-    from detector.optimize.study.request import Request
+    from detector.optimize.study.request import StudyRequest
 
     from .progress import progress
 
@@ -104,7 +104,7 @@ def _request(
         raise ModelError(f"no checkpoint {checkpoint}")
     sets = data.evaluation_sets(images, annotations)
     pictures = None if calibration is None else data.calibration(calibration, sets)
-    return Request(
+    return StudyRequest(
         name=found.name,
         path=found.path,
         sha256=digest,
@@ -128,14 +128,14 @@ def _request(
     )
 
 
-def _size(text: str) -> Shape:
+def _size(text: str) -> InputSize:
     width, _, height = text.lower().partition("x")
     if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
         raise UsageError(f"--size {text}: width and height in px are needed, such as 640x384")
     return int(width), int(height)
 
 
-def _run(request: Request, model: str) -> dict[str, Any]:
+def _run(request: StudyRequest, model: str) -> dict[str, Any]:
     from detector.optimize.study.publish import publish
     from detector.optimize.study.study import Study
 

@@ -70,7 +70,7 @@ def prune(
     from .progress import progress
 
     ultralytics_models.require(threads=threads)  # says how to get it before anything that needs it is imported
-    from detector.optimize.prune.job import Lessons, Order, Truth, carry_out
+    from detector.optimize.prune.job import AnnotatedSet, Lessons, PruneRequest, carry_out
 
     lessons: Lessons | None = None
     if data is not None:
@@ -79,8 +79,8 @@ def prune(
         )
     elif steps or epochs or data_annotations:
         raise UsageError("--data DIR is missing: there is nothing to learn from without pictures")
-    truth = Truth(images=judged[0], annotations=judged[1]) if judged else None
-    order = Order(model=model, output=target, macs=macs, size=sizes[0], truth=truth, lessons=lessons, seed=seed)
+    truth = AnnotatedSet(images=judged[0], annotations=judged[1]) if judged else None
+    order = PruneRequest(model=model, output=target, macs=macs, size=sizes[0], truth=truth, lessons=lessons, seed=seed)
     try:
         with progress() as report:
             done = carry_out(order, report=report)

@@ -16,9 +16,9 @@ from .load import JsonOption
 
 if TYPE_CHECKING:
     from detector.core.types import Image
-    from detector.models.accuracy.gate import Truth
+    from detector.models.accuracy.gate import LabelledPictures
     from detector.models.registry import Resolved
-    from detector.optimize.quantize.quantize import Result
+    from detector.optimize.quantize.quantize import QuantizeResult
     from detector.optimize.quantize.search import Report
 
 Wanted = Literal["fp16", "int8", "int4"]
@@ -60,7 +60,7 @@ def quantize(
     Without annotations the accuracy gate judges: the result must see the persons that the original sees.
     """
     from detector.models.registry import load_registry
-    from detector.optimize.quantize.quantize import METHODS, Order
+    from detector.optimize.quantize.quantize import METHODS, QuantizeRequest
     from detector.optimize.quantize.quantize import quantize as make
 
     from .progress import progress
@@ -71,7 +71,7 @@ def quantize(
     target_file = _output(found, precision, output)
     with progress() as report:
         result = make(
-            Order(
+            QuantizeRequest(
                 model=found.path,
                 name=found.name,
                 spec=found.spec,
@@ -88,14 +88,14 @@ def quantize(
     _say(result, found.path, as_json=as_json)
 
 
-def _truth(images: Path | None, annotations: Path | None) -> Truth | None:
-    from detector.models.accuracy.gate import Truth
+def _truth(images: Path | None, annotations: Path | None) -> LabelledPictures | None:
+    from detector.models.accuracy.gate import LabelledPictures
 
     if images is None and annotations is None:
         return None
     if images is None or annotations is None:
         raise UsageError("--images and --annotations go together: the pictures and their ground truth")
-    return Truth(images=images, annotations=annotations)
+    return LabelledPictures(images=images, annotations=annotations)
 
 
 def _output(found: Resolved, precision: Wanted, output: Path | None) -> Path:
@@ -111,7 +111,9 @@ def _output(found: Resolved, precision: Wanted, output: Path | None) -> Path:
     return target
 
 
-def _pictures(calibration: str | None, precision: Wanted, truth: Truth | None, report: Report) -> list[Image]:
+def _pictures(
+    calibration: str | None, precision: Wanted, truth: LabelledPictures | None, report: Report
+) -> list[Image]:
     from detector.models.accuracy.pictures import built_in, folder_pictures
     from detector.optimize.quantize.calibration import calibration_pictures
 
@@ -124,7 +126,7 @@ def _pictures(calibration: str | None, precision: Wanted, truth: Truth | None, r
     return list(built_in())
 
 
-def _say(result: Result | None, model: Path, *, as_json: bool) -> None:
+def _say(result: QuantizeResult | None, model: Path, *, as_json: bool) -> None:
     if result is None:
         document: dict[str, Any] = {"output": None, "why": "no eligible layers"}
         line = f"{model.name} has no eligible layers for INT4: nothing was written"
@@ -137,7 +139,7 @@ def _say(result: Result | None, model: Path, *, as_json: bool) -> None:
     typer.echo("\n".join(_lines(result)))
 
 
-def _lines(result: Result) -> list[str]:
+def _lines(result: QuantizeResult) -> list[str]:
     lines = [f"{result.output}: {result.precision} for {result.runtime}, {result.why}"]
     lines.append(f"size: {result.bytes_before} to {result.bytes_after} bytes")
     if result.ms_before and result.ms_after:

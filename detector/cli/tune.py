@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from detector.config.schema import Config
-    from detector.models.autotune.offline import Rehearsed
+    from detector.models.autotune.offline import OfflineResult
 
 _SIZE = (1920, 1080)
 _EFFECT = "a running service takes it over within seconds, any other at its next start"
@@ -43,7 +43,7 @@ def tune(
     """Choose the form of the config's model for this machine now: measure, judge, keep. Needs `backend: auto`."""
     from detector.config import document
     from detector.models.autotune.choice import scenes_of
-    from detector.models.autotune.offline import Order, check, rehearse
+    from detector.models.autotune.offline import OfflineRequest, check, tune_offline
     from detector.models.loading import resolve
 
     from .progress import progress
@@ -58,7 +58,7 @@ def tune(
         found = resolve(settings.model, report)
     check(settings.model, found)
     with progress() as report:
-        done = rehearse(Order(config=settings, resolved=found, given=given, size=order_size), report)
+        done = tune_offline(OfflineRequest(config=settings, resolved=found, given=given, size=order_size), report)
     if as_json:
         typer.echo(json.dumps(_document(done, found.name)))
         return
@@ -97,7 +97,7 @@ def _sides(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _document(done: Rehearsed, model: str) -> dict[str, Any]:
+def _document(done: OfflineResult, model: str) -> dict[str, Any]:
     choice = done.choice
     return {
         "model": model,
@@ -125,7 +125,7 @@ def _document(done: Rehearsed, model: str) -> dict[str, Any]:
     }
 
 
-def _print(done: Rehearsed, model: str, *, guessed: list[str]) -> None:
+def _print(done: OfflineResult, model: str, *, guessed: list[str]) -> None:
     from rich.console import Console
 
     Console(highlight=False).print(_table(done, model))
@@ -144,7 +144,7 @@ def _print(done: Rehearsed, model: str, *, guessed: list[str]) -> None:
     typer.echo(f"kept in {done.kept}: {_EFFECT}")
 
 
-def _table(done: Rehearsed, model: str) -> Table:
+def _table(done: OfflineResult, model: str) -> Table:
     from rich.table import Table
 
     width, height = done.choice.shapes[0]

@@ -46,7 +46,7 @@ Polygon = Annotated[tuple[Point, ...], AfterValidator(_polygon)]
 Topic = Annotated[str, Field(max_length=128), AfterValidator(_topic)]
 
 
-class Section(BaseModel):
+class ConfigSection(BaseModel):
     """A part of the configuration: immutable, strict about its keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
@@ -58,7 +58,7 @@ def default_device_id() -> str:
     return name[:32] or "detector"
 
 
-class Device(Section):
+class Device(ConfigSection):
     id: Identifier = Field(default_factory=default_device_id)
     name: str | None = Field(default=None, min_length=1, max_length=64)
 
@@ -67,7 +67,7 @@ class Device(Section):
         return self.name or self.id
 
 
-class Model(Section):
+class Model(ConfigSection):
     name: str = Field(default="yolox-tiny-person", min_length=1, description="a registry name or a path")
     backend: BackendName = "auto"
     precision: Precision = "auto"
@@ -77,7 +77,7 @@ class Model(Section):
 IdleDecode = Literal["all", "keyframes"]
 
 
-class MotionSettings(Section):
+class MotionSettings(ConfigSection):
     enabled: bool = True
     threshold: float = Field(default=18.0, gt=0.0, le=255.0, description="grey levels that count as change")
     min_area: float = Field(default=0.0004, ge=0.0, le=1.0, description="share of the picture that must change")
@@ -99,7 +99,7 @@ class MotionSettings(Section):
         return self
 
 
-class AlertSettings(Section):
+class AlertSettings(ConfigSection):
     min_score: Unit = 0.5
     min_frames: int = Field(default=3, ge=1, le=100)
     zones: tuple[str, ...] = ()
@@ -145,7 +145,7 @@ def _source(secret: SecretStr) -> SecretStr:
     return secret
 
 
-class Camera(Section):
+class Camera(ConfigSection):
     source: Annotated[SecretStr, AfterValidator(_source)]
     enabled: bool = True
     detect_fps: float = Field(default=10.0, gt=0.0, le=120.0, description="at most this many inferences a second")
@@ -192,14 +192,14 @@ def _broker(url: str) -> str:
     return url
 
 
-class EmbeddedBroker(Section):
+class EmbeddedBrokerSettings(ConfigSection):
     host: str = "127.0.0.1"
     port: int = Field(default=1883, ge=0, le=65535, description="0: any free port")
 
 
-class Mqtt(Section):
+class Mqtt(ConfigSection):
     broker: Annotated[str, AfterValidator(_broker)] = "embedded"
-    embedded: EmbeddedBroker = EmbeddedBroker()
+    embedded: EmbeddedBrokerSettings = EmbeddedBrokerSettings()
     username: str | None = None
     password: SecretStr | None = None
     password_file: Path | None = None
@@ -232,14 +232,14 @@ class Mqtt(Section):
         return self
 
 
-class AlarmSettings(Section):
+class AlarmSettings(ConfigSection):
     initial: Literal["armed_away", "armed_home", "disarmed"] = "armed_away"
     exit_delay_s: Seconds = 0.0
     entry_delay_s: Seconds = 0.0
     trigger_s: Seconds = Field(default=120.0, description="triggered goes back to armed after this quiet time")
 
 
-class Api(Section):
+class Api(ConfigSection):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port")
@@ -254,7 +254,7 @@ class Api(Section):
         return self
 
 
-class History(Section):
+class HistorySettings(ConfigSection):
     keep_days: float = Field(default=14.0, gt=0.0, le=3650.0)
     max_events: int = Field(default=10_000, ge=1, le=1_000_000)
 
@@ -263,7 +263,7 @@ def _null_is_default(value: Any) -> Any:
     return {} if value is None else value
 
 
-class Config(Section):
+class Config(ConfigSection):
     """The whole of it."""
 
     device: Annotated[Device, BeforeValidator(_null_is_default)] = Field(default_factory=Device)
@@ -272,5 +272,5 @@ class Config(Section):
     mqtt: Annotated[Mqtt, BeforeValidator(_null_is_default)] = Mqtt()
     alarm: Annotated[AlarmSettings, BeforeValidator(_null_is_default)] = AlarmSettings()
     api: Annotated[Api, BeforeValidator(_null_is_default)] = Api()
-    history: Annotated[History, BeforeValidator(_null_is_default)] = History()
+    history: Annotated[HistorySettings, BeforeValidator(_null_is_default)] = HistorySettings()
     data_dir: Path = Path("data")

@@ -47,7 +47,7 @@ def install(file: Path, path: Path) -> None:
 _CHUNK = 1 << 20
 
 
-def digest(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """The file's SHA-256 in lower-case hex."""
     sha = hashlib.sha256()
     with path.open("rb") as file:

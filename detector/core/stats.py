@@ -8,7 +8,7 @@ from collections import deque
 import numpy as np
 
 
-class Meter:
+class Percentiles:
     """Percentiles over the last `size` values."""
 
     def __init__(self, size: int = 256) -> None:

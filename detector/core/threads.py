@@ -9,7 +9,7 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 
-class Stage:
+class ServiceThread:
     """`run(stop)` in a thread of its own; made by the service alone."""
 
     def __init__(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from detector.core.errors import InferenceError
 from detector.core.types import ArrayImage, Detections, Floats, Frame, Image
 
-from .backends.base import Backend, PictureBackend, Seen
+from .backends.base import Backend, DeviceDetections, PictureBackend
 from .decode import make_decoder
 from .layout import default_spec, find_layout
 from .preprocess import Letterbox, Placement
@@ -57,7 +57,7 @@ class PersonDetector:
         iou = _nms_iou(backend.metadata)
         self._decode = make_decoder(self.layout, iou=iou)
         self._device: PictureBackend | None = None
-        if isinstance(backend, PictureBackend) and backend.adopt(
+        if isinstance(backend, PictureBackend) and backend.configure(
             layout=self.layout, spec=self.spec, floor=score_floor, iou=iou
         ):
             self._device = backend
@@ -163,7 +163,7 @@ class PersonDetector:
     def _together(self, device: PictureBackend, images: Sequence[Image]) -> list[Result | Exception]:
         """One wait for all of it: what is before and behind the model cannot be told apart from it."""
         begun = time.perf_counter()
-        seen = device.see(images)
+        seen = device.infer(images)
         inferred = time.perf_counter()
         found = [_one(each, (inferred - begun) * 1e3) for each in seen]
         self._note_times(begun, begun, inferred)
@@ -203,7 +203,7 @@ class PersonDetector:
         self._backend.close()
 
 
-def _one(seen: Seen | Exception, ms: float) -> Result | Exception:
+def _one(seen: DeviceDetections | Exception, ms: float) -> Result | Exception:
     if isinstance(seen, Exception):
         return seen
     (boxes, scores), placement = seen

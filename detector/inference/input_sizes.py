@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-Shape = tuple[int, int]
+InputSize = tuple[int, int]
 """Width and height in px."""
 
 _MULTIPLE = 32  # the coarsest grid's stride
@@ -10,7 +10,7 @@ _SHORT_SIDES = ((3, 4), (9, 16))  # of the long one: cameras' usual aspects
 _SAME_SCALE = 0.999
 
 
-def allowed_shapes(base: Shape) -> tuple[Shape, ...]:
+def allowed_input_sizes(base: InputSize) -> tuple[InputSize, ...]:
     """The sizes that a model for `base` is made for: itself, and for a square one 4:3 and 16:9, lying and standing.
 
     The long side stays, so a person is as many pixels tall as before; the short one is rounded up to a
@@ -24,11 +24,11 @@ def allowed_shapes(base: Shape) -> tuple[Shape, ...]:
     return (base, *lying, *((other, side) for side, other in lying))
 
 
-def best_shape(base: Shape, width: int, height: int) -> Shape:
+def best_input_size(base: InputSize, width: int, height: int) -> InputSize:
     """Of the allowed sizes the smallest that shows a picture of `width` x `height` px as large as any does."""
     if width < 1 or height < 1:
         raise ValueError(f"a picture of {width} x {height} px has no aspect")
-    shapes = allowed_shapes(base)
+    shapes = allowed_input_sizes(base)
     scales = {shape: min(shape[0] / width, shape[1] / height) for shape in shapes}
     enough = max(scales.values()) * _SAME_SCALE
     return min((shape for shape in shapes if scales[shape] >= enough), key=lambda shape: shape[0] * shape[1])

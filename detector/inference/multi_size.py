@@ -9,17 +9,17 @@ from detector.core.errors import ModelError
 from detector.core.types import Detections, Floats, Frame, Image
 
 from .detector import PersonDetector, StageTimes
-from .input_sizes import Shape, best_shape
+from .input_sizes import InputSize, best_input_size
 from .layout import Layout
 from .spec import InputSpec
 
-LoadShape = Callable[[Shape], PersonDetector | None]
+LoadInputSize = Callable[[InputSize], PersonDetector | None]
 """None: there is none of that size; what is wrong with one is a ModelError."""
 
 log = logging.getLogger(__name__)
 
 
-class ShapedDetector:
+class MultiSizeDetector:
     """A PersonDetector a size, each loaded by `load` when first needed; for one thread, as they are.
 
     `base` is the model's own size in px; `expected` are the (width, height) of frames that will come: their
@@ -28,11 +28,11 @@ class ShapedDetector:
     Properties speak of the size used last. Raises ModelError when not even `base` can be loaded.
     """
 
-    def __init__(self, *, load: LoadShape, base: Shape, expected: Sequence[Shape] = ()) -> None:
+    def __init__(self, *, load: LoadInputSize, base: InputSize, expected: Sequence[InputSize] = ()) -> None:
         self._load, self._base, self._expected = load, base, tuple(expected)
-        self._detectors: dict[Shape, PersonDetector] = {}
+        self._detectors: dict[InputSize, PersonDetector] = {}
         self._closed = False
-        first = best_shape(base, *self._expected[0]) if self._expected else base
+        first = best_input_size(base, *self._expected[0]) if self._expected else base
         self._last = self._of(first)
 
     @property
@@ -68,17 +68,17 @@ class ShapedDetector:
         return self._last.provider
 
     @property
-    def base(self) -> Shape:
+    def base(self) -> InputSize:
         """Width and height in px that the model was made for."""
         return self._base
 
     @property
-    def input_size(self) -> Shape:
+    def input_size(self) -> InputSize:
         """Width and height in px of the size used last."""
         return self._last.input_size
 
     @property
-    def shapes(self) -> tuple[Shape, ...]:
+    def shapes(self) -> tuple[InputSize, ...]:
         """The sizes that are loaded, in px."""
         return tuple(dict.fromkeys(detector.input_size for detector in self._detectors.values()))
 
@@ -121,7 +121,7 @@ class ShapedDetector:
     def warm_up(self) -> float:
         """Loads the sizes of `expected` and runs a grey picture through all that are loaded; the slowest one's ms."""
         for size in self._expected:
-            self._of(best_shape(self._base, *size))
+            self._of(best_input_size(self._base, *size))
         return max(detector.warm_up() for detector in set(self._detectors.values()))
 
     def run_bare(self) -> float:
@@ -135,16 +135,16 @@ class ShapedDetector:
             detector.close()
 
     def _for(self, image: Image) -> PersonDetector:
-        self._last = self._of(best_shape(self._base, image.width, image.height))
+        self._last = self._of(best_input_size(self._base, image.width, image.height))
         return self._last
 
-    def _of(self, shape: Shape) -> PersonDetector:
+    def _of(self, shape: InputSize) -> PersonDetector:
         known = self._detectors.get(shape)
         if known is None and not self._closed:
             known = self._detectors[shape] = self._loaded(shape)
         return known or self._last  # closed: the backend says so
 
-    def _loaded(self, shape: Shape) -> PersonDetector:
+    def _loaded(self, shape: InputSize) -> PersonDetector:
         try:
             found = self._load(shape)
         except ModelError as error:
@@ -157,4 +157,4 @@ class ShapedDetector:
         return found or self._of(self._base)
 
 
-AnyDetector = PersonDetector | ShapedDetector
+AnyDetector = PersonDetector | MultiSizeDetector

@@ -48,7 +48,7 @@ class Benchmark:
 
 
 @dataclass(slots=True)
-class _Samples:
+class _StageTimes:
     stages: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, stage: str, ms: float) -> None:
@@ -85,7 +85,7 @@ def benchmark(*, detector: AnyDetector, source: Path, frames: int = 200, progres
     """Run `frames` frames of `source` through decode, model, tracker and rules; raises SourceError."""
     if frames < MIN_FRAMES:
         raise SourceError(f"too few frames to measure: ask for at least {MIN_FRAMES}")
-    samples = _Samples()
+    samples = _StageTimes()
     # Exactly what the service runs, gate open: its cost belongs to the pipeline.
     camera = Camera.model_validate({"source": "bench", "motion": {"enabled": False}})
     pipeline = CameraPipeline(name="bench", settings=camera, device_id="bench")
@@ -102,15 +102,15 @@ def benchmark(*, detector: AnyDetector, source: Path, frames: int = 200, progres
     return _figures(detector, source, samples, (width, height), detect_cpu / detect_wall * 100)
 
 
-def _one(detector: AnyDetector, pipeline: CameraPipeline, frame: Frame, samples: _Samples) -> None:
+def _one(detector: AnyDetector, pipeline: CameraPipeline, frame: Frame, samples: _StageTimes) -> None:
     """One frame both ways; which way goes first alternates, so that warm caches favour neither."""
     if frame.seq % 2 and frame.seq > 1:
         samples.add("bare_model", detector.run_bare())
     begun = time.perf_counter()
     detections = detector.detect(frame)
     detected = time.perf_counter()
-    pipeline.wants(frame)
-    pipeline.digest(detections, armed_as="armed_away")
+    pipeline.should_detect(frame)
+    pipeline.process(detections, armed_as="armed_away")
     followed = time.perf_counter()
     times = detector.last_times
     samples.add("preprocess", times.preprocess_ms)
@@ -123,7 +123,7 @@ def _one(detector: AnyDetector, pipeline: CameraPipeline, frame: Frame, samples:
 
 
 def _figures(
-    detector: AnyDetector, source: Path, samples: _Samples, size: tuple[int, int], cpu_percent: float
+    detector: AnyDetector, source: Path, samples: _StageTimes, size: tuple[int, int], cpu_percent: float
 ) -> Benchmark:
     stages = samples.stages
     if len(stages.get("bare_model", ())) < MIN_FRAMES:

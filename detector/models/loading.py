@@ -14,18 +14,18 @@ from detector.config.schema import Model
 from detector.core.errors import ModelError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector, tensorrt_usable
-from detector.inference.input_sizes import Shape
-from detector.inference.multi_size import AnyDetector, ShapedDetector
+from detector.inference.input_sizes import InputSize
+from detector.inference.multi_size import AnyDetector, MultiSizeDetector
 
 from .download.progress import Progress, quiet
 from .registry import Resolved, load_registry
-from .reload_limit import BoundedLoad
+from .reload_limit import FallbackLoader
 
 log = logging.getLogger(__name__)
 
 SCORE_FLOOR = 0.1
 OpenFile = Callable[[Path], PersonDetector]
-FileOf = Callable[[Shape], "Path | None"]
+FileOf = Callable[[InputSize], "Path | None"]
 """The model's file for an input size; None where there is none (yet); raises ModelError."""
 
 
@@ -47,11 +47,11 @@ def loader(model: Model, resolved: Resolved, *, score_floor: float = SCORE_FLOOR
         return load
     # What precision was wanted was wanted of the engine.
     cpu = model.model_copy(update={"backend": "onnxruntime", "precision": "auto"})
-    return BoundedLoad(load=load, safe=lambda: open_file(cpu, resolved, resolved.path, score_floor=score_floor))
+    return FallbackLoader(load=load, safe=lambda: open_file(cpu, resolved, resolved.path, score_floor=score_floor))
 
 
 def shaped_loader(
-    model: Model, resolved: Resolved, frame_sizes: Sequence[Shape] = (), *, score_floor: float = SCORE_FLOOR
+    model: Model, resolved: Resolved, frame_sizes: Sequence[InputSize] = (), *, score_floor: float = SCORE_FLOOR
 ) -> Callable[[], AnyDetector]:
     """As `loader`, for a detector that takes each frame in the shape that fits it, persons only.
 
@@ -82,12 +82,12 @@ def shapeable(model: Model, resolved: Resolved) -> bool:
 
 
 def shaped(
-    resolved: Resolved, *, open_file: OpenFile, file_of: FileOf, expected: Sequence[Shape] = ()
-) -> ShapedDetector:
+    resolved: Resolved, *, open_file: OpenFile, file_of: FileOf, expected: Sequence[InputSize] = ()
+) -> MultiSizeDetector:
     """The detector whose input sizes come from `file_of`; where it has none, the model's own file serves."""
     base, spare = _base(resolved, open_file)
 
-    def load(shape: Shape) -> PersonDetector | None:
+    def load(shape: InputSize) -> PersonDetector | None:
         path = None
         try:
             path = file_of(shape)
@@ -102,13 +102,13 @@ def shaped(
         return spare.pop() if spare else open_file(resolved.path)
 
     try:
-        return ShapedDetector(load=load, base=base, expected=expected)
+        return MultiSizeDetector(load=load, base=base, expected=expected)
     finally:
         while spare:
             spare.pop().close()
 
 
-def made(resolved: Resolved, shape: Shape) -> Path:
+def made(resolved: Resolved, shape: InputSize) -> Path:
     """The exact variant of that size, from the cache or made now; raises ModelError."""
     from .graph.variants import CacheError, prepare
 
@@ -127,7 +127,7 @@ def _passing_cache() -> Path:
     return Path(folder)
 
 
-def _base(resolved: Resolved, open_file: OpenFile) -> tuple[Shape, list[PersonDetector]]:
+def _base(resolved: Resolved, open_file: OpenFile) -> tuple[InputSize, list[PersonDetector]]:
     """The model's own size, and the detector that had to be opened to learn it."""
     if resolved.entry is not None:
         return (resolved.entry.input.width, resolved.entry.input.height), []

@@ -18,13 +18,13 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from detector.config import document as configfile
 from detector.core.errors import ConfigError, ModelError
-from detector.core.files import cache_dir, digest
+from detector.core.files import cache_dir, file_sha256
 from detector.inference.spec import InputSpec
 
-from .download.cache import Status, Wanted, obtain, status
-from .download.pin import Pin
+from .download.cache import FileSpec, Status, ensure, status
+from .download.pin import FileHash
 from .download.progress import Progress, quiet
-from .download.sources import Section, Sha256, Size, Source
+from .download.sources import RegistrySection, Sha256, Size, Source
 
 Kind = Literal["model", "clip"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -40,7 +40,7 @@ def _fraction(value: Any) -> Any:
         raise ValueError("a fraction of zero") from None
 
 
-class Input(Section):
+class Input(RegistrySection):
     """The picture that a model takes: its size in px, and InputSpec's fields."""
 
     width: int = Field(ge=32, le=4096)
@@ -55,7 +55,7 @@ class Input(Section):
         return InputSpec(color=self.color, scale=self.scale, pad=self.pad, placement=self.placement)
 
 
-class FileEntry(Section):
+class FileEntry(RegistrySection):
     """A file that can be had: a clip; `file` is its name in the cache."""
 
     description: str = Field(min_length=1)
@@ -67,11 +67,11 @@ class FileEntry(Section):
     sources: tuple[Source, ...] = Field(min_length=1)
 
     @property
-    def pin(self) -> Pin:
-        return Pin(size=self.size, sha256=self.sha256)
+    def pin(self) -> FileHash:
+        return FileHash(size=self.size, sha256=self.sha256)
 
 
-class Measured(Section):
+class Measured(RegistrySection):
     """Figures by name, per data set (`accuracy`) and per machine (`speed`); written by a command."""
 
     accuracy: dict[str, dict[str, float]] = Field(default_factory=dict)
@@ -85,7 +85,7 @@ class ModelEntry(FileEntry):
     measured: Measured = Measured()
 
 
-class _Document(Section):
+class _Document(RegistrySection):
     models: dict[Name, ModelEntry] = Field(min_length=1)
     clips: dict[Name, FileEntry] = Field(default_factory=dict)
 
@@ -131,11 +131,11 @@ class Registry:
 
     def fetch(self, name: str, progress: Progress = quiet) -> Path:
         """The model's verified file, brought if need be; raises ModelError that says what was tried."""
-        return obtain(self._wanted("model", name), progress)
+        return ensure(self._wanted("model", name), progress)
 
     def fetch_clip(self, name: str, progress: Progress = quiet) -> Path:
         """The clip's verified file, brought if need be; raises ModelError."""
-        return obtain(self._wanted("clip", name), progress)
+        return ensure(self._wanted("clip", name), progress)
 
     def resolve(self, name_or_path: str | Path, progress: Progress = quiet) -> Resolved:
         """A model by path or registry name, brought if need be; raises ModelError.
@@ -162,10 +162,10 @@ class Registry:
         """One row a model, for people and JSON alike: see `_row`."""
         return [_row(name, entry, status(self._wanted("model", name))) for name, entry in self._models.items()]
 
-    def _wanted(self, kind: Kind, name: str) -> Wanted:
+    def _wanted(self, kind: Kind, name: str) -> FileSpec:
         entry: FileEntry = self.entry(name) if kind == "model" else _look_up(self._clips, name, "clip")
         path = self.cache / f"{kind}s" / entry.file
-        return Wanted(name=name, path=path, pin=entry.pin, sources=entry.sources)
+        return FileSpec(name=name, path=path, pin=entry.pin, sources=entry.sources)
 
     def _resolve_file(self, path: Path) -> Resolved:
         try:
@@ -182,7 +182,7 @@ class Registry:
         size = path.stat().st_size
         pins = {pin: name for name in self._models for pin in self._wanted("model", name).pins if pin.size == size}
         # Hashing is for the few files that have a known size.
-        return pins.get(Pin(size=size, sha256=digest(path))) if pins else None
+        return pins.get(FileHash(size=size, sha256=file_sha256(path))) if pins else None
 
 
 def _row(name: str, entry: ModelEntry, here: Status) -> dict[str, Any]:

@@ -16,7 +16,7 @@ MOST = 4  # the first load and three anew
 FAST = "tensorrt"  # what can fail for good: a fault of CUDA's stays until the process ends
 
 
-class BoundedLoad:
+class FallbackLoader:
     """Calls `load`; once it gave `MOST` engines within `WITHIN_S`, `safe` instead. For one thread."""
 
     def __init__(

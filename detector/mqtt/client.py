@@ -26,7 +26,7 @@ from detector.core.redact import redact
 from detector.core.types import Message
 
 from .connection import (
-    Connection,
+    BrokerConnection,
     MqttSettings,
     ProtocolName,
     RefusedError,
@@ -36,13 +36,13 @@ from .connection import (
     tls_context,
 )
 
-__all__ = ["AckCallback", "LinkStatus", "MqttLink", "MqttSettings", "probe", "settings_of"]
+__all__ = ["AckCallback", "ClientStatus", "MqttClient", "MqttSettings", "probe", "settings_of"]
 
 log = logging.getLogger(__name__)
 
 AckCallback = Callable[[str | None], None]
 """Called once for each message taken: None when the broker acknowledged it, else why it did not."""
-LinkState = Literal["connecting", "connected", "refused", "offline"]
+ClientState = Literal["connecting", "connected", "refused", "offline"]
 ONLINE = b"online"
 WINDOW = 20  # unacknowledged QoS 1 messages
 _MAX_BYTES = 8 * 1024 * 1024  # taken and not yet written or acknowledged
@@ -52,10 +52,10 @@ _STABLE_S = 5.0  # a connection that lasted this long starts the back-off anew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkStatus:
+class ClientStatus:
     """`since_mono`: when `state` began; `error`: the last trouble, also while connected; `connects`: so far."""
 
-    state: LinkState
+    state: ClientState
     address: str
     protocol: ProtocolName | None
     error: str | None
@@ -65,7 +65,7 @@ class LinkStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class _Flight:
+class _Unacknowledged:
     message: Message
     on_ack: AckCallback | None
 
@@ -113,7 +113,7 @@ def probe(settings: MqttSettings, *, timeout: float = 5.0) -> None:
     connection.close(SYSTEM_CLOCK.mono() + 1.0)
 
 
-class MqttLink:
+class MqttClient:
     """`run` in one thread, the rest from any. `will` is what the broker says when this end dies.
 
     `on_connect` is called on each connect, `on_command(topic, payload)` for what `subscriptions`
@@ -146,13 +146,13 @@ class MqttLink:
         self._protocols = settings.protocols
         # Held around calls into paho, never the other way round: its callbacks take no lock of ours.
         self._lock = threading.Lock()
-        self._connection: Connection | None = None
+        self._connection: BrokerConnection | None = None
         self._window = window
-        self._flights: dict[int, _Flight] = {}
+        self._flights: dict[int, _Unacknowledged] = {}
         self._retained: dict[str, Message] = {}
         self._stale: dict[str, None] = {}  # retained topics whose last value is not sent yet, in order
         self._error: str | None = None
-        self._state: LinkState = "connecting"
+        self._state: ClientState = "connecting"
         self._since = clock.mono()
         self._connects = 0
 
@@ -160,9 +160,9 @@ class MqttLink:
         """Have `callback` called, in the loop's thread, whenever `publish` may take messages again."""
         self._listeners.append(callback)
 
-    def status(self) -> LinkStatus:
+    def status(self) -> ClientStatus:
         with self._lock:
-            return LinkStatus(
+            return ClientStatus(
                 state=self._state,
                 address=self._settings.address,
                 protocol=self._connection.protocol if self._connection else None,
@@ -223,7 +223,7 @@ class MqttLink:
         bound = self._max_delay_s if slow else min(self._max_delay_s, _FIRST_DELAY_S * 2.0 ** min(attempt, 10))
         return random.uniform(bound / 2 if slow else 0.0, bound)  # noqa: S311 - no secret
 
-    def _dial(self) -> Connection:
+    def _dial(self) -> BrokerConnection:
         try:
             connection = dial(self._settings, protocols=self._protocols, tls=self._tls, will=self._will)
         except VersionError:
@@ -238,13 +238,13 @@ class MqttLink:
         log.log(level, "MQTT: %s", text)
         self._set_state("refused" if isinstance(error, RefusedError) else "offline", text)
 
-    def _set_state(self, state: LinkState, error: str | None) -> None:
+    def _set_state(self, state: ClientState, error: str | None) -> None:
         with self._lock:
             if state != self._state:
                 self._state, self._since = state, self._clock.mono()
             self._error = error
 
-    def _serve(self, connection: Connection, stop: threading.Event) -> None:
+    def _serve(self, connection: BrokerConnection, stop: threading.Event) -> None:
         try:
             self._attach(connection)
             alive = True
@@ -256,7 +256,7 @@ class MqttLink:
         finally:
             self._detach(connection)
 
-    def _attach(self, connection: Connection) -> None:
+    def _attach(self, connection: BrokerConnection) -> None:
         connection.subscribe(self._subscriptions)
         with self._lock:
             self._connection = connection
@@ -272,7 +272,7 @@ class MqttLink:
         self._call(self._on_connect)
         self._notify()
 
-    def _detach(self, connection: Connection) -> None:
+    def _detach(self, connection: BrokerConnection) -> None:
         with self._lock:
             self._connection = None
             flights, self._flights = list(self._flights.values()), {}
@@ -284,7 +284,7 @@ class MqttLink:
         log.info("MQTT: %s: %s", self._settings.address, reason)
         self._set_state("offline", reason)
 
-    def _settle(self, connection: Connection) -> None:
+    def _settle(self, connection: BrokerConnection) -> None:
         """Act on what the last step brought: acknowledgements, then commands."""
         acks = connection.take_acks()
         for ack in acks:
@@ -337,7 +337,7 @@ class MqttLink:
         mid = connection.publish(message)
         if mid is None:
             return False
-        self._flights[mid] = _Flight(message, on_ack)
+        self._flights[mid] = _Unacknowledged(message, on_ack)
         return True
 
     def _has_room(self, message: Message) -> bool:
@@ -355,13 +355,13 @@ class MqttLink:
                 log.warning("MQTT: %s", error)
             del self._stale[topic]
 
-    def _farewell(self, connection: Connection) -> None:
+    def _farewell(self, connection: BrokerConnection) -> None:
         """Say `offline` ourselves: a clean goodbye keeps the broker from sending the will."""
         with self._lock:
             self._connection = None  # nothing new from here on
             mid = connection.publish(self._will)
             if mid is not None:
-                self._flights[mid] = _Flight(self._will, None)
+                self._flights[mid] = _Unacknowledged(self._will, None)
         deadline = self._clock.mono() + self._flush_s
         while self._flights and self._clock.mono() < deadline and connection.step(0.05):
             self._settle(connection)

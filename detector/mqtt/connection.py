@@ -47,7 +47,7 @@ _HINTS = {
     "Client identifier not valid": "set mqtt.client_id to one that the broker allows",
     "Banned": "the broker has banned this client",
 }
-_PASSING = ("Server unavailable", "Server busy", "Quota exceeded", "Connection rate exceeded")
+_PASSING = ("Server unavailable", "Server busy", "Quota exceeded", "BrokerConnection rate exceeded")
 _PATIENCE_S = 2.0
 _LARGEST_PACKET = 268_435_455  # bytes: what MQTT's length field can say
 
@@ -154,7 +154,7 @@ def _reason(error: Exception) -> str:
     return redact(str(text).splitlines()[0] if text else type(error).__name__)
 
 
-class Connection:
+class BrokerConnection:
     """A paho client for one connection. Only `publish` may be called from another thread."""
 
     def __init__(
@@ -376,7 +376,7 @@ def dial(
     protocols: Sequence[ProtocolName],
     tls: ssl.SSLContext | None = None,
     will: Message | None = None,
-) -> Connection:
+) -> BrokerConnection:
     """An open connection in the first of `protocols` that the broker takes; raises BrokerError."""
     error: VersionError | None = None
     for protocol in protocols:
@@ -384,7 +384,7 @@ def dial(
         patience = (
             min(_PATIENCE_S, settings.connect_timeout_s) if protocol != protocols[-1] else settings.connect_timeout_s
         )
-        connection = Connection(settings=settings, protocol=protocol, tls=tls, will=will)
+        connection = BrokerConnection(settings=settings, protocol=protocol, tls=tls, will=will)
         try:
             connection.open(answer_within=patience)
         except VersionError as no:

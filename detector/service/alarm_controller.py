@@ -14,7 +14,7 @@ Send = Callable[[Alert], None]
 Tell = Callable[[AlarmState, Mapping[str, object]], None]
 
 
-class AlarmDesk:
+class AlarmController:
     """A lock around `Alarm`: alerts that are due go to `send`, each change to `tell(state, snapshot)`.
 
     `snapshot` is what `saved` takes after a restart: keep it.
@@ -26,7 +26,7 @@ class AlarmDesk:
         self._lock = threading.RLock()
         self._clock, self._send, self._tell = clock, send, tell
         self._alarm = Alarm.restored(settings=settings, saved=saved, t=clock.mono())
-        self._told: Mapping[str, object] | None = None
+        self._published: Mapping[str, object] | None = None
 
     @property
     def state(self) -> AlarmState:
@@ -57,7 +57,7 @@ class AlarmDesk:
     def announce(self) -> None:
         """Tell the state as it is, changed or not: at start."""
         with self._lock:
-            self._told = None
+            self._published = None
             self._settle(())
 
     def reconfigure(self, settings: AlarmSettings) -> None:
@@ -70,6 +70,6 @@ class AlarmDesk:
         for alert in due:
             self._send(alert)
         snapshot = self._alarm.snapshot()
-        if snapshot != self._told:
-            self._told = snapshot
+        if snapshot != self._published:
+            self._published = snapshot
             self._tell(self._alarm.state, snapshot)

@@ -17,14 +17,14 @@ from pathlib import Path
 from detector.config.schema import Model
 from detector.core import processes
 from detector.core.errors import DetectorError
-from detector.inference.input_sizes import Shape, best_shape
-from detector.inference.multi_size import ShapedDetector
+from detector.inference.input_sizes import InputSize, best_input_size
+from detector.inference.multi_size import MultiSizeDetector
 from detector.models.autotune.candidates import counts_threads
 from detector.models.autotune.choice import Choice, place, scenes_of
-from detector.models.autotune.loader import ChosenLoader, kept_choice
-from detector.models.autotune.samples import SURE, Evidence, Gatherer, Need
-from detector.models.autotune.status import Ledger
-from detector.models.autotune.worker_process import pack
+from detector.models.autotune.loader import AutotunedLoader, kept_choice
+from detector.models.autotune.samples import SURE, CalibrationSet, SampleCollector, SampleQuota
+from detector.models.autotune.status import AutotuneStatus
+from detector.models.autotune.worker_process import encode_request
 from detector.models.graph.variants import find
 from detector.models.loading import resolve, shapeable
 from detector.models.registry import Resolved
@@ -37,32 +37,32 @@ LOOK_S = 1.0
 PREPARE_S, SETTLE_S = 2.0, 15.0  # after a start or a change, until cameras are there and the first rush is over
 PREPARE_NICE, NICE = 10, 19
 COMMAND = (sys.executable, "-m", "detector.models.autotune")
-Shapes = tuple[Shape, ...]
+InputSizes = tuple[InputSize, ...]
 
 
-class Tuner:
+class Autotuner:
     """A stage. What it comes to is in the cache, so that the next start has it at once."""
 
     def __init__(
         self,
         *,
         house: House,
-        ledger: Ledger,
+        ledger: AutotuneStatus,
         command: Sequence[str] = COMMAND,
         prepare_s: float = PREPARE_S,
         settle_s: float = SETTLE_S,
-        need: Need | None = None,
+        need: SampleQuota | None = None,
         resolved: Callable[[Model], Resolved] = resolve,
     ) -> None:
         self._house, self._ledger, self._command = house, ledger, command
         self._prepare_s, self._settle_s, self._need, self._resolve = prepare_s, settle_s, need, resolved
         self._model: Model | None = None
         self._found: Resolved | None = None
-        self._gatherer: Gatherer | None = None
+        self._gatherer: SampleCollector | None = None
         self._choice: Choice | None = None
         self._scenes: dict[str, str] = {}
-        self._tried: set[Shape] = set()
-        self._prepared: set[Shape] = set()
+        self._tried: set[InputSize] = set()
+        self._prepared: set[InputSize] = set()
         self._kept: Path | None = None
         self._stamp: tuple[int, int] | None = None
         self._calm = self._due = 0.0
@@ -76,7 +76,7 @@ class Tuner:
                 log.warning(
                     "the model's forms were not measured: %s", error, exc_info=not isinstance(error, DetectorError)
                 )
-                self._ledger.tell("off", f"measuring failed: {error}")
+                self._ledger.notify("off", f"measuring failed: {error}")
                 self._found = None
             stop.wait(LOOK_S)
 
@@ -98,13 +98,13 @@ class Tuner:
         elif counts_threads(model) and now >= self._due:
             self._count_threads(model, shapes, stop)
 
-    def _count_threads(self, model: Model, shapes: Shapes, stop: threading.Event) -> None:
+    def _count_threads(self, model: Model, shapes: InputSizes, stop: threading.Event) -> None:
         """Of a configured backend; what was measured once holds for every size."""
         if (self._choice is None or not self._choice.results) and self._tried != set(shapes):
             self._tried = set(shapes)
             self._tune(model, shapes, None, None, stop)
 
-    def _choose(self, model: Model, base: Shape, shapes: Shapes, stop: threading.Event) -> None:
+    def _choose(self, model: Model, base: InputSize, shapes: InputSizes, stop: threading.Event) -> None:
         if self._news(shapes):
             self._take(model, shapes)
         choice = self._choice
@@ -119,7 +119,7 @@ class Tuner:
                 self._take(model, shapes)  # made from pictures of other cameras
         self._gather(model, choice, base, shapes, stop)
 
-    def _news(self, shapes: Shapes) -> bool:
+    def _news(self, shapes: InputSizes) -> bool:
         """Whether `detector tune` has kept another choice meanwhile, one for these cameras."""
         assert self._kept is not None
         stamp = _stamp(self._kept)
@@ -136,72 +136,79 @@ class Tuner:
         self._found, self._choice, self._scenes = None, None, scenes_of(self._house.config)
         found = self._resolve(model)
         if not shapeable(model, found):
-            self._ledger.tell("off", "an engine runs as it was built")
+            self._ledger.notify("off", "an engine runs as it was built")
             return
         self._kept = place(model, found)
         self._found, self._stamp, self._choice = found, _stamp(self._kept), kept_choice(self._kept)
         if model.backend != "auto":
-            self._say_configured(model)
+            self._note_configured(model)
         elif model.precision not in ("auto", "fp32"):
-            self._ledger.tell("off", f"precision {model.precision} is configured")
+            self._ledger.notify("off", f"precision {model.precision} is configured")
             self._found = None
         else:
-            self._ledger.tell("waiting", "for the cameras")
+            self._ledger.notify("waiting", "for the cameras")
 
-    def _say_configured(self, model: Model) -> None:
+    def _note_configured(self, model: Model) -> None:
         counted = self._choice if counts_threads(model) and self._choice is not None and self._choice.results else None
         self._ledger.chose(counted)
-        self._ledger.tell("off" if counted is None else "settled", f"backend {model.backend} is configured")
+        self._ledger.notify("off" if counted is None else "settled", f"backend {model.backend} is configured")
 
-    def _shapes(self) -> tuple[Shape, Shapes]:
+    def _shapes(self) -> tuple[InputSize, InputSizes]:
         """The model's own size, and those that the cameras' pictures ask for, the most wanted first."""
         detector = self._house.worker.detector
         if detector is None:
             return (0, 0), ()
-        base = detector.base if isinstance(detector, ShapedDetector) else detector.input_size
+        base = detector.base if isinstance(detector, MultiSizeDetector) else detector.input_size
         sizes = [
             (each.width, each.height) for each in self._house.cameras.stats().values() if each.width and each.height
         ]
-        counted = Counter(best_shape(base, *size) for size in sizes)
+        counted = Counter(best_input_size(base, *size) for size in sizes)
         return base, tuple(shape for shape, _ in counted.most_common())
 
-    def _gather(self, model: Model, choice: Choice, base: Shape, shapes: Shapes, stop: threading.Event) -> None:
+    def _gather(self, model: Model, choice: Choice, base: InputSize, shapes: InputSizes, stop: threading.Event) -> None:
         """Pictures for INT8, until there are enough of every camera; then INT8 is tried."""
         house, scenes = self._house, scenes_of(self._house.config)
         if model.precision != "auto" or choice.knows(scenes):
             self._gatherer = None
-            self._ledger.tell("settled")
+            self._ledger.notify("settled")
             return
         if self._gatherer is None:
-            self._gatherer = Gatherer(base=base, need=self._need)
+            self._gatherer = SampleCollector(base=base, need=self._need)
         for scene, name in scenes.items():
             room = house.worker.room(name)
             shown = None if room is None else room.view.scene()
             if shown is not None:
                 visits = {track.id for track in shown.people if track.matched and track.score >= SURE}
-                self._gatherer.see(scene, shown.frame.image, visits, now=shown.frame.captured_mono, cameras=len(scenes))
+                self._gatherer.observe(
+                    scene, shown.frame.image, visits, now=shown.frame.captured_mono, cameras=len(scenes)
+                )
         missing = self._gatherer.missing(scenes)
         if missing is not None:
-            self._ledger.tell("waiting", f"INT8 is tried once there are {missing}")
+            self._ledger.notify("waiting", f"INT8 is tried once there are {missing}")
             return
         evidence, self._gatherer = self._gatherer.evidence(scenes), None
         self._tune(model, shapes, choice, evidence, stop)
 
-    def _prepare(self, model: Model, found: Resolved, shapes: Shapes, stop: threading.Event) -> None:
+    def _prepare(self, model: Model, found: Resolved, shapes: InputSizes, stop: threading.Event) -> None:
         if all(find(found.path, shape=shape) is not None for shape in shapes):
             return
-        order = pack(model, shapes, measure=False)
+        order = encode_request(model, shapes, measure=False)
         if processes.run(self._command, stop, nice=PREPARE_NICE, given=order) is not None:
             self._take(model, shapes)
 
     def _tune(
-        self, model: Model, shapes: Shapes, before: Choice | None, evidence: Evidence | None, stop: threading.Event
+        self,
+        model: Model,
+        shapes: InputSizes,
+        before: Choice | None,
+        evidence: CalibrationSet | None,
+        stop: threading.Event,
     ) -> None:
         assert self._found is not None
         log.info("measuring the forms of %s beside the service", model.name)
-        self._ledger.tell("measuring")
+        self._ledger.notify("measuring")
         wanted = tuple(dict.fromkeys((*shapes, *(() if before is None else before.shapes))))
-        if processes.run(self._command, stop, nice=NICE, given=pack(model, wanted, evidence)) is None:
+        if processes.run(self._command, stop, nice=NICE, given=encode_request(model, wanted, evidence)) is None:
             return
         self._take(model, shapes)
 
@@ -209,11 +216,11 @@ class Tuner:
         self._choice = choice
         self._ledger.chose(choice)
 
-    def _take(self, model: Model, shapes: Shapes) -> None:
+    def _take(self, model: Model, shapes: InputSizes) -> None:
         """What is in the cache now serves from the next frame on; loaded and warm before it is handed over."""
         house, found = self._house, self._found
         assert found is not None
-        load = ChosenLoader(model, found, scenes=tuple(scenes_of(house.config)), shapes=shapes, told=self._gave_up)
+        load = AutotunedLoader(model, found, scenes=tuple(scenes_of(house.config)), shapes=shapes, told=self._gave_up)
         self._choice = kept_choice(place(model, found))
         detector = load()
         detector.warm_up()
@@ -225,7 +232,7 @@ class Tuner:
         if model.backend == "auto":
             self._ledger.chose(load.choice)
         else:
-            self._say_configured(model)
+            self._note_configured(model)
         log.info("%s %s takes over from the next frame on", detector.backend, detector.precision)
 
 

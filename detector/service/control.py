@@ -13,9 +13,9 @@ from detector.config import document as configfile
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand
 
-from .health import Watch
+from .health import HealthMonitor
 from .runtime import House
-from .status import Report
+from .status import StatusReporter
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +24,10 @@ Apply = Callable[[configfile.Document], list[str]]
 """Validates a document, makes it the service's; returns the keys that need a restart."""
 
 
-class Window:
+class ServiceControl:
     """Thread-safe; every document is a copy without secrets."""
 
-    def __init__(self, *, house: House, watch: Watch, report: Report, apply: Apply) -> None:
+    def __init__(self, *, house: House, watch: HealthMonitor, report: StatusReporter, apply: Apply) -> None:
         self._house, self._watch, self._report, self._apply = house, watch, report, apply
 
     def version(self) -> Document:

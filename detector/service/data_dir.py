@@ -12,7 +12,7 @@ from detector.core.errors import StorageError
 
 
 @contextmanager
-def held(path: Path) -> Iterator[Path]:
+def locked_data_dir(path: Path) -> Iterator[Path]:
     """`path` as a folder of our own while the block runs; raises StorageError that says what to do."""
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)

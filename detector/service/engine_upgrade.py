@@ -16,7 +16,7 @@ from detector.config.schema import Model
 from detector.core import processes
 from detector.core.errors import DetectorError
 from detector.inference.factory import tensorrt_usable
-from detector.models.autotune.loader import ChosenLoader
+from detector.models.autotune.loader import AutotunedLoader
 from detector.models.loading import loader, resolve
 
 from .inference_loop import Load
@@ -50,7 +50,7 @@ def plan(model: Model) -> Plan:
     return Plan(
         command=[sys.executable, "-m", "detector", "build", str(found.path), "--precision", model.precision, "--json"],
         open=loader(model.model_copy(update={"backend": "tensorrt"}), found),
-        reload=ChosenLoader(model, found),
+        reload=AutotunedLoader(model, found),
     )
 
 

@@ -27,12 +27,12 @@ def camera_word(stats: CaptureStats, *, failing: bool) -> str:
     return "degraded" if failing else "online"
 
 
-class Watch:
+class HealthMonitor:
     """Looks at the house twice a second from the main thread; `health` and `ready` from any."""
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._told: dict[str, str] = {}
+        self._published: dict[str, str] = {}
         self._quieted: set[str] = set()
         self._problem: str | None = None
         self._next_prune = 0.0
@@ -112,13 +112,13 @@ class Watch:
 
     # What it does
 
-    def look(self) -> bool:
+    def assess(self) -> bool:
         """One round: tell of cameras, end the visits of dark ones, tidy up; True when all stages progress."""
         house = self._house
         for name, stats in house.cameras.stats().items():
-            self._tell(name, camera_word(stats, failing=house.worker.failing_since is not None))
-            self._hush(name, stats)
-        self._weigh()
+            self._notify(name, camera_word(stats, failing=house.worker.failing_since is not None))
+            self._end_visits(name, stats)
+        self._measure_load()
         self._prune()
         health = self.health()
         problem = None if health.ok else f"{health.stage}: {health.detail}"
@@ -129,29 +129,29 @@ class Watch:
 
     def forget(self, camera: str) -> None:
         """A camera was removed: tell anew should it come back."""
-        self._told.pop(camera, None)
+        self._published.pop(camera, None)
         self._quieted.discard(camera)
 
-    def _tell(self, camera: str, word: str) -> None:
-        if self._told.get(camera) != word:
-            self._told[camera] = word
+    def _notify(self, camera: str, word: str) -> None:
+        if self._published.get(camera) != word:
+            self._published[camera] = word
             self._house.post.camera_status(camera, word)
 
-    def _hush(self, camera: str, stats: CaptureStats) -> None:
+    def _end_visits(self, camera: str, stats: CaptureStats) -> None:
         now = self._house.clock.mono()
         dark = stats.state != "online" and stats.last_frame_mono is not None and now - stats.last_frame_mono > DARK_S
         if dark and camera not in self._quieted:
             self._quieted.add(camera)
-            self._house.worker.quiet(camera)
+            self._house.worker.end_visits(camera)
         elif stats.state == "online":
             self._quieted.discard(camera)
 
-    def _weigh(self) -> None:
+    def _measure_load(self) -> None:
         house = self._house
         if house.worker.failing_since is not None:
             self._load.forget()  # the model fails, and that is told already
             return
-        self._load.see(house.clock.mono(), {name: house.slots.counts(name) for name in house.config.cameras})
+        self._load.observe(house.clock.mono(), {name: house.slots.counts(name) for name in house.config.cameras})
 
     def _prune(self) -> None:
         now = self._house.clock.mono()

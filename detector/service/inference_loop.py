@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
-from detector.analytics.crops import look_closer
+from detector.analytics.crops import detect_in_crops
 from detector.analytics.pipeline import CameraPipeline, PipelineOutcome
-from detector.capture.idle_cameras import Attention
-from detector.capture.latest_frames import LatestSlots
+from detector.capture.idle_cameras import IdleCameras
+from detector.capture.latest_frames import LatestFrames
 from detector.config.schema import Camera
 from detector.core.clock import Clock
 from detector.core.errors import DetectorError, InferenceError
-from detector.core.stats import Meter
+from detector.core.stats import Percentiles
 from detector.core.types import Detections, EventChange, Frame
 from detector.inference.multi_size import AnyDetector
 
-from .alarm_controller import AlarmDesk
-from .live_view import LiveView, Scene
+from .alarm_controller import AlarmController
+from .live_view import LiveScene, LiveView
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ Load = Callable[[], AnyDetector]
 _T = TypeVar("_T")
 
 
-class Post(Protocol):
+class FindingsSink(Protocol):
     """Where the worker's findings go; never blocks."""
 
     def change(self, change: EventChange) -> None: ...
@@ -48,7 +48,7 @@ class Post(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Room:
+class CameraChannel:
     """One camera's place in the workshop."""
 
     name: str
@@ -65,18 +65,18 @@ class Worker:
     def __init__(
         self,
         *,
-        slots: LatestSlots,
-        desk: AlarmDesk,
-        post: Post,
+        slots: LatestFrames,
+        desk: AlarmController,
+        post: FindingsSink,
         clock: Clock,
         load: Load,
         device_id: str,
-        attention: Attention | None = None,
+        attention: IdleCameras | None = None,
     ) -> None:
         self._slots, self._desk, self._post, self._clock = slots, desk, post, clock
         self._load, self._device_id = load, device_id
-        self._attention = attention or Attention()
-        self._rooms: dict[str, Room] = {}
+        self._attention = attention or IdleCameras()
+        self._rooms: dict[str, CameraChannel] = {}
         self._lock = threading.Lock()  # held over a frame's rules and over every change of rooms
         self._loaded = threading.Event()
         self._load_error: Exception | None = None
@@ -88,7 +88,7 @@ class Worker:
         self.error: str | None = None
         self.note: str | None = None  # why this model and no faster one, for the status
         self.failing_since: float | None = None
-        self.infer_ms = Meter()
+        self.infer_ms = Percentiles()
         self.progress_mono = clock.mono()
 
     # From other threads
@@ -112,7 +112,7 @@ class Worker:
             old = self._rooms.get(name)
             if old is not None:
                 self._hand_over(old, old.pipeline.close())
-            self._rooms[name] = Room(
+            self._rooms[name] = CameraChannel(
                 name=name, pipeline=pipeline, enabled=enabled, view=old.view if old else LiveView()
             )
 
@@ -123,7 +123,7 @@ class Worker:
             if room is not None:
                 self._hand_over(room, room.pipeline.close())
 
-    def quiet(self, name: str) -> None:
+    def end_visits(self, name: str) -> None:
         """The camera went dark: its open events end with the last sight of each person."""
         with self._lock:
             room = self._rooms.get(name)
@@ -138,7 +138,7 @@ class Worker:
             if not enabled:
                 self._hand_over(room, room.pipeline.close())
 
-    def room(self, name: str) -> Room | None:
+    def room(self, name: str) -> CameraChannel | None:
         with self._lock:
             return self._rooms.get(name)
 
@@ -208,13 +208,13 @@ class Worker:
         if old is not None:
             old.close()
 
-    def _admitted(self, frame: Frame) -> Room | None:
+    def _admitted(self, frame: Frame) -> CameraChannel | None:
         """The frame's room where the model is to look at it; elsewhere it is only shown."""
         with self._lock:
             room = self._rooms.get(frame.camera)
-            wanted = room is not None and room.enabled and room.pipeline.wants(frame)
+            wanted = room is not None and room.enabled and room.pipeline.should_detect(frame)
         if room is not None and not wanted:
-            self._look_only(room, frame)
+            self._show_only(room, frame)
         return room if wanted else None
 
     def _serve(self, frame: Frame) -> None:
@@ -227,18 +227,18 @@ class Worker:
         self._recovered()
         self._finish(room, detections)
 
-    def _finish(self, room: Room, detections: Detections) -> None:
-        self._follow(room, self._look_closer(room, detections))
+    def _finish(self, room: CameraChannel, detections: Detections) -> None:
+        self._follow(room, self._detect_in_crops(room, detections))
 
-    def _look_closer(self, room: Room, found: Detections) -> Detections:
+    def _detect_in_crops(self, room: CameraChannel, found: Detections) -> Detections:
         """`found` and what closer looks add to it: in idle time alone, and while no frame waits."""
         assert self.detector is not None
         if self._spare_s * 1e3 < found.infer_ms or self._slots.waiting():
             return found
         with self._lock:
-            views = room.pipeline.close_ups(found, self.detector.input_size)
+            views = room.pipeline.plan_crops(found, self.detector.input_size)
         begun = self._clock.mono()
-        found = look_closer(found, views, self.detector.detect_many)
+        found = detect_in_crops(found, views, self.detector.detect_many)
         self._spare_s -= self._clock.mono() - begun
         room.view.close_ups += len(views)
         return found
@@ -270,9 +270,9 @@ class Worker:
         if failures:
             self._note_failure(failures[0], stop)
 
-    def _gathered(self, first: Frame, most: int) -> list[tuple[Room, Frame]]:
+    def _gathered(self, first: Frame, most: int) -> list[tuple[CameraChannel, Frame]]:
         """At most `most` frames for the model, one a camera, so that each camera's stay in order."""
-        admitted: list[tuple[Room, Frame]] = []
+        admitted: list[tuple[CameraChannel, Frame]] = []
         asked: set[str] = set()
         frame: Frame | None = first
         while frame is not None:
@@ -291,25 +291,25 @@ class Worker:
             log.exception("camera %s: a frame could not be processed", frame.camera)
             return None
 
-    def _look_only(self, room: Room, frame: Frame) -> None:
+    def _show_only(self, room: CameraChannel, frame: Frame) -> None:
         scene = room.view.scene()
         people = scene.people if scene is not None and room.enabled else ()
         moving = room.enabled and room.pipeline.moving
-        room.view.show(Scene(frame=frame, people=people, moving=moving))
-        self._tell_motion(room, moving)
-        self._attention.rest(room.name, room.enabled and room.pipeline.idle)
+        room.view.show(LiveScene(frame=frame, people=people, moving=moving))
+        self._publish_motion(room, moving)
+        self._attention.set(room.name, room.enabled and room.pipeline.idle)
 
-    def _follow(self, room: Room, detections: Detections) -> None:
+    def _follow(self, room: CameraChannel, detections: Detections) -> None:
         with self._lock:
             if self._rooms.get(room.name) is not room:
                 return  # reconfigured meanwhile: the new room starts with the next frame
             now, frame = self._clock.mono(), detections.frame
-            outcome = room.pipeline.digest(detections, armed_as=self._desk.armed_as, confirmed_mono=now)
+            outcome = room.pipeline.process(detections, armed_as=self._desk.armed_as, confirmed_mono=now)
             room.view.count(now=now, captured_mono=frame.captured_mono)
-            room.view.show(Scene(frame=frame, people=outcome.tracks, moving=outcome.moving))
+            room.view.show(LiveScene(frame=frame, people=outcome.tracks, moving=outcome.moving))
             self._hand_over(room, outcome)
 
-    def _hand_over(self, room: Room, outcome: PipelineOutcome) -> None:
+    def _hand_over(self, room: CameraChannel, outcome: PipelineOutcome) -> None:
         for change in outcome.changes:
             self._post.change(change)
         for alert in outcome.alerts:
@@ -317,10 +317,10 @@ class Worker:
         if outcome.people != room.people:
             room.people = outcome.people
             self._post.people(room.name, outcome.people)
-        self._tell_motion(room, outcome.moving)
-        self._attention.rest(room.name, room.enabled and room.pipeline.idle)
+        self._publish_motion(room, outcome.moving)
+        self._attention.set(room.name, room.enabled and room.pipeline.idle)
 
-    def _tell_motion(self, room: Room, moving: bool) -> None:
+    def _publish_motion(self, room: CameraChannel, moving: bool) -> None:
         if moving != room.moving:
             room.moving = moving
             self._post.motion(room.name, moving)

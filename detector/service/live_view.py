@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from detector.core.stats import Meter, Rate
+from detector.core.stats import Percentiles, Rate
 from detector.core.types import Frame, Track
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class LiveScene:
     """The newest frame that the worker looked at, and the people known in it."""
 
     frame: Frame
@@ -23,17 +23,17 @@ class LiveView:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._scene: Scene | None = None
-        self.latency = Meter()  # ms from capture to the rules' word
+        self._scene: LiveScene | None = None
+        self.latency = Percentiles()  # ms from capture to the rules' word
         self.rate = Rate()
         self.detected = 0
         self.close_ups = 0
 
-    def show(self, scene: Scene) -> None:
+    def show(self, scene: LiveScene) -> None:
         with self._lock:
             self._scene = scene
 
-    def scene(self) -> Scene | None:
+    def scene(self) -> LiveScene | None:
         with self._lock:
             return self._scene
 

@@ -22,7 +22,7 @@ class Overload:
 
 
 class LoadMeter:
-    """`see` the cameras' counts a few times a second; times are monotonic seconds. For one thread.
+    """`observe` the cameras' counts a few times a second; times are monotonic seconds. For one thread.
 
     `overload` is what the last WINDOW_S showed, None while all is looked at or too little is known.
     """
@@ -33,7 +33,7 @@ class LoadMeter:
         self._sums: deque[tuple[float, int, int]] = deque()
         self.overload: Overload | None = None
 
-    def see(self, now: float, counts: Mapping[str, SlotCounts]) -> None:
+    def observe(self, now: float, counts: Mapping[str, SlotCounts]) -> None:
         for name, count in counts.items():
             # A camera that was taken away and came back counts from zero; what it lost before is unknown.
             before = self._last.get(name, count)

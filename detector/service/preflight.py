@@ -15,7 +15,7 @@ from detector.config.schema import Camera, Config
 from detector.core.errors import DetectorError
 from detector.core.redact import redact
 from detector.models.autotune.choice import scenes_of
-from detector.models.autotune.loader import ChosenLoader
+from detector.models.autotune.loader import AutotunedLoader
 from detector.models.loading import resolve
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import probe, settings_of
@@ -53,7 +53,7 @@ def _camera(settings: Camera) -> str:
 
 
 def _model(config: Config) -> str:
-    detector = ChosenLoader(config.model, resolve(config.model), scenes=tuple(scenes_of(config)))()
+    detector = AutotunedLoader(config.model, resolve(config.model), scenes=tuple(scenes_of(config)))()
     try:
         ms = min(detector.warm_up() for _ in range(3))
         return f"{detector.model_name} on {detector.backend} {detector.precision}: {ms:.1f} ms a frame"

@@ -10,7 +10,7 @@ import cv2
 
 
 @contextmanager
-def settled() -> Iterator[None]:
+def gc_frozen() -> Iterator[None]:
     """Within, only what was made since is searched for garbage.
 
     A full collection walks some hundred thousand objects of libraries, about 70 ms in which no thread of Python's

@@ -8,20 +8,20 @@ from detector.config import document as configfile
 from detector.config.schema import Config
 from detector.core.errors import ConfigError, ModelError
 from detector.models.autotune.choice import scenes_of
-from detector.models.autotune.loader import ChosenLoader
+from detector.models.autotune.loader import AutotunedLoader
 from detector.models.loading import resolve
 
-from .health import Watch
+from .health import HealthMonitor
 from .runtime import House
 
 RESTART = ("device", "mqtt", "api", "history", "data_dir")
 """Sections that take effect with the next start: their rooms hold sockets and files."""
 
 
-class Reconfigure:
+class ConfigReloader:
     """`apply(document)`: raises ConfigError naming the key, and then nothing has changed."""
 
-    def __init__(self, *, house: House, watch: Watch, announce: Callable[[], None]) -> None:
+    def __init__(self, *, house: House, watch: HealthMonitor, announce: Callable[[], None]) -> None:
         self._house, self._watch, self._announce = house, watch, announce
 
     def apply(self, document: configfile.Document) -> list[str]:
@@ -44,7 +44,7 @@ class Reconfigure:
             return
         try:
             scenes = tuple(scenes_of(new))
-            load = ChosenLoader(new.model, resolve(new.model), scenes=scenes, told=self._house.ledger.chose)
+            load = AutotunedLoader(new.model, resolve(new.model), scenes=scenes, told=self._house.ledger.chose)
             detector = load()
         except ModelError as error:
             raise ConfigError(str(error), key="model") from None

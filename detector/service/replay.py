@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from detector.alerts.payloads import alert_payload, event_payload
 from detector.analytics.alarm import Alarm
-from detector.analytics.crops import look_closer
+from detector.analytics.crops import detect_in_crops
 from detector.analytics.pipeline import CameraPipeline
-from detector.capture.clip import Clip, Report, due_frames
+from detector.capture.clip import ClipSource, Report, due_frames
 from detector.config.schema import Config
 from detector.core.types import Alert, Detections, EventChange, Frame
 
@@ -28,7 +28,7 @@ class Detector(Protocol):
 
 
 def replay(
-    *, config: Config, camera: str, source: Clip, detector: Detector, progress: Report | None = None
+    *, config: Config, camera: str, source: ClipSource, detector: Detector, progress: Report | None = None
 ) -> Iterator[Line]:
     """The lines `{"topic": "events" | "alerts", "payload": ...}` that the service would publish.
 
@@ -54,12 +54,12 @@ class _Session:
     def serve(self, frame: Frame) -> Iterator[Line]:
         t = frame.captured_mono
         yield from self._alerts(self._alarm.tick(t), t)
-        if not self._pipeline.wants(frame):
+        if not self._pipeline.should_detect(frame):
             return
         found = self._detector.detect(frame)
-        views = self._pipeline.close_ups(found, self._detector.input_size)
-        found = look_closer(found, views, lambda frames: [self._detector.detect(one) for one in frames])
-        outcome = self._pipeline.digest(found, armed_as=self._alarm.armed_as)
+        views = self._pipeline.plan_crops(found, self._detector.input_size)
+        found = detect_in_crops(found, views, lambda frames: [self._detector.detect(one) for one in frames])
+        outcome = self._pipeline.process(found, armed_as=self._alarm.armed_as)
         yield from self._changes(outcome.changes)
         for alert in outcome.alerts:
             yield from self._alerts(self._alarm.intrusion(alert, t), t)

@@ -10,17 +10,17 @@ from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
 from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import Topics
-from detector.alerts.publisher import PostRoom
-from detector.capture.latest_frames import LatestSlots
+from detector.alerts.publisher import EventPublisher
+from detector.capture.latest_frames import LatestFrames
 from detector.capture.manager import Cameras
 from detector.config import document as configfile
 from detector.config.schema import Camera, Config
 from detector.core.clock import Clock
-from detector.core.threads import Stage
-from detector.models.autotune.status import Ledger
-from detector.mqtt.client import MqttLink
+from detector.core.threads import ServiceThread
+from detector.models.autotune.status import AutotuneStatus
+from detector.mqtt.client import MqttClient
 
-from .alarm_controller import AlarmDesk
+from .alarm_controller import AlarmController
 from .inference_loop import Worker
 
 DETECT_STATE = "detect"  # the name under which the outbox keeps which cameras are switched off
@@ -36,18 +36,18 @@ class House:
     config: Config
     clock: Clock
     started_mono: float
-    slots: LatestSlots
+    slots: LatestFrames
     outbox: ResilientOutbox
     history: History
     topics: Topics
-    link: MqttLink
+    link: MqttClient
     dispatcher: Dispatcher
-    post: PostRoom
-    desk: AlarmDesk
+    post: EventPublisher
+    desk: AlarmController
     worker: Worker
     cameras: Cameras
-    ledger: Ledger = field(default_factory=Ledger)
-    stages: list[Stage] = field(default_factory=list)
+    ledger: AutotuneStatus = field(default_factory=AutotuneStatus)
+    stages: list[ServiceThread] = field(default_factory=list)
     changing: threading.Lock = field(default_factory=threading.Lock)
 
     def detect_enabled(self, camera: str) -> bool:

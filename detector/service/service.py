@@ -13,39 +13,39 @@ from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
 from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import Topics
-from detector.alerts.publisher import PostRoom
-from detector.alerts.snapshot_encoder import Darkroom
+from detector.alerts.publisher import EventPublisher
+from detector.alerts.snapshot_encoder import SnapshotEncoder
 from detector.analytics.alert_codec import LostImage
-from detector.capture.idle_cameras import Attention
-from detector.capture.latest_frames import LatestSlots
+from detector.capture.idle_cameras import IdleCameras
+from detector.capture.latest_frames import LatestFrames
 from detector.capture.manager import Cameras
 from detector.config import document as configfile
 from detector.config.schema import Config
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.jpeg import Label, encode_jpeg
-from detector.core.threads import Stage
+from detector.core.threads import ServiceThread
 from detector.core.types import AlarmState, Box, CameraState, Frame, Message
 from detector.inference.factory import tensorrt_usable
 from detector.models.autotune.choice import scenes_of
-from detector.models.autotune.loader import ChosenLoader
-from detector.models.autotune.status import Ledger
+from detector.models.autotune.loader import AutotunedLoader
+from detector.models.autotune.status import AutotuneStatus
 from detector.models.download.progress import Progress, quiet
 from detector.models.loading import resolve
 from detector.mqtt.broker.server import EmbeddedBroker
-from detector.mqtt.client import MqttLink, settings_of
+from detector.mqtt.client import MqttClient, settings_of
 
 from . import data_dir
-from .alarm_controller import AlarmDesk
-from .autotuner import Tuner
-from .control import Window
+from .alarm_controller import AlarmController
+from .autotuner import Autotuner
+from .control import ServiceControl
 from .engine_upgrade import EngineUpgrade
-from .health import Watch
+from .health import HealthMonitor
 from .inference_loop import Load, Worker
 from .mqtt_commands import Commands
-from .process import settled, use_one_opencv_thread
-from .reload import Reconfigure
+from .process import gc_frozen, use_one_opencv_thread
+from .reload import ConfigReloader
 from .runtime import ALARM_STATE, House
-from .status import Report
+from .status import StatusReporter
 from .systemd import Notifier
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Service:
         self._password = configfile.mqtt_password(self.config)
         self._started_mono = clock.mono()
         self._undo = ExitStack()
-        self._stages: list[Stage] = []
+        self._stages: list[ServiceThread] = []
 
     def run(self, *, duration_s: float | None = None) -> int:
         """Start, watch until told to stop or `duration_s` of running is over, stop; returns the exit code.
@@ -97,7 +97,7 @@ class Service:
             self._notifier.ready()
             log.info("running: %s", self._summary())
             self._on_running(self)
-            with settled():
+            with gc_frozen():
                 code = self._watch_over(None if duration_s is None else self._clock.mono() + duration_s)
             self._notifier.stopping()
             log.info("stopping")
@@ -108,12 +108,14 @@ class Service:
 
     def _start(self) -> None:
         use_one_opencv_thread()
-        self._undo.enter_context(data_dir.held(self.config.data_dir))
+        self._undo.enter_context(data_dir.locked_data_dir(self.config.data_dir))
         resolved = resolve(self.config.model, self._progress)
         self._open_storage()
         self._open_post_room()
-        self._ledger = Ledger()
-        load = ChosenLoader(self.config.model, resolved, scenes=tuple(scenes_of(self.config)), told=self._ledger.chose)
+        self._ledger = AutotuneStatus()
+        load = AutotunedLoader(
+            self.config.model, resolved, scenes=tuple(scenes_of(self.config)), told=self._ledger.chose
+        )
         self._ledger.chose(load.choice)
         self._open_workshop(load)
         self._furnish()
@@ -127,10 +129,10 @@ class Service:
         if tensorrt_usable():
             self._begin("upgrade", EngineUpgrade(house=self.house).run, stop_s=UPGRADE_STOP_S)
         else:
-            self._begin("tuning", Tuner(house=self.house, ledger=self._ledger).run, stop_s=UPGRADE_STOP_S)
+            self._begin("tuning", Autotuner(house=self.house, ledger=self._ledger).run, stop_s=UPGRADE_STOP_S)
 
-    def _begin(self, name: str, run: Callable[[threading.Event], None], *, stop_s: float = STOP_S) -> Stage:
-        stage = Stage(name=name, run=run)
+    def _begin(self, name: str, run: Callable[[threading.Event], None], *, stop_s: float = STOP_S) -> ServiceThread:
+        stage = ServiceThread(name=name, run=run)
         self._undo.callback(stage.join, stop_s)
         self._stages.append(stage)
         stage.start()
@@ -166,14 +168,14 @@ class Service:
         config, self._topics = self.config, Topics(self.config.mqtt.topic_prefix)
         port = self._open_broker()
         self._commands = Commands(topics=self._topics, discovery_prefix=config.mqtt.discovery_prefix)
-        self._link = MqttLink(
+        self._link = MqttClient(
             settings=settings_of(config, password=self._password, embedded_port=port),
             will=Message(topic=self._topics.available, payload=b"offline", qos=1, retain=True),
             on_command=self._commands.handle,
             subscriptions=self._commands.subscriptions(),
             clock=self._clock,
         )
-        darkroom = Darkroom(encode=_snapshot, told_width=config.mqtt.snapshot_width)
+        darkroom = SnapshotEncoder(encode=_snapshot, told_width=config.mqtt.snapshot_width)
         self._dispatcher = Dispatcher(
             outbox=self._outbox,
             history=self._history,
@@ -183,7 +185,7 @@ class Service:
             darkroom=darkroom,
             clock=self._clock,
         )
-        self._post = PostRoom(dispatcher=self._dispatcher, topics=self._topics)
+        self._post = EventPublisher(dispatcher=self._dispatcher, topics=self._topics)
         self._discovery = Discovery(topics=self._topics, send=self._post.send)
         self._begin("mqtt", self._link.run)
         self._begin("darkroom", darkroom.run)
@@ -199,8 +201,8 @@ class Service:
         self._outbox.set_state(ALARM_STATE, dict(snapshot))
 
     def _open_workshop(self, load: Load) -> None:
-        self._slots, self._attention = LatestSlots(clock=self._clock), Attention()
-        self._desk = AlarmDesk(
+        self._slots, self._attention = LatestFrames(clock=self._clock), IdleCameras()
+        self._desk = AlarmController(
             settings=self.config.alarm,
             saved=self._outbox.get_state(ALARM_STATE),
             clock=self._clock,
@@ -242,16 +244,16 @@ class Service:
             ledger=self._ledger,
             stages=self._stages,
         )
-        self._watch = Watch(self.house)
-        self._report = Report(house=self.house, watch=self._watch)
+        self._watch = HealthMonitor(self.house)
+        self._report = StatusReporter(house=self.house, watch=self._watch)
         self._commands.attach(house=self.house, announce=self._announce)
 
     def _open_api(self) -> None:
         from detector.api.app import create_app  # FastAPI takes half a second to import
         from detector.api.server import ApiServer
 
-        reconfigure = Reconfigure(house=self.house, watch=self._watch, announce=self._announce)
-        window = Window(house=self.house, watch=self._watch, report=self._report, apply=reconfigure.apply)
+        reconfigure = ConfigReloader(house=self.house, watch=self._watch, announce=self._announce)
+        window = ServiceControl(house=self.house, watch=self._watch, report=self._report, apply=reconfigure.apply)
         settings = self.config.api
         app = create_app(window, token=settings.token, config_schema=Config.model_json_schema())
         server = ApiServer(app=app, host=settings.host, port=settings.port)
@@ -286,7 +288,7 @@ class Service:
         next_stats = 0.0
         while not self.stop_event.wait(WATCH_S):
             now = self._clock.mono()
-            if self._watch.look():
+            if self._watch.assess():
                 self._notifier.watchdog()
             if now >= next_stats:
                 next_stats = now + self.config.mqtt.stats_interval_s

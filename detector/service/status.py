@@ -9,7 +9,7 @@ from detector import __version__
 from detector.capture.camera import CaptureStats
 from detector.core.system_info import SystemProbe
 
-from .health import Watch
+from .health import HealthMonitor
 from .runtime import House
 
 _UNKNOWN: dict[str, Any] = dict.fromkeys(
@@ -36,10 +36,10 @@ def _rounded(value: float | None, digits: int = 2) -> float | None:
     return None if value is None else round(value, digits)
 
 
-class Report:
+class StatusReporter:
     """Writes the document that `/api/status` and `P/stats` show."""
 
-    def __init__(self, *, house: House, watch: Watch) -> None:
+    def __init__(self, *, house: House, watch: HealthMonitor) -> None:
         self._house, self._watch = house, watch
         self._probe = SystemProbe()
 

@@ -14,10 +14,10 @@ import pytest
 from detector.alerts.dispatcher import MAX_FIRSTS, Dispatcher
 from detector.alerts.history import History
 from detector.alerts.outbox import ResilientOutbox
-from detector.alerts.snapshot_encoder import Darkroom
+from detector.alerts.snapshot_encoder import SnapshotEncoder
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.types import Box, Frame, Message
-from detector.mqtt.client import MqttLink, MqttSettings
+from detector.mqtt.client import MqttClient, MqttSettings
 from support.mosquitto import DEADLINE, Mosquitto, Subscriber, free_port, wait_until
 from support.post import WILL, make_alert, make_change, make_frame
 from support.rooms import TOPICS, encode, has, ids, open_room
@@ -134,9 +134,9 @@ def test_the_heartbeat_goes_on_while_there_is_nothing_to_do(tmp_path: Path) -> N
 def test_draining_without_a_broker_writes_down_and_returns(tmp_path: Path) -> None:
     outbox = ResilientOutbox(tmp_path / "outbox.db")
     history = History(path=tmp_path / "history.db", snapshot_dir=tmp_path / "snapshots")
-    link = MqttLink(settings=MqttSettings(host="127.0.0.1", port=1, client_id="detector-t"), will=WILL)
+    link = MqttClient(settings=MqttSettings(host="127.0.0.1", port=1, client_id="detector-t"), will=WILL)
     dispatcher = Dispatcher(
-        outbox=outbox, history=history, link=link, topics=TOPICS, device="yard", darkroom=Darkroom(encode=encode)
+        outbox=outbox, history=history, link=link, topics=TOPICS, device="yard", darkroom=SnapshotEncoder(encode=encode)
     )
     dispatcher.submit(make_alert(5))
     assert dispatcher.drain(SYSTEM_CLOCK.mono() + DEADLINE)
@@ -166,7 +166,7 @@ def test_a_queue_holds_something() -> None:
             link=None,  # type: ignore[arg-type]
             topics=TOPICS,
             device="yard",
-            darkroom=Darkroom(encode=encode),
+            darkroom=SnapshotEncoder(encode=encode),
             max_waiting=0,
         )
 

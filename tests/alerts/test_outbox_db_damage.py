@@ -226,7 +226,7 @@ def test_a_newer_detectors_file_is_left_alone(path: Path) -> None:
 
 def test_an_older_file_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _filled(path, 2)
-    newer = database.Layout(
+    newer = database.SchemaLayout(
         application_id=LAYOUT.application_id,
         migrations=(*LAYOUT.migrations, "ALTER TABLE entries ADD COLUMN note TEXT"),
     )
@@ -238,7 +238,7 @@ def test_an_older_file_is_brought_up_to_date(path: Path, monkeypatch: pytest.Mon
 
 def test_a_failed_migration_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _filled(path, 2)
-    broken = database.Layout(
+    broken = database.SchemaLayout(
         application_id=LAYOUT.application_id,
         migrations=(*LAYOUT.migrations, "ALTER TABLE entries ADD COLUMN note TEXT; CREATE TABLE state (x)"),
     )

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detector.alerts.snapshot_encoder import Darkroom
+from detector.alerts.snapshot_encoder import SnapshotEncoder
 from detector.core.types import ArrayImage, Box, Frame
 from support.visits import frame
 
@@ -35,7 +35,7 @@ class Camera:
 
 
 @contextmanager
-def running(room: Darkroom) -> Iterator[None]:
+def running(room: SnapshotEncoder) -> Iterator[None]:
     stop = threading.Event()
     thread = threading.Thread(target=room.run, args=(stop,), name="darkroom")
     thread.start()
@@ -53,47 +53,47 @@ def wide(width: int) -> Frame:
 
 def test_a_picture_is_made_beside_who_waits_for_it_and_only_once() -> None:
     camera = Camera()
-    room = Darkroom(encode=camera.encode)
+    room = SnapshotEncoder(encode=camera.encode)
     with running(room):
         picture = room.begin(frame(), BOX, 0.9)
         assert camera.made.wait(DEADLINE_S)
-        assert picture.told.get() == picture.told.get() == b"jpeg 7, None"
+        assert picture.preview.get() == picture.preview.get() == b"jpeg 7, None"
     assert camera.threads == ["darkroom"]
 
 
 def test_what_is_told_is_no_wider_than_asked_for_and_what_is_kept_is_whole() -> None:
     camera = Camera()
-    room = Darkroom(encode=camera.encode, told_width=320)
+    room = SnapshotEncoder(encode=camera.encode, told_width=320)
     with running(room):
         picture = room.begin(wide(321), BOX, 0.9)
         assert camera.made.wait(DEADLINE_S)
-        assert picture.told.get() == b"jpeg 7, 320"
+        assert picture.preview.get() == b"jpeg 7, 320"
         assert camera.threads == ["darkroom"], "the whole one only when it is kept: the alert waits for the other"
-        assert picture.kept.get() == b"jpeg 7, None"
+        assert picture.full.get() == b"jpeg 7, None"
     assert camera.threads == ["darkroom", threading.current_thread().name]
 
 
 @pytest.mark.parametrize(("told_width", "width"), [(320, 320), (320, 64), (0, 4000)])
 def test_a_picture_that_is_small_enough_is_made_once_for_both(told_width: int, width: int) -> None:
     camera = Camera()
-    picture = Darkroom(encode=camera.encode, told_width=told_width).begin(wide(width), BOX, 0.9)
-    assert picture.told.get() == picture.kept.get() == b"jpeg 7, None"
+    picture = SnapshotEncoder(encode=camera.encode, told_width=told_width).begin(wide(width), BOX, 0.9)
+    assert picture.preview.get() == picture.full.get() == b"jpeg 7, None"
     assert len(camera.threads) == 1
 
 
 def test_the_first_label_is_drawn_before_anybody_waits() -> None:
     camera = Camera()
-    with running(Darkroom(encode=camera.encode)):
+    with running(SnapshotEncoder(encode=camera.encode)):
         assert camera.warm.wait(DEADLINE_S)
     assert camera.threads == []
 
 
 def test_without_a_thread_who_needs_a_picture_makes_it() -> None:
     camera = Camera()
-    room = Darkroom(encode=camera.encode)
+    room = SnapshotEncoder(encode=camera.encode)
     pictures = [room.begin(frame(), BOX, 0.9) for _ in range(20)]
     assert camera.threads == [], "`begin` returns at once"
-    assert {picture.told.get() for picture in pictures} == {b"jpeg 7, None"}
+    assert {picture.preview.get() for picture in pictures} == {b"jpeg 7, None"}
     assert len(camera.threads) == 20
     assert set(camera.threads) == {threading.current_thread().name}
 
@@ -109,12 +109,12 @@ def test_who_asks_while_it_is_being_made_waits_for_the_same_one() -> None:
             assert go_on.wait(DEADLINE_S)
         return b"slow"
 
-    room = Darkroom(encode=slow)
+    room = SnapshotEncoder(encode=slow)
     with running(room):
         picture = room.begin(frame(), BOX, 0.9)
         assert begun.wait(DEADLINE_S)
         threading.Timer(0.05, go_on.set).start()
-        assert picture.told.get() == b"slow"
+        assert picture.preview.get() == b"slow"
     assert len(calls) == 1
 
 
@@ -126,18 +126,18 @@ def test_a_picture_that_fails_is_told_to_who_needs_it_and_the_room_goes_on() -> 
             raise OSError("no memory")
         return camera.encode(picture, box, score, max_width)
 
-    room = Darkroom(encode=encode)
+    room = SnapshotEncoder(encode=encode)
     with running(room):
         broken, fine = room.begin(frame(), BOX, 0.1), room.begin(frame(), BOX, 0.9)
         assert camera.made.wait(DEADLINE_S)
-        assert fine.told.get() == b"jpeg 7, None"
+        assert fine.preview.get() == b"jpeg 7, None"
         with pytest.raises(OSError, match="no memory"):
-            broken.told.get()
+            broken.preview.get()
 
 
 @pytest.mark.parametrize("told_width", [0, 32])
 def test_a_picture_that_was_made_holds_no_frame(told_width: int) -> None:
-    room = Darkroom(encode=Camera().encode, told_width=told_width)
+    room = SnapshotEncoder(encode=Camera().encode, told_width=told_width)
     with running(room):
         pixels = np.zeros((48, 64, 3), np.uint8)
         image = weakref.ref(pixels)
@@ -145,8 +145,8 @@ def test_a_picture_that_was_made_holds_no_frame(told_width: int) -> None:
         del pixels
         picture = room.begin(source, BOX, 0.9)
         assert image() is not None
-        assert picture.told.get()
-        assert picture.kept.get() == b"jpeg 7, None"
+        assert picture.preview.get()
+        assert picture.full.get() == b"jpeg 7, None"
     del source
     gc.collect()
     assert image() is None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.analytics.alarm import Alarm
-from detector.analytics.alert_codec import from_document, to_document
+from detector.analytics.alert_codec import dump, load
 from detector.config.schema import AlarmSettings
 from detector.core.types import Alert
 from support.people import IMAGE, frame
@@ -232,8 +232,8 @@ def test_entry_delay_over_a_restart_triggers_and_lets_go() -> None:
 
 def test_restored_alert_says_the_same_without_its_picture() -> None:
     before = alert(1, t=50.0)
-    after = from_document(json.loads(json.dumps(to_document(before))), t=7.0)
-    assert to_document(after) == to_document(before)
+    after = load(json.loads(json.dumps(dump(before))), t=7.0)
+    assert dump(after) == dump(before)
     assert after.frame.captured_wall == before.frame.captured_wall
     assert after.confirmed_mono - after.frame.captured_mono == pytest.approx(0.25)
     assert after.frame.image.bgr().shape == IMAGE.bgr().shape

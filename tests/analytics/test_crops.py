@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from detector.analytics.crops import CloseUp, CloseUps, look_closer
+from detector.analytics.crops import Crop, CropPlanner, detect_in_crops
 from detector.core.errors import InferenceError
 from detector.core.types import ArrayImage, Box, Detections, Frame
 
@@ -42,9 +42,9 @@ def planned(
     per_s: float = 5.0,
     size: tuple[int, int] = INPUT,
     camera: tuple[int, int] = SIZE,
-) -> tuple[CloseUp, ...]:
+) -> tuple[Crop, ...]:
     at = frame(size=camera)
-    return CloseUps(per_s=per_s).plan(seen(at, *whole), regions=regions, followed=followed, size=size)
+    return CropPlanner(per_s=per_s).plan(seen(at, *whole), regions=regions, followed=followed, size=size)
 
 
 # --- where to look
@@ -108,7 +108,7 @@ def test_the_window_that_holds_most_goes_first_and_who_is_followed_before_all() 
     assert _holds(view, FAR)
 
 
-def _holds(view: CloseUp, box: Box) -> bool:
+def _holds(view: Crop, box: Box) -> bool:
     x1, y1, x2, y2 = view.window
     return x1 <= box[0] and y1 <= box[1] and x2 >= box[2] and y2 >= box[3]
 
@@ -117,7 +117,7 @@ def _holds(view: CloseUp, box: Box) -> bool:
 
 
 def test_no_more_than_so_many_a_second_however_much_moves() -> None:
-    closer = CloseUps(per_s=5.0)
+    closer = CropPlanner(per_s=5.0)
     scattered: list[Box] = [
         (90.0 + 450 * k, 60.0 + 450 * j, 110.0 + 450 * k, 100.0 + 450 * j) for k in range(4) for j in (0, 1)
     ]
@@ -130,9 +130,9 @@ def test_no_more_than_so_many_a_second_however_much_moves() -> None:
 
 
 def test_a_high_rate_gives_several_windows_a_frame_and_none_holds_what_another_does() -> None:
-    closer = CloseUps(per_s=40.0)
+    closer = CropPlanner(per_s=40.0)
     regions: list[Box] = [FAR, (410.0, 360.0, 425.0, 400.0), (1500.0, 800.0, 1520.0, 850.0)]
-    views: tuple[CloseUp, ...] = ()
+    views: tuple[Crop, ...] = ()
     for t in (0.0, 0.1):
         views = closer.plan(seen(frame(t)), regions=regions, followed=[], size=INPUT)
     assert len(views) == 2, "two of the three lie together"
@@ -140,14 +140,14 @@ def test_a_high_rate_gives_several_windows_a_frame_and_none_holds_what_another_d
 
 def test_who_was_found_is_looked_at_in_the_very_next_frames() -> None:
     """Every other frame at best would lose a runner, who is elsewhere by then."""
-    closer = CloseUps(per_s=5.0)
+    closer = CropPlanner(per_s=5.0)
     assert len(closer.plan(seen(frame(0.0)), regions=[FAR], followed=[], size=INPUT)) == 1
     assert closer.plan(seen(frame(0.1)), regions=[FAR], followed=[], size=INPUT) == (), "that would be ten a second"
     for t in (0.2, 0.3, 0.4):
         assert len(closer.plan(seen(frame(t)), regions=[], followed=[FAR], size=INPUT)) == 1
 
 
-def looks(closer: CloseUps, begin: float, seconds: float, *, followed: Sequence[Box] = ()) -> int:
+def looks(closer: CropPlanner, begin: float, seconds: float, *, followed: Sequence[Box] = ()) -> int:
     times = [begin + k / 10 for k in range(round(seconds * 10))]
     return sum(
         len(closer.plan(seen(frame(t, (640, 480))), regions=[FAR], followed=followed, size=INPUT)) for t in times
@@ -155,17 +155,17 @@ def looks(closer: CloseUps, begin: float, seconds: float, *, followed: Sequence[
 
 
 def test_looks_in_vain_become_rare_until_somebody_is_found_or_it_is_quiet() -> None:
-    closer = CloseUps(per_s=5.0)
+    closer = CropPlanner(per_s=5.0)
     looks(closer, 0.0, 30.0)
     assert looks(closer, 30.0, 20.0) <= 16
     assert looks(closer, 50.0, 4.0, followed=[(500.0, 100.0, 510.0, 130.0)]) >= 17
-    again = CloseUps(per_s=5.0)
+    again = CropPlanner(per_s=5.0)
     looks(again, 0.0, 30.0)
     assert looks(again, 40.0, 2.0) >= 7, "after a quiet time they begin at the full rate"
 
 
 def test_two_things_that_move_take_turns() -> None:
-    closer = CloseUps(per_s=10.0)
+    closer = CropPlanner(per_s=10.0)
     apart: list[Box] = [FAR, (1500.0, 800.0, 1520.0, 850.0)]
     turns = [closer.plan(seen(frame(k / 10)), regions=apart, followed=[], size=INPUT) for k in range(6)]
     held = [_holds(views[0], FAR) for views in turns if views]
@@ -181,8 +181,8 @@ def joined(
 ) -> list[tuple[list[int], float]]:
     """The window lies at 300, 200; `part` is in its px."""
     at = frame()
-    view = CloseUp(frame=at, window=(300, 200, 716, 616), targets=np.array([target]))
-    result = look_closer(seen(at, *whole), [view], lambda asked: [seen(one, *part) for one in asked])
+    view = Crop(frame=at, window=(300, 200, 716, 616), targets=np.array([target]))
+    result = detect_in_crops(seen(at, *whole), [view], lambda asked: [seen(one, *part) for one in asked])
     assert result.frame is at
     assert result.infer_ms == 4.0
     return [
@@ -226,8 +226,8 @@ def test_whom_the_window_cuts_off_does_not_count(box: Box) -> None:
 def test_at_the_pictures_own_edge_nothing_is_cut_off() -> None:
     at = frame()
     box: Box = (0.0, 0.0, 20.0, 50.0)
-    view = CloseUp(frame=at, window=(0, 0, 416, 416), targets=np.array([box]))
-    assert len(look_closer(seen(at), [view], lambda asked: [seen(one, (box, 0.9)) for one in asked]).boxes) == 1
+    view = Crop(frame=at, window=(0, 0, 416, 416), targets=np.array([box]))
+    assert len(detect_in_crops(seen(at), [view], lambda asked: [seen(one, (box, 0.9)) for one in asked]).boxes) == 1
 
 
 def test_what_is_unsure_or_does_not_move_is_nobody() -> None:
@@ -237,11 +237,11 @@ def test_what_is_unsure_or_does_not_move_is_nobody() -> None:
 
 def test_without_windows_nothing_changes() -> None:
     found = seen(frame(), (FAR, 0.6))
-    assert look_closer(found, (), lambda _: pytest.fail("no window, no run")) is found
+    assert detect_in_crops(found, (), lambda _: pytest.fail("no window, no run")) is found
 
 
 def test_what_the_model_meets_in_a_window_is_raised() -> None:
     at = frame()
-    view = CloseUp(frame=at, window=(0, 0, 416, 416), targets=np.array([FAR]))
+    view = Crop(frame=at, window=(0, 0, 416, 416), targets=np.array([FAR]))
     with pytest.raises(InferenceError, match="NaN"):
-        look_closer(seen(at), [view], lambda asked: [InferenceError("NaN") for _ in asked])
+        detect_in_crops(seen(at), [view], lambda asked: [InferenceError("NaN") for _ in asked])

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.analytics.motion import Look, MotionGate
+from detector.analytics.motion import MotionDecision, MotionGate
 from detector.config.schema import MotionSettings, Polygon
 from detector.core.types import ArrayImage, Image, Pixels
 
@@ -26,12 +26,14 @@ def scene(*, grey: int = 90, block: int | None = None, size: tuple[int, int] = (
     return ArrayImage(pixels)
 
 
-def looks(images: Iterable[Image], *, people: bool = False, fps: float = 10.0, **settings: object) -> list[Look]:
+def looks(
+    images: Iterable[Image], *, people: bool = False, fps: float = 10.0, **settings: object
+) -> list[MotionDecision]:
     gate = MotionGate(settings=MotionSettings.model_validate(settings))
-    return [gate.look(image, k / fps, people=people) for k, image in enumerate(images)]
+    return [gate.assess(image, k / fps, people=people) for k, image in enumerate(images)]
 
 
-def runs(seen: Sequence[Look]) -> list[int]:
+def runs(seen: Sequence[MotionDecision]) -> list[int]:
     return [k for k, look in enumerate(seen) if look.run]
 
 
@@ -55,13 +57,13 @@ class _Grey(ArrayImage):
 
 def test_regions_are_where_it_moved_in_the_pictures_own_pixels() -> None:
     gate = MotionGate(settings=SETTINGS)
-    gate.look(scene(), 0.0, people=False)
+    gate.assess(scene(), 0.0, people=False)
     assert gate.regions() == ()
-    gate.look(scene(block=100), 0.1, people=False)
+    gate.assess(scene(block=100), 0.1, people=False)
     (region,) = gate.regions()
     assert region == pytest.approx((100, 200, 140, 280), abs=8)
     for k in range(2, 100):
-        gate.look(scene(block=100), k / 10, people=False)
+        gate.assess(scene(block=100), k / 10, people=False)
     assert gate.regions() == (), "it has become part of the scene"
 
 
@@ -70,8 +72,8 @@ def test_two_things_apart_are_two_regions_the_larger_first_and_masks_hide() -> N
     pixels[20:40, 60:70] = 200
     for masks, count in (((), 2), ((LEFT_HALF,), 1)):
         gate = MotionGate(settings=SETTINGS, masks=masks)
-        gate.look(scene(), 0.0, people=False)
-        gate.look(ArrayImage(pixels), 0.1, people=False)
+        gate.assess(scene(), 0.0, people=False)
+        gate.assess(ArrayImage(pixels), 0.1, people=False)
         regions = gate.regions()
         assert len(regions) == count
         assert regions[0] == pytest.approx((400, 200, 440, 280), abs=8)
@@ -79,15 +81,15 @@ def test_two_things_apart_are_two_regions_the_larger_first_and_masks_hide() -> N
 
 def test_a_change_of_the_whole_picture_is_nowhere() -> None:
     gate = MotionGate(settings=SETTINGS)
-    gate.look(scene(), 0.0, people=False)
-    assert gate.look(scene(grey=200), 0.1, people=False).moving
+    gate.assess(scene(), 0.0, people=False)
+    assert gate.assess(scene(grey=200), 0.1, people=False).moving
     assert gate.regions() == ()
 
 
 def test_a_disabled_gate_knows_no_regions() -> None:
     gate = MotionGate(settings=MotionSettings(enabled=False))
     for k in range(3):
-        gate.look(scene(block=100 * k), k / 10, people=False)
+        gate.assess(scene(block=100 * k), k / 10, people=False)
     assert gate.regions() == ()
 
 
@@ -113,16 +115,16 @@ def test_rounding_of_times_delays_nothing(start: float) -> None:
     """Stamps such as 0.1 + 10 * 0.1 fall short of, or exceed, a whole second by a rounding error."""
     for images in ([scene()] * 101, [scene(), scene(block=100), *[scene(block=100)] * 99]):
         gates = MotionGate(settings=SETTINGS), MotionGate(settings=SETTINGS)
-        exact = [gates[0].look(image, k / 8, people=True).run for k, image in enumerate(images)]
-        shifted = [gates[1].look(image, start + k / 8, people=True).run for k, image in enumerate(images)]
+        exact = [gates[0].assess(image, k / 8, people=True).run for k, image in enumerate(images)]
+        shifted = [gates[1].assess(image, start + k / 8, people=True).run for k, image in enumerate(images)]
         assert shifted == exact
 
 
 def test_recheck_is_due_as_soon_as_somebody_is_followed() -> None:
     gate = MotionGate(settings=SETTINGS)
-    gate.look(scene(), 0.0, people=False)
-    assert not gate.look(scene(), 1.2, people=False).run
-    assert gate.look(scene(), 1.3, people=True).run
+    gate.assess(scene(), 0.0, people=False)
+    assert not gate.assess(scene(), 1.2, people=False).run
+    assert gate.assess(scene(), 1.3, people=True).run
 
 
 def test_motion_is_run_at_once_and_held() -> None:
@@ -140,16 +142,16 @@ def test_size_change_is_run_and_is_not_motion() -> None:
 
 def test_disabled_gate_runs_everything() -> None:
     seen = looks([scene(), scene(block=100), scene()], enabled=False)
-    assert all(look == Look(moving=False, area=0.0, run=True) for look in seen)
+    assert all(look == MotionDecision(moving=False, area=0.0, run=True) for look in seen)
 
 
 @pytest.mark.parametrize("t", [0.9, float("nan"), float("inf")])
 @pytest.mark.parametrize("enabled", [True, False])
 def test_wrong_time_is_refused(t: float, enabled: bool) -> None:
     gate = MotionGate(settings=MotionSettings(enabled=enabled))
-    gate.look(scene(), 1.0, people=False)
+    gate.assess(scene(), 1.0, people=False)
     with pytest.raises(ValueError, match="time"):
-        gate.look(scene(), t, people=False)
+        gate.assess(scene(), t, people=False)
 
 
 # --- what counts as motion
@@ -180,14 +182,14 @@ def test_change_below_the_threshold_is_not_motion() -> None:
 
 def test_masked_change_is_ignored() -> None:
     gate = MotionGate(settings=SETTINGS, masks=[LEFT_HALF])
-    gate.look(scene(), 0.0, people=False)
-    assert gate.look(scene(block=100), 0.1, people=False) == Look(moving=False, area=0.0, run=False)
-    assert gate.look(scene(block=500), 0.2, people=False).moving
+    gate.assess(scene(), 0.0, people=False)
+    assert gate.assess(scene(block=100), 0.1, people=False) == MotionDecision(moving=False, area=0.0, run=False)
+    assert gate.assess(scene(block=500), 0.2, people=False).moving
 
 
 def test_mask_over_everything_leaves_the_rechecks() -> None:
     gate = MotionGate(settings=MotionSettings(idle_recheck_s=1.0), masks=[EVERYTHING])
-    seen = [gate.look(scene(block=10 * k), k / 10, people=False) for k in range(21)]
+    seen = [gate.assess(scene(block=10 * k), k / 10, people=False) for k in range(21)]
     assert runs(seen) == [0, 10, 20]
 
 
@@ -237,8 +239,8 @@ def test_padded_luma_plane_gives_the_same_as_a_colour_picture() -> None:
         for k in range(4):
             pixels = random.integers(0, 255, (height, width + 32, 3), np.uint8)
             padded = np.ascontiguousarray(pixels[:, :, 1])[:, :width]
-            a = colour.look(ArrayImage(np.ascontiguousarray(pixels[:, :width])), k / 10, people=False)
-            assert a == plane.look(PlaneImage(padded), k / 10, people=False)
+            a = colour.assess(ArrayImage(np.ascontiguousarray(pixels[:, :width])), k / 10, people=False)
+            assert a == plane.assess(PlaneImage(padded), k / 10, people=False)
 
 
 # --- real pictures

@@ -36,13 +36,13 @@ class Scene:
         t = self.frames / 10
         frame = Frame(camera="porch", seq=self.frames, captured_mono=t, captured_wall=t, image=picture(*boxes))
         self.frames += 1
-        if not self.pipeline.wants(frame):
+        if not self.pipeline.should_detect(frame):
             return False
         self.runs += 1
         array: Floats = np.array(boxes, dtype=np.float32).reshape(-1, 4)
         scores: Floats = np.full(len(boxes), self.score, dtype=np.float32)
         found = Detections(frame=frame, boxes=array, scores=scores, infer_ms=1.0)
-        self.outcomes.append(self.pipeline.digest(found, armed_as=armed_as))  # type: ignore[arg-type]
+        self.outcomes.append(self.pipeline.process(found, armed_as=armed_as))  # type: ignore[arg-type]
         return True
 
     @property
@@ -211,11 +211,11 @@ def views(scene: Scene, *boxes: Box, score: float = 0.9) -> int:
         image=picture((20.0 + 8 * scene.frames, 50.0, 26.0 + 8 * scene.frames, 66.0), *boxes),
     )
     scene.frames += 1
-    assert scene.pipeline.wants(frame)
+    assert scene.pipeline.should_detect(frame)
     array: Floats = np.array(boxes, np.float32).reshape(-1, 4)
     found = Detections(frame=frame, boxes=array, scores=np.full(len(boxes), score, np.float32), infer_ms=1.0)
-    count = len(scene.pipeline.close_ups(found, INPUT))
-    scene.outcomes.append(scene.pipeline.digest(found, armed_as="armed_away"))
+    count = len(scene.pipeline.plan_crops(found, INPUT))
+    scene.outcomes.append(scene.pipeline.process(found, armed_as="armed_away"))
     return count
 
 

@@ -91,20 +91,20 @@ def test_zone_map_names_in_config_order_and_masks() -> None:
 
 def test_watch_enters_after_consecutive_looks_and_leaves_at_once() -> None:
     watch = ZoneWatch(inertia=2)
-    watch.see(["a"])
-    watch.see([])
-    watch.see(["a"])
+    watch.observe(["a"])
+    watch.observe([])
+    watch.observe(["a"])
     assert not watch.current
-    watch.see(["a", "b"])
+    watch.observe(["a", "b"])
     assert watch.current == ("a",)
-    watch.see(["b"])
+    watch.observe(["b"])
     assert (watch.current, watch.entered) == (("b",), ("a", "b"))
 
 
 def test_watch_taken_over_keeps_what_was_entered() -> None:
     first, later = ZoneWatch(inertia=1), ZoneWatch(inertia=1)
-    first.see(["a"])
-    later.see(["b", "a"])
+    first.observe(["a"])
+    later.observe(["b", "a"])
     first.take_over(later)
     assert (first.current, first.entered) == (("b", "a"), ("a", "b"))
 

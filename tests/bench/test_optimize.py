@@ -12,16 +12,16 @@ import pytest
 
 from bench.optimize import section
 from bench.street import WIDE, Cut, street
-from detector.optimize.study.study import Outcome
+from detector.optimize.study.study import StudyOutcome
 from detector.optimize.study.verdict import document
 from support.studies import cell, made_up_set, request, variant
 
 WHOLE, INT8 = variant(), variant("int8", person_only=True)
 
 
-def outcome(ms: float) -> Outcome:
+def outcome(ms: float) -> StudyOutcome:
     cells = [cell(WHOLE, 10.0, 0.5), cell(INT8, ms, 0.499)]
-    return Outcome(
+    return StudyOutcome(
         cells=cells, failed={}, reference={"set": {"ap": 0.5, "ap50": 0.75}}, eager=None, files={}, sensor=None
     )
 

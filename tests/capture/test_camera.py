@@ -8,9 +8,9 @@ from pathlib import Path
 
 from detector.capture.camera import CameraLoop
 from detector.capture.file import FileSource
-from detector.capture.latest_frames import LatestSlots
+from detector.capture.latest_frames import LatestFrames
 from detector.capture.network import NetworkSource
-from detector.capture.source import Grab, Source
+from detector.capture.source import CapturedImage, Source
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.types import Frame
 from support.cameras import Running, Script, States, Until, loop_of
@@ -47,7 +47,7 @@ def test_rtsp_outage_and_return(rtsp: RtspServer, running: Running, until: Until
 
 
 def test_a_slow_inference_sees_fresh_frames(mjpeg: MjpegServer, running: Running) -> None:
-    stop, slots = threading.Event(), LatestSlots(clock=SYSTEM_CLOCK)
+    stop, slots = threading.Event(), LatestFrames(clock=SYSTEM_CLOCK)
     slots.add("porch", 100.0)
     loop = loop_of(lambda: NetworkSource(url=mjpeg.url, timeout_s=5.0), slots.put, stop)
     running(loop.run, stop)
@@ -111,7 +111,7 @@ def test_online_only_with_the_first_frame(running: Running, until: Until) -> Non
     gate = threading.Event()
 
     class Late(Script):
-        def read(self) -> Grab:
+        def read(self) -> CapturedImage:
             gate.wait(20.0)
             return super().read()
 

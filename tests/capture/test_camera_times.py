@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from detector.capture.camera import CameraLoop
-from detector.capture.source import Grab, Source
+from detector.capture.source import CapturedImage, Source
 from detector.core.backoff import Backoff
 from detector.core.errors import SourceError
 from detector.core.types import Frame
@@ -94,7 +94,7 @@ def test_progress_stands_while_a_read_hangs(running: Running, until: Until) -> N
     stop, reading, release = threading.Event(), threading.Event(), threading.Event()
 
     class Hung(Script):
-        def read(self) -> Grab:
+        def read(self) -> CapturedImage:
             reading.set()
             release.wait(20.0)
             raise SourceError("released")
@@ -227,10 +227,10 @@ def test_a_frame_is_as_old_as_its_last_packet_and_the_loop_as_alive_as_its_last_
     class Decoded(Script):
         """Reads 3 s after the packet came; a stamp from the future is a fault that must not spread."""
 
-        def read(self) -> Grab:
+        def read(self) -> CapturedImage:
             clock.now += 3.0
             ahead = 7.0 if len(got) == 1 else -3.0
-            return Grab(image=PICTURE, media_s=None, mono=clock.now + ahead)
+            return CapturedImage(image=PICTURE, media_s=None, mono=clock.now + ahead)
 
     clock, stop, got = Time(), threading.Event(), list[Frame]()
 

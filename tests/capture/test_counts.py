@@ -7,8 +7,8 @@ import threading
 import numpy as np
 
 from detector.capture.camera import CameraLoop
-from detector.capture.idle_cameras import Attention
-from detector.capture.source import DecodeCounts, Grab, Source
+from detector.capture.idle_cameras import IdleCameras
+from detector.capture.source import CapturedImage, DecodeCounts, Source
 from detector.core.backoff import Backoff
 from detector.core.errors import SourceError
 from detector.core.types import ArrayImage, Frame
@@ -25,11 +25,11 @@ class Plain:
     def open(self) -> None:
         self.reads = 0
 
-    def read(self) -> Grab:
+    def read(self) -> CapturedImage:
         if self.reads == 3:
             raise SourceError("gone")
         self.reads += 1
-        return Grab(image=PICTURE, media_s=None)
+        return CapturedImage(image=PICTURE, media_s=None)
 
     def close(self) -> None:
         pass
@@ -71,10 +71,10 @@ def test_a_source_that_leaves_nothing_out_has_decoded_what_it_gave() -> None:
 
 
 def test_a_camera_rests_only_while_it_is_told_to() -> None:
-    attention = Attention()
-    assert not attention.resting("a")
-    attention.rest("a", True)
-    attention.rest("b", False)
-    assert (attention.resting("a"), attention.resting("b")) == (True, False)
-    attention.rest("a", False)
-    assert not attention.resting("a")
+    attention = IdleCameras()
+    assert not attention.is_idle("a")
+    attention.set("a", True)
+    attention.set("b", False)
+    assert (attention.is_idle("a"), attention.is_idle("b")) == (True, False)
+    attention.set("a", False)
+    assert not attention.is_idle("a")

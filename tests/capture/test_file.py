@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detector.capture.file import FileSource
-from detector.capture.source import Grab, Source
+from detector.capture.source import CapturedImage, Source
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import EndOfStreamError, SourceError
 from support.clips import clip, sound
@@ -40,9 +40,9 @@ class Skipping:
         return Event()
 
 
-def read_all(source: Source, limit: int = 1000) -> list[Grab]:
+def read_all(source: Source, limit: int = 1000) -> list[CapturedImage]:
     source.open()
-    grabs: list[Grab] = []
+    grabs: list[CapturedImage] = []
     try:
         while len(grabs) < limit:
             grabs.append(source.read())
@@ -53,11 +53,11 @@ def read_all(source: Source, limit: int = 1000) -> list[Grab]:
     return grabs
 
 
-def media(grabs: list[Grab]) -> list[float]:
+def media(grabs: list[CapturedImage]) -> list[float]:
     return [g.media_s for g in grabs if g.media_s is not None]
 
 
-def numbers(grabs: list[Grab]) -> list[int]:
+def numbers(grabs: list[CapturedImage]) -> list[int]:
     return [read_ms(g.image.luma()) for g in grabs]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.capture.latest_frames import LatestSlots, SlotCounts
+from detector.capture.latest_frames import LatestFrames, SlotCounts
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.types import ArrayImage, Frame
 
@@ -34,7 +34,7 @@ def frame(camera: str, at: float, seq: int = 0) -> Frame:
 def play(times: list[float], max_fps: float) -> tuple[list[float], SlotCounts]:
     """The stamps that an inference which is never busy takes of frames captured at `times`."""
     clock = Time()
-    slots = LatestSlots(clock=clock)
+    slots = LatestFrames(clock=clock)
     slots.add("a", max_fps)
     taken = []
     for seq, at in enumerate(times):
@@ -82,7 +82,7 @@ def test_a_25_fps_camera_at_10_is_taken_10_times_a_second() -> None:
 
 
 def test_the_newest_frame_wins_and_the_unread_is_counted_dropped() -> None:
-    slots = LatestSlots(clock=Time())
+    slots = LatestFrames(clock=Time())
     slots.add("a", 10.0)
     for seq in range(5):
         slots.put(frame("a", seq * 1.0, seq))
@@ -94,7 +94,7 @@ def test_the_newest_frame_wins_and_the_unread_is_counted_dropped() -> None:
 
 def test_a_frame_before_its_turn_is_skipped_not_dropped() -> None:
     clock = Time()
-    slots = LatestSlots(clock=clock)
+    slots = LatestFrames(clock=clock)
     slots.add("a", 10.0)
     for at in (0.0, 0.02, 0.04, 0.06):
         clock.now = at
@@ -105,7 +105,7 @@ def test_a_frame_before_its_turn_is_skipped_not_dropped() -> None:
 
 def test_an_early_frame_is_taken_late_when_no_other_comes() -> None:
     clock = Time()
-    slots = LatestSlots(clock=clock)
+    slots = LatestFrames(clock=clock)
     slots.add("a", 10.0)
     for at in (0.0, 0.02, 0.04):
         clock.now = at
@@ -128,7 +128,7 @@ def test_overloaded_inference_serves_cameras_of_one_rate_alike(
     camera_fps: list[float], served_per_s: float, max_fps: float
 ) -> None:
     clock = Time()
-    slots = LatestSlots(clock=clock)
+    slots = LatestFrames(clock=clock)
     names = [f"camera-{i}" for i in range(len(camera_fps))]
     events = sorted(
         (i / fps + k * 1e-4, name)
@@ -152,7 +152,7 @@ def test_overloaded_inference_serves_cameras_of_one_rate_alike(
 @pytest.mark.parametrize("served_per_s", [38.0, 36.0, 33.0, 20.0, 9.0])
 def test_eight_cameras_lose_alike_also_where_only_a_few_frames_are_too_many(served_per_s: float) -> None:
     random, clock = np.random.default_rng(0), Time()
-    slots = LatestSlots(clock=clock)
+    slots = LatestFrames(clock=clock)
     events = sorted(
         (phase + i / 5.0 + random.normal(0.0, 0.005), f"camera-{k}")
         for k, phase in enumerate(random.uniform(0.0, 0.2, 8))
@@ -174,7 +174,7 @@ def test_eight_cameras_lose_alike_also_where_only_a_few_frames_are_too_many(serv
 
 def test_a_slow_camera_is_not_starved_by_fast_ones() -> None:
     clock = Time()
-    slots = LatestSlots(clock=clock)
+    slots = LatestFrames(clock=clock)
     slots.add("slow", 1.0)
     for i in range(4):
         slots.add(f"fast-{i}", 30.0)
@@ -196,7 +196,7 @@ def test_a_pause_is_not_made_good_by_a_burst() -> None:
 
 def test_a_frame_waits_from_its_turn_until_it_is_taken() -> None:
     clock = Time()
-    slots = LatestSlots(clock=clock)
+    slots = LatestFrames(clock=clock)
     slots.add("a", 10)
     assert not slots.waiting()
     slots.put(frame("a", 0.0))
@@ -214,7 +214,7 @@ def test_a_frame_waits_from_its_turn_until_it_is_taken() -> None:
 
 
 def test_take_waits_for_a_frame_and_gets_it_at_once() -> None:
-    slots = LatestSlots(clock=SYSTEM_CLOCK)
+    slots = LatestFrames(clock=SYSTEM_CLOCK)
     slots.add("a", 10.0)
     got: list[Frame | None] = []
     taker = threading.Thread(target=lambda: got.append(slots.take(20.0)))
@@ -227,7 +227,7 @@ def test_take_waits_for_a_frame_and_gets_it_at_once() -> None:
 
 
 def test_take_waits_for_a_held_frames_turn() -> None:
-    slots = LatestSlots(clock=SYSTEM_CLOCK)
+    slots = LatestFrames(clock=SYSTEM_CLOCK)
     slots.add("a", 5.0)
     start = SYSTEM_CLOCK.mono()
     for seq in range(2):
@@ -241,7 +241,7 @@ def test_take_waits_for_a_held_frames_turn() -> None:
 
 
 def test_take_gives_up_after_its_timeout() -> None:
-    slots = LatestSlots(clock=SYSTEM_CLOCK)
+    slots = LatestFrames(clock=SYSTEM_CLOCK)
     slots.add("a", 10.0)
     start = SYSTEM_CLOCK.mono()
     assert slots.take(0.05) is None
@@ -249,7 +249,7 @@ def test_take_gives_up_after_its_timeout() -> None:
 
 
 def test_close_wakes_takers_and_ends_all() -> None:
-    slots = LatestSlots(clock=SYSTEM_CLOCK)
+    slots = LatestFrames(clock=SYSTEM_CLOCK)
     slots.add("a", 10.0)
     got: list[Any] = []
     takers = [threading.Thread(target=lambda: got.append(slots.take(60.0))) for _ in range(3)]
@@ -264,7 +264,7 @@ def test_close_wakes_takers_and_ends_all() -> None:
 
 
 def test_an_unknown_or_removed_camera_is_ignored() -> None:
-    slots = LatestSlots(clock=Time())
+    slots = LatestFrames(clock=Time())
     slots.put(frame("never", 0.0))
     slots.add("a", 10.0)
     slots.put(frame("a", 0.0))
@@ -277,7 +277,7 @@ def test_an_unknown_or_removed_camera_is_ignored() -> None:
 
 def test_adding_again_changes_the_rate_at_once_and_keeps_the_counts() -> None:
     clock = Time()
-    slots = LatestSlots(clock=clock)
+    slots = LatestFrames(clock=clock)
     slots.add("a", 1 / 60)
     slots.put(frame("a", 0.0))
     assert slots.take(0.0) is not None
@@ -291,11 +291,11 @@ def test_adding_again_changes_the_rate_at_once_and_keeps_the_counts() -> None:
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])
 def test_refuses_a_rate_that_is_none(fps: float) -> None:
     with pytest.raises(ValueError, match="max_fps"):
-        LatestSlots(clock=Time()).add("a", fps)
+        LatestFrames(clock=Time()).add("a", fps)
 
 
 def test_many_threads_lose_no_count() -> None:
-    slots = LatestSlots(clock=SYSTEM_CLOCK)
+    slots = LatestFrames(clock=SYSTEM_CLOCK)
     names = ["a", "b", "c"]
     for name in names:
         slots.add(name, 100_000.0)
@@ -325,7 +325,7 @@ def test_many_threads_lose_no_count() -> None:
 
 def test_of_those_that_wait_the_longest_passed_over_is_taken_and_none_twice() -> None:
     clock = Time()
-    slots = LatestSlots(clock=clock)
+    slots = LatestFrames(clock=clock)
     for name in "abc":
         slots.add(name, 10.0)
     for at, name in ((1.0, "b"), (2.0, "a"), (3.0, "c")):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.capture.latest_frames import LatestSlots
+from detector.capture.latest_frames import LatestFrames
 from detector.capture.manager import Cameras
 from detector.config.schema import Camera
 from detector.core.clock import SYSTEM_CLOCK
@@ -23,7 +23,7 @@ def camera(source: Path, **settings: object) -> Camera:
 
 
 def test_cameras_start_change_and_stop_as_the_config_says(video: Path) -> None:
-    slots = LatestSlots(clock=SYSTEM_CLOCK)
+    slots = LatestFrames(clock=SYSTEM_CLOCK)
     told: list[tuple[str, str]] = []
     cameras = Cameras(slots=slots, clock=SYSTEM_CLOCK, on_state=lambda name, state, _: told.append((name, state)))
     before = threading.active_count()

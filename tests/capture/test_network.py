@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from detector.capture.network import NetworkSource
-from detector.capture.source import Grab
+from detector.capture.source import CapturedImage
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import EndOfStreamError, SourceError
 from support.mjpeg_server import MjpegServer
@@ -51,7 +51,7 @@ def until_error(source: NetworkSource) -> SourceError:
     return caught.value
 
 
-def read_until(source: NetworkSource, done: Callable[[Grab], bool]) -> Grab:
+def read_until(source: NetworkSource, done: Callable[[CapturedImage], bool]) -> CapturedImage:
     for _ in range(300):
         grab = source.read()
         if done(grab):

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from detector.core.stats import Meter, Rate
+from detector.core.stats import Percentiles, Rate
 
 
 def test_percentiles_of_what_was_measured_last() -> None:
-    meter = Meter(size=100)
+    meter = Percentiles(size=100)
     assert meter.percentiles() == {"p50": None, "p99": None}
     for value in range(1000):
         meter.add(value)

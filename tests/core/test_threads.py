@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from detector.core.threads import Stage
+from detector.core.threads import ServiceThread
 
 
 def test_it_runs_under_its_name_until_told_to_stop() -> None:
@@ -15,7 +15,7 @@ def test_it_runs_under_its_name_until_told_to_stop() -> None:
         names.append(threading.current_thread().name)
         stop.wait(10)
 
-    stage = Stage(name="camera-a", run=work)
+    stage = ServiceThread(name="camera-a", run=work)
     stage.start()
     assert stage.alive
     assert stage.join(5)
@@ -27,7 +27,7 @@ def test_a_failure_is_kept_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     def work(_stop: threading.Event) -> None:
         raise ValueError("broken")
 
-    stage = Stage(name="s", run=work)
+    stage = ServiceThread(name="s", run=work)
     with caplog.at_level(logging.ERROR):
         stage.start()
         assert stage.join(5)
@@ -41,7 +41,7 @@ def test_one_that_does_not_stop_is_told_of_not_waited_for(caplog: pytest.LogCapt
     def deaf(_stop: threading.Event) -> None:
         release.wait(10)
 
-    stage = Stage(name="s", run=deaf)
+    stage = ServiceThread(name="s", run=deaf)
     stage.start()
     with caplog.at_level(logging.ERROR):
         assert not stage.join(0.05)
@@ -51,4 +51,4 @@ def test_one_that_does_not_stop_is_told_of_not_waited_for(caplog: pytest.LogCapt
 
 
 def test_joining_one_never_started_is_no_error() -> None:
-    assert Stage(name="s", run=lambda _stop: None).join(0.1)
+    assert ServiceThread(name="s", run=lambda _stop: None).join(0.1)

@@ -30,7 +30,7 @@ from detector.inference.tensorrt.manifest import environment
 from detector.models.accuracy.gate import compare
 from detector.models.accuracy.pictures import folder_pictures
 from detector.models.engines.build_accepted import Gated, build_gated
-from detector.models.engines.builder import Order
+from detector.models.engines.builder import BuildRequest
 from detector.models.registry import load_registry
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]
@@ -66,7 +66,7 @@ def _build(name: str, model: Path, pictures: list[Image], *, batch: int = 1) -> 
     spec = load_registry().entry(name).input.spec
     output = engine_store.engine_path(model, inspect(model).digest, "fp16")
     return build_gated(
-        [Order(model=model, output=output, name=name, spec=spec, precision="fp16", batch=batch)],
+        [BuildRequest(model=model, output=output, name=name, spec=spec, precision="fp16", batch=batch)],
         open_engine=lambda path: load_detector(path=path, name=name, spec=spec, judged=False),
         reference=lambda: load_detector(path=model, name=name, spec=spec, backend="onnxruntime"),
         pictures=lambda: pictures,
@@ -86,7 +86,7 @@ def test_every_engine_is_accepted_and_serves(shared: Path, engines: dict[str, Ga
 def test_tensors_and_pictures_come_to_the_same(engines: dict[str, Gated], pictures: list[Image], graphs: bool) -> None:
     path, sidecar = engines["yolov10n"].path, engines["yolov10n"].sidecar
     by_tensor = TensorRtBackend(path=path, graphs=graphs)
-    by_tensor.adopt = lambda **_: False  # type: ignore[method-assign]  # the CPU's letterbox and decoder
+    by_tensor.configure = lambda **_: False  # type: ignore[method-assign]  # the CPU's letterbox and decoder
     usual = PersonDetector(model_name="m", backend=by_tensor, spec=sidecar.spec)
     whole = PersonDetector(model_name="m", backend=TensorRtBackend(path=path, graphs=graphs), spec=sidecar.spec)
     verdict = compare(usual, whole, pictures)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detector.inference.input_sizes import allowed_shapes, best_shape
+from detector.inference.input_sizes import allowed_input_sizes, best_input_size
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from detector.inference.input_sizes import allowed_shapes, best_shape
     ],
 )
 def test_allowed_shapes(base: tuple[int, int], shapes: set[tuple[int, int]]) -> None:
-    assert set(allowed_shapes(base)) == shapes
+    assert set(allowed_input_sizes(base)) == shapes
 
 
 @pytest.mark.parametrize(
@@ -36,16 +36,16 @@ def test_allowed_shapes(base: tuple[int, int], shapes: set[tuple[int, int]]) -> 
     ],
 )
 def test_best_shape(frame: tuple[int, int], shape: tuple[int, int]) -> None:
-    assert best_shape((640, 640), *frame) == shape
+    assert best_input_size((640, 640), *frame) == shape
 
 
 def test_persons_are_never_smaller_than_in_the_square() -> None:
     for width in range(100, 2000, 37):
         for height in range(100, 2000, 41):
-            chosen = best_shape((416, 416), width, height)
+            chosen = best_input_size((416, 416), width, height)
             assert min(chosen[0] / width, chosen[1] / height) >= min(416 / width, 416 / height) * 0.999
 
 
 def test_no_picture_has_no_shape() -> None:
     with pytest.raises(ValueError, match="no aspect"):
-        best_shape((640, 640), 0, 10)
+        best_input_size((640, 640), 0, 10)

@@ -12,7 +12,7 @@ from detector.core.errors import InferenceError, ModelError
 from detector.core.types import ArrayImage, Frame
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.inference.multi_size import ShapedDetector
+from detector.inference.multi_size import MultiSizeDetector
 from support.graphs import write_constant
 
 BASE = (128, 128)
@@ -46,7 +46,7 @@ class Shelf:
 
 def test_each_picture_goes_to_the_size_that_fits(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
-    detector = ShapedDetector(load=shelf, base=BASE)
+    detector = MultiSizeDetector(load=shelf, base=BASE)
     for size, shape in (((640, 480), WIDE), ((1280, 720), WIDE), ((480, 640), (96, 128)), ((300, 300), BASE)):
         boxes, scores, _ = detector.detect_image(image(*size))
         assert detector.input_size == shape
@@ -57,14 +57,14 @@ def test_each_picture_goes_to_the_size_that_fits(tmp_path: Path) -> None:
 
 
 def test_frames_are_handed_through(tmp_path: Path) -> None:
-    detector = ShapedDetector(load=Shelf(tmp_path), base=BASE)
+    detector = MultiSizeDetector(load=Shelf(tmp_path), base=BASE)
     frame = Frame(camera="a", seq=1, captured_mono=0.0, captured_wall=0.0, image=image(640, 480))
     assert detector.detect(frame).frame is frame
     detector.close()
 
 
 def test_frames_of_several_sizes_keep_their_order(tmp_path: Path) -> None:
-    detector = ShapedDetector(load=Shelf(tmp_path), base=BASE)
+    detector = MultiSizeDetector(load=Shelf(tmp_path), base=BASE)
     sizes = [(640, 480), (300, 300), (800, 600), (200, 200)]
     frames = [
         Frame(camera="a", seq=seq, captured_mono=0.0, captured_wall=0.0, image=image(*size))
@@ -81,7 +81,7 @@ def test_frames_of_several_sizes_keep_their_order(tmp_path: Path) -> None:
 
 def test_expected_sizes_are_loaded_before_the_first_frame(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
-    detector = ShapedDetector(load=shelf, base=BASE, expected=[(640, 480), (300, 300), (800, 600)])
+    detector = MultiSizeDetector(load=shelf, base=BASE, expected=[(640, 480), (300, 300), (800, 600)])
     assert shelf.asked == [WIDE], "the square one is not loaded for nothing"
     assert detector.warm_up() > 0
     assert shelf.asked == [WIDE, BASE]
@@ -92,7 +92,7 @@ def test_expected_sizes_are_loaded_before_the_first_frame(tmp_path: Path) -> Non
 
 
 def test_properties_are_those_of_the_size_used_last(tmp_path: Path) -> None:
-    detector = ShapedDetector(load=Shelf(tmp_path), base=BASE)
+    detector = MultiSizeDetector(load=Shelf(tmp_path), base=BASE)
     key = detector.engine_key
     detector.detect_image(image(640, 480))
     assert detector.engine_key != key
@@ -108,7 +108,7 @@ def test_properties_are_those_of_the_size_used_last(tmp_path: Path) -> None:
 
 def test_a_size_that_cannot_be_made_is_served_by_the_base(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     shelf = Shelf(tmp_path, missing=(WIDE,))
-    detector = ShapedDetector(load=shelf, base=BASE)
+    detector = MultiSizeDetector(load=shelf, base=BASE)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             detector.detect_image(image(640, 480))
@@ -120,12 +120,12 @@ def test_a_size_that_cannot_be_made_is_served_by_the_base(tmp_path: Path, caplog
 
 def test_without_its_base_there_is_no_detector(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no \(128, 128\)"):
-        ShapedDetector(load=Shelf(tmp_path, missing=(BASE,)), base=BASE)
+        MultiSizeDetector(load=Shelf(tmp_path, missing=(BASE,)), base=BASE)
 
 
 def test_closed_means_all_of_them(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
-    detector = ShapedDetector(load=shelf, base=BASE)
+    detector = MultiSizeDetector(load=shelf, base=BASE)
     detector.detect_image(image(640, 480))
     detector.close()
     detector.close()

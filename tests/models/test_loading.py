@@ -11,7 +11,7 @@ import pytest
 
 from detector.config.schema import Model
 from detector.core.types import ArrayImage, Image
-from detector.inference.multi_size import ShapedDetector
+from detector.inference.multi_size import MultiSizeDetector
 from detector.models.loading import loader, shapeable, shaped_loader
 from detector.models.registry import Resolved, load_registry
 from support.networks import network
@@ -29,7 +29,7 @@ def resolved(path: Path) -> Resolved:
 def test_default_model_in_two_sizes(shared: Path, street: list[Image]) -> None:
     found = load_registry().resolve(shared / "models" / "yolox_tiny_humanart.onnx")
     detector = shaped_loader(Model(threads=1), found, [(768, 576)])()
-    assert isinstance(detector, ShapedDetector)
+    assert isinstance(detector, MultiSizeDetector)
     detector.warm_up()
     assert set(detector.shapes) == {(416, 320)}
     boxes, scores, _ = detector.detect_image(street[0])
@@ -53,7 +53,7 @@ def test_a_model_that_is_not_understood_runs_as_it_is(tmp_path: Path, caplog: py
     onnx.save(model, str(path))
     with caplog.at_level(logging.WARNING):
         detector = shaped_loader(Model(threads=1), resolved(path))()
-        assert isinstance(detector, ShapedDetector)
+        assert isinstance(detector, MultiSizeDetector)
         detector.detect_image(ArrayImage(np.zeros((48, 64, 3), np.uint8)))
     assert detector.shapes == ((128, 128),)
     assert "not understood" in caplog.text

@@ -11,9 +11,9 @@ import yaml
 
 from detector.config.schema import Model
 from detector.core.errors import ModelError
-from detector.core.files import cache_dir, digest
+from detector.core.files import cache_dir, file_sha256
 from detector.inference.spec import InputSpec
-from detector.models.download.sources import FileSource, UrlSource
+from detector.models.download.sources import LocalFile, UrlSource
 from detector.models.registry import Registry, load_registry, registry_path
 from support import index
 
@@ -39,7 +39,7 @@ def local(tmp_path: Path, document: dict[str, Any]) -> Registry:
     file = tmp_path / "weights.onnx"
     file.write_bytes(b"weights")
     entry = document["models"]["yolov8n"]
-    entry |= {"size": 7, "sha256": digest(file), "file": "small.onnx", "sources": [{"file": str(file)}]}
+    entry |= {"size": 7, "sha256": file_sha256(file), "file": "small.onnx", "sources": [{"file": str(file)}]}
     path = tmp_path / "models.yaml"
     path.write_text(yaml.safe_dump({"models": {"small": entry}, "clips": document["clips"]}))
     return load_registry(path, cache=tmp_path / "cache")
@@ -60,7 +60,7 @@ def test_inputs_are_what_preprocessing_takes(registry: Registry) -> None:
 def test_inputs_are_what_the_graphs_say(registry: Registry, shared: Path, name: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     entry = registry.entry(name)
-    file = next(source.file for source in entry.sources if isinstance(source, FileSource))
+    file = next(source.file for source in entry.sources if isinstance(source, LocalFile))
     path = file.replace("${DETECTOR_MODELS}", str(shared / "models"))
     shape = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).get_inputs()[0].shape
     sizes = [value if isinstance(value, int) else None for value in shape]
@@ -222,7 +222,7 @@ def _index() -> None:
 @pytest.mark.usefixtures("_index")
 def test_the_default_model_really_comes(registry: Registry) -> None:
     path = registry.resolve(Model().name).path
-    assert digest(path) == registry.entry(Model().name).sha256
+    assert file_sha256(path) == registry.entry(Model().name).sha256
     assert registry.verify()[Model().name] == "ok"
 
 

@@ -10,9 +10,9 @@ from detector.core.errors import ModelError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models import loading
-from detector.models.autotune.loader import ChosenLoader
+from detector.models.autotune.loader import AutotunedLoader
 from detector.models.registry import Resolved
-from detector.models.reload_limit import MOST, WITHIN_S, BoundedLoad
+from detector.models.reload_limit import MOST, WITHIN_S, FallbackLoader
 from support.house import WALKER, end_to_end_model
 
 
@@ -46,8 +46,8 @@ class _Loads:
         self.safe += 1
         return load_detector(path=self.path, name="m", threads=1)
 
-    def bounded(self) -> BoundedLoad:
-        return BoundedLoad(load=self.engine, safe=self.cpu, clock=self.clock)
+    def bounded(self) -> FallbackLoader:
+        return FallbackLoader(load=self.engine, safe=self.cpu, clock=self.clock)
 
 
 @pytest.fixture
@@ -73,11 +73,11 @@ def test_a_load_that_fails_and_onnxruntime_count_for_nothing(loads: _Loads) -> N
     def refuses() -> PersonDetector:
         raise ModelError("the GPU cannot run it")
 
-    load = BoundedLoad(load=refuses, safe=loads.cpu, clock=loads.clock)
+    load = FallbackLoader(load=refuses, safe=loads.cpu, clock=loads.clock)
     for _ in range(2 * MOST):
         with pytest.raises(ModelError):
             load()
-    load = BoundedLoad(load=loads.cpu, safe=refuses, clock=loads.clock)
+    load = FallbackLoader(load=loads.cpu, safe=refuses, clock=loads.clock)
     assert [load().backend for _ in range(2 * MOST)] == ["onnxruntime"] * (2 * MOST)
 
 
@@ -85,7 +85,7 @@ def test_a_load_that_fails_and_onnxruntime_count_for_nothing(loads: _Loads) -> N
 def test_what_the_user_named_is_not_replaced(loads: _Loads, backend: str, bounded: bool) -> None:
     resolved = Resolved(name="m", path=loads.path, spec=None, entry=None)
     load = loading.loader(Model.model_validate({"name": str(loads.path), "backend": backend}), resolved)
-    assert isinstance(load, BoundedLoad) == bounded
+    assert isinstance(load, FallbackLoader) == bounded
 
 
 def test_the_services_own_loader_counts_over_all_its_loads(loads: _Loads, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_the_services_own_loader_counts_over_all_its_loads(loads: _Loads, monkey
     monkeypatch.setattr(loading, "open_file", open_file)
     monkeypatch.setattr(loading, "tensorrt_usable", lambda: True)
     resolved = Resolved(name="m", path=loads.path, spec=None, entry=None)
-    load = ChosenLoader(Model(name=str(loads.path)), resolved)
+    load = AutotunedLoader(Model(name=str(loads.path)), resolved)
     for _ in range(MOST + 1):
         load()
     assert opened == ["auto"] * MOST + ["onnxruntime"]

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from detector.core.types import Message
-from detector.mqtt.connection import Ack, Connection, dial, tls_context
+from detector.mqtt.connection import Ack, BrokerConnection, dial, tls_context
 from support.links import MakeBroker, connected, make_link, settings
 from support.mosquitto import Certificates, Heard, Subscriber, wait_until
 from support.post import running
@@ -32,12 +32,12 @@ def read(heard: Heard) -> tuple[int, int]:
     return int(writer), int(number)
 
 
-def write(connection: Connection, writer: int) -> None:
+def write(connection: BrokerConnection, writer: int) -> None:
     for number in range(EACH):
         assert connection.publish(Message(topic=f"p/{writer}", payload=checked(writer, number), qos=1)) is not None
 
 
-def serve(connection: Connection, stop: threading.Event) -> None:
+def serve(connection: BrokerConnection, stop: threading.Event) -> None:
     while not stop.is_set():
         assert connection.step(0.05), connection.closed_because
 
@@ -93,7 +93,7 @@ def test_what_the_socket_does_not_take_at_once_follows(make_broker: MakeBroker) 
 def test_a_message_leaves_in_the_thread_that_publishes_it(make_broker: MakeBroker) -> None:
     broker = make_broker()
     subscriber = Subscriber(broker.port, "p/x")
-    connection: Connection = dial(settings(broker.port), protocols=("3.1.1",))
+    connection: BrokerConnection = dial(settings(broker.port), protocols=("3.1.1",))
     assert connection.publish(Message(topic="p/x", payload=b"now", qos=1)) is not None
     subscriber.wait_for(lambda h: [one.payload for one in h] == [b"now"], "nobody served the connection")
     connection.abandon()

@@ -8,7 +8,7 @@ import pytest
 
 from detector.config.schema import AlarmSettings
 from detector.core.types import AlarmState, Alert
-from detector.service.alarm_controller import AlarmDesk
+from detector.service.alarm_controller import AlarmController
 from support.people import Walk, person
 
 
@@ -30,8 +30,8 @@ class Ears:
         self.sent: list[Alert] = []
         self.told: list[tuple[AlarmState, Mapping[str, object]]] = []
 
-    def desk(self, clock: Clock, saved: Mapping[str, object] | None = None, **settings: float) -> AlarmDesk:
-        return AlarmDesk(
+    def desk(self, clock: Clock, saved: Mapping[str, object] | None = None, **settings: float) -> AlarmController:
+        return AlarmController(
             settings=AlarmSettings.model_validate(settings),
             saved=saved,
             clock=clock,

@@ -17,18 +17,18 @@ import pytest
 
 from detector.config.schema import Config
 from detector.core.clock import SYSTEM_CLOCK
-from detector.core.threads import Stage
+from detector.core.threads import ServiceThread
 from detector.core.types import ArrayImage, Frame, Track
-from detector.inference.multi_size import ShapedDetector
-from detector.models.autotune.candidates import Form
+from detector.inference.multi_size import MultiSizeDetector
+from detector.models.autotune.candidates import Candidate
 from detector.models.autotune.choice import Choice, place, read, scenes_of, write
-from detector.models.autotune.loader import ChosenLoader
-from detector.models.autotune.samples import GAP_S, Need, unpack
-from detector.models.autotune.status import Ledger
+from detector.models.autotune.loader import AutotunedLoader
+from detector.models.autotune.samples import GAP_S, SampleQuota, unpack
+from detector.models.autotune.status import AutotuneStatus
 from detector.models.graph.variants import prepare
 from detector.models.loading import resolve
-from detector.service.autotuner import Tuner
-from detector.service.live_view import LiveView, Scene
+from detector.service.autotuner import Autotuner
+from detector.service.live_view import LiveScene, LiveView
 from detector.service.runtime import House
 from support.house import DEADLINE_S, Workshop
 from support.networks import network
@@ -72,7 +72,7 @@ class _Rooms:
 class _Bench:
     """In the worker's place: shows what it is told to, notes what is swapped in."""
 
-    def __init__(self, detector: ShapedDetector) -> None:
+    def __init__(self, detector: MultiSizeDetector) -> None:
         self.detector, self.loading, self.view = detector, False, LiveView()
         self.swapped: list[Any] = []
 
@@ -84,8 +84,8 @@ class _Bench:
         detector.close()
 
 
-def tuner(rooms: _Rooms, ledger: Ledger, command: list[str] = COMMAND, **more: Any) -> Tuner:
-    return Tuner(house=cast("House", rooms), ledger=ledger, command=command, prepare_s=0, settle_s=0, **more)
+def tuner(rooms: _Rooms, ledger: AutotuneStatus, command: list[str] = COMMAND, **more: Any) -> Autotuner:
+    return Autotuner(house=cast("House", rooms), ledger=ledger, command=command, prepare_s=0, settle_s=0, **more)
 
 
 @pytest.fixture
@@ -95,28 +95,28 @@ def kept(path: Path) -> Path:
     prepare(found.path, shape=SHAPE)
     for precision in ("auto", "fp32"):
         where = place(config(path, precision=precision).model, found)
-        write(where, Choice(taken=Form(threads=1), why="-", shapes=(SHAPE,)))
+        write(where, Choice(taken=Candidate(threads=1), why="-", shapes=(SHAPE,)))
     return place(config(path).model, found)
 
 
 @pytest.fixture
 def bench(path: Path) -> Any:
-    detector = ChosenLoader(config(path).model, resolve(config(path).model))()
-    yield _Bench(cast("ShapedDetector", detector))
+    detector = AutotunedLoader(config(path).model, resolve(config(path).model))()
+    yield _Bench(cast("MultiSizeDetector", detector))
     detector.close()
 
 
 def test_the_model_serves_at_once_and_the_choice_takes_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("support.house.DEADLINE_S", 90.0)  # two processes start and import, one after the other
-    shop, ledger = Workshop(path), Ledger()
+    shop, ledger = Workshop(path), AutotuneStatus()
     rooms = _Rooms(worker=shop.worker, config=config(path, precision="fp32"))
-    stage = Stage(name="tuning", run=tuner(rooms, ledger).run)
+    stage = ServiceThread(name="tuning", run=tuner(rooms, ledger).run)
     with shop:
         shop.worker.wait_loaded(DEADLINE_S)
         stage.start()
         shop.feed_until(lambda: ledger.document()["state"] == "settled")
         served = shop.worker.detector
-        assert isinstance(served, ShapedDetector)
+        assert isinstance(served, MultiSizeDetector)
         assert SHAPE in served.shapes
         assert shop.worker.error is None
         assert stage.alive, "a stage that ends would end the service"
@@ -130,7 +130,7 @@ def test_the_model_serves_at_once_and_the_choice_takes_over(path: Path, monkeypa
 
 @pytest.mark.usefixtures("kept")
 def test_the_second_start_measures_nothing(path: Path, bench: _Bench) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path, precision="fp32")), Ledger()
+    rooms, ledger = _Rooms(worker=bench, config=config(path, precision="fp32")), AutotuneStatus()
     tuner(rooms, ledger, FAILS)._look(threading.Event())
     assert bench.swapped == []
     assert ledger.document()["state"] == "settled"
@@ -138,10 +138,10 @@ def test_the_second_start_measures_nothing(path: Path, bench: _Bench) -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_int8_waits_for_people_in_front_of_the_camera(path: Path, bench: _Bench, tmp_path: Path) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path)), Ledger()
+    rooms, ledger = _Rooms(worker=bench, config=config(path)), AutotuneStatus()
     order = tmp_path / "order"
     keeping = [sys.executable, "-c", f"import sys; open({str(order)!r}, 'wb').write(sys.stdin.buffer.read())"]
-    need = Need(pictures=30, pictures_each=30, visits_each=3, visits=3)
+    need = SampleQuota(pictures=30, pictures_each=30, visits_each=3, visits=3)
     stage = tuner(rooms, ledger, keeping, need=need)
     stage._look(threading.Event())
     assert "pictures with persons of a" in ledger.document()["note"]
@@ -156,18 +156,18 @@ def test_int8_waits_for_people_in_front_of_the_camera(path: Path, bench: _Bench,
     assert leftovers == [], "nobody's picture is written to the disk"
 
 
-def scene(seq: int, mono: float) -> Scene:
+def scene(seq: int, mono: float) -> LiveScene:
     pixels = np.random.default_rng(seq).integers(0, 256, (480, 640, 3), np.uint8)
     frame = Frame(camera="a", seq=seq, captured_mono=mono, captured_wall=mono, image=ArrayImage(pixels))
     person = Track(id=seq // 6, box=(0, 0, 9, 9), score=0.9, first_mono=mono, last_mono=mono, hits=5, matched=True)
-    return Scene(frame=frame, people=(person,), moving=True)
+    return LiveScene(frame=frame, people=(person,), moving=True)
 
 
 def test_a_new_camera_takes_int8_back(path: Path, bench: _Bench, kept: Path) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path)), Ledger()
+    rooms, ledger = _Rooms(worker=bench, config=config(path)), AutotuneStatus()
     variant = next((kept.parents[1] / "variants").glob("*.onnx")).name
     known = Choice(
-        taken=Form(precision="int8", threads=1),
+        taken=Candidate(precision="int8", threads=1),
         why="-",
         shapes=(SHAPE,),
         scenes=tuple(scenes_of(rooms.config)),
@@ -188,12 +188,12 @@ def test_a_new_camera_takes_int8_back(path: Path, bench: _Bench, kept: Path) -> 
 
 
 def test_a_choice_made_by_the_command_is_taken_over_once(path: Path, bench: _Bench, kept: Path) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path)), Ledger()
+    rooms, ledger = _Rooms(worker=bench, config=config(path)), AutotuneStatus()
     stage, stop = tuner(rooms, ledger, FAILS), threading.Event()
     stage._look(stop)
     variant = next((kept.parents[1] / "variants").glob("*.onnx")).name
     made = Choice(
-        taken=Form(precision="int8", threads=1), why="-", shapes=(SHAPE,), scenes=("b-1",), files={SHAPE: variant}
+        taken=Candidate(precision="int8", threads=1), why="-", shapes=(SHAPE,), scenes=("b-1",), files={SHAPE: variant}
     )
     write(kept, made)
     stage._look(stop)
@@ -208,22 +208,24 @@ def test_a_choice_made_by_the_command_is_taken_over_once(path: Path, bench: _Ben
 
 @pytest.mark.usefixtures("kept")
 def test_what_is_known_is_settled_before_the_rush_is_over(path: Path, bench: _Bench) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path, precision="fp32")), Ledger()
-    stage = Tuner(house=cast("House", rooms), ledger=ledger, command=FAILS, prepare_s=0, settle_s=3600)
+    rooms, ledger = _Rooms(worker=bench, config=config(path, precision="fp32")), AutotuneStatus()
+    stage = Autotuner(house=cast("House", rooms), ledger=ledger, command=FAILS, prepare_s=0, settle_s=3600)
     stage._look(threading.Event())
     assert ledger.document()["state"] == "settled"
 
 
 def test_measuring_waits_until_the_rush_is_over(path: Path, bench: _Bench) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path, precision="fp32")), Ledger()
+    rooms, ledger = _Rooms(worker=bench, config=config(path, precision="fp32")), AutotuneStatus()
     prepare(path, shape=SHAPE)
-    Tuner(house=cast("House", rooms), ledger=ledger, command=FAILS, prepare_s=0, settle_s=3600)._look(threading.Event())
+    Autotuner(house=cast("House", rooms), ledger=ledger, command=FAILS, prepare_s=0, settle_s=3600)._look(
+        threading.Event()
+    )
     assert ledger.document()["state"] == "waiting"
 
 
 def test_a_failure_is_told_and_nothing_changes(path: Path, bench: _Bench) -> None:
-    ledger = Ledger()
-    stage = Stage(name="tuning", run=tuner(_Rooms(worker=bench, config=config(path)), ledger, FAILS).run)
+    ledger = AutotuneStatus()
+    stage = ServiceThread(name="tuning", run=tuner(_Rooms(worker=bench, config=config(path)), ledger, FAILS).run)
     stage.start()
     deadline = threading.Event()
     for _ in range(200):
@@ -238,17 +240,17 @@ def test_a_failure_is_told_and_nothing_changes(path: Path, bench: _Bench) -> Non
 
 @pytest.mark.parametrize(("asked", "why"), [({"backend": "onnxruntime"}, "backend onnxruntime is configured")])
 def test_what_is_configured_is_not_measured(path: Path, bench: _Bench, asked: dict[str, str], why: str) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path, **asked)), Ledger()
+    rooms, ledger = _Rooms(worker=bench, config=config(path, **asked)), AutotuneStatus()
     stage = tuner(rooms, ledger)
     for _ in range(2):
         stage._look(threading.Event())
     assert (ledger.document()["state"], ledger.document()["note"]) == ("off", why)
     assert bench.swapped == [("fp32", SHAPE)], "the exact size is made all the same"
     found = resolve(rooms.config.model)
-    again = ChosenLoader(rooms.config.model, found)
+    again = AutotunedLoader(rooms.config.model, found)
     assert again.choice is None
     detector = again()
-    assert cast("ShapedDetector", detector).shapes == (SHAPE,), "the next start loads that size and no other"
+    assert cast("MultiSizeDetector", detector).shapes == (SHAPE,), "the next start loads that size and no other"
     detector.close()
 
 
@@ -267,7 +269,7 @@ def two_cores() -> Iterator[None]:
 def test_the_threads_of_a_configured_backend_are_measured_once_and_kept(
     path: Path, bench: _Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path, backend="onnxruntime", threads=0)), Ledger()
+    rooms, ledger = _Rooms(worker=bench, config=config(path, backend="onnxruntime", threads=0)), AutotuneStatus()
     stage = tuner(rooms, ledger)
     for _ in range(3):
         stage._look(threading.Event())
@@ -288,10 +290,10 @@ def test_the_threads_of_a_configured_backend_are_measured_once_and_kept(
         return _Loaded()
 
     monkeypatch.setattr("detector.models.loading.load_detector", loaded)
-    ChosenLoader(model, resolve(model))()
+    AutotunedLoader(model, resolve(model))()
     assert set(opened) == {kept.taken.threads}
 
-    later = Ledger()
+    later = AutotuneStatus()
     again = tuner(rooms, later, FAILS)
     again._look(threading.Event())
     assert later.document()["taken"] == told["taken"], "what was measured is known at once"

@@ -13,7 +13,7 @@ import pytest
 
 from detector.config.schema import Model
 from detector.core.errors import ModelError
-from detector.core.threads import Stage
+from detector.core.threads import ServiceThread
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.service.engine_upgrade import EngineUpgrade, Plan, plan, wanted
@@ -50,13 +50,13 @@ def faster(tmp_path: Path) -> Callable[[], PersonDetector]:
     return lambda: load_detector(path=path, name="faster", threads=1)
 
 
-def stage(rooms: _Rooms, command: list[str], load: Callable[[], PersonDetector]) -> Stage:
+def stage(rooms: _Rooms, command: list[str], load: Callable[[], PersonDetector]) -> ServiceThread:
     upgrade = EngineUpgrade(
         house=cast("House", rooms),
         wanted=lambda model: model.backend == "auto",
         plan=lambda _model: Plan(command=command, open=load, reload=load),
     )
-    return Stage(name="upgrade", run=upgrade.run)
+    return ServiceThread(name="upgrade", run=upgrade.run)
 
 
 def test_the_engine_takes_over_and_no_frame_is_lost(shop: Workshop, faster: Callable[[], PersonDetector]) -> None:

@@ -7,9 +7,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from detector.capture.latest_frames import LatestSlots
+from detector.capture.latest_frames import LatestFrames
 from detector.core.types import ArrayImage, Frame
-from detector.service.health import STALE_S, Watch
+from detector.service.health import STALE_S, HealthMonitor
 from detector.service.overload import WINDOW_S
 from detector.service.runtime import House
 from support.visits import StillClock
@@ -21,9 +21,9 @@ class _House:
 
     house: Any
     clock: StillClock
-    slots: LatestSlots
+    slots: LatestFrames
 
-    def second(self, watch: Watch, *, looked_at: int, fps: int = 10) -> None:
+    def second(self, watch: HealthMonitor, *, looked_at: int, fps: int = 10) -> None:
         """A second of both cameras, of each `looked_at` frames are taken; the watch looks twice."""
         for number in range(fps):
             for name in ("a", "b"):
@@ -34,7 +34,7 @@ class _House:
                 assert self.slots.take(0.0) is not None
             self.clock.now_mono += 1 / fps
             if number % (fps // 2) == 0:
-                watch.look()
+                watch.assess()
 
 
 _IMAGE = ArrayImage(np.zeros((8, 8, 3), np.uint8))
@@ -43,7 +43,7 @@ _IMAGE = ArrayImage(np.zeros((8, 8, 3), np.uint8))
 @pytest.fixture
 def home() -> _House:
     clock = StillClock(mono=1000.0)
-    slots = LatestSlots(clock=clock)
+    slots = LatestFrames(clock=clock)
     for name in ("a", "b"):
         slots.add(name, 10.0)
     house = SimpleNamespace(
@@ -61,12 +61,12 @@ def home() -> _House:
     return _House(house, clock, slots)
 
 
-def _overload(watch: Watch) -> list[str]:
+def _overload(watch: HealthMonitor) -> list[str]:
     return [line for line in watch.problems() if line.startswith("overloaded")]
 
 
 def test_an_overload_is_told_with_its_rates_and_is_over_when_it_is_over(home: _House) -> None:
-    watch = Watch(cast("House", home.house))
+    watch = HealthMonitor(cast("House", home.house))
     for _ in range(round(WINDOW_S) + 2):
         home.second(watch, looked_at=5)
     assert _overload(watch) == [
@@ -78,7 +78,7 @@ def test_an_overload_is_told_with_its_rates_and_is_over_when_it_is_over(home: _H
 
 
 def test_frames_lost_to_a_failing_model_are_not_called_an_overload(home: _House) -> None:
-    watch = Watch(cast("House", home.house))
+    watch = HealthMonitor(cast("House", home.house))
     home.house.worker.failing_since = home.clock.mono()
     home.house.worker.error = "NaN"
     for _ in range(round(WINDOW_S) + 2):
@@ -88,7 +88,7 @@ def test_frames_lost_to_a_failing_model_are_not_called_an_overload(home: _House)
 
 
 def test_a_model_that_takes_minutes_to_load_is_no_stage_that_stands_still(home: _House) -> None:
-    watch = Watch(cast("House", home.house))
+    watch = HealthMonitor(cast("House", home.house))
     home.house.worker.loading = True
     home.clock.now_mono += 10 * STALE_S
     home.house.dispatcher.progress_mono = home.clock.mono()

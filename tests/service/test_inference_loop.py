@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.capture.idle_cameras import Attention
+from detector.capture.idle_cameras import IdleCameras
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import InferenceError, ModelError
 from detector.core.types import ArrayImage, Frame
@@ -113,13 +113,13 @@ def test_a_dark_or_removed_camera_ends_its_visits(seeing: Path) -> None:
     with Workshop(seeing) as shop:
         shop.worker.wait_loaded(20)
         shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
-        shop.worker.quiet("a")
+        shop.worker.end_visits("a")
         assert shop.diary.changes[-1].type == "end"
         shop.feed_until(lambda: shop.diary.counts[-1] == ("a", 1))
         shop.worker.remove("a")
         assert shop.diary.changes[-1].type == "end"
         assert shop.worker.room("a") is None
-        shop.worker.quiet("a")
+        shop.worker.end_visits("a")
         shop.worker.remove("a")
 
 
@@ -172,14 +172,14 @@ def test_closer_looks_wait_for_idle_time_and_for_every_waiting_frame(seeing: Pat
         pixels = np.full((480, 640, 3), 90, np.uint8)
         pixels[100:130, 100 + 20 * k : 110 + 20 * k] = 250
         frame = Frame(camera="a", seq=k, captured_mono=now + k, captured_wall=0.0, image=ArrayImage(pixels))
-        assert room.pipeline.wants(frame)
+        assert room.pipeline.should_detect(frame)
     found = worker.detector.detect(frame)
-    assert worker._look_closer(room, found) is found, "there was no idle time yet"
+    assert worker._detect_in_crops(room, found) is found, "there was no idle time yet"
     worker._spare_s = 0.5
     shop.feed()
-    assert worker._look_closer(room, found) is found, "a frame waits"
+    assert worker._detect_in_crops(room, found) is found, "a frame waits"
     shop.slots.take(0.0)
-    closer = worker._look_closer(room, found)
+    closer = worker._detect_in_crops(room, found)
     assert room.view.close_ups == 1
     assert closer.infer_ms > found.infer_ms
     assert worker._spare_s < 0.5, "it is paid for"
@@ -193,12 +193,12 @@ def test_idle_time_is_saved_up_while_frames_are_waited_for(seeing: Path) -> None
 
 def test_an_idle_camera_may_rest_and_one_that_is_switched_off_may_not(tmp_path: Path) -> None:
     """Only its own pipeline knows; who watches the live picture of a camera without detection wants all of it."""
-    attention = Attention()
+    attention = IdleCameras()
     rtsp = {"source": "rtsp://10.0.0.4/live", "motion": {"idle_decode": "keyframes", "idle_after_s": 0.2}}
     with Workshop(end_to_end_model(tmp_path / "empty.onnx", []), attention=attention, **rtsp) as shop:
         shop.worker.wait_loaded(20)
-        shop.feed_until(lambda: attention.resting("a"), still=True)
-        shop.feed_until(lambda: not attention.resting("a"))  # noise: everything moves
-        shop.feed_until(lambda: attention.resting("a"), still=True)
+        shop.feed_until(lambda: attention.is_idle("a"), still=True)
+        shop.feed_until(lambda: not attention.is_idle("a"))  # noise: everything moves
+        shop.feed_until(lambda: attention.is_idle("a"), still=True)
         shop.worker.switch("a", enabled=False)
-        assert not attention.resting("a")
+        assert not attention.is_idle("a")

@@ -18,7 +18,7 @@ class Run:
                 name: SlotCounts(taken=count.taken + taken, dropped=count.dropped + dropped)
                 for name, count in self.counts.items()
             }
-            self.meter.see(self.now, self.counts)
+            self.meter.observe(self.now, self.counts)
         return self.meter.overload
 
 

@@ -7,7 +7,7 @@ import weakref
 import cv2
 import pytest
 
-from detector.service.process import settled, use_one_opencv_thread
+from detector.service.process import gc_frozen, use_one_opencv_thread
 
 
 class Node:
@@ -26,14 +26,14 @@ def collecting_s() -> float:
 def test_what_was_there_before_is_not_walked_again() -> None:
     kept = [Node() for _ in range(100_000)]
     before = min(collecting_s() for _ in range(3))
-    with settled():
+    with gc_frozen():
         assert min(collecting_s() for _ in range(3)) < before / 10
     assert kept
     assert gc.get_freeze_count() == 0
 
 
 def test_garbage_made_meanwhile_is_still_found() -> None:
-    with settled():
+    with gc_frozen():
         node = Node()
         gone = weakref.ref(node)
         del node
@@ -44,7 +44,7 @@ def test_garbage_made_meanwhile_is_still_found() -> None:
 def test_what_became_garbage_meanwhile_goes_afterwards() -> None:
     node = Node()
     gone = weakref.ref(node)
-    with settled():
+    with gc_frozen():
         del node
         gc.collect()
         assert gone() is not None
@@ -53,7 +53,7 @@ def test_what_became_garbage_meanwhile_goes_afterwards() -> None:
 
 
 def test_a_fault_inside_leaves_nothing_frozen() -> None:
-    with pytest.raises(OSError, match="broken"), settled():
+    with pytest.raises(OSError, match="broken"), gc_frozen():
         raise OSError("broken")
     assert gc.get_freeze_count() == 0
 

@@ -17,7 +17,7 @@ import pytest
 
 from detector.alerts.payloads import encode, parse_timestamp
 from detector.capture.factory import file_source
-from detector.capture.source import Grab
+from detector.capture.source import CapturedImage
 from detector.config import document
 from detector.config.schema import Config
 from detector.core.errors import EndOfStreamError, SourceError
@@ -41,12 +41,12 @@ class Clip:
     def __init__(self, pictures: Iterable[tuple[float | None, Image]]) -> None:
         self._pictures = iter(pictures)
 
-    def read(self) -> Grab:
+    def read(self) -> CapturedImage:
         try:
             media_s, image = next(self._pictures)
         except StopIteration:
             raise EndOfStreamError("clip.mp4: end of file") from None
-        return Grab(image=image, media_s=media_s)
+        return CapturedImage(image=image, media_s=media_s)
 
 
 class BrightSpot:

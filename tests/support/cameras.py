@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from detector.capture.camera import CameraLoop, OnState
-from detector.capture.source import Grab, Source
+from detector.capture.source import CapturedImage, Source
 from detector.core.backoff import Backoff
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import SourceError
@@ -39,11 +39,11 @@ class Script:
         self.opened += 1
         self.threads.add(threading.current_thread().name)
 
-    def read(self) -> Grab:
+    def read(self) -> CapturedImage:
         step = self.steps[0] if self.steps else "exhausted"
         if isinstance(step, int) and step > 0:
             self.steps[0] = step - 1
-            return Grab(image=PICTURE, media_s=None)
+            return CapturedImage(image=PICTURE, media_s=None)
         if self.steps:
             self.steps.pop(0)
         if isinstance(step, int):

@@ -10,7 +10,7 @@ from detector.inference.agreement import Verdict
 from detector.inference.spec import InputSpec
 from detector.inference.tensorrt import manifest
 from detector.inference.tensorrt.gpu import Gpu
-from detector.inference.tensorrt.manifest import Environment, Recipe, Sidecar
+from detector.inference.tensorrt.manifest import EngineManifest, EngineRecipe, Environment
 
 ORIN = Environment(
     flavour="tensorrt", tensorrt="10.3.0", cuda="12.6", compute="8.7", gpu="Orin (nvgpu)", driver="36.4.0"
@@ -19,7 +19,7 @@ GPU = Gpu(name=ORIN.gpu, compute=ORIN.compute, cuda=ORIN.cuda, driver=ORIN.drive
 PLAN = b"a plan " * 100
 
 
-def recipe(**other: Any) -> Recipe:
+def recipe(**other: Any) -> EngineRecipe:
     known: dict[str, Any] = {
         "model_sha256": "a" * 64,
         "precision": "fp16",
@@ -28,7 +28,7 @@ def recipe(**other: Any) -> Recipe:
         "calibration": None,
         "detector": "0.1.0",
     }
-    return Recipe(**{**known, **other})
+    return EngineRecipe(**{**known, **other})
 
 
 def verdict(*reasons: str) -> Verdict:
@@ -46,8 +46,8 @@ def verdict(*reasons: str) -> Verdict:
     )
 
 
-def described(environment: Environment = ORIN, **other: Any) -> Sidecar:
-    return Sidecar(
+def described(environment: Environment = ORIN, **other: Any) -> EngineManifest:
+    return EngineManifest(
         recipe=recipe(**other),
         environment=environment,
         size=len(PLAN),
@@ -59,7 +59,7 @@ def described(environment: Environment = ORIN, **other: Any) -> Sidecar:
     )
 
 
-def write_engine(path: Path, made: Sidecar | None = None, *, accepted: bool = True) -> Sidecar:
+def write_engine(path: Path, made: EngineManifest | None = None, *, accepted: bool = True) -> EngineManifest:
     """The plan and its sidecar, judged in the environment that it is for."""
     made = made or described()
     if accepted:

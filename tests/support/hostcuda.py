@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from detector.core.errors import InferenceError
 from detector.core.types import Floats, Image
 from detector.inference.backends import gpu_pipeline
-from detector.inference.backends.base import Seen
-from detector.inference.backends.gpu_pipeline import DevicePath, Ends, Task
+from detector.inference.backends.base import DeviceDetections
+from detector.inference.backends.gpu_pipeline import DecodeSettings, DevicePath, Ends
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.backends.tensorrt import size_for, sizes_up_to
 from detector.inference.kernels.launch import Launch
@@ -117,7 +117,7 @@ class HostEngine:
         self.path: DevicePath | None = None
         self.runs: list[int] = []
 
-    def adopt(self, *, layout: Layout, spec: InputSpec, floor: float, iou: float | None) -> bool:
+    def configure(self, *, layout: Layout, spec: InputSpec, floor: float, iou: float | None) -> bool:
         kind: Any = "float16" if self._half else "float32"
         self._in = np.zeros((self.batch, 3, layout.height, layout.width), kind)
         self.results = [np.zeros((self.batch, *_shape(spec)[1:]), kind) for spec in self.outputs]
@@ -129,13 +129,13 @@ class HostEngine:
             rows=self.results[0].shape[1],
             sizes=sizes_up_to(self.batch),
         )
-        task = Task(layout=layout, spec=spec, floor=floor, iou=iou)
+        task = DecodeSettings(layout=layout, spec=spec, floor=floor, iou=iou)
         self.path = DevicePath(
             cuda=self.cuda, stream=None, arch="sm_87", cache=Path(), shared=self._shared, ends=ends, task=task
         )
         return True
 
-    def see(self, images: Sequence[Image]) -> list[Seen | Exception]:
+    def infer(self, images: Sequence[Image]) -> list[DeviceDetections | Exception]:
         assert self.path is not None
         count = size_for(sizes_up_to(self.batch), len(images))
         self.runs.append(count)
@@ -143,7 +143,7 @@ class HostEngine:
         self.path.enqueue(lambda: self.execute(count), count)
         return [self._seen(index, place) for index, place in enumerate(placed)]
 
-    def _seen(self, index: int, place: Placement | Exception) -> Seen | Exception:
+    def _seen(self, index: int, place: Placement | Exception) -> DeviceDetections | Exception:
         assert self.path is not None
         try:
             return place if isinstance(place, Exception) else (self.path.persons(index), place)

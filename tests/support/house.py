@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from detector.capture.idle_cameras import Attention
-from detector.capture.latest_frames import LatestSlots
+from detector.capture.idle_cameras import IdleCameras
+from detector.capture.latest_frames import LatestFrames
 from detector.config.schema import AlarmSettings, Camera
 from detector.core.clock import SYSTEM_CLOCK
-from detector.core.threads import Stage
+from detector.core.threads import ServiceThread
 from detector.core.types import AlarmState, Alert, ArrayImage, EventChange, Frame
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.service.alarm_controller import AlarmDesk
+from detector.service.alarm_controller import AlarmController
 from detector.service.inference_loop import Worker
 from support.graphs import write_constant
 
@@ -61,11 +61,11 @@ def end_to_end_model(path: Path, rows: list[list[float]]) -> Path:
 class Workshop:
     """A running worker; `feed` gives it frames of moving noise, so that the gate stays open."""
 
-    def __init__(self, model: Path, *, attention: Attention | None = None, **camera: Any) -> None:
+    def __init__(self, model: Path, *, attention: IdleCameras | None = None, **camera: Any) -> None:
         self.model = model
         self.diary = Diary()
-        self.slots = LatestSlots(clock=SYSTEM_CLOCK)
-        self.desk = AlarmDesk(
+        self.slots = LatestFrames(clock=SYSTEM_CLOCK)
+        self.desk = AlarmController(
             settings=AlarmSettings(),
             saved=None,
             clock=SYSTEM_CLOCK,
@@ -84,7 +84,7 @@ class Workshop:
         self.camera = Camera.model_validate({"source": "x", "detect_fps": 100, **camera})
         self.slots.add("a", 100)
         self.worker.add("a", self.camera, enabled=True)
-        self.stage = Stage(name="inference", run=self.worker.run)
+        self.stage = ServiceThread(name="inference", run=self.worker.run)
         self._seq = 0
         self._random = np.random.default_rng(0)
 

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from detector.mqtt.client import MqttLink, MqttSettings
+from detector.mqtt.client import MqttClient, MqttSettings
 from support.mosquitto import DEADLINE, Mosquitto, wait_until
 from support.post import WILL
 
@@ -22,12 +22,12 @@ def settings(port: int, **changes: object) -> MqttSettings:
     return dataclasses.replace(MqttSettings(host="127.0.0.1", port=port, client_id="detector-t"), **changes)  # type: ignore[arg-type]
 
 
-def make_link(port: int, **options: object) -> MqttLink:
+def make_link(port: int, **options: object) -> MqttClient:
     known = {"settings": settings(port), "will": WILL, "max_delay_s": FAST_S}
-    return MqttLink(**(known | options))  # type: ignore[arg-type]
+    return MqttClient(**(known | options))  # type: ignore[arg-type]
 
 
-def connected(link: MqttLink) -> None:
+def connected(link: MqttClient) -> None:
     wait_until(lambda: link.status().state == "connected", f"not connected: {link.status()}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.analytics.rules import Outcome, Rules
+from detector.analytics.rules import RuleOutcome, Rules
 from detector.config import schema
 from detector.core.types import ArrayImage, Box, Frame, Track
 
@@ -55,10 +55,10 @@ class Walk:
         self.t = 0.0
         self.step = 0.1
         self.armed = True
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[RuleOutcome] = []
         self._tracks: dict[int, Track] = {}
 
-    def see(self, *people: tuple[object, ...], lost: Sequence[int] = ()) -> Outcome:
+    def see(self, *people: tuple[object, ...], lost: Sequence[int] = ()) -> RuleOutcome:
         now = self.frame()
         tracks = [self._matched(*entry) for entry in people]  # type: ignore[arg-type]
         tracks += [self._unmatched(track_id) for track_id in lost]
@@ -76,7 +76,7 @@ class Walk:
         for _ in range(round(seconds / self.step)):
             self.see(*people, lost=lost)
 
-    def close(self) -> Outcome:
+    def close(self) -> RuleOutcome:
         self.outcomes.append(self.rules.close())
         return self.outcomes[-1]
 

@@ -6,7 +6,7 @@ import socket
 import struct
 
 from detector.mqtt.broker import packets
-from detector.mqtt.broker.packets import Kind, Packet
+from detector.mqtt.broker.packets import MqttPacket, PacketKind
 
 from .mosquitto import DEADLINE
 
@@ -42,12 +42,12 @@ class Raw:
         self._buffer = bytearray()
         if hello:
             self.say(hello)
-            assert self.hear().kind is Kind.CONNACK
+            assert self.hear().kind is PacketKind.CONNACK
 
     def say(self, data: bytes) -> None:
         self.socket.sendall(data)
 
-    def hear(self) -> Packet:
+    def hear(self) -> MqttPacket:
         while (packet := packets.cut(self._buffer, LIMIT)) is None:
             data = self.socket.recv(1 << 16)
             assert data, "the broker hung up"

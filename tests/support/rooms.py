@@ -13,11 +13,11 @@ from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
 from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import Topics
-from detector.alerts.snapshot_encoder import Darkroom, EncodeSnapshot
+from detector.alerts.snapshot_encoder import EncodeSnapshot, SnapshotEncoder
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import Box, Frame
-from detector.mqtt.client import MqttLink, MqttSettings
+from detector.mqtt.client import MqttClient, MqttSettings
 from support.mosquitto import DEADLINE, Heard
 from support.post import WILL, running
 
@@ -34,7 +34,7 @@ class Room:
 
     outbox: ResilientOutbox
     history: History
-    link: MqttLink
+    link: MqttClient
     dispatcher: Dispatcher
 
     def pending(self) -> list[str]:
@@ -52,7 +52,7 @@ def open_room(
     **options: Any,
 ) -> Iterator[Room]:
     settings = MqttSettings(host="127.0.0.1", port=port, client_id="detector-t", protocol=protocol)  # type: ignore[arg-type]
-    link = MqttLink(settings=settings, will=WILL, max_delay_s=0.2)
+    link = MqttClient(settings=settings, will=WILL, max_delay_s=0.2)
     with contextlib.ExitStack() as stack:
         outbox = ResilientOutbox(folder / "outbox.db")
         stack.callback(outbox.close)
@@ -64,7 +64,7 @@ def open_room(
             link=link,
             topics=TOPICS,
             device="yard",
-            darkroom=Darkroom(encode=encode_snapshot),
+            darkroom=SnapshotEncoder(encode=encode_snapshot),
             **options,
         )
         if connect:

@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 import onnx
 
-from detector.inference.input_sizes import Shape
+from detector.inference.input_sizes import InputSize
 from detector.optimize.study.data import EvaluationSet, evaluation_sets
-from detector.optimize.study.grid import Limits
+from detector.optimize.study.grid import GridLimits
 from detector.optimize.study.machine import base_size
 from detector.optimize.study.measure import Speed
-from detector.optimize.study.request import Request
+from detector.optimize.study.request import StudyRequest
 from detector.optimize.study.study import Cell
-from detector.optimize.study.variant import BackendChoice, Form, Runtime, Variant
+from detector.optimize.study.variant import BackendChoice, Runtime, Variant, VariantForm
 from support.networks import network
 
 SIDE = 96
@@ -48,7 +48,7 @@ def annotated(folder: Path, count: int = 3) -> tuple[Path, Path]:
     return images, annotations
 
 
-def request(folder: Path, **changed: Any) -> Request:
+def request(folder: Path, **changed: Any) -> StudyRequest:
     """Two variants of the small model on ONNX Runtime: its whole head, and persons alone."""
     path = small_model(folder)
     digest, base = base_size(path)
@@ -61,12 +61,12 @@ def request(folder: Path, **changed: Any) -> Request:
         "base": base,
         "sets": evaluation_sets([images], [annotations]),
         "calibration": None,
-        "limits": Limits(shapes=[base], backends=["onnxruntime"], threads=[1], calibrated=False, quick=True),
+        "limits": GridLimits(shapes=[base], backends=["onnxruntime"], threads=[1], calibrated=False, quick=True),
         "max_drop": 0.5,
         "out": folder / "out",
         "rounds": 3,
     }
-    return Request(**{**values, **changed})
+    return StudyRequest(**{**values, **changed})
 
 
 def made_up_set(name: str) -> EvaluationSet:
@@ -79,13 +79,13 @@ def variant(
     precision: str = "fp32",
     *,
     person_only: bool = False,
-    shape: Shape = (SIDE, SIDE),
+    shape: InputSize = (SIDE, SIDE),
     backend: BackendChoice = "onnxruntime",
     threads: int = 1,
     half: bool = False,
 ) -> Variant:
     return Variant(
-        form=Form(shape=shape, precision=precision, person_only=person_only),
+        form=VariantForm(shape=shape, precision=precision, person_only=person_only),
         runtime=Runtime(backend=backend, threads=threads, half=half),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from detector.core.types import Message
 from detector.mqtt.broker import packets
-from detector.mqtt.broker.packets import Kind, Publish
+from detector.mqtt.broker.packets import PacketKind, Publish
 
 LIMIT = 1 << 30
 
@@ -16,7 +16,7 @@ class Tape:
         self.clogged = False
         self.ended: list[str] = []
         self._buffer = bytearray()
-        self._packets: list[packets.Packet] = []
+        self._packets: list[packets.MqttPacket] = []
 
     def write(self, data: bytes) -> None:
         self._buffer += data
@@ -25,7 +25,7 @@ class Tape:
         self.ended.append(why)
 
     @property
-    def kinds(self) -> list[Kind]:
+    def kinds(self) -> list[PacketKind]:
         while (packet := packets.cut(self._buffer, LIMIT)) is not None:
             self._packets.append(packet)
         return [packet.kind for packet in self._packets]
@@ -33,7 +33,7 @@ class Tape:
     @property
     def publishes(self) -> list[Publish]:
         assert self.kinds is not None
-        return [packets.publish_of(packet) for packet in self._packets if packet.kind is Kind.PUBLISH]
+        return [packets.publish_of(packet) for packet in self._packets if packet.kind is PacketKind.PUBLISH]
 
     @property
     def messages(self) -> list[Message]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .nal import START, Depacketizer, Kind
-from .rtp import Packet
+from .nal import START, Depacketizer, NalKind
+from .rtp import RtpPacket
 
 _MAX_BYTES, _MAX_UNITS = 1 << 24, 1 << 12  # of one picture; more is a sender that never ends one
 
@@ -34,7 +34,7 @@ class Assembler:
 
     def __init__(self, depacketizer: Depacketizer) -> None:
         self._depacketizer = depacketizer
-        self._units: list[tuple[bytes, Kind]] = []
+        self._units: list[tuple[bytes, NalKind]] = []
         self._bytes = 0
         self._timestamp: int | None = None
         self._last: int | None = None  # the stamp of the picture last given
@@ -42,7 +42,7 @@ class Assembler:
         self._trusted = True
         self._mono = 0.0
 
-    def push(self, packet: Packet, *, mono: float) -> list[AccessUnit]:
+    def push(self, packet: RtpPacket, *, mono: float) -> list[AccessUnit]:
         """The pictures that are whole with `packet`, read at `mono`; mostly none or one."""
         timestamp, gap = packet.timestamp, packet.gap
         self._gap |= gap  # what is missing may be the end of the picture before or the beginning of this one

@@ -34,7 +34,7 @@ class Turn:
     seen: bool = False
 
 
-class CatchUp:
+class DecodeQueue:
     """Pictures received and not yet decoded, oldest first. Times are the stream's own, in seconds.
 
     A quarter of a second behind, pictures that no other needs are left out, and all that come

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .nal import Fragments, Kind, aggregated, split
+from .nal import Fragments, NalKind, aggregated, split
 
 _IDR, _LAST_PICTURE, _SPS, _PPS, _STAP_A, _FU_A = 5, 5, 7, 8, 24, 28
 
@@ -30,10 +30,10 @@ class H264:
             return units or []
         return split(payload) if kind < _STAP_A else []
 
-    def kind(self, unit: bytes) -> Kind:
+    def kind(self, unit: bytes) -> NalKind:
         kind = unit[0] & 0x1F
         picture = 1 <= kind <= _LAST_PICTURE
-        return Kind(
+        return NalKind(
             picture=picture,
             # first_mb_in_slice is Exp-Golomb: 0 is a single set bit. Partitions B and C never are first.
             first=picture and kind not in (3, 4) and len(unit) > 1 and unit[1] >= 0x80,

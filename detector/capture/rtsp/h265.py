@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .nal import Fragments, Kind, aggregated, split
+from .nal import Fragments, NalKind, aggregated, split
 
 _FIRST_KEY, _LAST_KEY, _LAST_PICTURE, _VPS, _PPS, _AP, _FU = 16, 23, 31, 32, 34, 48, 49
 _RESERVED_NON_REFERENCE = 14
@@ -31,10 +31,10 @@ class H265:
             return units or []
         return split(payload) if kind < _AP else []
 
-    def kind(self, unit: bytes) -> Kind:
+    def kind(self, unit: bytes) -> NalKind:
         kind = unit[0] >> 1 & 0x3F
         picture = kind <= _LAST_PICTURE
-        return Kind(
+        return NalKind(
             picture=picture,
             first=picture and len(unit) > 2 and unit[2] >= 0x80,  # first_slice_segment_in_pic_flag
             key=_FIRST_KEY <= kind <= _LAST_KEY,

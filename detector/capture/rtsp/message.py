@@ -12,7 +12,7 @@ _MAX_BODY = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class RtspMessage:
     """A response (`status`) or the camera's own request (`method`); header names in lower case."""
 
     status: int | None = None
@@ -28,7 +28,7 @@ class Message:
         return [value for key, value in self.headers if key == name]
 
 
-def parse_head(head: bytes) -> Message:
+def parse_head(head: bytes) -> RtspMessage:
     """A message without its body; ValueError where it is none."""
     lines = head.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     status, request = _STATUS.match(lines[0]), _REQUEST.fullmatch(lines[0].strip())
@@ -39,12 +39,12 @@ def parse_head(head: bytes) -> Message:
         name, colon, value = line.partition(":")
         if colon:
             headers.append((name.strip().lower(), value.strip()))
-    return Message(
+    return RtspMessage(
         status=int(status[1]) if status else None, method=request[1] if request else None, headers=tuple(headers)
     )
 
 
-def body_length(message: Message) -> int:
+def body_length(message: RtspMessage) -> int:
     """Bytes of body that follow; ValueError where that is nonsense."""
     text = message.get("content-length") or "0"
     if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) > _MAX_BODY:
@@ -57,6 +57,6 @@ def request(method: str, url: str, headers: Mapping[str, str]) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def answer(message: Message, *, status: str) -> bytes:
+def answer(message: RtspMessage, *, status: str) -> bytes:
     """The response to the camera's own request."""
     return f"RTSP/1.0 {status}\r\nCSeq: {message.get('cseq') or '0'}\r\n\r\n".encode()

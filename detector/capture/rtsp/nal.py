@@ -11,7 +11,7 @@ _START = re.compile(rb"\x00{2,}\x01")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class NalKind:
     """`picture`: it holds a part of one; `first`: the first part. `key`: decodable without others before it.
 
     `reference`: others may need it. `parameters`: a parameter set.
@@ -34,7 +34,7 @@ class Depacketizer(Protocol):
         """
         ...
 
-    def kind(self, unit: bytes) -> Kind: ...
+    def kind(self, unit: bytes) -> NalKind: ...
 
     @property
     def damaged(self) -> bool:

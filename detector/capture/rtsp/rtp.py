@@ -10,7 +10,7 @@ _HALF = 1 << 31
 _PLAIN = 0x80  # the first byte of version 2 without padding, extension and list of sources
 
 
-class Packet(NamedTuple):
+class RtpPacket(NamedTuple):
     """`gap`: packets before it are missing. `timestamp`: in ticks of the clock rate, grows over 32 bits.
 
     A tuple, as hundreds come a second: a frozen dataclass takes several times as long to make.
@@ -31,7 +31,7 @@ class Receiver:
         self._sequence = 0
         self._timestamp: int | None = None
 
-    def packet(self, data: bytes) -> Packet | None:
+    def packet(self, data: bytes) -> RtpPacket | None:
         if len(data) < _HEADER.size:
             return None
         first, second, sequence, stamp, source = _HEADER.unpack_from(data)
@@ -46,7 +46,7 @@ class Receiver:
         else:
             gap = sequence != (self._sequence + 1) & 0xFFFF
         self._sequence = sequence
-        return Packet(second >= 0x80, self._grown(stamp), gap, payload)
+        return RtpPacket(second >= 0x80, self._grown(stamp), gap, payload)
 
     def _grown(self, stamp: int) -> int:
         last = self._timestamp

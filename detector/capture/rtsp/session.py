@@ -13,9 +13,9 @@ from detector.core.errors import SourceError
 from . import sdp
 from .auth import Credentials, challenges
 from .errors import not_understood, refusal
-from .message import Message, answer, request
-from .transport import Interleaved, Wire
-from .url import Target, absolute, controlled, parse
+from .message import RtspMessage, answer, request
+from .transport import Interleaved, RtspTransport
+from .url import RtspTarget, absolute, controlled, parse
 
 _AGENT = "detector"
 _REDIRECTS = 5
@@ -32,7 +32,7 @@ class _RedirectedError(Exception):
         self.location = location
 
 
-class Session:
+class RtspSession:
     """The video stream of the camera at `url`, as RTP packets over the RTSP connection itself.
 
     `open` and each `receive` are bounded by `timeout_s` or a deadline. Both raise SourceError, in
@@ -41,7 +41,7 @@ class Session:
 
     def __init__(self, *, url: str, shown: str, timeout_s: float, clock: Clock) -> None:
         self._url, self._shown, self._timeout_s, self._clock = url, shown, timeout_s, clock
-        self._wire: Wire | None = None
+        self._wire: RtspTransport | None = None
         self._credentials: Credentials | None = None
         self._methods: frozenset[str] = frozenset()
         self._sequence = 0
@@ -105,7 +105,7 @@ class Session:
     def timed_out(self) -> SourceError:
         return self._failed(TimeoutError())
 
-    def _taken(self, wire: Wire, early: list[bytes], deadline: float | None) -> list[bytes]:
+    def _taken(self, wire: RtspTransport, early: list[bytes], deadline: float | None) -> list[bytes]:
         # What came before: along with PLAY's answer, or too much for one turn.
         packets = early + self._packets(wire.items())
         if not packets and deadline is not None:
@@ -119,7 +119,7 @@ class Session:
             return SourceError(f"{self._shown}: the camera ended the stream")
         return network_error(exc, shown=self._shown, timeout_s=self._timeout_s)
 
-    def _opened(self, target: Target, deadline: float) -> sdp.Video:
+    def _opened(self, target: RtspTarget, deadline: float) -> sdp.Video:
         for _ in range(_REDIRECTS + 1):
             try:
                 return self._played(target, deadline)
@@ -128,9 +128,9 @@ class Session:
                 target = target.redirected(controlled(target.request, exc.location))
         raise SourceError(f"{self._shown}: the camera redirects without end; check the URL")
 
-    def _played(self, target: Target, deadline: float) -> sdp.Video:
+    def _played(self, target: RtspTarget, deadline: float) -> sdp.Video:
         self._credentials = Credentials(user=target.user, password=target.password) if target.user is not None else None
-        self._wire = wire = Wire(
+        self._wire = wire = RtspTransport(
             host=target.host, port=target.port, secure=target.secure, deadline=deadline, clock=self._clock
         )
         options = self._ask(wire, "OPTIONS", target.request, {}, deadline, tolerant=True)
@@ -145,7 +145,7 @@ class Session:
         self._alive_next = self._clock.mono() + self._alive_every_s
         return video
 
-    def _set_up(self, message: Message) -> None:
+    def _set_up(self, message: RtspMessage) -> None:
         identity, _, parameters = (message.get("session") or "").partition(";")
         self._id = identity.strip() or None
         timeout = re.search(r"timeout\s*=\s*(\d{1,6})", parameters)
@@ -157,8 +157,15 @@ class Session:
         self._channel = int(channel[1]) if channel else 0
 
     def _ask(
-        self, wire: Wire, method: str, url: str, headers: dict[str, str], deadline: float, *, tolerant: bool = False
-    ) -> Message:
+        self,
+        wire: RtspTransport,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        deadline: float,
+        *,
+        tolerant: bool = False,
+    ) -> RtspMessage:
         """The camera's answer; a refusal is an error unless `tolerant` (or it wants to know who asks)."""
         for attempt in range(_TRIES):
             self._send(wire, method, url, headers, deadline)
@@ -173,7 +180,7 @@ class Session:
             break
         raise refusal(status, shown=self._shown, timeout_s=self._timeout_s)
 
-    def _known(self, message: Message, *, again: bool) -> bool:
+    def _known(self, message: RtspMessage, *, again: bool) -> bool:
         """Whether it makes sense to ask again, with an answer to the camera's challenge."""
         if self._credentials is None:
             return False
@@ -183,37 +190,37 @@ class Session:
         self._credentials.accept(offered[0])
         return offered[0].stale or not again
 
-    def _send(self, wire: Wire, method: str, url: str, headers: dict[str, str], deadline: float) -> None:
+    def _send(self, wire: RtspTransport, method: str, url: str, headers: dict[str, str], deadline: float) -> None:
         self._sequence += 1
         sent = {"CSeq": str(self._sequence), "User-Agent": _AGENT, **headers}
         if self._id is not None:
-            sent["Session"] = self._id
+            sent["RtspSession"] = self._id
         authorization = self._credentials.header(method, url) if self._credentials is not None else None
         if authorization is not None:
             sent["Authorization"] = authorization
         wire.send(request(method, url, sent), deadline)
 
-    def _response(self, wire: Wire, deadline: float) -> Message:
+    def _response(self, wire: RtspTransport, deadline: float) -> RtspMessage:
         """The next response; packets that come before it are kept."""
         while True:
             for item in wire.items():
-                if isinstance(item, Message) and item.status is not None and item.status >= 200:
+                if isinstance(item, RtspMessage) and item.status is not None and item.status >= 200:
                     return item
                 self._early += self._packets([item])
                 del self._early[:-_QUEUED]
             wire.wait(deadline)
 
-    def _packets(self, items: Iterable[Message | Interleaved]) -> list[bytes]:
+    def _packets(self, items: Iterable[RtspMessage | Interleaved]) -> list[bytes]:
         """The video's packets among `items`; the camera's requests and answers are dealt with."""
         packets = []
         for item in items:
-            if isinstance(item, Message):
+            if isinstance(item, RtspMessage):
                 self._hear(item)
             elif item.channel == self._channel:
                 packets.append(item.data)
         return packets
 
-    def _hear(self, message: Message) -> None:
+    def _hear(self, message: RtspMessage) -> None:
         wire = self._wire
         if wire is None:
             return
@@ -228,7 +235,7 @@ class Session:
                 self._credentials.accept(challenge)
                 self._alive_next = min(self._alive_next, now + _MIN_ALIVE_S)
 
-    def _keep_alive(self, wire: Wire) -> None:
+    def _keep_alive(self, wire: RtspTransport) -> None:
         now = self._clock.mono()
         self._alive_next = now + self._alive_every_s
         method = "GET_PARAMETER" if "GET_PARAMETER" in self._methods else "OPTIONS"

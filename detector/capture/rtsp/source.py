@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from detector.capture.av_image import AvImage
 from detector.capture.network import NetworkSource
-from detector.capture.source import DecodeCounts, Grab
+from detector.capture.source import CapturedImage, DecodeCounts
 from detector.capture.timeline import Timeline
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import SourceError
@@ -82,7 +82,7 @@ class RtspSource:
         self._fallback = NetworkSource(url=self._url, timeout_s=self._timeout_s, clock=self._clock)
         self._fallback.open()
 
-    def read(self) -> Grab:
+    def read(self) -> CapturedImage:
         if self._fallback is not None:
             grab = self._fallback.read()
             self._read_by_ffmpeg += 1
@@ -96,7 +96,7 @@ class RtspSource:
             self._tell(str(exc))
             raise
         stamp_s = self._stream.stamp_s(frame)
-        return Grab(
+        return CapturedImage(
             image=AvImage(frame), media_s=self._timeline.at(stamp_s, interval_s=self._stream.interval_s), mono=mono
         )
 

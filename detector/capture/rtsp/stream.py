@@ -12,14 +12,14 @@ from detector.core.errors import SourceError
 
 from .access_units import Assembler
 from .decode import Decoder
-from .decode_queue import CatchUp
+from .decode_queue import DecodeQueue
 from .errors import not_understood
 from .h264 import H264
 from .h265 import H265
 from .nal import Depacketizer
 from .rtp import Receiver
 from .sdp import Video
-from .session import Session
+from .session import RtspSession
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -41,7 +41,7 @@ class Stream:
         self, *, url: str, shown: str, timeout_s: float, clock: Clock, keyframes_only: Callable[[], bool]
     ) -> None:
         self._shown, self._timeout_s, self._clock, self._keyframes_only = shown, timeout_s, clock, keyframes_only
-        self._session = Session(url=url, shown=shown, timeout_s=timeout_s, clock=clock)
+        self._session = RtspSession(url=url, shown=shown, timeout_s=timeout_s, clock=clock)
         self._frames: deque[tuple[VideoFrame, float]] = deque()
         self._heard_mono = 0.0
         self._pictures = self._late = 0
@@ -71,7 +71,7 @@ class Stream:
         self._video: Video = self._session.open()
         self._receiver = Receiver(payload_type=self._video.payload_type)
         self._assembler = Assembler(_PAYLOADS[self._video.codec]())
-        self._waiting = CatchUp(
+        self._waiting = DecodeQueue(
             clock_rate=self._video.clock_rate,
             keyframes_only=self._keyframes_only,
             longest_s=min(_LONGEST_KEY_S, self._timeout_s / 2),

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from detector.core.clock import Clock
 
-from .message import Message, body_length, parse_head
+from .message import RtspMessage, body_length, parse_head
 
 _T = TypeVar("_T")
 _CHUNK = 1 << 17
@@ -36,7 +36,7 @@ class Interleaved(NamedTuple):
     data: bytes
 
 
-class Wire:
+class RtspTransport:
     """Sends and receives until a deadline in `clock`'s monotonic seconds; a late one is a TimeoutError.
 
     Raises OSError for what the network does and ValueError for bytes that are not RTSP.
@@ -96,7 +96,7 @@ class Wire:
             return True
         return not ended
 
-    def items(self) -> Iterator[Message | Interleaved]:
+    def items(self) -> Iterator[RtspMessage | Interleaved]:
         """What the received bytes hold that is whole, up to a number: the rest is for the next time."""
         for _ in range(_TURN):
             item = self._interleaved() or self._other()
@@ -129,7 +129,7 @@ class Wire:
         self._at = end
         return Interleaved(buffer[at + 1], buffer[at + _HEADER : end])
 
-    def _other(self) -> Message | Interleaved | None:
+    def _other(self) -> RtspMessage | Interleaved | None:
         self._skip_junk()
         if len(self._buffer) - self._at < _HEADER:
             return None
@@ -144,7 +144,7 @@ class Wire:
         if self._junk > _MAX_JUNK:
             raise ValueError("what it sends is not RTSP")
 
-    def _message(self) -> Message | None:
+    def _message(self) -> RtspMessage | None:
         found = [(at + len(end), at) for end in _HEAD_END if (at := self._buffer.find(end, self._at)) >= 0]
         if not found:
             if len(self._buffer) - self._at > _MAX_HEAD:

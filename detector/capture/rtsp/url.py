@@ -13,7 +13,7 @@ _ABSOLUTE = re.compile(r"rtsps?://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class RtspTarget:
     """`request` is the URL as it goes over the wire: without the user, with the port."""
 
     secure: bool
@@ -23,12 +23,12 @@ class Target:
     user: str | None = field(default=None, repr=False)
     password: str = field(default="", repr=False)
 
-    def redirected(self, location: str) -> Target:
+    def redirected(self, location: str) -> RtspTarget:
         """Where `location` leads; the user goes along only to the same host, and never from TLS to none."""
         target = parse(location)
         if target.user is not None or target.host != self.host or (self.secure and not target.secure):
             return target
-        return Target(
+        return RtspTarget(
             secure=target.secure,
             host=target.host,
             port=target.port,
@@ -38,7 +38,7 @@ class Target:
         )
 
 
-def parse(url: str) -> Target:
+def parse(url: str) -> RtspTarget:
     """The parts of `url`; ValueError, without the URL in it, where it is none of RTSP."""
     url = url.strip()
     # A line's end in it would end the request's line too.
@@ -53,7 +53,7 @@ def parse(url: str) -> Target:
     if not 0 < port < 65536:
         raise ValueError("not an RTSP URL: no such port")
     user, _, password = info.partition(":")
-    return Target(
+    return RtspTarget(
         secure=scheme == "rtsps",
         host=host["six"] or host["name"],
         port=port,

@@ -66,7 +66,7 @@ class Backend(Protocol):
         ...
 
 
-Seen = tuple[tuple[Floats, Floats], "Placement"]
+DeviceDetections = tuple[tuple[Floats, Floats], "Placement"]
 """Boxes float32 [N,4] in input px and scores [N], best first, and where the picture sat in the input."""
 
 
@@ -74,7 +74,7 @@ Seen = tuple[tuple[Floats, Floats], "Placement"]
 class PictureBackend(Protocol):
     """A backend that may take pictures whole, and letterbox and decode where it runs the model."""
 
-    def adopt(self, *, layout: Layout, spec: InputSpec, floor: float, iou: float | None) -> bool:
+    def configure(self, *, layout: Layout, spec: InputSpec, floor: float, iou: float | None) -> bool:
         """Get ready for that; False where it cannot, and pictures go the usual way."""
         ...
 
@@ -83,7 +83,7 @@ class PictureBackend(Protocol):
         """How many pictures a run may have."""
         ...
 
-    def see(self, images: Sequence[Image]) -> list[Seen | Exception]:
+    def infer(self, images: Sequence[Image]) -> list[DeviceDetections | Exception]:
         """What is in each picture, at most `batch`, or what is wrong with that one; raises InferenceError for all."""
         ...
 

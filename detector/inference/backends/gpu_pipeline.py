@@ -54,7 +54,7 @@ class Ends:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class DecodeSettings:
     """What the detector wants of it; `iou` None takes the family's own."""
 
     layout: Layout
@@ -75,7 +75,7 @@ class Pinned:
         self.address = int(allocation.get_device_pointer())
 
 
-class _Slot:
+class _BatchSlot:
     """Room for one picture of the batch; it grows to the largest that came."""
 
     def __init__(self, cuda: Any, stream: Any, *, shared: bool) -> None:
@@ -118,7 +118,9 @@ class _Slot:
 class DevicePath:
     """Owns the buffers and kernels on both sides of an engine. Raises what CUDA raises, and ModelError."""
 
-    def __init__(self, *, cuda: Any, stream: Any, arch: str, cache: Path, shared: bool, ends: Ends, task: Task) -> None:
+    def __init__(
+        self, *, cuda: Any, stream: Any, arch: str, cache: Path, shared: bool, ends: Ends, task: DecodeSettings
+    ) -> None:
         self._cuda, self._stream, self._task, self._ends = cuda, stream, task, ends
         self._functions: dict[str, Any] = {}
         sources: tuple[KernelSource, ...] = ("letterbox", "post")
@@ -126,7 +128,7 @@ class DevicePath:
             made = compiled(source, arch=arch, cache=cache)
             module = cuda.module_from_buffer(made.cubin)
             self._functions |= {kernel: module.get_function(kernel) for kernel in made.usage}
-        self._slots = [_Slot(cuda, stream, shared=shared) for _ in range(ends.sizes[-1])]
+        self._slots = [_BatchSlot(cuda, stream, shared=shared) for _ in range(ends.sizes[-1])]
         self._structs = Pinned(cuda, PICTURE.itemsize * ends.sizes[-1])
         self._head = Pinned(cuda, post.HEAD.itemsize)
         self._results = Pinned(cuda, post.RESULT.itemsize * ends.sizes[-1])
@@ -207,7 +209,7 @@ def _planes(image: Image) -> Planes:
     return planes
 
 
-def _tensors(ends: Ends, task: Task) -> post.HeadTensors:
+def _tensors(ends: Ends, task: DecodeSettings) -> post.HeadTensors:
     layout = task.layout
     cells = ends.rows if layout.kind == "end-to-end" else anchors(layout.width, layout.height)
     if layout.kind == "yolox-boxes":

@@ -32,9 +32,9 @@ from detector.inference.tensorrt.library import library, logger, said, sides_of
 from detector.inference.tensorrt.manifest import Environment
 from detector.inference.tensors import TensorSpec
 
-from .base import Precision, Seen
+from .base import DeviceDetections, Precision
 from .cudagraph import Captured, capture
-from .gpu_pipeline import DevicePath, Ends, Task
+from .gpu_pipeline import DecodeSettings, DevicePath, Ends
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -112,7 +112,7 @@ class TensorRtBackend:
 
     # Loading
 
-    def _open(self, path: Path, described: manifest.Sidecar) -> None:
+    def _open(self, path: Path, described: manifest.EngineManifest) -> None:
         self._stream: Any = self._cuda.Stream()
         self._runtime, self._engine = _deserialise(path, described)
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
@@ -173,8 +173,8 @@ class TensorRtBackend:
         first = self._input.part(1)
         return first if first.dtype == np.float32 else None
 
-    def adopt(self, *, layout: Layout, spec: InputSpec, floor: float, iou: float | None) -> bool:
-        """Get ready to take pictures whole (`see`); False, and a line in the log, where they must come as tensors."""
+    def configure(self, *, layout: Layout, spec: InputSpec, floor: float, iou: float | None) -> bool:
+        """Get ready to take pictures whole (`infer`); False, and a line in the log, where they must come as tensors."""
         dtypes = {result.spec.dtype for result in self._results}
         wanted = 2 if layout.kind == "yolox-boxes" else 1
         if len(self._results) != wanted or len(dtypes) != 1 or (dtypes | {self._input.spec.dtype}) - set(_FLOATS):
@@ -196,15 +196,15 @@ class TensorRtBackend:
                     cache=self._file.parent / "kernels",
                     shared=self._shared,
                     ends=ends,
-                    task=Task(layout=layout, spec=spec, floor=floor, iou=iou),
+                    task=DecodeSettings(layout=layout, spec=spec, floor=floor, iou=iou),
                 )
         except (self._cuda.Error, DetectorError, ValueError) as error:
             log.warning("pictures are prepared on the CPU: %s", one_line(error))
             return False
         return True
 
-    def see(self, images: Sequence[Image]) -> list[Seen | Exception]:
-        """Boxes in input px and scores of each picture, at most `batch`, and where it sat; after `adopt`.
+    def infer(self, images: Sequence[Image]) -> list[DeviceDetections | Exception]:
+        """Boxes in input px and scores of each picture, at most `batch`, and where it sat; after `configure`.
 
         What is wrong with one picture alone stands in its place; raises InferenceError when the run failed.
         """
@@ -219,7 +219,7 @@ class TensorRtBackend:
             self._stream.synchronize()
         return [self._seen(index, place) for index, place in enumerate(placed)]
 
-    def _seen(self, index: int, place: Placement | Exception) -> Seen | Exception:
+    def _seen(self, index: int, place: Placement | Exception) -> DeviceDetections | Exception:
         assert self._path is not None
         if isinstance(place, Exception):
             return place
@@ -344,7 +344,7 @@ def _cuda() -> Any:
     return cuda
 
 
-def _deserialise(path: Path, described: manifest.Sidecar) -> tuple[trt.Runtime, trt.ICudaEngine]:
+def _deserialise(path: Path, described: manifest.EngineManifest) -> tuple[trt.Runtime, trt.ICudaEngine]:
     from detector.inference.tensorrt.library import trt
 
     said()

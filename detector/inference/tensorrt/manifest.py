@@ -56,7 +56,7 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class EngineRecipe:
     """What the engine was made from; `calibration` is the hash of an INT8 model's calibration pictures."""
 
     model_sha256: str
@@ -68,10 +68,10 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sidecar:
+class EngineManifest:
     """`metadata` and `spec` are the model's, so that the engine needs no ONNX beside it."""
 
-    recipe: Recipe
+    recipe: EngineRecipe
     environment: Environment
     size: int
     sha256: str
@@ -104,7 +104,7 @@ class Sidecar:
         """How many pictures a run takes at most."""
         return max((shapes[-1][0] for shapes in self.recipe.shapes.values()), default=1)
 
-    def judged(self, verdict: Verdict, environment: Environment, note: str | None = None) -> Sidecar:
+    def judged(self, verdict: Verdict, environment: Environment, note: str | None = None) -> EngineManifest:
         return dataclasses.replace(self, verdict=verdict, judged_in=environment.key, note=note)
 
 
@@ -120,7 +120,7 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write(engine: Path, sidecar: Sidecar) -> None:
+def write(engine: Path, sidecar: EngineManifest) -> None:
     """The sidecar, whole or not at all; raises ModelError."""
     document = {"format": FORMAT, "key": sidecar.key, **dataclasses.asdict(sidecar)}
     write_atomically(path_of(engine), json.dumps(document, indent=1).encode())
@@ -145,7 +145,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         raise ModelError(f"cannot write {path}: {error.strerror}") from None
 
 
-def read(engine: Path) -> Sidecar:
+def read(engine: Path) -> EngineManifest:
     """The engine's sidecar; raises ModelError when there is none or it is not whole."""
     path = path_of(engine)
     again = "build it anew with detector build MODEL.onnx"
@@ -164,15 +164,15 @@ def read(engine: Path) -> Sidecar:
     return sidecar
 
 
-def _parsed(document: Any) -> Sidecar:
+def _parsed(document: Any) -> EngineManifest:
     if document["format"] != FORMAT:
         raise ValueError("another format")
-    fields = {field.name: document[field.name] for field in dataclasses.fields(Sidecar)}
+    fields = {field.name: document[field.name] for field in dataclasses.fields(EngineManifest)}
     recipe, environment = fields.pop("recipe"), fields.pop("environment")
     spec, verdict = fields.pop("spec"), fields.pop("verdict")
-    return Sidecar(
+    return EngineManifest(
         **fields,
-        recipe=Recipe(**{**recipe, "steps": tuple(recipe["steps"])}),
+        recipe=EngineRecipe(**{**recipe, "steps": tuple(recipe["steps"])}),
         environment=Environment(**environment),
         spec=None if spec is None else InputSpec(**spec),
         verdict=None if verdict is None else Verdict(**{**verdict, "reasons": tuple(verdict["reasons"])}),
@@ -180,7 +180,7 @@ def _parsed(document: Any) -> Sidecar:
 
 
 def require_fit(
-    engine: Path, sidecar: Sidecar, here: Environment, *, model_sha256: str | None = None, judged: bool = True
+    engine: Path, sidecar: EngineManifest, here: Environment, *, model_sha256: str | None = None, judged: bool = True
 ) -> None:
     """Refuses, with the command that helps, what is not for this machine, model and detector.
 
@@ -208,7 +208,7 @@ def _strange(made_for: Environment, here: Environment) -> Iterable[str]:
             yield f"{field.name} {then} (here {now})"
 
 
-def _require_whole(engine: Path, sidecar: Sidecar) -> None:
+def _require_whole(engine: Path, sidecar: EngineManifest) -> None:
     again = sidecar.rebuild(engine)
     try:
         size = engine.stat().st_size

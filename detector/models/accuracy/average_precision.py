@@ -44,7 +44,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Truth:
+class GroundTruth:
     """Pictures and persons as COCO's JSON has them, checked."""
 
     images: list[dict[str, Any]]
@@ -105,7 +105,7 @@ def _import() -> tuple[Any, Any]:
     return COCO, COCOeval
 
 
-def read_truth(path: Path, folder: Path) -> Truth:
+def read_truth(path: Path, folder: Path) -> GroundTruth:
     """The annotations, checked; only persons, numbered from 1 (pycocotools takes id 0 for "no match").
 
     Raises DetectorError where they are none, or miss pictures in `folder`, with the count.
@@ -125,7 +125,7 @@ def read_truth(path: Path, folder: Path) -> Truth:
     return truth
 
 
-def _checked(document: Any) -> Truth:
+def _checked(document: Any) -> GroundTruth:
     if not isinstance(document, dict):
         raise TypeError("an object with images, annotations and categories is needed")
     images = [_image(entry) for entry in document["images"]]
@@ -141,7 +141,7 @@ def _checked(document: Any) -> Truth:
         raise ValueError(f"an annotation is for the picture {strays[0]}, which it does not list")
     if not of_persons:
         raise ValueError("no person is annotated")
-    return Truth(images=images, persons=[_person(entry, number) for number, entry in enumerate(of_persons, 1)])
+    return GroundTruth(images=images, persons=[_person(entry, number) for number, entry in enumerate(of_persons, 1)])
 
 
 def _person_category(categories: list[dict[str, Any]]) -> int:
@@ -180,7 +180,7 @@ def _person(entry: dict[str, Any], number: int) -> dict[str, Any]:
     }
 
 
-def _refuse_missing(truth: Truth, folder: Path) -> None:
+def _refuse_missing(truth: GroundTruth, folder: Path) -> None:
     if not folder.is_dir():
         raise DetectorError(f"no folder {folder} with the pictures")
     missing = [entry["file_name"] for entry in truth.images if not (folder / entry["file_name"]).is_file()]
@@ -232,7 +232,7 @@ def _results(image_id: int, boxes: Floats, scores: Floats, *, first: int) -> lis
     ]
 
 
-def _score(coco: Any, coco_eval: Any, truth: Truth, boxes: list[dict[str, Any]]) -> Any:
+def _score(coco: Any, coco_eval: Any, truth: GroundTruth, boxes: list[dict[str, Any]]) -> Any:
     """COCO's twelve statistics, without pycocotools' printing."""
     with contextlib.redirect_stdout(io.StringIO()):
         sets = []

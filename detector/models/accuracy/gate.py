@@ -22,7 +22,7 @@ _SAME_PERSON = 0.5  # IoU from which two boxes are of one person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Truth:
+class LabelledPictures:
     """Pictures with ground truth (COCO JSON); both detectors need evaluate.EVALUATION_FLOOR as their floor."""
 
     images: Path
@@ -30,7 +30,7 @@ class Truth:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Tally:
+class _Agreement:
     images: int = 0
     persons: int = 0
     missed: int = 0
@@ -45,7 +45,7 @@ def compare(
     images: Iterable[Image],
     *,
     limits: Limits | None = None,
-    truth: Truth | None = None,
+    truth: LabelledPictures | None = None,
 ) -> Verdict:
     """How `candidate` stands against `reference`; `limits` None: the usual ones.
 
@@ -53,7 +53,7 @@ def compare(
     0.5 scores no less than `limits.slack` below that. A candidate that cannot run or gives nonsense is
     refused; what the reference raises goes up: InferenceError.
     """
-    limits, tally = limits or Limits(), _Tally()
+    limits, tally = limits or Limits(), _Agreement()
     for image in images:
         wanted = _floored(reference.detect_image(image), limits.sure - limits.slack)
         try:
@@ -70,7 +70,7 @@ def _floored(result: tuple[Floats, Floats, float], floor: float) -> tuple[Floats
     return boxes[scores >= floor], scores[scores >= floor]
 
 
-def _count(tally: _Tally, wanted: tuple[Floats, Floats], found: tuple[Floats, Floats], sure: float) -> None:
+def _count(tally: _Agreement, wanted: tuple[Floats, Floats], found: tuple[Floats, Floats], sure: float) -> None:
     (wanted_boxes, wanted_scores), (found_boxes, found_scores) = wanted, found
     overlaps = iou(wanted_boxes, found_boxes)
     pairs = _pairs(overlaps)
@@ -111,7 +111,7 @@ def _pairs(overlaps: NDArray[np.float64]) -> list[tuple[int, int]]:
     return pairs
 
 
-def _ap_drop(reference: AnyDetector, candidate: AnyDetector, truth: Truth) -> float:
+def _ap_drop(reference: AnyDetector, candidate: AnyDetector, truth: LabelledPictures) -> float:
     """How many points of 100 the candidate's average precision is below the reference's."""
     from .average_precision import evaluate
 
@@ -122,7 +122,7 @@ def _ap_drop(reference: AnyDetector, candidate: AnyDetector, truth: Truth) -> fl
     return 100.0 * (first.ap - second.ap)
 
 
-def _verdict(tally: _Tally, limits: Limits, drop: float | None, reasons: list[str]) -> Verdict:
+def _verdict(tally: _Agreement, limits: Limits, drop: float | None, reasons: list[str]) -> Verdict:
     iou_mean = float(np.mean(tally.ious)) if tally.ious else None
     delta_mean = float(np.mean(tally.deltas)) if tally.deltas else None
     reasons = reasons or list(_reasons(tally, limits, iou_mean, delta_mean, drop))
@@ -142,7 +142,7 @@ def _verdict(tally: _Tally, limits: Limits, drop: float | None, reasons: list[st
 
 
 def _reasons(
-    tally: _Tally, limits: Limits, iou_mean: float | None, delta_mean: float | None, drop: float | None
+    tally: _Agreement, limits: Limits, iou_mean: float | None, delta_mean: float | None, drop: float | None
 ) -> Iterable[str]:
     """Why it is refused; written so that NaN refuses too."""
     if tally.persons < limits.min_persons:

@@ -10,17 +10,17 @@ from typing import Literal, get_args
 from detector.config.schema import Model
 from detector.inference.backends.base import usable_threads
 
-FormBackend = Literal["onnxruntime", "openvino"]
-FormPrecision = Literal["fp32", "half", "int8", "int8-mixed"]
+CandidateBackend = Literal["onnxruntime", "openvino"]
+CandidatePrecision = Literal["fp32", "half", "int8", "int8-mixed"]
 """`half` is bfloat16 where the CPU has it, else float16; `int8-mixed` keeps the last two layers in floats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class Candidate:
     """One way to run a model. `threads` 0: the usable cores, at most 4."""
 
-    backend: FormBackend = "onnxruntime"
-    precision: FormPrecision = "fp32"
+    backend: CandidateBackend = "onnxruntime"
+    precision: CandidatePrecision = "fp32"
     threads: int = 0
 
     @property
@@ -42,7 +42,7 @@ def openvino_there() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-def candidates(model: Model, *, calibrated: bool, openvino: bool) -> list[Form]:
+def candidates(model: Model, *, calibrated: bool, openvino: bool) -> list[Candidate]:
     """What `model` leaves open, the reference first; what the user set is never overruled."""
     if model.backend != "auto":
         return [_configured(model, count) for count in _threads(model)]
@@ -51,13 +51,13 @@ def candidates(model: Model, *, calibrated: bool, openvino: bool) -> list[Form]:
 
 def counts_threads(model: Model) -> bool:
     """Whether a backend is configured and nothing but the number of its threads is left to be measured."""
-    return model.backend in get_args(FormBackend) and model.threads == 0 and usable_threads(0) > 1
+    return model.backend in get_args(CandidateBackend) and model.threads == 0 and usable_threads(0) > 1
 
 
-def _configured(model: Model, threads: int) -> Form:
-    backend: FormBackend = "openvino" if model.backend == "openvino" else "onnxruntime"
+def _configured(model: Model, threads: int) -> Candidate:
+    backend: CandidateBackend = "openvino" if model.backend == "openvino" else "onnxruntime"
     half = model.precision == "fp16" and backend == "openvino"
-    return Form(backend=backend, precision="half" if half else "fp32", threads=threads)
+    return Candidate(backend=backend, precision="half" if half else "fp32", threads=threads)
 
 
 def _threads(model: Model) -> tuple[int, ...]:
@@ -65,16 +65,16 @@ def _threads(model: Model) -> tuple[int, ...]:
     return (model.threads,) if model.threads else tuple(sorted({1, min(2, most), most}))
 
 
-def _forms(model: Model, *, calibrated: bool, openvino: bool) -> Iterator[Form]:
+def _forms(model: Model, *, calibrated: bool, openvino: bool) -> Iterator[Candidate]:
     threads = _threads(model)
-    precisions: tuple[FormPrecision, ...] = ("fp32",)
+    precisions: tuple[CandidatePrecision, ...] = ("fp32",)
     if model.precision == "auto":
         precisions = ("fp32", "half", "int8-mixed", "int8") if calibrated else ("fp32", "half")
-    backends: tuple[FormBackend, ...] = ("onnxruntime", "openvino") if openvino else ("onnxruntime",)
+    backends: tuple[CandidateBackend, ...] = ("onnxruntime", "openvino") if openvino else ("onnxruntime",)
     for precision in precisions:
         for backend in backends:
             if (backend, precision) == ("onnxruntime", "half"):
                 continue  # its CPU kernels compute in floats, whatever the file holds
             if (backend, precision) == ("openvino", "int8-mixed"):
                 continue  # what its own form of INT8 leaves in floats is enough
-            yield from (Form(backend=backend, precision=precision, threads=count) for count in threads)
+            yield from (Candidate(backend=backend, precision=precision, threads=count) for count in threads)

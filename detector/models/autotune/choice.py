@@ -15,10 +15,10 @@ from typing import Any, get_args
 from detector.config.schema import Config, Model
 from detector.core.files import cache_dir, install
 from detector.inference.backends.onnx_metadata import inspect
-from detector.inference.input_sizes import Shape
+from detector.inference.input_sizes import InputSize
 from detector.models.registry import Resolved
 
-from .candidates import Form, FormBackend, FormPrecision
+from .candidates import Candidate, CandidateBackend, CandidatePrecision
 from .machine import machine_key
 
 log = logging.getLogger(__name__)
@@ -28,10 +28,10 @@ VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class CandidateResult:
     """One candidate: ms and CPU ms of a run where it ran, and why it was refused, if it was."""
 
-    form: Form
+    form: Candidate
     ms: float | None
     cpu_ms: float | None
     refused: str | None
@@ -45,16 +45,16 @@ class Choice:
     whose pictures had no say; `failed` forms did not run when they served.
     """
 
-    taken: Form
+    taken: Candidate
     why: str
-    shapes: tuple[Shape, ...]
+    shapes: tuple[InputSize, ...]
     scenes: tuple[str, ...] = ()
-    files: dict[Shape, str] = dataclasses.field(default_factory=dict)
-    results: tuple[Result, ...] = ()
+    files: dict[InputSize, str] = dataclasses.field(default_factory=dict)
+    results: tuple[CandidateResult, ...] = ()
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
-    spare: Form = dataclasses.field(default_factory=Form)
+    spare: Candidate = dataclasses.field(default_factory=Candidate)
 
-    def covers(self, shapes: Iterable[Shape]) -> bool:
+    def covers(self, shapes: Iterable[InputSize]) -> bool:
         return set(shapes) <= set(self.shapes)
 
     def knows(self, scenes: Iterable[str]) -> bool:
@@ -72,12 +72,12 @@ class Choice:
         why = f"the best buy that needs no pictures: {self.taken} was made from those of other cameras"
         return dataclasses.replace(self, taken=self.spare, why=why, scenes=(), files={})
 
-    def without(self, form: Form, why: str, *, threads: int) -> Choice:
+    def without(self, form: Candidate, why: str, *, threads: int) -> Choice:
         """After `form` failed: the reference serves."""
         return dataclasses.replace(
             self,
-            taken=Form(threads=threads),
-            spare=Form(threads=threads),
+            taken=Candidate(threads=threads),
+            spare=Candidate(threads=threads),
             files={},
             why=f"{form} failed: {why}",
             failed={**self.failed, str(form): why},
@@ -110,7 +110,7 @@ def parse(document: Any) -> Choice:
         scenes=tuple(map(str, document["scenes"])),
         files={_shape(text): str(name) for text, name in document["files"].items()},
         results=tuple(
-            Result(form=_form(each["form"]), ms=each["ms"], cpu_ms=each["cpu_ms"], refused=each["refused"])
+            CandidateResult(form=_form(each["form"]), ms=each["ms"], cpu_ms=each["cpu_ms"], refused=each["refused"])
             for each in document["results"]
         ),
         failed={str(form): str(why) for form, why in document["failed"].items()},
@@ -118,17 +118,19 @@ def parse(document: Any) -> Choice:
     )
 
 
-def _form(document: Any) -> Form:
-    if document["backend"] not in get_args(FormBackend) or document["precision"] not in get_args(FormPrecision):
+def _form(document: Any) -> Candidate:
+    if document["backend"] not in get_args(CandidateBackend) or document["precision"] not in get_args(
+        CandidatePrecision
+    ):
         raise ValueError(f"no form {document}")
-    return Form(backend=document["backend"], precision=document["precision"], threads=int(document["threads"]))
+    return Candidate(backend=document["backend"], precision=document["precision"], threads=int(document["threads"]))
 
 
-def _size(shape: Shape) -> str:
+def _size(shape: InputSize) -> str:
     return f"{shape[0]}x{shape[1]}"
 
 
-def _shape(text: str) -> Shape:
+def _shape(text: str) -> InputSize:
     width, height = text.split("x")
     return int(width), int(height)
 

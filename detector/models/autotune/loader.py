@@ -10,13 +10,13 @@ from detector.config.schema import Model
 from detector.core.errors import DetectorError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.inference.input_sizes import Shape
+from detector.inference.input_sizes import InputSize
 from detector.inference.multi_size import AnyDetector
 from detector.models.graph.variants import find, variants_dir, whole
 from detector.models.loading import SCORE_FLOOR, loader, open_file, shapeable, shaped
 from detector.models.registry import Resolved
 
-from .candidates import Form
+from .candidates import Candidate
 from .choice import Choice, place, read, write
 
 log = logging.getLogger(__name__)
@@ -24,15 +24,15 @@ log = logging.getLogger(__name__)
 
 def open_form(
     resolved: Resolved,
-    form: Form,
+    form: Candidate,
     *,
-    files: dict[Shape, str] | None = None,
-    expected: Sequence[Shape] = (),
+    files: dict[InputSize, str] | None = None,
+    expected: Sequence[InputSize] = (),
     score_floor: float = SCORE_FLOOR,
 ) -> AnyDetector:
     """The model in `form`, from what the cache holds; raises ModelError. `files` are a calibrated form's variants."""
 
-    def file_of(shape: Shape) -> Path | None:
+    def file_of(shape: InputSize) -> Path | None:
         made = variants_dir() / files[shape] if files and shape in files else None
         return made if made is not None and whole(made) else find(resolved.path, shape=shape)
 
@@ -58,7 +58,7 @@ def kept_choice(path: Path) -> Choice | None:
     return choice
 
 
-class ChosenLoader:
+class AutotunedLoader:
     """A `worker.Load`. Called again, after the form that it gave failed, it gives the reference and says so.
 
     Nothing is made or measured here: a start is never later than with the model as it is. `shapes` are the input
@@ -72,7 +72,7 @@ class ChosenLoader:
         resolved: Resolved,
         *,
         scenes: Sequence[str] = (),
-        shapes: Sequence[Shape] = (),
+        shapes: Sequence[InputSize] = (),
         told: Callable[[Choice], None] = lambda _choice: None,
     ) -> None:
         self._model, self._resolved, self._shapes, self._told = model, resolved, tuple(shapes), told

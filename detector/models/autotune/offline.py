@@ -11,15 +11,15 @@ from pathlib import Path
 from detector.config.schema import Config, Model
 from detector.core.errors import ConfigError, StorageError, UsageError
 from detector.inference.backends.onnx_metadata import inspect
-from detector.inference.input_sizes import Shape, best_shape
-from detector.inference.multi_size import ShapedDetector
+from detector.inference.input_sizes import InputSize, best_input_size
+from detector.inference.multi_size import MultiSizeDetector
 from detector.models.download.progress import Progress, quiet
 from detector.models.loading import shapeable, shaped_loader
 from detector.models.registry import Resolved
 
 from .choice import Choice, place, read, scenes_of
-from .recordings import Footage, watch
-from .samples import Evidence, Gatherer, Need
+from .recordings import Recording, watch
+from .samples import CalibrationSet, SampleCollector, SampleQuota
 from .worker_process import keep
 
 Given = Mapping[str, Sequence[Path]]
@@ -27,25 +27,25 @@ Given = Mapping[str, Sequence[Path]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class OfflineRequest:
     """What to tune. `size` (px) is that of the cameras without pictures."""
 
     config: Config
     resolved: Resolved
     given: Given
     size: tuple[int, int]
-    need: Need = field(default_factory=Need)
+    need: SampleQuota = field(default_factory=SampleQuota)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsed:
+class OfflineResult:
     """What came out; `without_int8` says why INT8 was not tried, `lost` whether an earlier choice that pictures had
     made gave way to this one, made without.
     """
 
     choice: Choice
     kept: Path
-    footage: dict[str, Footage]
+    footage: dict[str, Recording]
     sizes: dict[str, tuple[int, int]]
     without_int8: str | None
     lost: bool
@@ -63,7 +63,7 @@ def check(model: Model, resolved: Resolved) -> None:
         raise UsageError("TensorRT runs here: the service builds its engine by itself, `detector build` does so now")
 
 
-def rehearse(order: Order, progress: Progress = quiet) -> Rehearsed:
+def tune_offline(order: OfflineRequest, progress: Progress = quiet) -> OfflineResult:
     """Looks at the pictures, measures and judges the forms, and keeps the choice where the service looks for it.
 
     Raises DetectorError.
@@ -76,13 +76,13 @@ def rehearse(order: Order, progress: Progress = quiet) -> Rehearsed:
     base, footage = _watched(order, scenes, progress)
     sizes = {name: footage[name].size if name in footage else order.size for name in scenes.values()}
     # The size of most cameras first, as the service has it: that one is measured.
-    counted = Counter(best_shape(base, *size) for size in sizes.values())
+    counted = Counter(best_input_size(base, *size) for size in sizes.values())
     evidence, missing = _evidence(order, base, footage, scenes)
     try:
         choice = keep(model, tuple(shape for shape, _ in counted.most_common()), evidence, progress)
     except OSError as error:
         raise StorageError(f"cannot keep the choice in {kept.parent}: {error.strerror or error}") from None
-    return Rehearsed(
+    return OfflineResult(
         choice=choice,
         kept=kept,
         footage=footage,
@@ -92,11 +92,13 @@ def rehearse(order: Order, progress: Progress = quiet) -> Rehearsed:
     )
 
 
-def _watched(order: Order, scenes: Mapping[str, str], progress: Progress) -> tuple[Shape, dict[str, Footage]]:
+def _watched(
+    order: OfflineRequest, scenes: Mapping[str, str], progress: Progress
+) -> tuple[InputSize, dict[str, Recording]]:
     """The model's own size, and what it saw, by camera: the exact model on ONNX Runtime, the service's reference."""
     model = order.config.model.model_copy(update={"backend": "onnxruntime", "precision": "auto"})
     with closing(shaped_loader(model, order.resolved)()) as detector:
-        assert isinstance(detector, ShapedDetector)
+        assert isinstance(detector, MultiSizeDetector)
         return detector.base, {
             name: watch(
                 order.given[name],
@@ -113,19 +115,19 @@ def _watched(order: Order, scenes: Mapping[str, str], progress: Progress) -> tup
 
 
 def _evidence(
-    order: Order, base: Shape, footage: Mapping[str, Footage], scenes: Mapping[str, str]
-) -> tuple[Evidence | None, str | None]:
+    order: OfflineRequest, base: InputSize, footage: Mapping[str, Recording], scenes: Mapping[str, str]
+) -> tuple[CalibrationSet | None, str | None]:
     """By the service's own rules, but for the time between two pictures; or what is missing, in words."""
-    gatherer = Gatherer(base=base, need=order.need, gap_s=0.0, empty_gap_s=0.0)
+    gatherer = SampleCollector(base=base, need=order.need, gap_s=0.0, empty_gap_s=0.0)
     for scene, name in scenes.items():
         seen = footage.get(name)
         for number, sight in enumerate((*seen.peopled, *seen.empty) if seen else ()):
-            gatherer.see(scene, sight.image, sight.visits, now=float(number), cameras=len(scenes))
+            gatherer.observe(scene, sight.image, sight.visits, now=float(number), cameras=len(scenes))
     missing = gatherer.missing(scenes)
     return (gatherer.evidence(scenes), None) if missing is None else (None, missing)
 
 
-def _without_int8(choice: Choice, order: Order, missing: str | None) -> str | None:
+def _without_int8(choice: Choice, order: OfflineRequest, missing: str | None) -> str | None:
     if any(result.form.calibrated for result in choice.results):
         return None
     if order.config.model.precision == "fp32":

@@ -21,16 +21,16 @@ from detector.analytics.pipeline import CameraPipeline
 from detector.analytics.tracker import Tracker
 from detector.capture.clip import due_frames
 from detector.capture.factory import file_source
-from detector.capture.image_diff import Cells, cells, difference
+from detector.capture.image_diff import Grid, grid, max_difference
 from detector.config.schema import Camera
 from detector.core.errors import SourceError, UsageError
 from detector.core.types import ArrayImage, Image, Track
-from detector.inference.input_sizes import Shape, best_shape
-from detector.inference.multi_size import ShapedDetector
+from detector.inference.input_sizes import InputSize, best_input_size
+from detector.inference.multi_size import MultiSizeDetector
 from detector.models.accuracy.pictures import SUFFIXES
 from detector.models.download.progress import Progress
 
-from .samples import SURE, Need, small
+from .samples import SURE, SampleQuota, small
 
 CLIP_GAP_S = 0.5
 """Between two pictures taken from a clip: nearer ones are nearly the same."""
@@ -53,12 +53,12 @@ class Sight:
     """A picture as small as the model sees it, and the visits of the persons in it; none: nobody is there."""
 
     image: Image
-    shape: Shape
+    shape: InputSize
     visits: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Footage:
+class Recording:
     """What was seen, in order, spread over all that was given; `size` (px) is what most of it has."""
 
     peopled: tuple[Sight, ...]
@@ -71,7 +71,7 @@ class Footage:
         return len(frozenset().union(*(sight.visits for sight in self.peopled)))
 
 
-class _Shelf(Generic[Item]):
+class SampleBuffer(Generic[Item]):
     """At most twice `most` of what is put on it, spread evenly over all of it."""
 
     def __init__(self, most: int) -> None:
@@ -100,11 +100,11 @@ def watch(
     *,
     name: str,
     camera: Camera,
-    detector: ShapedDetector,
+    detector: MultiSizeDetector,
     cameras: int,
-    need: Need,
+    need: SampleQuota,
     progress: Progress,
-) -> Footage:
+) -> Recording:
     """Looks at all of `paths`, folders, pictures and clips of the camera `name`, as many as one of `cameras` needs.
 
     Raises UsageError for a path with no pictures, SourceError for what cannot be read, InferenceError.
@@ -121,12 +121,12 @@ def watch(
 class _Viewer:
     """Looks, and keeps what is worth it."""
 
-    def __init__(self, detector: ShapedDetector, need: Need, cameras: int) -> None:
+    def __init__(self, detector: MultiSizeDetector, need: SampleQuota, cameras: int) -> None:
         self._detector = detector
-        self._peopled: _Shelf[Sight] = _Shelf(need.each(cameras))
-        self._empty: _Shelf[Sight] = _Shelf(need.empty(cameras))
+        self._peopled: SampleBuffer[Sight] = SampleBuffer(need.each(cameras))
+        self._empty: SampleBuffer[Sight] = SampleBuffer(need.empty(cameras))
         self._sizes: Counter[tuple[int, int]] = Counter()
-        self._last: Cells | None = None
+        self._last: Grid | None = None
         self._visits = 0  # of the paths before: a visit does not go on from one to another
         self._newest = 0
 
@@ -149,9 +149,9 @@ class _Viewer:
         with closing(file_source(path)) as source:
             source.open()
             for frame in due_frames(name, camera.detect_fps, source, told):
-                if not pipeline.wants(frame):
+                if not pipeline.should_detect(frame):
                     continue
-                outcome = pipeline.digest(self._detector.detect(frame), armed_as=None)
+                outcome = pipeline.process(self._detector.detect(frame), armed_as=None)
                 peopled = bool(_people(outcome.tracks))
                 if frame.captured_mono - taken[peopled] >= CLIP_GAP_S:
                     taken[peopled] = frame.captured_mono
@@ -161,26 +161,26 @@ class _Viewer:
     def _note(self, image: Image, tracks: Iterable[Track]) -> None:
         """One picture; kept where it differs from the one before it."""
         self._sizes[image.width, image.height] += 1
-        shown = cells(image.bgr())
-        if self._last is not None and difference(shown, self._last) < DIFFERENT:
+        shown = grid(image.bgr())
+        if self._last is not None and max_difference(shown, self._last) < DIFFERENT:
             return
         self._last = shown
         visits = frozenset(self._visits + one for one in _people(tracks))
         self._newest = max(self._newest, *visits) if visits else self._newest
         base = self._detector.base
-        sight = Sight(image=small(image, base), shape=best_shape(base, image.width, image.height), visits=visits)
+        sight = Sight(image=small(image, base), shape=best_input_size(base, image.width, image.height), visits=visits)
         (self._peopled if visits else self._empty).put(sight)
 
-    def footage(self, shown: str) -> Footage:
+    def footage(self, shown: str) -> Recording:
         if not self._sizes:
             raise SourceError(f"there is no picture in {shown}")
         size = self._sizes.most_common(1)[0][0]
-        shape = best_shape(self._detector.base, *size)
+        shape = best_input_size(self._detector.base, *size)
         # A camera's pictures have one aspect; what has another is not its own.
         peopled, empty = (
             tuple(sight for sight in shelf.spread() if sight.shape == shape) for shelf in (self._peopled, self._empty)
         )
-        return Footage(peopled=peopled, empty=empty, size=size, looked=sum(self._sizes.values()))
+        return Recording(peopled=peopled, empty=empty, size=size, looked=sum(self._sizes.values()))
 
 
 def _stills(path: Path) -> list[Path]:

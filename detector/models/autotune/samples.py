@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from detector.core.types import ArrayImage, Image, Pixels
-from detector.inference.input_sizes import Shape, best_shape
+from detector.inference.input_sizes import InputSize, best_input_size
 
 SURE = 0.5
 """Somebody of that score is there: what counts as a picture with a person, and whose visit it is."""
@@ -24,7 +24,7 @@ _CALIBRATION_SHARE = 0.6  # the earlier ones; the later ones judge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class SampleQuota:
     """How much is enough, of each camera and of all together.
 
     `pictures` is such that those which judge show 20 persons where people come one by one: fewer are no judge of INT8.
@@ -45,7 +45,7 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class CalibrationSet:
     """`calibration` makes INT8, `held_out` judges it; `scenes` are those that both show."""
 
     calibration: tuple[Image, ...]
@@ -63,30 +63,30 @@ class Evidence:
         return buffer.getvalue()
 
 
-def unpack(data: bytes) -> Evidence:
-    """What `Evidence.pack` wrote; raises ValueError."""
+def unpack(data: bytes) -> CalibrationSet:
+    """What `CalibrationSet.pack` wrote; raises ValueError."""
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
 
         def pictures(name: str) -> tuple[Image, ...]:
             count = sum(key.startswith(f"{name}_") for key in arrays)
             return tuple(ArrayImage(np.asarray(arrays[f"{name}_{index}"], np.uint8)) for index in range(count))
 
-        return Evidence(
+        return CalibrationSet(
             calibration=pictures("calibration"),
             held_out=pictures("held_out"),
             scenes=tuple(map(str, arrays["scenes"].tolist())),
         )
 
 
-def split(pictures: Sequence[Image], scenes: tuple[str, ...] = ()) -> Evidence:
+def split(pictures: Sequence[Image], scenes: tuple[str, ...] = ()) -> CalibrationSet:
     """The earlier ones calibrate, the later ones judge."""
     cut = round(len(pictures) * _CALIBRATION_SHARE)
-    return Evidence(calibration=tuple(pictures[:cut]), held_out=tuple(pictures[cut:]), scenes=scenes)
+    return CalibrationSet(calibration=tuple(pictures[:cut]), held_out=tuple(pictures[cut:]), scenes=scenes)
 
 
-def small(image: Image, base: Shape) -> ArrayImage:
+def small(image: Image, base: InputSize) -> ArrayImage:
     """The picture at the size that the model would see it in: a tenth of the memory, the same pixels in the end."""
-    shape = best_shape(base, image.width, image.height)
+    shape = best_input_size(base, image.width, image.height)
     scale = min(shape[0] / image.width, shape[1] / image.height, 1.0)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     # As Letterbox resizes; a copy in any case, since a decoder's buffer must not be held for hours.
@@ -103,17 +103,22 @@ class _Camera:
     last_empty: float = -np.inf
 
 
-class Gatherer:
+class SampleCollector:
     """Keeps pictures until there are enough, a camera's at least `gap_s` apart; for one thread."""
 
     def __init__(
-        self, *, base: Shape, need: Need | None = None, gap_s: float = GAP_S, empty_gap_s: float = EMPTY_GAP_S
+        self,
+        *,
+        base: InputSize,
+        need: SampleQuota | None = None,
+        gap_s: float = GAP_S,
+        empty_gap_s: float = EMPTY_GAP_S,
     ) -> None:
-        self._base, self._need = base, need or Need()
+        self._base, self._need = base, need or SampleQuota()
         self._gap_s, self._empty_gap_s = gap_s, empty_gap_s
         self._cameras: dict[str, _Camera] = {}
 
-    def see(self, scene: str, image: Image, visits: Collection[int], *, now: float, cameras: int) -> None:
+    def observe(self, scene: str, image: Image, visits: Collection[int], *, now: float, cameras: int) -> None:
         """Looks at a camera's picture of `now` (monotonic s), with the persons of `visits` in it."""
         camera = self._cameras.setdefault(scene, _Camera())
         most = self._need.each(cameras)
@@ -144,14 +149,14 @@ class Gatherer:
         camera = self._cameras.get(scene)
         return camera is not None and len(camera.peopled) >= each and len(camera.visits) >= self._need.visits_each
 
-    def evidence(self, scenes: Iterable[str]) -> Evidence:
+    def evidence(self, scenes: Iterable[str]) -> CalibrationSet:
         """Each camera's pictures, split by time: what judges came after what calibrates."""
         parts = [
             split(pictures)
             for scene in scenes
             for pictures in (self._cameras[scene].peopled, self._cameras[scene].empty)
         ]
-        return Evidence(
+        return CalibrationSet(
             calibration=tuple(image for part in parts for image in part.calibration),
             held_out=tuple(image for part in parts for image in part.held_out),
             scenes=tuple(scenes),

@@ -10,7 +10,7 @@ from .choice import Choice
 State = Literal["off", "waiting", "measuring", "settled"]
 
 
-class Ledger:
+class AutotuneStatus:
     """`state` off: nothing is to be chosen, and `note` says why; waiting: for a quiet moment or for pictures."""
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Ledger:
         self._note: str | None = None
         self._choice: Choice | None = None
 
-    def tell(self, state: State, note: str | None = None) -> None:
+    def notify(self, state: State, note: str | None = None) -> None:
         with self._lock:
             self._state, self._note = state, note
 

@@ -15,18 +15,18 @@ from detector.core.errors import DetectorError, ModelError
 from detector.core.types import ArrayImage, Image
 from detector.inference.agreement import Limits
 from detector.inference.backends.onnx_metadata import inspect
-from detector.inference.input_sizes import Shape
+from detector.inference.input_sizes import InputSize
 from detector.inference.multi_size import AnyDetector
 from detector.models.accuracy.gate import compare
 from detector.models.download.progress import Progress, quiet
 from detector.models.graph.variants import VariantPrecision, prepare
 from detector.models.registry import Resolved
 
-from .candidates import Form, candidates, openvino_there
-from .choice import Choice, Result
+from .candidates import Candidate, candidates, openvino_there
+from .choice import CandidateResult, Choice
 from .cost import Cost, interleaved, price
 from .loader import open_form
-from .samples import Evidence
+from .samples import CalibrationSet
 
 GATE = Limits(iou_mean=0.965, score_delta_mean=0.03)
 """Mean IoU tells best what average precision will lose (docs/tuning.md): INT8 forms at 0.94 lost 0.7 to 1.6 points on
@@ -36,24 +36,24 @@ MIN_CALIBRATION = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class TuneRequest:
     """What to find a form for. `built_in` gives pictures where `evidence` has none; `failed` forms are left out."""
 
     model: Model
     resolved: Resolved
-    shapes: tuple[Shape, ...]
-    evidence: Evidence | None = None
+    shapes: tuple[InputSize, ...]
+    evidence: CalibrationSet | None = None
     built_in: Callable[[], Iterable[Image]] = tuple
     failed: dict[str, str] = field(default_factory=dict)
     openvino: bool = field(default_factory=openvino_there)
 
 
-def tune(task: Task, progress: Progress = quiet) -> Choice:
+def tune(task: TuneRequest, progress: Progress = quiet) -> Choice:
     """The choice for `task`, its variants made; raises DetectorError when not even the reference runs."""
     return _Tuning(task, progress).run()
 
 
-def exact(resolved: Resolved, shapes: Iterable[Shape], progress: Progress = quiet) -> None:
+def exact(resolved: Resolved, shapes: Iterable[InputSize], progress: Progress = quiet) -> None:
     """Makes the person-only variants of those sizes; a model that is not understood goes on as it is."""
     for shape in shapes:
         progress(0, None, f"preparing {resolved.name} for {shape[0]}x{shape[1]}")
@@ -62,11 +62,11 @@ def exact(resolved: Resolved, shapes: Iterable[Shape], progress: Progress = quie
 
 
 class _Tuning:
-    def __init__(self, task: Task, progress: Progress) -> None:
+    def __init__(self, task: TuneRequest, progress: Progress) -> None:
         self._task, self._progress = task, progress
-        self._files: dict[str, dict[Shape, str]] = {}
-        self._refused: dict[Form, str] = {}
-        self._costs: dict[Form, Cost] = {}
+        self._files: dict[str, dict[InputSize, str]] = {}
+        self._refused: dict[Candidate, str] = {}
+        self._costs: dict[Candidate, Cost] = {}
         self._configured = task.model.backend != "auto"
         own = inspect(task.resolved.path).precision == "fp32"  # a quantised file is what somebody made it
         calibrated = task.evidence is not None and len(task.evidence.calibration) >= MIN_CALIBRATION and own
@@ -93,16 +93,16 @@ class _Tuning:
             raise ModelError(f"{self._task.resolved.name} runs in no form: {'; '.join(self._refused.values())}")
         return self._choice(*best, spare=reference if spare is None else spare[0])
 
-    def _reference(self) -> Form:
+    def _reference(self) -> Candidate:
         if self._configured:
             return self._forms[0]
-        return Form(threads=1 if self._task.model.threads == 0 else self._task.model.threads)
+        return Candidate(threads=1 if self._task.model.threads == 0 else self._task.model.threads)
 
-    def _open(self, form: Form) -> AnyDetector:
+    def _open(self, form: Candidate) -> AnyDetector:
         files = self._calibrated(form) if form.calibrated else {}
         return open_form(self._task.resolved, form, files=files, expected=self._task.shapes[:1])
 
-    def _calibrated(self, form: Form) -> dict[Shape, str]:
+    def _calibrated(self, form: Candidate) -> dict[InputSize, str]:
         """The names of the INT8 variants of each size, made from the evidence; raises ModelError."""
         assert self._task.evidence is not None
         wanted = _variant(form)
@@ -112,7 +112,7 @@ class _Tuning:
             self._files[wanted] = {shape: path.name for shape, path in made.items()}
         return self._files[wanted]
 
-    def _measure(self, yardstick: AnyDetector, form: Form) -> None:
+    def _measure(self, yardstick: AnyDetector, form: Candidate) -> None:
         """One form beside the reference: never more than two in memory, and a slower machine slows both."""
         try:
             with contextlib.closing(self._open(form)) as detector:
@@ -123,7 +123,7 @@ class _Tuning:
         self._beside.append(beside)
         self._costs[form] = Cost(ms=cost.ms / beside.ms, cpu_ms=cost.cpu_ms / beside.cpu_ms)
 
-    def _best(self, yardstick: AnyDetector, forms: Iterable[Form]) -> tuple[Form, str] | None:
+    def _best(self, yardstick: AnyDetector, forms: Iterable[Candidate]) -> tuple[Candidate, str] | None:
         """The cheapest one that the gate accepts, and why; the reference needs no gate."""
         for form in sorted(forms, key=lambda form: price(self._costs[form], exact=form.exact)):
             if self._configured:
@@ -143,7 +143,7 @@ class _Tuning:
             self._refused[form] = refused
         return None
 
-    def _judged(self, yardstick: AnyDetector, form: Form) -> str | None:
+    def _judged(self, yardstick: AnyDetector, form: Candidate) -> str | None:
         """Why the form is refused; None when it sees what the reference sees."""
         pictures, where = self._judges()
         if not pictures:
@@ -170,7 +170,7 @@ class _Tuning:
                     self._seen = [], f"there are no pictures to judge it by: {error}"
         return self._seen
 
-    def _choice(self, taken: Form, why: str, *, spare: Form) -> Choice:
+    def _choice(self, taken: Candidate, why: str, *, spare: Candidate) -> Choice:
         evidence, unit = self._task.evidence, self._unit()
         costs = {
             form: Cost(ms=cost.ms * unit.ms, cpu_ms=cost.cpu_ms * unit.cpu_ms) for form, cost in self._costs.items()
@@ -196,15 +196,15 @@ class _Tuning:
         )
 
 
-def _variant(form: Form) -> VariantPrecision:
+def _variant(form: Candidate) -> VariantPrecision:
     """Of a calibrated form; where the pairs stand decides what a runtime can fuse."""
     if form.precision != "int8":
         return "int8-mixed"
     return "int8-openvino" if form.backend == "openvino" else "int8"
 
 
-def _result(form: Form, cost: Cost | None, refused: str | None) -> Result:
-    return Result(
+def _result(form: Candidate, cost: Cost | None, refused: str | None) -> CandidateResult:
+    return CandidateResult(
         form=form,
         ms=None if cost is None else round(cost.ms, 2),
         cpu_ms=None if cost is None else round(cost.cpu_ms, 2),
@@ -212,5 +212,5 @@ def _result(form: Form, cost: Cost | None, refused: str | None) -> Result:
     )
 
 
-def _grey(shape: Shape) -> Image:
+def _grey(shape: InputSize) -> Image:
     return ArrayImage(np.full((shape[1], shape[0], 3), 114, np.uint8))

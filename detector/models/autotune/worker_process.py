@@ -8,25 +8,27 @@ from typing import BinaryIO
 
 from detector.config.schema import Model
 from detector.core.errors import DetectorError
-from detector.inference.input_sizes import Shape
+from detector.inference.input_sizes import InputSize
 from detector.models.accuracy.pictures import built_in
 from detector.models.download.progress import Progress, quiet
 from detector.models.loading import resolve
 
-from .candidates import Form
+from .candidates import Candidate
 from .choice import Choice, place, read, write
-from .samples import Evidence, unpack
-from .tune import Task, exact, tune
+from .samples import CalibrationSet, unpack
+from .tune import TuneRequest, exact, tune
 
 
-def pack(model: Model, shapes: tuple[Shape, ...], evidence: Evidence | None = None, *, measure: bool = True) -> bytes:
+def encode_request(
+    model: Model, shapes: tuple[InputSize, ...], evidence: CalibrationSet | None = None, *, measure: bool = True
+) -> bytes:
     """One line of JSON, then the evidence; without `measure` the exact variants are all that is made."""
     head = {"model": model.model_dump(), "shapes": shapes, "evidence": evidence is not None, "measure": measure}
     return json.dumps(head).encode() + b"\n" + (b"" if evidence is None else evidence.pack())
 
 
 def main(stdin: BinaryIO | None = None) -> int:
-    """Does what `pack` says and keeps the choice; the exit code."""
+    """Does what `encode_request` says and keeps the choice; the exit code."""
     try:
         choice = run((stdin or sys.stdin.buffer).read())
         sys.stdout.write("null\n" if choice is None else json.dumps(choice.document()) + "\n")
@@ -53,18 +55,21 @@ def run(order: bytes) -> Choice | None:
             before = read(place(model, found))
             if before is None or not before.results:
                 write(
-                    place(model, found), Choice(taken=Form(threads=model.threads), why="as configured", shapes=shapes)
+                    place(model, found),
+                    Choice(taken=Candidate(threads=model.threads), why="as configured", shapes=shapes),
                 )
         return None
     return keep(model, shapes, unpack(rest) if wish["evidence"] else None)
 
 
-def keep(model: Model, shapes: tuple[Shape, ...], evidence: Evidence | None, progress: Progress = quiet) -> Choice:
+def keep(
+    model: Model, shapes: tuple[InputSize, ...], evidence: CalibrationSet | None, progress: Progress = quiet
+) -> Choice:
     """Tunes `model` for `shapes` and keeps the choice where the service looks; raises DetectorError, OSError."""
     resolved = resolve(model, progress)
     path = place(model, resolved)
     before = read(path)
-    task = Task(
+    task = TuneRequest(
         model=model,
         resolved=resolved,
         shapes=shapes,

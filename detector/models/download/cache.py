@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Literal
 
 from detector.core.errors import ModelError
-from detector.core.files import digest, install
+from detector.core.files import file_sha256, install
 
 from .archive import extract
 from .download import discard, download
 from .packages import download_wheel, pack_npm
-from .pin import Pin
+from .pin import FileHash
 from .progress import Progress, UnavailableError, quiet
-from .sources import FileSource, NpmSource, Source, UrlSource, WheelSource
+from .sources import LocalFile, NpmSource, Source, UrlSource, WheelSource
 
 Status = Literal["absent", "ok", "corrupt"]
 _LOCK_POLL_S = 0.1
@@ -29,16 +29,16 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class FileSpec:
     """A file by name: where it shall lie, what it must be, and where it can be had, in order."""
 
     name: str
     path: Path
-    pin: Pin
+    pin: FileHash
     sources: tuple[Source, ...]
 
     @property
-    def pins(self) -> tuple[Pin, ...]:
+    def pins(self) -> tuple[FileHash, ...]:
         """Every variant that is accepted."""
         return (self.pin, *(source.pin(self.pin) for source in self.sources))
 
@@ -47,12 +47,12 @@ class Wanted:
         return self.path.with_name(self.path.name + ".part")
 
 
-def status(wanted: Wanted) -> Status:
+def status(wanted: FileSpec) -> Status:
     """How the cache's copy stands; hashes it."""
     try:
         size = wanted.path.stat().st_size
         sizes = {pin.size for pin in wanted.pins}
-        known = size in sizes and Pin(size=size, sha256=digest(wanted.path)) in wanted.pins
+        known = size in sizes and FileHash(size=size, sha256=file_sha256(wanted.path)) in wanted.pins
     except (FileNotFoundError, NotADirectoryError):
         return "absent"
     except OSError:
@@ -60,7 +60,7 @@ def status(wanted: Wanted) -> Status:
     return "ok" if known else "corrupt"
 
 
-def obtain(wanted: Wanted, progress: Progress = quiet) -> Path:
+def ensure(wanted: FileSpec, progress: Progress = quiet) -> Path:
     """The verified file: from the cache, else from the first source that gives it; raises ModelError."""
     if status(wanted) == "ok":  # without the lock: a cache that cannot be written serves as well
         return wanted.path
@@ -78,7 +78,7 @@ def obtain(wanted: Wanted, progress: Progress = quiet) -> Path:
 
 
 @contextlib.contextmanager
-def _alone(wanted: Wanted, progress: Progress) -> Iterator[None]:
+def _alone(wanted: FileSpec, progress: Progress) -> Iterator[None]:
     """Hold the file's lock, waiting for another process that is bringing it."""
     # The lock file stays: removing it would let a third process lock a new one beside a waiting one.
     with wanted.path.with_name(f".{wanted.path.name}.lock").open("w") as lock:
@@ -93,7 +93,7 @@ def _alone(wanted: Wanted, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _bring(wanted: Wanted, progress: Progress) -> None:
+def _bring(wanted: FileSpec, progress: Progress) -> None:
     reasons: list[str] = []
     if wanted.path.exists():
         reasons.append(f"the copy in the cache ({wanted.pin.fault(wanted.path) or 'damaged'}; removed)")
@@ -117,13 +117,13 @@ def _bring(wanted: Wanted, progress: Progress) -> None:
     )
 
 
-def _from(source: Source, wanted: Wanted, work: Path, progress: Progress) -> Path:
+def _from(source: Source, wanted: FileSpec, work: Path, progress: Progress) -> Path:
     """A verified file, not yet in its place; raises UnavailableError."""
     pin = source.pin(wanted.pin)
     if isinstance(source, UrlSource):
         return _from_url(source, pin, wanted.part, work, progress)
     file = work / "file"
-    if isinstance(source, FileSource):
+    if isinstance(source, LocalFile):
         # A file of the user's own may be any accepted variant.
         _copy(_expanded(source.file), file, (pin, *wanted.pins))
         return file
@@ -136,7 +136,7 @@ def _from(source: Source, wanted: Wanted, work: Path, progress: Progress) -> Pat
     return _checked(file, pin)
 
 
-def _from_url(source: UrlSource, pin: Pin, part: Path, work: Path, progress: Progress) -> Path:
+def _from_url(source: UrlSource, pin: FileHash, part: Path, work: Path, progress: Progress) -> Path:
     resumed = download(source.url, part, size=None if source.member else pin.size, progress=progress)
     try:
         return _unpacked(source, pin, part, work)
@@ -148,7 +148,7 @@ def _from_url(source: UrlSource, pin: Pin, part: Path, work: Path, progress: Pro
     return _from_url(source, pin, part, work, progress)
 
 
-def _unpacked(source: UrlSource, pin: Pin, part: Path, work: Path) -> Path:
+def _unpacked(source: UrlSource, pin: FileHash, part: Path, work: Path) -> Path:
     if source.member is None:
         return _checked(part, pin)
     file = work / "file"
@@ -164,7 +164,7 @@ def _expanded(text: str) -> Path:
     return Path(_VARIABLE.sub(lambda match: os.environ[match[1]], text)).expanduser()
 
 
-def _copy(path: Path, target: Path, pins: tuple[Pin, ...]) -> None:
+def _copy(path: Path, target: Path, pins: tuple[FileHash, ...]) -> None:
     try:
         source = path.open("rb")
     except OSError as error:
@@ -180,12 +180,12 @@ def _copy(path: Path, target: Path, pins: tuple[Pin, ...]) -> None:
 def _check_archive(archive: Path, source: WheelSource | NpmSource) -> None:
     if source.archive_sha256 is None:
         return
-    fault = Pin(size=archive.stat().st_size, sha256=source.archive_sha256).fault(archive)
+    fault = FileHash(size=archive.stat().st_size, sha256=source.archive_sha256).fault(archive)
     if fault:
         raise UnavailableError(f"the package is not the pinned one: {fault}")
 
 
-def _checked(file: Path, pin: Pin) -> Path:
+def _checked(file: Path, pin: FileHash) -> Path:
     fault = pin.fault(file)
     if fault:
         file.unlink()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from detector.core.files import digest
+from detector.core.files import file_sha256
 
 _SHORT = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
+class FileHash:
     """A file's exact size in bytes and its SHA-256 in lower-case hex."""
 
     size: int
@@ -22,7 +22,7 @@ class Pin:
         size = path.stat().st_size
         if size != self.size:
             return f"expected {self.size} bytes, got {size}"
-        found = digest(path)
+        found = file_sha256(path)
         if found != self.sha256:
             return f"expected sha256 {self.sha256[:_SHORT]}..., got {found[:_SHORT]}..."
         return None

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from .pin import Pin
+from .pin import FileHash
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Size = Annotated[int, Field(gt=0)]
@@ -15,13 +15,13 @@ _Version = Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z.+!-]*$")]
 _Member = Annotated[str, Field(min_length=1)]
 
 
-class Section(BaseModel):
+class RegistrySection(BaseModel):
     """A part of the registry: immutable, strict about its keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Source(Section):
+class _Source(RegistrySection):
     """`size` and `sha256`: this source's own pin where its file differs from the entry's."""
 
     size: Size | None = None
@@ -33,14 +33,14 @@ class _Source(Section):
             raise ValueError("size and sha256 go together")
         return self
 
-    def pin(self, default: Pin) -> Pin:
+    def pin(self, default: FileHash) -> FileHash:
         """What this source's file must be."""
         if self.size is None or self.sha256 is None:
             return default
-        return Pin(size=self.size, sha256=self.sha256)
+        return FileHash(size=self.size, sha256=self.sha256)
 
 
-class FileSource(_Source):
+class LocalFile(_Source):
     """A file on this machine; `${NAME}` comes from the environment."""
 
     file: str = Field(min_length=1)
@@ -94,7 +94,7 @@ def _kind(value: Any) -> str | None:
 
 
 Source = Annotated[
-    Annotated[FileSource, Tag("file")]
+    Annotated[LocalFile, Tag("file")]
     | Annotated[UrlSource, Tag("url")]
     | Annotated[WheelSource, Tag("wheel")]
     | Annotated[NpmSource, Tag("npm")],

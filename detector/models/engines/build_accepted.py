@@ -16,10 +16,10 @@ from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.multi_size import AnyDetector
 from detector.inference.tensorrt import manifest as sidecar
-from detector.inference.tensorrt.manifest import Environment, Sidecar, environment
-from detector.models.accuracy.gate import Truth, compare
+from detector.inference.tensorrt.manifest import EngineManifest, Environment, environment
+from detector.models.accuracy.gate import LabelledPictures, compare
 
-from .builder import BuildCancelledError, Order, build, never
+from .builder import BuildCancelledError, BuildRequest, build, never
 from .prepare import BuildPrecision
 from .progress import Cancelled, Report, quiet
 
@@ -36,7 +36,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class BuildResult:
     """`taken` is the accepted candidate's name, None where none was; `refused` says why of those before it."""
 
     taken: str | None
@@ -55,9 +55,9 @@ def first_accepted(
     reference: Open,
     pictures: Pictures,
     limits: Limits | None = None,
-    truth: Truth | None = None,
+    truth: LabelledPictures | None = None,
     judged: Callable[[str, Verdict], None] = lambda _name, _verdict: None,
-) -> Choice:
+) -> BuildResult:
     """The first candidate that agrees with `reference` over `pictures`; fastest first, safest last.
 
     `judged` hears every verdict. Raises what the reference and the pictures raise.
@@ -76,9 +76,9 @@ def first_accepted(
                 verdict = compare(judge, detector, pictures(), limits=limits, truth=truth)
             judged(candidate.name, verdict)
             if verdict.accepted:
-                return Choice(taken=candidate.name, verdict=verdict, refused=refused)
+                return BuildResult(taken=candidate.name, verdict=verdict, refused=refused)
             refused[candidate.name] = verdict.why
-    return Choice(taken=None, verdict=None, refused=refused)
+    return BuildResult(taken=None, verdict=None, refused=refused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +86,8 @@ class Gated:
     """The engine that was accepted, at `path`, and why no faster one (`choice.note`)."""
 
     path: Path
-    sidecar: Sidecar
-    choice: Choice
+    sidecar: EngineManifest
+    choice: BuildResult
 
 
 def precisions(model: Path, wanted: BuildPrecision = "auto", *, calibrated: bool = False) -> tuple[BuildPrecision, ...]:
@@ -104,14 +104,14 @@ def precisions(model: Path, wanted: BuildPrecision = "auto", *, calibrated: bool
 
 
 def build_gated(
-    orders: Sequence[Order],
+    orders: Sequence[BuildRequest],
     *,
     open_engine: Callable[[Path], PersonDetector],
     reference: Open,
     pictures: Pictures,
-    truth: Truth | None = None,
+    truth: LabelledPictures | None = None,
     limits: Limits | None = None,
-    screen: Callable[[Order], None] = lambda _order: None,
+    screen: Callable[[BuildRequest], None] = lambda _order: None,
     force: bool = False,
     report: Report = quiet,
     cancelled: Cancelled = never,
@@ -131,7 +131,7 @@ def build_gated(
         for order in orders:
             yield Candidate(name=order.precision, open=partial(_built, order))
 
-    def _built(order: Order) -> PersonDetector:
+    def _built(order: BuildRequest) -> PersonDetector:
         if force or not _current(order):
             screen(order)
             build(order, report=report, cancelled=cancelled)
@@ -153,7 +153,7 @@ def build_gated(
     return Gated(path=path, sidecar=taken, choice=choice)
 
 
-def _known(orders: Sequence[Order], here: Environment) -> Gated | None:
+def _known(orders: Sequence[BuildRequest], here: Environment) -> Gated | None:
     """What an earlier run on this machine came to, as far as it need not be done again."""
     refused: dict[str, str] = {}
     for order in orders:
@@ -163,13 +163,13 @@ def _known(orders: Sequence[Order], here: Environment) -> Gated | None:
         if known.verdict is None or known.judged_in != here.key:
             return None
         if known.verdict.accepted:
-            choice = Choice(taken=order.precision, verdict=known.verdict, refused=refused)
+            choice = BuildResult(taken=order.precision, verdict=known.verdict, refused=refused)
             return Gated(path=order.output, sidecar=known, choice=choice)
         refused[order.precision] = known.verdict.why
     return None
 
 
-def _current(order: Order) -> bool:
+def _current(order: BuildRequest) -> bool:
     """Whether the engine at the order's place is what building it now would make."""
     try:
         known = sidecar.read(order.output)

@@ -16,7 +16,7 @@ from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.spec import InputSpec
 from detector.inference.tensorrt import manifest
 from detector.inference.tensorrt.library import logger, network_flags, said, sides_of
-from detector.inference.tensorrt.manifest import Environment, Recipe, Sidecar, environment
+from detector.inference.tensorrt.manifest import EngineManifest, EngineRecipe, Environment, environment
 
 from .prepare import BuildPrecision, Prepared, prepare
 from .progress import TOTAL, Cancelled, Phases, Report, monitor, quiet
@@ -32,7 +32,7 @@ class BuildCancelledError(DetectorError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class BuildRequest:
     """One engine to be made: `model` in `precision`, written to `output`.
 
     `name` and `spec` are the registry's words on the model (None: as its layout is commonly trained);
@@ -57,7 +57,7 @@ def never() -> bool:
     return False
 
 
-def build(order: Order, *, report: Report = quiet, cancelled: Cancelled = never) -> Sidecar:
+def build(order: BuildRequest, *, report: Report = quiet, cancelled: Cancelled = never) -> EngineManifest:
     """Makes the engine and its sidecar, which has no verdict yet; takes seconds to minutes.
 
     Raises ModelError, naming node and operator where the parser refuses one, and BuildCancelledError.
@@ -67,8 +67,8 @@ def build(order: Order, *, report: Report = quiet, cancelled: Cancelled = never)
     prepared = prepare(order.quantised or order.model, precision=order.precision, batch=order.batch)
     said()  # what was said of earlier ones
     plan, shapes = _plan(order, prepared, here, Phases(report, cancelled), cancelled)
-    made = Sidecar(
-        recipe=Recipe(
+    made = EngineManifest(
+        recipe=EngineRecipe(
             model_sha256=prepared.sha256 if order.quantised is None else inspect(order.model).digest,
             precision=prepared.precision,
             shapes=shapes,
@@ -94,7 +94,7 @@ def build(order: Order, *, report: Report = quiet, cancelled: Cancelled = never)
 
 
 def _plan(
-    order: Order, prepared: Prepared, here: Environment, phases: Phases, cancelled: Cancelled
+    order: BuildRequest, prepared: Prepared, here: Environment, phases: Phases, cancelled: Cancelled
 ) -> tuple[memoryview, Shapes]:
     from detector.inference.tensorrt.library import trt
 

@@ -13,7 +13,7 @@ from detector.inference.agreement import Limits, Verdict
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
-from detector.models.accuracy.gate import Truth, compare
+from detector.models.accuracy.gate import LabelledPictures, compare
 from detector.models.accuracy.pictures import folder_pictures
 
 CALIBRATION_COUNT = 64
@@ -56,7 +56,7 @@ def judge(
     reference: Callable[[], PersonDetector],
     pictures: Iterable[Image],
     floor: float,
-    truth: Truth | None = None,
+    truth: LabelledPictures | None = None,
     limits: Limits | None = None,
 ) -> Verdict:
     """What the gate says of the INT8 file itself, run by ONNX Runtime: the same numbers as the engine's, but for sums.

@@ -27,7 +27,7 @@ _SMALLEST = 1e-30  # float32 loses digits below 1e-38
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class QdqStyle:
     """Where a runtime wants its pairs.
 
     `signed`: activations symmetric in -127..127, else 0..255 with a zero point. `everything`: each operator's inputs
@@ -48,14 +48,14 @@ class Form:
     narrowest: int = 1
 
 
-ALL = Form(name="onnxruntime", signed=False, everything=True, dedicated=False, bias=True)
+ALL = QdqStyle(name="onnxruntime", signed=False, everything=True, dedicated=False, bias=True)
 """Reads and gives every tensor that any other form does."""
 ONNXRUNTIME = replace(ALL, silu=False, narrowest=4)
-OPENVINO = Form(name="openvino", signed=False, everything=False, dedicated=False, bias=False, depthwise=False)
-TENSORRT = Form(name="tensorrt", signed=True, everything=False, dedicated=True, bias=False)
+OPENVINO = QdqStyle(name="openvino", signed=False, everything=False, dedicated=False, bias=False, depthwise=False)
+TENSORRT = QdqStyle(name="tensorrt", signed=True, everything=False, dedicated=True, bias=False)
 
 
-def wanted_tensors(graph: Graph, floats: Collection[str], form: Form, tensors: Collection[str]) -> list[str]:
+def wanted_tensors(graph: Graph, floats: Collection[str], form: QdqStyle, tensors: Collection[str]) -> list[str]:
     """The computed ones of `tensors` whose ranges `quantise` needs."""
     found: dict[str, None] = {}
     for node in _chosen(graph, floats, form):
@@ -65,7 +65,7 @@ def wanted_tensors(graph: Graph, floats: Collection[str], form: Form, tensors: C
     return list(found)
 
 
-def _chosen(graph: Graph, floats: Collection[str], form: Form) -> list[onnx.NodeProto]:
+def _chosen(graph: Graph, floats: Collection[str], form: QdqStyle) -> list[onnx.NodeProto]:
     kept = set(floats)
     if not form.silu:
         kept.update(name for silu in silus(graph) for name in (silu.sigmoid, silu.product))
@@ -80,7 +80,7 @@ def _chosen(graph: Graph, floats: Collection[str], form: Form) -> list[onnx.Node
     ]
 
 
-def _pays(graph: Graph, node: onnx.NodeProto, form: Form) -> bool:
+def _pays(graph: Graph, node: onnx.NodeProto, form: QdqStyle) -> bool:
     """A convolution that `form` wants in INT8."""
     weights = graph.constant(node.input[1]) if node.op_type == "Conv" else None
     if weights is None:
@@ -102,7 +102,7 @@ def _read(node: onnx.NodeProto) -> list[str]:
     return list(node.input)
 
 
-def quantise(graph: Graph, ranges: Mapping[str, Range], floats: Collection[str], form: Form) -> int:
+def quantise(graph: Graph, ranges: Mapping[str, Range], floats: Collection[str], form: QdqStyle) -> int:
     """Puts the pairs in, for all nodes not in `floats`; how many convolutions became INT8.
 
     A node whose tensors have no range stays as it is.
@@ -125,7 +125,7 @@ def _shared(nodes: list[onnx.NodeProto], ranges: Mapping[str, Range]) -> dict[st
 
 
 class _Inserter:
-    def __init__(self, graph: Graph, ranges: Mapping[str, Range], form: Form) -> None:
+    def __init__(self, graph: Graph, ranges: Mapping[str, Range], form: QdqStyle) -> None:
         self._graph, self._ranges, self._form = graph, ranges, form
         self._added: list[onnx.NodeProto] = []
         self._stored: dict[str, Any] = {}

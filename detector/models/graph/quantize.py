@@ -92,7 +92,7 @@ def _written(
     spec: InputSpec | None,
     float_layers: int,
     method: Method,
-    form: qdq.Form,
+    form: qdq.QdqStyle,
 ) -> None:
     if float_layers < 0:
         raise ValueError("float_layers must not be negative")
@@ -155,14 +155,14 @@ class Calibrated:
         """The nodes of the layer of that name."""
         return self._nodes[layer]
 
-    def probe(self, form: qdq.Form, layer: str | None) -> onnx.ModelProto:
+    def probe(self, form: qdq.QdqStyle, layer: str | None) -> onnx.ModelProto:
         """The model with `layer` alone in INT8; None: nothing. Runs, but is not checked as `quantised` is."""
         graph = Graph(self.model)
         if layer is not None:
             qdq.quantise(graph, self.ranges, {node.name for node in graph.nodes} - self._nodes[layer], form)
         return graph.model
 
-    def quantised(self, form: qdq.Form, floats: Collection[str]) -> onnx.ModelProto:
+    def quantised(self, form: qdq.QdqStyle, floats: Collection[str]) -> onnx.ModelProto:
         """The model in INT8 but for the nodes in `floats`; raises ModelError where nothing is left."""
         graph = Graph(self.model)
         if not qdq.quantise(graph, self.ranges, floats, form):

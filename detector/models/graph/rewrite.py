@@ -11,7 +11,7 @@ import onnx
 from detector.core.errors import InferenceError, ModelError, one_line
 from detector.core.files import existing_file
 from detector.core.types import Image
-from detector.inference.input_sizes import Shape
+from detector.inference.input_sizes import InputSize
 from detector.inference.spec import InputSpec
 
 from . import edit
@@ -22,7 +22,7 @@ from .verify import Difference, difference
 class Steps:
     """What to do: another input size in px, the NMS cut off, persons alone, bytes in."""
 
-    size: Shape | None = None
+    size: InputSize | None = None
     before_nms: bool = False
     person_only: bool = False
     pixels: bool = False

@@ -18,10 +18,10 @@ from types import ModuleType
 from typing import Any, Literal, get_args
 
 from detector.core.errors import InferenceError, ModelError, one_line
-from detector.core.files import cache_dir, digest, install
+from detector.core.files import cache_dir, file_sha256, install
 from detector.core.types import Image
 from detector.inference.backends.onnx_metadata import inspect
-from detector.inference.input_sizes import Shape
+from detector.inference.input_sizes import InputSize
 from detector.inference.spec import InputSpec
 from detector.models.download.progress import Progress, quiet
 
@@ -45,7 +45,7 @@ class _Order:
 
     source: Path
     sha256: str
-    shape: Shape | None
+    shape: InputSize | None
     person_only: bool
     precision: VariantPrecision
     pictures: Sequence[Image]
@@ -61,7 +61,7 @@ class _Order:
 def prepare(
     path: Path,
     *,
-    shape: Shape | None = None,
+    shape: InputSize | None = None,
     person_only: bool = True,
     precision: VariantPrecision = "fp32",
     pictures: Sequence[Image] = (),
@@ -106,7 +106,7 @@ def prepare(
     return target
 
 
-def find(path: Path, *, shape: Shape) -> Path | None:
+def find(path: Path, *, shape: InputSize) -> Path | None:
     """The person-only fp32 variant of that size where the cache has it; makes nothing. Raises ModelError."""
     order = _Order(
         source=path,
@@ -135,7 +135,7 @@ def whole(target: Path) -> bool:
     """Whether the variant is there as it was made."""
     try:
         facts = json.loads(_facts(target).read_text(encoding="utf-8"))
-        return bool(facts["sha256"] == digest(target))
+        return bool(facts["sha256"] == file_sha256(target))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -159,7 +159,7 @@ def _make(order: _Order, target: Path) -> None:
         steps = _edited(order, plain, work)
         if order.precision in _FLOAT_LAYERS:
             steps = _quantised(order, work, steps)
-        facts = {"source_sha256": order.sha256, "steps": steps, "sha256": digest(work)}
+        facts = {"source_sha256": order.sha256, "steps": steps, "sha256": file_sha256(work)}
         _facts(target).write_text(
             json.dumps({**facts, "made_s": round(time.perf_counter() - begun, 2)}) + "\n", encoding="utf-8"
         )

@@ -12,9 +12,9 @@ from typing import Any, cast
 from detector.core.types import Message
 
 from . import packets
-from .packets import Answer, Kind, LevelError, MalformedError, Packet
+from .packets import Answer, LevelError, MalformedError, MqttPacket, PacketKind
 from .router import Router
-from .session import Session
+from .session import BrokerSession
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Client(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._buffer = bytearray()
-        self._session: Session | None = None
+        self._session: BrokerSession | None = None
         self._will: Message | None = None
         self._patience_s = _GREETING_S
         self._heard = self._loop.time()
@@ -136,8 +136,8 @@ class Client(asyncio.Protocol):
     def _is_open(self) -> bool:
         return not self._transport.is_closing()
 
-    def _greet(self, packet: Packet) -> None:
-        if packet.kind is not Kind.CONNECT:
+    def _greet(self, packet: MqttPacket) -> None:
+        if packet.kind is not PacketKind.CONNECT:
             raise MalformedError("the first packet is not CONNECT")
         connect = packets.connect_of(packet)
         if not connect.client_id and not connect.clean:
@@ -163,34 +163,34 @@ class Client(asyncio.Protocol):
         if seconds:
             self._watch()
 
-    def _act(self, packet: Packet, session: Session) -> None:
-        if packet.kind is Kind.PUBLISH:
+    def _act(self, packet: MqttPacket, session: BrokerSession) -> None:
+        if packet.kind is PacketKind.PUBLISH:
             self._take(packet, session)
-        elif packet.kind is Kind.PUBACK:
+        elif packet.kind is PacketKind.PUBACK:
             session.acknowledged(packets.mid_of(packet))
-        elif packet.kind is Kind.PUBREL:
+        elif packet.kind is PacketKind.PUBREL:
             mid = packets.mid_of(packet)
             session.released(mid)
-            self.write(packets.acknowledge(Kind.PUBCOMP, mid))
-        elif packet.kind is Kind.SUBSCRIBE:
+            self.write(packets.acknowledge(PacketKind.PUBCOMP, mid))
+        elif packet.kind is PacketKind.SUBSCRIBE:
             self._router.subscribe(session, *packets.subscribe_of(packet))
-        elif packet.kind is Kind.UNSUBSCRIBE:
+        elif packet.kind is PacketKind.UNSUBSCRIBE:
             mid, patterns = packets.unsubscribe_of(packet)
             for pattern in patterns:
                 session.unsubscribe(pattern)
-            self.write(packets.acknowledge(Kind.UNSUBACK, mid))
-        elif packet.kind is Kind.PINGREQ:
+            self.write(packets.acknowledge(PacketKind.UNSUBACK, mid))
+        elif packet.kind is PacketKind.PINGREQ:
             self.write(packets.PONG)
-        elif packet.kind is Kind.DISCONNECT:
+        elif packet.kind is PacketKind.DISCONNECT:
             self.close()
         else:
             raise MalformedError(f"a client does not send {packet.kind.name} now")
 
-    def _take(self, packet: Packet, session: Session) -> None:
+    def _take(self, packet: MqttPacket, session: BrokerSession) -> None:
         """Passed on first, acknowledged then: what was acknowledged is in the hands of all who are here."""
         publish = packets.publish_of(packet)
         if publish.message.qos < 2 or session.is_first(publish.mid):
             self._router.publish(publish.message)
         if publish.message.qos:
-            answer = Kind.PUBACK if publish.message.qos == 1 else Kind.PUBREC
+            answer = PacketKind.PUBACK if publish.message.qos == 1 else PacketKind.PUBREC
             self.write(packets.acknowledge(answer, publish.mid))

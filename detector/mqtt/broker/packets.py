@@ -17,7 +17,7 @@ _MQTT_5 = 5
 _VARIABLE = 4  # bytes that a length may take
 
 
-class Kind(IntEnum):
+class PacketKind(IntEnum):
     """Table 2.1."""
 
     CONNECT = 1
@@ -47,10 +47,10 @@ class Answer(IntEnum):
 
 
 REFUSED = 0x80  # a subscription, section 3.9.3
-PONG = bytes((Kind.PINGRESP << 4, 0))
-_KINDS = {kind.value: kind for kind in Kind}
+PONG = bytes((PacketKind.PINGRESP << 4, 0))
+_KINDS = {kind.value: kind for kind in PacketKind}
 # Fixed flags of requests, table 2.2; PUBLISH has its own.
-_FLAGS = {Kind.PUBREL: 2, Kind.SUBSCRIBE: 2, Kind.UNSUBSCRIBE: 2}
+_FLAGS = {PacketKind.PUBREL: 2, PacketKind.SUBSCRIBE: 2, PacketKind.UNSUBSCRIBE: 2}
 
 
 class MalformedError(Exception):
@@ -66,10 +66,10 @@ class LevelError(Exception):
         self.answer = b"\x20\x03\x00\x84\x00" if level == _MQTT_5 else connack(Answer.LEVEL)
 
 
-class Packet(NamedTuple):
+class MqttPacket(NamedTuple):
     """As cut from the stream; `body` is what follows the fixed header."""
 
-    kind: Kind
+    kind: PacketKind
     flags: int
     body: bytes
 
@@ -97,7 +97,7 @@ class Publish(NamedTuple):
 class _Cursor:
     """Reads fields off a packet's body; raises MalformedError where it is too short."""
 
-    def __init__(self, packet: Packet) -> None:
+    def __init__(self, packet: MqttPacket) -> None:
         self._body, self._position = packet.body, 0
 
     def take(self, count: int) -> bytes:
@@ -137,7 +137,7 @@ class _Cursor:
         return self._body[self._position :]
 
 
-def cut(buffer: bytearray, limit: int) -> Packet | None:
+def cut(buffer: bytearray, limit: int) -> MqttPacket | None:
     """The first packet, removed from `buffer`; None while it is not whole.
 
     Raises MalformedError for what can be none, and for one of more than `limit` bytes.
@@ -159,19 +159,19 @@ def cut(buffer: bytearray, limit: int) -> Packet | None:
         return None
     body = bytes(memoryview(buffer)[end : end + length])
     del buffer[: end + length]
-    return Packet(kind, flags, body)
+    return MqttPacket(kind, flags, body)
 
 
-def _kind(first: int) -> tuple[Kind, int]:
+def _kind(first: int) -> tuple[PacketKind, int]:
     kind, flags = _KINDS.get(first >> 4), first & 0x0F
     if kind is None:
         raise MalformedError(f"there is no packet of kind {first >> 4}")
-    if kind is not Kind.PUBLISH and flags != _FLAGS.get(kind, 0):
+    if kind is not PacketKind.PUBLISH and flags != _FLAGS.get(kind, 0):
         raise MalformedError(f"{kind.name} has wrong flags")
     return kind, flags
 
 
-def connect_of(packet: Packet) -> Connect:
+def connect_of(packet: MqttPacket) -> Connect:
     """Section 3.1; raises MalformedError, LevelError."""
     cursor = _Cursor(packet)
     name, level = cursor.text(), cursor.byte()
@@ -209,7 +209,7 @@ def _check_topic(topic: str) -> None:
         raise MalformedError("a topic is empty or holds a wildcard")
 
 
-def publish_of(packet: Packet) -> Publish:
+def publish_of(packet: MqttPacket) -> Publish:
     """Section 3.3."""
     cursor, qos = _Cursor(packet), packet.flags >> 1 & 3
     duplicate = bool(packet.flags & 8)
@@ -222,7 +222,7 @@ def publish_of(packet: Packet) -> Publish:
     return Publish(message, mid, duplicate)
 
 
-def subscribe_of(packet: Packet) -> tuple[int, list[tuple[str, int]]]:
+def subscribe_of(packet: MqttPacket) -> tuple[int, list[tuple[str, int]]]:
     """Section 3.8: its identifier, filters and the QoS asked for."""
     cursor, wanted = _Cursor(packet), []
     mid = cursor.mid()
@@ -235,7 +235,7 @@ def subscribe_of(packet: Packet) -> tuple[int, list[tuple[str, int]]]:
     return mid, wanted
 
 
-def unsubscribe_of(packet: Packet) -> tuple[int, list[str]]:
+def unsubscribe_of(packet: MqttPacket) -> tuple[int, list[str]]:
     """Section 3.10."""
     cursor, filters = _Cursor(packet), []
     mid = cursor.mid()
@@ -246,7 +246,7 @@ def unsubscribe_of(packet: Packet) -> tuple[int, list[str]]:
     return mid, filters
 
 
-def mid_of(packet: Packet) -> int:
+def mid_of(packet: MqttPacket) -> int:
     """Of PUBACK, PUBREC, PUBREL, PUBCOMP."""
     cursor = _Cursor(packet)
     mid = cursor.mid()
@@ -256,22 +256,22 @@ def mid_of(packet: Packet) -> int:
 
 
 def connack(answer: Answer, *, session_present: bool = False) -> bytes:
-    return bytes((Kind.CONNACK << 4, 2, session_present, answer))
+    return bytes((PacketKind.CONNACK << 4, 2, session_present, answer))
 
 
-def acknowledge(kind: Kind, mid: int) -> bytes:
+def acknowledge(kind: PacketKind, mid: int) -> bytes:
     """PUBACK, PUBREC, PUBREL, PUBCOMP or UNSUBACK."""
     return struct.pack("!BBH", kind << 4 | _FLAGS.get(kind, 0), 2, mid)
 
 
 def suback(mid: int, granted: list[int]) -> bytes:
-    return _head(Kind.SUBACK << 4, 2 + len(granted)) + struct.pack("!H", mid) + bytes(granted)
+    return _head(PacketKind.SUBACK << 4, 2 + len(granted)) + struct.pack("!H", mid) + bytes(granted)
 
 
 def publish(message: Message, *, mid: int = 0, duplicate: bool = False) -> bytes:
     """`message` with its own QoS; `mid` for any above 0."""
     topic = message.topic.encode()
-    first = Kind.PUBLISH << 4 | duplicate << 3 | message.qos << 1 | message.retain
+    first = PacketKind.PUBLISH << 4 | duplicate << 3 | message.qos << 1 | message.retain
     identifier = struct.pack("!H", mid) if message.qos else b""
     size = 2 + len(topic) + len(identifier) + len(message.payload)
     return b"".join((_head(first, size), struct.pack("!H", len(topic)), topic, identifier, message.payload))

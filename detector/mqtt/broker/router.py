@@ -7,7 +7,7 @@ import logging
 from detector.core.types import Message
 
 from . import packets
-from .session import Session, Wire
+from .session import BrokerSession, ClientConnection
 from .topic_filter import matches
 
 log = logging.getLogger(__name__)
@@ -21,11 +21,11 @@ class Router:
     """Not thread-safe: the broker's loop owns it."""
 
     def __init__(self) -> None:
-        self._sessions: dict[str, Session] = {}  # who was here last comes last
+        self._sessions: dict[str, BrokerSession] = {}  # who was here last comes last
         self._retained: dict[str, Message] = {}
         self._retained_bytes = 0
 
-    def open(self, client_id: str, *, clean: bool) -> tuple[Session, bool]:
+    def open(self, client_id: str, *, clean: bool) -> tuple[BrokerSession, bool]:
         """The session of a client that comes, and whether it is an old one; a second client of one id ends the first.
 
         `attach` is the caller's, once it has answered.
@@ -34,12 +34,12 @@ class Router:
         if old is not None and old.wire is not None:
             old.wire.evict("another client uses its id")
         keep = old is not None and not clean and not old.clean
-        session = old if old is not None and keep else Session(client_id, clean=clean)
+        session = old if old is not None and keep else BrokerSession(client_id, clean=clean)
         session.wire = None
         self._sessions[client_id] = session
         return session, keep
 
-    def close(self, session: Session, wire: Wire) -> None:
+    def close(self, session: BrokerSession, wire: ClientConnection) -> None:
         """The client behind `wire` is gone; what is owed to it stays where it asked for that."""
         if session.wire is not wire:
             return  # another has taken its place
@@ -61,7 +61,7 @@ class Router:
             if qos is not None:
                 session.deliver(message, qos=qos)
 
-    def subscribe(self, session: Session, mid: int, wanted: list[tuple[str, int]]) -> None:
+    def subscribe(self, session: BrokerSession, mid: int, wanted: list[tuple[str, int]]) -> None:
         """Answer, then send what is retained there: section 3.8.4."""
         granted = [session.subscribe(pattern, qos) for pattern, qos in wanted]
         if session.wire is not None:
@@ -70,7 +70,7 @@ class Router:
             if qos != packets.REFUSED:
                 self._send_retained(session, pattern, qos)
 
-    def _send_retained(self, session: Session, pattern: str, qos: int) -> None:
+    def _send_retained(self, session: BrokerSession, pattern: str, qos: int) -> None:
         for topic, message in list(self._retained.items()):
             if matches(pattern, topic):
                 session.deliver(message, qos=qos, retained=True)

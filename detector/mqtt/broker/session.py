@@ -23,7 +23,7 @@ MAX_FILTERS = 1000
 _LAST_MID = 65_535
 
 
-class Wire(Protocol):
+class ClientConnection(Protocol):
     """A client's connection, as a session sees it."""
 
     @property
@@ -38,12 +38,12 @@ class Wire(Protocol):
         ...
 
 
-class Session:
+class BrokerSession:
     """Of one client id. Not thread-safe: the broker's loop owns it."""
 
     def __init__(self, client_id: str, *, clean: bool) -> None:
         self.client_id, self.clean = client_id, clean
-        self.wire: Wire | None = None
+        self.wire: ClientConnection | None = None
         self._filters: dict[str, int] = {}  # to the QoS granted
         self._flights: dict[int, Message] = {}
         self._queue: deque[Message] = deque()
@@ -52,7 +52,7 @@ class Session:
         self._last_mid = 0
         self._received: set[int] = set()  # QoS 2 messages that the client has not released yet
 
-    def attach(self, wire: Wire) -> None:
+    def attach(self, wire: ClientConnection) -> None:
         """The client is here: what it did not acknowledge goes out again, then what waited."""
         self.wire, self._told = wire, False
         for mid, message in self._flights.items():

@@ -10,7 +10,7 @@ import onnx
 
 from detector.core.errors import ModelError
 from detector.core.types import Image
-from detector.inference.input_sizes import Shape
+from detector.inference.input_sizes import InputSize
 from detector.models.graph import edit
 from detector.models.graph.rewrite import write
 
@@ -23,10 +23,10 @@ Report = Callable[[int, int | None, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class ExportOptions:
     """Of the ONNX file: size in px, how many pictures at once (0: any number), persons alone, bytes in."""
 
-    size: Shape
+    size: InputSize
     batch: int = 1
     person_only: bool = False
     pixels: bool = False
@@ -45,7 +45,7 @@ class Exported:
 
 def export(
     network: Network,
-    form: Form,
+    form: ExportOptions,
     output: Path,
     pictures: Sequence[Image],
     *,
@@ -79,7 +79,7 @@ def export(
     )
 
 
-def _finished(model: onnx.ModelProto, network: Network, form: Form) -> onnx.ModelProto:
+def _finished(model: onnx.ModelProto, network: Network, form: ExportOptions) -> onnx.ModelProto:
     """What the graph's own edits can do better than the network's cut: boxes for the chosen cells alone; bytes in."""
     if form.person_only and network.head == "nms-free" and form.batch == 1:
         model = edit.simplified(edit.person_only(model))

@@ -21,7 +21,7 @@ FEWEST = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class TrainingSample:
     """A picture as the network takes it: float32 [3,H,W] RGB 0..1; persons' boxes float32 [M,4] x1,y1,x2,y2 in its px.
 
     `boxes` is None where the picture is not annotated, which is not the same as showing nobody.
@@ -65,14 +65,14 @@ class Dataset:
         """How many of the pictures have annotations."""
         return len(self._boxes)
 
-    def plain(self, index: int) -> Sample:
+    def plain(self, index: int) -> TrainingSample:
         """The picture as detection letterboxes it, unvaried."""
         pixels = _read(self.paths[index])
         scale = min(self.size[0] / pixels.shape[1], self.size[1] / pixels.shape[0])
         shift = ((self.size[0] - pixels.shape[1] * scale) / 2, (self.size[1] - pixels.shape[0] * scale) / 2)
         return self._sample(index, pixels, _Zoom(scale=scale, shift=shift, flip=False, gain=(1.0, 0.0)))
 
-    def varied(self, index: int, random: np.random.Generator) -> Sample:
+    def varied(self, index: int, random: np.random.Generator) -> TrainingSample:
         """The picture zoomed (0.5 to 2), shifted, mirrored and lit at random."""
         pixels = _read(self.paths[index])
         (width, height), (rows, columns) = self.size, pixels.shape[:2]
@@ -84,7 +84,7 @@ class Dataset:
         gain = float(random.uniform(0.7, 1.3)), float(random.uniform(-0.1, 0.1))
         return self._sample(index, pixels, _Zoom(scale=scale, shift=shift, flip=bool(random.random() < 0.5), gain=gain))
 
-    def batch(self, step: int, count: int, *, seed: int) -> list[Sample]:
+    def batch(self, step: int, count: int, *, seed: int) -> list[TrainingSample]:
         """The samples of training step `step`: each picture comes once an epoch; a function of seed and step alone."""
         made = []
         for place in range(step * count, (step + 1) * count):
@@ -93,7 +93,7 @@ class Dataset:
             made.append(self.varied(int(order[within]), np.random.default_rng((seed, epoch, within))))
         return made
 
-    def _sample(self, index: int, pixels: Pixels, zoom: _Zoom) -> Sample:
+    def _sample(self, index: int, pixels: Pixels, zoom: _Zoom) -> TrainingSample:
         matrix = np.array([[zoom.scale, 0, zoom.shift[0]], [0, zoom.scale, zoom.shift[1]]], np.float64)
         # OpenCV's pixel centres lie on whole numbers, boxes' corners between them.
         matrix[:, 2] += 0.5 * zoom.scale - 0.5
@@ -103,7 +103,9 @@ class Dataset:
         tensor = planes[:, :, ::-1].transpose(2, 0, 1).astype(np.float32) / np.float32(255.0)
         lit = np.clip(tensor * np.float32(zoom.gain[0]) + np.float32(zoom.gain[1]), 0.0, 1.0)
         boxes = self._boxes.get(self.paths[index].relative_to(self._folder).as_posix())
-        return Sample(picture=np.ascontiguousarray(lit), boxes=None if boxes is None else self._moved(boxes, zoom))
+        return TrainingSample(
+            picture=np.ascontiguousarray(lit), boxes=None if boxes is None else self._moved(boxes, zoom)
+        )
 
     def _moved(self, boxes: Floats, zoom: _Zoom) -> Floats:
         """The boxes in the input's px, clipped; those with nothing left are dropped."""

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .network import Raw
+from .network import RawOutputs
 
 _OTHERS = 0.1  # weight of the classes that are no persons: they keep the features general
 _BOXES, _FEATURES = 1.0, 0.5
@@ -25,7 +25,7 @@ _RIDGE = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class DistillTarget:
     """What a batch should answer: probabilities [B,C,N], box distributions [B,4,bins,N], the teacher's maps."""
 
     scores: Any
@@ -43,16 +43,16 @@ class Loss:
     features: float
 
 
-def target_of(teacher: Raw) -> Target:
+def target_of(teacher: RawOutputs) -> DistillTarget:
     """The teacher's raw outputs as targets."""
-    return Target(
+    return DistillTarget(
         scores=teacher.scores.sigmoid(),
         edges=teacher.boxes.unflatten(1, (4, -1)).softmax(2),
         features=teacher.features,
     )
 
 
-def loss_of(student: Raw, target: Target, projections: Any, *, person: int) -> Loss:
+def loss_of(student: RawOutputs, target: DistillTarget, projections: Any, *, person: int) -> Loss:
     """How far the student's raw outputs are from `target`; every part is a mean, by persons where persons count."""
     persons = target.scores[:, person]
     mass = persons.sum().clamp_min(1.0)
@@ -69,7 +69,7 @@ def loss_of(student: Raw, target: Target, projections: Any, *, person: int) -> L
     )
 
 
-def projections(pairs: Sequence[tuple[Raw, Raw]]) -> Any:
+def projections(pairs: Sequence[tuple[RawOutputs, RawOutputs]]) -> Any:
     """A 1x1 convolution for each feature map, student's to teacher's channels, fitted by least squares.
 
     `pairs` are both networks' outputs on the same pictures; many, or the fit holds for those few alone.
@@ -89,7 +89,7 @@ def _weights(scores: Any, person: int) -> Any:
     return weights
 
 
-def _features(student: Raw, target: Target, learned: Any) -> Any:
+def _features(student: RawOutputs, target: DistillTarget, learned: Any) -> Any:
     parts = [
         (project(one) - other).square().mean() / other.var().clamp_min(1e-6)
         for project, one, other in zip(learned, student.features, target.features, strict=True)

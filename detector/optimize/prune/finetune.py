@@ -23,7 +23,7 @@ from detector.core.errors import ModelError, StorageError
 
 from .dataset import Dataset
 from .distill import Loss, loss_of, projections, target_of
-from .network import Raw, Say, person_class, raw, silent
+from .network import RawOutputs, Say, person_class, raw, silent
 from .teacher_labels import correct
 
 _WARM_UP = 0.05  # of all steps
@@ -133,7 +133,7 @@ class _Run:
         target = correct(target, boxes, person=self._person, strides=self._strides)
         return loss_of(raw(self._student, pictures), target, self._projections, person=self._person)
 
-    def _pair(self, index: int) -> tuple[Raw, Raw]:
+    def _pair(self, index: int) -> tuple[RawOutputs, RawOutputs]:
         """Both networks' outputs on one picture."""
         picture = torch.from_numpy(self._data.plain(index).picture[None])
         return raw(self._student, picture), raw(self._teacher, picture)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .network import Raw, person_class, raw
+from .network import RawOutputs, person_class, raw
 
 _BACKGROUND = 0.02  # of a sure person's weight: a false alarm in the background is a change too
 Scores = dict[Any, Any]
@@ -50,7 +50,7 @@ def magnitude(model: Any) -> Scores:
     return scores
 
 
-def _signed_sum(found: Raw, person: int, random: torch.Generator) -> Any:
+def _signed_sum(found: RawOutputs, person: int, random: torch.Generator) -> Any:
     """The person logits and box distributions with random signs, weighted by the person's probability."""
     logits = found.scores[:, person]
     weight = torch.sigmoid(logits.detach()) + _BACKGROUND

@@ -21,7 +21,7 @@ from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluat
 from detector.models.accuracy.pictures import built_in, folder_pictures
 from detector.models.graph.rewrite import write
 from detector.optimize.export import ultralytics_models
-from detector.optimize.export.export import Form, export
+from detector.optimize.export.export import ExportOptions, export
 from detector.optimize.export.torchbackend import judge
 from detector.optimize.export.trace import trace
 from detector.optimize.export.traceable import from_ultralytics
@@ -36,7 +36,7 @@ _ROUNDS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Truth:
+class AnnotatedSet:
     """Pictures to measure accuracy on, and their annotations in COCO's format."""
 
     images: Path
@@ -62,14 +62,14 @@ class Lessons:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class PruneRequest:
     """What to prune to which share of its work (`macs`), judged and timed at `size` (w, h px)."""
 
     model: Path
     output: Path
     macs: float
     size: tuple[int, int]
-    truth: Truth | None
+    truth: AnnotatedSet | None
     lessons: Lessons | None
     seed: int = 0
 
@@ -79,7 +79,7 @@ class Order:
         return self.output.with_name(f"{self.output.name}.tuning")
 
 
-def carry_out(order: Order, *, report: Say) -> dict[str, Any]:
+def carry_out(order: PruneRequest, *, report: Say) -> dict[str, Any]:
     """Writes `order.output` (.pt, or .onnx) and returns the figures; raises DetectorError and writes nothing else."""
     if not order.output.parent.is_dir():
         raise UsageError(f"--output: there is no folder {order.output.parent}")
@@ -118,7 +118,7 @@ def _judges(data: Dataset | None) -> list[Any]:
     return [] if data is None else [torch.from_numpy(data.plain(index).picture[None]) for index in _judged(data)]
 
 
-def _tuned(cut: Pruned, data: Dataset, order: Order, report: Say) -> tuple[Any, Mapping[str, Any]]:
+def _tuned(cut: Pruned, data: Dataset, order: PruneRequest, report: Say) -> tuple[Any, Mapping[str, Any]]:
     assert order.lessons is not None
     schedule = order.lessons.schedule(len(data), seed=order.seed)
     done = finetune(cut.model, cut.original, data, schedule=schedule, checkpoint=order.checkpoint, report=report)
@@ -139,7 +139,7 @@ def _stored(model: Any) -> Any:
     return copy.deepcopy(model).half().float().eval()
 
 
-def _stage(model: Any, order: Order, report: Say) -> dict[str, Any]:
+def _stage(model: Any, order: PruneRequest, report: Say) -> dict[str, Any]:
     """Size, and accuracy where it can be measured."""
     size = size_of(model, positions(model, *order.size))
     figures: dict[str, Any] = {"macs": size.macs, "parameters": size.parameters, "ap": None, "ap50": None}
@@ -154,7 +154,7 @@ def _stage(model: Any, order: Order, report: Say) -> dict[str, Any]:
     return figures
 
 
-def _times(before: Any, after: Any, order: Order, report: Say) -> dict[str, dict[str, float]]:
+def _times(before: Any, after: Any, order: PruneRequest, report: Say) -> dict[str, dict[str, float]]:
     """Median ms of the bare model on one thread, before and after taken in turns: ONNX Runtime's and PyTorch's."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -198,19 +198,19 @@ def _traced(model: Any, size: tuple[int, int], output: Path) -> None:
     write(trace(network, width=size[0], height=size[1], batch=1), output)
 
 
-def _comparison(order: Order) -> list[Image]:
+def _comparison(order: PruneRequest) -> list[Image]:
     """A few pictures to compare an exported model with PyTorch on."""
     folder = order.truth.images if order.truth else order.lessons.folder if order.lessons else None
     return list(folder_pictures(folder, count=4) if folder else itertools.islice(built_in(), 0, None, 8))
 
 
-def _write(model: Any, order: Order, report: Say) -> None:
+def _write(model: Any, order: PruneRequest, report: Say) -> None:
     report(0, None, "writing")
     if order.output.suffix == ".onnx":
         # Hours of tuning must not hang on the comparison with PyTorch: the checkpoint stays beside.
         ultralytics_models.save(copy.deepcopy(model).half(), order.output.with_name(f"{order.output.name}.pt"))
         network = from_ultralytics(copy.deepcopy(model), head=None, person_only=False)
-        export(network, Form(size=order.size), order.output, _comparison(order))
+        export(network, ExportOptions(size=order.size), order.output, _comparison(order))
     elif order.output.suffix == ".pt":
         for parameter in model.parameters():
             parameter.requires_grad_(False)  # as ultralytics keeps finished checkpoints

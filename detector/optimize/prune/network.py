@@ -15,7 +15,7 @@ _PERSON = ("person", "pedestrian", "people", "human")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Raw:
+class RawOutputs:
     """A batch's outputs before decoding, per anchor point: box distributions [B,4*bins,N], class logits [B,C,N].
 
     `features` are the maps that the head reads, [B,c,h,w] each.
@@ -48,11 +48,11 @@ def keep_deployed(model: Any) -> None:
         head.fuse()
 
 
-def raw(model: Any, pictures: Any) -> Raw:
+def raw(model: Any, pictures: Any) -> RawOutputs:
     """Runs `model` (in eval mode) on float32 [B,3,H,W] RGB 0..1, differentiably."""
     _, found = model(pictures)
     found = found.get("one2one") or found.get("one2many") or found
-    return Raw(boxes=found["boxes"], scores=found["scores"], features=tuple(found["feats"]))
+    return RawOutputs(boxes=found["boxes"], scores=found["scores"], features=tuple(found["feats"]))
 
 
 def output_layers(model: Any) -> list[Any]:

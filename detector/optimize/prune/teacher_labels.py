@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-from .distill import Target
+from .distill import DistillTarget
 
 _SURE = 0.1  # below it the teacher's "perhaps" does no harm
 _ELSEWHERE = 0.3  # a sure box that overlaps no person more than this is a false alarm
 _FLOOR = 0.5  # least score target of a person: one that the teacher missed must still be learned
 
 
-def correct(target: Target, boxes: Sequence[Any], *, person: int, strides: Sequence[float]) -> Target:
+def correct(target: DistillTarget, boxes: Sequence[Any], *, person: int, strides: Sequence[float]) -> DistillTarget:
     """`target` with the annotated pictures' answers put right.
 
     `boxes`, one entry a picture: float32 [M,4] x1,y1,x2,y2 in input px, or None where it is not annotated. `strides`

@@ -13,7 +13,7 @@ from detector.core.types import Image
 from detector.inference.agreement import Limits, Verdict
 from detector.inference.detector import PersonDetector
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
-from detector.models.accuracy.gate import Truth, compare
+from detector.models.accuracy.gate import LabelledPictures, compare
 
 Open = Callable[[float], PersonDetector]
 """Loads a model with that score floor; raises ModelError."""
@@ -45,7 +45,7 @@ class Judge(Protocol):
 class ByTruth:
     """Average precision on annotated pictures, which may fall by `max_ap_drop` points of 100."""
 
-    def __init__(self, reference: Open, truth: Truth, *, max_ap_drop: float) -> None:
+    def __init__(self, reference: Open, truth: LabelledPictures, *, max_ap_drop: float) -> None:
         self._truth, self._max = truth, max_ap_drop
         self.ap = self._measured(reference)
 

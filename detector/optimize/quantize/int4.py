@@ -10,15 +10,15 @@ from detector.core.errors import ModelError
 from detector.models.graph.int4 import eligible, pack, ready
 
 from .budget import Judge, Ruling
-from .int8 import Task, opener
+from .int8 import Int8Request, opener
 from .search import Kept, Report, Trial, fewest
-from .sensitivity import Sample, Sensitivity, measure
+from .sensitivity import Sensitivity, SensitivitySet, measure
 
 _RANKED_BY = 8  # pictures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Int4Model:
     """A model with INT4 weights that holds the budget; `products` counts its packed MatMul and Gemm layers."""
 
     model: onnx.ModelProto
@@ -29,7 +29,7 @@ class Found:
     ruling: Ruling
 
 
-def search(task: Task, judge: Judge, report: Report) -> Found | None:
+def search(task: Int8Request, judge: Judge, report: Report) -> Int4Model | None:
     """The fewest layers in floats that `judge` lets pass; None where no layer can be packed. Raises ModelError.
 
     Convolutions are packed for CPUs alone: TensorRT has no INT4 for them.
@@ -66,7 +66,7 @@ def search(task: Task, judge: Judge, report: Report) -> Found | None:
     packed = pack(
         plain, [layer for layer in layers if layer not in {item.layer for item in ranked[:count]}], source=source
     )
-    return Found(
+    return Int4Model(
         model=packed.model,
         products=packed.products,
         layers=len(layers),
@@ -77,9 +77,9 @@ def search(task: Task, judge: Judge, report: Report) -> Found | None:
 
 
 def _ranked(
-    task: Task, plain: onnx.ModelProto, source: onnx.ModelProto, layers: list[str], report: Report
+    task: Int8Request, plain: onnx.ModelProto, source: onnx.ModelProto, layers: list[str], report: Report
 ) -> list[Sensitivity]:
-    sample = Sample(
+    sample = SensitivitySet(
         name=task.name,
         spec=task.spec,
         pictures=task.pictures[:: max(1, len(task.pictures) // _RANKED_BY)][:_RANKED_BY],

@@ -19,12 +19,12 @@ from detector.core.types import Image
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
 from detector.models.graph.calibration import Method
-from detector.models.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, Form
+from detector.models.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, QdqStyle
 from detector.models.graph.quantize import Calibrated
 
 from .budget import Judge, Open, Ruling
 from .search import Kept, Report, Trial, fewest
-from .sensitivity import Sample, Sensitivity, measure
+from .sensitivity import Sensitivity, SensitivitySet, measure
 from .timing import race
 
 Runtime = Literal["onnxruntime", "openvino"]
@@ -33,7 +33,7 @@ _RANKED_BY = 8  # pictures: more change the order little
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Int8Model:
     """A model in INT8 that holds the budget; `runtime` is what its pairs are placed for."""
 
     model: onnx.ModelProto
@@ -45,7 +45,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class Int8Request:
     """What to quantise, and `methods` to try; `work` is a folder for trials, `digest` of model and pictures."""
 
     model: Path
@@ -59,7 +59,7 @@ class Task:
     cache: Path | None = None
 
 
-def search(task: Task, judge: Judge, report: Report) -> tuple[Found, list[Trial]]:
+def search(task: Int8Request, judge: Judge, report: Report) -> tuple[Int8Model, list[Trial]]:
     """The fastest form that `judge` lets pass, and all that was tried; raises ModelError where none passes."""
     return _Search(task, judge, report).run()
 
@@ -89,12 +89,12 @@ def runtimes(path: Path, *, name: str, spec: InputSpec | None) -> list[Runtime]:
 
 
 class _Search:
-    def __init__(self, task: Task, judge: Judge, report: Report) -> None:
+    def __init__(self, task: Int8Request, judge: Judge, report: Report) -> None:
         self._task, self._judge, self._report = task, judge, report
         self._source = onnx.load(str(task.model))
         self._trials: list[Trial] = []
 
-    def run(self) -> tuple[Found, list[Trial]]:
+    def run(self) -> tuple[Int8Model, list[Trial]]:
         calibrated = {method: self._calibrated(method) for method in self._task.methods}
         found = [each for runtime, form in self._forms() if (each := self._held(runtime, form, calibrated)) is not None]
         if not found:
@@ -105,10 +105,10 @@ class _Search:
             )
         return (found[0] if len(found) == 1 else self._fastest(found)), self._trials
 
-    def _forms(self) -> list[tuple[Runtime, Form]]:
+    def _forms(self) -> list[tuple[Runtime, QdqStyle]]:
         if self._task.target == "tensorrt":
             return [("onnxruntime", TENSORRT)]
-        forms: dict[Runtime, Form] = {"onnxruntime": ONNXRUNTIME, "openvino": OPENVINO}
+        forms: dict[Runtime, QdqStyle] = {"onnxruntime": ONNXRUNTIME, "openvino": OPENVINO}
         able = runtimes(self._task.model, name=self._task.name, spec=self._task.spec)
         return [(runtime, forms[runtime]) for runtime in able]
 
@@ -122,7 +122,7 @@ class _Search:
             progress=lambda done, total: self._report(done, total, f"calibrating ({method})"),
         )
 
-    def _held(self, runtime: Runtime, form: Form, calibrated: dict[Method, Calibrated]) -> Found | None:
+    def _held(self, runtime: Runtime, form: QdqStyle, calibrated: dict[Method, Calibrated]) -> Int8Model | None:
         """The form with the fewest layers in floats that holds the budget, by the best of the methods."""
         make = partial(self._made, form)
         rulings = {method: self._tried(runtime, method, 0, make(each, [])) for method, each in calibrated.items()}
@@ -139,7 +139,7 @@ class _Search:
         count = fewest(len(chosen.layers) // 2, holds)
         if count is None:
             return None
-        return Found(
+        return Int8Model(
             model=make(chosen, ranked[:count]),
             runtime=runtime,
             method=method,
@@ -148,9 +148,9 @@ class _Search:
             ruling=known[count],
         )
 
-    def _ranked(self, form: Form, method: Method, calibrated: Calibrated) -> list[Sensitivity]:
+    def _ranked(self, form: QdqStyle, method: Method, calibrated: Calibrated) -> list[Sensitivity]:
         task = self._task
-        sample = Sample(
+        sample = SensitivitySet(
             name=task.name,
             spec=task.spec,
             pictures=task.pictures[:: max(1, len(task.pictures) // _RANKED_BY)][:_RANKED_BY],
@@ -165,7 +165,7 @@ class _Search:
         )
 
     @staticmethod
-    def _made(form: Form, calibrated: Calibrated, kept: Sequence[Sensitivity]) -> onnx.ModelProto:
+    def _made(form: QdqStyle, calibrated: Calibrated, kept: Sequence[Sensitivity]) -> onnx.ModelProto:
         floats = calibrated.decoding(0).union(*(calibrated.nodes(item.layer) for item in kept))
         return calibrated.quantised(form, floats)
 
@@ -181,7 +181,7 @@ class _Search:
         onnx.save(model, str(path))
         return opener(path, name=self._task.name, spec=self._task.spec, runtime=runtime, threads=threads)
 
-    def _fastest(self, found: list[Found]) -> Found:
+    def _fastest(self, found: list[Int8Model]) -> Int8Model:
         self._report(0, None, "racing the runtimes")
         loaded = [self._opener(each.model, each.runtime, threads=1)(0.1) for each in found]
         try:

@@ -17,14 +17,14 @@ from detector.core.files import install
 from detector.core.types import Image
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.spec import InputSpec
-from detector.models.accuracy.gate import Truth
+from detector.models.accuracy.gate import LabelledPictures
 from detector.models.graph import fp16
 from detector.models.graph.calibration import Method
 
 from .budget import ByAgreement, ByTruth, Judge, Open, Ruling
 from .calibration import fingerprint
 from .int4 import search as search_int4
-from .int8 import Runtime, Target, Task, opener, search
+from .int8 import Int8Request, Runtime, Target, opener, search
 from .search import Kept, Report, Trial
 from .timing import race
 
@@ -35,7 +35,7 @@ _ENOUGH = 24  # from so many on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class QuantizeRequest:
     """What to do. `pictures` calibrate, and judge where there is no `truth`; `methods` are tried, the best is taken."""
 
     model: Path
@@ -46,13 +46,13 @@ class Order:
     output: Path
     pictures: Sequence[Image]
     methods: Sequence[Method] = METHODS
-    truth: Truth | None = None
+    truth: LabelledPictures | None = None
     max_ap_drop: float = 0.5
     cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class QuantizeResult:
     """`ms_*` are bare runs, one thread, of the fp32 model in ONNX Runtime and of the result in `runtime`, in turns;
 
     None for TensorRT, which times on its own GPU. `ap_*` 0..1 where there was ground truth. `layers` counts what could
@@ -102,7 +102,7 @@ class _Made:
     notes: tuple[str, ...] = ()
 
 
-def quantize(order: Order, report: Report) -> Result | None:
+def quantize(order: QuantizeRequest, report: Report) -> QuantizeResult | None:
     """Makes, judges and measures it; None where nothing in the model could be made INT4, and nothing was written.
 
     INT8 and INT4 are brought to hold the budget or refused, FP16 is judged by it. Raises ModelError; the output is
@@ -119,7 +119,7 @@ def quantize(order: Order, report: Report) -> Result | None:
 
 
 class _Work:
-    def __init__(self, order: Order, folder: Path, report: Report) -> None:
+    def __init__(self, order: QuantizeRequest, folder: Path, report: Report) -> None:
         self._order, self._folder, self._report = order, folder, report
         pictures = list(order.pictures)
         split = order.truth is None and len(pictures) >= _ENOUGH
@@ -128,7 +128,7 @@ class _Work:
         self._source = onnx.load(str(order.model))
         self._before = self._opener(order.model, "onnxruntime")
 
-    def run(self) -> Result | None:
+    def run(self) -> QuantizeResult | None:
         judge = self._judge()
         makers: dict[Precision, Callable[[Judge], _Made | None]] = {
             "fp16": self._fp16,
@@ -182,9 +182,9 @@ class _Work:
             ruling=found.ruling,
         )
 
-    def _task(self) -> Task:
+    def _task(self) -> Int8Request:
         order = self._order
-        return Task(
+        return Int8Request(
             model=order.model,
             name=order.name,
             spec=order.spec,
@@ -196,7 +196,7 @@ class _Work:
             cache=order.cache,
         )
 
-    def _finished(self, made: _Made, judge: Judge) -> Result:
+    def _finished(self, made: _Made, judge: Judge) -> QuantizeResult:
         order = self._order
         path = self._folder / "made.onnx"
         onnx.save(made.model, str(path))
@@ -209,7 +209,7 @@ class _Work:
         _place(path, order.output)
         verdict = ruling.verdict
         used = self._calibrated_by if order.precision == "int8" else ()
-        return Result(
+        return QuantizeResult(
             output=order.output,
             precision=order.precision,
             target=order.target,

@@ -29,7 +29,7 @@ VERSION = 1
 
 Progress = Callable[[int, int], None]
 Probe = Callable[["str | None"], onnx.ModelProto]
-Seen = list[tuple[Floats, Floats]]
+Detected = list[tuple[Floats, Floats]]
 """Boxes [N,4] and scores [N] for each picture."""
 
 _FLOOR = 0.05  # unsure boxes tell of errors, too; they weigh by their score
@@ -46,7 +46,7 @@ class Sensitivity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class SensitivitySet:
     """What to measure on; 8 pictures are enough to rank by. `key` names what else the figures hang on:
 
     model, pictures, calibration, form.
@@ -60,7 +60,7 @@ class Sample:
 
 
 def measure(
-    layers: Sequence[str], probe: Probe, sample: Sample, *, progress: Progress = lambda _done, _total: None
+    layers: Sequence[str], probe: Probe, sample: SensitivitySet, *, progress: Progress = lambda _done, _total: None
 ) -> list[Sensitivity]:
     """Each of the `layers`' sensitivity, the most sensitive first; `probe` makes the model with that one alone smaller.
 
@@ -75,7 +75,7 @@ def measure(
     return sorted(known, key=lambda item: -item.error)
 
 
-def _measured(layers: Sequence[str], probe: Probe, sample: Sample, progress: Progress) -> Iterable[Sensitivity]:
+def _measured(layers: Sequence[str], probe: Probe, sample: SensitivitySet, progress: Progress) -> Iterable[Sensitivity]:
     with tempfile.TemporaryDirectory(prefix="detector-") as folder:
         path = Path(folder) / "probe.onnx"
         plain = _seen(probe(None), sample, path)
@@ -92,13 +92,13 @@ def _measured(layers: Sequence[str], probe: Probe, sample: Sample, progress: Pro
             progress(number, len(layers))
 
 
-def _seen(model: onnx.ModelProto, sample: Sample, path: Path) -> Seen:
+def _seen(model: onnx.ModelProto, sample: SensitivitySet, path: Path) -> Detected:
     onnx.save(model, str(path))
     with closing(load_detector(path=path, name=sample.name, spec=sample.spec, score_floor=_FLOOR)) as detector:
         return [detector.detect_image(picture)[:2] for picture in sample.pictures]
 
 
-def error(plain: Seen, found: Seen) -> float:
+def error(plain: Detected, found: Detected) -> float:
     """Mean over the persons of `plain`, weighted by their scores: 1 - IoU and score's change of the nearest in `found`."""
     total = weight = 0.0
     for (boxes, scores), (others, other_scores) in zip(plain, found, strict=True):
@@ -111,7 +111,7 @@ def error(plain: Seen, found: Seen) -> float:
     return float(total / weight)
 
 
-def _place(sample: Sample) -> Path:
+def _place(sample: SensitivitySet) -> Path:
     digest = hashlib.sha256(repr((VERSION, sample.key)).encode()).hexdigest()[:16]
     return (sample.cache or cache_dir()) / "sensitivity" / f"{digest}.json"
 

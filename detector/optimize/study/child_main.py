@@ -20,7 +20,7 @@ from detector.core.types import Image
 from detector.inference.detector import PersonDetector
 from detector.models.accuracy.average_precision import evaluate, read_picture
 
-from .subject import Subject, open_subject
+from .subject import StudySubject, open_subject
 
 Answer = dict[str, Any]
 
@@ -31,7 +31,7 @@ def main() -> int:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     try:
-        worker = _Worker(Subject.from_json(json.loads(sys.stdin.readline())))
+        worker = _Worker(StudySubject.from_json(json.loads(sys.stdin.readline())))
     except DetectorError as error:
         _say(answers, {"error": str(error)})
         return 1
@@ -50,7 +50,7 @@ def _say(answers: IO[str], answer: Answer) -> None:
 
 
 class _Worker:
-    def __init__(self, what: Subject) -> None:
+    def __init__(self, what: StudySubject) -> None:
         self._detector: PersonDetector = open_subject(what)
         self._pictures: dict[str, Image] = {}
         self._detector.warm_up()

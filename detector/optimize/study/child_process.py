@@ -14,7 +14,7 @@ from typing import Any
 
 from detector.core.errors import InferenceError, ModelError
 
-from .subject import Subject
+from .subject import StudySubject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Burst:
 class Child:
     """Opens `what` in a process of its own; a context manager that always ends it. Raises ModelError."""
 
-    def __init__(self, what: Subject) -> None:
+    def __init__(self, what: StudySubject) -> None:
         self.subject = what
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the child
         environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from detector.inference.input_sizes import Shape
+from detector.inference.input_sizes import InputSize
 
 from .variant import Variant
 
@@ -26,7 +26,7 @@ class Lever:
 _Partner = Callable[[Variant], Variant | None]
 
 
-def levers(ms: Mapping[Variant, float], drops: Mapping[Variant, float], base: Shape) -> list[Lever]:
+def levers(ms: Mapping[Variant, float], drops: Mapping[Variant, float], base: InputSize) -> list[Lever]:
     """Every lever that at least one pair shows."""
     found = []
     for name, partner in _partners(ms, base):
@@ -48,7 +48,7 @@ def levers(ms: Mapping[Variant, float], drops: Mapping[Variant, float], base: Sh
     return found
 
 
-def _partners(ms: Mapping[Variant, float], base: Shape) -> Iterator[tuple[str, _Partner]]:
+def _partners(ms: Mapping[Variant, float], base: InputSize) -> Iterator[tuple[str, _Partner]]:
     yield "person-only head", _to_form("person_only", False, True)
     for shape in sorted({v.form.shape for v in ms} - {base}, key=lambda shape: -shape[0] * shape[1]):
         yield f"input {shape[0]}x{shape[1]} for {base[0]}x{base[1]}", _to_form("shape", base, shape)

@@ -10,9 +10,9 @@ from pathlib import Path
 import onnx
 
 from detector.core.errors import ModelError
-from detector.core.files import digest, install
+from detector.core.files import file_sha256, install
 from detector.core.types import Image
-from detector.inference.input_sizes import Shape
+from detector.inference.input_sizes import InputSize
 from detector.inference.spec import InputSpec
 from detector.models.graph import int4
 from detector.models.graph.variants import VERSION, CacheError, VariantPrecision, prepare, variants_dir
@@ -26,7 +26,7 @@ class Making:
     """`path` is to become a file for `shape`, of persons alone or not; `pictures` are to calibrate on."""
 
     path: Path
-    shape: Shape
+    shape: InputSize
     person_only: bool
     pictures: Sequence[Image]
     spec: InputSpec | None
@@ -77,7 +77,7 @@ def _int4(making: Making) -> Path:
 def _kept(making: Making, kind: str, build: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Path:
     """What `build` makes of the plain form, in the cache; raises ModelError."""
     plain = _prepared("fp32")(making)
-    target = variants_dir() / f"{making.path.stem}-{kind}-{key_of(VERSION, digest(plain))}.onnx"
+    target = variants_dir() / f"{making.path.stem}-{kind}-{key_of(VERSION, file_sha256(plain))}.onnx"
     if target.is_file():
         return target
     part = target.with_name(f".{target.name}.{os.getpid()}.part")

@@ -6,21 +6,21 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from detector.inference.input_sizes import Shape
+from detector.inference.input_sizes import InputSize
 
 from .forms import MAKERS
-from .variant import MODEL, BackendChoice, Form, Runtime, Variant
+from .variant import MODEL, BackendChoice, Runtime, Variant, VariantForm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class GridLimits:
     """What the grid spans; `sources` are the model and its candidates, `calibrated` whether there are pictures.
 
     `half` are the backends that compute in half precision here, by themselves.
     `quick` leaves out what seldom wins: quantised whole heads, and mixed precisions.
     """
 
-    shapes: Sequence[Shape]
+    shapes: Sequence[InputSize]
     backends: Sequence[BackendChoice]
     threads: Sequence[int]
     half: Sequence[BackendChoice] = ()
@@ -29,12 +29,12 @@ class Limits:
     quick: bool = False
 
 
-def variants(limits: Limits) -> list[Variant]:
+def variants(limits: GridLimits) -> list[Variant]:
     """All of them, those that share a form beside each other."""
     return [Variant(form=form, runtime=runtime) for form in _forms(limits) for runtime in _runtimes(limits, form)]
 
 
-def _forms(limits: Limits) -> list[Form]:
+def _forms(limits: GridLimits) -> list[VariantForm]:
     makers = {name: maker for name, maker in MAKERS.items() if limits.calibrated or not maker.calibrated}
     pairs = [
         (name, person_only)
@@ -43,14 +43,14 @@ def _forms(limits: Limits) -> list[Form]:
         if not limits.quick or (maker.quick and (person_only or not maker.calibrated))
     ]
     return [
-        Form(source=source, shape=shape, precision=precision, person_only=person_only)
+        VariantForm(source=source, shape=shape, precision=precision, person_only=person_only)
         for source in limits.sources
         for shape in limits.shapes
         for precision, person_only in pairs
     ]
 
 
-def _runtimes(limits: Limits, form: Form) -> list[Runtime]:
+def _runtimes(limits: GridLimits, form: VariantForm) -> list[Runtime]:
     """Half precision beside full where a library computes so; in quantised forms it does as it sees fit.
 
     A quick grid tries a quantised form in the one library that it is meant for.

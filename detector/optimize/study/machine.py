@@ -9,15 +9,15 @@ from pathlib import Path
 from detector.core.errors import ModelError, UsageError, one_line
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.backends.openvino import half_precision
-from detector.inference.input_sizes import Shape, allowed_shapes
+from detector.inference.input_sizes import InputSize, allowed_input_sizes
 
-from .grid import Limits
+from .grid import GridLimits
 from .variant import BackendChoice
 
 _MULTIPLE = 32
 
 
-def base_size(path: Path) -> tuple[str, Shape]:
+def base_size(path: Path) -> tuple[str, InputSize]:
     """The sha256 of an ONNX model and its input's width and height; raises ModelError on what is none we know."""
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path} is not an ONNX model: optimising starts from one")
@@ -40,26 +40,26 @@ def base_size(path: Path) -> tuple[str, Shape]:
 
 
 def limits(
-    base: Shape,
+    base: InputSize,
     *,
-    shapes: Sequence[Shape],
+    shapes: Sequence[InputSize],
     threads: Sequence[int],
     sources: Sequence[str],
     calibrated: bool,
     quick: bool,
-) -> Limits:
+) -> GridLimits:
     """The grid for this machine; without `shapes` the model's own, 4:3 and 16:9. Raises UsageError."""
     for width, height in shapes:
         if width % _MULTIPLE or height % _MULTIPLE or min(width, height) < _MULTIPLE:
             raise UsageError(f"--size {width}x{height}: both must be multiples of {_MULTIPLE}")
-    lying = [shape for shape in allowed_shapes(base) if shape[0] >= shape[1] or shape == base]
+    lying = [shape for shape in allowed_input_sizes(base) if shape[0] >= shape[1] or shape == base]
     backends: list[BackendChoice] = ["onnxruntime"]
     half: list[BackendChoice] = []
     if find_spec("openvino") is not None:
         backends.append("openvino")
         if half_precision() is not None:
             half.append("openvino")
-    return Limits(
+    return GridLimits(
         shapes=list(dict.fromkeys(shapes)) or lying,
         backends=backends,
         threads=list(dict.fromkeys(threads)),

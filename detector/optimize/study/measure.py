@@ -13,7 +13,7 @@ from detector.core.errors import InferenceError, ModelError
 
 from .child_process import Child
 from .power import PowerMeter
-from .subject import Subject
+from .subject import StudySubject
 
 BURST = 3
 """Counted runs in a burst, after one that is not."""
@@ -34,7 +34,7 @@ class Speed:
 
 
 @dataclass(slots=True)
-class _Samples:
+class _RunSamples:
     total: list[float] = field(default_factory=list)
     infer: list[float] = field(default_factory=list)
     watts: list[float] = field(default_factory=list)
@@ -42,28 +42,28 @@ class _Samples:
 
 
 def measure(
-    subjects: Sequence[Subject],
+    subjects: Sequence[StudySubject],
     pictures: Sequence[Path],
     *,
     rounds: int,
     meter: PowerMeter,
     judge: Callable[[Child], None],
     progress: Callable[[], None],
-) -> dict[Subject, Speed | str]:
+) -> dict[StudySubject, Speed | str]:
     """The speed of each subject, or why it has none; `progress` is called once a subject and round.
 
     Then `judge` is called with each child that ran, while it is there. Raises what `judge` raises but for
     InferenceError, which becomes the subject's reason.
     """
-    found: dict[Subject, Speed | str] = {}
+    found: dict[StudySubject, Speed | str] = {}
     with ExitStack() as stack:
-        children: dict[Subject, Child] = {}
+        children: dict[StudySubject, Child] = {}
         for subject in subjects:
             try:
                 children[subject] = stack.enter_context(Child(subject))
             except ModelError as error:
                 found[subject] = str(error)
-        samples = {subject: _Samples() for subject in children}
+        samples = {subject: _RunSamples() for subject in children}
         for turn in range(rounds):
             order = list(children)
             for place in range(len(order)):
@@ -84,7 +84,7 @@ def measure(
     return found
 
 
-def _burst(child: Child, picture: Path, samples: _Samples, meter: PowerMeter) -> None:
+def _burst(child: Child, picture: Path, samples: _RunSamples, meter: PowerMeter) -> None:
     meter.start()
     burst = child.run(picture, BURST)
     watts = meter.stop()
@@ -95,7 +95,7 @@ def _burst(child: Child, picture: Path, samples: _Samples, meter: PowerMeter) ->
         samples.watts.append(watts)
 
 
-def _speed(samples: _Samples, child: Child) -> Speed:
+def _speed(samples: _RunSamples, child: Child) -> Speed:
     return Speed(
         p50_ms=float(np.percentile(samples.total, 50)),
         p99_ms=float(np.percentile(samples.total, 99)),

@@ -13,17 +13,17 @@ from detector.core.files import install
 
 from . import recipe as recipes
 from . import report
-from .recipe import Recipe
-from .request import Request
+from .recipe import StudyRecipe
+from .request import StudyRequest
 from .results_cache import told, write_whole
-from .study import Cell, Outcome
+from .study import Cell, StudyOutcome
 from .variant import MODEL
 from .verdict import document as make_document
 
 _MEASURED = ("drop", "p50_ms", "p99_ms", "over_eager", "over_onnxruntime")
 
 
-def publish(request: Request, outcome: Outcome, model: str) -> dict[str, Any]:
+def publish(request: StudyRequest, outcome: StudyOutcome, model: str) -> dict[str, Any]:
     """Writes them into `request.out` and gives the document; `model` is what the user called it. Raises StorageError.
 
     Without a winner an older one's model and recipe go: they answer another question.
@@ -59,10 +59,10 @@ def copy_whole(source: Path, target: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def _recipe(request: Request, best: Cell, model: str) -> Recipe:
+def _recipe(request: StudyRequest, best: Cell, model: str) -> StudyRecipe:
     form, calibration = best.variant.form, request.calibration
     path = Path(model)
-    return Recipe(
+    return StudyRecipe(
         model=str(path.resolve()) if path.is_file() else model,
         model_sha256=request.sha256,
         form=dataclasses.replace(form),

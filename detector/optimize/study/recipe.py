@@ -13,13 +13,13 @@ from detector.core.errors import UsageError
 
 from .forms import MAKERS
 from .results_cache import write_whole
-from .variant import MODEL, Form, Runtime
+from .variant import MODEL, Runtime, VariantForm
 
 _HEAD = "# Written by `detector optimize`; `detector optimize --recipe FILE` makes the same model again.\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class StudyRecipe:
     """`model` is a registry name or a path, `calibration` a folder and its pictures' digest; `result` the file's sha256.
 
     `candidate` is the path of the form's source where that is not the model.
@@ -27,7 +27,7 @@ class Recipe:
 
     model: str
     model_sha256: str
-    form: Form
+    form: VariantForm
     runtime: Runtime
     result_sha256: str
     calibration: str | None = None
@@ -35,7 +35,7 @@ class Recipe:
     candidate: str | None = None
 
 
-def write(path: Path, recipe: Recipe, measured: dict[str, Any]) -> None:
+def write(path: Path, recipe: StudyRecipe, measured: dict[str, Any]) -> None:
     """Raises StorageError. `measured` is for people: nothing reads it."""
     form = {**dataclasses.asdict(recipe.form), "shape": list(recipe.form.shape)}
     calibration = (
@@ -54,7 +54,7 @@ def write(path: Path, recipe: Recipe, measured: dict[str, Any]) -> None:
     write_whole(path, _HEAD + yaml.safe_dump(document, sort_keys=False))
 
 
-def read(path: Path) -> Recipe:
+def read(path: Path) -> StudyRecipe:
     """Raises UsageError on what is no recipe."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -69,11 +69,11 @@ def read(path: Path) -> Recipe:
         raise UsageError(f"{path} is no recipe of detector optimize: {reason}") from None
 
 
-def _checked(document: Any) -> Recipe:
+def _checked(document: Any) -> StudyRecipe:
     if not isinstance(document, dict):
         raise TypeError("a mapping is needed")
     width, height = document["form"]["shape"]
-    form = Form(**{**document["form"], "shape": (int(width), int(height))})
+    form = VariantForm(**{**document["form"], "shape": (int(width), int(height))})
     if form.precision not in MAKERS:
         raise ValueError(f"no precision {form.precision!r}; known are {', '.join(MAKERS)}")
     if form.source != MODEL and not document.get("candidate"):
@@ -81,7 +81,7 @@ def _checked(document: Any) -> Recipe:
     calibration = document.get("calibration") or {}
     if MAKERS[form.precision].calibrated and not calibration:
         raise KeyError("calibration")
-    return Recipe(
+    return StudyRecipe(
         model=str(document["model"]),
         model_sha256=str(document["model_sha256"]),
         form=form,
@@ -93,7 +93,7 @@ def _checked(document: Any) -> Recipe:
     )
 
 
-def config(recipe: Recipe, file: Path) -> str:
+def config(recipe: StudyRecipe, file: Path) -> str:
     """The service's configuration that runs the result, as YAML."""
     precision = "fp16" if recipe.runtime.half else "auto"
     model = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detector.core.errors import ModelError
-from detector.core.files import digest
+from detector.core.files import file_sha256
 from detector.core.types import Image
 from detector.inference.backends.onnx_metadata import inspect
 from detector.models.download.progress import Progress
@@ -16,7 +16,7 @@ from detector.models.registry import load_registry
 from . import data
 from .forms import MAKERS, Making
 from .publish import copy_whole
-from .recipe import Recipe
+from .recipe import StudyRecipe
 from .variant import MODEL
 
 
@@ -29,7 +29,7 @@ class Repeated:
     same: bool
 
 
-def repeat(recipe: Recipe, out: Path, progress: Progress) -> Repeated:
+def repeat(recipe: StudyRecipe, out: Path, progress: Progress) -> Repeated:
     """Makes `out`/model.onnx; raises ModelError where the model or the calibration pictures are others."""
     found = load_registry().resolve(recipe.model, progress)
     if inspect(found.path).digest != recipe.model_sha256:
@@ -45,11 +45,11 @@ def repeat(recipe: Recipe, out: Path, progress: Progress) -> Repeated:
     made = MAKERS[form.precision].make(making)
     file = out / "model.onnx"
     copy_whole(made, file)
-    sha256 = digest(file)
+    sha256 = file_sha256(file)
     return Repeated(file=file, sha256=sha256, same=sha256 == recipe.result_sha256)
 
 
-def _pictures(recipe: Recipe) -> Sequence[Image]:
+def _pictures(recipe: StudyRecipe) -> Sequence[Image]:
     if not MAKERS[recipe.form.precision].calibrated or recipe.calibration is None:
         return ()
     found = data.calibration(Path(recipe.calibration), ())

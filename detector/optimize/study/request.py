@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from detector.inference.input_sizes import Shape
+from detector.inference.input_sizes import InputSize
 from detector.inference.spec import InputSpec
 
 from .data import Calibration, EvaluationSet
-from .grid import Limits
-from .subject import Engine, Subject
+from .grid import GridLimits
+from .subject import Engine, StudySubject
 
 ORT, EAGER, FOLDED, SAME_INPUT = "onnxruntime", "eager", "eager_folded", "eager_same_input"
 BASELINES = {
@@ -26,7 +26,7 @@ _LIBRARIES = ("onnxruntime", "openvino", "torch", "numpy", "opencv-python-headle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class StudyRequest:
     """`base` is the model's own input size; `max_drop` in AP points (hundredths of AP); `out` takes all results.
 
     `checkpoint` is the .pt that the model was exported from, for the baseline; without one the network is rebuilt
@@ -37,10 +37,10 @@ class Request:
     path: Path
     sha256: str
     spec: InputSpec | None
-    base: Shape
+    base: InputSize
     sets: Sequence[EvaluationSet]
     calibration: Calibration | None
-    limits: Limits
+    limits: GridLimits
     max_drop: float
     out: Path
     checkpoint: Path | None = None
@@ -59,13 +59,13 @@ def versions() -> dict[str, str]:
     return found
 
 
-def baselines(request: Request, shape: Shape, threads: int, reshaped: Path) -> dict[str, Subject]:
+def baselines(request: StudyRequest, shape: InputSize, threads: int, reshaped: Path) -> dict[str, StudySubject]:
     """By name, PyTorch's only where it is installed; `reshaped` is the whole model for `shape`."""
 
-    def eager(path: Path, size: Shape, label: str) -> Subject:
+    def eager(path: Path, size: InputSize, label: str) -> StudySubject:
         source = path if request.checkpoint is None else request.checkpoint
         engine: Engine = "eager" if request.checkpoint is None else "checkpoint"
-        return Subject(
+        return StudySubject(
             label=label,
             path=str(source),
             engine=engine,
@@ -75,7 +75,7 @@ def baselines(request: Request, shape: Shape, threads: int, reshaped: Path) -> d
         )
 
     found = {
-        ORT: Subject(
+        ORT: StudySubject(
             label=BASELINES[ORT],
             path=str(request.path),
             engine="onnxruntime",
@@ -87,7 +87,7 @@ def baselines(request: Request, shape: Shape, threads: int, reshaped: Path) -> d
     if not torch_there():
         return found
     found[EAGER] = eager(request.path, request.base, BASELINES[EAGER])
-    found[FOLDED] = Subject(
+    found[FOLDED] = StudySubject(
         label=BASELINES[FOLDED],
         path=str(request.path),
         engine="eager-folded",

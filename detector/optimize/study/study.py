@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from detector.core.errors import ModelError
-from detector.core.files import digest
-from detector.inference.input_sizes import Shape
+from detector.core.files import file_sha256
+from detector.inference.input_sizes import InputSize
 from detector.models.download.progress import Progress, quiet
 
 from .child_process import Child
@@ -19,10 +19,10 @@ from .forms import MAKERS, Making
 from .grid import variants
 from .measure import Speed, measure
 from .power import PowerMeter
-from .request import EAGER, ORT, Request, baselines, versions
+from .request import EAGER, ORT, StudyRequest, baselines, versions
 from .results_cache import Cells, key_of
-from .subject import Subject, subject
-from .variant import MODEL, Form, Variant
+from .subject import StudySubject, subject
+from .variant import MODEL, Variant, VariantForm
 
 VERSION = 1
 """Of what a cell says: raised whenever cells kept by an older program must not be read."""
@@ -30,7 +30,7 @@ VERSION = 1
 _GROUP = 6
 """Variants that are measured together: more share their baselines, fewer are lost when it is stopped."""
 
-_FULL_FORM = Form(shape=(0, 0))
+_FULL_FORM = VariantForm(shape=(0, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,27 +50,27 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class StudyOutcome:
     """`failed` says of each variant that could not be measured why; `reference` is ONNX Runtime FP32's accuracy."""
 
     cells: list[Cell]
     failed: dict[Variant, str]
     reference: dict[str, dict[str, float]]
     eager: dict[str, dict[str, float]] | None
-    files: dict[Form, Path]
+    files: dict[VariantForm, Path]
     sensor: str | None
 
 
 class Study:
     """One run over the grid; what was finished before is taken from the folder `cells` in `request.out`."""
 
-    def __init__(self, request: Request, *, progress: Progress = quiet, meter: PowerMeter | None = None) -> None:
+    def __init__(self, request: StudyRequest, *, progress: Progress = quiet, meter: PowerMeter | None = None) -> None:
         self._request = request
         self._cells = Cells(request.out / "cells")
         self._accuracy = Cells(request.out / "cells" / "accuracy")
         self._progress = progress
         self._meter = PowerMeter() if meter is None else meter
-        self._files: dict[Form, Path] = {}
+        self._files: dict[VariantForm, Path] = {}
         self._failed: dict[Variant, str] = {}
         self._digests: dict[Path, str] = {}
         self._done = 0
@@ -82,7 +82,7 @@ class Study:
         grid = variants(self._request.limits)
         return sum(1 for variant in grid if self._kept(variant) is not None), len(grid)
 
-    def run(self) -> Outcome:
+    def run(self) -> StudyOutcome:
         """Raises DetectorError where nothing can be measured or kept; a variant's own failure is no such thing."""
         grid = variants(self._request.limits)
         self._make(grid)
@@ -92,7 +92,7 @@ class Study:
         for group in groups:
             self._measure(group)
         cells = [cell for variant in grid if (cell := self._kept(variant)) is not None]
-        return Outcome(
+        return StudyOutcome(
             cells=cells,
             failed=self._failed,
             reference=self._of_baseline(ORT) or {},
@@ -103,7 +103,7 @@ class Study:
 
     def _digest(self, path: Path) -> str:
         if path not in self._digests:
-            self._digests[path] = digest(path)
+            self._digests[path] = file_sha256(path)
         return self._digests[path]
 
     def _step(self, what: str, count: int = 1) -> None:
@@ -122,7 +122,7 @@ class Study:
                     if variant.form == form:
                         self._failed[variant] = str(error)
 
-    def _made(self, form: Form) -> Path:
+    def _made(self, form: VariantForm) -> Path:
         request, calibration = self._request, self._request.calibration
         making = Making(
             path=request.path if form.source == MODEL else request.candidates[form.source],
@@ -139,7 +139,7 @@ class Study:
         against = baselines(request, shape, threads, reshaped)
         subjects = {variant: subject(variant, self._files[variant.form], request.spec) for variant in group}
         judged = {*subjects.values(), *(against[name] for name in (ORT, EAGER) if name in against)}
-        accuracies: dict[Subject, dict[str, dict[str, float]]] = {}
+        accuracies: dict[StudySubject, dict[str, dict[str, float]]] = {}
 
         def judge(child: Child) -> None:
             if child.subject in judged:
@@ -178,7 +178,7 @@ class Study:
         one = baselines(request, request.base, 1, request.path).get(name)
         return None if one is None else self._accuracy.get(self._accuracy_key(one))
 
-    def _accuracy_key(self, one: Subject) -> str:
+    def _accuracy_key(self, one: StudySubject) -> str:
         sets = [each.digest for each in self._request.sets]
         return key_of(
             VERSION, self._digest(Path(one.path)), one.engine, one.half, one.shape, one.spec, sets, versions()
@@ -231,7 +231,7 @@ def _document(
 def _groups(todo: Sequence[Variant]) -> Iterator[list[Variant]]:
     """At most `_GROUP` with the same number of threads and the same input."""
 
-    def kind(variant: Variant) -> tuple[int, Shape]:
+    def kind(variant: Variant) -> tuple[int, InputSize]:
         return variant.runtime.threads, variant.form.shape
 
     for _, same in itertools.groupby(sorted(todo, key=kind), key=kind):

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import BackendName, load_detector
-from detector.inference.input_sizes import Shape
+from detector.inference.input_sizes import InputSize
 from detector.inference.spec import InputSpec
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR
 
@@ -20,14 +20,14 @@ Engine = Literal["onnxruntime", "openvino", "eager", "eager-folded", "checkpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class StudySubject:
     """`path` is an ONNX file; for the engine checkpoint a .pt, run at `shape`."""
 
     label: str
     path: str
     engine: Engine
     threads: int
-    shape: Shape
+    shape: InputSize
     half: bool = False
     spec: InputSpec | None = None
 
@@ -35,16 +35,16 @@ class Subject:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Subject:
+    def from_json(cls, document: dict[str, Any]) -> StudySubject:
         spec = document["spec"]
         width, height = document["shape"]
         return cls(**{**document, "shape": (width, height), "spec": None if spec is None else InputSpec(**spec)})
 
 
-def subject(variant: Variant, path: Path, spec: InputSpec | None) -> Subject:
+def subject(variant: Variant, path: Path, spec: InputSpec | None) -> StudySubject:
     """The variant whose form is at `path`."""
     runtime: Runtime = variant.runtime
-    return Subject(
+    return StudySubject(
         label=str(variant),
         path=str(path),
         engine=runtime.backend,
@@ -55,7 +55,7 @@ def subject(variant: Variant, path: Path, spec: InputSpec | None) -> Subject:
     )
 
 
-def open_subject(what: Subject) -> PersonDetector:
+def open_subject(what: StudySubject) -> PersonDetector:
     """Loads it, with a score floor that average precision can use; raises ModelError."""
     path = Path(what.path)
     if what.engine == "checkpoint":
@@ -77,7 +77,7 @@ def open_subject(what: Subject) -> PersonDetector:
 
 
 def open_checkpoint(
-    path: Path, shape: Shape, threads: int, *, spec: InputSpec | None = None, score_floor: float = EVALUATION_FLOOR
+    path: Path, shape: InputSize, threads: int, *, spec: InputSpec | None = None, score_floor: float = EVALUATION_FLOOR
 ) -> PersonDetector:
     """An ultralytics checkpoint run by PyTorch as it is loaded, nothing folded; raises ModelError.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from detector.inference.input_sizes import Shape
+from detector.inference.input_sizes import InputSize
 
 BackendChoice = Literal["onnxruntime", "openvino"]
 MODEL = "model"
@@ -13,10 +13,10 @@ MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class VariantForm:
     """A file made from `source`: `precision` is a key of makers.MAKERS, `shape` width and height in px."""
 
-    shape: Shape
+    shape: InputSize
     precision: str = "fp32"
     person_only: bool = False
     source: str = MODEL
@@ -49,7 +49,7 @@ class Runtime:
 class Variant:
     """One cell of the grid."""
 
-    form: Form
+    form: VariantForm
     runtime: Runtime
 
     def __str__(self) -> str:

@@ -17,14 +17,14 @@ from detector import __version__
 from .factors import Lever, levers
 from .measure import Speed
 from .pareto import Point, front, winner
-from .request import BASELINES, EAGER, FOLDED, ORT, SAME_INPUT, Request, versions
-from .study import Cell, Outcome
+from .request import BASELINES, EAGER, FOLDED, ORT, SAME_INPUT, StudyRequest, versions
+from .study import Cell, StudyOutcome
 
 Document = dict[str, Any]
 _NO_TORCH = "PyTorch is not installed"
 
 
-def document(request: Request, outcome: Outcome) -> Document:
+def document(request: StudyRequest, outcome: StudyOutcome) -> Document:
     """All that report.json says. Times are brought to one scale; see `_rows`."""
     unit = _units(outcome.cells)
     rows = _rows(request, outcome, unit)
@@ -78,7 +78,7 @@ def _units(cells: Sequence[Cell]) -> dict[int, float]:
     return {threads: statistics.median(values) for threads, values in found.items()}
 
 
-def _rows(request: Request, outcome: Outcome, unit: dict[int, float]) -> list[Document]:
+def _rows(request: StudyRequest, outcome: StudyOutcome, unit: dict[int, float]) -> list[Document]:
     """One a cell. A machine is not equally fast all the time: ms are the cell's ratio to the ONNX Runtime baseline of
     its own rounds, times that baseline's median over all rounds. Factors are ratios within the same rounds.
     """
@@ -144,7 +144,7 @@ def _baselines(cells: Sequence[Cell]) -> Document:
     return found
 
 
-def _noise(cells: Sequence[Cell], request: Request) -> float | None:
+def _noise(cells: Sequence[Cell], request: StudyRequest) -> float | None:
     """How far two measurements of the very same thing lie apart, at worst: the baseline is in the grid, too."""
     found = []
     for cell in cells:
@@ -179,6 +179,6 @@ def _folding(cells: Sequence[Cell]) -> list[Lever]:
     return found
 
 
-def _calibration(request: Request) -> Document | None:
+def _calibration(request: StudyRequest) -> Document | None:
     found = request.calibration
     return None if found is None else {"pictures": len(found.pictures), "sha256": found.digest, "shared": found.shared}

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from detector.capture.rtsp.access_units import AccessUnit
-from detector.capture.rtsp.decode_queue import CatchUp, Turn
+from detector.capture.rtsp.decode_queue import DecodeQueue, Turn
 
 TICK = 90000 // 25
 
@@ -20,22 +20,22 @@ def unit(number: int, *, key: bool = False, reference: bool = True, parameters: 
     )
 
 
-def taken(waiting: CatchUp) -> list[int]:
+def taken(waiting: DecodeQueue) -> list[int]:
     numbers = []
     while (turn := waiting.take()) is not None:
         numbers.append(turn.unit.timestamp // TICK)
     return numbers
 
 
-def filled(*units: AccessUnit) -> CatchUp:
-    waiting = CatchUp(clock_rate=90000)
+def filled(*units: AccessUnit) -> DecodeQueue:
+    waiting = DecodeQueue(clock_rate=90000)
     for one in units:
         waiting.put(one)
     return waiting
 
 
 def test_in_step_nothing_is_left_out() -> None:
-    waiting = CatchUp(clock_rate=90000)
+    waiting = DecodeQueue(clock_rate=90000)
     for number in range(50):
         waiting.put(unit(number, key=number % 10 == 0, reference=number % 2 == 0))
         assert taken(waiting) == [number]
@@ -74,9 +74,9 @@ def test_behind_it_jumps_to_the_newest_key_frame_with_the_parameter_sets_it_pass
     assert waiting.skipped == 20
 
 
-def gop(length: int, count: int, cost_s: float) -> CatchUp:
+def gop(length: int, count: int, cost_s: float) -> DecodeQueue:
     """A stream that has just played two key frames `length` apart, decoded at `cost_s` each, now `count` behind."""
-    waiting = CatchUp(clock_rate=90000)
+    waiting = DecodeQueue(clock_rate=90000)
     for number in range(length + 1):
         waiting.put(unit(number, key=number % length == 0))
         waiting.take()
@@ -106,7 +106,7 @@ def test_a_fast_decoder_decodes_on() -> None:
 
 
 def test_without_known_key_frames_it_never_waits_for_one() -> None:
-    waiting = CatchUp(clock_rate=90000)
+    waiting = DecodeQueue(clock_rate=90000)
     for number in range(40):
         waiting.put(unit(number))
         waiting.spent(0.08)
@@ -134,7 +134,7 @@ def test_after_a_late_one_all_are_late_until_the_newest_if_that_comes_soon() -> 
 
 
 def test_neither_a_key_frame_nor_a_halt_of_the_machine_makes_it_wait_for_the_next_key_frame() -> None:
-    waiting = CatchUp(clock_rate=90000)
+    waiting = DecodeQueue(clock_rate=90000)
     for number in range(31):
         waiting.put(unit(number, key=number % 10 == 0))
         waiting.take()
@@ -155,7 +155,7 @@ class Idle:
 
     def __init__(self, *, longest_s: float = 4.0) -> None:
         self.idle = False
-        self.waiting = CatchUp(clock_rate=90000, keyframes_only=lambda: self.idle, longest_s=longest_s)
+        self.waiting = DecodeQueue(clock_rate=90000, keyframes_only=lambda: self.idle, longest_s=longest_s)
         self.turns: list[Turn] = []
 
     def play(self, numbers: Iterable[int], *, key_each: int = 10) -> list[int]:
@@ -235,7 +235,7 @@ def test_key_frames_that_stop_coming_end_the_sparing() -> None:
 
 
 def test_what_nobody_decodes_fills_no_memory() -> None:
-    waiting = CatchUp(clock_rate=90000)
+    waiting = DecodeQueue(clock_rate=90000)
     big = bytes(1 << 20)
     for number in range(100):
         one = unit(number)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from detector.capture.rtsp.source import RtspSource
-from detector.capture.source import DecodeCounts, Grab
+from detector.capture.source import CapturedImage, DecodeCounts
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import EndOfStreamError, SourceError
 from support.rtsp_server import RtspServer, why_not
@@ -32,7 +32,7 @@ def opened() -> Iterator[Callable[..., RtspSource]]:
         source.close()
 
 
-def open_and_read(source: RtspSource) -> Grab:
+def open_and_read(source: RtspSource) -> CapturedImage:
     source.open()
     return source.read()
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.capture.rtsp.session import Session
+from detector.capture.rtsp.session import RtspSession
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import SourceError
 from detector.core.redact import redact
@@ -39,7 +39,7 @@ _NONSENSE = st.one_of(
 )
 
 
-def open_and_receive(session: Session) -> None:
+def open_and_receive(session: RtspSession) -> None:
     session.open()
     while True:
         session.receive(SYSTEM_CLOCK.mono() + 2.0)
@@ -68,7 +68,7 @@ def test_nonsense_ends_in_one_plain_error_in_time(nonsense: list[bytes], after: 
 
     started = SYSTEM_CLOCK.mono()
     with RtspScript(play) as camera:
-        session = Session(url=camera.url, shown=redact(camera.url), timeout_s=2.0, clock=SYSTEM_CLOCK)
+        session = RtspSession(url=camera.url, shown=redact(camera.url), timeout_s=2.0, clock=SYSTEM_CLOCK)
         try:
             with pytest.raises(SourceError) as caught:
                 open_and_receive(session)

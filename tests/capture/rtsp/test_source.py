@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from detector.capture.rtsp.errors import NotUnderstoodError
 from detector.capture.rtsp.source import RtspSource
 from detector.capture.rtsp.stream import Stream
-from detector.capture.source import Grab
+from detector.capture.source import CapturedImage
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import SourceError
 from support.rtsp_script import Connection, Request, RtspScript, greet, serve
@@ -33,9 +33,9 @@ def flat(pictures: list[Flat]) -> Flat:
     return [packet for packets in pictures for packet in packets]
 
 
-def read_all(source: RtspSource) -> list[Grab]:
+def read_all(source: RtspSource) -> list[CapturedImage]:
     """What comes until the camera hangs up or falls silent."""
-    grabs: list[Grab] = []
+    grabs: list[CapturedImage] = []
     try:
         while True:
             grabs.append(source.read())

@@ -13,7 +13,7 @@ from detector.core.types import ArrayImage
 from detector.inference.agreement import Limits
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.models.accuracy.gate import Truth, compare, iou
+from detector.models.accuracy.gate import LabelledPictures, compare, iou
 from support.house import SIZE, end_to_end_model
 
 NAN = float("nan")
@@ -107,7 +107,9 @@ def test_intersection_over_union() -> None:
 
 def test_ground_truth_counts_where_given(sees: Make, shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("pycocotools")
-    truth = Truth(images=shared / "media/coco/images", annotations=shared / "media/coco/person_instances.json")
+    truth = LabelledPictures(
+        images=shared / "media/coco/images", annotations=shared / "media/coco/person_instances.json"
+    )
     good = load_detector(path=shared / "models/yolox_nano.onnx", name="nano", score_floor=0.001)
     blind = load_detector(path=end_to_end_model(tmp_path / "b.onnx", GRID), name="blind", score_floor=0.001)
     loose = Limits(min_persons=0, missed_share=1, extra_share=9, iou_mean=0, score_delta_mean=1)

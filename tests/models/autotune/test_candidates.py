@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from detector.config.schema import Model
-from detector.models.autotune.candidates import Form, candidates, counts_threads
+from detector.models.autotune.candidates import Candidate, candidates, counts_threads
 
 
 def names(model: Model, *, calibrated: bool = True, openvino: bool = True) -> list[str]:
@@ -40,10 +40,10 @@ def test_threads_that_were_set_stay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_form_says_what_it_is() -> None:
-    assert str(Form(precision="int8-mixed", threads=1)) == "onnxruntime int8-mixed, 1 thread"
-    assert not Form(backend="openvino").exact
-    assert Form(precision="int8").calibrated
-    assert not Form(precision="half").calibrated
+    assert str(Candidate(precision="int8-mixed", threads=1)) == "onnxruntime int8-mixed, 1 thread"
+    assert not Candidate(backend="openvino").exact
+    assert Candidate(precision="int8").calibrated
+    assert not Candidate(precision="half").calibrated
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import pytest
 
 from detector.config.schema import Config, Model
 from detector.models.autotune import machine
-from detector.models.autotune.candidates import Form
-from detector.models.autotune.choice import Choice, Result, parse, place, read, scenes_of, write
+from detector.models.autotune.candidates import Candidate
+from detector.models.autotune.choice import CandidateResult, Choice, parse, place, read, scenes_of, write
 from detector.models.registry import Resolved
 from support.house import WALKER, end_to_end_model
 
-INT8 = Form(precision="int8-mixed", threads=1)
+INT8 = Candidate(precision="int8-mixed", threads=1)
 CHOICE = Choice(
     taken=INT8,
     why="the best buy",
@@ -22,11 +22,11 @@ CHOICE = Choice(
     scenes=("porch-01234567",),
     files={(416, 256): "tiny-0.onnx"},
     results=(
-        Result(form=Form(threads=2), ms=10.5, cpu_ms=19.0, refused=None),
-        Result(form=INT8, ms=None, cpu_ms=None, refused="it misses 3 of 20 persons"),
+        CandidateResult(form=Candidate(threads=2), ms=10.5, cpu_ms=19.0, refused=None),
+        CandidateResult(form=INT8, ms=None, cpu_ms=None, refused="it misses 3 of 20 persons"),
     ),
     failed={"openvino half, 1 thread": "no"},
-    spare=Form(backend="openvino", threads=2),
+    spare=Candidate(backend="openvino", threads=2),
 )
 
 
@@ -92,7 +92,7 @@ def test_int8_serves_only_cameras_whose_pictures_it_knows() -> None:
     assert CHOICE.serves(["porch-01234567"])
     assert not CHOICE.serves(["porch-01234567", "garage-01234567"])
     gone = CHOICE.without(INT8, "it broke", threads=3)
-    assert (gone.taken, gone.files) == (Form(threads=3), {})
+    assert (gone.taken, gone.files) == (Candidate(threads=3), {})
     assert gone.serves(["garage-01234567"])
     assert gone.failed == {"openvino half, 1 thread": "no", str(INT8): "it broke"}
     assert CHOICE.covers([(416, 256)])

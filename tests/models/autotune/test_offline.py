@@ -14,15 +14,15 @@ from detector.config.schema import Config
 from detector.core.errors import ConfigError, StorageError
 from detector.inference.agreement import Limits
 from detector.models.autotune import tune as room
-from detector.models.autotune.candidates import Form
+from detector.models.autotune.candidates import Candidate
 from detector.models.autotune.choice import place, read, scenes_of
-from detector.models.autotune.loader import ChosenLoader
-from detector.models.autotune.offline import Order, Rehearsed, rehearse
-from detector.models.autotune.samples import Need
+from detector.models.autotune.loader import AutotunedLoader
+from detector.models.autotune.offline import OfflineRequest, OfflineResult, tune_offline
+from detector.models.autotune.samples import SampleQuota
 from detector.models.registry import Resolved
 
 ANYTHING = Limits(min_persons=0, missed_share=9, extra_share=9, iou_mean=-1, score_delta_mean=9)
-NEED = Need(pictures=30, pictures_each=30)
+NEED = SampleQuota(pictures=30, pictures_each=30)
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +48,9 @@ def config(resolved: Resolved, *cameras: str, **model: Any) -> Config:
     return Config.model_validate({"model": {"name": str(resolved.path), "threads": 1, **model}, "cameras": document})
 
 
-def done(resolved: Resolved, settings: Config, **given: Path) -> Rehearsed:
-    return rehearse(
-        Order(
+def done(resolved: Resolved, settings: Config, **given: Path) -> OfflineResult:
+    return tune_offline(
+        OfflineRequest(
             config=settings,
             resolved=resolved,
             given={name: [path] for name, path in given.items()},
@@ -68,7 +68,7 @@ def test_the_next_start_takes_what_was_kept(resolved: Resolved, pictures: Path) 
     assert found.choice.scenes == tuple(scenes_of(settings))
     assert found.choice.shapes == ((160, 128),)
     assert (found.sizes, found.footage["porch"].looked) == ({"porch": (160, 120)}, NEED.pictures)
-    load = ChosenLoader(settings.model, resolved, scenes=tuple(scenes_of(settings)))
+    load = AutotunedLoader(settings.model, resolved, scenes=tuple(scenes_of(settings)))
     assert load.choice == found.choice == read(found.kept)
     detector = load()
     assert (detector.precision, detector.input_size) == ("int8", (160, 128))
@@ -76,9 +76,9 @@ def test_the_next_start_takes_what_was_kept(resolved: Resolved, pictures: Path) 
     moved = Config.model_validate(
         {"model": settings.model.model_dump(), "cameras": {"porch": {"source": "elsewhere.mp4"}}}
     )
-    elsewhere = ChosenLoader(settings.model, resolved, scenes=tuple(scenes_of(moved))).choice
+    elsewhere = AutotunedLoader(settings.model, resolved, scenes=tuple(scenes_of(moved))).choice
     assert elsewhere is not None
-    assert elsewhere.taken == found.choice.spare == Form(threads=1), "those pictures are not of that camera"
+    assert elsewhere.taken == found.choice.spare == Candidate(threads=1), "those pictures are not of that camera"
 
 
 def test_without_pictures_all_but_int8_is_measured(resolved: Resolved) -> None:

@@ -12,13 +12,13 @@ import pytest
 from detector.config.schema import Camera
 from detector.core.errors import SourceError, UsageError
 from detector.core.types import Detections, Floats, Frame, Image
-from detector.inference.multi_size import ShapedDetector
-from detector.models.autotune.recordings import Footage, watch
-from detector.models.autotune.samples import Need
+from detector.inference.multi_size import MultiSizeDetector
+from detector.models.autotune.recordings import Recording, watch
+from detector.models.autotune.samples import SampleQuota
 from detector.models.download.progress import quiet
 from support import scenes
 
-NEED = Need(pictures=6, pictures_each=6)
+NEED = SampleQuota(pictures=6, pictures_each=6)
 AWAY = [None] * 30  # longer than the tracker is patient
 
 
@@ -37,12 +37,12 @@ class BrightSpot:
         return Detections(frame=frame, boxes=boxes, scores=scores, infer_ms=infer_ms)
 
 
-def seen(*paths: Path, need: Need = NEED, **settings: Any) -> Footage:
+def seen(*paths: Path, need: SampleQuota = NEED, **settings: Any) -> Recording:
     return watch(
         paths,
         name="porch",
         camera=Camera.model_validate({"source": "clip.mp4", **settings}),
-        detector=cast("ShapedDetector", BrightSpot()),
+        detector=cast("MultiSizeDetector", BrightSpot()),
         cameras=1,
         need=need,
         progress=quiet,

@@ -6,45 +6,47 @@ import numpy as np
 import pytest
 
 from detector.core.types import ArrayImage
-from detector.models.autotune.samples import GAP_S, Evidence, Gatherer, Need, small, split, unpack
+from detector.models.autotune.samples import GAP_S, CalibrationSet, SampleCollector, SampleQuota, small, split, unpack
 
 BASE = (128, 128)
-NEED = Need(pictures=6, pictures_each=4, visits_each=2, visits=3)
+NEED = SampleQuota(pictures=6, pictures_each=4, visits_each=2, visits=3)
 
 
 def picture(grey: int) -> ArrayImage:
     return ArrayImage(np.full((48, 64, 3), grey, np.uint8))
 
 
-def fed(gatherer: Gatherer, scene: str, count: int, *, visits: int = 3, start: float = 0.0, cameras: int = 1) -> float:
+def fed(
+    gatherer: SampleCollector, scene: str, count: int, *, visits: int = 3, start: float = 0.0, cameras: int = 1
+) -> float:
     for index in range(count):
-        gatherer.see(scene, picture(index), {index % visits}, now=start + index * GAP_S, cameras=cameras)
+        gatherer.observe(scene, picture(index), {index % visits}, now=start + index * GAP_S, cameras=cameras)
     return start + count * GAP_S
 
 
 def test_pictures_lie_apart_in_time() -> None:
-    gatherer = Gatherer(base=BASE, need=NEED)
+    gatherer = SampleCollector(base=BASE, need=NEED)
     for tick in range(40):
-        gatherer.see("a", picture(tick), {tick}, now=tick / 10, cameras=1)
+        gatherer.observe("a", picture(tick), {tick}, now=tick / 10, cameras=1)
     assert gatherer.missing({"a": "porch"}) is not None
     fed(gatherer, "a", 5, start=GAP_S)
     assert gatherer.missing({"a": "porch"}) is None
 
 
 def test_one_long_visit_is_thin() -> None:
-    gatherer = Gatherer(base=BASE, need=NEED)
+    gatherer = SampleCollector(base=BASE, need=NEED)
     fed(gatherer, "a", 50, visits=1)
     assert "2 visits" in str(gatherer.missing({"a": "porch"}))
-    gatherer = Gatherer(base=BASE, need=NEED)
+    gatherer = SampleCollector(base=BASE, need=NEED)
     fed(gatherer, "a", 50, visits=2)
     assert gatherer.missing({"a": "porch"}) == "pictures of more than 2 visits"
 
 
 def test_a_camera_that_saw_nobody_is_no_evidence() -> None:
-    gatherer = Gatherer(base=BASE, need=NEED)
+    gatherer = SampleCollector(base=BASE, need=NEED)
     end = fed(gatherer, "a", 10, cameras=2)
     for index in range(50):
-        gatherer.see("b", picture(index), (), now=end + index * 100, cameras=2)
+        gatherer.observe("b", picture(index), (), now=end + index * 100, cameras=2)
     missing = gatherer.missing({"a": "porch", "b": "garage"})
     assert missing is not None
     assert "garage" in missing
@@ -53,9 +55,9 @@ def test_a_camera_that_saw_nobody_is_no_evidence() -> None:
 
 
 def test_what_judges_came_after_what_calibrates() -> None:
-    gatherer = Gatherer(base=BASE, need=NEED)
+    gatherer = SampleCollector(base=BASE, need=NEED)
     fed(gatherer, "a", 5)
-    gatherer.see("a", picture(200), (), now=0, cameras=1)
+    gatherer.observe("a", picture(200), (), now=0, cameras=1)
     evidence = gatherer.evidence(["a"])
     greys = [[int(image.bgr()[0, 0, 0]) for image in part] for part in (evidence.calibration, evidence.held_out)]
     assert max(grey for grey in greys[0] if grey < 200) < min(greys[1])
@@ -65,7 +67,7 @@ def test_what_judges_came_after_what_calibrates() -> None:
 
 
 def test_the_oldest_make_room() -> None:
-    gatherer = Gatherer(base=BASE, need=NEED)
+    gatherer = SampleCollector(base=BASE, need=NEED)
     fed(gatherer, "a", 100)
     evidence = gatherer.evidence(["a"])
     assert len(evidence.calibration) + len(evidence.held_out) == NEED.each(1)
@@ -85,6 +87,6 @@ def test_a_pack_comes_out_as_it_went_in() -> None:
     assert found.scenes == evidence.scenes
     for one, other in zip(found.calibration + found.held_out, evidence.calibration + evidence.held_out, strict=True):
         np.testing.assert_array_equal(one.bgr(), other.bgr())
-    assert unpack(Evidence(calibration=(), held_out=()).pack()) == Evidence(calibration=(), held_out=())
+    assert unpack(CalibrationSet(calibration=(), held_out=()).pack()) == CalibrationSet(calibration=(), held_out=())
     with pytest.raises(ValueError, match=r"."):
         unpack(b"nothing")

@@ -12,20 +12,20 @@ from detector.core.errors import SourceError
 from detector.core.types import ArrayImage, Image
 from detector.inference.agreement import Limits
 from detector.models.autotune import tune as room
-from detector.models.autotune.candidates import Form
+from detector.models.autotune.candidates import Candidate
 from detector.models.autotune.choice import Choice
 from detector.models.autotune.cost import MARGIN, Cost, price
 from detector.models.autotune.loader import open_form
-from detector.models.autotune.samples import Evidence, small, split
-from detector.models.autotune.tune import Task, tune
+from detector.models.autotune.samples import CalibrationSet, small, split
+from detector.models.autotune.tune import TuneRequest, tune
 from detector.models.registry import Resolved, load_registry
 
 SHAPE = (160, 128)
 ANYTHING = Limits(min_persons=0, missed_share=9, extra_share=9, iou_mean=-1, score_delta_mean=9)
 
 
-def task(resolved: Resolved, model: Model, evidence: Evidence | None = None, **more: object) -> Task:
-    return Task(
+def task(resolved: Resolved, model: Model, evidence: CalibrationSet | None = None, **more: object) -> TuneRequest:
+    return TuneRequest(
         model=model,
         resolved=resolved,
         shapes=(SHAPE,),
@@ -35,7 +35,7 @@ def task(resolved: Resolved, model: Model, evidence: Evidence | None = None, **m
     )
 
 
-def best(choice: Choice) -> Form:
+def best(choice: Choice) -> Candidate:
     """The cheapest of those that were not refused."""
     found = {r.form: Cost(ms=r.ms or 0, cpu_ms=r.cpu_ms or 0) for r in choice.results if r.refused is None}
     return min(found, key=lambda form: price(found[form], exact=form.exact))
@@ -57,7 +57,7 @@ def test_int8_that_sees_something_else_is_refused(
     monkeypatch.setattr(room, "price", lambda _cost, *, exact: 1.0 if exact else 0.5)
     choice = tune(task(resolved, Model(threads=1), split(noise, ("porch",))))
     refused = {result.form.precision: result.refused for result in choice.results}
-    assert choice.taken == Form(threads=1)
+    assert choice.taken == Candidate(threads=1)
     assert refused["fp32"] is None
     assert "its boxes lie off" in str(refused["int8"])
     assert "its boxes lie off" in str(refused["int8-mixed"])
@@ -72,7 +72,7 @@ def test_int8_that_is_accepted_is_there_to_be_served(
     choice = tune(task(resolved, Model(threads=1), split(noise, ("porch",))))
     assert choice.taken.calibrated
     assert choice.scenes == ("porch",)
-    assert choice.spare == Form(threads=1), "for cameras that it does not know"
+    assert choice.spare == Candidate(threads=1), "for cameras that it does not know"
     assert "12 pictures of the cameras' own" in choice.why
     assert (cache / "variants" / choice.files[SHAPE]).is_file()
     detector = open_form(resolved, choice.taken, files=choice.files)
@@ -89,9 +89,9 @@ def test_few_pictures_and_fp32_keep_int8_out(resolved: Resolved, noise: list[Ima
 
 
 def test_what_failed_when_it_served_is_not_tried_again(resolved: Resolved) -> None:
-    choice = tune(task(resolved, Model(), failed={str(Form(threads=1)): "it broke"}))
-    assert Form(threads=1) not in [result.form for result in choice.results]
-    assert choice.failed == {str(Form(threads=1)): "it broke"}
+    choice = tune(task(resolved, Model(), failed={str(Candidate(threads=1)): "it broke"}))
+    assert Candidate(threads=1) not in [result.form for result in choice.results]
+    assert choice.failed == {str(Candidate(threads=1)): "it broke"}
 
 
 def test_nothing_to_judge_by_refuses_all_but_the_reference(resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def test_nothing_to_judge_by_refuses_all_but_the_reference(resolved: Resolved, m
         raise SourceError("the clip cannot be fetched")
 
     choice = tune(
-        Task(
+        TuneRequest(
             model=Model(threads=1, precision="fp32"),
             resolved=resolved,
             shapes=(SHAPE,),
@@ -110,7 +110,7 @@ def test_nothing_to_judge_by_refuses_all_but_the_reference(resolved: Resolved, m
             openvino=True,
         )
     )
-    assert choice.taken == Form(threads=1)
+    assert choice.taken == Candidate(threads=1)
     (refused,) = [result.refused for result in choice.results if result.form.backend == "openvino"]
     assert refused == "there are no pictures to judge it by: the clip cannot be fetched"
 
@@ -123,10 +123,10 @@ def test_a_model_that_int8_ruins_stays_in_floats(shared: Path, monkeypatch: pyte
     frames = [source.read().image for _ in range(54)][::2]
     pictures: list[Image] = [small(ArrayImage(frame.bgr()), (416, 416)) for frame in frames]
     source.close()
-    forms = [Form(threads=1), Form(precision="int8", threads=1)]  # one is enough: calibrating takes seconds
+    forms = [Candidate(threads=1), Candidate(precision="int8", threads=1)]  # one is enough: calibrating takes seconds
     monkeypatch.setattr(room, "candidates", lambda *_args, **_kwargs: forms)
     choice = tune(
-        Task(
+        TuneRequest(
             model=Model(threads=1),
             resolved=load_registry().resolve(shared / "models" / "yolox_nano.onnx"),
             shapes=((416, 320),),
@@ -135,7 +135,7 @@ def test_a_model_that_int8_ruins_stays_in_floats(shared: Path, monkeypatch: pyte
         )
     )
     assert choice.taken == best(choice)
-    assert choice.taken == Form(threads=1)
+    assert choice.taken == Candidate(threads=1)
     for result in choice.results:
         cheaper = result.form.calibrated and (result.ms or 0) * (result.cpu_ms or 0) * MARGIN < _product(choice)
         assert bool(result.refused) == cheaper, "what would have paid was judged, and refused"

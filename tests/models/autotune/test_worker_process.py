@@ -8,23 +8,25 @@ import pytest
 
 from detector.config.schema import Model
 from detector.models.autotune import worker_process
-from detector.models.autotune.candidates import Form
+from detector.models.autotune.candidates import Candidate
 from detector.models.autotune.choice import Choice, place, read, write
-from detector.models.autotune.samples import Evidence
+from detector.models.autotune.samples import CalibrationSet
 from detector.models.autotune.worker_process import keep
 from detector.models.registry import Resolved
 
 SHAPE = (160, 128)
-BY_PICTURES = Choice(taken=Form(threads=1), why="pictures", shapes=(SHAPE,), scenes=("porch-1",))
+BY_PICTURES = Choice(taken=Candidate(threads=1), why="pictures", shapes=(SHAPE,), scenes=("porch-1",))
 
 
-@pytest.mark.parametrize(("evidence", "stays"), [(None, "pictures"), (Evidence(calibration=(), held_out=()), "mine")])
+@pytest.mark.parametrize(
+    ("evidence", "stays"), [(None, "pictures"), (CalibrationSet(calibration=(), held_out=()), "mine")]
+)
 def test_a_choice_by_pictures_made_meanwhile(
-    evidence: Evidence | None, stays: str, resolved: Resolved, monkeypatch: pytest.MonkeyPatch
+    evidence: CalibrationSet | None, stays: str, resolved: Resolved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Model(name=str(resolved.path), threads=1)
     path = place(model, resolved)
-    mine = Choice(taken=Form(threads=1), why="mine", shapes=(SHAPE,))
+    mine = Choice(taken=Candidate(threads=1), why="mine", shapes=(SHAPE,))
 
     def slow(*_: Any) -> Choice:
         write(path, BY_PICTURES)  # another process, while this one measures

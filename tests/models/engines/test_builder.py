@@ -24,7 +24,7 @@ from detector.inference.tensorrt.library import library, said
 from detector.inference.tensorrt.manifest import environment
 from detector.models.accuracy.pictures import folder_pictures
 from detector.models.engines.build_accepted import build_gated
-from detector.models.engines.builder import BuildCancelledError, Order, build
+from detector.models.engines.builder import BuildCancelledError, BuildRequest, build
 from detector.models.engines.prepare import BuildPrecision, prepare
 from detector.models.registry import load_registry
 from support.quantised import quantise
@@ -47,9 +47,9 @@ FILES = {
 }
 
 
-def order(model: Path, output: Path, precision: BuildPrecision = "auto", **other: Any) -> Order:
+def order(model: Path, output: Path, precision: BuildPrecision = "auto", **other: Any) -> BuildRequest:
     found = REGISTRY.resolve(model)
-    return Order(model=model, output=output, name=found.name, spec=found.spec, precision=precision, **other)
+    return BuildRequest(model=model, output=output, name=found.name, spec=found.spec, precision=precision, **other)
 
 
 @pytest.fixture
@@ -90,7 +90,9 @@ def test_every_model_builds_in_int8(shared: Path, tmp_path: Path, name: str, ima
     prepared = prepare(found.path)
     plain.write_bytes(prepared.content)
     quantised = quantise(plain, tmp_path / "q.onnx", spec=found.spec, size=size, images=images[:2])
-    made = build(Order(model=quantised, output=tmp_path / "m.engine", name=name, spec=found.spec, calibration="c" * 64))
+    made = build(
+        BuildRequest(model=quantised, output=tmp_path / "m.engine", name=name, spec=found.spec, calibration="c" * 64)
+    )
     assert (made.recipe.precision, made.recipe.calibration) == ("int8", "c" * 64)
     nodes = [node for node in onnx.load(str(quantised)).graph.node if node.op_type in ("Conv", "DequantizeLinear")]
     kinds = Counter(node.op_type for node in nodes)
@@ -178,7 +180,7 @@ def _plan_as_it_is(builder: Any, path: Path, shared: Path) -> None:
 def test_a_file_cut_short_is_told(shared: Path, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes((shared / "models/yolox_nano.onnx").read_bytes()[:3_000_000])
     with pytest.raises(ModelError, match=r"m\.onnx is not an ONNX model, or is cut short"):
-        build(Order(model=tmp_path / "m.onnx", output=tmp_path / "m.engine", name="m"))
+        build(BuildRequest(model=tmp_path / "m.onnx", output=tmp_path / "m.engine", name="m"))
 
 
 def test_a_build_can_be_stopped(shared: Path, tmp_path: Path) -> None:
@@ -262,7 +264,7 @@ def test_what_is_screened_out_is_not_built(shared: Path, tmp_path: Path, images:
     model = shared / "models/yolox_nano.onnx"
     orders = [order(model, tmp_path / f"{p}.engine", p, calibration="c" * 64) for p in ("int8", "fp32")]
 
-    def screen(order: Order) -> None:
+    def screen(order: BuildRequest) -> None:
         if order.precision == "int8":
             raise ModelError("it misses 3 of 40 persons (as ONNX Runtime runs it)")
 

@@ -14,7 +14,16 @@ from onnx import TensorProto, helper, numpy_helper
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.models.graph.graph import Graph
 from detector.models.graph.layers import find_layers, name_nodes
-from detector.models.graph.qdq import ALL, ONNXRUNTIME, OPENVINO, TENSORRT, Form, quantise, signed_scale, unsigned_scale
+from detector.models.graph.qdq import (
+    ALL,
+    ONNXRUNTIME,
+    OPENVINO,
+    TENSORRT,
+    QdqStyle,
+    quantise,
+    signed_scale,
+    unsigned_scale,
+)
 
 RANGES = st.floats(-1e4, 1e4)
 
@@ -69,7 +78,7 @@ def picture() -> np.ndarray:
     return np.random.default_rng(9).uniform(-1, 1, (1, 3, 8, 8)).astype(np.float32)
 
 
-def quantised(form: Form) -> Graph:
+def quantised(form: QdqStyle) -> Graph:
     graph = Graph(pooled())
     name_nodes(graph)
     ranges = {
@@ -85,7 +94,7 @@ def quantised(form: Form) -> Graph:
 
 
 @pytest.mark.parametrize("form", [ALL, ONNXRUNTIME, OPENVINO, TENSORRT])
-def test_every_form_computes_what_the_floats_do(form: Form, tmp_path: Path) -> None:
+def test_every_form_computes_what_the_floats_do(form: QdqStyle, tmp_path: Path) -> None:
     results = []
     for number, model in enumerate((pooled(), quantised(form).finish())):
         path = tmp_path / f"{number}.onnx"

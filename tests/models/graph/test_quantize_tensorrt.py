@@ -11,7 +11,7 @@ import pytest
 from onnx import numpy_helper
 
 from detector.core.types import Image
-from detector.models.engines.builder import Order, build
+from detector.models.engines.builder import BuildRequest, build
 from detector.models.graph.quantize import MIN_PICTURES, quantize_tensorrt
 from detector.models.registry import load_registry
 from support.networks import HEADS, Head, network, noise_pictures
@@ -51,5 +51,5 @@ def test_tensorrt_builds_every_model_of_the_registry(
     found = load_registry().resolve(model_file(name))
     output = tmp_path / "int8.onnx"
     quantize_tensorrt(found.path, photos, output=output, spec=found.spec)
-    made = build(Order(model=output, output=tmp_path / "m.engine", name=name, spec=found.spec))
+    made = build(BuildRequest(model=output, output=tmp_path / "m.engine", name=name, spec=found.spec))
     assert made.recipe.precision == "int8"

@@ -14,7 +14,7 @@ from detector.core.types import Message
 from detector.mqtt.broker import client as clients
 from detector.mqtt.broker import packets, server
 from detector.mqtt.broker import session as sessions
-from detector.mqtt.broker.packets import Kind
+from detector.mqtt.broker.packets import PacketKind
 from detector.mqtt.broker.server import EmbeddedBroker
 from support.mosquitto import DEADLINE, Subscriber, program, wait_until
 from support.post import running
@@ -63,11 +63,11 @@ def test_other_versions_are_refused_politely(port: int, version: str) -> None:
 def test_what_is_published_twice_at_qos_2_arrives_once(port: int) -> None:
     subscriber, raw = Subscriber(port, "p/x"), Raw(port, greeting("raw"))
     raw.say(packets.publish(Message(topic="p/x", payload=b"1", qos=2), mid=9))
-    assert raw.hear() == packets.Packet(Kind.PUBREC, 0, b"\x00\x09")
+    assert raw.hear() == packets.MqttPacket(PacketKind.PUBREC, 0, b"\x00\x09")
     raw.say(packets.publish(Message(topic="p/x", payload=b"1", qos=2), mid=9, duplicate=True))
-    assert raw.hear().kind is Kind.PUBREC
-    raw.say(packets.acknowledge(Kind.PUBREL, 9))
-    assert raw.hear() == packets.Packet(Kind.PUBCOMP, 0, b"\x00\x09")
+    assert raw.hear().kind is PacketKind.PUBREC
+    raw.say(packets.acknowledge(PacketKind.PUBREL, 9))
+    assert raw.hear() == packets.MqttPacket(PacketKind.PUBCOMP, 0, b"\x00\x09")
     raw.say(packets.publish(Message(topic="p/x", payload=b"2", qos=2), mid=9))
     assert [m.payload for m in subscriber.wait_for(lambda h: len(h) == 2)] == [b"1", b"2"]
     raw.close()
@@ -78,7 +78,7 @@ def test_pings_and_goodbyes_are_answered(port: int) -> None:
     raw = Raw(port, greeting("raw", will=("p/will", "gone")))
     subscriber = Subscriber(port, "p/#")
     raw.say(b"\xc0\x00" + subscription("p/x") + request(0xA2, b"\x00\x02\x00\x03p/x"))
-    assert [raw.hear().kind for _ in range(3)] == [Kind.PINGRESP, Kind.SUBACK, Kind.UNSUBACK]
+    assert [raw.hear().kind for _ in range(3)] == [PacketKind.PINGRESP, PacketKind.SUBACK, PacketKind.UNSUBACK]
     subscriber.publish("p/x", "1")
     raw.say(b"\xe0\x00")
     assert raw.ended()
@@ -91,7 +91,7 @@ def test_pings_and_goodbyes_are_answered(port: int) -> None:
 def test_who_is_away_gets_everything_later(broker: EmbeddedBroker, port: int) -> None:
     here, other = Raw(port, greeting("ledger", clean=False)), Subscriber(port, "nothing")
     here.say(subscription("p/#"))
-    assert here.hear().kind is Kind.SUBACK
+    assert here.hear().kind is PacketKind.SUBACK
     other.publish("p/x", "0")
     unanswered = packets.publish_of(here.hear())
     here.close()
@@ -100,13 +100,13 @@ def test_who_is_away_gets_everything_later(broker: EmbeddedBroker, port: int) ->
         other.publish("p/x", str(number))
     again = Raw(port)
     again.say(greeting("ledger", clean=False))
-    assert again.hear() == packets.Packet(Kind.CONNACK, 0, b"\x01\x00")  # the session is present
+    assert again.hear() == packets.MqttPacket(PacketKind.CONNACK, 0, b"\x01\x00")  # the session is present
     found = []
     for _ in range(100):
         publish = packets.publish_of(again.hear())
         found.append(int(publish.message.payload))
         assert publish.duplicate == (publish.mid == unanswered.mid)
-        again.say(packets.acknowledge(Kind.PUBACK, publish.mid))
+        again.say(packets.acknowledge(PacketKind.PUBACK, publish.mid))
     assert found == list(range(100))
     again.close()
     other.close()
@@ -118,7 +118,7 @@ def test_the_first_of_two_of_one_id_goes_with_its_will_before_the_second_speaks(
     online = packets.publish(Message(topic="p/available", payload=b"online", qos=1), mid=1)
     second = Raw(port)
     second.say(greeting("same", will=("p/available", "offline")) + online)  # in one go
-    assert [second.hear().kind, second.hear().kind] == [Kind.CONNACK, Kind.PUBACK]
+    assert [second.hear().kind, second.hear().kind] == [PacketKind.CONNACK, PacketKind.PUBACK]
     assert first.ended()
     heard = subscriber.wait_for(lambda h: len(h) == 2)
     assert [m.payload for m in heard] == [b"offline", b"online"]
@@ -155,12 +155,12 @@ def test_who_does_not_read_costs_the_others_nothing(
     monkeypatch.setattr(clients, "_CLOGGED", 4_000_000)
     lazy, writer, subscriber = Raw(port, greeting("lazy")), Raw(port, greeting("writer")), Subscriber(port, "p/#")
     lazy.say(subscription("p/#", 1))
-    assert lazy.hear().kind is Kind.SUBACK
+    assert lazy.hear().kind is PacketKind.SUBACK
     picture = packets.publish(Message(topic="p/picture", payload=bytes(300_000)))
 
     def write(number: int) -> None:
         writer.say(packets.publish(Message(topic="p/x", payload=b"%d" % number, qos=1), mid=number + 1))
-        assert writer.hear().kind is Kind.PUBACK
+        assert writer.hear().kind is PacketKind.PUBACK
 
     def hear(count: int) -> None:
         subscriber.wait_for(lambda h: len(h) == count)
@@ -187,13 +187,13 @@ def test_many_clients_get_all_in_each_writers_order(port: int) -> None:
     writers = [Raw(port, greeting(f"writer{n}")) for n in range(4)]
     for reader in readers:
         reader.say(subscription("p/+", 0))
-        assert reader.hear().kind is Kind.SUBACK
+        assert reader.hear().kind is PacketKind.SUBACK
 
     def write(who: int) -> None:
         for number in range(25):
             message = Message(topic=f"p/{who}", payload=b"%d" % number, qos=1)
             writers[who].say(packets.publish(message, mid=number + 1))
-            assert writers[who].hear().kind is Kind.PUBACK
+            assert writers[who].hear().kind is PacketKind.PUBACK
 
     threads = [threading.Thread(target=write, args=(who,)) for who in range(len(writers))]
     for thread in threads:
@@ -214,7 +214,7 @@ def test_nonsense_in_a_session_ends_it_alone(broker: EmbeddedBroker, caplog: pyt
         subscription("p/#"),
         packets.publish(Message(topic="p/x", payload=b"1", qos=1), mid=1),
         packets.publish(Message(topic="p/x", payload=b"2", qos=2), mid=2),
-        packets.acknowledge(Kind.PUBREL, 2),
+        packets.acknowledge(PacketKind.PUBREL, 2),
         b"\xc0\x00",
     ))  # fmt: skip
     subscriber = Subscriber(broker.port, "still/#")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from detector.core.types import Message
 from detector.mqtt.broker import packets
-from detector.mqtt.broker.packets import Answer, Kind, LevelError, MalformedError, Packet
+from detector.mqtt.broker.packets import Answer, LevelError, MalformedError, MqttPacket, PacketKind
 
 LIMIT = 1 << 20
 MESSAGES = st.builds(
@@ -22,7 +22,7 @@ MESSAGES = st.builds(
 )
 
 
-def one(data: bytes) -> Packet:
+def one(data: bytes) -> MqttPacket:
     buffer = bytearray(data)
     packet = packets.cut(buffer, LIMIT)
     assert packet is not None
@@ -65,15 +65,15 @@ def test_lengths_at_the_edges_of_their_encoding(size: int) -> None:
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_packet_or_refused(data: bytes) -> None:
     readers = {
-        Kind.CONNECT: packets.connect_of,
-        Kind.PUBLISH: packets.publish_of,
-        Kind.SUBSCRIBE: packets.subscribe_of,
-        Kind.UNSUBSCRIBE: packets.unsubscribe_of,
-        Kind.PUBACK: packets.mid_of,
+        PacketKind.CONNECT: packets.connect_of,
+        PacketKind.PUBLISH: packets.publish_of,
+        PacketKind.SUBSCRIBE: packets.subscribe_of,
+        PacketKind.UNSUBSCRIBE: packets.unsubscribe_of,
+        PacketKind.PUBACK: packets.mid_of,
     }
     for kind, read in readers.items():
         with contextlib.suppress(MalformedError, LevelError):
-            read(Packet(kind, 0, data))
+            read(MqttPacket(kind, 0, data))
     with contextlib.suppress(MalformedError):
         packets.cut(bytearray(data), LIMIT)
 
@@ -93,15 +93,15 @@ def test_any_bytes_are_a_packet_or_refused(data: bytes) -> None:
 )
 def test_fixed_headers(data: bytes, says: str | None) -> None:
     if says is None:
-        assert packets.cut(bytearray(data), LIMIT) == Packet(Kind.PUBREL, 2, b"")
+        assert packets.cut(bytearray(data), LIMIT) == MqttPacket(PacketKind.PUBREL, 2, b"")
         return
     with pytest.raises(MalformedError, match=says):
         packets.cut(bytearray(data), LIMIT)
 
 
-def greeting(flags: int, *fields: bytes, name: bytes = b"MQTT", level: int = 4) -> Packet:
+def greeting(flags: int, *fields: bytes, name: bytes = b"MQTT", level: int = 4) -> MqttPacket:
     head = len(name).to_bytes(2, "big") + name + bytes((level, flags)) + b"\x00\x3c"
-    return Packet(Kind.CONNECT, 0, head + b"".join(len(f).to_bytes(2, "big") + f for f in fields))
+    return MqttPacket(PacketKind.CONNECT, 0, head + b"".join(len(f).to_bytes(2, "big") + f for f in fields))
 
 
 def test_a_greeting_with_all_it_can_hold() -> None:
@@ -125,7 +125,7 @@ def test_a_greeting_with_all_it_can_hold() -> None:
         greeting(0x02, b"me", name=b"HTTP"),
     ],
 )
-def test_greetings_that_are_none(packet: Packet) -> None:
+def test_greetings_that_are_none(packet: MqttPacket) -> None:
     with pytest.raises(MalformedError):
         packets.connect_of(packet)
 
@@ -150,26 +150,26 @@ def test_other_versions_are_told_in_their_own_words(level: int, answer: bytes) -
 )
 def test_messages_that_are_none(flags: int, body: bytes) -> None:
     with pytest.raises(MalformedError):
-        packets.publish_of(Packet(Kind.PUBLISH, flags, body))
+        packets.publish_of(MqttPacket(PacketKind.PUBLISH, flags, body))
 
 
 def test_requests_are_read() -> None:
-    subscribe = Packet(Kind.SUBSCRIBE, 2, b"\x00\x07\x00\x01a\x01\x00\x03b/#\x02")
+    subscribe = MqttPacket(PacketKind.SUBSCRIBE, 2, b"\x00\x07\x00\x01a\x01\x00\x03b/#\x02")
     assert packets.subscribe_of(subscribe) == (7, [("a", 1), ("b/#", 2)])
-    assert packets.unsubscribe_of(Packet(Kind.UNSUBSCRIBE, 2, b"\x00\x08\x00\x01a")) == (8, ["a"])
+    assert packets.unsubscribe_of(MqttPacket(PacketKind.UNSUBSCRIBE, 2, b"\x00\x08\x00\x01a")) == (8, ["a"])
     for broken in (b"\x00\x07", b"\x00\x07\x00\x01a", b"\x00\x07\x00\x01a\x03", b"\x00\x00\x00\x01a\x01"):
         with pytest.raises(MalformedError):
-            packets.subscribe_of(Packet(Kind.SUBSCRIBE, 2, broken))
+            packets.subscribe_of(MqttPacket(PacketKind.SUBSCRIBE, 2, broken))
     with pytest.raises(MalformedError):
-        packets.unsubscribe_of(Packet(Kind.UNSUBSCRIBE, 2, b"\x00\x07"))
+        packets.unsubscribe_of(MqttPacket(PacketKind.UNSUBSCRIBE, 2, b"\x00\x07"))
     with pytest.raises(MalformedError):
-        packets.mid_of(Packet(Kind.PUBACK, 0, b"\x00\x07x"))
+        packets.mid_of(MqttPacket(PacketKind.PUBACK, 0, b"\x00\x07x"))
 
 
 def test_answers_are_written() -> None:
     assert packets.connack(Answer.CREDENTIALS) == b"\x20\x02\x00\x04"
     assert packets.connack(Answer.ACCEPTED, session_present=True) == b"\x20\x02\x01\x00"
-    assert packets.acknowledge(Kind.PUBACK, 258) == b"\x40\x02\x01\x02"
-    assert packets.acknowledge(Kind.PUBREL, 1) == b"\x62\x02\x00\x01"
+    assert packets.acknowledge(PacketKind.PUBACK, 258) == b"\x40\x02\x01\x02"
+    assert packets.acknowledge(PacketKind.PUBREL, 1) == b"\x62\x02\x00\x01"
     assert packets.suback(1, [0, 1, packets.REFUSED]) == b"\x90\x05\x00\x01\x00\x01\x80"
     assert packets.PONG == b"\xd0\x00"

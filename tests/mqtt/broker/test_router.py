@@ -6,13 +6,15 @@ import pytest
 
 from detector.core.types import Message
 from detector.mqtt.broker import router as routers
-from detector.mqtt.broker.packets import Kind
+from detector.mqtt.broker.packets import PacketKind
 from detector.mqtt.broker.router import Router
-from detector.mqtt.broker.session import Session
+from detector.mqtt.broker.session import BrokerSession
 from support.tape import Tape
 
 
-def joined(router: Router, client_id: str, *patterns: str, clean: bool = True, qos: int = 1) -> tuple[Session, Tape]:
+def joined(
+    router: Router, client_id: str, *patterns: str, clean: bool = True, qos: int = 1
+) -> tuple[BrokerSession, Tape]:
     tape = Tape()
     session, _ = router.open(client_id, clean=clean)
     session.attach(tape)
@@ -38,7 +40,7 @@ def test_what_is_retained_comes_after_the_answer_and_is_marked() -> None:
     router.publish(Message(topic="p/y", payload=b"y", retain=True))
     router.publish(Message(topic="p/y", payload=b"", retain=True))
     _, tape = joined(router, "a", "p/+", "p/#/no")
-    assert tape.kinds == [Kind.SUBACK, Kind.PUBLISH]
+    assert tape.kinds == [PacketKind.SUBACK, PacketKind.PUBLISH]
     assert tape.messages == [Message(topic="p/x", payload=b"new", qos=1, retain=True)]
     router.publish(Message(topic="p/x", payload=b"live", qos=1, retain=True))
     assert tape.messages[1:] == [Message(topic="p/x", payload=b"live", qos=1)]

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from detector.core.errors import BrokerError
 from detector.core.types import Message
 from detector.mqtt.broker.server import EmbeddedBroker
-from detector.mqtt.client import MqttLink, MqttSettings, probe
+from detector.mqtt.client import MqttClient, MqttSettings, probe
 from detector.mqtt.connection import dial
 from support.mosquitto import DEADLINE, Subscriber, wait_until
 from support.post import WILL, running
@@ -32,7 +32,7 @@ def serving(broker: EmbeddedBroker) -> Iterator[MqttSettings]:
 def test_carries_messages_retained_state_and_the_last_will() -> None:
     with serving(EmbeddedBroker()) as settings:
         early = Subscriber(settings.port, "p/#")
-        link = MqttLink(settings=settings, will=WILL)
+        link = MqttClient(settings=settings, will=WILL)
         answers: list[str | None] = []
         with running(link.run):
             link.publish(Message(topic="p/porch/person", payload=b"2", retain=True))
@@ -73,7 +73,7 @@ def test_only_the_right_password_gets_in() -> None:
 
 def test_an_mqtt_5_client_falls_back() -> None:
     with serving(EmbeddedBroker()) as settings:
-        link = MqttLink(settings=dataclasses.replace(settings, protocol="auto"), will=WILL)
+        link = MqttClient(settings=dataclasses.replace(settings, protocol="auto"), will=WILL)
         with running(link.run):
             wait_until(lambda: link.status().state == "connected")
             assert link.status().protocol == "3.1.1"
@@ -131,7 +131,7 @@ def test_stops_at_once_under_clients_that_do_not_go(caplog: pytest.LogCaptureFix
             silent.sendall(b"\x10")  # the first byte of a greeting, and no more
             subscriber = Subscriber(settings.port)
             clients.callback(subscriber.close)
-            link = MqttLink(settings=settings, will=WILL)
+            link = MqttClient(settings=settings, will=WILL)
             stop = clients.enter_context(running(link.run))
             wait_until(lambda: link.status().state == "connected")
             wait_until(lambda: len(broker._clients) == 3)

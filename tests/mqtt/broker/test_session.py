@@ -9,7 +9,7 @@ import pytest
 from detector.core.types import Message
 from detector.mqtt.broker import session as sessions
 from detector.mqtt.broker.packets import REFUSED
-from detector.mqtt.broker.session import Session
+from detector.mqtt.broker.session import BrokerSession
 from support.tape import Tape
 
 
@@ -17,8 +17,8 @@ def numbered(number: int, *, qos: int = 1) -> Message:
     return Message(topic="p/x", payload=b"%d" % number, qos=qos)
 
 
-def attached(*, clean: bool = True) -> tuple[Session, Tape]:
-    session, tape = Session("me", clean=clean), Tape()
+def attached(*, clean: bool = True) -> tuple[BrokerSession, Tape]:
+    session, tape = BrokerSession("me", clean=clean), Tape()
     session.attach(tape)
     return session, tape
 
@@ -83,7 +83,7 @@ def test_of_who_does_not_take_them_the_oldest_are_dropped(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, bound: int, here: bool
 ) -> None:
     monkeypatch.setattr(sessions, name, bound)
-    session = Session("me", clean=False)
+    session = BrokerSession("me", clean=False)
     tape = Tape()
     tape.clogged = True
     if here:
@@ -102,7 +102,7 @@ def test_of_who_does_not_take_them_the_oldest_are_dropped(
 
 def test_filters_are_judged_bounded_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "MAX_FILTERS", 2)
-    session = Session("me", clean=True)
+    session = BrokerSession("me", clean=True)
     assert [session.subscribe("p/#", 0), session.subscribe("p/x", 2), session.subscribe("p/#/x", 1)] == [0, 1, REFUSED]
     assert (session.subscribe("q", 1), session.subscribe("p/x", 0)) == (REFUSED, 0)
     session.subscribe("p/x", 1)
@@ -113,7 +113,7 @@ def test_filters_are_judged_bounded_and_forgotten(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_qos_2_message_is_new_until_released() -> None:
-    session = Session("me", clean=True)
+    session = BrokerSession("me", clean=True)
     assert [session.is_first(7), session.is_first(7), session.is_first(8)] == [True, False, True]
     session.released(7)
     assert session.is_first(7)

@@ -62,9 +62,9 @@ def enlivened(config: str) -> Any:
 
 
 def made(config: str, output: Path, pictures: list[Image], wish: dict[str, Any], **form: Any) -> Any:
-    from detector.optimize.export.export import Form, export
+    from detector.optimize.export.export import ExportOptions, export
 
-    chosen = Form(size=form.pop("size", SIZE), person_only=wish.get("person_only", False), **form)
+    chosen = ExportOptions(size=form.pop("size", SIZE), person_only=wish.get("person_only", False), **form)
     return export(network(config, **wish), chosen, output, pictures)
 
 
@@ -145,7 +145,7 @@ def test_a_head_that_is_not_there() -> None:
 
 
 def test_what_differs_from_pytorch_is_refused(tmp_path: Path, noises: list[Image]) -> None:
-    from detector.optimize.export.export import Form, export
+    from detector.optimize.export.export import ExportOptions, export
 
     whole = network("yolov8n.yaml")
 
@@ -155,7 +155,7 @@ def test_what_differs_from_pytorch_is_refused(tmp_path: Path, noises: list[Image
 
     other = replace(whole, rows=elsewhere)
     with pytest.raises(ModelError, match=r"differs from PyTorch by .* nothing was written"):
-        export(other, Form(size=(96, 64)), tmp_path / "m.onnx", noises)
+        export(other, ExportOptions(size=(96, 64)), tmp_path / "m.onnx", noises)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -31,13 +31,13 @@ def _transformers() -> None:
 def test_export_int8_int4_and_both_runtimes(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="needs the extra openvino")
     from detector.optimize.export import transformers_models
-    from detector.optimize.export.export import Form, export
+    from detector.optimize.export.export import ExportOptions, export
 
     pictures = list(folder_pictures(shared / "media" / "coco" / "images", count=16))
     found = transformers_models.load(architecture(tmp_path / "dfine"), random_weights=True)
     assert found.size == (640, 640)
     exported = tmp_path / "dfine.onnx"
-    done = export(found.network, Form(size=SIZE), exported, pictures[:1])
+    done = export(found.network, ExportOptions(size=SIZE), exported, pictures[:1])
     assert done.layout == "detr"
     assert done.checked is not None
     assert (done.checked.persons, done.checked.good) == (300, True)

@@ -11,11 +11,11 @@ pytestmark = pytest.mark.optimize
 
 
 def answers(torch: Any, *, seed: int = 0) -> Any:
-    from detector.optimize.prune.network import Raw
+    from detector.optimize.prune.network import RawOutputs
 
     random = torch.Generator().manual_seed(seed)
     made = [torch.randn(shape, generator=random) for shape in ((2, 32, 20), (2, 3, 20), (2, 6, 5, 4))]
-    return Raw(boxes=made[0], scores=made[1], features=(made[2],))
+    return RawOutputs(boxes=made[0], scores=made[1], features=(made[2],))
 
 
 def test_who_equals_the_teacher_has_nothing_to_learn(torch: Any) -> None:
@@ -31,13 +31,13 @@ def test_who_equals_the_teacher_has_nothing_to_learn(torch: Any) -> None:
 
 
 def test_one_point_by_hand(torch: Any) -> None:
-    from detector.optimize.prune.distill import Target, loss_of
-    from detector.optimize.prune.network import Raw
+    from detector.optimize.prune.distill import DistillTarget, loss_of
+    from detector.optimize.prune.network import RawOutputs
 
     flat = torch.zeros(1, 1, 1, 2)
-    student = Raw(boxes=torch.zeros(1, 8, 1), scores=torch.zeros(1, 2, 1), features=(flat,))
+    student = RawOutputs(boxes=torch.zeros(1, 8, 1), scores=torch.zeros(1, 2, 1), features=(flat,))
     edges = torch.tensor([0.9, 0.1]).repeat(4, 1).reshape(1, 4, 2, 1)
-    target = Target(scores=torch.tensor([0.8, 0.3]).reshape(1, 2, 1), edges=edges, features=(flat,))
+    target = DistillTarget(scores=torch.tensor([0.8, 0.3]).reshape(1, 2, 1), edges=edges, features=(flat,))
     found = loss_of(student, target, torch.nn.ModuleList([torch.nn.Identity()]), person=0)
     # Quality focal loss at logit 0: |0.5 - t|^2 * ln 2; the person whole, the other class a tenth; mass at least 1.
     assert found.classes == pytest.approx((0.3**2 + 0.1 * 0.2**2) * math.log(2), rel=1e-5)
@@ -46,9 +46,9 @@ def test_one_point_by_hand(torch: Any) -> None:
 
 
 def test_background_teaches_no_boxes(torch: Any) -> None:
-    from detector.optimize.prune.distill import Target, loss_of, projections, target_of
+    from detector.optimize.prune.distill import DistillTarget, loss_of, projections, target_of
 
     student, teacher = answers(torch, seed=1), answers(torch)
     target = target_of(teacher)
-    empty = Target(scores=torch.zeros_like(target.scores), edges=target.edges, features=target.features)
+    empty = DistillTarget(scores=torch.zeros_like(target.scores), edges=target.edges, features=target.features)
     assert loss_of(student, empty, projections([(student, teacher)]), person=0).boxes == 0.0

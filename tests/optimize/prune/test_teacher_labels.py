@@ -12,7 +12,7 @@ BINS = 8
 
 def target(torch: Any, boxes: dict[int, tuple[float, list[float]]]) -> Any:
     """One picture of 64 x 64 px, stride 8: each point sure of nobody but those in `boxes` (score, edges in px)."""
-    from detector.optimize.prune.distill import Target
+    from detector.optimize.prune.distill import DistillTarget
     from detector.optimize.prune.teacher_labels import _two_bins
 
     scores, edges = torch.zeros(1, 2, 64), torch.full((1, 4, BINS, 64), 1.0 / BINS)
@@ -20,7 +20,7 @@ def target(torch: Any, boxes: dict[int, tuple[float, list[float]]]) -> Any:
         point = torch.tensor([index % 8 + 0.5, index // 8 + 0.5]) * 8.0
         scores[0, 0, index] = score
         edges[0, :, :, index] = _two_bins(torch.tensor(corners), point, 8.0, BINS)
-    return Target(scores=scores, edges=edges, features=(torch.zeros(1, 1, 8, 8),))
+    return DistillTarget(scores=scores, edges=edges, features=(torch.zeros(1, 1, 8, 8),))
 
 
 def corrected(torch: Any, given: Any, boxes: list[list[float]] | None) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ import pytest
 from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Image
 from detector.inference.spec import InputSpec
-from detector.models.accuracy.gate import Truth
+from detector.models.accuracy.gate import LabelledPictures
 from detector.optimize.quantize.budget import ByAgreement, ByTruth, Open
 from detector.optimize.quantize.int8 import opener
 from support.networks import network, noise_pictures
@@ -39,7 +39,7 @@ def pictures() -> list[Image]:
 
 
 @pytest.fixture
-def truth(tmp_path: Path, pictures: list[Image]) -> Truth:
+def truth(tmp_path: Path, pictures: list[Image]) -> LabelledPictures:
     """What the network itself is sure of, as ground truth."""
     detector = load(tmp_path, "marker")(0.4)
     document: dict[str, list[dict[str, object]]] = {"images": [], "annotations": [], "categories": []}
@@ -53,10 +53,10 @@ def truth(tmp_path: Path, pictures: list[Image]) -> Truth:
     detector.close()
     assert len(document["annotations"]) >= 5
     (tmp_path / "truth.json").write_text(json.dumps(document))
-    return Truth(images=tmp_path, annotations=tmp_path / "truth.json")
+    return LabelledPictures(images=tmp_path, annotations=tmp_path / "truth.json")
 
 
-def test_truth_lets_the_original_pass_and_a_damaged_one_not(tmp_path: Path, truth: Truth) -> None:
+def test_truth_lets_the_original_pass_and_a_damaged_one_not(tmp_path: Path, truth: LabelledPictures) -> None:
     judge = ByTruth(load(tmp_path, "original"), truth, max_ap_drop=0.5)
     same = judge(load(tmp_path, "same"))
     assert (same.holds, same.ap_drop, same.ap) == (True, 0.0, judge.ap)
@@ -68,11 +68,11 @@ def test_truth_lets_the_original_pass_and_a_damaged_one_not(tmp_path: Path, trut
     assert "average precision falls by" in damaged.why
 
 
-def test_truth_allows_what_it_is_told_to(tmp_path: Path, truth: Truth) -> None:
+def test_truth_allows_what_it_is_told_to(tmp_path: Path, truth: LabelledPictures) -> None:
     assert ByTruth(load(tmp_path, "original"), truth, max_ap_drop=100.0)(load(tmp_path, "d", bias=0.5)).holds
 
 
-def test_nonsense_holds_no_budget(tmp_path: Path, truth: Truth, pictures: list[Image]) -> None:
+def test_nonsense_holds_no_budget(tmp_path: Path, truth: LabelledPictures, pictures: list[Image]) -> None:
     original, nonsense = load(tmp_path, "original"), load(tmp_path, "nonsense", bias=float("nan"))
     by_truth = ByTruth(original, truth, max_ap_drop=100.0)(nonsense)
     assert (by_truth.holds, by_truth.loss) == (False, float("inf"))

@@ -13,7 +13,7 @@ from detector.core.types import ArrayImage
 from detector.inference.spec import InputSpec
 from detector.models.graph.qdq import ONNXRUNTIME
 from detector.models.graph.quantize import MIN_PICTURES, Calibrated
-from detector.optimize.quantize.sensitivity import Sample, Seen, error, measure
+from detector.optimize.quantize.sensitivity import Detected, SensitivitySet, error, measure
 from support.networks import network, noise_pictures
 
 UNIT = InputSpec(color="bgr", scale=1.0 / 255.0)
@@ -21,8 +21,8 @@ BOXES = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], np.float32)
 SCORES = np.array([0.8, 0.2], np.float32)
 
 
-def sample(folder: Path, key: str = "k") -> Sample:
-    return Sample(name="m", spec=UNIT, pictures=noise_pictures(2), key=key, cache=folder)
+def sample(folder: Path, key: str = "k") -> SensitivitySet:
+    return SensitivitySet(name="m", spec=UNIT, pictures=noise_pictures(2), key=key, cache=folder)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def calibrated() -> Calibrated:
     return Calibrated.of(network("yolox-grid"), noise_pictures(MIN_PICTURES), spec=UNIT)
 
 
-def seen(boxes: np.ndarray, scores: np.ndarray) -> Seen:
+def seen(boxes: np.ndarray, scores: np.ndarray) -> Detected:
     return [(boxes.astype(np.float32), scores.astype(np.float32))]
 
 
@@ -89,6 +89,8 @@ def test_pictures_without_anybody_are_refused(calibrated: Calibrated, tmp_path: 
     for tensor in empty.graph.initializer:
         if list(tensor.dims) == [5]:  # the class logits' biases
             tensor.CopyFrom(onnx.numpy_helper.from_array(np.full(5, -100, np.float32), tensor.name))
-    grey = Sample(name="m", spec=UNIT, pictures=[ArrayImage(np.zeros((96, 96, 3), np.uint8))], key="g", cache=tmp_path)
+    grey = SensitivitySet(
+        name="m", spec=UNIT, pictures=[ArrayImage(np.zeros((96, 96, 3), np.uint8))], key="g", cache=tmp_path
+    )
     with pytest.raises(ModelError, match="show nobody"):
         measure(["any"], lambda _layer: empty, grey)

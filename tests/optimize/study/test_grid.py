@@ -8,18 +8,18 @@ import pytest
 
 from detector.core.errors import ModelError, UsageError
 from detector.optimize.study.forms import MAKERS
-from detector.optimize.study.grid import Limits, variants
+from detector.optimize.study.grid import GridLimits, variants
 from detector.optimize.study.machine import base_size, limits
 
 
-def of(**changed: Any) -> Limits:
+def of(**changed: Any) -> GridLimits:
     values: dict[str, Any] = {
         "shapes": [(640, 640), (640, 384)],
         "backends": ["onnxruntime", "openvino"],
         "threads": [1, 2],
         "half": ["openvino"],
     }
-    return Limits(**{**values, **changed})
+    return GridLimits(**{**values, **changed})
 
 
 def test_every_form_meets_every_runtime_that_it_is_meant_for() -> None:

@@ -10,13 +10,13 @@ import yaml
 
 from detector.config.schema import Config
 from detector.core.errors import UsageError
-from detector.optimize.study.recipe import Recipe, config, read, write
-from detector.optimize.study.variant import Form, Runtime
+from detector.optimize.study.recipe import StudyRecipe, config, read, write
+from detector.optimize.study.variant import Runtime, VariantForm
 
-RECIPE = Recipe(
+RECIPE = StudyRecipe(
     model="yolov10n",
     model_sha256="a" * 64,
-    form=Form(shape=(640, 384), precision="int8-convolutions", person_only=True),
+    form=VariantForm(shape=(640, 384), precision="int8-convolutions", person_only=True),
     runtime=Runtime(backend="openvino", threads=2),
     result_sha256="b" * 64,
     calibration="/pictures",

@@ -10,14 +10,14 @@ import pytest
 from detector.core.errors import InferenceError, ModelError
 from detector.optimize.study import study as room
 from detector.optimize.study.child_process import Child
-from detector.optimize.study.grid import Limits
+from detector.optimize.study.grid import GridLimits
 from detector.optimize.study.measure import Speed
 from detector.optimize.study.publish import publish
 from detector.optimize.study.recipe import read
 from detector.optimize.study.repeat import repeat
-from detector.optimize.study.request import ORT, Request
-from detector.optimize.study.study import Outcome, Study
-from detector.optimize.study.subject import Subject
+from detector.optimize.study.request import ORT, StudyRequest
+from detector.optimize.study.study import Study, StudyOutcome
+from detector.optimize.study.subject import StudySubject
 from support.studies import SIDE, request, small_model
 
 
@@ -27,8 +27,8 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("detector.optimize.study.request.torch_there", lambda: False)  # its own tests: test_eager
 
 
-def subject(path: Path) -> Subject:
-    return Subject(label="small", path=str(path), engine="onnxruntime", threads=1, shape=(SIDE, SIDE))
+def subject(path: Path) -> StudySubject:
+    return StudySubject(label="small", path=str(path), engine="onnxruntime", threads=1, shape=(SIDE, SIDE))
 
 
 def test_measured_kept_and_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ def test_measured_kept_and_taken_up_again(tmp_path: Path, monkeypatch: pytest.Mo
     _published(asked, again, tmp_path)
 
 
-def _published(asked: Request, outcome: Outcome, folder: Path) -> None:
+def _published(asked: StudyRequest, outcome: StudyOutcome, folder: Path) -> None:
     """The files of a study, and its model made again from the recipe."""
     found = publish(asked, outcome, str(asked.path))
     out = folder / "out"
@@ -84,7 +84,7 @@ def _published(asked: Request, outcome: Outcome, folder: Path) -> None:
 def test_a_variant_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
     asked = request(
         tmp_path,
-        limits=Limits(
+        limits=GridLimits(
             shapes=[(SIDE, SIDE)],
             backends=["onnxruntime"],
             threads=[1],

@@ -13,7 +13,7 @@ import pytest
 
 from detector.optimize.study.data import Calibration
 from detector.optimize.study.report import method, page, points
-from detector.optimize.study.study import Cell, Outcome
+from detector.optimize.study.study import Cell, StudyOutcome
 from detector.optimize.study.verdict import document
 from support.studies import cell, made_up_set, request, variant
 
@@ -21,7 +21,7 @@ WHOLE, PERSON = variant(), variant(person_only=True)
 INT8 = variant("int8", person_only=True)
 
 
-def outcome(*cells: Cell, **changed: Any) -> Outcome:
+def outcome(*cells: Cell, **changed: Any) -> StudyOutcome:
     values: dict[str, Any] = {
         "cells": list(cells),
         "failed": {},
@@ -30,7 +30,7 @@ def outcome(*cells: Cell, **changed: Any) -> Outcome:
         "files": {},
         "sensor": None,
     }
-    return Outcome(**{**values, **changed})
+    return StudyOutcome(**{**values, **changed})
 
 
 @pytest.fixture
