@@ -23,7 +23,7 @@ from .results import measure_all
 from .section import ROOT
 from .sections import all_sections
 from .store import Store
-from .targets import Target, table, targets
+from .targets import TargetRow, table, targets
 
 SPEED = ("overhead", "glass", "mqtt", "stall", "cameras", "still")
 _COLOURS = {"met": "green", "missed": "red", "not measured": "yellow"}
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _print(rows: Sequence[Target]) -> None:
+def _print(rows: Sequence[TargetRow]) -> None:
     table = Table("quantity", "target", "measured", "", show_lines=False)
     for row in rows:
         table.add_row(row.quantity, row.target, row.measured, f"[{_COLOURS[row.verdict]}]{row.verdict}")

@@ -51,7 +51,7 @@ _STREET_FRAMES = 795
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class AutoRow:
     """One model as a camera of that set gets it; `lost` and `lost_unseen` in points of AP."""
 
     model: str
@@ -128,7 +128,7 @@ def _set(name: str, media: Path, folder: Path) -> _Set:
     return _Set(name=name, images=images, all=annotations, unseen=unseen, seen=seen)
 
 
-def _row(models: Path, model: str, pictures: _Set, *, openvino: bool) -> Row:
+def _row(models: Path, model: str, pictures: _Set, *, openvino: bool) -> AutoRow:
     resolved = load_registry().resolve(models / f"{model}.onnx")
     base = _base(resolved)
     seen = pictures.seen
@@ -147,7 +147,7 @@ def _row(models: Path, model: str, pictures: _Set, *, openvino: bool) -> Row:
     reference = _aps(resolved, Candidate(threads=1), {}, pictures)
     taken = _aps(resolved, choice.taken, choice.files, pictures)
     ms, cpu = _over_b(models, resolved, choice, seen[0])
-    return Row(
+    return AutoRow(
         model=model,
         pictures=pictures.name,
         taken=str(choice.taken),
@@ -197,7 +197,7 @@ def _picture(path: Path) -> Image:
     return ArrayImage(np.asarray(cv2.imread(str(path)), np.uint8))
 
 
-def _print(row: Row) -> None:
+def _print(row: AutoRow) -> None:
     limit = COCO_LOSS if row.pictures == "coco" else STREET_LOSS
     print(f"{row.model} on {row.pictures}: {row.taken}: {row.why}")
     print(

@@ -27,7 +27,7 @@ from detector.service.overload import WINDOW_S
 from .drawn import Coded, draw
 from .glass import CLIP, SIZE
 from .mqtt import free_port
-from .rtsp import Camera
+from .rtsp import BenchCamera
 from .subjects import Process
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,7 +64,7 @@ def measure(coded: Coded, cameras: int, model: str, seconds: float) -> dict[str,
     """Frames looked at per camera over `seconds`, and what the status document says at their end."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder, port = Path(name), free_port()
-        urls = {f"c{i}": stack.enter_context(Camera(coded, folder / f"released{i}")).url for i in range(cameras)}
+        urls = {f"c{i}": stack.enter_context(BenchCamera(coded, folder / f"released{i}")).url for i in range(cameras)}
         process = Process(
             [sys.executable, "-m", "detector", "run", "-c", str(_config(folder, urls, model, port))], folder / "said"
         )

@@ -38,8 +38,8 @@ from .drawn import Coded, draw
 from .floor import decoding, decoding_paced, floor
 from .lineup import loops, reference, services
 from .mqtt import brokers
-from .rtsp import Camera
-from .subjects import Arrival, Inbox, Process, Service, Subject, SubjectError, inbox, wait_for
+from .rtsp import BenchCamera
+from .subjects import Arrival, Inbox, Process, ServiceSubject, Subject, SubjectError, inbox, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIP = Path("media/video/one-by-one-person-detection.mp4")
@@ -76,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runnable = [subject for subject in wanted if subject.name not in left_out]
     document: dict[str, Any] = {"load_average": os.getloadavg()[0], "left_out": left_out, "rates": []}
     with tempfile.TemporaryDirectory() as caches:
-        _tune([one for one in runnable if isinstance(one, Service)], Path(caches), chosen.shared / CLIP, left_out)
+        _tune(
+            [one for one in runnable if isinstance(one, ServiceSubject)], Path(caches), chosen.shared / CLIP, left_out
+        )
         runnable = [subject for subject in runnable if subject.name not in left_out]
         for fps in chosen.fps:
             coded = draw(chosen.shared / CLIP, fps=fps, size=SIZE)
@@ -101,12 +103,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _service(text: str) -> Service:
+def _service(text: str) -> ServiceSubject:
     name, _, section = text.partition("=")
-    return Service(name, yaml.safe_load(section) or {})
+    return ServiceSubject(name, yaml.safe_load(section) or {})
 
 
-def _tune(services: Sequence[Service], caches: Path, clip: Path, left_out: dict[str, str]) -> None:
+def _tune(services: Sequence[ServiceSubject], caches: Path, clip: Path, left_out: dict[str, str]) -> None:
     """Gives those that choose a cache of their own, and those that are tuned their choice."""
     for number, service in enumerate(one for one in services if one.chooses):
         service.cache = private_cache(caches / str(number))
@@ -127,7 +129,7 @@ def measure(
 ) -> dict[str, Any]:
     """All subjects in turn, some rounds, with a measurement of B before each; who falls goes to `left_out`."""
     model = reference(chosen.shared)
-    for service in (one for one in runnable if isinstance(one, Service) and one.chooses and not one.tuned):
+    for service in (one for one in runnable if isinstance(one, ServiceSubject) and one.chooses and not one.tuned):
         _let_choose(service, coded)
     tallies = {subject.name: Tally() for subject in runnable}
     units: list[Unit] = []
@@ -138,7 +140,7 @@ def measure(
                 continue
             units.append(bare(model))
             print(f"{coded.fps} fps, round {number + 1}: {subject.name}", file=sys.stderr)
-            seconds = chosen.seconds if isinstance(subject, Service) else chosen.loop_seconds
+            seconds = chosen.seconds if isinstance(subject, ServiceSubject) else chosen.loop_seconds
             with tempfile.TemporaryDirectory() as folder:
                 try:
                     _run(subject, coded, Path(folder), seconds, tally)
@@ -147,7 +149,9 @@ def measure(
     unit = {key: float(np.median([one[key] for one in units])) for key in units[0]}
     ran = [subject for subject in runnable if tallies[subject.name].failed is None]
     floors = {
-        one.name: floor(model, one.model, fps=coded.fps, cache=one.cache) for one in ran if isinstance(one, Service)
+        one.name: floor(model, one.model, fps=coded.fps, cache=one.cache)
+        for one in ran
+        if isinstance(one, ServiceSubject)
     }
     return {
         "fps": coded.fps,
@@ -158,12 +162,12 @@ def measure(
     }
 
 
-def _let_choose(service: Service, coded: Coded) -> None:
+def _let_choose(service: ServiceSubject, coded: Coded) -> None:
     """Run it once until `backend: auto` has measured and kept its choice: that comes once, not with every start."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         port = stack.enter_context(next(iter(brokers().values()))())
-        camera = stack.enter_context(Camera(coded, folder / "released"))
+        camera = stack.enter_context(BenchCamera(coded, folder / "released"))
         process = Process(service.command(folder, camera.url, port), folder / "said", cache=service.cache)
         stack.callback(process.end)
         try:
@@ -176,7 +180,7 @@ def _let_choose(service: Service, coded: Coded) -> None:
 
 
 def _run(subject: Subject, coded: Coded, folder: Path, seconds: float, tally: Tally) -> None:
-    camera = Camera(coded, folder / "released", port=subject.camera_port)
+    camera = BenchCamera(coded, folder / "released", port=subject.camera_port)
     with camera, next(iter(brokers().values()))() as port, inbox(port) as box:
         process = Process(subject.command(folder, camera.url, port), folder / "said", cache=subject.cache)
         try:

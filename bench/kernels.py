@@ -24,7 +24,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # the host'
 
 from support.heads import crowd, post_of
 from support.hostkernels import HostKernels, address
-from support.letterboxes import Run, noise
+from support.letterboxes import LetterboxRun, noise
 
 BEGIN, END = "<!-- bench.kernels -->\n", "<!-- /bench.kernels -->\n"
 FORMATS: tuple[PlaneFormat, ...] = ("bgr", "nv12", "yuyv", "i420")
@@ -37,7 +37,7 @@ def letterboxes(host: HostKernels) -> Iterator[str]:
     for picture_format in FORMATS:
         cells: list[str] = [picture_format]
         for dtype in ("float32", "float16"):
-            run = Run(width=640, height=384, dtype="float32" if dtype == "float32" else "float16")
+            run = LetterboxRun(width=640, height=384, dtype="float32" if dtype == "float32" else "float16")
             tensor, traffic, blocks = run.count(host, noise(picture_format, 1920, 1080))
             moved = traffic.loaded_by_block + 128 * blocks + traffic.stored
             cells += [f"{moved / 1e3:.0f}", f"{moved / (traffic.needed + tensor.nbytes):.3f}"]

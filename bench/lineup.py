@@ -12,7 +12,7 @@ from detector.core.types import ArrayImage
 from detector.inference.input_sizes import InputSize
 from detector.models.graph.variants import VariantPrecision, prepare
 
-from .subjects import Naive, Service, Subject
+from .subjects import Naive, ServiceSubject, Subject
 
 FP32, INT8, BF16 = "service, ONNX Runtime fp32", "service, ONNX Runtime int8", "service, OpenVINO bf16"
 DEFAULT, TUNED = "service, default config", "service, default config, tuned"
@@ -25,18 +25,18 @@ def reference(shared: Path) -> Path:
     return shared / "models" / "yolov10n.onnx"
 
 
-def services(shared: Path) -> list[Service]:
+def services(shared: Path) -> list[ServiceSubject]:
     """The reference model cut to persons and to 16:9, in each form; made once, kept in the usual cache.
 
     ONNX Runtime on one thread, as B: a second one took 1.6 times the CPU for a tenth of the time here.
     """
     fp32, int8 = str(_variant(shared, "fp32")), str(_variant(shared, "int8"))
     return [
-        Service(FP32, {"name": fp32, "backend": "onnxruntime", "threads": 1}),
-        Service(INT8, {"name": int8, "backend": "onnxruntime", "threads": 1}),
-        Service(BF16, {"name": fp32, "backend": "openvino", "precision": "fp16"}, needs="openvino"),
-        Service(DEFAULT, {}),
-        Service(TUNED, {}, tuned=True),
+        ServiceSubject(FP32, {"name": fp32, "backend": "onnxruntime", "threads": 1}),
+        ServiceSubject(INT8, {"name": int8, "backend": "onnxruntime", "threads": 1}),
+        ServiceSubject(BF16, {"name": fp32, "backend": "openvino", "precision": "fp16"}, needs="openvino"),
+        ServiceSubject(DEFAULT, {}),
+        ServiceSubject(TUNED, {}, tuned=True),
     ]
 
 

@@ -38,7 +38,7 @@ Figures = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class BenchModel:
     """`wide` is the 16:9 input; without a checkpoint PyTorch runs the network rebuilt from the ONNX graph."""
 
     name: str
@@ -49,8 +49,8 @@ class Model:
 
 
 MODELS = (
-    Model(name="yolov10n", file="yolov10n.onnx", square="640x640", wide="640x384", checkpoint="yolov10n.pt"),
-    Model(name="yolox-tiny-person", file="yolox_tiny_humanart.onnx", square="416x416", wide="416x256"),
+    BenchModel(name="yolov10n", file="yolov10n.onnx", square="640x640", wide="640x384", checkpoint="yolov10n.pt"),
+    BenchModel(name="yolox-tiny-person", file="yolox_tiny_humanart.onnx", square="416x416", wide="416x256"),
 )
 TARGETS = {"square": 5.0, "wide": 8.0}
 """Times the speed of PyTorch eager FP32 at the square input."""
@@ -86,13 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Data:
+class _OptimizeData:
     calibration: Path
     square: list[tuple[Path, Path]]
     wide: list[tuple[Path, Path]]
 
 
-def _data(media: Path, folder: Path) -> _Data:
+def _data(media: Path, folder: Path) -> _OptimizeData:
     """The sets, and calibration pictures of other moments and another place."""
     coco, videos = media / "coco", media / "video"
     calibration = folder / "calibration"
@@ -104,14 +104,14 @@ def _data(media: Path, folder: Path) -> _Data:
     pictures = [*frames(videos, first=10, step=50), *visits]
     for number, picture in enumerate(pictures):
         cv2.imwrite(str(calibration / f"{number:03}.png"), picture)
-    return _Data(
+    return _OptimizeData(
         calibration=calibration,
         square=[(coco / "images", coco / "person_instances.json"), street(videos, folder, "vtest")],
         wide=[street(videos, folder, "vtest-16-9", cut=WIDE)],
     )
 
 
-def _study(model: Model, kind: str, data: _Data, chosen: argparse.Namespace, out: Path) -> Figures:
+def _study(model: BenchModel, kind: str, data: _OptimizeData, chosen: argparse.Namespace, out: Path) -> Figures:
     sets = data.square if kind == "square" else data.wide
     command: list[str | Path] = [sys.executable, "-m", "detector", "optimize", "--quick", "--json"]
     command += ["--model", chosen.shared / "models" / model.file, "--calibration", data.calibration]

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from .section import Figures, Section
+from .section import Figures, ResultSection
 from .store import signature
-from .targets import STAGES, Target
+from .targets import STAGES, TargetRow
 
 _COLOURS = ("#1b7f5c", "#2f6db5", "#c2571a", "#8d3b9e", "#7a6a1e", "#444444", "#b0303a", "#3a8fa0")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 720, 300, 60, 40
@@ -22,7 +22,7 @@ _STYLE = (
 )
 
 
-def page(stored: Mapping[str, Figures], sections: Iterable[Section], rows: Sequence[Target]) -> str:
+def page(stored: Mapping[str, Figures], sections: Iterable[ResultSection], rows: Sequence[TargetRow]) -> str:
     """The whole page: the targets, the plots of bench.glass, and what each section says of itself."""
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>From glass to alert</title>",
@@ -38,7 +38,7 @@ def page(stored: Mapping[str, Figures], sections: Iterable[Section], rows: Seque
     return "\n".join([*parts, "</html>", ""])
 
 
-def _targets(rows: Sequence[Target]) -> str:
+def _targets(rows: Sequence[TargetRow]) -> str:
     body = "".join(
         f"<tr><td>{escape(row.quantity)}<td>{escape(row.target)}<td>{escape(row.measured)}"
         f'<td class="{row.verdict.split()[0]}">{row.verdict}<td class=why>{escape(row.why)}'

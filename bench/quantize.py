@@ -47,7 +47,7 @@ MODELS = ("yolox_tiny_humanart", "yolov10n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class QuantizeRow:
     """`ratio` over ONNX Runtime fp32, None where it was not timed; AP 0..1."""
 
     model: str
@@ -71,7 +71,7 @@ class _Variant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Data:
+class _QuantizeData:
     pictures: list[Image]
     coco: LabelledPictures
     street: LabelledPictures
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (chosen.shared / "media").is_dir():
         print(f"no {chosen.shared / 'media'}: give --shared or set DETECTOR_SHARED", file=sys.stderr)
         return 1
-    rows: list[Row] = []
+    rows: list[QuantizeRow] = []
     print(f"{'model':20} {'what':20} {'runtime':12} {'ratio':>6} {'bytes':>9} {'AP':>6} {'street':>6}")
     with tempfile.TemporaryDirectory() as folder:
         data = _data(chosen.shared / "media", Path(folder))
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _data(media: Path, folder: Path) -> _Data:
+def _data(media: Path, folder: Path) -> _QuantizeData:
     images = media / "coco" / "images"
     files = sorted(images.iterdir())
     held = {file.name for file in files[1::2]}
@@ -111,14 +111,14 @@ def _data(media: Path, folder: Path) -> _Data:
     document["annotations"] = [entry for entry in document["annotations"] if entry["image_id"] in known]
     (folder / "held.json").write_text(json.dumps(document), encoding="utf-8")
     frames, annotations = street_set(media / "video", folder)
-    return _Data(
+    return _QuantizeData(
         pictures=[ArrayImage(np.asarray(cv2.imread(str(file)), np.uint8)) for file in files[::2]],
         coco=LabelledPictures(images=images, annotations=folder / "held.json"),
         street=LabelledPictures(images=frames, annotations=annotations),
     )
 
 
-def _measured(source: Path, data: _Data, folder: Path, rounds: int) -> Iterator[Row]:
+def _measured(source: Path, data: _QuantizeData, folder: Path, rounds: int) -> Iterator[QuantizeRow]:
     spec = load_registry().resolve(source).spec
     plain = prepare(source)
     variants = [
@@ -153,7 +153,7 @@ def _measured(source: Path, data: _Data, folder: Path, rounds: int) -> Iterator[
                 evaluate(detector=detector, images=truth.images, annotations=truth.annotations).ap
                 for truth in (data.coco, data.street)
             )
-            yield Row(
+            yield QuantizeRow(
                 model=source.stem,
                 what=each.what,
                 runtime=each.runtime if each.timed else "tensorrt",
@@ -165,7 +165,7 @@ def _measured(source: Path, data: _Data, folder: Path, rounds: int) -> Iterator[
             )
 
 
-def _made(plain: Path, data: _Data, folder: Path, able: list[Runtime]) -> Iterator[_Variant]:
+def _made(plain: Path, data: _QuantizeData, folder: Path, able: list[Runtime]) -> Iterator[_Variant]:
     """Every form without a search: the head's last convolutions in floats."""
     source = onnx.load(str(plain))
     forms: list[tuple[Runtime, QdqStyle, bool]] = [("onnxruntime", ONNXRUNTIME, True), ("onnxruntime", TENSORRT, False)]
@@ -190,7 +190,7 @@ def _made(plain: Path, data: _Data, folder: Path, able: list[Runtime]) -> Iterat
     yield _Variant(what="int4 all layers", path=folder / f"{plain.stem}-int4.onnx", runtime="onnxruntime")
 
 
-def _found(plain: Path, data: _Data, folder: Path) -> Iterator[_Variant]:
+def _found(plain: Path, data: _QuantizeData, folder: Path) -> Iterator[_Variant]:
     """What the command would write."""
     for precision in ("int8", "int4"):
         output = folder / f"{plain.stem}-found-{precision}.onnx"
@@ -216,7 +216,7 @@ def _found(plain: Path, data: _Data, folder: Path) -> Iterator[_Variant]:
             yield _Variant(what=f"{precision} found", path=output, runtime=runtime, note=note)
 
 
-def _print(row: Row) -> None:
+def _print(row: QuantizeRow) -> None:
     ratio = "-" if row.ratio is None else f"{row.ratio:.3f}"
     print(
         f"{row.model:20} {row.what:20} {row.runtime:12} {ratio:>6} {row.size:9} {row.coco_ap:6.3f} "

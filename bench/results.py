@@ -19,7 +19,7 @@ from pathlib import Path
 
 from detector.models.registry import load_registry
 
-from .section import ROOT, Figures, Section, machine
+from .section import ROOT, Figures, ResultSection, machine
 from .sections import all_sections
 from .sections.models import DATA_SET
 from .store import Store
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def measure_all(sections: Sequence[Section], shared: Path, store: Store) -> list[str]:
+def measure_all(sections: Sequence[ResultSection], shared: Path, store: Store) -> list[str]:
     """Measure and store one after the other; returns the names of those that could not be measured."""
     failed = []
     for section in sections:

@@ -37,7 +37,7 @@ _RECORD = struct.Struct("<IId")  # client, number, monotonic s
 _SPS, _PPS, _FU_A = 7, 8, 28
 
 
-class Camera:
+class BenchCamera:
     """The child, at `port` (0: any free one)."""
 
     def __init__(self, coded: Coded, log: Path, *, port: int = 0) -> None:
@@ -101,7 +101,7 @@ def _split(nal: bytes) -> Iterator[bytes]:
         yield bytes(((kind & 0xE0) | _FU_A, first << 7 | last << 6 | kind & 0x1F)) + rest[start : start + _MTU]
 
 
-class _Server:
+class _RtspServer:
     def __init__(self, units: tuple[bytes, ...], fps: int, log: BinaryIO) -> None:
         self._units, self._fps, self._log = units, fps, log
         self._clients = 0
@@ -188,7 +188,7 @@ def main() -> None:
     chosen = parser.parse_args()
     units, fps = pickle.loads(chosen.clip.read_bytes())  # our parent wrote it
     with chosen.log.open("ab", buffering=0) as log, socket.create_server(("127.0.0.1", chosen.port)) as listener:
-        server = _Server(units, fps, log)  # unbuffered: a record is whole or not there
+        server = _RtspServer(units, fps, log)  # unbuffered: a record is whole or not there
         print(listener.getsockname()[1], flush=True)
         while True:
             connection, _ = listener.accept()

@@ -33,7 +33,7 @@ _PACKAGES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "numpy": "Nu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
+class ResultSection:
     """`order` is its place on the page; `packages` are named with their versions beside the usual ones."""
 
     name: str

@@ -51,7 +51,7 @@ Truth = dict[int, Identified]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class SmallScene:
     """`pictures` makes them anew; without `truth` nobody is marked, `far` says who counts as far."""
 
     name: str
@@ -61,7 +61,7 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class SmallRow:
     model: str
     scene: str
     crops_per_s: float
@@ -78,10 +78,10 @@ class Row:
     switches: int | None = None
 
 
-class _Tally:
+class _FarPeople:
     """Hits and misses of the far people, frame by frame."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: SmallScene) -> None:
         self._scene = scene
         self._hits = self._real = self._claims = self._true = 0
 
@@ -133,9 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(detector: PersonDetector, scene: Scene, crops_per_s: float, frames: int) -> Row:
+def measure(detector: PersonDetector, scene: SmallScene, crops_per_s: float, frames: int) -> SmallRow:
     settings = Camera.model_validate({"source": "clip.mp4", "motion": {"crops_per_s": crops_per_s}})
-    pipeline, tally = CameraPipeline(name="camera", settings=settings, device_id="bench"), _Tally(scene)
+    pipeline, tally = CameraPipeline(name="camera", settings=settings, device_id="bench"), _FarPeople(scene)
     followed: dict[int, Identified] = {}
     number = looked_at = close_ups = events = alerts = 0
     ms = 0.0
@@ -153,7 +153,7 @@ def measure(detector: PersonDetector, scene: Scene, crops_per_s: float, frames: 
         looked_at, close_ups, ms = looked_at + 1, close_ups + len(views), ms + found.infer_ms
         events += sum(change.type == "new" for change in outcome.changes)
         alerts += len(outcome.alerts)
-    row = Row(
+    row = SmallRow(
         model=detector.model_name,
         scene=scene.name,
         crops_per_s=crops_per_s,
@@ -167,23 +167,23 @@ def measure(detector: PersonDetector, scene: Scene, crops_per_s: float, frames: 
     return row if scene.truth is None else _scored(row, scene.truth, followed, tally)
 
 
-def _scored(row: Row, truth: Truth, followed: dict[int, Identified], tally: _Tally) -> Row:
+def _scored(row: SmallRow, truth: Truth, followed: dict[int, Identified], tally: _FarPeople) -> SmallRow:
     result = score(truth, followed)
     tracking = {"mota": round(result.mota, 4), "idf1": round(result.idf1, 4), "switches": result.switches}
-    return Row(**{**asdict(row), **tally.figures(), **tracking})
+    return SmallRow(**{**asdict(row), **tally.figures(), **tracking})
 
 
-def _scenes(shared: Path) -> Iterator[Scene]:
+def _scenes(shared: Path) -> Iterator[SmallScene]:
     media = shared / "media"
     vtest, truth = media / "video" / "vtest.avi", read_truth(media / "video" / "gt" / "vtest_mot_gt.csv")
     height = next(_read(vtest)).shape[0]
-    yield Scene(name="vtest", pictures=lambda: _read(vtest), truth=truth, far=lambda box: box[3] < height / 2)
-    yield Scene(name="wide", pictures=lambda: _wide(vtest), truth=_wide_truth(truth, next(_read(vtest))))
-    yield Scene(name="one-by-one", pictures=lambda: _read(media / "video" / "one-by-one-person-detection.mp4"))
+    yield SmallScene(name="vtest", pictures=lambda: _read(vtest), truth=truth, far=lambda box: box[3] < height / 2)
+    yield SmallScene(name="wide", pictures=lambda: _wide(vtest), truth=_wide_truth(truth, next(_read(vtest))))
+    yield SmallScene(name="one-by-one", pictures=lambda: _read(media / "video" / "one-by-one-person-detection.mp4"))
     for path in sorted((media / "negatives").iterdir()):
         picture = cv2.imread(str(path))
         if picture is not None:
-            yield Scene(name=path.stem, pictures=lambda pixels=picture: _panned(pixels))  # type: ignore[misc]
+            yield SmallScene(name=path.stem, pictures=lambda pixels=picture: _panned(pixels))  # type: ignore[misc]
 
 
 def _read(path: Path) -> Iterator[Pixels]:
@@ -223,7 +223,7 @@ def _panned(picture: Pixels) -> Iterator[Pixels]:
         yield np.ascontiguousarray(large[4 * step : 4 * step + 720, 6 * step : 6 * step + 1280], np.uint8)
 
 
-def _print(rows: Sequence[Row]) -> None:
+def _print(rows: Sequence[SmallRow]) -> None:
     table = Table(title="closer looks at small things that move")
     for heading in ("model", "scene", "looks/s", "frames", "looks", "ms", "far recall", "precision", "MOTA", "IDF1"):
         table.add_column(heading)

@@ -28,9 +28,9 @@ from .floor import decoding_together, floor
 from .glass import CLIP, SIZE
 from .lineup import FP32, reference, services
 from .mqtt import brokers
-from .rtsp import Camera
+from .rtsp import BenchCamera
 from .seen import seen
-from .subjects import ROOT, Inbox, Process, Service, SubjectError, wait_for
+from .subjects import ROOT, Inbox, Process, ServiceSubject, SubjectError, wait_for
 
 _GIVE_UP_S, _PAUSE_S = 15.0, 0.1
 _SETTLE_S = 10.0  # after a start forms of the model are made and one takes over: that is not what is measured
@@ -92,11 +92,11 @@ def _figures(recoveries: Sequence[Recovery], *, run_ms: float) -> dict[str, Any]
     }
 
 
-def _recovery(service: Service, coded: Coded, stall_s: float) -> Recovery:
+def _recovery(service: ServiceSubject, coded: Coded, stall_s: float) -> Recovery:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         notes = folder / "seen"
-        with Camera(coded, folder / "released") as camera, next(iter(brokers().values()))() as port:
+        with BenchCamera(coded, folder / "released") as camera, next(iter(brokers().values()))() as port:
             python, _, _, *arguments = service.command(folder, camera.url, port)
             process = Process([python, "-m", "bench.seen", str(notes), *arguments], folder / "said")
             try:
@@ -114,7 +114,7 @@ def _recovery(service: Service, coded: Coded, stall_s: float) -> Recovery:
     return Recovery(ms=ms, backlog=number + 1 - key, decode_ms=decode_ms)
 
 
-def _until_new(name: str, camera: Camera, coded: Coded, notes: Path, ended: float) -> tuple[float, int]:
+def _until_new(name: str, camera: BenchCamera, coded: Coded, notes: Path, ended: float) -> tuple[float, int]:
     """After how many ms the first new picture was seen, and its number in the clip."""
     while time.monotonic() < ended + _GIVE_UP_S:
         time.sleep(_PAUSE_S)

@@ -36,8 +36,8 @@ from .floor import decoding, decoding_paced
 from .glass import CLIP, SIZE
 from .lineup import reference
 from .mqtt import brokers
-from .rtsp import Camera
-from .subjects import ROOT, Process, Service, inbox, wait_for
+from .rtsp import BenchCamera
+from .subjects import ROOT, Process, ServiceSubject, inbox, wait_for
 
 TARGET = 0.12
 _SETTLE_S = 5.0  # until the gate has closed
@@ -72,10 +72,14 @@ def measure(
     coded: Coded, model: Path, seconds: float, motion: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, Any]:
     """CPU ms per frame that the camera sent, over the CPU ms of B."""
-    service, units = Service("still scene", {}, gated=True, **motion), [bare(model)]
+    service, units = ServiceSubject("still scene", {}, gated=True, **motion), [bare(model)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with Camera(coded, folder / "released") as camera, next(iter(brokers().values()))() as port, inbox(port) as box:
+        with (
+            BenchCamera(coded, folder / "released") as camera,
+            next(iter(brokers().values()))() as port,
+            inbox(port) as box,
+        ):
             process = Process(service.command(folder, camera.url, port), folder / "said")
             try:
                 wait_for(lambda: service.done(box) > 0, process, service.name)

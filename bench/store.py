@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .section import Figures, Section, environment
+from .section import Figures, ResultSection, environment
 
 _HEAD = (
     "# Measured results\n\nWritten by `python -m bench.results` from results.json beside it; do not edit. Times are of the "
@@ -32,7 +32,7 @@ class Store:
         sections: dict[str, Figures] = json.loads(self.path.read_text(encoding="utf-8"))["sections"]
         return sections
 
-    def put(self, section: Section, figures: Figures) -> None:
+    def put(self, section: ResultSection, figures: Figures) -> None:
         self._write({**self.read(), section.name: {"environment": environment(section.packages), "figures": figures}})
 
     def take(self, other: Store, names: Iterable[str]) -> None:
@@ -40,7 +40,7 @@ class Store:
         theirs = other.read()
         self._write({**self.read(), **{name: theirs[name] for name in names}})
 
-    def render(self, sections: Iterable[Section], *, first: Iterable[str] = ()) -> None:
+    def render(self, sections: Iterable[ResultSection], *, first: Iterable[str] = ()) -> None:
         """README.md anew, from what is stored; `first` are Markdown lines before the sections."""
         stored, parts = self.read(), [_HEAD]
         if opening := "\n".join(first).strip():

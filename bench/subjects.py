@@ -127,7 +127,7 @@ class Subject(ABC):
         return {}
 
 
-class Service(Subject):
+class ServiceSubject(Subject):
     """`detector run` with alerts at cooldown 0; `model` is the config's section, empty for the defaults.
 
     Every frame is looked at, or only moving ones where `gated`. `needs` is a package that it cannot do without,

@@ -24,7 +24,7 @@ STAGES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class TargetRow:
     """One row; `why` explains a miss, or says how it is measured."""
 
     quantity: str
@@ -38,7 +38,7 @@ def shown(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def targets(sections: Sections) -> list[Target]:
+def targets(sections: Sections) -> list[TargetRow]:
     """All rows, in the order of the issue's table; `sections` maps a name to its figures."""
     return [
         _overhead(sections),
@@ -75,12 +75,14 @@ def table(stored: Mapping[str, Figures]) -> list[str]:
     )
 
 
-def _row(quantity: str, value: float | None, bound: float, unit: str, *, command: str, why: str = "") -> Target:
+def _row(quantity: str, value: float | None, bound: float, unit: str, *, command: str, why: str = "") -> TargetRow:
     target = f"<= {bound:g}{unit}"
     if value is None:
-        return Target(quantity=quantity, target=target, measured="-", verdict="not measured", why=f"measure: {command}")
+        return TargetRow(
+            quantity=quantity, target=target, measured="-", verdict="not measured", why=f"measure: {command}"
+        )
     met = value <= bound
-    return Target(
+    return TargetRow(
         quantity=quantity,
         target=target,
         measured=f"{value:.3g}{unit}",
@@ -97,7 +99,7 @@ def _simple(
     unit: str,
     value: Callable[[Figures], float],
     why: Callable[[Figures], str],
-) -> Target:
+) -> TargetRow:
     found, command = sections.get(section), f"python -m bench.{section}"
     if found is None:
         return _row(quantity, None, bound, unit, command=command)
@@ -120,7 +122,7 @@ def _of(sections: Sections, name: str, key: str) -> float | None:
     return None if one is None else one[key]
 
 
-def _overhead(sections: Sections) -> Target:
+def _overhead(sections: Sections) -> TargetRow:
     found = sections.get("overhead", {})
     name, one = max(found.items(), key=lambda item: float(item[1]["ratio"]), default=("", None))
     stages = one["stages_ms"] if one else {}
@@ -134,13 +136,13 @@ def _overhead(sections: Sections) -> Target:
     return _row(quantity, one["ratio"] if one else None, 1.03, "", command="python -m bench.overhead", why=why)
 
 
-def _p50(sections: Sections, name: str, bound: float) -> Target:
+def _p50(sections: Sections, name: str, bound: float) -> TargetRow:
     why = _glass_why(sections, name, bound, "p50")
     value = _of(sections, name, "p50_over_b")
     return _row(f"glass to subscriber p50, {name}", value, bound, " B", command="python -m bench.glass", why=why)
 
 
-def _p99(sections: Sections, name: str, bound: float) -> Target:
+def _p99(sections: Sections, name: str, bound: float) -> TargetRow:
     why = _glass_why(sections, name, bound, "p99")
     value = _of(sections, name, "p99_over_b")
     return _row(f"glass to subscriber p99, {name}", value, bound, " B", command="python -m bench.glass", why=why)
@@ -187,13 +189,15 @@ def _floor_of(stage: str, floor: Mapping[str, float]) -> float:
     return {"capture_to_confirm": floor["decoding"] + floor["model"], "network": floor["hop"]}.get(stage, 0.0)
 
 
-def _against_plain(sections: Sections) -> Target:
+def _against_plain(sections: Sections) -> TargetRow:
     ours, theirs = _of(sections, FP32, "p50_ms"), _of(sections, PLAIN, "p50_ms")
     times = theirs / ours if ours and theirs else None
     row = _row("against the plain cv2 loop, p50", None, 4.0, "", command="python -m bench.glass")
     if times is None:
-        return Target(quantity=row.quantity, target=">= 4 times sooner", measured="-", verdict=row.verdict, why=row.why)
-    return Target(
+        return TargetRow(
+            quantity=row.quantity, target=">= 4 times sooner", measured="-", verdict=row.verdict, why=row.why
+        )
+    return TargetRow(
         quantity=row.quantity,
         target=">= 4 times sooner",
         measured=f"{times:.3g} times",
@@ -202,7 +206,7 @@ def _against_plain(sections: Sections) -> Target:
     )
 
 
-def _cpu(sections: Sections, name: str, bound: float) -> Target:
+def _cpu(sections: Sections, name: str, bound: float) -> TargetRow:
     rate, one = _rate(sections), _subject(sections, name)
     why = ""
     if rate is not None and one is not None and one["cpu_ms_per_frame"] is not None:
@@ -249,7 +253,7 @@ def _mqtt_why(figures: Figures) -> str:
     return "; ".join(parts) + " ms: a round disturbed by other work on the machine counts here"
 
 
-def _stall(sections: Sections) -> Target:
+def _stall(sections: Sections) -> TargetRow:
     found = sections.get("stall")
     quantity, command = "after a 10 s stall, the newest frame waits", "python -m bench.stall"
     if found is None:
@@ -261,17 +265,17 @@ def _stall(sections: Sections) -> Target:
     return _row(quantity, found["waited_ms"] / found["run_ms"], 1.0, " model runs", command=command, why=why)
 
 
-def _accuracy(sections: Sections) -> Target:
+def _accuracy(sections: Sections) -> TargetRow:
     """By bench.auto: points of AP lost on each set of pictures, the worst model's."""
     quantity, target = "person AP lost by the auto choice", "<= 0.5 points on COCO-64, none on vtest"
     rows = sections.get("auto", {}).get("rows")
     if not rows:
         command = "measure: python -m bench.auto"
-        return Target(quantity=quantity, target=target, measured="-", verdict="not measured", why=command)
+        return TargetRow(quantity=quantity, target=target, measured="-", verdict="not measured", why=command)
     coco, vtest = (max(float(row["lost"]) for row in rows if row["pictures"] == name) for name in ("coco", "vtest"))
     met = coco <= 0.5 and vtest <= 0.0
     why = "; ".join(f"{row['model']} on {row['pictures']}: {row['taken']}, {row['lost']:.2f}" for row in rows)
-    return Target(
+    return TargetRow(
         quantity=quantity,
         target=target,
         measured=f"{coco:.2f} and {vtest:.2f} points",
@@ -280,7 +284,7 @@ def _accuracy(sections: Sections) -> Target:
     )
 
 
-def _start_up(sections: Sections) -> Target:
+def _start_up(sections: Sections) -> TargetRow:
     one = _subject(sections, FP32)
     why = f"{one['startup_s']:.2f} s in whole" if one else ""
     value = None if one is None else one["startup_beyond_model_s"]
@@ -288,7 +292,7 @@ def _start_up(sections: Sections) -> Target:
     return _row(quantity, value, 1.5, " s", command="python -m bench.glass", why=why)
 
 
-def _memory(sections: Sections) -> Target:
+def _memory(sections: Sections) -> TargetRow:
     one = _subject(sections, FP32)
     why = f"at its peak {one['peak_mib']:.0f} MiB" if one else ""
     quantity = "RSS with one 1080p camera, ONNX Runtime"

@@ -31,9 +31,9 @@ sys.path.append(str(ROOT / "tests"))  # the scoring is the tests' own
 from detector.core.files import cache_dir  # noqa: E402  # after the path is set
 from detector.core.types import Box, Floats  # noqa: E402
 from support.trackscore import (  # noqa: E402
-    Clip,
     Identified,
     Score,
+    ScoredClip,
     Update,
     detect,
     follow,
@@ -50,7 +50,7 @@ _CROWD, _UPDATES = 10, 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class TrackingRow:
     model: str
     frames: str
     tracker: str
@@ -85,7 +85,7 @@ def _sampled(rate: str, count: int) -> list[int]:
     return list(range(0, count, {"every": 1, "2nd": 2, "3rd": 3, "5th": 5}[rate]))
 
 
-def _vtest(shared: Path, package: Callable[[float], Update] | None) -> list[Row]:
+def _vtest(shared: Path, package: Callable[[float], Update] | None) -> list[TrackingRow]:
     media = shared / "media" / "video"
     truth = read_truth(media / "gt" / "vtest_mot_gt.csv")
     rows = []
@@ -99,7 +99,9 @@ def _vtest(shared: Path, package: Callable[[float], Update] | None) -> list[Row]
             for name, update in entrants.items():
                 timed = _Timed(update)
                 result = score(truth, follow(clip, frames, timed))
-                rows.append(Row(model=model, frames=rate, tracker=name, score=result, ms_per_update=timed.median_ms))
+                rows.append(
+                    TrackingRow(model=model, frames=rate, tracker=name, score=result, ms_per_update=timed.median_ms)
+                )
     return rows
 
 
@@ -160,7 +162,7 @@ def _one_by_one(shared: Path) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _boxes(video: Path, model: Path) -> Clip:
+def _boxes(video: Path, model: Path) -> ScoredClip:
     """The model's boxes in the clip, from the cache if both are what they were then."""
     digest = hashlib.sha256(video.read_bytes() + model.read_bytes()).hexdigest()[:16]
     path = cache_dir() / "bench" / f"{video.stem}-{model.stem}-{digest}.npz"
@@ -170,10 +172,10 @@ def _boxes(video: Path, model: Path) -> Clip:
     with np.load(path) as stored:
         cuts = np.cumsum(stored["counts"])[:-1]
         boxes, scores = np.split(stored["boxes"], cuts), np.split(stored["scores"], cuts)
-        return Clip(boxes=boxes, scores=scores, fps=float(stored["fps"]))
+        return ScoredClip(boxes=boxes, scores=scores, fps=float(stored["fps"]))
 
 
-def _store(path: Path, clip: Clip) -> None:
+def _store(path: Path, clip: ScoredClip) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part.npz")
     counts = [len(scores) for scores in clip.scores]
@@ -193,7 +195,7 @@ def _crowd_ms() -> float:
     return timed.median_ms
 
 
-def _print(rows: list[Row], seen: dict[str, dict[str, int]], crowd_ms: float, missing: str | None) -> None:
+def _print(rows: list[TrackingRow], seen: dict[str, dict[str, int]], crowd_ms: float, missing: str | None) -> None:
     console = Console()
     table = Table("model", "frames", "tracker", title="vtest.avi, IoU >= 0.5")
     for heading in ("MOTA", "IDF1", "switches", "misses", "false", "ms/update"):

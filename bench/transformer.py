@@ -46,7 +46,7 @@ _MATCHED = 100  # of 300 queries, the ones of the highest score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class TransformerRow:
     """A form in a runtime beside fp32 in ONNX Runtime: file size, time as a ratio, and over the best 100 queries
     of each picture the median and largest gap in px of the source and in score.
     """
@@ -93,7 +93,7 @@ def gaps(reference: PersonDetector, other: PersonDetector, picture: Image) -> tu
     return px[each, nearest].tolist(), np.abs(scores - found_scores[nearest]).tolist()
 
 
-def measure(files: dict[str, Path], pictures: Sequence[Image], runs: int) -> list[Row]:
+def measure(files: dict[str, Path], pictures: Sequence[Image], runs: int) -> list[TransformerRow]:
     runtimes: dict[str, BackendName] = {"onnxruntime": "onnxruntime", "openvino": "openvino"}
     loaded = {
         (form, name): load_detector(path=path, name=form, backend=backend, threads=1, score_floor=0.0)
@@ -113,7 +113,7 @@ def measure(files: dict[str, Path], pictures: Sequence[Image], runs: int) -> lis
             times[key].append(detector.run_bare())
     slowest = statistics.median(times["fp32", "onnxruntime"])
     return [
-        Row(
+        TransformerRow(
             form=form,
             runtime=runtime,
             size=files[form].stat().st_size,

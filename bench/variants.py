@@ -39,7 +39,7 @@ _STREET_STEP = 20  # of vtest's 795 frames, which change little from one to the 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class VariantRow:
     """One variant; `ratio` over B, `own_ratio` over the model as it is."""
 
     model: str
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (chosen.shared / "media").is_dir():
         print(f"no {chosen.shared / 'media'}: give --shared or set DETECTOR_SHARED", file=sys.stderr)
         return 1
-    rows: list[Row] = []
+    rows: list[VariantRow] = []
     print(
         f"{'model':20} {'input':>9} {'head':7} {'precision':10} {'x B':>6} {'x own':>6} {'AP':>6} {'AP50':>6} {'street':>6}"
     )
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measured(models: Path, model: str, sets: _Sets, rounds: int) -> list[Row]:
+def _measured(models: Path, model: str, sets: _Sets, rounds: int) -> list[VariantRow]:
     source = models / f"{model}.onnx"
     pictures = _photos(sets.coco[0])
     base = _input_size(source)
@@ -105,7 +105,7 @@ def _measured(models: Path, model: str, sets: _Sets, rounds: int) -> list[Row]:
     for (shape, cut, precision), detector, ms in zip(wishes, detectors, times, strict=True):
         photos, street = (evaluate(detector=detector, images=i, annotations=a) for i, a in (sets.coco, sets.street))
         rows.append(
-            Row(
+            VariantRow(
                 model=model,
                 shape=shape or base,
                 person_only=cut,
@@ -167,7 +167,7 @@ def street_set(videos: Path, folder: Path) -> tuple[Path, Path]:
     return street(videos, folder, "street", step=_STREET_STEP)
 
 
-def _print(row: Row) -> None:
+def _print(row: VariantRow) -> None:
     size, head = f"{row.shape[0]}x{row.shape[1]}", "person" if row.person_only else "whole"
     print(
         f"{row.model:20} {size:>9} {head:7} {row.precision:10} {row.ratio:6.3f} {row.own_ratio:6.3f} "

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from bench.section import Section
+from bench.section import ResultSection
 
 
-def all_sections() -> dict[str, Section]:
+def all_sections() -> dict[str, ResultSection]:
     """By name, in the page's order."""
     modules = (importlib.import_module(f"{__name__}.{one.name}") for one in pkgutil.iter_modules(__path__))
-    found: list[Section] = [module.SECTION for module in modules]
+    found: list[ResultSection] = [module.SECTION for module in modules]
     return {section.name: section for section in sorted(found, key=lambda one: one.order)}

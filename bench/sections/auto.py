@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.section import Figures, Section, command
+from bench.section import Figures, ResultSection, command
 
 
 def measure(shared: Path) -> Figures:
@@ -28,4 +28,4 @@ def render(figures: Figures) -> list[str]:
     return rows
 
 
-SECTION = Section(name="auto", order=25, title="The choice of `backend: auto`", measure=measure, render=render)
+SECTION = ResultSection(name="auto", order=25, title="The choice of `backend: auto`", measure=measure, render=render)

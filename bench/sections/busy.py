@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.section import Figures, Section, command
+from bench.section import Figures, ResultSection, command
 
 
 def measure(shared: Path) -> Figures:
@@ -18,4 +18,4 @@ def render(cpu: Figures) -> list[str]:
     ]
 
 
-SECTION = Section(name="busy", order=75, title="A still scene beside a busy one", measure=measure, render=render)
+SECTION = ResultSection(name="busy", order=75, title="A still scene beside a busy one", measure=measure, render=render)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.section import Figures, Section, command
+from bench.section import Figures, ResultSection, command
 
 
 def measure(shared: Path) -> Figures:
@@ -22,4 +22,4 @@ def render(figures: Figures) -> list[str]:
     ]
 
 
-SECTION = Section(name="cameras", order=60, title="Many cameras", measure=measure, render=render)
+SECTION = ResultSection(name="cameras", order=60, title="Many cameras", measure=measure, render=render)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.lineup import TUNED
-from bench.section import Figures, Section, command
+from bench.section import Figures, ResultSection, command
 from bench.targets import shown
 
 
@@ -85,4 +85,4 @@ def _paced(rate: Figures) -> list[str]:
     return rows
 
 
-SECTION = Section(name="glass", order=30, title="From glass to alert", measure=measure, render=render)
+SECTION = ResultSection(name="glass", order=30, title="From glass to alert", measure=measure, render=render)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.section import Figures, Section, detector
+from bench.section import Figures, ResultSection, detector
 
 FILES = {
     "yolox-tiny-person": "yolox_tiny_humanart.onnx",
@@ -49,4 +49,4 @@ def render(models: Figures) -> list[str]:
     return rows
 
 
-SECTION = Section(name="models", order=10, title="Models", measure=measure, render=render)
+SECTION = ResultSection(name="models", order=10, title="Models", measure=measure, render=render)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.section import Figures, Section, command
+from bench.section import Figures, ResultSection, command
 
 
 def measure(_shared: Path) -> Figures:
@@ -27,4 +27,6 @@ def render(figures: Figures) -> list[str]:
     return rows
 
 
-SECTION = Section(name="mqtt", order=50, title="One MQTT hop", measure=measure, render=render, packages=("paho-mqtt",))
+SECTION = ResultSection(
+    name="mqtt", order=50, title="One MQTT hop", measure=measure, render=render, packages=("paho-mqtt",)
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.optimize import section
-from bench.section import Figures, Section, command
+from bench.section import Figures, ResultSection, command
 
 
 def measure(shared: Path) -> Figures:
@@ -16,6 +16,6 @@ def render(figures: Figures) -> list[str]:
     return section(figures["studies"])
 
 
-SECTION = Section(
+SECTION = ResultSection(
     name="optimize", order=27, title="Optimised models", measure=measure, render=render, packages=("onnx", "torch")
 )

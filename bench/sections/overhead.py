@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.section import Figures, Section, command
+from bench.section import Figures, ResultSection, command
 
 
 def measure(shared: Path) -> Figures:
@@ -25,4 +25,4 @@ def render(figures: Figures) -> list[str]:
     ]
 
 
-SECTION = Section(name="overhead", order=40, title="Pipeline over model", measure=measure, render=render)
+SECTION = ResultSection(name="overhead", order=40, title="Pipeline over model", measure=measure, render=render)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.section import Figures, Section, command
+from bench.section import Figures, ResultSection, command
 
 STEPS = 150
 """A short lesson, so that the page can be written in minutes; more bring back more."""
@@ -48,6 +48,6 @@ def _sizes(run: Figures) -> list[str]:
     return [f"{run['output']}: {run['bytes_before'] / 1e6:.2f} to {run['bytes'] / 1e6:.2f} MB; {times}."]
 
 
-SECTION = Section(
+SECTION = ResultSection(
     name="pruned", order=30, title="Pruned models", measure=measure, render=render, packages=("torch", "torch-pruning")
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.section import Figures, Section, command
+from bench.section import Figures, ResultSection, command
 
 
 def measure(shared: Path) -> Figures:
@@ -33,6 +33,6 @@ def _row(row: Figures) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-SECTION = Section(
+SECTION = ResultSection(
     name="quantized", order=28, title="Quantised models", measure=measure, render=render, packages=("onnx",)
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.section import Figures, Section, command
+from bench.section import Figures, ResultSection, command
 
 
 def measure(shared: Path) -> Figures:
@@ -38,4 +38,4 @@ def _row(row: Figures) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-SECTION = Section(name="small", order=85, title="Small people", measure=measure, render=render)
+SECTION = ResultSection(name="small", order=85, title="Small people", measure=measure, render=render)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.section import Figures, Section, command
+from bench.section import Figures, ResultSection, command
 
 
 def measure(shared: Path) -> Figures:
@@ -20,4 +20,4 @@ def render(one: Figures) -> list[str]:
     ]
 
 
-SECTION = Section(name="stall", order=55, title="After a stall", measure=measure, render=render)
+SECTION = ResultSection(name="stall", order=55, title="After a stall", measure=measure, render=render)

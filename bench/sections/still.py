@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.section import Figures, Section, command
+from bench.section import Figures, ResultSection, command
 
 
 def measure(shared: Path) -> Figures:
@@ -36,4 +36,4 @@ def _paced(one: Figures) -> str:
     )
 
 
-SECTION = Section(name="still", order=70, title="A still scene", measure=measure, render=render)
+SECTION = ResultSection(name="still", order=70, title="A still scene", measure=measure, render=render)

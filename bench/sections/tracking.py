@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.section import Figures, Section, command
+from bench.section import Figures, ResultSection, command
 
 
 def measure(shared: Path) -> Figures:
@@ -44,4 +44,4 @@ def _visits(tracking: Figures) -> list[str]:
     ]  # fmt: skip
 
 
-SECTION = Section(name="tracking", order=80, title="Tracking", measure=measure, render=render)
+SECTION = ResultSection(name="tracking", order=80, title="Tracking", measure=measure, render=render)

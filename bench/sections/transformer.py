@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.section import Figures, Section, command
+from bench.section import Figures, ResultSection, command
 
 
 def measure(shared: Path) -> Figures:
@@ -29,7 +29,7 @@ def render(figures: Figures) -> list[str]:
     ]
 
 
-SECTION = Section(
+SECTION = ResultSection(
     name="transformer",
     order=29,
     title="A transformer detector",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.section import Figures, Section, command
+from bench.section import Figures, ResultSection, command
 
 
 def measure(shared: Path) -> Figures:
@@ -29,4 +29,4 @@ def render(figures: Figures) -> list[str]:
     return rows
 
 
-SECTION = Section(name="variants", order=20, title="Variants", measure=measure, render=render, packages=("onnx",))
+SECTION = ResultSection(name="variants", order=20, title="Variants", measure=measure, render=render, packages=("onnx",))

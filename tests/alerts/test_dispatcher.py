@@ -20,16 +20,16 @@ from detector.alerts.outbox import ResilientOutbox
 from detector.alerts.payloads import load_schema
 from detector.core.types import ArrayImage
 from detector.mqtt.broker.server import EmbeddedBroker
-from support.mosquitto import Heard, Mosquitto, Subscriber, free_port, wait_until
-from support.post import make_alert, make_change, make_frame, running
-from support.rooms import alerts_in, encode, has, has_all, ids, open_room
+from support.dispatcher import alerts_in, encode, has, has_all, ids, running_dispatcher
+from support.messages import make_alert, make_change, make_frame, running
+from support.mosquitto import Heard, Mosquitto, RecordingSubscriber, free_port, wait_until
 
 
 def test_an_alert_arrives_with_its_picture_and_is_forgotten_once_acknowledged(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
-    subscriber = Subscriber(broker.port, "p/#")
-    with open_room(tmp_path, broker.port) as room:
+    subscriber = RecordingSubscriber(broker.port, "p/#")
+    with running_dispatcher(tmp_path, broker.port) as room:
         wait_until(room.link.session)
         room.dispatcher.submit(make_change(7))
         room.dispatcher.submit(make_alert(7))
@@ -58,10 +58,10 @@ def test_an_alert_arrives_with_its_picture_and_is_forgotten_once_acknowledged(
 
 
 def test_a_large_picture_is_told_small_and_kept_whole(broker: Mosquitto, tmp_path: Path) -> None:
-    subscriber = Subscriber(broker.port, "p/#")
+    subscriber = RecordingSubscriber(broker.port, "p/#")
     image = ArrayImage(np.full((90, 1920, 3), 90, np.uint8))
     told = dataclasses.replace(make_alert(7), frame=dataclasses.replace(make_frame(seq=7), image=image))
-    with open_room(tmp_path, broker.port) as room:
+    with running_dispatcher(tmp_path, broker.port) as room:
         room.dispatcher.submit(told)
         heard = subscriber.wait_for(has("alert-7"))
         wait_until(lambda: room.history.snapshot(told.event_id))
@@ -74,10 +74,10 @@ def test_a_large_picture_is_told_small_and_kept_whole(broker: Mosquitto, tmp_pat
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_nothing_is_lost_when_the_broker_is_killed_mid_stream(broker: Mosquitto, tmp_path: Path, protocol: str) -> None:
-    subscriber = Subscriber(broker.port, "p/alerts", durable="ledger")
+    subscriber = RecordingSubscriber(broker.port, "p/alerts", durable="ledger")
     broker.save()
     count = 120
-    with open_room(tmp_path, broker.port, protocol=protocol) as room:
+    with running_dispatcher(tmp_path, broker.port, protocol=protocol) as room:
         wait_until(room.link.session)
         for start in (0, 40, 80):
             for number in range(start, start + 40):
@@ -103,11 +103,11 @@ def test_nothing_is_lost_when_the_broker_is_killed_mid_stream(broker: Mosquitto,
 def test_the_embedded_broker_gets_all_too(tmp_path: Path) -> None:
     port, count = free_port(), 60
     heard: list[Heard] = []
-    with open_room(tmp_path, port, protocol="3.1.1") as room:
+    with running_dispatcher(tmp_path, port, protocol="3.1.1") as room:
         for start in (0, 30):
             with running(EmbeddedBroker(port=port).run):
                 wait_until(room.link.session)
-                subscriber = Subscriber(port, "p/alerts")
+                subscriber = RecordingSubscriber(port, "p/alerts")
                 for number in range(start, start + 30):
                     room.dispatcher.submit(make_alert(number))
                 heard += subscriber.wait_for(lambda h: len(set(ids(h))) == 30)
@@ -118,10 +118,10 @@ def test_the_embedded_broker_gets_all_too(tmp_path: Path) -> None:
 
 
 def test_a_backlog_goes_out_in_order_alerts_first_and_says_that_it_is_late(broker: Mosquitto, tmp_path: Path) -> None:
-    subscriber = Subscriber(broker.port, "p/#", durable="ledger")
+    subscriber = RecordingSubscriber(broker.port, "p/#", durable="ledger")
     broker.save()
     broker.kill()
-    with open_room(tmp_path, broker.port) as room:
+    with running_dispatcher(tmp_path, broker.port) as room:
         for number in range(30):
             room.dispatcher.submit(make_change(number))
             room.dispatcher.submit(make_alert(number))
@@ -149,7 +149,7 @@ def test_a_backlog_goes_out_in_order_alerts_first_and_says_that_it_is_late(broke
 _CHILD = """
     import threading
     from pathlib import Path
-    from support.post import make_alert, running
+    from support.messages import make_alert, running
     import importlib.util, sys
     spec = importlib.util.spec_from_file_location("room", sys.argv[1])
     room = importlib.util.module_from_spec(spec)
@@ -164,7 +164,7 @@ _CHILD = """
 
 
 def test_what_a_killed_process_owed_is_sent_by_the_next(broker: Mosquitto, tmp_path: Path) -> None:
-    subscriber = Subscriber(broker.port, "p/#")
+    subscriber = RecordingSubscriber(broker.port, "p/#")
     tests = str(Path(__file__).resolve().parents[1])
     script = f"import sys; sys.path.insert(0, {tests!r})\n" + textwrap.dedent(_CHILD)
     command = [sys.executable, "-c", script, __file__, str(tmp_path), str(broker.port)]
@@ -184,7 +184,7 @@ def test_what_a_killed_process_owed_is_sent_by_the_next(broker: Mosquitto, tmp_p
     outbox.close()
     assert owed
     before = len(subscriber.heard)
-    with open_room(tmp_path, broker.port) as room:
+    with running_dispatcher(tmp_path, broker.port) as room:
         subscriber.wait_for(lambda h: set(owed) <= set(ids(h[before:])))
         wait_until(lambda: room.pending() == [])
     heard = subscriber.wait_for(lambda h: h[-1].payload == b"offline")

@@ -18,9 +18,9 @@ from detector.alerts.snapshot_encoder import SnapshotEncoder
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.types import Box, Frame, Message
 from detector.mqtt.client import MqttClient, MqttSettings
-from support.mosquitto import DEADLINE, Mosquitto, Subscriber, free_port, wait_until
-from support.post import WILL, make_alert, make_change, make_frame
-from support.rooms import TOPICS, encode, has, ids, open_room
+from support.dispatcher import TOPICS, encode, has, ids, running_dispatcher
+from support.messages import WILL, make_alert, make_change, make_frame
+from support.mosquitto import DEADLINE, Mosquitto, RecordingSubscriber, free_port, wait_until
 
 
 def resident_bytes() -> int:
@@ -28,7 +28,7 @@ def resident_bytes() -> int:
 
 
 def test_10000_events_offline_are_bounded_and_no_alert_is_among_the_dropped(tmp_path: Path) -> None:
-    with open_room(tmp_path, free_port(), connect=False) as room:
+    with running_dispatcher(tmp_path, free_port(), connect=False) as room:
         room.dispatcher.submit(make_alert(1))
         for number in range(500):  # what is made once, is made now
             room.dispatcher.submit(make_change(number))
@@ -54,7 +54,7 @@ def test_a_full_queue_drops_the_oldest_and_counts(tmp_path: Path) -> None:
         assert go_on.wait(DEADLINE)
         return encode(frame, box, score, max_width)
 
-    with open_room(tmp_path, free_port(), connect=False, encode_snapshot=slow, max_waiting=10) as room:
+    with running_dispatcher(tmp_path, free_port(), connect=False, encode_snapshot=slow, max_waiting=10) as room:
         room.dispatcher.submit(make_alert(0))
         assert encoding.wait(DEADLINE)
         for number in range(25):
@@ -72,8 +72,8 @@ def test_an_alert_without_a_picture_still_goes_out(broker: Mosquitto, tmp_path: 
     def broken(_frame: Frame, _box: Box, _score: float, _width: int | None) -> bytes:
         raise RuntimeError("no encoder")
 
-    subscriber = Subscriber(broker.port, "p/alerts")
-    with open_room(tmp_path, broker.port, encode_snapshot=broken) as room:
+    subscriber = RecordingSubscriber(broker.port, "p/alerts")
+    with running_dispatcher(tmp_path, broker.port, encode_snapshot=broken) as room:
         room.dispatcher.submit(make_alert(1))
         subscriber.wait_for(lambda h: ids(h) == ["alert-1"])
     subscriber.close()
@@ -82,8 +82,8 @@ def test_an_alert_without_a_picture_still_goes_out(broker: Mosquitto, tmp_path: 
 def test_alerts_that_the_broker_refuses_wait_on_disk_and_events_go_on(tmp_path: Path) -> None:
     refusing = Mosquitto(tmp_path / "refusing", acl="topic readwrite p/#\ntopic deny p/alerts\n")
     refusing.start()
-    subscriber = Subscriber(refusing.port, "p/events")
-    with open_room(tmp_path, refusing.port, protocol="5") as room:
+    subscriber = RecordingSubscriber(refusing.port, "p/events")
+    with running_dispatcher(tmp_path, refusing.port, protocol="5") as room:
         wait_until(room.link.session)
         room.dispatcher.submit(make_alert(1))
         room.dispatcher.submit(make_alert(2))
@@ -100,7 +100,7 @@ def test_refused_alerts_are_tried_again(broker: Mosquitto, tmp_path: Path) -> No
     acl = tmp_path / "broker2" / "acl"
     changing = Mosquitto(tmp_path / "broker2", acl="topic readwrite p/#\ntopic deny p/alerts\n")
     changing.start()
-    with open_room(tmp_path, changing.port, protocol="5", retry_s=0.1) as room:
+    with running_dispatcher(tmp_path, changing.port, protocol="5", retry_s=0.1) as room:
         for number in range(3):
             room.dispatcher.submit(make_alert(number))
         wait_until(lambda: room.dispatcher.stats().refusals >= 3)
@@ -113,12 +113,12 @@ def test_refused_alerts_are_tried_again(broker: Mosquitto, tmp_path: Path) -> No
 
 def test_state_is_told_in_its_last_value_and_without_a_broker_later(broker: Mosquitto, tmp_path: Path) -> None:
     broker.kill()
-    with open_room(tmp_path, broker.port) as room:
+    with running_dispatcher(tmp_path, broker.port) as room:
         for number in range(5):
             room.dispatcher.submit(Message(topic="p/porch/person", payload=b"%d" % number, retain=True))
         wait_until(lambda: room.dispatcher.stats().waiting == 0)
         broker.start()
-        subscriber = Subscriber(broker.port, "p/porch/person")
+        subscriber = RecordingSubscriber(broker.port, "p/porch/person")
         subscriber.wait_for(lambda h: h and h[-1].payload == b"4")
         room.dispatcher.submit(Message(topic="p/porch/person", payload=b"5", retain=True))
         subscriber.wait_for(lambda h: h[-1].payload == b"5")
@@ -126,7 +126,7 @@ def test_state_is_told_in_its_last_value_and_without_a_broker_later(broker: Mosq
 
 
 def test_the_heartbeat_goes_on_while_there_is_nothing_to_do(tmp_path: Path) -> None:
-    with open_room(tmp_path, free_port(), connect=False) as room:
+    with running_dispatcher(tmp_path, free_port(), connect=False) as room:
         before = room.dispatcher.progress_mono
         wait_until(lambda: room.dispatcher.progress_mono > before)
 
@@ -146,7 +146,7 @@ def test_draining_without_a_broker_writes_down_and_returns(tmp_path: Path) -> No
 
 
 def test_draining_ends_at_its_deadline_when_nobody_answers(broker: Mosquitto, tmp_path: Path) -> None:
-    with open_room(tmp_path, broker.port) as room:
+    with running_dispatcher(tmp_path, broker.port) as room:
         wait_until(room.link.session)
         wait_until(lambda: room.link.status().unacknowledged == 0)
         broker.signal(signal.SIGSTOP)
@@ -175,8 +175,8 @@ def test_every_visit_has_a_picture_and_an_alerts_replaces_the_first(broker: Mosq
     def frame_number(frame: Frame, _box: Box, _score: float, _width: int | None) -> bytes:
         return b"%d" % frame.seq
 
-    subscriber = Subscriber(broker.port, "p/#")
-    with open_room(tmp_path, broker.port, encode_snapshot=frame_number) as room:
+    subscriber = RecordingSubscriber(broker.port, "p/#")
+    with running_dispatcher(tmp_path, broker.port, encode_snapshot=frame_number) as room:
         room.dispatcher.submit(make_change(1))
         wait_until(lambda: room.history.snapshot("event-1") == b"1")
         alert = dataclasses.replace(make_alert(1), frame=make_frame(seq=7))
@@ -193,8 +193,8 @@ def test_every_visit_has_a_picture_and_an_alerts_replaces_the_first(broker: Mosq
 
 
 def test_a_lost_picture_leaves_the_last_one_alone(broker: Mosquitto, tmp_path: Path) -> None:
-    subscriber = Subscriber(broker.port, "p/#")
-    with open_room(tmp_path, broker.port, encode_snapshot=lambda *_: None) as room:
+    subscriber = RecordingSubscriber(broker.port, "p/#")
+    with running_dispatcher(tmp_path, broker.port, encode_snapshot=lambda *_: None) as room:
         room.dispatcher.submit(make_alert(1))
         subscriber.wait_for(has("alert-1"))
         assert subscriber.last("p/porch/person/snapshot") is None
@@ -209,7 +209,7 @@ def test_frames_of_many_new_visits_are_not_hoarded(tmp_path: Path) -> None:
         assert go_on.wait(DEADLINE)
         return encode(frame, box, score, max_width)
 
-    with open_room(tmp_path, free_port(), connect=False, encode_snapshot=slow) as room:
+    with running_dispatcher(tmp_path, free_port(), connect=False, encode_snapshot=slow) as room:
         room.dispatcher.submit(make_alert(0))
         assert encoding.wait(DEADLINE)  # the dispatcher stands still now
         frames = []

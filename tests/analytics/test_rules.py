@@ -11,7 +11,7 @@ import pytest
 
 from detector.analytics.rules import Rules, alert_id, event_id
 from detector.core.types import Track
-from support.people import BOOT, GARDEN, Walk, camera, frame, person
+from support.people import BOOT, GARDEN, RuleWalk, camera, frame, person
 
 HERE = person(0.5)
 TINY = (500.0, 400.0, 503.0, 408.0)
@@ -22,11 +22,11 @@ EDGE_MASK = ((0.0, 0.8), (1.0, 0.8), (1.0, 1.0), (0.0, 1.0))
 
 
 def test_confirmed_after_min_frames_with_the_start_of_the_track() -> None:
-    walk = Walk(min_frames=3)
-    walk.see((1, HERE))
-    walk.see((1, HERE))
+    walk = RuleWalk(min_frames=3)
+    walk.step((1, HERE))
+    walk.step((1, HERE))
     assert walk.told == []
-    outcome = walk.see((1, HERE))
+    outcome = walk.step((1, HERE))
     (change,) = outcome.changes
     assert change.type == "new"
     assert change.before == change.after
@@ -38,26 +38,26 @@ def test_confirmed_after_min_frames_with_the_start_of_the_track() -> None:
 
 
 def test_min_frames_one_confirms_at_first_sight() -> None:
-    walk = Walk(min_frames=1)
-    assert [change.type for change in walk.see((1, HERE)).changes] == ["new"]
+    walk = RuleWalk(min_frames=1)
+    assert [change.type for change in walk.step((1, HERE)).changes] == ["new"]
 
 
 def test_a_flicker_does_not_start_the_count_anew() -> None:
-    walk = Walk(min_frames=3)
-    walk.see((1, HERE))
-    walk.see(lost=[1])
-    walk.see((1, HERE))
-    walk.see(lost=[1])
-    walk.see((1, HERE))
+    walk = RuleWalk(min_frames=3)
+    walk.step((1, HERE))
+    walk.step(lost=[1])
+    walk.step((1, HERE))
+    walk.step(lost=[1])
+    walk.step((1, HERE))
     assert walk.told == ["new"]
 
 
 def test_rare_flashes_never_add_up() -> None:
-    walk = Walk(min_frames=3)
+    walk = RuleWalk(min_frames=3)
     for _ in range(20):
-        walk.see((1, HERE))
-        walk.see(lost=[1])
-        walk.see(lost=[1])
+        walk.step((1, HERE))
+        walk.step(lost=[1])
+        walk.step(lost=[1])
     assert walk.told == []
 
 
@@ -71,7 +71,7 @@ def test_rare_flashes_never_add_up() -> None:
     ],
 )
 def test_what_does_not_qualify_leaves_no_trace(box: tuple[float, ...], score: float, settings: dict[str, Any]) -> None:
-    walk = Walk(**settings)
+    walk = RuleWalk(**settings)
     walk.wait(2.0, (1, box, score))
     walk.wait(3.0)
     walk.close()
@@ -81,30 +81,30 @@ def test_what_does_not_qualify_leaves_no_trace(box: tuple[float, ...], score: fl
 
 def test_filter_bounds_are_inclusive() -> None:
     share = 0.5 * 0.5
-    walk = Walk(min_score=0.5, min_area=share, max_area=share + 1e-9, min_frames=1)
-    walk.see((1, (0.0, 0.0, 500.0, 250.0), 0.5))
+    walk = RuleWalk(min_score=0.5, min_area=share, max_area=share + 1e-9, min_frames=1)
+    walk.step((1, (0.0, 0.0, 500.0, 250.0), 0.5))
     assert walk.told == ["new"]
 
 
 def test_a_person_who_walks_into_a_mask_stays_one_event() -> None:
-    walk = Walk(masks=[((0.6, 0.0), (1.0, 0.0), (1.0, 1.0), (0.6, 1.0))])
+    walk = RuleWalk(masks=[((0.6, 0.0), (1.0, 0.0), (1.0, 1.0), (0.6, 1.0))])
     for step in range(40):
-        walk.see((1, person(0.3 + step * 0.01)))
+        walk.step((1, person(0.3 + step * 0.01)))
     walk.wait(3.0)
     assert [kind for kind in walk.told if kind != "update"] == ["new", "end"]
 
 
 def test_a_track_that_vanishes_unconfirmed_is_forgotten() -> None:
-    walk = Walk(min_frames=3)
-    walk.see((1, HERE))
-    walk.see((1, HERE))
-    walk.see()
-    walk.see((2, HERE))
+    walk = RuleWalk(min_frames=3)
+    walk.step((1, HERE))
+    walk.step((1, HERE))
+    walk.step()
+    walk.step((2, HERE))
     assert walk.told == []
 
 
 def test_start_is_the_tracks_first_frame_though_it_was_no_person_then() -> None:
-    walk = Walk(min_frames=2)
+    walk = RuleWalk(min_frames=2)
     walk.wait(1.0, (1, HERE, 0.3))
     walk.wait(0.2, (1, HERE, 0.9))
     change = walk.outcomes[-1].changes[0]
@@ -115,7 +115,7 @@ def test_start_is_the_tracks_first_frame_though_it_was_no_person_then() -> None:
 
 
 def test_end_comes_when_the_tracker_gave_up_and_tells_the_last_sight() -> None:
-    walk = Walk()
+    walk = RuleWalk()
     walk.wait(1.0, (1, HERE))
     walk.wait(1.0, lost=[1])
     assert walk.told == ["new"]
@@ -129,7 +129,7 @@ def test_end_comes_when_the_tracker_gave_up_and_tells_the_last_sight() -> None:
 
 
 def test_close_ends_all_open_events_once() -> None:
-    walk = Walk()
+    walk = RuleWalk()
     walk.wait(1.0, (1, person(0.2)), (2, person(0.8)), (3, TINY))
     outcome = walk.close()
     assert [change.type for change in outcome.changes] == ["end", "end"]
@@ -143,7 +143,7 @@ def test_close_before_the_first_frame() -> None:
 
 
 def test_rules_go_on_after_close() -> None:
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     walk.wait(1.0, (1, HERE))
     walk.close()
     walk.wait(1.0, (2, HERE))
@@ -151,7 +151,7 @@ def test_rules_go_on_after_close() -> None:
 
 
 def test_wall_clock_set_back_does_not_end_a_visit_before_it_began() -> None:
-    walk = Walk()
+    walk = RuleWalk()
     walk.wait(1.0, (1, HERE))
     late = frame(20.0, wall=BOOT - 3600)
     (end,) = walk.rules.update(late, (), armed=True).changes
@@ -162,7 +162,7 @@ def test_wall_clock_set_back_does_not_end_a_visit_before_it_began() -> None:
 
 
 def test_standing_still_becomes_stationary_once_and_is_quiet() -> None:
-    walk = Walk()
+    walk = RuleWalk()
     walk.wait(60.0, (1, HERE))
     assert walk.told == ["new", "update"]
     update = next(c for o in walk.outcomes for c in o.changes if c.type == "update")
@@ -171,43 +171,43 @@ def test_standing_still_becomes_stationary_once_and_is_quiet() -> None:
 
 
 def test_walking_on_is_active_again() -> None:
-    walk = Walk()
+    walk = RuleWalk()
     walk.wait(8.0, (1, HERE))
-    walk.see((1, person(0.6)))
+    walk.step((1, person(0.6)))
     change = walk.outcomes[-1].changes[0]
     assert (change.before.stationary, change.after.stationary) == (True, False)
 
 
 def test_swaying_within_a_share_of_the_height_is_still() -> None:
-    walk = Walk()
+    walk = RuleWalk()
     for step in range(100):
-        walk.see((1, person(0.5 + 0.01 * math.sin(step))))
+        walk.step((1, person(0.5 + 0.01 * math.sin(step))))
     assert walk.told == ["new", "update"]
 
 
 def test_who_walks_is_told_every_few_seconds() -> None:
-    walk = Walk()
+    walk = RuleWalk()
     for step in range(200):
-        walk.see((1, person(0.1 + step * 0.004)))
+        walk.step((1, person(0.1 + step * 0.004)))
     updates = [c.frame.captured_mono for o in walk.outcomes for c in o.changes if c.type == "update"]
     assert 2 <= len(updates) <= 4
     assert all(b - a >= 4.99 for a, b in pairwise(updates))
 
 
 def test_a_better_score_is_told_noise_is_not() -> None:
-    walk = Walk()
+    walk = RuleWalk()
     walk.wait(0.3, (1, HERE, 0.6))
-    walk.see((1, HERE, 0.62))
-    walk.see((1, HERE, 0.58))
+    walk.step((1, HERE, 0.62))
+    walk.step((1, HERE, 0.58))
     assert walk.told == ["new"]
-    walk.see((1, HERE, 0.7))
+    walk.step((1, HERE, 0.7))
     assert walk.told == ["new", "update"]
     change = walk.outcomes[-1].changes[0]
     assert (change.before.top_score, change.after.top_score, change.after.score) == (0.6, 0.7, 0.7)
 
 
 def test_nothing_is_told_of_a_prediction() -> None:
-    walk = Walk()
+    walk = RuleWalk()
     walk.wait(0.3, (1, HERE))
     walk.wait(10.0, lost=[1])
     assert walk.told == ["new"]
@@ -219,32 +219,32 @@ def test_nothing_is_told_of_a_prediction() -> None:
 def test_zone_is_the_foot_points_with_inertia_and_order_of_entry() -> None:
     left = [[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]
     right = [[0.5, 0.0], [1.0, 0.0], [1.0, 1.0], [0.5, 1.0]]
-    walk = Walk(min_frames=2, zones={"right": right, "left": left})
+    walk = RuleWalk(min_frames=2, zones={"right": right, "left": left})
     walk.wait(0.2, (1, person(0.3)))
     assert walk.outcomes[-1].changes[0].after.current_zones == ("left",)
-    walk.see((1, person(0.6)))
+    walk.step((1, person(0.6)))
     (change,) = walk.outcomes[-1].changes
     assert (change.after.current_zones, change.after.entered_zones) == ((), ("left",))
-    walk.see((1, person(0.6)))
+    walk.step((1, person(0.6)))
     (change,) = walk.outcomes[-1].changes
     assert change.type == "update"
     assert (change.after.current_zones, change.after.entered_zones) == (("right",), ("left", "right"))
 
 
 def test_foot_on_the_zones_edge_counts() -> None:
-    walk = Walk(zones={"garden": GARDEN}, alert_zones=["garden"])
+    walk = RuleWalk(zones={"garden": GARDEN}, alert_zones=["garden"])
     walk.wait(1.0, (1, person(0.5, 0.5)))
     assert len(walk.alerts) == 1
 
 
 def test_head_in_the_zone_is_not_in_the_zone() -> None:
-    walk = Walk(zones={"garden": GARDEN}, alert_zones=["garden"])
+    walk = RuleWalk(zones={"garden": GARDEN}, alert_zones=["garden"])
     walk.wait(5.0, (1, person(0.5, 0.49)))
     assert (walk.told[0], walk.alerts) == ("new", [])
 
 
 def test_alert_waits_for_the_zone() -> None:
-    walk = Walk(zones={"garden": GARDEN}, alert_zones=["garden"])
+    walk = RuleWalk(zones={"garden": GARDEN}, alert_zones=["garden"])
     walk.wait(3.0, (1, person(0.5, 0.45)))
     walk.wait(0.2, (1, person(0.5, 0.55)))
     assert walk.alerts == []
@@ -257,10 +257,10 @@ def test_alert_waits_for_the_zone() -> None:
 
 
 def test_alert_speaks_of_the_very_frame_and_the_event() -> None:
-    walk = Walk()
+    walk = RuleWalk()
     walk.wait(0.2, (1, HERE, 0.8))
     now = walk.frame()
-    outcome = walk.see((1, HERE, 0.75))
+    outcome = walk.step((1, HERE, 0.75))
     (alert,) = outcome.alerts
     (change,) = outcome.changes
     assert alert.frame.captured_mono == now.captured_mono
@@ -278,7 +278,7 @@ def test_alert_bears_the_time_of_confirmation_given() -> None:
 
 
 def test_cooldown_holds_back_and_lets_go_while_the_person_is_there() -> None:
-    walk = Walk(cooldown_s=10)
+    walk = RuleWalk(cooldown_s=10)
     walk.wait(1.0, (1, person(0.2)))
     walk.wait(5.0, (1, person(0.2)), (2, person(0.8)))
     assert len(walk.alerts) == 1
@@ -289,7 +289,7 @@ def test_cooldown_holds_back_and_lets_go_while_the_person_is_there() -> None:
 
 
 def test_cooldown_that_outlasts_the_visit_leaves_it_without_alert() -> None:
-    walk = Walk(cooldown_s=30)
+    walk = RuleWalk(cooldown_s=30)
     walk.wait(1.0, (1, person(0.2)))
     walk.wait(3.0, (2, person(0.8)))
     walk.wait(60.0)
@@ -297,21 +297,21 @@ def test_cooldown_that_outlasts_the_visit_leaves_it_without_alert() -> None:
 
 
 def test_no_cooldown_alerts_for_each_even_in_one_frame() -> None:
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     walk.wait(1.0, (1, person(0.2)), (2, person(0.8)))
     assert len(walk.outcomes[2].alerts) == 2
     assert sorted(walk.alerts) == sorted(walk.events)
 
 
 def test_with_cooldown_two_in_one_frame_alert_one_after_the_other() -> None:
-    walk = Walk(cooldown_s=5)
+    walk = RuleWalk(cooldown_s=5)
     walk.wait(12.0, (1, person(0.2)), (2, person(0.8)))
     assert walk.alerts == walk.events
     assert [len(outcome.alerts) for outcome in walk.outcomes if outcome.alerts] == [1, 1]
 
 
 def test_disarmed_tells_events_without_alerts() -> None:
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     walk.armed = False
     walk.wait(2.0, (1, HERE))
     assert (walk.told, walk.alerts) == (["new"], [])
@@ -319,25 +319,25 @@ def test_disarmed_tells_events_without_alerts() -> None:
 
 
 def test_an_intruder_who_waits_alerts_when_armed() -> None:
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     walk.armed = False
     walk.wait(20.0, (1, HERE))
     walk.armed = True
-    walk.see((1, HERE))
+    walk.step((1, HERE))
     assert walk.alerts == walk.events
     walk.wait(20.0, (1, HERE))
     assert len(walk.alerts) == 1
 
 
 def test_no_alert_for_a_person_who_does_not_qualify_now() -> None:
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     walk.armed = False
     walk.wait(1.0, (1, HERE))
     walk.armed = True
     walk.wait(1.0, (1, HERE, 0.3))
     walk.wait(0.5, lost=[1])
     assert walk.alerts == []
-    walk.see((1, HERE, 0.6))
+    walk.step((1, HERE, 0.6))
     assert len(walk.alerts) == 1
 
 
@@ -369,8 +369,8 @@ def test_alert_id_is_pure_and_differs_by_event_camera_and_device() -> None:
 
 
 def test_the_same_frames_give_the_same_ids() -> None:
-    def story() -> Walk:
-        walk = Walk(cooldown_s=0)
+    def story() -> RuleWalk:
+        walk = RuleWalk(cooldown_s=0)
         walk.wait(1.0, (1, person(0.2)), (2, person(0.7)))
         return walk
 

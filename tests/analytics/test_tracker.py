@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from detector.analytics.tracker import Tracker, TrackerSettings
 from detector.core.types import Box, Floats, Track
-from support.trackscore import Clip, detect, follow, our_update, read_truth, score, true_visits, visits
+from support.trackscore import ScoredClip, detect, follow, our_update, read_truth, score, true_visits, visits
 
 SIZE = (40.0, 100.0)
 
@@ -371,7 +371,7 @@ def test_vtest_scored_against_marked_identities(shared: Path, model: Path) -> No
 @pytest.mark.timeout(600)
 def test_one_by_one_visits_at_two_frames_a_second(shared: Path, model: Path) -> None:
     video = shared / "media" / "video" / "one-by-one-person-detection.mp4"
-    clip: Clip = detect(video, model, every=5)
+    clip: ScoredClip = detect(video, model, every=5)
     record = json.loads((video.parent / "gt" / "one-by-one_presence_machine.json").read_text())
     real = true_visits((a / record["fps"], b / record["fps"]) for a, b in record["segments"])
     found = visits(clip, range(len(clip.boxes)))

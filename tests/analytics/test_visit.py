@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from detector.core.types import Event, EventChange
-from support.people import BOOT, GARDEN, Walk, person
+from support.people import BOOT, GARDEN, RuleWalk, person
 
 HERE = person(0.5)
 
@@ -18,12 +18,12 @@ HERE = person(0.5)
 
 
 def test_flicker_with_a_new_track_is_the_same_visit() -> None:
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     for step in range(20):
-        walk.see((1, person(0.2 + step * 0.01)))
+        walk.step((1, person(0.2 + step * 0.01)))
     walk.wait(1.0)
     for step in range(20):
-        walk.see((2, person(0.45 + step * 0.01)))
+        walk.step((2, person(0.45 + step * 0.01)))
     walk.wait(5.0)
     assert [kind for kind in walk.told if kind != "update"] == ["new", "end"]
     assert len(walk.alerts) == 1
@@ -31,7 +31,7 @@ def test_flicker_with_a_new_track_is_the_same_visit() -> None:
 
 
 def test_flicker_up_to_the_last_moment_waits_for_the_confirmation() -> None:
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     walk.wait(1.0, (1, HERE))
     walk.wait(1.9)
     walk.wait(1.0, (2, HERE))
@@ -39,7 +39,7 @@ def test_flicker_up_to_the_last_moment_waits_for_the_confirmation() -> None:
 
 
 def test_a_candidate_that_is_never_confirmed_does_not_keep_a_visit_open_for_ever() -> None:
-    walk = Walk()
+    walk = RuleWalk()
     walk.wait(1.0, (1, HERE))
     walk.wait(1.0)
     walk.wait(5.0, (2, HERE, 0.2))
@@ -48,19 +48,19 @@ def test_a_candidate_that_is_never_confirmed_does_not_keep_a_visit_open_for_ever
 
 def test_who_is_hidden_from_below_and_comes_out_again_is_the_same_visit() -> None:
     """A passing car hides feet first and uncovers head first: the boxes' centres go up, then down."""
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     x1, y1, x2, y2 = HERE
     walk.wait(1.0, (1, HERE))
     for step in range(5):
-        walk.see((1, (x1, y1, x2, y2 - step * 20)))
+        walk.step((1, (x1, y1, x2, y2 - step * 20)))
     walk.wait(0.8)
     for step in range(5):
-        walk.see((2, (x1, y1, x2, y2 - 80 + step * 20)))
+        walk.step((2, (x1, y1, x2, y2 - 80 + step * 20)))
     assert len(walk.events) == 1
 
 
 def test_flicker_keeps_zones_and_top_score() -> None:
-    walk = Walk(zones={"garden": GARDEN})
+    walk = RuleWalk(zones={"garden": GARDEN})
     walk.wait(1.0, (1, HERE, 0.95))
     walk.wait(0.5)
     walk.wait(1.0, (2, HERE, 0.7))
@@ -70,7 +70,7 @@ def test_flicker_keeps_zones_and_top_score() -> None:
 
 def test_the_tracker_finds_the_first_track_again_beside_its_successor() -> None:
     """Then there are two people: the visit went on as the second track, the first is a new one."""
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     walk.wait(1.0, (1, person(0.5)))
     walk.wait(0.5, (2, person(0.55)), lost=[1])
     assert len(walk.events) == 1
@@ -82,7 +82,7 @@ def test_the_tracker_finds_the_first_track_again_beside_its_successor() -> None:
 
 
 def test_a_superseded_track_that_is_not_seen_again_takes_over_nobody() -> None:
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     walk.wait(1.0, (1, person(0.3)), (3, person(0.8)))
     walk.wait(3.0, (2, person(0.35)), lost=[1])
     assert [kind for kind in walk.told if kind != "update"] == ["new", "new", "end"]
@@ -97,7 +97,7 @@ def test_a_superseded_track_that_is_not_seen_again_takes_over_nobody() -> None:
     ],
 )
 def test_somebody_else_shortly_after_is_a_second_visit(second: tuple[float, ...]) -> None:
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     walk.wait(1.0, (1, person(0.5)))
     walk.wait(0.5)
     walk.wait(1.0, (2, second))
@@ -105,7 +105,7 @@ def test_somebody_else_shortly_after_is_a_second_visit(second: tuple[float, ...]
 
 
 def test_after_the_time_for_a_return_it_is_a_second_visit() -> None:
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     walk.wait(1.0, (1, HERE))
     walk.wait(2.2)
     walk.wait(1.0, (2, HERE))
@@ -113,37 +113,37 @@ def test_after_the_time_for_a_return_it_is_a_second_visit() -> None:
 
 
 def test_who_comes_in_where_the_first_just_went_out_is_a_second_visit() -> None:
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     for step in range(16):
-        walk.see((1, person(0.8 + step * 0.01)))
+        walk.step((1, person(0.8 + step * 0.01)))
     walk.wait(0.5)
     for step in range(16):
-        walk.see((2, person(0.95 - step * 0.01)))
+        walk.step((2, person(0.95 - step * 0.01)))
     assert len(walk.events) == 2
     assert len(walk.alerts) == 2
 
 
 def test_who_comes_in_beside_the_exit_is_a_second_visit() -> None:
     """The first goes out to the right; the next appears not at that edge, though within reach."""
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     for step in range(16):
-        walk.see((1, person(0.81 + step * 0.01)))
+        walk.step((1, person(0.81 + step * 0.01)))
     walk.wait(1.5)
     walk.wait(1.0, (2, person(0.88)))
     assert len(walk.events) == 2
 
 
 def test_who_comes_in_over_the_edge_is_not_the_one_who_stood_inside() -> None:
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     walk.wait(2.0, (1, person(0.88)))
     walk.wait(1.5)
     for step in range(16):
-        walk.see((2, person(0.97 - step * 0.01)))
+        walk.step((2, person(0.97 - step * 0.01)))
     assert len(walk.events) == 2
 
 
 def test_two_at_once_are_two_however_near() -> None:
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     walk.wait(1.0, (1, person(0.5)))
     walk.wait(1.0, (1, person(0.5)), (2, person(0.52)))
     walk.wait(1.0, (2, person(0.52)))
@@ -151,7 +151,7 @@ def test_two_at_once_are_two_however_near() -> None:
 
 
 def test_two_who_return_each_go_on_with_the_nearer_visit() -> None:
-    walk = Walk(cooldown_s=0)
+    walk = RuleWalk(cooldown_s=0)
     walk.wait(1.0, (1, person(0.40)), (2, person(0.44)))
     before = {v.track.id: v.id for v in walk.rules._visits.values()}
     walk.wait(0.5)
@@ -170,7 +170,7 @@ class LifeCycle(RuleBasedStateMachine):
     def begin(self, cooldown: float, min_frames: int, zoned: bool) -> None:
         self.cooldown, self.zoned = cooldown, zoned
         zones: dict[str, Any] = {"zones": {"garden": GARDEN}, "alert_zones": ["garden"]} if zoned else {}
-        self.walk = Walk(cooldown_s=cooldown, min_frames=min_frames, **zones)
+        self.walk = RuleWalk(cooldown_s=cooldown, min_frames=min_frames, **zones)
         self.places: dict[int, tuple[float, float]] = {}
         self.hidden: set[int] = set()
         self.next_id = 1
@@ -205,13 +205,13 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule(data=st.data(), frames=st.integers(1, 12), step=st.sampled_from([0.04, 0.1, 0.5]))
     def frames(self, data: st.DataObject, frames: int, step: float) -> None:
-        self.walk.step = step
+        self.walk.step_s = step
         for _ in range(frames):
             drift = data.draw(st.floats(-0.02, 0.02))
             self.places = {i: (min(max(x + drift, 0.0), 1.0), y) for i, (x, y) in self.places.items()}
             score = data.draw(st.sampled_from([0.2, 0.6, 0.9]))
             seen = [(i, person(x, y), score) for i, (x, y) in self.places.items() if i not in self.hidden]
-            outcome = self.walk.see(*seen, lost=sorted(self.hidden))
+            outcome = self.walk.step(*seen, lost=sorted(self.hidden))
             self.check(outcome.changes)
             for alert in outcome.alerts:
                 assert self.walk.armed

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from support.window import TOKEN, Open, Window, open_window
+from support.api import TOKEN, RunningApi, StartApi, running_api
 
 
 @pytest.fixture
-def window() -> Iterator[Open]:
+def window() -> Iterator[StartApi]:
     """Opens windows: `window()`, `window(token="...", control=...)`; closes them all."""
-    opened: list[Window] = []
+    opened: list[RunningApi] = []
 
-    def fresh(**given: Any) -> Window:
-        opened.append(open_window(**given))
+    def fresh(**given: Any) -> RunningApi:
+        opened.append(running_api(**given))
         return opened[-1]
 
     yield fresh
@@ -25,16 +25,16 @@ def window() -> Iterator[Open]:
 
 
 @pytest.fixture(scope="session")
-def free() -> Iterator[Window]:
+def free() -> Iterator[RunningApi]:
     """A window without a token, for tests that change nothing."""
-    opened = open_window()
+    opened = running_api()
     yield opened
     opened.close()
 
 
 @pytest.fixture(scope="session")
-def locked() -> Iterator[Window]:
+def locked() -> Iterator[RunningApi]:
     """A window that wants TOKEN, for tests that change nothing and keep no cookie."""
-    opened = open_window(token=TOKEN)
+    opened = running_api(token=TOKEN)
     yield opened
     opened.close()

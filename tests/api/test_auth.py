@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from detector.api.auth import SESSION_S, Authorizer
-from support.window import Open, Window
+from support.api import RunningApi, StartApi
 
 TOKEN = "correct-horse"
 PRIVATE = [
@@ -23,7 +23,7 @@ def headers(authorizer: Authorizer, **given: str) -> bool:
 
 
 @pytest.mark.parametrize(("method", "path"), PRIVATE)
-def test_every_private_route_asks_for_the_token(locked: Window, method: str, path: str) -> None:
+def test_every_private_route_asks_for_the_token(locked: RunningApi, method: str, path: str) -> None:
     client = locked.client
     answer = client.request(method, path)
     assert answer.status_code == 401
@@ -33,7 +33,7 @@ def test_every_private_route_asks_for_the_token(locked: Window, method: str, pat
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/", "/docs", "/page/app.js", "/api/session"])
-def test_health_and_pages_need_no_token(locked: Window, path: str) -> None:
+def test_health_and_pages_need_no_token(locked: RunningApi, path: str) -> None:
     assert locked.client.get(path).status_code == 200
 
 
@@ -47,14 +47,14 @@ def test_health_and_pages_need_no_token(locked: Window, path: str) -> None:
         {"Authorization": "Basic " + base64.b64encode(b"of:a-proxy").decode(), "X-API-Key": TOKEN},
     ],
 )
-def test_the_token_is_taken_however_it_is_sent(locked: Window, given: dict[str, str]) -> None:
+def test_the_token_is_taken_however_it_is_sent(locked: RunningApi, given: dict[str, str]) -> None:
     assert locked.client.get("/api/version", headers=given).status_code == 200
 
 
 @pytest.mark.parametrize(
     "wrong", [TOKEN[:-1], TOKEN + "x", TOKEN.upper(), TOKEN + " x", "\xe9" * 13, "correct-horsf", "*", "a" * 9000]
 )
-def test_similar_tokens_are_wrong(locked: Window, wrong: str) -> None:
+def test_similar_tokens_are_wrong(locked: RunningApi, wrong: str) -> None:
     client = locked.client
     for given in ({b"Authorization": f"Bearer {wrong}".encode()}, {b"X-API-Key": wrong.encode()}):
         assert client.get("/api/version", headers=given).status_code == 401
@@ -63,11 +63,11 @@ def test_similar_tokens_are_wrong(locked: Window, wrong: str) -> None:
 
 
 @pytest.mark.parametrize("header", ["Basic !!!", "Basic", "Bearer", "Bearer\tx", f"Digest {TOKEN}", TOKEN])
-def test_odd_authorization_headers_are_wrong_not_fatal(locked: Window, header: str) -> None:
+def test_odd_authorization_headers_are_wrong_not_fatal(locked: RunningApi, header: str) -> None:
     assert locked.client.get("/api/version", headers={"Authorization": header}).status_code == 401
 
 
-def test_the_token_is_not_taken_from_the_address(locked: Window) -> None:
+def test_the_token_is_not_taken_from_the_address(locked: RunningApi) -> None:
     assert locked.client.get("/api/version", params={"token": TOKEN}).status_code == 401
 
 
@@ -78,13 +78,13 @@ def test_a_token_may_hold_any_characters() -> None:
     assert not headers(authorizer, x_api_key=token[:-1])
 
 
-def test_without_a_token_everybody_may_look(free: Window) -> None:
+def test_without_a_token_everybody_may_look(free: RunningApi) -> None:
     client = free.client
     assert client.get("/api/status").status_code == 200
     assert client.get("/api/session").json() == {"required": False}
 
 
-def test_the_token_buys_a_session_that_scripts_cannot_read(window: Open) -> None:
+def test_the_token_buys_a_session_that_scripts_cannot_read(window: StartApi) -> None:
     opened = window(token=TOKEN)
     assert opened.client.post("/api/session", json={"token": "wrong-horse"}).status_code == 401
     assert not opened.client.cookies

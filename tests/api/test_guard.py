@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 from detector.api import guard
 from detector.api.auth import Authorizer
 from detector.api.guard import MAX_BODY, is_foreign, is_local_host
-from support.window import Open, Window
+from support.api import RunningApi, StartApi
 
 TOKEN = "correct-horse"
 
@@ -40,7 +40,7 @@ def test_names_that_anybody_may_own(host: str) -> None:
     assert not is_local_host(host)
 
 
-def test_a_rebound_name_reaches_nothing_without_a_token(free: Window) -> None:
+def test_a_rebound_name_reaches_nothing_without_a_token(free: RunningApi) -> None:
     client = free.client
     for path in ("/", "/api/status", "/api/cameras/porch/latest.jpg"):
         assert client.get(path, headers={"Host": "evil.example.com"}).status_code == 403
@@ -48,7 +48,7 @@ def test_a_rebound_name_reaches_nothing_without_a_token(free: Window) -> None:
     assert answer.status_code == 403
 
 
-def test_with_a_token_any_name_will_do_for_a_proxy(locked: Window) -> None:
+def test_with_a_token_any_name_will_do_for_a_proxy(locked: RunningApi) -> None:
     client = locked.client
     given = {"Host": "cams.example.com", "X-API-Key": TOKEN}
     assert client.get("/api/version", headers=given).status_code == 200
@@ -77,7 +77,7 @@ def test_foreign(given: dict[str, str], method: str, foreign: bool) -> None:
     assert is_foreign({k.encode(): v.encode() for k, v in given.items()}, method=method) is foreign
 
 
-def test_another_sites_page_cannot_disarm(window: Open) -> None:
+def test_another_sites_page_cannot_disarm(window: StartApi) -> None:
     opened = window()
     for given in ({"Origin": "http://evil.example.com"}, {"Sec-Fetch-Site": "cross-site"}):
         answer = opened.client.post("/api/alarm", json={"command": "DISARM"}, headers=given)
@@ -92,7 +92,7 @@ def test_another_sites_page_cannot_disarm(window: Open) -> None:
 @pytest.mark.parametrize(
     "path", ["/", "/healthz", "/api/status", "/api/nothing", "/api/cameras/porch/latest.jpg", "/docs"]
 )
-def test_every_answer_is_hardened(free: Window, path: str) -> None:
+def test_every_answer_is_hardened(free: RunningApi, path: str) -> None:
     answer = free.client.get(path)
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -104,7 +104,7 @@ def test_every_answer_is_hardened(free: Window, path: str) -> None:
         assert "no-store" in answer.headers["cache-control"]
 
 
-def test_a_body_past_the_limit_is_refused(window: Open) -> None:
+def test_a_body_past_the_limit_is_refused(window: StartApi) -> None:
     opened = window()
     head = {"Content-Type": "application/json", "If-Match": "*"}
     answer = opened.client.put("/api/config", content=b" " * (MAX_BODY + 1), headers=head)
@@ -118,7 +118,7 @@ def test_a_body_past_the_limit_is_refused(window: Open) -> None:
     assert opened.client.get("/healthz").status_code == 200
 
 
-def test_a_huge_announced_body_is_refused_unread(free: Window) -> None:
+def test_a_huge_announced_body_is_refused_unread(free: RunningApi) -> None:
     opened = free
     request = (
         b"PUT /api/config HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -127,7 +127,7 @@ def test_a_huge_announced_body_is_refused_unread(free: Window) -> None:
     assert talk(opened.address, request).startswith(b"HTTP/1.1 413")
 
 
-def test_a_body_that_never_comes_is_given_up(free: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_never_comes_is_given_up(free: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "BODY_S", 0.2)
     request = (
         b"POST /api/alarm HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
@@ -135,7 +135,7 @@ def test_a_body_that_never_comes_is_given_up(free: Window, monkeypatch: pytest.M
     assert talk(free.address, request).startswith(b"HTTP/1.1 408")
 
 
-def test_half_a_body_is_never_acted_on(window: Open, caplog: pytest.LogCaptureFixture) -> None:
+def test_half_a_body_is_never_acted_on(window: StartApi, caplog: pytest.LogCaptureFixture) -> None:
     opened = window()
     before = opened.client.get("/api/config").json()
     whole = b"cameras: {shed: {source: usb://0}}\n# the rest got lost"
@@ -152,12 +152,12 @@ def test_half_a_body_is_never_acted_on(window: Open, caplog: pytest.LogCaptureFi
     assert not caplog.records
 
 
-def test_an_unauthorised_body_is_not_even_read(locked: Window) -> None:
+def test_an_unauthorised_body_is_not_even_read(locked: RunningApi) -> None:
     request = b"PUT /api/config HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nConnection: close\r\n\r\n"
     assert talk(locked.address, request).startswith(b"HTTP/1.1 401")
 
 
-def test_an_unforeseen_failure_is_a_plain_500(window: Open, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unforeseen_failure_is_a_plain_500(window: StartApi, caplog: pytest.LogCaptureFixture) -> None:
     opened = window()
     opened.control.failure = RuntimeError("rtsp://cam:hunter2@10.0.0.4 broke")
     answer = opened.client.get("/api/status")
@@ -185,5 +185,5 @@ def test_anything_but_http_passes_through() -> None:
     assert seen == ["lifespan"]
 
 
-def test_a_request_without_a_host_is_an_old_health_check(free: Window) -> None:
+def test_a_request_without_a_host_is_an_old_health_check(free: RunningApi) -> None:
     assert b" 200 OK" in talk(free.address, b"GET /healthz HTTP/1.0\r\n\r\n")

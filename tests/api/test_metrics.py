@@ -7,8 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from detector.api.control import Document
 from detector.api.metrics import exposition
+from support.api import RunningApi
 from support.control import MemoryControl, camera_status
-from support.window import Window
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -22,7 +22,7 @@ def value(found: Samples, name: str, **labels: str) -> float | None:
     return found.get((f"detector_{name}", tuple(sorted(labels.items()))))
 
 
-def test_the_route_speaks_prometheus(free: Window) -> None:
+def test_the_route_speaks_prometheus(free: RunningApi) -> None:
     answer = free.client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert "detector_up 1.0" in answer.text

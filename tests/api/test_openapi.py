@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from detector.api.control import Document
-from support.window import Window
+from support.api import RunningApi
 
 ROUTES = {
     "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/version", "GET /api/status", "GET /api/config",
@@ -20,7 +20,7 @@ ROUTES = {
 
 
 @pytest.fixture(scope="module")
-def document(locked: Window) -> Document:
+def document(locked: RunningApi) -> Document:
     answer = locked.client.get("/openapi.json", headers={"X-API-Key": "correct-horse"})
     assert answer.status_code == 200
     found: Document = answer.json()
@@ -81,7 +81,7 @@ def test_it_says_how_to_send_the_token(document: Document) -> None:
 @pytest.mark.parametrize(
     "name", sorted(n for n in ROUTES if n.startswith("GET") and not n.endswith(("jpg", "metrics")))
 )
-def test_what_is_answered_is_what_is_documented(document: Document, locked: Window, name: str) -> None:
+def test_what_is_answered_is_what_is_documented(document: Document, locked: RunningApi, name: str) -> None:
     path = name.split()[1].replace("{event_id}", locked.control.history[0]["id"])
     if "{" in path:
         return
@@ -90,7 +90,7 @@ def test_what_is_answered_is_what_is_documented(document: Document, locked: Wind
     jsonschema.Draft202012Validator({**schema, "components": document["components"]}).validate(answer.json())
 
 
-def test_faults_have_the_documented_shape(document: Document, locked: Window) -> None:
+def test_faults_have_the_documented_shape(document: Document, locked: RunningApi) -> None:
     fault = {"$ref": "#/components/schemas/Fault", "components": document["components"]}
     answer = locked.client.get("/api/events?limit=0", headers={"X-API-Key": "correct-horse"})
     jsonschema.Draft202012Validator(fault).validate(answer.json())

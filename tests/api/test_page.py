@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from detector.api.control import Document
+from support.api import RunningApi, StartApi
 from support.browser import PROGRAM, Browser, Page
 from support.control import MemoryControl, camera_status, event
-from support.window import Open, Window
 
 PAGE = resources.files("detector.api") / "page"
 Look = Callable[..., Page]
@@ -43,7 +43,7 @@ def look(browser: Browser) -> Iterator[Look]:
 
 
 @needs_browser
-def test_a_quiet_night(window: Open, look: Look) -> None:
+def test_a_quiet_night(window: StartApi, look: Look) -> None:
     control = MemoryControl()
     for camera in control.cameras.values():
         camera["people"] = 0
@@ -64,7 +64,7 @@ def test_a_quiet_night(window: Open, look: Look) -> None:
 
 
 @needs_browser
-def test_pictures_move(window: Open, look: Look) -> None:
+def test_pictures_move(window: StartApi, look: Look) -> None:
     page = look(window().server.url)
     page.until(f"{SHOWN} === 2")
     first = page.run("document.querySelector('.card img').src")
@@ -73,7 +73,7 @@ def test_pictures_move(window: Open, look: Look) -> None:
 
 
 @needs_browser
-def test_trouble_is_told_in_plain_words(window: Open, look: Look) -> None:
+def test_trouble_is_told_in_plain_words(window: StartApi, look: Look) -> None:
     control = MemoryControl()
     control.cameras["drive"] = camera_status(state="offline", frame_age_s=187.0, people=0, error="no answer within 5 s")
     control.cameras["porch"]["detect_enabled"] = False
@@ -117,7 +117,7 @@ def test_trouble_is_told_in_plain_words(window: Open, look: Look) -> None:
         ({"system": {"throttled": True, "temperature_c": 91.0}}, "The device slows itself down."),
     ],
 )  # fmt: skip
-def test_states_have_words(window: Open, look: Look, changes: Document, words: str) -> None:
+def test_states_have_words(window: StartApi, look: Look, changes: Document, words: str) -> None:
     control = MemoryControl()
     control.overrides = changes
     page = look(window(control=control).server.url)
@@ -126,7 +126,7 @@ def test_states_have_words(window: Open, look: Look, changes: Document, words: s
 
 
 @needs_browser
-def test_the_alarm_and_detection_are_switched_by_a_click(window: Open, look: Look) -> None:
+def test_the_alarm_and_detection_are_switched_by_a_click(window: StartApi, look: Look) -> None:
     opened = window()
     page = look(opened.server.url)
     page.until("document.querySelector('[data-command=DISARM]:enabled')")
@@ -140,7 +140,7 @@ def test_the_alarm_and_detection_are_switched_by_a_click(window: Open, look: Loo
 
 
 @needs_browser
-def test_a_click_that_fails_says_so(window: Open, look: Look) -> None:
+def test_a_click_that_fails_says_so(window: StartApi, look: Look) -> None:
     opened = window()
     page = look(opened.server.url)
     page.until("document.querySelector('.card .switch input')")
@@ -150,7 +150,7 @@ def test_a_click_that_fails_says_so(window: Open, look: Look) -> None:
 
 
 @needs_browser
-def test_the_live_view_takes_a_stream_and_gives_it_back(window: Open, look: Look) -> None:
+def test_the_live_view_takes_a_stream_and_gives_it_back(window: StartApi, look: Look) -> None:
     opened = window()
     streams = opened.app.state.streams
     page = look(opened.server.url)
@@ -166,7 +166,7 @@ def test_the_live_view_takes_a_stream_and_gives_it_back(window: Open, look: Look
 
 
 @needs_browser
-def test_the_token_is_asked_for_once(window: Open, look: Look) -> None:
+def test_the_token_is_asked_for_once(window: StartApi, look: Look) -> None:
     opened = window(token="correct-horse")
     page = look(opened.server.url)
     page.until("document.querySelector('#sign-in').open")
@@ -187,7 +187,7 @@ def test_the_token_is_asked_for_once(window: Open, look: Look) -> None:
 
 
 @needs_browser
-def test_a_lost_detector_is_a_loud_fact(window: Open, look: Look) -> None:
+def test_a_lost_detector_is_a_loud_fact(window: StartApi, look: Look) -> None:
     opened = window()
     page = look(opened.server.url)
     page.until(f"{SHOWN} === 2")
@@ -200,7 +200,7 @@ def test_a_lost_detector_is_a_loud_fact(window: Open, look: Look) -> None:
 
 
 @needs_browser
-def test_a_detector_that_cannot_tell_is_not_a_lost_one(window: Open, look: Look) -> None:
+def test_a_detector_that_cannot_tell_is_not_a_lost_one(window: StartApi, look: Look) -> None:
     opened = window()
     opened.control.failure = RuntimeError("broken")
     page = look(opened.server.url)
@@ -209,7 +209,7 @@ def test_a_detector_that_cannot_tell_is_not_a_lost_one(window: Open, look: Look)
 
 
 @needs_browser
-def test_new_visits_appear_and_old_rows_stay(window: Open, look: Look) -> None:
+def test_new_visits_appear_and_old_rows_stay(window: StartApi, look: Look) -> None:
     opened = window()
     page = look(opened.server.url)
     page.until("document.querySelectorAll('.visit').length === 5")
@@ -223,7 +223,7 @@ def test_new_visits_appear_and_old_rows_stay(window: Open, look: Look) -> None:
 
 
 @needs_browser
-def test_hostile_texts_stay_texts(window: Open, look: Look) -> None:
+def test_hostile_texts_stay_texts(window: StartApi, look: Look) -> None:
     control = MemoryControl()
     bomb = "<img src=x onerror=\"document.title='owned'\">"
     control.history = [event(1, start=1.0, camera=bomb, entered_zones=[bomb])]
@@ -235,7 +235,7 @@ def test_hostile_texts_stay_texts(window: Open, look: Look) -> None:
 
 
 @needs_browser
-def test_nothing_sticks_out_at_any_width(window: Open, look: Look) -> None:
+def test_nothing_sticks_out_at_any_width(window: StartApi, look: Look) -> None:
     control = MemoryControl("a-camera-with-a-name-of-32-signs", "p")
     page = look(window(control=control).server.url)
     page.until(f"{SHOWN} >= 1")
@@ -246,7 +246,7 @@ def test_nothing_sticks_out_at_any_width(window: Open, look: Look) -> None:
 
 
 @needs_browser
-def test_everything_that_can_be_used_has_a_name_and_fits_a_thumb(window: Open, look: Look) -> None:
+def test_everything_that_can_be_used_has_a_name_and_fits_a_thumb(window: StartApi, look: Look) -> None:
     page = look(window().server.url, width=390, height=800)
     page.until(f"{SHOWN} >= 1")
     nodes = page.call("Accessibility.getFullAXTree")["nodes"]
@@ -265,7 +265,7 @@ def test_everything_that_can_be_used_has_a_name_and_fits_a_thumb(window: Open, l
 
 
 @needs_browser
-def test_the_api_is_explained_without_the_internet(window: Open, look: Look) -> None:
+def test_the_api_is_explained_without_the_internet(window: StartApi, look: Look) -> None:
     opened = window()
     page = look(f"{opened.server.url}docs")
     page.until("document.querySelectorAll('details').length >= 18")
@@ -280,7 +280,7 @@ def test_the_api_is_explained_without_the_internet(window: Open, look: Look) -> 
 
 
 @needs_browser
-def test_the_api_page_leads_to_the_token(window: Open, look: Look) -> None:
+def test_the_api_page_leads_to_the_token(window: StartApi, look: Look) -> None:
     page = look(f"{window(token='correct-horse').server.url}docs")
     page.until("document.querySelector('#trouble').textContent.includes('needs the token')")
 
@@ -322,14 +322,14 @@ def test_the_page_takes_nothing_from_elsewhere_and_has_no_inline_code() -> None:
         ), file.name
 
 
-def test_an_asset_that_the_browser_has_is_not_sent_again(free: Window) -> None:
+def test_an_asset_that_the_browser_has_is_not_sent_again(free: RunningApi) -> None:
     first = free.client.get("/page/app.js")
     assert first.headers["content-type"].startswith("text/javascript")
     assert free.client.get("/page/app.js", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "..%2fapp.py", "%2e%2e/app.py", "..%2f..%2fconfig.py"])
-def test_there_is_no_way_out_of_the_pages_folder(free: Window, name: str) -> None:
+def test_there_is_no_way_out_of_the_pages_folder(free: RunningApi, name: str) -> None:
     connection = free.raw()
     connection.request("GET", f"/page/{name}")
     answer = connection.getresponse()

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from detector.api.control import Document
+from support.api import RunningApi, StartApi
 from support.control import SECRET
-from support.window import Open, Window
 
 JSON = {"Content-Type": "application/json"}
 
@@ -16,14 +16,14 @@ def put(client: httpx.Client, content: bytes, *, if_match: str = "*", kind: str 
     return client.put("/api/config", content=content, headers={"Content-Type": kind, "If-Match": if_match})
 
 
-def test_the_configuration_is_shown_masked_with_its_tag(free: Window) -> None:
+def test_the_configuration_is_shown_masked_with_its_tag(free: RunningApi) -> None:
     answer = free.client.get("/api/config")
     assert answer.headers["etag"] == free.control.config_document()[1]
     assert answer.json()["cameras"]["porch"]["source"] == "rtsp://***@10.0.0.4/porch"
     assert SECRET not in answer.text
 
 
-def test_read_change_write_keeps_the_secrets(window: Open) -> None:
+def test_read_change_write_keeps_the_secrets(window: StartApi) -> None:
     opened = window()
     read = opened.client.get("/api/config")
     document = read.json()
@@ -37,7 +37,7 @@ def test_read_change_write_keeps_the_secrets(window: Open) -> None:
     assert SECRET in opened.control.document["cameras"]["porch"]["source"]
 
 
-def test_what_needs_a_restart_is_named(window: Open) -> None:
+def test_what_needs_a_restart_is_named(window: StartApi) -> None:
     opened = window()
     document = opened.client.get("/api/config").json()
     document["api"]["port"] = 9000
@@ -46,14 +46,14 @@ def test_what_needs_a_restart_is_named(window: Open) -> None:
     ]
 
 
-def test_yaml_is_taken_too(window: Open) -> None:
+def test_yaml_is_taken_too(window: StartApi) -> None:
     opened = window()
     answer = put(opened.client, b"cameras: {shed: {source: usb://0}}  # new\n", kind="application/yaml; charset=utf-8")
     assert answer.status_code == 200
     assert opened.client.get("/api/config").json() == {"cameras": {"shed": {"source": "usb://0"}}}
 
 
-def test_of_two_writers_the_second_is_told(window: Open) -> None:
+def test_of_two_writers_the_second_is_told(window: StartApi) -> None:
     opened = window()
     tag = opened.client.get("/api/config").headers["etag"]
     document = copy.deepcopy(opened.control.document)
@@ -68,7 +68,7 @@ def test_of_two_writers_the_second_is_told(window: Open) -> None:
     assert opened.client.put("/api/config", json=document, headers={"If-Match": f'"x", {now}'}).status_code == 200
 
 
-def test_a_blind_write_is_refused(free: Window) -> None:
+def test_a_blind_write_is_refused(free: RunningApi) -> None:
     answer = free.client.put("/api/config", json={"cameras": {}})
     assert answer.status_code == 428
     assert "If-Match" in answer.json()["error"]
@@ -87,7 +87,9 @@ def test_a_blind_write_is_refused(free: Window) -> None:
         ({}, "cameras"),
     ],
 )  # fmt: skip
-def test_an_invalid_configuration_names_the_key_and_never_the_value(free: Window, document: Document, key: str) -> None:
+def test_an_invalid_configuration_names_the_key_and_never_the_value(
+    free: RunningApi, document: Document, key: str
+) -> None:
     before = copy.deepcopy(free.control.document)
     answer = free.client.put("/api/config", json=document, headers={"If-Match": "*"})
     assert answer.status_code == 422
@@ -122,7 +124,7 @@ def test_an_invalid_configuration_names_the_key_and_never_the_value(free: Window
                       for c in range(ord("b"), ord("k"))), "application/yaml"),
     ],
 )  # fmt: skip
-def test_a_body_that_cannot_be_read_is_a_400(free: Window, content: bytes, kind: str) -> None:
+def test_a_body_that_cannot_be_read_is_a_400(free: RunningApi, content: bytes, kind: str) -> None:
     answer = put(free.client, content, kind=kind)
     assert answer.status_code == 400
     assert answer.json()["error"]
@@ -130,10 +132,10 @@ def test_a_body_that_cannot_be_read_is_a_400(free: Window, content: bytes, kind:
 
 
 @pytest.mark.parametrize("content", [b"[]", b'"text"', b"null", b"3"])
-def test_a_body_that_is_no_mapping_is_a_422(free: Window, content: bytes) -> None:
+def test_a_body_that_is_no_mapping_is_a_422(free: RunningApi, content: bytes) -> None:
     assert put(free.client, content).status_code == 422
 
 
-def test_the_schema_is_the_configurations_own(free: Window) -> None:
+def test_the_schema_is_the_configurations_own(free: RunningApi) -> None:
     schema = free.client.get("/api/config/schema").json()
     assert set(schema["properties"]) >= {"device", "model", "cameras", "mqtt", "alarm", "api", "data_dir"}

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from detector.api.control import Document
+from support.api import RunningApi, StartApi
 from support.control import MemoryControl, event
-from support.window import Open, Window
 
 
-def test_the_history_is_listed_newest_first(free: Window) -> None:
+def test_the_history_is_listed_newest_first(free: RunningApi) -> None:
     answer = free.client.get("/api/events")
     assert answer.json() == free.control.history
 
 
-def test_filters(window: Open) -> None:
+def test_filters(window: StartApi) -> None:
     opened = window()
     opened.control.history = [
         event(n, start=1_700_000_000.0 - n, camera="porch" if n % 2 else "drive") for n in range(6)
@@ -41,14 +41,14 @@ def test_filters(window: Open) -> None:
     [("limit=0", "limit"), ("limit=1001", "limit"), ("limit=many", "limit"), ("after=soon", "after"),
      ("after=nan", "after"), ("camera=../etc", "camera"), ("camera=UP", "camera"), ("camera=", "camera")],
 )  # fmt: skip
-def test_a_bad_filter_is_named_and_not_echoed(free: Window, query: str, key: str) -> None:
+def test_a_bad_filter_is_named_and_not_echoed(free: RunningApi, query: str, key: str) -> None:
     answer = free.client.get(f"/api/events?{query}")
     assert answer.status_code == 422
     assert answer.json()["key"] == key
     assert "etc" not in answer.text
 
 
-def test_one_event_and_its_picture(free: Window) -> None:
+def test_one_event_and_its_picture(free: RunningApi) -> None:
     known = free.control.history[0]
     assert free.client.get(f"/api/events/{known['id']}").json() == known
     answer = free.client.get(f"/api/events/{known['id']}/snapshot.jpg")
@@ -75,7 +75,7 @@ class Asked(MemoryControl):
     ["nobody", "..", "%2e%2e", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "..%2f..%2fapi", "a%00b", "a%20b", "-rf", ".hidden",
      "a..b", "x" * 129, "%ff", "'%20or%201=1"],
 )  # fmt: skip
-def test_unknown_and_hostile_ids_are_404_and_never_reach_the_service(window: Open, name: str) -> None:
+def test_unknown_and_hostile_ids_are_404_and_never_reach_the_service(window: StartApi, name: str) -> None:
     control = Asked()
     opened = window(control=control)
     for path in (f"/api/events/{name}", f"/api/events/{name}/snapshot.jpg"):

@@ -5,10 +5,10 @@ import pytest
 from detector.api.control import Control, Health, Ready
 from detector.api.documents import Status
 from detector.core.errors import ModelError
-from support.window import Open, Window
+from support.api import RunningApi, StartApi
 
 
-def test_health_names_the_stage_that_stands_still(window: Open) -> None:
+def test_health_names_the_stage_that_stands_still(window: StartApi) -> None:
     opened = window()
     assert opened.client.get("/healthz").json() == {"ok": True, "stage": None, "detail": ""}
     assert opened.client.head("/healthz").status_code == 200
@@ -18,7 +18,7 @@ def test_health_names_the_stage_that_stands_still(window: Open) -> None:
     assert answer.json()["stage"] == "inference"
 
 
-def test_ready_says_what_is_missing(window: Open) -> None:
+def test_ready_says_what_is_missing(window: StartApi) -> None:
     opened = window()
     assert opened.client.get("/readyz").status_code == 200
     opened.control.readiness = Ready(False, ("porch: no frame yet",))
@@ -27,7 +27,7 @@ def test_ready_says_what_is_missing(window: Open) -> None:
     assert answer.json() == {"ok": False, "reasons": ["porch: no frame yet"]}
 
 
-def test_version_and_status_are_the_services_own_words(free: Window) -> None:
+def test_version_and_status_are_the_services_own_words(free: RunningApi) -> None:
     control: Control = free.control
     assert free.client.get("/api/version").json() == control.version()
     answer = free.client.get("/api/status")
@@ -35,13 +35,13 @@ def test_version_and_status_are_the_services_own_words(free: Window) -> None:
     assert answer.headers["content-type"] == "application/json"
 
 
-def test_the_status_is_what_the_documentation_says(free: Window) -> None:
+def test_the_status_is_what_the_documentation_says(free: RunningApi) -> None:
     status = Status.model_validate(free.client.get("/api/status").json())
     assert not status.model_extra
     assert not status.cameras["porch"].model_extra
 
 
-def test_a_figure_that_is_no_number_is_null_and_hides_nothing(window: Open) -> None:
+def test_a_figure_that_is_no_number_is_null_and_hides_nothing(window: StartApi) -> None:
     opened = window()
     opened.control.cameras["porch"]["fps"] = float("nan")
     opened.control.cameras["porch"]["latency_ms"] = {"p50": float("inf"), "p99": 2.0}
@@ -50,7 +50,7 @@ def test_a_figure_that_is_no_number_is_null_and_hides_nothing(window: Open) -> N
     assert porch["latency_ms"] == {"p50": None, "p99": 2.0}
 
 
-def test_a_known_failure_is_one_line_without_secrets(window: Open) -> None:
+def test_a_known_failure_is_one_line_without_secrets(window: StartApi) -> None:
     opened = window()
     opened.control.failure = ModelError("cannot fetch http://u:hunter2@host/model.onnx")
     for answer in (opened.client.get("/api/status"), opened.client.post("/api/alarm", json={"command": "DISARM"})):
@@ -59,7 +59,7 @@ def test_a_known_failure_is_one_line_without_secrets(window: Open) -> None:
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nope", 404), ("POST", "/api/status", 405)])
-def test_wrong_addresses_answer_in_json(free: Window, method: str, path: str, status: int) -> None:
+def test_wrong_addresses_answer_in_json(free: RunningApi, method: str, path: str, status: int) -> None:
     answer = free.client.request(method, path, headers={"Content-Type": "application/json"})
     assert answer.status_code == status
     assert "/docs" in answer.json()["error"]

@@ -11,9 +11,9 @@ from detector.api import server
 from detector.api.app import create_app
 from detector.api.server import MAX_CONNECTIONS, ApiServer
 from detector.core.errors import DetectorError
+from support.api import RunningApi, StartApi
 from support.control import MemoryControl
 from support.mosquitto import wait_until
-from support.window import Open, Window
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def app() -> FastAPI:
     return create_app(MemoryControl(), token=None, config_schema={})
 
 
-def connect(opened: Window) -> socket.socket:
+def connect(opened: RunningApi) -> socket.socket:
     return socket.create_connection(opened.address, timeout=20)
 
 
@@ -75,14 +75,14 @@ def test_other_addresses(app: FastAPI, host: str) -> None:
     assert not thread.is_alive()
 
 
-def test_it_can_be_opened_again_at_once_on_the_same_port(window: Open, app: FastAPI) -> None:
+def test_it_can_be_opened_again_at_once_on_the_same_port(window: StartApi, app: FastAPI) -> None:
     opened = window()
     assert opened.client.get("/healthz").status_code == 200
     opened.close()
     ApiServer(app=app, host="127.0.0.1", port=opened.server.port).close()
 
 
-def test_slow_headers_are_cut_off(window: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_headers_are_cut_off(window: StartApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "HEADER_S", 0.3)
     opened = window()
     with connect(opened) as silent, connect(opened) as slow, connect(opened) as second:
@@ -95,13 +95,13 @@ def test_slow_headers_are_cut_off(window: Open, monkeypatch: pytest.MonkeyPatch)
     assert opened.client.get("/healthz").status_code == 200
 
 
-def test_endless_headers_are_refused(window: Open) -> None:
+def test_endless_headers_are_refused(window: StartApi) -> None:
     with connect(window()) as sock, ExitStack():
         sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"X-Long: " + b"a" * (17 << 10))
         assert b"400 Bad Request" in sock.recv(4096)
 
 
-def test_held_connections_make_room_the_oldest_first(window: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_held_connections_make_room_the_oldest_first(window: StartApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "HEADER_S", 600)  # so that nothing but the lack of room ends them
     opened = window()
     with ExitStack() as stack:
@@ -117,7 +117,7 @@ def test_held_connections_make_room_the_oldest_first(window: Open, monkeypatch: 
         assert b"200 OK" in held[-1].recv(4096), "a newer one had to go before an older one"
 
 
-def test_garbage_is_a_400_and_no_harm(window: Open) -> None:
+def test_garbage_is_a_400_and_no_harm(window: StartApi) -> None:
     opened = window()
     with connect(opened) as sock:
         sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 TLS to a plain port\r\n\r\n")
@@ -125,7 +125,7 @@ def test_garbage_is_a_400_and_no_harm(window: Open) -> None:
     assert opened.client.get("/healthz").status_code == 200
 
 
-def test_a_websocket_is_not_offered(window: Open) -> None:
+def test_a_websocket_is_not_offered(window: StartApi) -> None:
     with connect(window()) as sock:
         sock.sendall(
             b"GET /api/status HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -134,7 +134,7 @@ def test_a_websocket_is_not_offered(window: Open) -> None:
         assert b"HTTP/1.1 101" not in sock.recv(4096)
 
 
-def test_it_leaves_no_thread_of_its_own(window: Open) -> None:
+def test_it_leaves_no_thread_of_its_own(window: StartApi) -> None:
     before = set(threading.enumerate())
     opened = window()
     assert opened.client.get("/api/status").status_code == 200

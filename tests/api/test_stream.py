@@ -12,10 +12,10 @@ import pytest
 
 from detector.api import server
 from detector.api.stream import MAX_STREAMS
+from support.api import RunningApi, StartApi
 from support.control import MemoryControl
-from support.window import Open, Window
 
-Stalled = Callable[[float], tuple[Window, socket.socket]]
+Stalled = Callable[[float], tuple[RunningApi, socket.socket]]
 
 
 def until(true: Callable[[], bool], what: str) -> None:
@@ -25,7 +25,7 @@ def until(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-def open_stream(opened: Window, query: str = "") -> tuple[HTTPConnection, HTTPResponse]:
+def open_stream(opened: RunningApi, query: str = "") -> tuple[HTTPConnection, HTTPResponse]:
     connection = opened.raw()
     connection.request("GET", f"/api/cameras/porch/stream.mjpg{query}")
     return connection, connection.getresponse()
@@ -51,7 +51,7 @@ def boundary_of(answer: HTTPResponse) -> bytes:
     return boundary.encode()
 
 
-def test_the_stream_is_a_row_of_new_pictures(window: Open) -> None:
+def test_the_stream_is_a_row_of_new_pictures(window: StartApi) -> None:
     opened = window()
     connection, answer = open_stream(opened, "?width=320")
     boundary = boundary_of(answer)
@@ -65,13 +65,13 @@ def test_the_stream_is_a_row_of_new_pictures(window: Open) -> None:
     connection.close()
 
 
-def test_opencv_plays_it(window: Open) -> None:
+def test_opencv_plays_it(window: StartApi) -> None:
     capture = cv2.VideoCapture(f"{window().server.url}api/cameras/porch/stream.mjpg", cv2.CAP_FFMPEG)
     assert all(capture.read()[0] for _ in range(3))
     capture.release()
 
 
-def test_a_picture_that_stands_is_sent_once(window: Open) -> None:
+def test_a_picture_that_stands_is_sent_once(window: StartApi) -> None:
     opened = window()
     opened.control.frozen = True
     connection, answer = open_stream(opened)
@@ -87,7 +87,7 @@ def test_a_picture_that_stands_is_sent_once(window: Open) -> None:
     connection.close()
 
 
-def test_a_stream_ends_when_its_viewer_goes(window: Open) -> None:
+def test_a_stream_ends_when_its_viewer_goes(window: StartApi) -> None:
     opened = window()
     streams = opened.app.state.streams
     connection, answer = open_stream(opened)
@@ -101,7 +101,7 @@ def test_a_stream_ends_when_its_viewer_goes(window: Open) -> None:
     assert opened.control.encoded == encoded
 
 
-def test_one_viewer_too_many_is_told_so_and_the_rest_works(window: Open) -> None:
+def test_one_viewer_too_many_is_told_so_and_the_rest_works(window: StartApi) -> None:
     opened = window()
     viewers = [open_stream(opened) for _ in range(MAX_STREAMS)]
     for _, answer in viewers:
@@ -134,7 +134,7 @@ class Blocked(MemoryControl):
         return super().latest_jpeg(camera, boxes=boxes, max_width=max_width)
 
 
-def test_a_slow_encoding_blocks_nobody(window: Open) -> None:
+def test_a_slow_encoding_blocks_nobody(window: StartApi) -> None:
     control = Blocked()
     opened = window(control=control)
     answers: list[int] = []
@@ -166,10 +166,10 @@ class Noisy(MemoryControl):
 
 
 @pytest.fixture
-def stalled(window: Open, monkeypatch: pytest.MonkeyPatch) -> Stalled:
+def stalled(window: StartApi, monkeypatch: pytest.MonkeyPatch) -> Stalled:
     """A window and a viewer that asked for a stream and then stopped reading, the server's buffers full."""
 
-    def make(write_s: float) -> tuple[Window, socket.socket]:
+    def make(write_s: float) -> tuple[RunningApi, socket.socket]:
         monkeypatch.setattr(server, "WRITE_S", write_s)
         control = Noisy()
         opened = window(control=control)
@@ -211,7 +211,7 @@ def test_a_viewer_that_paused_goes_on_with_new_pictures(stalled: Stalled) -> Non
     sock.close()
 
 
-def test_a_stream_ends_in_good_order_when_the_server_stops(window: Open, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stream_ends_in_good_order_when_the_server_stops(window: StartApi, caplog: pytest.LogCaptureFixture) -> None:
     opened = window()
     connection, answer = open_stream(opened)
     answer.read(10)

@@ -13,7 +13,7 @@ import yaml
 from bench.drawn import numbered
 from bench.glass import _latency_ms, _quantiles, _service, _stages_ms, _tune
 from bench.rtsp import camera_url
-from bench.subjects import Arrival, Inbox, Naive, Process, Service, SubjectError, wait_for
+from bench.subjects import Arrival, Inbox, Naive, Process, ServiceSubject, SubjectError, wait_for
 from detector.config import document as configfile
 from detector.models.autotune.choice import scenes_of
 from support.networks import network
@@ -35,7 +35,7 @@ def test_an_alert_is_of_the_picture_published_before_it() -> None:
             (3.2, "detector/alerts", b"{}"),
         ]
     )
-    found = list(Service("a", {}).arrivals(box))
+    found = list(ServiceSubject("a", {}).arrivals(box))
     told = {"capture_to_confirm": 31.5, "confirm_to_publish": 4.0}
     assert found == [Arrival(mono=2.1, number=41, stages_ms=told), Arrival(mono=3.2, number=1234)]
 
@@ -80,12 +80,12 @@ def test_a_subject_that_does_not_run_says_why(tmp_path: Path) -> None:
 
 
 def test_a_subject_whose_package_is_missing_is_left_out() -> None:
-    assert Service("a", {}, needs="no_such_package").why_not() == "the no_such_package package is not installed"
-    assert Service("a", {}, needs="numpy").why_not() is None
+    assert ServiceSubject("a", {}, needs="no_such_package").why_not() == "the no_such_package package is not installed"
+    assert ServiceSubject("a", {}, needs="numpy").why_not() is None
 
 
 def test_only_a_choice_that_is_made_or_off_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    service = Service("a", {})
+    service = ServiceSubject("a", {})
     for choice, settled in (
         (None, True),
         ({"state": "off", "taken": None}, True),
@@ -97,7 +97,7 @@ def test_only_a_choice_that_is_made_or_off_is_settled(monkeypatch: pytest.Monkey
         monkeypatch.setattr(service, "status", lambda choice=choice: {"model": {"choice": choice}})
         assert service.settled() is settled, choice
     assert service.chooses
-    assert not Service("b", {"backend": "openvino"}).chooses
+    assert not ServiceSubject("b", {"backend": "openvino"}).chooses
 
 
 def test_a_tuned_subject_gets_a_cache_and_a_camera_at_one_place(
@@ -108,8 +108,8 @@ def test_a_tuned_subject_gets_a_cache_and_a_camera_at_one_place(
     picture = tmp_path / "clip.png"
     cv2.imwrite(str(picture), np.full((90, 160, 3), 90, np.uint8))
     small = {"name": str(tmp_path / "small.onnx"), "precision": "fp32", "threads": 1}
-    plain, tuned = Service("plain", small), Service("tuned", small, tuned=True)
-    fixed = Service("fixed", {**small, "backend": "onnxruntime"})
+    plain, tuned = ServiceSubject("plain", small), ServiceSubject("tuned", small, tuned=True)
+    fixed = ServiceSubject("fixed", {**small, "backend": "onnxruntime"})
     left_out: dict[str, str] = {}
     _tune([fixed, plain, tuned], tmp_path / "caches", picture, left_out)
     assert left_out == {}
@@ -123,7 +123,7 @@ def test_a_tuned_subject_gets_a_cache_and_a_camera_at_one_place(
     assert scene == next(iter(scenes_of(configfile.validate(_document(tuned, tmp_path / "caches"))))), "run after run"
 
 
-def _document(service: Service, folder: Path) -> dict[str, Any]:
+def _document(service: ServiceSubject, folder: Path) -> dict[str, Any]:
     command = service.command(folder, camera_url(service.camera_port), 1883)
     document: dict[str, Any] = yaml.safe_load(Path(command[-1]).read_text())
     return document

@@ -8,7 +8,7 @@ from bench.lineup import BF16, DEFAULT, FP32, INT8, PLAIN, TUNED
 from bench.page import bars, distribution, html, page
 from bench.section import environment
 from bench.sections import all_sections
-from bench.targets import Target, table, targets
+from bench.targets import TargetRow, table, targets
 
 
 def service(*, p50: float = 30.0, p99: float = 40.0) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def figures() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def row(rows: list[Target], word: str) -> Target:
+def row(rows: list[TargetRow], word: str) -> TargetRow:
     return next(one for one in rows if word in one.quantity)
 
 

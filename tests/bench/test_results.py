@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from bench import results
-from bench.section import Figures, Section, command, environment
+from bench.section import Figures, ResultSection, command, environment
 from bench.sections import all_sections
 from bench.store import Store
 from bench.targets import table
@@ -15,13 +15,13 @@ from bench.targets import table
 ENGINES = Path(__file__).resolve().parents[2] / "engines"
 
 
-def section(name: str, order: int, figures: Figures | None = None) -> Section:
+def section(name: str, order: int, figures: Figures | None = None) -> ResultSection:
     def measure(_shared: Path) -> Figures:
         if figures is None:
             raise RuntimeError("it fell")
         return figures
 
-    return Section(
+    return ResultSection(
         name=name,
         order=order,
         title=name.upper(),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.drawn import Coded, code, numbered, read_number
-from bench.rtsp import Camera, camera_url, nals, packets
+from bench.rtsp import BenchCamera, camera_url, nals, packets
 from detector.capture.network import NetworkSource
 
 SIZE, FPS, FRAMES = (320, 240), 20, 30
@@ -48,7 +48,7 @@ def test_packets_hold_the_unit_whole_and_the_last_one_is_marked(coded: Coded) ->
 
 
 def test_a_reader_gets_all_pictures_in_order_each_after_its_release(coded: Coded, tmp_path: Path) -> None:
-    with Camera(coded, tmp_path / "released") as camera:
+    with BenchCamera(coded, tmp_path / "released") as camera:
         source = NetworkSource(url=camera.url, timeout_s=10.0)
         source.open()
         try:
@@ -66,12 +66,12 @@ def test_a_reader_gets_all_pictures_in_order_each_after_its_release(coded: Coded
 
 
 def test_a_camera_stands_where_it_is_told_and_says_when_it_cannot(coded: Coded, tmp_path: Path) -> None:
-    with Camera(coded, tmp_path / "released") as first:
+    with BenchCamera(coded, tmp_path / "released") as first:
         assert first.url == camera_url(first.port)
         with (
             pytest.raises(OSError, match=f"no camera at port {first.port}"),
-            Camera(coded, tmp_path / "other", port=first.port),
+            BenchCamera(coded, tmp_path / "other", port=first.port),
         ):
             pass
-    with Camera(coded, tmp_path / "again", port=first.port) as again:
+    with BenchCamera(coded, tmp_path / "again", port=first.port) as again:
         assert again.url == first.url

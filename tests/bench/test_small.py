@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.small import Scene, _scenes, _wide_truth, measure
+from bench.small import SmallScene, _scenes, _wide_truth, measure
 from detector.core.types import Box
 from detector.inference.factory import load_detector
 
@@ -36,7 +36,7 @@ def test_closer_looks_find_more_far_people_and_nobody_false(shared: Path) -> Non
 
 def test_a_scene_without_marks_is_not_scored(shared: Path) -> None:
     detector = load_detector(path=shared / "models" / "yolox_tiny_humanart.onnx", name="tiny", threads=2)
-    grey = Scene(name="grey", pictures=lambda: iter([np.full((720, 1280, 3), 90, np.uint8)] * 3))
+    grey = SmallScene(name="grey", pictures=lambda: iter([np.full((720, 1280, 3), 90, np.uint8)] * 3))
     row = measure(detector, grey, 5.0, 10)
     detector.close()
     assert (row.frames, row.looked_at, row.close_ups, row.events, row.far_recall) == (3, 1, 0, 0, None)

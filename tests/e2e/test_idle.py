@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.drawn import Coded, code
-from bench.rtsp import Camera
+from bench.rtsp import BenchCamera
 from detector.core.types import Pixels
 from support.program import Program
 
@@ -30,7 +30,7 @@ def pictures() -> Iterator[Pixels]:
 
 def test_an_idle_camera_is_decoded_by_its_key_frames_until_something_moves(tmp_path: Path, model: Path) -> None:
     coded = Coded(units=tuple(code(pictures(), FPS, SIZE)), fps=FPS, size=SIZE)
-    with Camera(coded, tmp_path / "released") as camera:
+    with BenchCamera(coded, tmp_path / "released") as camera:
         motion = {"idle_decode": "keyframes", "idle_after_s": 1}
         config = {
             "model": {"name": str(model)},

@@ -15,7 +15,7 @@ import pytest
 
 from detector.alerts.payloads import load_schema
 from support.clip_server import ClipServer
-from support.mosquitto import Heard, Mosquitto, Subscriber
+from support.mosquitto import Heard, Mosquitto, RecordingSubscriber
 from support.program import Program
 from support.rtsp_server import why_not
 
@@ -43,7 +43,7 @@ def broker(tmp_path: Path) -> Any:
 def test_an_alert_reaches_a_subscriber_with_its_picture_history_and_states(
     tmp_path: Path, model: Path, clip: Path, broker: Mosquitto
 ) -> None:
-    subscriber = Subscriber(broker.port)
+    subscriber = RecordingSubscriber(broker.port)
     config = {**base(model, clip), "mqtt": {"broker": f"mqtt://127.0.0.1:{broker.port}"}}
     with Program(tmp_path / "run", config) as program:
         program.wait_ready()
@@ -78,7 +78,7 @@ def test_an_alert_reaches_a_subscriber_with_its_picture_history_and_states(
 def test_disarmed_nobody_is_alerted_and_the_state_outlives_a_restart(
     tmp_path: Path, model: Path, clip: Path, broker: Mosquitto
 ) -> None:
-    subscriber = Subscriber(broker.port)
+    subscriber = RecordingSubscriber(broker.port)
     config = {**base(model, clip), "mqtt": {"broker": f"mqtt://127.0.0.1:{broker.port}"}}
     with Program(tmp_path / "run", config) as program:
         program.wait_ready()
@@ -112,7 +112,7 @@ def test_alerts_of_an_outage_and_a_kill_are_delivered_later(
         assert program.status()["state"] == "degraded"
         program.kill()
         broker.start()
-        subscriber = Subscriber(broker.port, "detector/alerts")
+        subscriber = RecordingSubscriber(broker.port, "detector/alerts")
         program.start()
         heard = subscriber.wait_for(lambda h: len({a["id"] for a in alerts(h)}) >= waiting)
         assert all(a["replayed"] for a in alerts(heard)[:waiting])
@@ -127,7 +127,7 @@ def test_alerts_of_an_outage_and_a_kill_are_delivered_later(
 def test_a_camera_that_dies_is_told_of_and_comes_back_while_the_other_goes_on(
     tmp_path: Path, model: Path, clip: Path, broker: Mosquitto
 ) -> None:
-    subscriber = Subscriber(broker.port)
+    subscriber = RecordingSubscriber(broker.port)
     with ClipServer(clip, credentials=("cam", "topsecret")) as camera:
         config = {**base(model, clip), "mqtt": {"broker": f"mqtt://127.0.0.1:{broker.port}"}}
         config["cameras"]["gate"] = {"source": camera.url, "timeout_s": 2}

@@ -13,7 +13,7 @@ import pytest
 
 from detector.models.registry import load_registry
 from support.clip_server import ClipServer
-from support.mosquitto import Mosquitto, Subscriber
+from support.mosquitto import Mosquitto, RecordingSubscriber
 from support.program import Program
 from support.rtsp_server import why_not
 
@@ -39,7 +39,7 @@ def config(clip: Path | str, broker: Mosquitto, **camera: Any) -> dict[str, Any]
     return {"cameras": {"door": source}, "mqtt": {"broker": f"mqtt://127.0.0.1:{broker.port}"}}
 
 
-def heard_ids(subscriber: Subscriber) -> list[str]:
+def heard_ids(subscriber: RecordingSubscriber) -> list[str]:
     return [json.loads(h.payload)["id"] for h in list(subscriber.heard)]
 
 
@@ -50,7 +50,7 @@ def told_ids(program: Program) -> set[str]:
 
 
 def test_a_broker_killed_again_and_again_gets_every_alert(tmp_path: Path, clip: Path, broker: Mosquitto) -> None:
-    subscriber = Subscriber(broker.port, "detector/alerts", durable="ledger")
+    subscriber = RecordingSubscriber(broker.port, "detector/alerts", durable="ledger")
     broker.save()
     with Program(tmp_path / "run", config(clip, broker, loop=True)) as program:
         program.wait_ready()
@@ -72,7 +72,7 @@ def test_a_broker_killed_again_and_again_gets_every_alert(tmp_path: Path, clip: 
 def test_a_service_killed_again_and_again_loses_no_alert_it_wrote(
     tmp_path: Path, clip: Path, broker: Mosquitto
 ) -> None:
-    subscriber = Subscriber(broker.port, "detector/alerts")
+    subscriber = RecordingSubscriber(broker.port, "detector/alerts")
     told: set[str] = set()
     program = Program(tmp_path / "run", config(clip, broker, loop=True))
     for _ in range(ROUNDS):
@@ -93,7 +93,7 @@ def test_a_service_killed_again_and_again_loses_no_alert_it_wrote(
 def test_a_camera_that_hangs_dies_and_returns_is_seen_again_each_time(
     tmp_path: Path, clip: Path, broker: Mosquitto
 ) -> None:
-    subscriber = Subscriber(broker.port, "detector/door/status")
+    subscriber = RecordingSubscriber(broker.port, "detector/door/status")
     with ClipServer(clip) as camera, Program(tmp_path / "run", config(camera.url, broker, timeout_s=2)) as program:
         program.wait_ready()
         for number in range(ROUNDS):
@@ -113,7 +113,7 @@ def test_a_camera_that_hangs_dies_and_returns_is_seen_again_each_time(
 
 def test_alerts_go_out_while_the_disk_takes_no_more(tmp_path: Path, clip: Path, broker: Mosquitto) -> None:
     """RLIMIT_FSIZE stands for a full disk: every write past it fails."""
-    subscriber = Subscriber(broker.port, "detector/alerts")
+    subscriber = RecordingSubscriber(broker.port, "detector/alerts")
     program = Program(tmp_path / "run", config(clip, broker, loop=True))
     with program:
         program.wait_ready()

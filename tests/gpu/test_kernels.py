@@ -14,17 +14,17 @@ from detector.inference.decode import make_decoder
 from detector.inference.kernels import post
 from detector.inference.kernels.launch import FloatType, Launch, letterbox, picture_structs
 from detector.inference.layout import Layout, anchors
-from support.device import Device, device
+from support.device import CudaDevice, device
 from support.heads import DENSE, END_TO_END, GRID, crowd, post_of
 from support.hostkernels import HostKernels
-from support.letterboxes import YOLOX, Run, Sample, noise
+from support.letterboxes import YOLOX, LetterboxRun, RawSample, noise
 
 pytestmark = pytest.mark.gpu
 FORMATS: tuple[PlaneFormat, ...] = ("bgr", "nv12", "yuyv", "i420")
 
 
 @pytest.fixture(scope="module")
-def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CudaDevice]:
     with device(tmp_path_factory.mktemp("cubins")) as found:
         found.add("letterbox")
         found.add("post")
@@ -41,7 +41,9 @@ def host_post(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
     return HostKernels("post.cu", tmp_path_factory.mktemp("kernels"))
 
 
-def on_device(gpu: Device, run: Run, samples: list[Sample | None], *, mapped: bool = False) -> tuple[Launch, int]:
+def on_device(
+    gpu: CudaDevice, run: LetterboxRun, samples: list[RawSample | None], *, mapped: bool = False
+) -> tuple[Launch, int]:
     """The launch, and where its input lies."""
     put = gpu.put_mapped if mapped else gpu.put
     sources = [None if sample is None else sample.at(put(sample.buffer)) for sample in samples]
@@ -54,7 +56,9 @@ def on_device(gpu: Device, run: Run, samples: list[Sample | None], *, mapped: bo
     return launch, out
 
 
-def letterboxed(gpu: Device, run: Run, samples: list[Sample | None], *, mapped: bool = False) -> NDArray[np.floating]:
+def letterboxed(
+    gpu: CudaDevice, run: LetterboxRun, samples: list[RawSample | None], *, mapped: bool = False
+) -> NDArray[np.floating]:
     launch, out = on_device(gpu, run, samples, mapped=mapped)
     gpu.launch(launch)
     tensor = np.empty((len(samples), 3, run.height, run.width), run.dtype)
@@ -65,22 +69,25 @@ def letterboxed(gpu: Device, run: Run, samples: list[Sample | None], *, mapped: 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("picture_format", FORMATS)
 def test_letterbox_is_the_hosts(
-    gpu: Device, host_letterbox: HostKernels, picture_format: PlaneFormat, dtype: FloatType
+    gpu: CudaDevice, host_letterbox: HostKernels, picture_format: PlaneFormat, dtype: FloatType
 ) -> None:
     for width, height in [(1920, 1080), (768, 576), (640, 480), (320, 240), (102, 98), (2, 2)]:
-        for run in (Run(width=640, height=384, dtype=dtype), Run(width=417, height=333, spec=YOLOX, dtype=dtype)):
+        for run in (
+            LetterboxRun(width=640, height=384, dtype=dtype),
+            LetterboxRun(width=417, height=333, spec=YOLOX, dtype=dtype),
+        ):
             sample = noise(picture_format, width, height, spare=3)
             np.testing.assert_array_equal(letterboxed(gpu, run, [sample]), run(host_letterbox, sample))
 
 
 @pytest.mark.parametrize("mapped", [False, True], ids=["device memory", "mapped memory"])
-def test_batch_is_the_hosts(gpu: Device, host_letterbox: HostKernels, mapped: bool) -> None:
+def test_batch_is_the_hosts(gpu: CudaDevice, host_letterbox: HostKernels, mapped: bool) -> None:
     samples = [noise("bgr", 1280, 720), None, noise("nv12", 704, 576), noise("yuyv", 640, 480)]
-    run = Run(width=640, height=640)
+    run = LetterboxRun(width=640, height=640)
     np.testing.assert_array_equal(letterboxed(gpu, run, samples, mapped=mapped), run(host_letterbox, *samples))
 
 
-def launches_of(gpu: Device, layout: Layout, output: NDArray[Any], floor: float) -> tuple[list[Launch], int]:
+def launches_of(gpu: CudaDevice, layout: Layout, output: NDArray[Any], floor: float) -> tuple[list[Launch], int]:
     """Gather and suppress on a copy of `output`, and where the results lie."""
     dtype: FloatType = "float16" if output.dtype == np.float16 else "float32"
     cells = output.shape[1] if layout.kind == "end-to-end" else anchors(layout.width, layout.height)
@@ -97,7 +104,7 @@ def launches_of(gpu: Device, layout: Layout, output: NDArray[Any], floor: float)
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("layout", [DENSE, GRID, END_TO_END], ids=lambda layout: layout.kind)
 def test_post_processing_is_the_hosts(
-    gpu: Device, host_post: HostKernels, layout: Layout, dtype: type[np.float32 | np.float16]
+    gpu: CudaDevice, host_post: HostKernels, layout: Layout, dtype: type[np.float32 | np.float16]
 ) -> None:
     cells = anchors(layout.width, layout.height)
     output = np.concatenate([crowd(layout, cells, seed=seed, people=9) for seed in range(4)]).astype(dtype)
@@ -116,7 +123,7 @@ def test_post_processing_is_the_hosts(
             np.testing.assert_allclose(boxes, post.persons(wanted)[0], rtol=1e-6, atol=1e-4)
 
 
-def test_more_candidates_than_are_looked_at(gpu: Device) -> None:
+def test_more_candidates_than_are_looked_at(gpu: CudaDevice) -> None:
     layout = Layout(kind="dense", width=320, height=320, classes=1)
     output = crowd(layout, anchors(320, 320), seed=7, people=40, busy=0.95)
     launches, place = launches_of(gpu, layout, output, 0.05)
@@ -130,13 +137,13 @@ def test_more_candidates_than_are_looked_at(gpu: Device) -> None:
         np.testing.assert_array_equal(results, first)
 
 
-def test_what_it_takes(gpu: Device, host_letterbox: HostKernels, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_it_takes(gpu: CudaDevice, host_letterbox: HostKernels, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [f"{gpu.name} ({gpu.arch})", f"{'what':44}{'us':>9}{'KB moved':>10}{'GB/s':>8}"]
     for picture_format in FORMATS:
         for count, dtype in ((1, "float32"), (1, "float16"), (8, "float16")):
             kind: FloatType = "float32" if dtype == "float32" else "float16"
-            run = Run(width=640, height=384, dtype=kind)
-            samples: list[Sample | None] = [noise(picture_format, 1920, 1080, seed=seed) for seed in range(count)]
+            run = LetterboxRun(width=640, height=384, dtype=kind)
+            samples: list[RawSample | None] = [noise(picture_format, 1920, 1080, seed=seed) for seed in range(count)]
             launch, _ = on_device(gpu, run, samples)
             _, traffic, _ = run.count(host_letterbox, *samples)
             name = f"letterbox {picture_format} 1080p to 640x384 {dtype} x{count}"

@@ -13,7 +13,7 @@ from detector.models import loading
 from detector.models.autotune.loader import AutotunedLoader
 from detector.models.registry import Resolved
 from detector.models.reload_limit import MOST, WITHIN_S, FallbackLoader
-from support.house import WALKER, end_to_end_model
+from support.inference import WALKER, end_to_end_model
 
 
 @dataclass

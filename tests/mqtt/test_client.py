@@ -14,14 +14,14 @@ from detector.config.schema import Config
 from detector.core.types import Message
 from detector.mqtt.client import MqttSettings, settings_of
 from support.links import MakeBroker, connected, make_link, settings
-from support.mosquitto import DEADLINE, Subscriber, wait_until
-from support.post import running
+from support.messages import running
+from support.mosquitto import DEADLINE, RecordingSubscriber, wait_until
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_publishes_and_hears_the_acknowledgement(make_broker: MakeBroker, protocol: str) -> None:
     broker = make_broker()
-    subscriber = Subscriber(broker.port, "p/#")
+    subscriber = RecordingSubscriber(broker.port, "p/#")
     link = make_link(broker.port, settings=settings(broker.port, protocol=protocol))
     answers: list[str | None] = []
     answered = threading.Event()
@@ -43,7 +43,7 @@ def test_publishes_and_hears_the_acknowledgement(make_broker: MakeBroker, protoc
 
 def test_a_clean_stop_says_offline_and_sends_no_will(make_broker: MakeBroker) -> None:
     broker = make_broker()
-    subscriber = Subscriber(broker.port, "p/available")
+    subscriber = RecordingSubscriber(broker.port, "p/available")
     link = make_link(broker.port)
     with running(link.run):
         subscriber.wait_for(lambda h: h and h[-1].payload == b"online")
@@ -79,7 +79,7 @@ def test_retained_state_comes_back_after_the_broker_lost_it(make_broker: MakeBro
         broker.start()
         wait_until(lambda: link.status().connects == 2)
         wait_until(lambda: link.status().unacknowledged == 0)
-        subscriber = Subscriber(broker.port, "p/#")
+        subscriber = RecordingSubscriber(broker.port, "p/#")
         heard = subscriber.wait_for(lambda h: len(h) == 3)
         subscriber.close()
     found = {m.topic: (m.payload, m.retained) for m in heard}
@@ -92,7 +92,7 @@ def test_retained_state_comes_back_after_the_broker_lost_it(make_broker: MakeBro
 
 def test_commands_arrive_and_retained_ones_do_not(make_broker: MakeBroker) -> None:
     broker = make_broker()
-    operator = Subscriber(broker.port, "nothing")
+    operator = RecordingSubscriber(broker.port, "nothing")
     operator.publish("p/alarm/set", "DISARM", retain=True)  # left over from long ago
     heard: list[tuple[str, bytes]] = []
     link = make_link(
@@ -110,7 +110,7 @@ def test_commands_arrive_and_retained_ones_do_not(make_broker: MakeBroker) -> No
 
 def test_a_failing_listener_costs_nothing(make_broker: MakeBroker) -> None:
     broker = make_broker()
-    operator = Subscriber(broker.port, "nothing")
+    operator = RecordingSubscriber(broker.port, "nothing")
     calls: list[bytes] = []
 
     def on_command(_topic: str, payload: bytes) -> None:
@@ -168,7 +168,7 @@ def test_restating_says_all_retained_state_again(make_broker: MakeBroker) -> Non
     with running(link.run):
         connected(link)
         wait_until(lambda: link.status().unacknowledged == 0)
-        operator = Subscriber(broker.port, "p/#")
+        operator = RecordingSubscriber(broker.port, "p/#")
         operator.wait_for(lambda h: len(h) == 2)
         link.restate()
         heard = operator.wait_for(lambda h: len(h) == 4)
@@ -178,7 +178,7 @@ def test_restating_says_all_retained_state_again(make_broker: MakeBroker) -> Non
 
 def test_the_last_will_is_heard_when_the_process_is_killed(make_broker: MakeBroker) -> None:
     broker = make_broker()
-    subscriber = Subscriber(broker.port, "p/available")
+    subscriber = RecordingSubscriber(broker.port, "p/available")
     script = textwrap.dedent(f"""
         import threading
         from detector.mqtt.client import MqttLink, MqttSettings

@@ -12,8 +12,8 @@ from detector.core.errors import BrokerError, ConfigError
 from detector.core.types import Message
 from detector.mqtt.client import probe
 from support.links import MakeBroker, OldBroker, connected, make_link, settings
-from support.mosquitto import Certificates, Subscriber, free_port, wait_until
-from support.post import WILL, running
+from support.messages import WILL, running
+from support.mosquitto import Certificates, RecordingSubscriber, free_port, wait_until
 
 
 @pytest.mark.parametrize("answer", [b"\x20\x02\x00\x01", b"\x20\x03\x00\x84\x00", b""])
@@ -132,7 +132,7 @@ def test_what_is_too_large_for_the_broker_is_refused_and_holds_up_nothing(make_b
             link.publish(Message(topic="p/x", payload=bytes(3000)))
         link.publish(Message(topic="p/porch/person/snapshot", payload=bytes(3000), retain=True))
         link.publish(Message(topic="p/porch/person", payload=b"1", retain=True))
-        subscriber = Subscriber(broker.port, "p/porch/#")
+        subscriber = RecordingSubscriber(broker.port, "p/porch/#")
         heard = subscriber.wait_for(lambda h: len(h) == 1)
         subscriber.close()
         assert heard[0].topic == "p/porch/person"

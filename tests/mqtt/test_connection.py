@@ -12,8 +12,8 @@ import pytest
 from detector.core.types import Message
 from detector.mqtt.connection import Ack, BrokerConnection, dial, tls_context
 from support.links import MakeBroker, connected, make_link, settings
-from support.mosquitto import Certificates, Heard, Subscriber, wait_until
-from support.post import running
+from support.messages import running
+from support.mosquitto import Certificates, Heard, RecordingSubscriber, wait_until
 
 WRITERS = 4
 EACH = 60
@@ -46,7 +46,7 @@ def serve(connection: BrokerConnection, stop: threading.Event) -> None:
 def test_packets_of_many_threads_do_not_mix(make_broker: MakeBroker, certificates: Certificates, tls: bool) -> None:
     broker = make_broker(certificates=certificates if tls else None)
     wanted = settings(broker.port, tls=tls, ca_file=certificates.ca if tls else None)
-    subscriber = Subscriber(broker.port, "p/+", ca=wanted.ca_file)
+    subscriber = RecordingSubscriber(broker.port, "p/+", ca=wanted.ca_file)
     connection = dial(wanted, protocols=("3.1.1",), tls=tls_context(wanted))
     with running(partial(serve, connection)):
         threads = [threading.Thread(target=write, args=(connection, writer)) for writer in range(WRITERS)]
@@ -72,7 +72,7 @@ def test_packets_of_many_threads_do_not_mix(make_broker: MakeBroker, certificate
 
 def test_what_the_socket_does_not_take_at_once_follows(make_broker: MakeBroker) -> None:
     broker = make_broker()
-    subscriber = Subscriber(broker.port, "p/x")
+    subscriber = RecordingSubscriber(broker.port, "p/x")
     link = make_link(broker.port, window=5)
     answers: list[str | None] = []
     payloads = [bytes([n]) * 2_000_000 for n in range(3)]
@@ -92,7 +92,7 @@ def test_what_the_socket_does_not_take_at_once_follows(make_broker: MakeBroker) 
 
 def test_a_message_leaves_in_the_thread_that_publishes_it(make_broker: MakeBroker) -> None:
     broker = make_broker()
-    subscriber = Subscriber(broker.port, "p/x")
+    subscriber = RecordingSubscriber(broker.port, "p/x")
     connection: BrokerConnection = dial(settings(broker.port), protocols=("3.1.1",))
     assert connection.publish(Message(topic="p/x", payload=b"now", qos=1)) is not None
     subscriber.wait_for(lambda h: [one.payload for one in h] == [b"now"], "nobody served the connection")

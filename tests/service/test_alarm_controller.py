@@ -9,7 +9,7 @@ import pytest
 from detector.config.schema import AlarmSettings
 from detector.core.types import AlarmState, Alert
 from detector.service.alarm_controller import AlarmController
-from support.people import Walk, person
+from support.people import RuleWalk, person
 
 
 class Clock:
@@ -42,9 +42,9 @@ class Ears:
 
 @pytest.fixture
 def alert() -> Alert:
-    walk = Walk()
+    walk = RuleWalk()
     while not walk.alerts:
-        walk.see((1, person(0.5)))
+        walk.step((1, person(0.5)))
     return walk.outcomes[-1].alerts[0]
 
 

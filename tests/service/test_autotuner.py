@@ -30,7 +30,7 @@ from detector.models.loading import resolve
 from detector.service.autotuner import Autotuner
 from detector.service.live_view import LiveScene, LiveView
 from detector.service.runtime import House
-from support.house import DEADLINE_S, Workshop
+from support.inference import DEADLINE_S, RunningInference
 from support.networks import network
 
 COMMAND = [
@@ -107,8 +107,8 @@ def bench(path: Path) -> Any:
 
 
 def test_the_model_serves_at_once_and_the_choice_takes_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("support.house.DEADLINE_S", 90.0)  # two processes start and import, one after the other
-    shop, ledger = Workshop(path), AutotuneStatus()
+    monkeypatch.setattr("support.inference.DEADLINE_S", 90.0)  # two processes start and import, one after the other
+    shop, ledger = RunningInference(path), AutotuneStatus()
     rooms = _Rooms(worker=shop.worker, config=config(path, precision="fp32"))
     stage = ServiceThread(name="tuning", run=tuner(rooms, ledger).run)
     with shop:

@@ -18,7 +18,7 @@ from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.service.engine_upgrade import EngineUpgrade, Plan, plan, wanted
 from detector.service.runtime import House
-from support.house import DEADLINE_S, WALKER, Workshop, end_to_end_model
+from support.inference import DEADLINE_S, WALKER, RunningInference, end_to_end_model
 
 BUILT = [sys.executable, "-c", 'print(\'{"note": "fp16 was refused: it finds nobody"}\')']
 FAILS = [sys.executable, "-c", "import sys; print('detector: no memory', file=sys.stderr); sys.exit(1)"]
@@ -40,8 +40,8 @@ class _Rooms:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Workshop:
-    return Workshop(end_to_end_model(tmp_path / "seeing.onnx", [WALKER]))
+def shop(tmp_path: Path) -> RunningInference:
+    return RunningInference(end_to_end_model(tmp_path / "seeing.onnx", [WALKER]))
 
 
 @pytest.fixture
@@ -59,7 +59,9 @@ def stage(rooms: _Rooms, command: list[str], load: Callable[[], PersonDetector])
     return ServiceThread(name="upgrade", run=upgrade.run)
 
 
-def test_the_engine_takes_over_and_no_frame_is_lost(shop: Workshop, faster: Callable[[], PersonDetector]) -> None:
+def test_the_engine_takes_over_and_no_frame_is_lost(
+    shop: RunningInference, faster: Callable[[], PersonDetector]
+) -> None:
     rooms = _Rooms(worker=shop.worker)
     upgrade = stage(rooms, BUILT, faster)
     with shop:
@@ -74,7 +76,9 @@ def test_the_engine_takes_over_and_no_frame_is_lost(shop: Workshop, faster: Call
     assert 0 not in [count for _, count in shop.diary.counts[1:-1]], "the person was there throughout"
 
 
-def test_a_build_that_fails_is_told_and_onnxruntime_stays(shop: Workshop, faster: Callable[[], PersonDetector]) -> None:
+def test_a_build_that_fails_is_told_and_onnxruntime_stays(
+    shop: RunningInference, faster: Callable[[], PersonDetector]
+) -> None:
     rooms = _Rooms(worker=shop.worker)
     upgrade = stage(rooms, FAILS, faster)
     with shop:
@@ -86,7 +90,7 @@ def test_a_build_that_fails_is_told_and_onnxruntime_stays(shop: Workshop, faster
         assert upgrade.join(DEADLINE_S)
 
 
-def test_an_engine_that_cannot_be_opened_is_told(shop: Workshop) -> None:
+def test_an_engine_that_cannot_be_opened_is_told(shop: RunningInference) -> None:
     def refuses() -> PersonDetector:
         raise ModelError("pycuda cannot be imported")
 
@@ -98,7 +102,7 @@ def test_an_engine_that_cannot_be_opened_is_told(shop: Workshop) -> None:
         assert upgrade.join(DEADLINE_S)
 
 
-def test_a_stop_ends_the_build(shop: Workshop, faster: Callable[[], PersonDetector]) -> None:
+def test_a_stop_ends_the_build(shop: RunningInference, faster: Callable[[], PersonDetector]) -> None:
     upgrade = stage(_Rooms(worker=shop.worker), WAITS, faster)
     with shop:
         shop.worker.wait_loaded(DEADLINE_S)
@@ -109,7 +113,7 @@ def test_a_stop_ends_the_build(shop: Workshop, faster: Callable[[], PersonDetect
         assert shop.worker.detector.model_name == "seeing.onnx"
 
 
-def test_another_model_in_the_config_starts_anew(shop: Workshop, faster: Callable[[], PersonDetector]) -> None:
+def test_another_model_in_the_config_starts_anew(shop: RunningInference, faster: Callable[[], PersonDetector]) -> None:
     rooms = _Rooms(worker=shop.worker, config=_Setting(Model(backend="onnxruntime")))
     upgrade = stage(rooms, BUILT, faster)
     with shop:

@@ -11,7 +11,7 @@ from detector.core.errors import InferenceError, ModelError
 from detector.core.types import ArrayImage, Frame
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.service.inference_loop import SPARE_S
-from support.house import WALKER, Workshop, end_to_end_model
+from support.inference import WALKER, RunningInference, end_to_end_model
 
 NAN = float("nan")
 
@@ -28,7 +28,7 @@ def blind(tmp_path: Path) -> Path:
 
 
 def test_a_person_becomes_an_event_an_alert_a_count_and_a_scene(seeing: Path) -> None:
-    with Workshop(seeing) as shop:
+    with RunningInference(seeing) as shop:
         shop.worker.wait_loaded(20)
         shop.feed_until(lambda: shop.diary.alerts)
         room = shop.worker.room("a")
@@ -50,14 +50,14 @@ def test_a_person_becomes_an_event_an_alert_a_count_and_a_scene(seeing: Path) ->
 
 def test_nonsense_from_the_model_is_an_error_never_nobody(blind: Path) -> None:
     # The grey warm-up picture already gives NaN, so the worker does not even start with it.
-    with Workshop(blind) as shop, pytest.raises(InferenceError, match="NaN"):
+    with RunningInference(blind) as shop, pytest.raises(InferenceError, match="NaN"):
         shop.worker.wait_loaded(20)
 
 
 def test_a_model_that_goes_wrong_is_told_of_loaded_anew_and_recovers(
     seeing: Path, blind: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with Workshop(seeing) as shop:
+    with RunningInference(seeing) as shop:
         shop.worker.wait_loaded(20)
         shop.feed_until(lambda: shop.diary.alerts)
         broken = shop.load()
@@ -77,13 +77,13 @@ def _load(path: Path) -> OnnxRuntimeBackend:
 
 def test_a_bad_model_at_start_is_raised_to_who_waits(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_text("no model")
-    with Workshop(tmp_path / "bad.onnx") as shop, pytest.raises(ModelError, match=r"bad\.onnx"):
+    with RunningInference(tmp_path / "bad.onnx") as shop, pytest.raises(ModelError, match=r"bad\.onnx"):
         shop.worker.wait_loaded(20)
 
 
 def test_another_model_is_swapped_in_between_frames(seeing: Path, tmp_path: Path) -> None:
     empty = end_to_end_model(tmp_path / "empty.onnx", [])
-    with Workshop(seeing) as shop:
+    with RunningInference(seeing) as shop:
         shop.worker.wait_loaded(20)
         shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
         shop.model = empty
@@ -94,7 +94,7 @@ def test_another_model_is_swapped_in_between_frames(seeing: Path, tmp_path: Path
 
 
 def test_detection_switched_off_ends_the_visit_and_looks_at_nothing(seeing: Path) -> None:
-    with Workshop(seeing) as shop:
+    with RunningInference(seeing) as shop:
         shop.worker.wait_loaded(20)
         shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
         shop.worker.switch("a", enabled=False)
@@ -110,7 +110,7 @@ def test_detection_switched_off_ends_the_visit_and_looks_at_nothing(seeing: Path
 
 
 def test_a_dark_or_removed_camera_ends_its_visits(seeing: Path) -> None:
-    with Workshop(seeing) as shop:
+    with RunningInference(seeing) as shop:
         shop.worker.wait_loaded(20)
         shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
         shop.worker.end_visits("a")
@@ -134,7 +134,7 @@ def test_one_cameras_fault_leaves_the_others_their_eyes(seeing: Path, caplog: py
 
     import dataclasses
 
-    with Workshop(seeing) as shop:
+    with RunningInference(seeing) as shop:
         shop.worker.wait_loaded(20)
         shop.slots.add("b", 100)
         shop.worker.add("b", shop.camera, enabled=True)
@@ -149,7 +149,7 @@ def test_one_cameras_fault_leaves_the_others_their_eyes(seeing: Path, caplog: py
 
 
 def test_a_model_that_cannot_run_is_not_swapped_in(seeing: Path, blind: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with Workshop(seeing) as shop:
+    with RunningInference(seeing) as shop:
         shop.worker.wait_loaded(20)
         serving = shop.worker.detector
         shop.model = blind
@@ -163,7 +163,7 @@ def test_a_model_that_cannot_run_is_not_swapped_in(seeing: Path, blind: Path, ca
 
 
 def test_closer_looks_wait_for_idle_time_and_for_every_waiting_frame(seeing: Path, tmp_path: Path) -> None:
-    shop = Workshop(end_to_end_model(tmp_path / "empty.onnx", []), motion={"crops_per_s": 50})
+    shop = RunningInference(end_to_end_model(tmp_path / "empty.onnx", []), motion={"crops_per_s": 50})
     worker, room = shop.worker, shop.worker.room("a")
     assert room is not None
     worker.detector = shop.load()
@@ -186,7 +186,7 @@ def test_closer_looks_wait_for_idle_time_and_for_every_waiting_frame(seeing: Pat
 
 
 def test_idle_time_is_saved_up_while_frames_are_waited_for(seeing: Path) -> None:
-    with Workshop(seeing) as shop:
+    with RunningInference(seeing) as shop:
         shop.worker.wait_loaded(20)
         shop.feed_until(lambda: 0.0 < shop.worker._spare_s <= SPARE_S)
 
@@ -195,7 +195,7 @@ def test_an_idle_camera_may_rest_and_one_that_is_switched_off_may_not(tmp_path: 
     """Only its own pipeline knows; who watches the live picture of a camera without detection wants all of it."""
     attention = IdleCameras()
     rtsp = {"source": "rtsp://10.0.0.4/live", "motion": {"idle_decode": "keyframes", "idle_after_s": 0.2}}
-    with Workshop(end_to_end_model(tmp_path / "empty.onnx", []), attention=attention, **rtsp) as shop:
+    with RunningInference(end_to_end_model(tmp_path / "empty.onnx", []), attention=attention, **rtsp) as shop:
         shop.worker.wait_loaded(20)
         shop.feed_until(lambda: attention.is_idle("a"), still=True)
         shop.feed_until(lambda: not attention.is_idle("a"))  # noise: everything moves

@@ -13,12 +13,12 @@ from detector.core.types import Frame
 from detector.inference.detector import PersonDetector
 from support.hostcuda import HostCuda, HostEngine, use_host_kernels
 from support.hostkernels import HostKernels
-from support.house import SIZE, WALKER, Workshop, end_to_end_model
+from support.inference import SIZE, WALKER, RunningInference, end_to_end_model
 
 CAMERAS = ("a", "b", "c")
 
 
-class Batches(Workshop):
+class Batches(RunningInference):
     """A workshop whose model takes four pictures at once; its engines are kept."""
 
     def __init__(self, model: Path, kernels: dict[str, HostKernels]) -> None:

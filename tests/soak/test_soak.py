@@ -12,7 +12,7 @@ import pytest
 
 from detector.models.registry import load_registry
 from support.clip_server import ClipServer
-from support.mosquitto import Mosquitto, Subscriber
+from support.mosquitto import Mosquitto, RecordingSubscriber
 from support.program import Program
 from support.rtsp_server import why_not
 
@@ -33,7 +33,7 @@ def test_memory_threads_and_descriptors_stay_flat_through_outages(tmp_path: Path
     clip = load_registry().fetch_clip("bikes")
     broker = Mosquitto(tmp_path / "mosquitto")
     broker.start()
-    subscriber = Subscriber(broker.port, "detector/alerts")
+    subscriber = RecordingSubscriber(broker.port, "detector/alerts")
     with ClipServer(clip) as camera:
         config = {
             "cameras": {

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from detector.alerts.payloads import load_schema
-from support.mosquitto import Mosquitto, Subscriber
+from support.mosquitto import Mosquitto, RecordingSubscriber
 from support.program import Program
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(400)]
@@ -19,7 +19,7 @@ def test_six_people_are_six_events_and_six_alerts_over_mqtt(tmp_path: Path, shar
     clip = shared / "media" / "video" / "one-by-one-person-detection.mp4"
     broker = Mosquitto(tmp_path / "mosquitto")
     broker.start()
-    subscriber = Subscriber(broker.port, "detector/alerts", "detector/events")
+    subscriber = RecordingSubscriber(broker.port, "detector/alerts", "detector/events")
     config = {
         "model": {"name": str(shared / "models" / "yolox_tiny_humanart.onnx")},
         "cameras": {"door": {"source": str(clip), "alert": {"cooldown_s": 0}}},

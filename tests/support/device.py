@@ -16,7 +16,7 @@ from detector.inference.kernels.compile import KernelSource, compiled
 from detector.inference.kernels.launch import Launch
 
 
-class Device:
+class CudaDevice:
     """One primary context, current in this thread; memory lives as long as this does."""
 
     def __init__(self, cuda: Any, cache: Path) -> None:
@@ -86,7 +86,7 @@ def _raw(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def device(cache: Path) -> Iterator[Device]:
+def device(cache: Path) -> Iterator[CudaDevice]:
     """The first GPU; skips, with the reason, where there is none that pycuda can use."""
     try:
         cuda: Any = importlib.import_module("pycuda.driver")
@@ -99,7 +99,7 @@ def device(cache: Path) -> Iterator[Device]:
         pytest.skip(f"needs an NVIDIA GPU: {error}")
     context.push()
     try:
-        gpu = Device(cuda, cache)
+        gpu = CudaDevice(cuda, cache)
         try:
             yield gpu
         finally:

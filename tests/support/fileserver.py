@@ -53,7 +53,7 @@ class FileServer:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         owner = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class FileHandler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 owner.requests.append(dict(self.headers.items()))
                 served = owner.files.get(self.path)
@@ -65,7 +65,7 @@ class FileServer:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
                 pass
 
-        return Handler
+        return FileHandler
 
 
 def _answer(handler: BaseHTTPRequestHandler, served: Served) -> None:

@@ -20,7 +20,7 @@ END_TO_END = Layout(kind="end-to-end", width=64, height=96, person=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Post:
+class PostKernels:
     """Scratch, results and launches for `count` pictures of a head; `kept` keeps its tensors alive."""
 
     tensors: post.HeadTensors
@@ -56,12 +56,12 @@ class Post:
         return not self.scratch.reshape(self.count, -1)[:, :16].any()
 
 
-def post_of(layout: Layout, output: NDArray[Any], *, floor: float) -> Post:
+def post_of(layout: Layout, output: NDArray[Any], *, floor: float) -> PostKernels:
     """The kernels on the one output [B, ...] of a model, in its own precision."""
     dtype: FloatType = "float16" if output.dtype == np.float16 else "float32"
     cells = output.shape[1] if layout.kind == "end-to-end" else None
     tensors = post.head_tensors(layout, address(output), cells=cells, dtype=dtype)
-    return Post(tensors=tensors, layout=layout, floor=floor, kept=(output,), count=len(output), dtype=dtype)
+    return PostKernels(tensors=tensors, layout=layout, floor=floor, kept=(output,), count=len(output), dtype=dtype)
 
 
 def crowd(layout: Layout, cells: int, *, seed: int, people: int = 6, busy: float = 0.5) -> NDArray[np.float32]:

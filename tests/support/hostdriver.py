@@ -59,7 +59,7 @@ def _stack() -> list[_Context]:
     return stack
 
 
-class _Allocation:
+class _DriverAllocation:
     """pycuda.driver.DeviceAllocation."""
 
     def __init__(self, address: int) -> None:
@@ -102,7 +102,7 @@ class HostDriver(HostCuda):
         return SimpleNamespace(handle=STREAM, synchronize=lambda: self.asked("wait for the stream"))
 
     def mem_alloc(self, size: int) -> Any:
-        return _Allocation(super().mem_alloc(size))
+        return _DriverAllocation(super().mem_alloc(size))
 
     def memset_d8(self, dest: int, data: int, size: int) -> None:
         super().memset_d8(dest, data, size)
@@ -150,7 +150,7 @@ class HostDriver(HostCuda):
         assert stream.handle == STREAM
 
 
-class _Result(IntEnum):
+class _DriverResult(IntEnum):
     CUDA_SUCCESS = 0
     CUDA_ERROR_ILLEGAL_ADDRESS = 700
 
@@ -168,40 +168,40 @@ class HostGraphs:
         self._cuda = cuda
         self.alive = 0
 
-    def cuStreamBeginCapture(self, hStream: int, mode: _Mode) -> tuple[_Result]:  # noqa: N802, N803 - CUDA's names
+    def cuStreamBeginCapture(self, hStream: int, mode: _Mode) -> tuple[_DriverResult]:  # noqa: N802, N803 - CUDA's names
         assert hStream == STREAM
         assert isinstance(mode, _Mode)
         assert self._cuda.recording is None
         self._cuda.recording = []
-        return (_Result.CUDA_SUCCESS,)
+        return (_DriverResult.CUDA_SUCCESS,)
 
-    def cuStreamEndCapture(self, hStream: int) -> tuple[_Result, Any]:  # noqa: N802, N803
+    def cuStreamEndCapture(self, hStream: int) -> tuple[_DriverResult, Any]:  # noqa: N802, N803
         assert hStream == STREAM
         recorded, self._cuda.recording = self._cuda.recording, None
         self.alive += 1
-        return _Result.CUDA_SUCCESS, recorded
+        return _DriverResult.CUDA_SUCCESS, recorded
 
-    def cuGraphInstantiate(self, hGraph: Any, flags: int) -> tuple[_Result, Any]:  # noqa: N802, N803
+    def cuGraphInstantiate(self, hGraph: Any, flags: int) -> tuple[_DriverResult, Any]:  # noqa: N802, N803
         assert flags == 0
         self.alive += 1
-        return _Result.CUDA_SUCCESS, hGraph
+        return _DriverResult.CUDA_SUCCESS, hGraph
 
-    def cuGraphLaunch(self, hGraphExec: Any, hStream: int) -> tuple[_Result]:  # noqa: N802, N803
+    def cuGraphLaunch(self, hGraphExec: Any, hStream: int) -> tuple[_DriverResult]:  # noqa: N802, N803
         assert hStream == STREAM
         self._cuda.asked("graph")
         if self._cuda.fail is not None:
-            return (_Result.CUDA_ERROR_ILLEGAL_ADDRESS,)
+            return (_DriverResult.CUDA_ERROR_ILLEGAL_ADDRESS,)
         for work in hGraphExec:
             work()
-        return (_Result.CUDA_SUCCESS,)
+        return (_DriverResult.CUDA_SUCCESS,)
 
-    def cuGraphExecDestroy(self, hGraphExec: Any) -> tuple[_Result]:  # noqa: N802, N803
+    def cuGraphExecDestroy(self, hGraphExec: Any) -> tuple[_DriverResult]:  # noqa: N802, N803
         self.alive -= 1
-        return (_Result.CUDA_SUCCESS,)
+        return (_DriverResult.CUDA_SUCCESS,)
 
-    def cuGraphDestroy(self, hGraph: Any) -> tuple[_Result]:  # noqa: N802, N803
+    def cuGraphDestroy(self, hGraph: Any) -> tuple[_DriverResult]:  # noqa: N802, N803
         self.alive -= 1
-        return (_Result.CUDA_SUCCESS,)
+        return (_DriverResult.CUDA_SUCCESS,)
 
 
 class HostTrt:

@@ -27,7 +27,7 @@ Exact = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class RawSample:
     """A picture as rows of bytes, one buffer with its planes one after the other, `strides` bytes a row."""
 
     format: PlaneFormat
@@ -71,7 +71,7 @@ class Sample:
         return np.asarray(cv2.cvtColorTwoPlane(luma, chroma, cv2.COLOR_YUV2BGR_NV12), np.uint8)
 
 
-def noise(picture_format: PlaneFormat, width: int, height: int, *, spare: int = 0, seed: int = 0) -> Sample:
+def noise(picture_format: PlaneFormat, width: int, height: int, *, spare: int = 0, seed: int = 0) -> RawSample:
     """Random bytes, rows `spare` bytes (or a few more, where the format wants it) longer than they need be."""
     if picture_format == "nv12":
         strides: tuple[int, ...] = (width + spare, width + width % 2 + 2 * spare)
@@ -86,7 +86,7 @@ def noise(picture_format: PlaneFormat, width: int, height: int, *, spare: int = 
         size = strides[0] * height
     buffer = aligned(size)
     buffer[:] = np.random.default_rng(seed).integers(0, 256, size, np.uint8)
-    return Sample(format=picture_format, width=width, height=height, buffer=buffer, strides=strides)
+    return RawSample(format=picture_format, width=width, height=height, buffer=buffer, strides=strides)
 
 
 def aligned(size: int) -> Pixels:
@@ -96,14 +96,14 @@ def aligned(size: int) -> Pixels:
     return spare[begin : begin + size]
 
 
-def pixels_sample(pixels: Pixels) -> Sample:
+def pixels_sample(pixels: Pixels) -> RawSample:
     """A BGR picture as it is."""
     height, width = pixels.shape[:2]
-    return Sample(format="bgr", width=width, height=height, buffer=pixels.reshape(-1), strides=(3 * width,))
+    return RawSample(format="bgr", width=width, height=height, buffer=pixels.reshape(-1), strides=(3 * width,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class LetterboxRun:
     """What the kernel is to make: an input of `width` x `height` px."""
 
     width: int = 416
@@ -112,19 +112,19 @@ class Run:
     dtype: FloatType = "float32"
 
     def __call__(
-        self, host: HostKernels, *samples: Sample | None, variant: str = "base", order: int = 0
+        self, host: HostKernels, *samples: RawSample | None, variant: str = "base", order: int = 0
     ) -> NDArray[np.floating]:
         """The tensor [len(samples), 3, height, width]; NaN where the kernel wrote nothing."""
         return self._made(host, samples, variant, order)[0]
 
-    def count(self, host: HostKernels, *samples: Sample | None) -> tuple[NDArray[np.floating], Traffic, int]:
+    def count(self, host: HostKernels, *samples: RawSample | None) -> tuple[NDArray[np.floating], Traffic, int]:
         """The tensor, what was moved, and how many blocks ran."""
         out, traffic, blocks = self._made(host, samples, "base", None)
         assert traffic is not None
         return out, traffic, blocks
 
     def _made(
-        self, host: HostKernels, samples: tuple[Sample | None, ...], variant: str, order: int | None
+        self, host: HostKernels, samples: tuple[RawSample | None, ...], variant: str, order: int | None
     ) -> tuple[NDArray[np.floating], Traffic | None, int]:
         sources = [None if sample is None else sample.at(address(sample.buffer)) for sample in samples]
         structs, _ = picture_structs(sources, width=self.width, height=self.height, spec=self.spec)
@@ -141,14 +141,14 @@ class Run:
         return out, traffic, int(np.prod(launch.grid))
 
 
-def by_opencv(pixels: Pixels, run: Run, kind: type[np.uint8 | np.float32] = np.uint8) -> Exact:
+def by_opencv(pixels: Pixels, run: LetterboxRun, kind: type[np.uint8 | np.float32] = np.uint8) -> Exact:
     """[3, height, width]: cv2.resize in `kind` onto a grey canvas, in units of the input."""
     (left, top), size = _placed(pixels, run)
     resized = cv2.resize(pixels.astype(kind), size, interpolation=cv2.INTER_LINEAR).reshape(size[1], size[0], 3)
     return _canvas(np.asarray(resized, np.float64), left, top, run)
 
 
-def by_definition(pixels: Pixels, run: Run) -> Exact:
+def by_definition(pixels: Pixels, run: LetterboxRun) -> Exact:
     """The same by bilinear interpolation in double precision, written as it is defined."""
     (left, top), (width, height) = _placed(pixels, run)
     values = pixels.astype(np.float64)
@@ -162,13 +162,13 @@ def by_definition(pixels: Pixels, run: Run) -> Exact:
     return _canvas(values, left, top, run)
 
 
-def _placed(pixels: Pixels, run: Run) -> tuple[tuple[int, int], tuple[int, int]]:
+def _placed(pixels: Pixels, run: LetterboxRun) -> tuple[tuple[int, int], tuple[int, int]]:
     centered = run.spec.placement == "center"
     placement, size = place((pixels.shape[1], pixels.shape[0]), (run.width, run.height), centered=centered)
     return (placement.pad_x, placement.pad_y), size
 
 
-def _canvas(values: Exact, left: int, top: int, run: Run) -> Exact:
+def _canvas(values: Exact, left: int, top: int, run: LetterboxRun) -> Exact:
     canvas = np.full((run.height, run.width, 3), run.spec.pad, np.float64)
     canvas[top : top + values.shape[0], left : left + values.shape[1]] = values
     if run.spec.color == "rgb":

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable
 
 from detector.mqtt.client import MqttClient, MqttSettings
+from support.messages import WILL
 from support.mosquitto import DEADLINE, Mosquitto, wait_until
-from support.post import WILL
 
 MakeBroker = Callable[..., Mosquitto]
 

@@ -42,7 +42,7 @@ class MjpegServer:
         self.user, self.password = user, password
         self.stall, self.closing = threading.Event(), threading.Event()
         self._hung_up = threading.Event()
-        self._server: _Server | None = None
+        self._server: _MjpegServer | None = None
         self._thread: threading.Thread | None = None
         self.port = 0
 
@@ -61,7 +61,7 @@ class MjpegServer:
     def start(self) -> None:
         """Listen, after a `stop` on the same port again."""
         self.closing.clear()
-        self._server = _Server(("127.0.0.1", self.port), self)
+        self._server = _MjpegServer(("127.0.0.1", self.port), self)
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="mjpeg-server")
         self._thread.start()
@@ -83,7 +83,7 @@ class MjpegServer:
         return self._hung_up
 
 
-class _Server(ThreadingHTTPServer):
+class _MjpegServer(ThreadingHTTPServer):
     daemon_threads = False
     allow_reuse_address = True
 
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        camera = cast("_Server", self.server).camera
+        camera = cast("_MjpegServer", self.server).camera
         if camera.user and not self._authorised(camera):
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="camera"')

@@ -173,7 +173,7 @@ class Heard:
     qos: int
 
 
-class Subscriber:
+class RecordingSubscriber:
     """An independent client that writes down all it hears; subscribed once the constructor returns.
 
     `durable` keeps the subscription in the broker while this client is away.

@@ -43,29 +43,29 @@ def person(x: float, foot: float = 0.8, *, height: float = 0.4) -> Box:
     return (x * WIDTH - h / 5, foot * HEIGHT - h, x * WIDTH + h / 5, foot * HEIGHT)
 
 
-class Walk:
+class RuleWalk:
     """Feeds rules with frames at 10 a second and keeps what came out.
 
-    `see` takes (track id, box) or (track id, box, score) for everybody matched; `lost` are the ids of
+    `step` takes (track id, box) or (track id, box, score) for everybody matched; `lost` are the ids of
     tracks that the tracker keeps without a match.
     """
 
     def __init__(self, *, rules: Rules | None = None, **settings: Any) -> None:
         self.rules = rules or Rules(camera="porch", settings=camera(**settings), device_id="yard")
         self.t = 0.0
-        self.step = 0.1
+        self.step_s = 0.1
         self.armed = True
         self.outcomes: list[RuleOutcome] = []
         self._tracks: dict[int, Track] = {}
 
-    def see(self, *people: tuple[object, ...], lost: Sequence[int] = ()) -> RuleOutcome:
+    def step(self, *people: tuple[object, ...], lost: Sequence[int] = ()) -> RuleOutcome:
         now = self.frame()
         tracks = [self._matched(*entry) for entry in people]  # type: ignore[arg-type]
         tracks += [self._unmatched(track_id) for track_id in lost]
         self._tracks |= {track.id: track for track in tracks}
         outcome = self.rules.update(now, tracks, armed=self.armed)
         self.outcomes.append(outcome)
-        self.t += self.step
+        self.t += self.step_s
         return outcome
 
     def frame(self) -> Frame:
@@ -73,8 +73,8 @@ class Walk:
 
     def wait(self, seconds: float, *people: tuple[object, ...], lost: Sequence[int] = ()) -> None:
         """The same view for a while."""
-        for _ in range(round(seconds / self.step)):
-            self.see(*people, lost=lost)
+        for _ in range(round(seconds / self.step_s)):
+            self.step(*people, lost=lost)
 
     def close(self) -> RuleOutcome:
         self.outcomes.append(self.rules.close())

@@ -28,18 +28,18 @@ _WAIT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class RtspRequest:
     method: str
     url: str
     headers: Mapping[str, str]
 
 
-class Connection:
+class ScriptedConnection:
     def __init__(self, connection: socket.socket, camera: RtspScript) -> None:
         self.socket, self._camera = connection, camera
         self._rest = b""
 
-    def ask(self) -> Request:
+    def ask(self) -> RtspRequest:
         """The client's next request; EOFError when it has gone."""
         while b"\r\n\r\n" not in self._rest:
             data = self.socket.recv(4096)
@@ -50,12 +50,12 @@ class Connection:
         lines = head.decode().split("\r\n")
         method, url, _ = lines[0].split(" ")
         pairs = (line.partition(": ") for line in lines[1:])
-        request = Request(method=method, url=url, headers={name: value for name, _, value in pairs})
+        request = RtspRequest(method=method, url=url, headers={name: value for name, _, value in pairs})
         self._camera.requests.append(request)
         return request
 
     def reply(
-        self, request: Request, status: str = "200 OK", headers: Iterable[tuple[str, str]] = (), body: str = ""
+        self, request: RtspRequest, status: str = "200 OK", headers: Iterable[tuple[str, str]] = (), body: str = ""
     ) -> None:
         self.send(response(request, status, headers, body))
 
@@ -63,14 +63,16 @@ class Connection:
         self.socket.sendall(data)
 
 
-def response(request: Request, status: str, headers: Iterable[tuple[str, str]] = (), body: str = "") -> bytes:
+def response(request: RtspRequest, status: str, headers: Iterable[tuple[str, str]] = (), body: str = "") -> bytes:
     lines = [f"RTSP/1.0 {status}", f"CSeq: {request.headers['CSeq']}"]
     lines += [f"{name}: {value}" for name, value in headers]
     lines += [f"Content-Length: {len(body.encode())}"] if body else []
     return ("\r\n".join([*lines, "", ""]) + body).encode()
 
 
-def greet(connection: Connection, sdp: str, **replies: Callable[[Connection, Request], bool]) -> Request:
+def greet(
+    connection: ScriptedConnection, sdp: str, **replies: Callable[[ScriptedConnection, RtspRequest], bool]
+) -> RtspRequest:
     """Answer up to PLAY, whose request is given back unanswered. `replies` by method: True if it has answered."""
     while True:
         request = connection.ask()
@@ -94,11 +96,11 @@ def serve(
     packets: Iterable[bytes],
     sent: threading.Event | None = None,
     /,
-    **replies: Callable[[Connection, Request], bool],
-) -> Callable[[Connection], None]:
+    **replies: Callable[[ScriptedConnection, RtspRequest], bool],
+) -> Callable[[ScriptedConnection], None]:
     """A camera that plays `packets` at once, then waits until the client goes; with `sent`, set then, hangs up."""
 
-    def play(connection: Connection) -> None:
+    def play(connection: ScriptedConnection) -> None:
         connection.reply(greet(connection, sdp, **replies))
         connection.send(b"".join(interleaved(packet) for packet in packets))
         if sent is not None:
@@ -113,13 +115,15 @@ def serve(
 class RtspScript:
     """Serves one connection after the other; what went wrong in `play` comes out at the end."""
 
-    def __init__(self, play: Callable[[Connection], None], *, certificate: tuple[Path, Path] | None = None) -> None:
+    def __init__(
+        self, play: Callable[[ScriptedConnection], None], *, certificate: tuple[Path, Path] | None = None
+    ) -> None:
         self._play = play
         self._tls: ssl.SSLContext | None = None
         if certificate is not None:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._tls.load_cert_chain(*certificate)
-        self.requests: list[Request] = []
+        self.requests: list[RtspRequest] = []
         self._failures: list[BaseException] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -170,10 +174,10 @@ class RtspScript:
         accepted.settimeout(_WAIT_S)
         try:
             if self._tls is None:
-                self._play(Connection(accepted, self))
+                self._play(ScriptedConnection(accepted, self))
                 return
             with self._tls.wrap_socket(accepted, server_side=True) as secured:
-                self._play(Connection(secured, self))
+                self._play(ScriptedConnection(secured, self))
         except (OSError, EOFError):
             pass  # the client went, or the test is over
         except Exception as exc:  # raised again in the test's own thread

@@ -25,7 +25,7 @@ _START = re.compile(rb"\x00{2,3}\x01")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class CodedPicture:
     """The NAL units of one access unit in the order of decoding; `number` in the order of showing."""
 
     units: list[bytes]
@@ -34,13 +34,13 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Video:
+class CodedVideo:
     """`pictures` without parameter sets, which are `sets`; number i carries the bars of i (see `stamped`)."""
 
     codec: str
     fps: int
     sets: list[bytes]
-    pictures: list[Picture]
+    pictures: list[CodedPicture]
 
     def sdp(self, *, control: str = "track1", sprop: bool = True, extra: str = "") -> str:
         """The description that a camera gives of it; `extra` are lines of the video section."""
@@ -60,7 +60,7 @@ class Video:
         ]
         return "\r\n".join(line for line in lines if line) + "\r\n"
 
-    def stamp(self, picture: Picture) -> int:
+    def stamp(self, picture: CodedPicture) -> int:
         return 4_294_900_000 + picture.number * CLOCK // self.fps  # wraps within the first pictures
 
     def packets(
@@ -122,7 +122,7 @@ def coded(
     width: int = 320,
     height: int = 240,
     fps: int = 25,
-) -> Video:
+) -> CodedVideo:
     """`frames` pictures, a key frame each `gop`; their noise keeps them from fitting into one packet."""
     parameters = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes={b_frames}:b-adapt=0:repeat-headers=0:"
     if codec == "h264":
@@ -143,8 +143,8 @@ def coded(
         units = _units(bytes(packet))
         sets = sets or [unit for unit in units if _is_set(codec, unit)]
         units = [unit for unit in units if not _is_set(codec, unit)]
-        pictures.append(Picture(units=units, number=packet.pts or 0, key=packet.is_keyframe))
-    return Video(codec=codec, fps=fps, sets=[unit for unit in sets if _is_set(codec, unit)], pictures=pictures)
+        pictures.append(CodedPicture(units=units, number=packet.pts or 0, key=packet.is_keyframe))
+    return CodedVideo(codec=codec, fps=fps, sets=[unit for unit in sets if _is_set(codec, unit)], pictures=pictures)
 
 
 def _frame(width: int, height: int, number: int) -> av.VideoFrame:

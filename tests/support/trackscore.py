@@ -26,7 +26,7 @@ _VISIT_HITS, _VISIT_SCORE = 3, 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clip:
+class ScoredClip:
     """Per frame boxes [N, 4] px and scores [N]; `fps` of the recording."""
 
     boxes: list[Floats]
@@ -45,7 +45,7 @@ class Score:
     false_positives: int
 
 
-def detect(video: Path, model: Path, *, every: int = 1, score_floor: float = 0.1) -> Clip:
+def detect(video: Path, model: Path, *, every: int = 1, score_floor: float = 0.1) -> ScoredClip:
     """What the model at `model` sees in each `every`th frame of `video`."""
     finder = load_detector(path=model, name=model.stem, score_floor=score_floor)
     reader = cv2.VideoCapture(str(video))
@@ -63,7 +63,7 @@ def detect(video: Path, model: Path, *, every: int = 1, score_floor: float = 0.1
         reader.release()
         finder.close()
     assert seen, f"no frames in {video}"
-    return Clip(boxes=[boxes for boxes, _ in seen], scores=[scores for _, scores in seen], fps=fps)
+    return ScoredClip(boxes=[boxes for boxes, _ in seen], scores=[scores for _, scores in seen], fps=fps)
 
 
 def our_update(settings: TrackerSettings | None = None) -> Update:
@@ -78,7 +78,7 @@ def our_update(settings: TrackerSettings | None = None) -> Update:
     return update
 
 
-def follow(clip: Clip, frames: Iterable[int], update: Update) -> dict[int, Identified]:
+def follow(clip: ScoredClip, frames: Iterable[int], update: Update) -> dict[int, Identified]:
     """The identified boxes of each of `frames`, on media time."""
     return {f: update(clip.boxes[f], clip.scores[f], f / clip.fps) for f in frames}
 
@@ -131,7 +131,9 @@ def _distances(real: Sequence[Box], claims: Sequence[Box]) -> np.ndarray[tuple[i
     return table
 
 
-def visits(clip: Clip, frames: Iterable[int], settings: TrackerSettings | None = None) -> list[tuple[float, float]]:
+def visits(
+    clip: ScoredClip, frames: Iterable[int], settings: TrackerSettings | None = None
+) -> list[tuple[float, float]]:
     """First and last sight, media s, of every track with at least 3 hits of score 0.5 or more; by id."""
     tracker = Tracker(settings=settings)
     sights: dict[int, list[float]] = {}

@@ -13,13 +13,13 @@ from detector.capture.rtsp.h264 import H264
 from detector.capture.rtsp.h265 import H265
 from detector.capture.rtsp.nal import START, Depacketizer
 from detector.capture.rtsp.rtp import Receiver
-from support.rtsp_video import PAYLOAD_TYPE, Video, coded, rtp
+from support.rtsp_video import PAYLOAD_TYPE, CodedVideo, coded, rtp
 
 _PAYLOADS: dict[str, Callable[[], Depacketizer]] = {"h264": H264, "hevc": H265}
 
 
 @pytest.fixture(scope="module", params=["h264", "hevc"])
-def video(request: pytest.FixtureRequest) -> Video:
+def video(request: pytest.FixtureRequest) -> CodedVideo:
     return coded(request.param, frames=12, gop=5, b_frames=1)
 
 
@@ -39,7 +39,7 @@ def annex_b(units: Iterable[bytes]) -> bytes:
 
 @pytest.mark.parametrize("aggregate", [False, True])
 @pytest.mark.parametrize("in_band", [False, True])
-def test_a_picture_is_whole_with_its_marked_packet(video: Video, aggregate: bool, in_band: bool) -> None:
+def test_a_picture_is_whole_with_its_marked_packet(video: CodedVideo, aggregate: bool, in_band: bool) -> None:
     pictures = video.packets(aggregate=aggregate, in_band=in_band, size=700)
     assert any(len(packets) > 2 for packets in pictures)
     last = -1
@@ -59,7 +59,7 @@ def test_a_picture_is_whole_with_its_marked_packet(video: Video, aggregate: bool
         assert (unit.key, unit.mono, unit.damaged) == (picture.key, float(last), False)
 
 
-def test_pictures_that_no_other_needs_are_told_apart(video: Video) -> None:
+def test_pictures_that_no_other_needs_are_told_apart(video: CodedVideo) -> None:
     units = assembled(video.codec, [data for packets in video.packets() for data in packets])
     by_number = {picture.number: unit for picture, unit in zip(video.pictures, units, strict=True)}
     # Coded out of order is what is between two others: the B-frames.
@@ -69,7 +69,7 @@ def test_pictures_that_no_other_needs_are_told_apart(video: Video) -> None:
     assert {number for number, unit in by_number.items() if not unit.reference} == between
 
 
-def test_without_markers_a_picture_ends_where_the_next_begins(video: Video) -> None:
+def test_without_markers_a_picture_ends_where_the_next_begins(video: CodedVideo) -> None:
     pictures = video.packets(marker="none")
     units = assembled(video.codec, [data for packets in pictures for data in packets])
     assert [unit.data for unit in units] == [annex_b(picture.units) for picture in video.pictures[:-1]]
@@ -84,14 +84,14 @@ def test_marks_on_every_slice_are_soon_seen_through() -> None:
     assert [unit.data for unit in units][-4:] == wholes[1:-1]
 
 
-def test_marks_on_parameter_sets_do_not_part_them_from_their_picture(video: Video) -> None:
+def test_marks_on_parameter_sets_do_not_part_them_from_their_picture(video: CodedVideo) -> None:
     packets = [data for packets in video.packets(marker="all", in_band=True) for data in packets]
     units = assembled(video.codec, packets)
     assert units[0].data == annex_b([*video.sets, *video.pictures[0].units])
 
 
 @pytest.mark.parametrize("lost", ["first", "middle", "last"])
-def test_a_lost_fragment_damages_its_picture_alone(video: Video, lost: str) -> None:
+def test_a_lost_fragment_damages_its_picture_alone(video: CodedVideo, lost: str) -> None:
     pictures = [list(packets) for packets in video.packets(size=300)]
     del pictures[3][{"first": 0, "middle": len(pictures[3]) // 2, "last": -1}[lost]]
     units = assembled(video.codec, [data for packets in pictures for data in packets])

@@ -5,15 +5,15 @@ import pytest
 from detector.capture.rtsp.access_units import AccessUnit
 from detector.capture.rtsp.decode import Decoder
 from detector.capture.rtsp.nal import START
-from support.rtsp_video import Video, coded
+from support.rtsp_video import CodedVideo, coded
 
 
 @pytest.fixture(scope="module", params=["h264", "hevc"])
-def video(request: pytest.FixtureRequest) -> Video:
+def video(request: pytest.FixtureRequest) -> CodedVideo:
     return coded(request.param, b_frames=2)
 
 
-def units(video: Video) -> list[AccessUnit]:
+def units(video: CodedVideo) -> list[AccessUnit]:
     """In the order of decoding; read at 1000 s and their number."""
     return [
         AccessUnit(
@@ -29,11 +29,11 @@ def units(video: Video) -> list[AccessUnit]:
     ]
 
 
-def decoder(video: Video) -> Decoder:
+def decoder(video: CodedVideo) -> Decoder:
     return Decoder(codec=video.codec, parameter_sets=tuple(video.sets))
 
 
-def test_pictures_out_of_order_keep_the_moment_they_were_read(video: Video) -> None:
+def test_pictures_out_of_order_keep_the_moment_they_were_read(video: CodedVideo) -> None:
     one = decoder(video)
     found = [(frame.pts, mono) for unit in units(video) for frame, mono in one.decode(unit)]
     assert [pts for pts, _ in found] == list(range(len(found)))
@@ -41,7 +41,7 @@ def test_pictures_out_of_order_keep_the_moment_they_were_read(video: Video) -> N
     assert all(mono == 1000.0 + (pts or 0) for pts, mono in found)
 
 
-def test_what_it_forgets_does_not_come_out_later(video: Video) -> None:
+def test_what_it_forgets_does_not_come_out_later(video: CodedVideo) -> None:
     one, coming = decoder(video), units(video)
     before = [frame for unit in coming[:6] for frame, _ in one.decode(unit)]
     assert len(before) < 6  # some are held back
@@ -51,7 +51,7 @@ def test_what_it_forgets_does_not_come_out_later(video: Video) -> None:
     assert min(pts or 0 for pts in after) >= 10
 
 
-def test_alone_a_key_frame_comes_out_at_once(video: Video) -> None:
+def test_alone_a_key_frame_comes_out_at_once(video: CodedVideo) -> None:
     one = decoder(video)
     for unit in units(video):
         if unit.key:

@@ -10,7 +10,7 @@ from detector.capture.rtsp.session import RtspSession
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import SourceError
 from detector.core.redact import redact
-from support.rtsp_script import PASSWORD, Connection, RtspScript, greet
+from support.rtsp_script import PASSWORD, RtspScript, ScriptedConnection, greet
 from support.rtsp_video import coded
 
 SDP = coded(frames=1).sdp()
@@ -50,7 +50,7 @@ def open_and_receive(session: RtspSession) -> None:
 def test_nonsense_ends_in_one_plain_error_in_time(nonsense: list[bytes], after: int) -> None:
     """`after` so many good answers; then the camera says its nonsense and hangs up."""
 
-    def play(connection: Connection) -> None:
+    def play(connection: ScriptedConnection) -> None:
         try:
             request = greet(
                 connection,

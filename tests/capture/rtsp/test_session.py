@@ -15,7 +15,7 @@ from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import SourceError
 from detector.core.redact import redact
 from support.mosquitto import make_certificates
-from support.rtsp_script import PASSWORD, USER, Connection, Request, RtspScript, greet, response, serve
+from support.rtsp_script import PASSWORD, USER, RtspRequest, RtspScript, ScriptedConnection, greet, response, serve
 from support.rtsp_video import coded, interleaved, rtp
 
 SDP = coded(frames=1).sdp()
@@ -82,12 +82,12 @@ def test_the_way_to_a_stream_and_its_end(opened: Opened) -> None:
 
 
 def test_answers_in_the_smallest_pieces(opened: Opened) -> None:
-    class Piecemeal(Connection):
+    class Piecemeal(ScriptedConnection):
         def send(self, data: bytes) -> None:
             for i in range(len(data)):
                 self.socket.sendall(data[i : i + 1])
 
-    def play(connection: Connection) -> None:
+    def play(connection: ScriptedConnection) -> None:
         serve(SDP, PACKETS)(Piecemeal(connection.socket, camera))
 
     with RtspScript(play) as camera:
@@ -95,12 +95,12 @@ def test_answers_in_the_smallest_pieces(opened: Opened) -> None:
 
 
 def test_packets_between_the_answers_and_padding_before_them(opened: Opened) -> None:
-    def early(connection: Connection, request: Request) -> bool:
+    def early(connection: ScriptedConnection, request: RtspRequest) -> bool:
         connection.send(b"\r\n\x00\r\n")
         connection.send(interleaved(b"\x80\xc8report", channel=1))
         return False
 
-    def play(connection: Connection) -> None:
+    def play(connection: ScriptedConnection) -> None:
         request = greet(connection, SDP, DESCRIBE=early, SETUP=early)
         first, second, third = (interleaved(packet) for packet in PACKETS)
         answer = response(request, "200 OK")
@@ -112,12 +112,12 @@ def test_packets_between_the_answers_and_padding_before_them(opened: Opened) -> 
 
 
 def test_the_channel_is_the_cameras_choice(opened: Opened) -> None:
-    def setup(connection: Connection, request: Request) -> bool:
+    def setup(connection: ScriptedConnection, request: RtspRequest) -> bool:
         transport = ("Transport", "RTP/AVP/TCP;unicast;interleaved=4-5;ssrc=0000004D;mode=play")
         connection.reply(request, headers=[transport, ("RtspSession", "a")])
         return True
 
-    def play(connection: Connection) -> None:
+    def play(connection: ScriptedConnection) -> None:
         connection.reply(greet(connection, SDP, SETUP=setup))
         connection.send(b"".join(interleaved(packet, channel=i) for i, packet in zip((0, 4, 5), PACKETS, strict=True)))
         connection.ask()
@@ -140,7 +140,7 @@ def test_the_channel_is_the_cameras_choice(opened: Opened) -> None:
 def test_what_is_asked_for_follows_the_description(
     opened: Opened, base: str, control: str, setup: str, play: str
 ) -> None:
-    def describe(connection: Connection, request: Request) -> bool:
+    def describe(connection: ScriptedConnection, request: RtspRequest) -> bool:
         host = f"127.0.0.1:{camera.port}"
         made = coded(frames=1).sdp(control=control.replace("HOST", host))
         connection.reply(request, headers=[("Content-Base", base.replace("HOST", host))], body=made)
@@ -153,13 +153,13 @@ def test_what_is_asked_for_follows_the_description(
         assert urls["PLAY"] == play.replace("HOST", f"127.0.0.1:{camera.port}")
 
 
-def digest(algorithm: str, qop: str | None) -> Callable[[Connection, Request], bool]:
+def digest(algorithm: str, qop: str | None) -> Callable[[ScriptedConnection, RtspRequest], bool]:
     """A check of each request's Digest answer, reckoned here anew."""
 
     def hashed(text: str) -> str:
         return hashlib.new("sha256" if algorithm.startswith("SHA-256") else "md5", text.encode()).hexdigest()
 
-    def check(connection: Connection, request: Request) -> bool:
+    def check(connection: ScriptedConnection, request: RtspRequest) -> bool:
         given_fields = dict(re.findall(r'(\w+)="?([^",]*)"?', request.headers.get("Authorization", "")))
         if not given_fields:
             wanted = f'Digest realm="a camera", nonce="abc", algorithm={algorithm}' + (f', qop="{qop}"' if qop else "")
@@ -189,7 +189,7 @@ def test_digest_variants(opened: Opened, algorithm: str, qop: str | None) -> Non
 def test_a_stale_nonce_is_not_a_wrong_password(opened: Opened) -> None:
     answered: list[str] = []
 
-    def describe(connection: Connection, request: Request) -> bool:
+    def describe(connection: ScriptedConnection, request: RtspRequest) -> bool:
         answered.append(request.headers.get("Authorization", ""))
         if len(answered) == 3:
             return False
@@ -205,7 +205,7 @@ def test_a_stale_nonce_is_not_a_wrong_password(opened: Opened) -> None:
 
 @pytest.mark.parametrize("wanted", ['Digest realm="a", nonce="NUMBER"', 'Basic realm="a"'])
 def test_a_wrong_password_is_said_after_one_try(opened: Opened, wanted: str) -> None:
-    def refuse(connection: Connection, request: Request) -> bool:
+    def refuse(connection: ScriptedConnection, request: RtspRequest) -> bool:
         fresh = wanted.replace("NUMBER", str(len(camera.requests)))
         connection.reply(request, "401 Unauthorized", [("WWW-Authenticate", fresh)])
         return True
@@ -216,8 +216,8 @@ def test_a_wrong_password_is_said_after_one_try(opened: Opened, wanted: str) -> 
     assert len(camera.requests) == 3
 
 
-def answering(status: str, *headers: tuple[str, str]) -> Callable[[Connection, Request], bool]:
-    def reply(connection: Connection, request: Request) -> bool:
+def answering(status: str, *headers: tuple[str, str]) -> Callable[[ScriptedConnection, RtspRequest], bool]:
+    def reply(connection: ScriptedConnection, request: RtspRequest) -> bool:
         connection.reply(request, status, headers)
         return True
 
@@ -281,9 +281,9 @@ class Shifted:
 
 @pytest.mark.parametrize("public", ["OPTIONS, GET_PARAMETER", "OPTIONS"])
 def test_the_session_is_kept_alive_at_half_its_time(opened: Opened, public: str) -> None:
-    kept: list[Request] = []
+    kept: list[RtspRequest] = []
 
-    def play(connection: Connection) -> None:
+    def play(connection: ScriptedConnection) -> None:
         options = answering("200 OK", ("Public", public))
         setup = answering("200 OK", ("Transport", "RTP/AVP/TCP;interleaved=0-1"), ("RtspSession", "abc;timeout=20"))
         connection.reply(greet(connection, SDP, OPTIONS=options, SETUP=setup))
@@ -322,7 +322,7 @@ def test_the_session_is_kept_alive_at_half_its_time(opened: Opened, public: str)
 def test_the_cameras_own_requests_are_answered(opened: Opened) -> None:
     heard: list[bytes] = []
 
-    def play(connection: Connection) -> None:
+    def play(connection: ScriptedConnection) -> None:
         connection.reply(greet(connection, SDP))
         connection.send(
             b"SET_PARAMETER rtsp://a RTSP/1.0\r\nCSeq: 9\r\nContent-Length: 2\r\n\r\nhi" + interleaved(PACKETS[0])
@@ -353,7 +353,7 @@ def test_a_certificate_that_the_camera_signed_itself_is_taken(opened: Opened, tm
 
 @pytest.mark.parametrize("when", ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"])
 def test_silence_in_the_middle_is_an_error_in_time(opened: Opened, when: str) -> None:
-    def silent(connection: Connection, request: Request) -> bool:
+    def silent(connection: ScriptedConnection, request: RtspRequest) -> bool:
         connection.send(b"RTSP/1.0 200 OK\r\nCSeq")
         connection.ask()
         return True
@@ -364,7 +364,7 @@ def test_silence_in_the_middle_is_an_error_in_time(opened: Opened, when: str) ->
 
 @pytest.mark.parametrize("at_once", [1, 5000])
 def test_a_camera_that_sends_on_and_never_answers_is_an_error_in_time(opened: Opened, at_once: int) -> None:
-    def send_on(connection: Connection, request: Request) -> bool:
+    def send_on(connection: ScriptedConnection, request: RtspRequest) -> bool:
         while True:
             connection.send(interleaved(PACKETS[0]) * at_once)
 

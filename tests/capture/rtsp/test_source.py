@@ -21,7 +21,7 @@ from detector.capture.rtsp.stream import Stream
 from detector.capture.source import CapturedImage
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import SourceError
-from support.rtsp_script import Connection, Request, RtspScript, greet, serve
+from support.rtsp_script import RtspRequest, RtspScript, ScriptedConnection, greet, serve
 from support.rtsp_video import coded, interleaved, rtp
 from support.stamped import read_ms
 
@@ -154,7 +154,7 @@ def test_back_from_idle_the_pictures_go_on_without_a_gap_and_none_twice(codec: s
     packets, step = video.packets(), threading.Semaphore(0)
     idle = threading.Event()
 
-    def play(connection: Connection) -> None:
+    def play(connection: ScriptedConnection) -> None:
         connection.reply(greet(connection, video.sdp()))
         for number, picture in enumerate(packets):
             if number in (11, 24):
@@ -187,7 +187,7 @@ def test_a_picture_is_out_before_the_next_one_begins(codec: str) -> None:
     video = coded(codec, frames=10, fps=25)
     read = threading.Semaphore(1)
 
-    def play(connection: Connection) -> None:
+    def play(connection: ScriptedConnection) -> None:
         connection.reply(greet(connection, video.sdp()))
         for packets in video.packets():
             assert read.acquire(timeout=20.0)
@@ -252,7 +252,7 @@ def test_a_stream_without_pictures_is_ffmpegs_next_time(caplog: pytest.LogCaptur
     video = coded(fps=LIVELY)
     turn = iter([0, 1, 2, 3])
 
-    def drip(connection: Connection) -> None:
+    def drip(connection: ScriptedConnection) -> None:
         if next(turn) > 0:
             serve(video.sdp(), flat(video.packets()))(connection)
         connection.reply(greet(connection, video.sdp()))
@@ -302,7 +302,7 @@ def test_ffmpeg_reads_what_this_client_does_not_understand() -> None:
     """A camera that this client is refused by, for once, with a status that it does not know."""
     video = coded(fps=25)
 
-    def describe(connection: Connection, request: Request) -> bool:
+    def describe(connection: ScriptedConnection, request: RtspRequest) -> bool:
         if request.headers["User-Agent"] != "detector":
             return False
         connection.reply(request, "451 Parameter Not Understood")
@@ -329,7 +329,7 @@ def test_a_stream_of_bits_gone_wrong_ends_in_one_plain_error(data: st.DataObject
         changed = packet[:at] + bytes((data.draw(st.integers(0, 255)),)) + packet[at + 1 :]
         packets[i : i + 1] = data.draw(st.sampled_from([[], [packet, packet], [packet[:at]], [changed]]))
 
-    def play(connection: Connection) -> None:
+    def play(connection: ScriptedConnection) -> None:
         connection.reply(greet(connection, _SHORT.sdp()))
         connection.send(b"".join(interleaved(packet) for packet in packets))
 

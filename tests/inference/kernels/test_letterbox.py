@@ -20,8 +20,8 @@ from support.hostkernels import FLAGS, SHIM, SOURCES, HostKernels
 from support.letterboxes import (
     ULTRALYTICS,
     YOLOX,
-    Run,
-    Sample,
+    LetterboxRun,
+    RawSample,
     by_definition,
     by_opencv,
     noise,
@@ -40,7 +40,7 @@ THIN_BOUND = 5e-3  # where OpenCV stretches a single row or column it is less ex
 EXACT_BOUND = 1e-4  # single precision's rounding
 
 
-def worst(tensor: np.ndarray, expected: np.ndarray, run: Run) -> float:
+def worst(tensor: np.ndarray, expected: np.ndarray, run: LetterboxRun) -> float:
     """The largest difference, in units of a pixel's value (0..255); NaN where something is missing."""
     return float(np.abs(tensor.astype(np.float64) - expected).max() / run.spec.scale)
 
@@ -48,7 +48,7 @@ def worst(tensor: np.ndarray, expected: np.ndarray, run: Run) -> float:
 @SPECS
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_equals_opencv(letterbox_host: HostKernels, width: int, height: int, spec: InputSpec) -> None:
-    run, sample = Run(spec=spec), noise("bgr", width, height)
+    run, sample = LetterboxRun(spec=spec), noise("bgr", width, height)
     tensor = run(letterbox_host, sample)[0]
     assert worst(tensor, by_opencv(sample.bgr(), run), run) <= NOISE_BOUND
     bound = THIN_BOUND if min(width, height) == 1 else FLOAT_BOUND
@@ -59,7 +59,7 @@ def test_equals_opencv(letterbox_host: HostKernels, width: int, height: int, spe
 @pytest.mark.parametrize(("width", "height"), [(640, 384), (321, 200), (33, 65), (1, 1), (2, 300)])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_inputs_of_any_size(letterbox_host: HostKernels, width: int, height: int, dtype: FloatType) -> None:
-    run, sample = Run(width=width, height=height, dtype=dtype), noise("bgr", 203, 151)
+    run, sample = LetterboxRun(width=width, height=height, dtype=dtype), noise("bgr", 203, 151)
     bound = EXACT_BOUND if dtype == "float32" else 255 * 2.0**-11  # half of the last place of values in 0.5..1
     assert worst(run(letterbox_host, sample)[0], by_definition(sample.bgr(), run), run) <= bound + EXACT_BOUND
 
@@ -67,8 +67,8 @@ def test_inputs_of_any_size(letterbox_host: HostKernels, width: int, height: int
 @SPECS
 def test_half_precision_is_single_precision_rounded(letterbox_host: HostKernels, spec: InputSpec) -> None:
     sample = noise("bgr", 300, 200)
-    single = Run(spec=spec)(letterbox_host, sample)
-    half = Run(spec=spec, dtype="float16")(letterbox_host, sample)
+    single = LetterboxRun(spec=spec)(letterbox_host, sample)
+    half = LetterboxRun(spec=spec, dtype="float16")(letterbox_host, sample)
     np.testing.assert_array_equal(half, single.astype(np.float16))
 
 
@@ -98,7 +98,7 @@ def test_any_geometry(
 ) -> None:
     # OpenCV, the judge of colour, knows chroma for whole cells alone.
     width, height = source if picture_format == "bgr" else (2 * source[0], 2 * source[1])
-    run = Run(width=target[0], height=target[1], spec=spec)
+    run = LetterboxRun(width=target[0], height=target[1], spec=spec)
     sample = noise(picture_format, width, height, spare=spare, seed=seed)
     tensor, traffic, _ = run.count(letterbox_host, sample)
     # A conversion on the brink of two whole values may fall to either side.
@@ -111,7 +111,7 @@ def test_any_geometry(
 
 @pytest.mark.parametrize("picture_format", ["nv12", "yuyv", "i420"])
 def test_colours_equal_opencvs(letterbox_host: HostKernels, picture_format: PlaneFormat) -> None:
-    run, sample = Run(width=640, height=480, spec=YOLOX), noise(picture_format, 640, 480, spare=8)
+    run, sample = LetterboxRun(width=640, height=480, spec=YOLOX), noise(picture_format, 640, 480, spare=8)
     difference = np.abs(run(letterbox_host, sample)[0] - by_opencv(sample.bgr(), run))
     assert difference.max() <= 1
     # OpenCV's factors have three digits after the point: one value in thirty falls to the other side.
@@ -138,11 +138,11 @@ def exact_bgr(luma: int, u: int, v: int, matrix: Matrix, *, full_range: bool) ->
 @pytest.mark.parametrize("yuv", [(16, 128, 128), (235, 128, 128), (0, 10, 250), (255, 240, 16), (120, 90, 200)])
 def test_standards(letterbox_host: HostKernels, matrix: Matrix, full_range: bool, yuv: tuple[int, int, int]) -> None:
     luma, u, v = yuv
-    sample = Sample(
+    sample = RawSample(
         format="yuyv", width=2, height=1, buffer=np.array([luma, u, luma, v], np.uint8), strides=(4,),
         matrix=matrix, full_range=full_range,
     )  # fmt: skip
-    tensor = Run(width=2, height=1, spec=YOLOX)(letterbox_host, sample)[0]
+    tensor = LetterboxRun(width=2, height=1, spec=YOLOX)(letterbox_host, sample)[0]
     expected = exact_bgr(luma, u, v, matrix, full_range=full_range)
     assert np.abs(tensor[:, 0, 0] - expected).max() <= 0.5 + 1e-3
     np.testing.assert_array_equal(tensor[:, 0, 0], tensor[:, 0, 1])
@@ -151,7 +151,7 @@ def test_standards(letterbox_host: HostKernels, matrix: Matrix, full_range: bool
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_batch_is_each_picture_alone(letterbox_host: HostKernels, dtype: FloatType) -> None:
     samples = [noise("bgr", 300, 200), None, noise("nv12", 128, 250, spare=4), noise("yuyv", 36, 20)]
-    run = Run(width=160, height=96, dtype=dtype)
+    run = LetterboxRun(width=160, height=96, dtype=dtype)
     batch = run(letterbox_host, *samples)
     for single, sample in zip(batch, samples, strict=True):
         np.testing.assert_array_equal(single, run(letterbox_host, sample)[0])
@@ -159,7 +159,7 @@ def test_batch_is_each_picture_alone(letterbox_host: HostKernels, dtype: FloatTy
 
 
 def test_order_of_threads_does_not_matter(letterbox_host: HostKernels) -> None:
-    run, sample = Run(width=257, height=96), noise("bgr", 300, 200)
+    run, sample = LetterboxRun(width=257, height=96), noise("bgr", 300, 200)
     forward = run(letterbox_host, sample)
     for order in (1, 2, 3):
         np.testing.assert_array_equal(run(letterbox_host, sample, order=order), forward)
@@ -177,7 +177,7 @@ def test_moves_hardly_more_than_it_must(
 
     Bytes that must move: the sectors that hold a pixel of non-zero weight, once, and the input, once.
     """
-    run = Run(width=640, height=384, dtype=dtype)
+    run = LetterboxRun(width=640, height=384, dtype=dtype)
     for width, height in CAMERAS:
         tensor, traffic, blocks = run.count(letterbox_host, noise(picture_format, width, height))
         parameters = 128 * blocks  # a struct of 96 bytes lies in at most four sectors
@@ -188,7 +188,7 @@ def test_moves_hardly_more_than_it_must(
         assert moved <= 1.1 * (traffic.needed + tensor.nbytes), (width, height, moved)
 
 
-def needed_sectors(width: int, height: int, run: Run, picture_format: PlaneFormat) -> int:
+def needed_sectors(width: int, height: int, run: LetterboxRun, picture_format: PlaneFormat) -> int:
     """Bytes of the sectors that weigh in, from the geometry alone, with one more a row for where rows begin."""
     _, fitted = place((width, height), (run.width, run.height), centered=True)
     columns, rows = (used(size, new) for size, new in zip((width, height), fitted, strict=True))
@@ -210,9 +210,9 @@ def used(size: int, fitted: int) -> np.ndarray:
 
 
 def test_padding_reads_nothing(letterbox_host: HostKernels) -> None:
-    _, traffic, _ = Run().count(letterbox_host, None, None)
+    _, traffic, _ = LetterboxRun().count(letterbox_host, None, None)
     assert traffic.loaded == 0
-    _, traffic, _ = Run(width=64, height=640).count(letterbox_host, noise("bgr", 64, 64))
+    _, traffic, _ = LetterboxRun(width=64, height=640).count(letterbox_host, noise("bgr", 64, 64))
     assert traffic.loaded == 64 * 64 * 3  # the picture as it is, once, and 576 rows of grey
 
 
@@ -220,7 +220,7 @@ def test_padding_reads_nothing(letterbox_host: HostKernels) -> None:
 @SPECS
 def test_real_pictures_equal_the_cpus(letterbox_host: HostKernels, shared: Path, picture: str, spec: InputSpec) -> None:
     pixels = read(shared / "media" / "images" / picture)
-    run = Run(width=640, height=640, spec=spec)
+    run = LetterboxRun(width=640, height=640, spec=spec)
     expected, _ = Letterbox(width=640, height=640, spec=spec)(ArrayImage(pixels))
     assert worst(run(letterbox_host, pixels_sample(pixels))[0], expected[0].astype(np.float64), run) <= UINT8_BOUND
 
@@ -231,7 +231,7 @@ def test_detections_equal_the_cpus(letterbox_host: HostKernels, shared: Path, co
     try:
         layout = find_layout(backend.inputs, backend.outputs, backend.metadata)
         spec, decode = default_spec(layout), make_decoder(layout)
-        run = Run(width=layout.width, height=layout.height, spec=spec)
+        run = LetterboxRun(width=layout.width, height=layout.height, spec=spec)
         on_cpu = Letterbox(width=layout.width, height=layout.height, spec=spec)
         persons = 0
         for path in [shared / "media" / "images" / "bus.jpg", *coco[:5]]:

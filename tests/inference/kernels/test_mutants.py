@@ -11,7 +11,7 @@ from detector.inference.kernels.post import persons
 from detector.inference.layout import Layout, anchors
 from support.heads import DENSE, END_TO_END, GRID, crowd, post_of
 from support.hostkernels import SOURCES, HostKernels
-from support.letterboxes import ULTRALYTICS, YOLOX, Run, Sample, by_definition, noise
+from support.letterboxes import ULTRALYTICS, YOLOX, LetterboxRun, RawSample, by_definition, noise
 from support.mutants import mutants
 
 LETTERBOX = {
@@ -85,22 +85,25 @@ def wrong_post(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
 def letterbox_passes(host: HostKernels, variant: str) -> bool:
     """Whether the letterbox is right for a handful of pictures: each format, with strides, pads and odd sizes."""
     for run, samples in (
-        (Run(width=96, height=80), [noise("bgr", 101, 67, spare=5), noise("bgr", 40, 90)]),
-        (Run(width=33, height=48, spec=YOLOX), [noise("bgr", 20, 21, spare=1)]),
-        (Run(width=64, height=64, spec=YOLOX), [noise("nv12", 50, 38, spare=2), noise("yuyv", 60, 90, spare=3)]),
-        (Run(width=64, height=48, spec=YOLOX), [noise("yuyv", 64, 48), noise("nv12", 64, 48)]),
-        (Run(width=64, height=48, spec=YOLOX), [noise("i420", 64, 48), noise("i420", 58, 50, spare=3)]),
+        (LetterboxRun(width=96, height=80), [noise("bgr", 101, 67, spare=5), noise("bgr", 40, 90)]),
+        (LetterboxRun(width=33, height=48, spec=YOLOX), [noise("bgr", 20, 21, spare=1)]),
+        (
+            LetterboxRun(width=64, height=64, spec=YOLOX),
+            [noise("nv12", 50, 38, spare=2), noise("yuyv", 60, 90, spare=3)],
+        ),
+        (LetterboxRun(width=64, height=48, spec=YOLOX), [noise("yuyv", 64, 48), noise("nv12", 64, 48)]),
+        (LetterboxRun(width=64, height=48, spec=YOLOX), [noise("i420", 64, 48), noise("i420", 58, 50, spare=3)]),
     ):
         tensor = run(host, *samples, variant=variant)
         if not all(close(made, sample, run) for made, sample in zip(tensor, samples, strict=True)):
             return False
     sample = noise("bgr", 30, 40)
-    single = Run(width=32, height=32, spec=ULTRALYTICS)(host, sample, variant=variant)
-    half = Run(width=32, height=32, spec=ULTRALYTICS, dtype="float16")(host, sample, variant=variant)
+    single = LetterboxRun(width=32, height=32, spec=ULTRALYTICS)(host, sample, variant=variant)
+    half = LetterboxRun(width=32, height=32, spec=ULTRALYTICS, dtype="float16")(host, sample, variant=variant)
     return np.array_equal(half, single.astype(np.float16))
 
 
-def close(made: np.ndarray, sample: Sample, run: Run) -> bool:
+def close(made: np.ndarray, sample: RawSample, run: LetterboxRun) -> bool:
     difference = np.abs(made - by_definition(sample.bgr(), run)) / run.spec.scale
     bound = 1e-4 if sample.format == "bgr" else 1 + 1e-4
     if (sample.width, sample.height) != (run.width, run.height):

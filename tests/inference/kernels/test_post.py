@@ -20,7 +20,7 @@ from detector.inference.kernels.post import CANDIDATES, cut_tensors, head_tensor
 from detector.inference.layout import Layout, anchors, default_spec, find_layout
 from detector.inference.nms import best_first, nms
 from detector.inference.preprocess import Letterbox
-from support.heads import DENSE, END_TO_END, GRID, Post, crowd, post_of
+from support.heads import DENSE, END_TO_END, GRID, PostKernels, crowd, post_of
 from support.hostkernels import HostKernels, address
 
 CELLS = anchors(DENSE.width, DENSE.height)
@@ -213,7 +213,7 @@ def test_yolox_cut_before_its_nms(post_host: HostKernels, dtype: FloatType) -> N
     scores = np.zeros((2, 3, CELLS), dtype)
     scores[:, 0], scores[:, 2] = 0.99, rows[:, :, 4]
     tensors = cut_tensors(address(boxes), address(scores), cells=CELLS, classes=3, person=2, dtype=dtype)
-    work = Post(tensors=tensors, layout=layout, floor=0.3, kept=(boxes, scores), count=2, dtype=dtype)
+    work = PostKernels(tensors=tensors, layout=layout, floor=0.3, kept=(boxes, scores), count=2, dtype=dtype)
     results = work(post_host)
     for result, corners, sure in zip(results, boxes.astype(np.float32), scores[:, 2].astype(np.float32), strict=True):
         likely = (sure >= np.float32(0.3)).nonzero()[0]
@@ -239,7 +239,7 @@ def test_real_yolox_cut_before_its_nms(post_host: HostKernels, shared: Path, tmp
     tensors = cut_tensors(
         address(boxes), address(scores), cells=boxes.shape[1], classes=scores.shape[1], dtype="float32"
     )  # fmt: skip
-    work = Post(tensors=tensors, layout=layout, floor=0.1, kept=(boxes, scores))
+    work = PostKernels(tensors=tensors, layout=layout, floor=0.1, kept=(boxes, scores))
     found, expected = persons(work(post_host)[0]), make_decoder(layout)(outputs[:2], 0.1)
     assert len(expected[0]) >= 3
     assert_same(found, expected)

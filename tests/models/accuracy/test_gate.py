@@ -14,7 +14,7 @@ from detector.inference.agreement import Limits
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models.accuracy.gate import LabelledPictures, compare, iou
-from support.house import SIZE, end_to_end_model
+from support.inference import SIZE, end_to_end_model
 
 NAN = float("nan")
 PICTURES = [ArrayImage(np.zeros((SIZE, SIZE, 3), np.uint8))] * 2

@@ -12,7 +12,7 @@ from detector.models.autotune import machine
 from detector.models.autotune.candidates import Candidate
 from detector.models.autotune.choice import CandidateResult, Choice, parse, place, read, scenes_of, write
 from detector.models.registry import Resolved
-from support.house import WALKER, end_to_end_model
+from support.inference import WALKER, end_to_end_model
 
 INT8 = Candidate(precision="int8-mixed", threads=1)
 CHOICE = Choice(

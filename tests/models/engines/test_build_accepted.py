@@ -13,7 +13,7 @@ from detector.inference.factory import load_detector
 from detector.models.engines.build_accepted import Candidate, first_accepted, precisions
 from detector.models.engines.builder import BuildCancelledError
 from support.graphs import write_constant, write_convolution
-from support.house import SIZE, WALKER, end_to_end_model
+from support.inference import SIZE, WALKER, end_to_end_model
 
 PICTURES = [ArrayImage(np.zeros((SIZE, SIZE, 3), np.uint8))] * 6
 

@@ -16,9 +16,9 @@ from detector.mqtt.broker import packets, server
 from detector.mqtt.broker import session as sessions
 from detector.mqtt.broker.packets import PacketKind
 from detector.mqtt.broker.server import EmbeddedBroker
-from support.mosquitto import DEADLINE, Subscriber, program, wait_until
-from support.post import running
-from support.raw import Raw, greeting, request, subscription
+from support.messages import running
+from support.mosquitto import DEADLINE, RecordingSubscriber, program, wait_until
+from support.raw_mqtt import RawMqtt, greeting, request, subscription
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_other_versions_are_refused_politely(port: int, version: str) -> None:
 
 
 def test_what_is_published_twice_at_qos_2_arrives_once(port: int) -> None:
-    subscriber, raw = Subscriber(port, "p/x"), Raw(port, greeting("raw"))
+    subscriber, raw = RecordingSubscriber(port, "p/x"), RawMqtt(port, greeting("raw"))
     raw.say(packets.publish(Message(topic="p/x", payload=b"1", qos=2), mid=9))
     assert raw.hear() == packets.MqttPacket(PacketKind.PUBREC, 0, b"\x00\x09")
     raw.say(packets.publish(Message(topic="p/x", payload=b"1", qos=2), mid=9, duplicate=True))
@@ -75,8 +75,8 @@ def test_what_is_published_twice_at_qos_2_arrives_once(port: int) -> None:
 
 
 def test_pings_and_goodbyes_are_answered(port: int) -> None:
-    raw = Raw(port, greeting("raw", will=("p/will", "gone")))
-    subscriber = Subscriber(port, "p/#")
+    raw = RawMqtt(port, greeting("raw", will=("p/will", "gone")))
+    subscriber = RecordingSubscriber(port, "p/#")
     raw.say(b"\xc0\x00" + subscription("p/x") + request(0xA2, b"\x00\x02\x00\x03p/x"))
     assert [raw.hear().kind for _ in range(3)] == [PacketKind.PINGRESP, PacketKind.SUBACK, PacketKind.UNSUBACK]
     subscriber.publish("p/x", "1")
@@ -89,7 +89,7 @@ def test_pings_and_goodbyes_are_answered(port: int) -> None:
 
 
 def test_who_is_away_gets_everything_later(broker: EmbeddedBroker, port: int) -> None:
-    here, other = Raw(port, greeting("ledger", clean=False)), Subscriber(port, "nothing")
+    here, other = RawMqtt(port, greeting("ledger", clean=False)), RecordingSubscriber(port, "nothing")
     here.say(subscription("p/#"))
     assert here.hear().kind is PacketKind.SUBACK
     other.publish("p/x", "0")
@@ -98,7 +98,7 @@ def test_who_is_away_gets_everything_later(broker: EmbeddedBroker, port: int) ->
     wait_until(lambda: len(broker._clients) == 1)
     for number in range(1, 100):
         other.publish("p/x", str(number))
-    again = Raw(port)
+    again = RawMqtt(port)
     again.say(greeting("ledger", clean=False))
     assert again.hear() == packets.MqttPacket(PacketKind.CONNACK, 0, b"\x01\x00")  # the session is present
     found = []
@@ -113,10 +113,10 @@ def test_who_is_away_gets_everything_later(broker: EmbeddedBroker, port: int) ->
 
 
 def test_the_first_of_two_of_one_id_goes_with_its_will_before_the_second_speaks(port: int) -> None:
-    subscriber = Subscriber(port, "p/available")
-    first = Raw(port, greeting("same", will=("p/available", "offline")))
+    subscriber = RecordingSubscriber(port, "p/available")
+    first = RawMqtt(port, greeting("same", will=("p/available", "offline")))
     online = packets.publish(Message(topic="p/available", payload=b"online", qos=1), mid=1)
-    second = Raw(port)
+    second = RawMqtt(port)
     second.say(greeting("same", will=("p/available", "offline")) + online)  # in one go
     assert [second.hear().kind, second.hear().kind] == [PacketKind.CONNACK, PacketKind.PUBACK]
     assert first.ended()
@@ -127,8 +127,8 @@ def test_the_first_of_two_of_one_id_goes_with_its_will_before_the_second_speaks(
 
 
 def test_who_falls_silent_is_given_up_with_its_will(port: int) -> None:
-    subscriber = Subscriber(port, "p/will")
-    silent = Raw(port, greeting("silent", keepalive_s=1, will=("p/will", "gone")))
+    subscriber = RecordingSubscriber(port, "p/will")
+    silent = RawMqtt(port, greeting("silent", keepalive_s=1, will=("p/will", "gone")))
     subscriber.wait_for(lambda h: [m.payload for m in h] == [b"gone"])
     assert silent.ended()
     subscriber.close()
@@ -136,15 +136,15 @@ def test_who_falls_silent_is_given_up_with_its_will(port: int) -> None:
 
 def test_who_never_greets_is_given_up(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setattr(clients, "_GREETING_S", 0.05)
-    assert Raw(port).ended()
+    assert RawMqtt(port).ended()
 
 
 def test_a_client_without_a_name_cannot_be_remembered(port: int) -> None:
-    raw = Raw(port)
+    raw = RawMqtt(port)
     raw.say(greeting("", clean=False))
     assert raw.hear().body == b"\x00\x02"
     assert raw.ended()
-    raw = Raw(port, greeting("", clean=True))
+    raw = RawMqtt(port, greeting("", clean=True))
     raw.close()
 
 
@@ -153,7 +153,11 @@ def test_who_does_not_read_costs_the_others_nothing(
 ) -> None:
     monkeypatch.setattr(sessions, "MAX_QUEUED", 100)
     monkeypatch.setattr(clients, "_CLOGGED", 4_000_000)
-    lazy, writer, subscriber = Raw(port, greeting("lazy")), Raw(port, greeting("writer")), Subscriber(port, "p/#")
+    lazy, writer, subscriber = (
+        RawMqtt(port, greeting("lazy")),
+        RawMqtt(port, greeting("writer")),
+        RecordingSubscriber(port, "p/#"),
+    )
     lazy.say(subscription("p/#", 1))
     assert lazy.hear().kind is PacketKind.SUBACK
     picture = packets.publish(Message(topic="p/picture", payload=bytes(300_000)))
@@ -183,8 +187,8 @@ def test_who_does_not_read_costs_the_others_nothing(
 
 
 def test_many_clients_get_all_in_each_writers_order(port: int) -> None:
-    readers = [Raw(port, greeting(f"reader{n}")) for n in range(60)]
-    writers = [Raw(port, greeting(f"writer{n}")) for n in range(4)]
+    readers = [RawMqtt(port, greeting(f"reader{n}")) for n in range(60)]
+    writers = [RawMqtt(port, greeting(f"writer{n}")) for n in range(4)]
     for reader in readers:
         reader.say(subscription("p/+", 0))
         assert reader.hear().kind is PacketKind.SUBACK
@@ -217,13 +221,13 @@ def test_nonsense_in_a_session_ends_it_alone(broker: EmbeddedBroker, caplog: pyt
         packets.acknowledge(PacketKind.PUBREL, 2),
         b"\xc0\x00",
     ))  # fmt: skip
-    subscriber = Subscriber(broker.port, "still/#")
+    subscriber = RecordingSubscriber(broker.port, "still/#")
     with ExitStack() as stack:
         for number in range(80):
             junk = bytearray(speech)
             for _ in range(dice.randrange(1, 4)):
                 junk[dice.randrange(len(junk))] = dice.randrange(256)
-            raw = Raw(broker.port, greeting(f"junk{number}"))
+            raw = RawMqtt(broker.port, greeting(f"junk{number}"))
             stack.callback(raw.close)
             raw.say(bytes(junk[: dice.randrange(1, len(junk))]))
     wait_until(lambda: len(broker._clients) == 1)
@@ -234,9 +238,9 @@ def test_nonsense_in_a_session_ends_it_alone(broker: EmbeddedBroker, caplog: pyt
 
 
 def test_a_packet_beyond_the_limit_ends_the_connection_before_it_is_held(port: int) -> None:
-    stranger = Raw(port)
+    stranger = RawMqtt(port)
     stranger.say(b"\x10\x81\x80\x08")  # a greeting of 128 KiB and one byte
     assert stranger.ended()
-    known = Raw(port, greeting("known"))
+    known = RawMqtt(port, greeting("known"))
     known.say(b"\x30\x81\x80\x80\x10")  # a message of 32 MiB and one byte
     assert known.ended()

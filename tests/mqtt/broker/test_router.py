@@ -9,13 +9,13 @@ from detector.mqtt.broker import router as routers
 from detector.mqtt.broker.packets import PacketKind
 from detector.mqtt.broker.router import Router
 from detector.mqtt.broker.session import BrokerSession
-from support.tape import Tape
+from support.connections import RecordedConnection
 
 
 def joined(
     router: Router, client_id: str, *patterns: str, clean: bool = True, qos: int = 1
-) -> tuple[BrokerSession, Tape]:
-    tape = Tape()
+) -> tuple[BrokerSession, RecordedConnection]:
+    tape = RecordedConnection()
     session, _ = router.open(client_id, clean=clean)
     session.attach(tape)
     if patterns:
@@ -54,7 +54,7 @@ def test_who_asks_to_be_remembered_is() -> None:
     same, present = router.open("a", clean=False)
     assert present
     assert same is session
-    again = Tape()
+    again = RecordedConnection()
     same.attach(again)
     assert again.payloads == [b"1"]
 

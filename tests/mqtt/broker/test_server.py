@@ -18,8 +18,8 @@ from detector.core.types import Message
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import MqttClient, MqttSettings, probe
 from detector.mqtt.connection import dial
-from support.mosquitto import DEADLINE, Subscriber, wait_until
-from support.post import WILL, running
+from support.messages import WILL, running
+from support.mosquitto import DEADLINE, RecordingSubscriber, wait_until
 
 
 @contextlib.contextmanager
@@ -31,14 +31,14 @@ def serving(broker: EmbeddedBroker) -> Iterator[MqttSettings]:
 
 def test_carries_messages_retained_state_and_the_last_will() -> None:
     with serving(EmbeddedBroker()) as settings:
-        early = Subscriber(settings.port, "p/#")
+        early = RecordingSubscriber(settings.port, "p/#")
         link = MqttClient(settings=settings, will=WILL)
         answers: list[str | None] = []
         with running(link.run):
             link.publish(Message(topic="p/porch/person", payload=b"2", retain=True))
             wait_until(lambda: link.publish(Message(topic="p/alerts", payload=b"a", qos=1), answers.append))
             wait_until(lambda: answers == [None])
-            late = Subscriber(settings.port, "p/#")
+            late = RecordingSubscriber(settings.port, "p/#")
             late.wait_for(lambda h: {m.topic for m in h if m.retained} == {"p/porch/person", "p/available"})
             late.close()
         early.wait_for(lambda h: h[-1].payload == b"offline")
@@ -48,7 +48,7 @@ def test_carries_messages_retained_state_and_the_last_will() -> None:
 
 def test_a_dead_client_leaves_its_will() -> None:
     with serving(EmbeddedBroker()) as settings:
-        subscriber = Subscriber(settings.port, "p/#")
+        subscriber = RecordingSubscriber(settings.port, "p/#")
         connect = b"\x00\x04MQTT\x04\x06\x00\x3c\x00\x01x\x00\x06p/will\x00\x04gone"
         with socket.create_connection(("127.0.0.1", settings.port)) as client:
             client.sendall(b"\x10" + bytes([len(connect)]) + connect)
@@ -106,7 +106,7 @@ def test_not_started_yet_is_told() -> None:
 def test_accepted_sockets_do_not_wait_for_more_bytes() -> None:
     broker = EmbeddedBroker()
     with serving(broker) as settings:
-        subscriber = Subscriber(settings.port)
+        subscriber = RecordingSubscriber(settings.port)
         (client,) = broker._clients
         assert client._transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         subscriber.close()
@@ -129,7 +129,7 @@ def test_stops_at_once_under_clients_that_do_not_go(caplog: pytest.LogCaptureFix
         with serving(broker) as settings:
             silent = clients.enter_context(socket.create_connection(("127.0.0.1", settings.port)))
             silent.sendall(b"\x10")  # the first byte of a greeting, and no more
-            subscriber = Subscriber(settings.port)
+            subscriber = RecordingSubscriber(settings.port)
             clients.callback(subscriber.close)
             link = MqttClient(settings=settings, will=WILL)
             stop = clients.enter_context(running(link.run))
@@ -145,7 +145,7 @@ def test_stops_at_once_under_clients_that_do_not_go(caplog: pytest.LogCaptureFix
 def test_nonsense_does_not_disturb_others() -> None:
     broker = EmbeddedBroker()
     with serving(broker) as settings:
-        subscriber = Subscriber(settings.port)
+        subscriber = RecordingSubscriber(settings.port)
         for junk in (b"GET / HTTP/1.0\r\n\r\n", b"\x00" * 64, b"\x10\xff\xff\xff\xff\xff", b"\x30\x05\x00\x03a/b"):
             with socket.create_connection(("127.0.0.1", settings.port)) as client:
                 client.sendall(junk)

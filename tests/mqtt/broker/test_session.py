@@ -10,15 +10,15 @@ from detector.core.types import Message
 from detector.mqtt.broker import session as sessions
 from detector.mqtt.broker.packets import REFUSED
 from detector.mqtt.broker.session import BrokerSession
-from support.tape import Tape
+from support.connections import RecordedConnection
 
 
 def numbered(number: int, *, qos: int = 1) -> Message:
     return Message(topic="p/x", payload=b"%d" % number, qos=qos)
 
 
-def attached(*, clean: bool = True) -> tuple[BrokerSession, Tape]:
-    session, tape = BrokerSession("me", clean=clean), Tape()
+def attached(*, clean: bool = True) -> tuple[BrokerSession, RecordedConnection]:
+    session, tape = BrokerSession("me", clean=clean), RecordedConnection()
     session.attach(tape)
     return session, tape
 
@@ -59,7 +59,7 @@ def test_who_comes_back_gets_what_was_unanswered_again_then_the_rest() -> None:
     session.wire = None
     session.deliver(numbered(2), qos=1)
     session.deliver(numbered(3, qos=0), qos=1)  # QoS 0 is not kept
-    again = Tape()
+    again = RecordedConnection()
     session.attach(again)
     assert again.payloads == [b"1", b"2"]
     assert [one.duplicate for one in again.publishes] == [True, False]
@@ -84,7 +84,7 @@ def test_of_who_does_not_take_them_the_oldest_are_dropped(
 ) -> None:
     monkeypatch.setattr(sessions, name, bound)
     session = BrokerSession("me", clean=False)
-    tape = Tape()
+    tape = RecordedConnection()
     tape.clogged = True
     if here:
         session.attach(tape)

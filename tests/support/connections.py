@@ -9,7 +9,7 @@ from detector.mqtt.broker.packets import PacketKind, Publish
 LIMIT = 1 << 30
 
 
-class Tape:
+class RecordedConnection:
     """A `Wire`: `clogged` as the test says; `messages` as a client would read them."""
 
     def __init__(self) -> None:

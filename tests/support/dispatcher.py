@@ -18,8 +18,8 @@ from detector.core.clock import SYSTEM_CLOCK
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import Box, Frame
 from detector.mqtt.client import MqttClient, MqttSettings
+from support.messages import WILL, running
 from support.mosquitto import DEADLINE, Heard
-from support.post import WILL, running
 
 TOPICS = Topics("p")
 
@@ -29,8 +29,8 @@ def encode(frame: Frame, box: Box, _score: float, max_width: int | None) -> byte
 
 
 @dataclass
-class Room:
-    """A post room on `folder`; its threads run inside `open_room`."""
+class RunningDispatcher:
+    """A post room on `folder`; its threads run inside `running_dispatcher`."""
 
     outbox: ResilientOutbox
     history: History
@@ -42,7 +42,7 @@ class Room:
 
 
 @contextlib.contextmanager
-def open_room(
+def running_dispatcher(
     folder: Path,
     port: int,
     *,
@@ -50,7 +50,7 @@ def open_room(
     protocol: str = "auto",
     connect: bool = True,
     **options: Any,
-) -> Iterator[Room]:
+) -> Iterator[RunningDispatcher]:
     settings = MqttSettings(host="127.0.0.1", port=port, client_id="detector-t", protocol=protocol)  # type: ignore[arg-type]
     link = MqttClient(settings=settings, will=WILL, max_delay_s=0.2)
     with contextlib.ExitStack() as stack:
@@ -71,7 +71,7 @@ def open_room(
             stack.enter_context(running(link.run))
         stack.callback(lambda: dispatcher.drain(SYSTEM_CLOCK.mono() + DEADLINE))
         stack.enter_context(running(dispatcher.run))
-        yield Room(outbox, history, link, dispatcher)
+        yield RunningDispatcher(outbox, history, link, dispatcher)
 
 
 def alerts_in(heard: list[Heard]) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ def subscription(pattern: str, qos: int = 1) -> bytes:
     return request(0x82, b"\x00\x01" + text(pattern) + bytes((qos,)))
 
 
-class Raw:
+class RawMqtt:
     """`say` bytes, `hear` the next packet."""
 
     def __init__(self, port: int, hello: bytes = b"") -> None:

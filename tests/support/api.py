@@ -21,7 +21,7 @@ STOP_S = 10.0
 
 
 @dataclass
-class Window:
+class RunningApi:
     """A running server, and a client for it."""
 
     control: MemoryControl
@@ -46,11 +46,11 @@ class Window:
         assert not self.thread.is_alive(), "the server did not stop"
 
 
-Open = Callable[..., Window]
+StartApi = Callable[..., RunningApi]
 TOKEN = "correct-horse"
 
 
-def open_window(*, token: str | None = None, control: MemoryControl | None = None) -> Window:
+def running_api(*, token: str | None = None, control: MemoryControl | None = None) -> RunningApi:
     control = control or MemoryControl()
     secret = SecretStr(token) if token else None
     app = create_app(control, token=secret, config_schema=Config.model_json_schema())
@@ -60,6 +60,6 @@ def open_window(*, token: str | None = None, control: MemoryControl | None = Non
     thread.start()
     # Nothing is encrypted here: reading the system's certificates would take longer than a test.
     client = httpx.Client(base_url=server.url, timeout=20, verify=False, trust_env=False)
-    window = Window(control, app, server, client, stop, thread)
+    window = RunningApi(control, app, server, client, stop, thread)
     assert server.wait_started(20)
     return window

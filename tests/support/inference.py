@@ -29,7 +29,7 @@ WALKER = [20.0, 10.0, 40.0, 60.0, 0.9, 0.0]
 
 
 @dataclass(slots=True)
-class Diary:
+class RecordedFindings:
     """A `worker.Post`, an alarm's `send` and `tell`."""
 
     changes: list[EventChange] = field(default_factory=list)
@@ -58,12 +58,12 @@ def end_to_end_model(path: Path, rows: list[list[float]]) -> Path:
     return write_constant(path, {"output0": answer}, input_shape=(1, 3, SIZE, SIZE))
 
 
-class Workshop:
+class RunningInference:
     """A running worker; `feed` gives it frames of moving noise, so that the gate stays open."""
 
     def __init__(self, model: Path, *, attention: IdleCameras | None = None, **camera: Any) -> None:
         self.model = model
-        self.diary = Diary()
+        self.diary = RecordedFindings()
         self.slots = LatestFrames(clock=SYSTEM_CLOCK)
         self.desk = AlarmController(
             settings=AlarmSettings(),
@@ -114,7 +114,7 @@ class Workshop:
             self.feed(camera, still=still)
             time.sleep(0.02)
 
-    def __enter__(self) -> Workshop:
+    def __enter__(self) -> RunningInference:
         self.stage.start()
         return self
 
