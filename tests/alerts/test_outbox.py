@@ -233,7 +233,7 @@ def test_what_json_cannot_say_is_refused_in_memory_too(outbox: ResilientOutbox) 
     assert keys(outbox) == ["a"]
 
 
-class Model(RuleBasedStateMachine):
+class OutboxModel(RuleBasedStateMachine):
     """Against a plain list, over restarts and full disks; alerts never go, numbers never come back."""
 
     @initialize()
@@ -319,5 +319,5 @@ class Model(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-Model.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
-TestModel = Model.TestCase
+OutboxModel.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestModel = OutboxModel.TestCase

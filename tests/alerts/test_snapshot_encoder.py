@@ -18,7 +18,7 @@ BOX: Box = (1.0, 2.0, 3.0, 4.0)
 DEADLINE_S = 20.0
 
 
-class Camera:
+class CountingEncoder:
     """Encodes by counting; `made` is set after each picture, `warm` after the room's own first one."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ def wide(width: int) -> Frame:
 
 
 def test_a_picture_is_made_beside_who_waits_for_it_and_only_once() -> None:
-    camera = Camera()
+    camera = CountingEncoder()
     room = SnapshotEncoder(encode=camera.encode)
     with running(room):
         picture = room.begin(frame(), BOX, 0.9)
@@ -62,7 +62,7 @@ def test_a_picture_is_made_beside_who_waits_for_it_and_only_once() -> None:
 
 
 def test_what_is_told_is_no_wider_than_asked_for_and_what_is_kept_is_whole() -> None:
-    camera = Camera()
+    camera = CountingEncoder()
     room = SnapshotEncoder(encode=camera.encode, told_width=320)
     with running(room):
         picture = room.begin(wide(321), BOX, 0.9)
@@ -75,21 +75,21 @@ def test_what_is_told_is_no_wider_than_asked_for_and_what_is_kept_is_whole() -> 
 
 @pytest.mark.parametrize(("told_width", "width"), [(320, 320), (320, 64), (0, 4000)])
 def test_a_picture_that_is_small_enough_is_made_once_for_both(told_width: int, width: int) -> None:
-    camera = Camera()
+    camera = CountingEncoder()
     picture = SnapshotEncoder(encode=camera.encode, told_width=told_width).begin(wide(width), BOX, 0.9)
     assert picture.preview.get() == picture.full.get() == b"jpeg 7, None"
     assert len(camera.threads) == 1
 
 
 def test_the_first_label_is_drawn_before_anybody_waits() -> None:
-    camera = Camera()
+    camera = CountingEncoder()
     with running(SnapshotEncoder(encode=camera.encode)):
         assert camera.warm.wait(DEADLINE_S)
     assert camera.threads == []
 
 
 def test_without_a_thread_who_needs_a_picture_makes_it() -> None:
-    camera = Camera()
+    camera = CountingEncoder()
     room = SnapshotEncoder(encode=camera.encode)
     pictures = [room.begin(frame(), BOX, 0.9) for _ in range(20)]
     assert camera.threads == [], "`begin` returns at once"
@@ -119,7 +119,7 @@ def test_who_asks_while_it_is_being_made_waits_for_the_same_one() -> None:
 
 
 def test_a_picture_that_fails_is_told_to_who_needs_it_and_the_room_goes_on() -> None:
-    camera = Camera()
+    camera = CountingEncoder()
 
     def encode(picture: Frame, box: Box, score: float, max_width: int | None) -> bytes | None:
         if score < 0.5:
@@ -137,7 +137,7 @@ def test_a_picture_that_fails_is_told_to_who_needs_it_and_the_room_goes_on() -> 
 
 @pytest.mark.parametrize("told_width", [0, 32])
 def test_a_picture_that_was_made_holds_no_frame(told_width: int) -> None:
-    room = SnapshotEncoder(encode=Camera().encode, told_width=told_width)
+    room = SnapshotEncoder(encode=CountingEncoder().encode, told_width=told_width)
     with running(room):
         pixels = np.zeros((48, 64, 3), np.uint8)
         image = weakref.ref(pixels)

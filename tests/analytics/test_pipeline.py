@@ -24,7 +24,7 @@ def figure(x: float) -> Box:
     return (x, 80.0, x + 40.0, 200.0)
 
 
-class Scene:
+class PipelineRun:
     """Plays frames at 10 a second through a pipeline; the figures are the detections."""
 
     def __init__(self, *, score: float = 0.9, **settings: object) -> None:
@@ -59,7 +59,7 @@ class Scene:
 
 
 def test_a_walk_is_one_event_with_one_alert() -> None:
-    scene = Scene()
+    scene = PipelineRun()
     for _ in range(10):
         scene.show()
     for step in range(40):
@@ -71,7 +71,7 @@ def test_a_walk_is_one_event_with_one_alert() -> None:
 
 
 def test_shows_confirmed_people_where_they_are() -> None:
-    scene = Scene(min_frames=3)
+    scene = PipelineRun(min_frames=3)
     for step in range(3):
         scene.show(figure(100 + step))
         assert scene.shown == (step == 2)
@@ -82,7 +82,7 @@ def test_shows_confirmed_people_where_they_are() -> None:
 
 
 def test_does_not_show_who_was_not_seen_lately() -> None:
-    scene = Scene(motion={"enabled": False})
+    scene = PipelineRun(motion={"enabled": False})
     for _ in range(5):
         scene.show(figure(100))
     for _ in range(4):
@@ -95,7 +95,7 @@ def test_does_not_show_who_was_not_seen_lately() -> None:
 
 
 def test_a_still_empty_scene_is_rarely_wanted() -> None:
-    scene = Scene(motion={"idle_recheck_s": 2.0, "hold_s": 0.5})
+    scene = PipelineRun(motion={"idle_recheck_s": 2.0, "hold_s": 0.5})
     for _ in range(100):
         scene.show()
     assert scene.runs <= 8
@@ -103,7 +103,7 @@ def test_a_still_empty_scene_is_rarely_wanted() -> None:
 
 
 def test_somebody_who_stands_is_rechecked_more_often_than_nobody() -> None:
-    scene = Scene(motion={"idle_recheck_s": 50.0, "recheck_s": 1.0, "hold_s": 0.5})
+    scene = PipelineRun(motion={"idle_recheck_s": 50.0, "recheck_s": 1.0, "hold_s": 0.5})
     scene.show()
     for _ in range(300):
         scene.show(figure(100))
@@ -116,7 +116,7 @@ def test_somebody_who_stands_is_rechecked_more_often_than_nobody() -> None:
 
 
 def test_armed_as_is_compared_with_the_cameras_own_list() -> None:
-    scene = Scene(armed=["armed_away"])
+    scene = PipelineRun(armed=["armed_away"])
     for step in range(10):
         scene.show(figure(100 + step), armed_as="armed_home")
     for step in range(10):
@@ -128,14 +128,14 @@ def test_armed_as_is_compared_with_the_cameras_own_list() -> None:
 
 @pytest.mark.parametrize("min_score", [0.05, 0.3])
 def test_a_low_min_score_lets_weak_detections_count(min_score: float) -> None:
-    scene = Scene(score=0.35, min_score=min_score)
+    scene = PipelineRun(score=0.35, min_score=min_score)
     for step in range(10):
         scene.show(figure(100 + step))
     assert scene.told[:1] == ["new"]
 
 
 def test_a_high_min_score_waits_for_a_sure_detection() -> None:
-    scene = Scene(score=0.6, min_score=0.8)
+    scene = PipelineRun(score=0.6, min_score=0.8)
     for step in range(10):
         scene.show(figure(100 + step))
     assert scene.told == []
@@ -146,7 +146,7 @@ def test_a_high_min_score_waits_for_a_sure_detection() -> None:
 
 
 def test_close_ends_events_and_starts_afresh_with_the_same_cooldown() -> None:
-    scene = Scene(cooldown_s=30)
+    scene = PipelineRun(cooldown_s=30)
     for step in range(10):
         scene.show(figure(100 + step))
     outcome = scene.pipeline.close()
@@ -160,7 +160,7 @@ def test_close_ends_events_and_starts_afresh_with_the_same_cooldown() -> None:
 # --- idle
 
 
-def idle_after(scene: Scene, *, frames: int) -> list[bool]:
+def idle_after(scene: PipelineRun, *, frames: int) -> list[bool]:
     """Whether it is idle after each of so many frames of an empty scene."""
     seen = []
     for _ in range(frames):
@@ -171,12 +171,12 @@ def idle_after(scene: Scene, *, frames: int) -> list[bool]:
 
 def test_a_camera_is_idle_when_nothing_moved_for_a_while_and_nobody_is_there() -> None:
     with pytest.raises(ValueError, match="RTSP cameras only"):
-        Scene(motion={"idle_decode": "keyframes"})
+        PipelineRun(motion={"idle_decode": "keyframes"})
     rtsp: dict[str, Any] = {
         "source": "rtsp://10.0.0.4/live",
         "motion": {"idle_decode": "keyframes", "idle_after_s": 3},
     }
-    scene = Scene(**rtsp)
+    scene = PipelineRun(**rtsp)
     seen = idle_after(scene, frames=40)
     assert seen.index(True) == 30
     assert all(seen[30:])
@@ -191,7 +191,7 @@ def test_a_camera_is_idle_when_nothing_moved_for_a_while_and_nobody_is_there() -
 
 
 def test_all_is_decoded_unless_the_config_says_otherwise() -> None:
-    scene = Scene(motion={"idle_after_s": 1})
+    scene = PipelineRun(motion={"idle_after_s": 1})
     assert not any(idle_after(scene, frames=60))
 
 
@@ -200,7 +200,7 @@ def test_all_is_decoded_unless_the_config_says_otherwise() -> None:
 INPUT = (64, 64)
 
 
-def views(scene: Scene, *boxes: Box, score: float = 0.9) -> int:
+def views(scene: PipelineRun, *boxes: Box, score: float = 0.9) -> int:
     """How many closer looks a frame with these figures is worth, of which `boxes` were found in the whole picture."""
     t = scene.frames / 10
     frame = Frame(
@@ -220,17 +220,17 @@ def views(scene: Scene, *boxes: Box, score: float = 0.9) -> int:
 
 
 def test_small_motion_is_looked_at_closely_only_where_the_config_says_so() -> None:
-    closely = Scene(motion={"crops_per_s": 10})
+    closely = PipelineRun(motion={"crops_per_s": 10})
     counts = [views(closely) for _ in range(10)]
     assert counts[0] == 0, "the first picture shows no motion yet"
     assert 7 <= sum(counts) <= 9
     for motion in ({"crops_per_s": 0}, {"crops_per_s": 10, "enabled": False}):
-        never = Scene(motion=motion)
+        never = PipelineRun(motion=motion)
         assert not any(views(never) for _ in range(10))
 
 
 def test_who_is_new_in_the_whole_picture_does_not_wait_for_closer_looks() -> None:
-    scene = Scene(motion={"crops_per_s": 10}, min_frames=3)
+    scene = PipelineRun(motion={"crops_per_s": 10}, min_frames=3)
     views(scene)
     seen = [views(scene, figure(200)) for _ in range(8)]
     assert seen[:4] == [0, 0, 0, 0]

@@ -156,7 +156,7 @@ def test_equal_errors_are_logged_once_and_summed_up(caplog: pytest.LogCaptureFix
 
 
 def test_a_flapping_camera_is_not_hammered_and_a_steady_one_retries_fast() -> None:
-    class Counting(Backoff):
+    class CountingBackoff(Backoff):
         def __init__(self) -> None:
             super().__init__(base=0.001, cap=0.002)
             self.resets = 0
@@ -177,7 +177,7 @@ def test_a_flapping_camera_is_not_hammered_and_a_steady_one_retries_fast() -> No
             return self.now
 
     def play(step_s: float) -> int:
-        clock, stop, backoff = Time(), threading.Event(), Counting()
+        clock, stop, backoff = Time(), threading.Event(), CountingBackoff()
         tries = 0
 
         def make() -> Source:

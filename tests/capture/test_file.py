@@ -31,13 +31,13 @@ class Skipping:
     def event(self) -> threading.Event:
         clock = self
 
-        class Event(threading.Event):
+        class CountingEvent(threading.Event):
             def wait(self, timeout: float | None = None) -> bool:
                 clock.waits.append(timeout or 0.0)
                 clock.now += timeout or 0.0
                 return False
 
-        return Event()
+        return CountingEvent()
 
 
 def read_all(source: Source, limit: int = 1000) -> list[CapturedImage]:

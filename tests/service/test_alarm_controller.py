@@ -12,7 +12,7 @@ from detector.service.alarm_controller import AlarmController
 from support.people import RuleWalk, person
 
 
-class Clock:
+class HeldClock:
     """A clock that stands until it is moved."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Ears:
         self.sent: list[Alert] = []
         self.told: list[tuple[AlarmState, Mapping[str, object]]] = []
 
-    def desk(self, clock: Clock, saved: Mapping[str, object] | None = None, **settings: float) -> AlarmController:
+    def desk(self, clock: HeldClock, saved: Mapping[str, object] | None = None, **settings: float) -> AlarmController:
         return AlarmController(
             settings=AlarmSettings.model_validate(settings),
             saved=saved,
@@ -50,7 +50,7 @@ def alert() -> Alert:
 
 def test_it_tells_each_change_once(alert: Alert) -> None:
     ears = Ears()
-    desk = ears.desk(Clock())
+    desk = ears.desk(HeldClock())
     desk.announce()
     desk.tick()
     desk.command("DISARM")
@@ -61,7 +61,7 @@ def test_it_tells_each_change_once(alert: Alert) -> None:
 
 
 def test_an_entry_delay_holds_the_alert_and_lets_it_go(alert: Alert) -> None:
-    clock, ears = Clock(), Ears()
+    clock, ears = HeldClock(), Ears()
     desk = ears.desk(clock, entry_delay_s=10)
     desk.intrusion(alert)
     assert (desk.state, ears.sent) == ("pending", [])
@@ -71,7 +71,7 @@ def test_an_entry_delay_holds_the_alert_and_lets_it_go(alert: Alert) -> None:
 
 
 def test_what_it_tells_restores_it_held_alerts_included(alert: Alert) -> None:
-    clock, ears = Clock(), Ears()
+    clock, ears = HeldClock(), Ears()
     ears.desk(clock, entry_delay_s=10).intrusion(alert)
     again = Ears()
     desk = again.desk(clock, saved=ears.told[-1][1], entry_delay_s=10)
@@ -81,7 +81,7 @@ def test_what_it_tells_restores_it_held_alerts_included(alert: Alert) -> None:
 
 
 def test_other_delays_leave_the_state(alert: Alert) -> None:
-    desk = Ears().desk(Clock())
+    desk = Ears().desk(HeldClock())
     desk.command("ARM_HOME")
     desk.reconfigure(AlarmSettings(initial="disarmed", exit_delay_s=5))
     assert (desk.state, desk.armed_as) == ("armed_home", "armed_home")
@@ -91,7 +91,7 @@ def test_other_delays_leave_the_state(alert: Alert) -> None:
 
 def test_threads_may_call_at_the_same_time() -> None:
     ears = Ears()
-    desk = ears.desk(Clock())
+    desk = ears.desk(HeldClock())
 
     def flip() -> None:
         for _ in range(200):

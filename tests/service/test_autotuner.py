@@ -57,7 +57,7 @@ def config(path: Path, **model: Any) -> Config:
 
 
 @dataclass
-class _Rooms:
+class _AutotunerHost:
     """The part of the house that the stage looks at; one camera of 640x480."""
 
     worker: Any
@@ -84,7 +84,7 @@ class _Bench:
         detector.close()
 
 
-def tuner(rooms: _Rooms, ledger: AutotuneStatus, command: list[str] = COMMAND, **more: Any) -> Autotuner:
+def tuner(rooms: _AutotunerHost, ledger: AutotuneStatus, command: list[str] = COMMAND, **more: Any) -> Autotuner:
     return Autotuner(house=cast("House", rooms), ledger=ledger, command=command, prepare_s=0, settle_s=0, **more)
 
 
@@ -109,7 +109,7 @@ def bench(path: Path) -> Any:
 def test_the_model_serves_at_once_and_the_choice_takes_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("support.inference.DEADLINE_S", 90.0)  # two processes start and import, one after the other
     shop, ledger = RunningInference(path), AutotuneStatus()
-    rooms = _Rooms(worker=shop.worker, config=config(path, precision="fp32"))
+    rooms = _AutotunerHost(worker=shop.worker, config=config(path, precision="fp32"))
     stage = ServiceThread(name="tuning", run=tuner(rooms, ledger).run)
     with shop:
         shop.worker.wait_loaded(DEADLINE_S)
@@ -130,7 +130,7 @@ def test_the_model_serves_at_once_and_the_choice_takes_over(path: Path, monkeypa
 
 @pytest.mark.usefixtures("kept")
 def test_the_second_start_measures_nothing(path: Path, bench: _Bench) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path, precision="fp32")), AutotuneStatus()
+    rooms, ledger = _AutotunerHost(worker=bench, config=config(path, precision="fp32")), AutotuneStatus()
     tuner(rooms, ledger, FAILS)._look(threading.Event())
     assert bench.swapped == []
     assert ledger.document()["state"] == "settled"
@@ -138,7 +138,7 @@ def test_the_second_start_measures_nothing(path: Path, bench: _Bench) -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_int8_waits_for_people_in_front_of_the_camera(path: Path, bench: _Bench, tmp_path: Path) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path)), AutotuneStatus()
+    rooms, ledger = _AutotunerHost(worker=bench, config=config(path)), AutotuneStatus()
     order = tmp_path / "order"
     keeping = [sys.executable, "-c", f"import sys; open({str(order)!r}, 'wb').write(sys.stdin.buffer.read())"]
     need = SampleQuota(pictures=30, pictures_each=30, visits_each=3, visits=3)
@@ -164,7 +164,7 @@ def scene(seq: int, mono: float) -> LiveScene:
 
 
 def test_a_new_camera_takes_int8_back(path: Path, bench: _Bench, kept: Path) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path)), AutotuneStatus()
+    rooms, ledger = _AutotunerHost(worker=bench, config=config(path)), AutotuneStatus()
     variant = next((kept.parents[1] / "variants").glob("*.onnx")).name
     known = Choice(
         taken=Candidate(precision="int8", threads=1),
@@ -188,7 +188,7 @@ def test_a_new_camera_takes_int8_back(path: Path, bench: _Bench, kept: Path) -> 
 
 
 def test_a_choice_made_by_the_command_is_taken_over_once(path: Path, bench: _Bench, kept: Path) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path)), AutotuneStatus()
+    rooms, ledger = _AutotunerHost(worker=bench, config=config(path)), AutotuneStatus()
     stage, stop = tuner(rooms, ledger, FAILS), threading.Event()
     stage._look(stop)
     variant = next((kept.parents[1] / "variants").glob("*.onnx")).name
@@ -208,14 +208,14 @@ def test_a_choice_made_by_the_command_is_taken_over_once(path: Path, bench: _Ben
 
 @pytest.mark.usefixtures("kept")
 def test_what_is_known_is_settled_before_the_rush_is_over(path: Path, bench: _Bench) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path, precision="fp32")), AutotuneStatus()
+    rooms, ledger = _AutotunerHost(worker=bench, config=config(path, precision="fp32")), AutotuneStatus()
     stage = Autotuner(house=cast("House", rooms), ledger=ledger, command=FAILS, prepare_s=0, settle_s=3600)
     stage._look(threading.Event())
     assert ledger.document()["state"] == "settled"
 
 
 def test_measuring_waits_until_the_rush_is_over(path: Path, bench: _Bench) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path, precision="fp32")), AutotuneStatus()
+    rooms, ledger = _AutotunerHost(worker=bench, config=config(path, precision="fp32")), AutotuneStatus()
     prepare(path, shape=SHAPE)
     Autotuner(house=cast("House", rooms), ledger=ledger, command=FAILS, prepare_s=0, settle_s=3600)._look(
         threading.Event()
@@ -225,7 +225,9 @@ def test_measuring_waits_until_the_rush_is_over(path: Path, bench: _Bench) -> No
 
 def test_a_failure_is_told_and_nothing_changes(path: Path, bench: _Bench) -> None:
     ledger = AutotuneStatus()
-    stage = ServiceThread(name="tuning", run=tuner(_Rooms(worker=bench, config=config(path)), ledger, FAILS).run)
+    stage = ServiceThread(
+        name="tuning", run=tuner(_AutotunerHost(worker=bench, config=config(path)), ledger, FAILS).run
+    )
     stage.start()
     deadline = threading.Event()
     for _ in range(200):
@@ -240,7 +242,7 @@ def test_a_failure_is_told_and_nothing_changes(path: Path, bench: _Bench) -> Non
 
 @pytest.mark.parametrize(("asked", "why"), [({"backend": "onnxruntime"}, "backend onnxruntime is configured")])
 def test_what_is_configured_is_not_measured(path: Path, bench: _Bench, asked: dict[str, str], why: str) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path, **asked)), AutotuneStatus()
+    rooms, ledger = _AutotunerHost(worker=bench, config=config(path, **asked)), AutotuneStatus()
     stage = tuner(rooms, ledger)
     for _ in range(2):
         stage._look(threading.Event())
@@ -269,7 +271,10 @@ def two_cores() -> Iterator[None]:
 def test_the_threads_of_a_configured_backend_are_measured_once_and_kept(
     path: Path, bench: _Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rooms, ledger = _Rooms(worker=bench, config=config(path, backend="onnxruntime", threads=0)), AutotuneStatus()
+    rooms, ledger = (
+        _AutotunerHost(worker=bench, config=config(path, backend="onnxruntime", threads=0)),
+        AutotuneStatus(),
+    )
     stage = tuner(rooms, ledger)
     for _ in range(3):
         stage._look(threading.Event())

@@ -31,7 +31,7 @@ class _Setting:
 
 
 @dataclass
-class _Rooms:
+class _UpgradeHost:
     """The part of the house that the stage looks at."""
 
     worker: Any
@@ -50,7 +50,7 @@ def faster(tmp_path: Path) -> Callable[[], PersonDetector]:
     return lambda: load_detector(path=path, name="faster", threads=1)
 
 
-def stage(rooms: _Rooms, command: list[str], load: Callable[[], PersonDetector]) -> ServiceThread:
+def stage(rooms: _UpgradeHost, command: list[str], load: Callable[[], PersonDetector]) -> ServiceThread:
     upgrade = EngineUpgrade(
         house=cast("House", rooms),
         wanted=lambda model: model.backend == "auto",
@@ -62,7 +62,7 @@ def stage(rooms: _Rooms, command: list[str], load: Callable[[], PersonDetector])
 def test_the_engine_takes_over_and_no_frame_is_lost(
     shop: RunningInference, faster: Callable[[], PersonDetector]
 ) -> None:
-    rooms = _Rooms(worker=shop.worker)
+    rooms = _UpgradeHost(worker=shop.worker)
     upgrade = stage(rooms, BUILT, faster)
     with shop:
         shop.worker.wait_loaded(DEADLINE_S)
@@ -79,7 +79,7 @@ def test_the_engine_takes_over_and_no_frame_is_lost(
 def test_a_build_that_fails_is_told_and_onnxruntime_stays(
     shop: RunningInference, faster: Callable[[], PersonDetector]
 ) -> None:
-    rooms = _Rooms(worker=shop.worker)
+    rooms = _UpgradeHost(worker=shop.worker)
     upgrade = stage(rooms, FAILS, faster)
     with shop:
         shop.worker.wait_loaded(DEADLINE_S)
@@ -94,7 +94,7 @@ def test_an_engine_that_cannot_be_opened_is_told(shop: RunningInference) -> None
     def refuses() -> PersonDetector:
         raise ModelError("pycuda cannot be imported")
 
-    upgrade = stage(_Rooms(worker=shop.worker), BUILT, refuses)
+    upgrade = stage(_UpgradeHost(worker=shop.worker), BUILT, refuses)
     with shop:
         shop.worker.wait_loaded(DEADLINE_S)
         upgrade.start()
@@ -103,7 +103,7 @@ def test_an_engine_that_cannot_be_opened_is_told(shop: RunningInference) -> None
 
 
 def test_a_stop_ends_the_build(shop: RunningInference, faster: Callable[[], PersonDetector]) -> None:
-    upgrade = stage(_Rooms(worker=shop.worker), WAITS, faster)
+    upgrade = stage(_UpgradeHost(worker=shop.worker), WAITS, faster)
     with shop:
         shop.worker.wait_loaded(DEADLINE_S)
         upgrade.start()
@@ -114,7 +114,7 @@ def test_a_stop_ends_the_build(shop: RunningInference, faster: Callable[[], Pers
 
 
 def test_another_model_in_the_config_starts_anew(shop: RunningInference, faster: Callable[[], PersonDetector]) -> None:
-    rooms = _Rooms(worker=shop.worker, config=_Setting(Model(backend="onnxruntime")))
+    rooms = _UpgradeHost(worker=shop.worker, config=_Setting(Model(backend="onnxruntime")))
     upgrade = stage(rooms, BUILT, faster)
     with shop:
         shop.worker.wait_loaded(DEADLINE_S)

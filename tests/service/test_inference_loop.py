@@ -124,7 +124,7 @@ def test_a_dark_or_removed_camera_ends_its_visits(seeing: Path) -> None:
 
 
 def test_one_cameras_fault_leaves_the_others_their_eyes(seeing: Path, caplog: pytest.LogCaptureFixture) -> None:
-    class Torn:
+    class TornFrame:
         width = height = 64
 
         def bgr(self) -> object:
@@ -143,7 +143,9 @@ def test_one_cameras_fault_leaves_the_others_their_eyes(seeing: Path, caplog: py
         assert room is not None
         scene = room.view.scene()
         assert scene is not None
-        shop.slots.put(dataclasses.replace(scene.frame, captured_mono=scene.frame.captured_mono + 60, image=Torn()))  # type: ignore[arg-type]  # torn on purpose
+        shop.slots.put(
+            dataclasses.replace(scene.frame, captured_mono=scene.frame.captured_mono + 60, image=TornFrame())
+        )  # type: ignore[arg-type]  # torn on purpose
         shop.feed_until(lambda: "camera b: a frame could not be processed" in caplog.text)
         shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
 

@@ -85,7 +85,7 @@ def test_a_gated_camera_takes_no_place(shop: Batches) -> None:
 
 
 def test_one_cameras_torn_picture_leaves_the_others_their_eyes(shop: Batches, caplog: pytest.LogCaptureFixture) -> None:
-    class Torn:
+    class TornPlanes:
         width = height = SIZE
 
         def luma(self) -> np.ndarray:
@@ -96,7 +96,7 @@ def test_one_cameras_torn_picture_leaves_the_others_their_eyes(shop: Batches, ca
 
     def torn() -> bool:
         now = SYSTEM_CLOCK.mono()
-        shop.slots.put(Frame(camera="b", seq=0, captured_mono=now, captured_wall=0.0, image=Torn()))
+        shop.slots.put(Frame(camera="b", seq=0, captured_mono=now, captured_wall=0.0, image=TornPlanes()))
         return "camera b: a frame could not be processed" in caplog.text and ("a", 1) in shop.diary.counts
 
     with shop:

@@ -28,7 +28,7 @@ Pictures = Callable[[], Iterable[Image]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class EngineCandidate:
     """One way to run the model; `open` raises DetectorError where it cannot."""
 
     name: str
@@ -50,7 +50,7 @@ class BuildResult:
 
 
 def first_accepted(
-    candidates: Iterable[Candidate],
+    candidates: Iterable[EngineCandidate],
     *,
     reference: Open,
     pictures: Pictures,
@@ -127,9 +127,9 @@ def build_gated(
         return known
     by_precision = {str(order.precision): order for order in orders}
 
-    def candidates() -> Iterator[Candidate]:
+    def candidates() -> Iterator[EngineCandidate]:
         for order in orders:
-            yield Candidate(name=order.precision, open=partial(_built, order))
+            yield EngineCandidate(name=order.precision, open=partial(_built, order))
 
     def _built(order: BuildRequest) -> PersonDetector:
         if force or not _current(order):

@@ -124,7 +124,7 @@ def test_three_pictures_run_as_four_and_two_as_two(shared: Path, cuda: HostCuda)
 
 
 def test_a_bad_picture_of_a_batch_is_told_alone(shared: Path, cuda: HostCuda) -> None:
-    class Torn:
+    class TornImage:
         width = height = 64
 
         def bgr(self) -> np.ndarray:
@@ -135,7 +135,7 @@ def test_a_bad_picture_of_a_batch_is_told_alone(shared: Path, cuda: HostCuda) ->
     good = next(folder_pictures(shared / "media/coco/images", count=1))
     detector, engine = nano(shared, cuda, batch=4)
     expected = detector.detect_image(good)
-    found = detector.detect_images([ArrayImage(np.zeros((8, 8), np.uint8)), good, Torn()])
+    found = detector.detect_images([ArrayImage(np.zeros((8, 8), np.uint8)), good, TornImage()])
     assert isinstance(found[0], InferenceError)
     assert isinstance(found[2], ValueError)
     assert not isinstance(found[1], Exception)

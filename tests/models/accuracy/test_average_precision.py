@@ -59,7 +59,7 @@ def rows(*persons: tuple[float, ...]) -> np.ndarray:
     return found
 
 
-class Scene:
+class AnnotatedFolder:
     """A folder with two pictures and their annotations, to be spoiled; the model always sees one box."""
 
     def __init__(self, folder: Path) -> None:
@@ -96,35 +96,37 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return Scene(tmp_path)
+def scene(tmp_path: Path) -> AnnotatedFolder:
+    return AnnotatedFolder(tmp_path)
 
 
-def test_all_found_is_one_even_with_id_zero(scene: Scene) -> None:
+def test_all_found_is_one_even_with_id_zero(scene: AnnotatedFolder) -> None:
     found = scene.run()
     assert (found.ap, found.ap50, found.ap_small) == pytest.approx((1.0, 1.0, 1.0))
     assert (found.ap_medium, found.ap_large, found.images) == (None, None, 2)
 
 
 @pytest.mark.parametrize(("wrong", "precision"), [(0, 0.5), (1, 1.0)], ids=["wrong one first", "right one first"])
-def test_half_found_holds_its_precision_over_half_the_recall(scene: Scene, wrong: int, precision: float) -> None:
+def test_half_found_holds_its_precision_over_half_the_recall(
+    scene: AnnotatedFolder, wrong: int, precision: float
+) -> None:
     scene.document["annotations"][wrong]["bbox"] = [40, 10, 20, 40]
     # Of COCO's 101 recall points, 0 to .50 are reached; equal scores rank in the pictures' order.
     assert scene.run().ap50 == pytest.approx(precision * 51 / 101)
 
 
-def test_nothing_found_is_zero(scene: Scene) -> None:
+def test_nothing_found_is_zero(scene: AnnotatedFolder) -> None:
     write_constant(scene.model, {"output0": rows()})
     found = scene.run()
     assert (found.ap, found.ap50) == (0.0, 0.0)
 
 
-def test_crowds_are_neither_hit_nor_miss(scene: Scene) -> None:
+def test_crowds_are_neither_hit_nor_miss(scene: AnnotatedFolder) -> None:
     scene.document["annotations"][1] |= {"iscrowd": 1}
     assert scene.run().ap50 == pytest.approx(1.0)
 
 
-def test_person_by_number_where_categories_have_no_names(scene: Scene) -> None:
+def test_person_by_number_where_categories_have_no_names(scene: AnnotatedFolder) -> None:
     scene.document["categories"] = [{"id": 1}]
     scene.document["annotations"][2] |= {"bbox": [10, 10, 20, 40], "area": 800}
     scene.document["annotations"] = [scene.document["annotations"][2]]
@@ -132,26 +134,26 @@ def test_person_by_number_where_categories_have_no_names(scene: Scene) -> None:
     assert scene.run().ap50 == pytest.approx(1.0)
 
 
-def test_area_and_crowd_may_be_left_out(scene: Scene) -> None:
+def test_area_and_crowd_may_be_left_out(scene: AnnotatedFolder) -> None:
     for entry in scene.document["annotations"]:
         del entry["area"], entry["iscrowd"]
     assert scene.run().ap50 == pytest.approx(1.0)
 
 
-def test_progress_is_told_and_nothing_is_printed(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_told_and_nothing_is_printed(scene: AnnotatedFolder, capsys: pytest.CaptureFixture[str]) -> None:
     told: list[tuple[int, int]] = []
     scene.run(progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 2), (2, 2)]
     assert capsys.readouterr() == ("", "")
 
 
-def test_high_floor_is_refused(scene: Scene) -> None:
+def test_high_floor_is_refused(scene: AnnotatedFolder) -> None:
     scene.annotations.write_text(json.dumps(scene.document))
     with pytest.raises(DetectorError, match="score floor of at most"):
         evaluate(detector=scene.detector(0.1), images=scene.folder, annotations=scene.annotations)
 
 
-def test_orientation_tag_does_not_turn_the_picture(scene: Scene) -> None:
+def test_orientation_tag_does_not_turn_the_picture(scene: AnnotatedFolder) -> None:
     # A JPEG whose Exif says "turned by 90 degrees": annotations speak of the stored pixels.
     _, encoded = cv2.imencode(".jpg", np.full((64, 32, 3), 60, np.uint8))
     tag = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
@@ -162,11 +164,11 @@ def test_orientation_tag_does_not_turn_the_picture(scene: Scene) -> None:
     assert scene.run().images == 2
 
 
-def entry(section: str, index: int, **changes: object) -> Callable[[Scene], object]:
+def entry(section: str, index: int, **changes: object) -> Callable[[AnnotatedFolder], object]:
     return lambda scene: scene.document[section][index].update(changes)
 
 
-def section(**changes: object) -> Callable[[Scene], object]:
+def section(**changes: object) -> Callable[[AnnotatedFolder], object]:
     return lambda scene: scene.document.update(changes)
 
 
@@ -191,23 +193,25 @@ def section(**changes: object) -> Callable[[Scene], object]:
         (lambda scene: setattr(scene, "folder", scene.folder / "elsewhere"), "no folder"),
     ],
 )
-def test_bad_input_is_one_clear_line(scene: Scene, spoil: Callable[[Scene], object], told: str) -> None:
+def test_bad_input_is_one_clear_line(
+    scene: AnnotatedFolder, spoil: Callable[[AnnotatedFolder], object], told: str
+) -> None:
     spoil(scene)
     assert told in scene.refusal()
 
 
 @pytest.mark.parametrize("content", [b"not json", b"\xff\xfe\x00", b"", b"[" * 100_000])
-def test_annotations_that_are_no_json(scene: Scene, content: bytes) -> None:
+def test_annotations_that_are_no_json(scene: AnnotatedFolder, content: bytes) -> None:
     scene.annotations.write_bytes(content)
     with pytest.raises(DetectorError, match="is not JSON"):
         evaluate(detector=scene.detector(), images=scene.folder, annotations=scene.annotations)
 
 
-def test_annotations_that_are_not_there(scene: Scene) -> None:
+def test_annotations_that_are_not_there(scene: AnnotatedFolder) -> None:
     with pytest.raises(DetectorError, match="cannot read the annotations"):
         evaluate(detector=scene.detector(), images=scene.folder, annotations=scene.annotations)
 
 
-def test_missing_package_names_the_extra(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_names_the_extra(scene: AnnotatedFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
     assert "pip install 'detector[evaluate]'" in scene.refusal()

@@ -22,7 +22,7 @@ NEED = SampleQuota(pictures=6, pictures_each=6)
 AWAY = [None] * 30  # longer than the tracker is patient
 
 
-class BrightSpot:
+class BrightSquareDetector:
     """Finds the bright square of `scenes.room`."""
 
     base = (320, 320)
@@ -42,7 +42,7 @@ def seen(*paths: Path, need: SampleQuota = NEED, **settings: Any) -> Recording:
         paths,
         name="porch",
         camera=Camera.model_validate({"source": "clip.mp4", **settings}),
-        detector=cast("MultiSizeDetector", BrightSpot()),
+        detector=cast("MultiSizeDetector", BrightSquareDetector()),
         cameras=1,
         need=need,
         progress=quiet,

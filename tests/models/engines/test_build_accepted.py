@@ -10,7 +10,7 @@ from detector.core.errors import ModelError
 from detector.core.types import ArrayImage
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.models.engines.build_accepted import Candidate, first_accepted, precisions
+from detector.models.engines.build_accepted import EngineCandidate, first_accepted, precisions
 from detector.models.engines.builder import BuildCancelledError
 from support.graphs import write_constant, write_convolution
 from support.inference import SIZE, WALKER, end_to_end_model
@@ -29,11 +29,11 @@ def test_the_first_that_agrees_is_taken_and_the_others_are_told_of(tmp_path: Pat
     heard: list[tuple[str, bool]] = []
     choice = first_accepted(
         [
-            Candidate(name="absent", open=partial(_open, tmp_path / "absent.onnx")),
-            Candidate(name="int8", open=partial(_open, blind)),
-            Candidate(name="fp16", open=partial(_open, nan)),
-            Candidate(name="fp32", open=partial(_open, seeing)),
-            Candidate(name="never", open=partial(pytest.fail, "the one before was good enough")),
+            EngineCandidate(name="absent", open=partial(_open, tmp_path / "absent.onnx")),
+            EngineCandidate(name="int8", open=partial(_open, blind)),
+            EngineCandidate(name="fp16", open=partial(_open, nan)),
+            EngineCandidate(name="fp32", open=partial(_open, seeing)),
+            EngineCandidate(name="never", open=partial(pytest.fail, "the one before was good enough")),
         ],
         reference=partial(_open, seeing),
         pictures=lambda: PICTURES,
@@ -51,7 +51,7 @@ def test_none_is_taken_where_none_agrees(tmp_path: Path) -> None:
     seeing = end_to_end_model(tmp_path / "seeing.onnx", [WALKER])
     blind = end_to_end_model(tmp_path / "blind.onnx", [])
     choice = first_accepted(
-        [Candidate(name="fp16", open=partial(_open, blind))],
+        [EngineCandidate(name="fp16", open=partial(_open, blind))],
         reference=partial(_open, seeing),
         pictures=lambda: PICTURES,
     )
@@ -65,7 +65,7 @@ def test_a_stop_is_no_refusal(tmp_path: Path) -> None:
     seeing = end_to_end_model(tmp_path / "seeing.onnx", [WALKER])
     with pytest.raises(BuildCancelledError):
         first_accepted(
-            [Candidate(name="fp16", open=stopped)], reference=partial(_open, seeing), pictures=lambda: PICTURES
+            [EngineCandidate(name="fp16", open=stopped)], reference=partial(_open, seeing), pictures=lambda: PICTURES
         )
 
 

@@ -16,7 +16,7 @@ from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models.accuracy.pictures import folder_pictures
-from detector.models.engines.build_accepted import Candidate, first_accepted
+from detector.models.engines.build_accepted import EngineCandidate, first_accepted
 from detector.models.engines.int8 import calibration_pictures, judge, quantise
 from detector.models.registry import load_registry
 
@@ -68,8 +68,8 @@ def test_the_next_safer_precision_is_taken_and_the_note_says_so(form: Form, phot
     source, int8 = form("yolox_nano")
     choice = first_accepted(
         [
-            Candidate(name="int8", open=partial(opened, int8, source)),
-            Candidate(name="fp32", open=partial(opened, source, source)),
+            EngineCandidate(name="int8", open=partial(opened, int8, source)),
+            EngineCandidate(name="fp32", open=partial(opened, source, source)),
         ],
         reference=partial(opened, source, source),
         pictures=lambda: photos[1::8],

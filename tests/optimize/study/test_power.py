@@ -9,7 +9,7 @@ import pytest
 from detector.optimize.study.power import PowerMeter
 
 
-class Clock:
+class SteppedClock:
     now = 100.0
 
     def __call__(self) -> float:
@@ -27,7 +27,7 @@ def rapl(root: Path, energy: int, *, package: int = 0) -> Path:
 def test_energy_over_time(tmp_path: Path) -> None:
     rapl(tmp_path, 1_000_000)
     rapl(tmp_path, 500, package=1)
-    clock = Clock()
+    clock = SteppedClock()
     meter = PowerMeter(root=tmp_path, clock=clock)
     assert meter.sensor == "RAPL"
     meter.start()
@@ -39,7 +39,7 @@ def test_energy_over_time(tmp_path: Path) -> None:
 
 def test_a_counter_that_wraps(tmp_path: Path) -> None:
     rapl(tmp_path, 262_143_328_850 - 1_000_000)
-    clock = Clock()
+    clock = SteppedClock()
     meter = PowerMeter(root=tmp_path, clock=clock)
     meter.start()
     clock.now += 1.0
