@@ -143,9 +143,9 @@ def test_one_cameras_fault_leaves_the_others_their_eyes(seeing: Path, caplog: py
         assert room is not None
         scene = room.view.scene()
         assert scene is not None
-        shop.slots.put(
-            dataclasses.replace(scene.frame, captured_mono=scene.frame.captured_mono + 60, image=TornFrame())
-        )  # type: ignore[arg-type]  # torn on purpose
+        later = scene.frame.captured_mono + 60
+        torn = dataclasses.replace(scene.frame, captured_mono=later, image=TornFrame())  # type: ignore[arg-type]  # torn on purpose
+        shop.slots.put(torn)
         shop.feed_until(lambda: "camera b: a frame could not be processed" in caplog.text)
         shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
 
