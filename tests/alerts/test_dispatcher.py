@@ -151,13 +151,13 @@ _CHILD = """
     from pathlib import Path
     from support.messages import make_alert, running
     import importlib.util, sys
-    spec = importlib.util.spec_from_file_location("room", sys.argv[1])
-    room = importlib.util.module_from_spec(spec)
-    sys.modules["room"] = room
-    spec.loader.exec_module(room)
-    with room.open_room(Path(sys.argv[2]), int(sys.argv[3])) as opened:
+    spec = importlib.util.spec_from_file_location("dispatcher", sys.argv[1])
+    dispatcher = importlib.util.module_from_spec(spec)
+    sys.modules["dispatcher"] = dispatcher
+    spec.loader.exec_module(dispatcher)
+    with dispatcher.running_dispatcher(Path(sys.argv[2]), int(sys.argv[3])) as opened:
         for number in range(10_000):
-            room.wait_until(lambda: len(opened.pending()) < 40)
+            dispatcher.wait_until(lambda: len(opened.pending()) < 40)
             opened.dispatcher.submit(make_alert(number))
             print(number, flush=True)
 """
