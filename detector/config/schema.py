@@ -89,7 +89,10 @@ class MotionSettings(ConfigSection):
     )
     idle_after_s: float = Field(default=10.0, gt=0.0, le=3600.0, description="without motion and people: idle")
     crops_per_s: float = Field(
-        default=5.0, ge=0.0, le=100.0, description="closer looks a second at most, at small things that move; 0: none"
+        default=0.0,
+        ge=0.0,
+        le=100.0,
+        description="at most so many crops of small moving things are detected per second; 0: none",
     )
 
     @model_validator(mode="after")
