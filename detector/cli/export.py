@@ -6,13 +6,13 @@ import dataclasses
 import itertools
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from detector.core.errors import DetectorError, UsageError
+from detector.core.progress import Progress
 
 from .load import JsonOption
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _PICTURES = 4  # enough to compare hundreds of boxes; PyTorch takes its time
 _DEFAULT_SIZE = (640, 640)
 _SUFFIXES = (".pt", ".onnx")
-Report = Callable[[int, int | None, str], None]
 Head = Literal["nms-free", "dense"]
 Loaded = tuple["Network", tuple[int, int]]
 
@@ -125,7 +124,7 @@ def _folder(model: Path, random_weights: bool) -> Loaded:
 
 
 def _exported(
-    target: Path, loaded: Loaded, wish: tuple[Any, ...], images: Path | None, report: Report
+    target: Path, loaded: Loaded, wish: tuple[Any, ...], images: Path | None, report: Progress
 ) -> dict[str, Any]:
     from detector.optimize.export.export import ExportOptions
     from detector.optimize.export.export import export as make

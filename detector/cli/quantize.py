@@ -15,11 +15,11 @@ from detector.core.errors import UsageError
 from .load import JsonOption
 
 if TYPE_CHECKING:
+    from detector.core.progress import Progress
     from detector.core.types import Image
     from detector.models.accuracy.gate import LabelledPictures
     from detector.models.registry import Resolved
     from detector.optimize.quantize.quantize import QuantizeResult
-    from detector.optimize.quantize.search import Report
 
 Wanted = Literal["fp16", "int8", "int4"]
 Target = Literal["cpu", "tensorrt"]
@@ -112,7 +112,7 @@ def _output(found: Resolved, precision: Wanted, output: Path | None) -> Path:
 
 
 def _pictures(
-    calibration: str | None, precision: Wanted, truth: LabelledPictures | None, report: Report
+    calibration: str | None, precision: Wanted, truth: LabelledPictures | None, report: Progress
 ) -> list[Image]:
     from detector.models.accuracy.pictures import built_in, folder_pictures
     from detector.optimize.quantize.calibration import calibration_pictures

@@ -8,7 +8,7 @@ from __future__ import annotations
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,10 +18,10 @@ from detector.analytics.pipeline import CameraPipeline
 from detector.capture.factory import file_source
 from detector.config.schema import Camera
 from detector.core.errors import EndOfStreamError, SourceError
+from detector.core.progress import Progress
 from detector.core.types import Frame
 from detector.inference.multi_size import AnyDetector
 
-Progress = Callable[[int, "int | None", str], None]
 MIN_FRAMES = 20
 
 

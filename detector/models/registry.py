@@ -19,11 +19,11 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from detector.config import document as configfile
 from detector.core.errors import ConfigError, ModelError
 from detector.core.files import cache_dir, file_sha256
+from detector.core.progress import Progress, quiet
 from detector.inference.spec import InputSpec
 
 from .download.cache import FileSpec, Status, ensure, status
 from .download.pin import FileHash
-from .download.progress import Progress, quiet
 from .download.sources import RegistrySection, Sha256, Size, Source
 
 Kind = Literal["model", "clip"]

@@ -23,13 +23,13 @@ from detector.config import document as configfile
 from detector.config.schema import Config
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.jpeg import Label, encode_jpeg
+from detector.core.progress import Progress, quiet
 from detector.core.threads import ServiceThread
 from detector.core.types import AlarmState, Box, CameraState, Frame, Message
 from detector.inference.factory import tensorrt_usable
 from detector.models.autotune.choice import scenes_of
 from detector.models.autotune.loader import AutotunedLoader
 from detector.models.autotune.status import AutotuneStatus
-from detector.models.download.progress import Progress, quiet
 from detector.models.loading import resolve
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import MqttClient, settings_of

@@ -24,11 +24,11 @@ from detector.capture.factory import file_source
 from detector.capture.image_diff import Grid, grid, max_difference
 from detector.config.schema import Camera
 from detector.core.errors import SourceError, UsageError
+from detector.core.progress import Progress
 from detector.core.types import ArrayImage, Image, Track
 from detector.inference.input_sizes import InputSize, best_input_size
 from detector.inference.multi_size import MultiSizeDetector
 from detector.models.accuracy.pictures import SUFFIXES
-from detector.models.download.progress import Progress
 
 from .samples import SURE, SampleQuota, small
 

@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 from detector.config.schema import Model
 from detector.core.errors import DetectorError
+from detector.core.progress import Progress, quiet
 from detector.inference.input_sizes import InputSize
 from detector.models.accuracy.pictures import built_in
-from detector.models.download.progress import Progress, quiet
 from detector.models.loading import resolve
 
 from .candidates import Candidate

@@ -15,12 +15,13 @@ from typing import Literal
 
 from detector.core.errors import ModelError
 from detector.core.files import file_sha256, install
+from detector.core.progress import Progress, quiet
 
 from .archive import extract
 from .download import discard, download
+from .errors import UnavailableError
 from .packages import download_wheel, pack_npm
 from .pin import FileHash
-from .progress import Progress, UnavailableError, quiet
 from .sources import LocalFile, NpmSource, Source, UrlSource, WheelSource
 
 Status = Literal["absent", "ok", "corrupt"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from detector import __version__
 from detector.core.errors import DetectorError, ModelError, one_line
+from detector.core.progress import Progress, quiet
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.spec import InputSpec
 from detector.inference.tensorrt import manifest
@@ -19,7 +20,7 @@ from detector.inference.tensorrt.library import logger, network_flags, said, sid
 from detector.inference.tensorrt.manifest import EngineManifest, EngineRecipe, Environment, environment
 
 from .prepare import BuildPrecision, Prepared, prepare
-from .progress import TOTAL, Cancelled, Phases, Report, monitor, quiet
+from .progress import TOTAL, Cancelled, Phases, monitor
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -57,7 +58,7 @@ def never() -> bool:
     return False
 
 
-def build(order: BuildRequest, *, report: Report = quiet, cancelled: Cancelled = never) -> EngineManifest:
+def build(order: BuildRequest, *, report: Progress = quiet, cancelled: Cancelled = never) -> EngineManifest:
     """Makes the engine and its sidecar, which has no verdict yet; takes seconds to minutes.
 
     Raises ModelError, naming node and operator where the parser refuses one, and BuildCancelledError.

@@ -19,11 +19,11 @@ from typing import Any, Literal, get_args
 
 from detector.core.errors import InferenceError, ModelError, one_line
 from detector.core.files import cache_dir, file_sha256, install
+from detector.core.progress import Progress, quiet
 from detector.core.types import Image
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import InputSize
 from detector.inference.spec import InputSpec
-from detector.models.download.progress import Progress, quiet
 
 VERSION = 3
 """Of the edits: raised whenever one of them gives other files than before."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 
 from detector.core.errors import ModelError
+from detector.core.progress import Progress
 from detector.core.types import Image
 from detector.inference.input_sizes import InputSize
 from detector.models.graph import edit
@@ -19,7 +20,6 @@ from .trace import trace
 from .traceable import Network
 
 _MULTIPLE = 32  # the coarsest grid's stride
-Report = Callable[[int, int | None, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def export(
     output: Path,
     pictures: Sequence[Image],
     *,
-    report: Report = lambda *_: None,
+    report: Progress = lambda *_: None,
 ) -> Exported:
     """Writes `network` to `output`, compared with PyTorch on `pictures`; raises ModelError and writes nothing else."""
     width, height = form.size

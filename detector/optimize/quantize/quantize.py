@@ -14,6 +14,7 @@ import onnx
 
 from detector.core.errors import ModelError
 from detector.core.files import install
+from detector.core.progress import Progress
 from detector.core.types import Image
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.spec import InputSpec
@@ -25,7 +26,7 @@ from .budget import ByAgreement, ByTruth, Judge, Open, Ruling
 from .calibration import fingerprint
 from .int4 import search as search_int4
 from .int8 import Int8Request, Runtime, Target, opener, search
-from .search import Kept, Report, Trial
+from .search import Kept, Trial
 from .timing import race
 
 Precision = Literal["fp16", "int8", "int4"]
@@ -102,7 +103,7 @@ class _Made:
     notes: tuple[str, ...] = ()
 
 
-def quantize(order: QuantizeRequest, report: Report) -> QuantizeResult | None:
+def quantize(order: QuantizeRequest, report: Progress) -> QuantizeResult | None:
     """Makes, judges and measures it; None where nothing in the model could be made INT4, and nothing was written.
 
     INT8 and INT4 are brought to hold the budget or refused, FP16 is judged by it. Raises ModelError; the output is
@@ -119,7 +120,7 @@ def quantize(order: QuantizeRequest, report: Report) -> QuantizeResult | None:
 
 
 class _Work:
-    def __init__(self, order: QuantizeRequest, folder: Path, report: Report) -> None:
+    def __init__(self, order: QuantizeRequest, folder: Path, report: Progress) -> None:
         self._order, self._folder, self._report = order, folder, report
         pictures = list(order.pictures)
         split = order.truth is None and len(pictures) >= _ENOUGH

@@ -11,8 +11,8 @@ from typing import Any
 
 from detector.core.errors import ModelError
 from detector.core.files import file_sha256
+from detector.core.progress import Progress, quiet
 from detector.inference.input_sizes import InputSize
-from detector.models.download.progress import Progress, quiet
 
 from .child_process import Child
 from .forms import MAKERS, Making

@@ -158,8 +158,9 @@ def test_a_graph_that_parses_but_does_not_build_is_told(shared: Path, tmp_path: 
 
 def _plan_as_it_is(builder: Any, path: Path, shared: Path) -> None:
     """The builder's own steps on a graph whose outputs no decoder knows."""
+    from detector.core.progress import quiet
     from detector.models.engines.prepare import Prepared
-    from detector.models.engines.progress import Phases, quiet
+    from detector.models.engines.progress import Phases
 
     said()  # what other tests made it say
     known = prepare(shared / "models/yolox_tiny_humanart.onnx")
