@@ -10,6 +10,7 @@ nothing is judged by. An interrupted run goes on where it was if `--out` names a
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -25,7 +26,7 @@ import cv2
 
 from bench.section import ROOT
 from bench.street import WIDE, frames, street
-from detector.capture.factory import file_source
+from detector.capture.pictures import clip_frames
 from detector.optimize.study.report import points
 
 _INTRODUCTION = (
@@ -97,11 +98,8 @@ def _data(media: Path, folder: Path) -> _OptimizeData:
     coco, videos = media / "coco", media / "video"
     calibration = folder / "calibration"
     calibration.mkdir()
-    other = file_source(videos / "one-by-one-person-detection.mp4")
-    other.open()
-    visits = [other.read().image.bgr() for _ in range(1300)][60::80]
-    other.close()
-    pictures = [*frames(videos, first=10, step=50), *visits]
+    visits = itertools.islice(clip_frames(videos / "one-by-one-person-detection.mp4"), 60, 1300, 80)
+    pictures = [*frames(videos, first=10, step=50), *(frame.image.bgr() for frame in visits)]
     for number, picture in enumerate(pictures):
         cv2.imwrite(str(calibration / f"{number:03}.png"), picture)
     return _OptimizeData(

@@ -256,9 +256,10 @@ class _Judging:
         return self._open(self.found.path, backend="onnxruntime")
 
     def _pictures(self) -> Iterable[Image]:
-        from detector.models.accuracy.pictures import built_in, folder_pictures
+        from detector.capture.pictures import folder_pictures
+        from detector.models.registry import sample_pictures
 
-        return built_in() if self.images is None else folder_pictures(self.images)
+        return sample_pictures() if self.images is None else folder_pictures(self.images)
 
 
 @contextmanager

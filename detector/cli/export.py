@@ -180,11 +180,12 @@ def _rewritten(
 
 def some_pictures(folder: Path | None, *, count: int = _PICTURES) -> tuple[list[Image], str]:
     """At most `count` pictures and where they are from."""
-    from detector.models.accuracy.pictures import COUNT, built_in, folder_pictures
+    from detector.capture.pictures import COUNT, folder_pictures
+    from detector.models.registry import sample_pictures
 
     if folder is not None:
         return list(folder_pictures(folder, count=count)), str(folder)
-    return list(itertools.islice(built_in(), 0, None, max(1, COUNT // count))), "sample clip"
+    return list(itertools.islice(sample_pictures(), 0, None, max(1, COUNT // count))), "sample clip"
 
 
 def _say(document: dict[str, Any], *, as_json: bool) -> None:

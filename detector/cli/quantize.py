@@ -114,16 +114,17 @@ def _output(found: Resolved, precision: Wanted, output: Path | None) -> Path:
 def _pictures(
     calibration: str | None, precision: Wanted, truth: LabelledPictures | None, report: Progress
 ) -> list[Image]:
-    from detector.models.accuracy.pictures import built_in, folder_pictures
+    from detector.capture.pictures import folder_pictures
+    from detector.models.registry import sample_pictures
     from detector.optimize.quantize.calibration import calibration_pictures
 
     if calibration is not None:
-        return calibration_pictures(calibration, progress=lambda done, total: report(done, total, "gathering pictures"))
+        return calibration_pictures(calibration, progress=report)
     if (
         precision != "int8" and truth is not None
     ):  # nothing is calibrated: they only rank layers or show how large numbers grow
         return list(folder_pictures(truth.images))
-    return list(built_in())
+    return list(sample_pictures())
 
 
 def _say(result: QuantizeResult | None, model: Path, *, as_json: bool) -> None:

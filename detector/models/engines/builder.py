@@ -88,7 +88,7 @@ def build(order: BuildRequest, *, report: Progress = quiet, cancelled: Cancelled
         calibrated_by=order.calibrated_by,
     )
     manifest.path_of(order.output).unlink(missing_ok=True)  # never a new engine beside the old one's description
-    manifest.write_atomically(order.output, plan)
+    manifest.write_bytes(order.output, plan)
     manifest.write(order.output, made)
     report(TOTAL, TOTAL, "built")
     return made
@@ -176,7 +176,7 @@ def _keep_timings(config: trt.IBuilderConfig, path: Path) -> None:
         cache = config.get_timing_cache()
         if cache is not None:
             content: Any = cache.serialize()
-            manifest.write_atomically(path, memoryview(content))
+            manifest.write_bytes(path, memoryview(content))
 
 
 @contextmanager

@@ -91,5 +91,5 @@ def _ranked(
         layers,
         lambda layer: pack(plain, [layer] if layer else [], source=source).model,
         sample,
-        progress=lambda done, total: report(done, total, "measuring each layer"),
+        progress=report,
     )

@@ -162,7 +162,7 @@ class _Search:
             [layer.name for layer in calibrated.layers],
             partial(calibrated.probe, form),
             sample,
-            progress=lambda done, total: self._report(done, total, "measuring each layer"),
+            progress=self._report,
         )
 
     @staticmethod

@@ -11,11 +11,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from detector.capture.pictures import folder_pictures
 from detector.core.errors import ModelError
 from detector.core.types import Image
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.detector import PersonDetector
-from detector.models.accuracy.pictures import folder_pictures
 from detector.models.registry import load_registry
 from detector.optimize.study.eager import EagerBackend
 from detector.optimize.study.subject import open_checkpoint
