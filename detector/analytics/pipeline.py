@@ -72,7 +72,7 @@ class CameraPipeline:
     def plan_crops(self, found: Detections, size: tuple[int, int]) -> tuple[Crop, ...]:
         """Where a wanted frame is worth more runs of the model, whose input is `size` (width, height) px.
 
-        What they find is joined to `found` by `closeup.look_closer`, then digested as one.
+        What they find is joined to `found` by `crops.detect_in_crops`, then processed as one.
         """
         if self._closer is None or self._somebody_new(found):
             return ()
