@@ -12,9 +12,9 @@ from pathlib import Path
 from detector.config import document as config_file
 from detector.config.schema import Config
 from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.progress import Progress, quiet
 from detector.core.threads import STOP_S, Heartbeat, ServiceThread
 from detector.inference.factory import tensorrt_usable
-from detector.models.download.progress import Progress, quiet
 from detector.models.loading import resolve
 
 from .components import Components, build
