@@ -1,4 +1,4 @@
-"""Progress on stderr, drawn only where a person looks: a terminal."""
+"""Progress bars on stderr, only on a terminal."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def _bar(console: Console, *, download: bool) -> Progress:
 
 @contextmanager
 def progress(*, download: bool = False) -> Iterator[Report]:
-    """A bar that follows its reports; away from a terminal each new `what` of a download is one line."""
+    """A bar that follows its reports; without a terminal each new `what` of a download is one line."""
     console = Console(stderr=True)
-    said: set[str] = set()
+    printed: set[str] = set()
     with _bar(console, download=download) as bar:
         task = bar.add_task("", total=None)
 
         def report(done: int, total: int | None, what: str) -> None:
             bar.update(task, completed=done, total=total, description=what)
-            if download and not console.is_terminal and what not in said:
-                said.add(what)
-                console.print(f"fetching: {what}", highlight=False)
+            if download and not console.is_terminal and what not in printed:
+                printed.add(what)
+                console.print(f"downloading: {what}", highlight=False)
 
         yield report

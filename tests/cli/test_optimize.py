@@ -95,7 +95,7 @@ def test_ctrl_c_keeps_what_is_done() -> None:
     assert process.returncode == 130
     kept = len(list(cells.glob("*.json")))
     assert f"detector: {kept} of " in words
-    assert "variants are measured and kept in optimized: the same command goes on from there" in words
+    assert "variants are measured and kept in optimized: the same command continues from there" in words
     assert "Traceback" not in words
     assert not list(Path("optimized").rglob("*.part"))
 
