@@ -17,7 +17,6 @@ STALE_S = 15.0  # a stage whose loop did not turn for this long stands still
 FAILING_S = 10.0  # a model that failed this long is more than a hiccup
 DARK_S = 5.0  # a camera without a frame for this long has no visitors any more
 STALE_FRAME_S = 5.0
-PRUNE_S = 3600.0
 
 
 def camera_word(stats: CaptureStats, *, failing: bool) -> str:
@@ -35,7 +34,6 @@ class HealthMonitor:
         self._published: dict[str, str] = {}
         self._quieted: set[str] = set()
         self._problem: str | None = None
-        self._next_prune = 0.0
         self._load = LoadMeter()
 
     # What it knows
@@ -119,7 +117,6 @@ class HealthMonitor:
             self._notify(name, camera_word(stats, failing=house.worker.failing_since is not None))
             self._end_visits(name, stats)
         self._measure_load()
-        self._prune()
         health = self.health()
         problem = None if health.ok else f"{health.stage}: {health.detail}"
         if problem != self._problem:
@@ -135,7 +132,7 @@ class HealthMonitor:
     def _notify(self, camera: str, word: str) -> None:
         if self._published.get(camera) != word:
             self._published[camera] = word
-            self._house.post.camera_status(camera, word)
+            self._house.dispatcher.camera_status(camera, word)
 
     def _end_visits(self, camera: str, stats: CaptureStats) -> None:
         now = self._house.clock.mono()
@@ -152,9 +149,3 @@ class HealthMonitor:
             self._load.forget()  # the model fails, and that is told already
             return
         self._load.observe(house.clock.mono(), {name: house.slots.counts(name) for name in house.config.cameras})
-
-    def _prune(self) -> None:
-        now = self._house.clock.mono()
-        if now >= self._next_prune:
-            self._next_prune = now + PRUNE_S
-            self._house.history.prune()

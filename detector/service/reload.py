@@ -57,7 +57,7 @@ class ConfigReloader:
         house.cameras.apply(new.cameras)
         for name in old.cameras.keys() - new.cameras.keys():
             house.worker.remove(name)
-            house.post.forget_camera(name)
+            house.dispatcher.forget_camera(name)
             self._watch.forget(name)
         for name, settings in new.cameras.items():
             if old.cameras.get(name) != settings:

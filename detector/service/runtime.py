@@ -8,9 +8,8 @@ from pathlib import Path
 
 from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
-from detector.alerts.outbox import ResilientOutbox
+from detector.alerts.outbox import Outbox
 from detector.alerts.payloads import Topics
-from detector.alerts.publisher import EventPublisher
 from detector.capture.latest_frames import LatestFrames
 from detector.capture.manager import Cameras
 from detector.config import document as configfile
@@ -37,12 +36,11 @@ class House:
     clock: Clock
     started_mono: float
     slots: LatestFrames
-    outbox: ResilientOutbox
+    outbox: Outbox
     history: History
     topics: Topics
     link: MqttClient
     dispatcher: Dispatcher
-    post: EventPublisher
     desk: AlarmController
     worker: Worker
     cameras: Cameras
@@ -62,10 +60,10 @@ class House:
             return
         enabled = self.detect_enabled(name)
         self.worker.add(name, settings, enabled=enabled)
-        self.post.detect_state(name, enabled)
+        self.dispatcher.detect_state(name, enabled)
 
     def switch_detection(self, camera: str, *, enabled: bool) -> None:
         """Turn a camera's detection on or off, tell so, and remember it; raises KeyError."""
         self.worker.switch(camera, enabled=enabled)
-        self.outbox.set_state(DETECT_STATE, {**(self.outbox.get_state(DETECT_STATE) or {}), camera: enabled})
-        self.post.detect_state(camera, enabled)
+        self.dispatcher.save_state(DETECT_STATE, {**(self.outbox.get_state(DETECT_STATE) or {}), camera: enabled})
+        self.dispatcher.detect_state(camera, enabled)

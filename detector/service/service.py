@@ -11,10 +11,9 @@ from pathlib import Path
 from detector.alerts.discovery import Discovery
 from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
-from detector.alerts.outbox import ResilientOutbox
+from detector.alerts.history_writer import HistoryWriter
+from detector.alerts.outbox import Outbox
 from detector.alerts.payloads import Topics
-from detector.alerts.publisher import EventPublisher
-from detector.alerts.snapshot_encoder import SnapshotEncoder
 from detector.analytics.alert_codec import LostImage
 from detector.capture.idle_cameras import IdleCameras
 from detector.capture.latest_frames import LatestFrames
@@ -140,7 +139,7 @@ class Service:
 
     def _open_storage(self) -> None:
         folder, keep = self.config.data_dir, self.config.history
-        self._outbox = ResilientOutbox(folder / "outbox.db", clock=self._clock)
+        self._outbox = Outbox(folder / "outbox.db", clock=self._clock)
         self._undo.callback(self._outbox.close)
         self._history = History(
             path=folder / "history.db",
@@ -175,20 +174,21 @@ class Service:
             subscriptions=self._commands.subscriptions(),
             clock=self._clock,
         )
-        darkroom = SnapshotEncoder(encode=_snapshot, told_width=config.mqtt.snapshot_width)
+        history = HistoryWriter(self._history, clock=self._clock)
         self._dispatcher = Dispatcher(
             outbox=self._outbox,
-            history=self._history,
+            history=history,
             link=self._link,
             topics=self._topics,
             device=config.device.id,
-            darkroom=darkroom,
+            encode_snapshot=_snapshot,
+            snapshot_width=config.mqtt.snapshot_width,
             clock=self._clock,
         )
-        self._post = EventPublisher(dispatcher=self._dispatcher, topics=self._topics)
-        self._discovery = Discovery(topics=self._topics, send=self._post.send)
+        self._discovery = Discovery(topics=self._topics, send=self._dispatcher.send)
+        self._begin("outbox", self._outbox.run)
+        self._begin("history", history.run)
         self._begin("mqtt", self._link.run)
-        self._begin("darkroom", darkroom.run)
         self._begin("dispatch", self._dispatch)
 
     def _dispatch(self, stop: threading.Event) -> None:
@@ -197,8 +197,8 @@ class Service:
             log.warning("not everything was acknowledged: alerts stay on disk and go out with the next start")
 
     def _keep_alarm(self, state: AlarmState, snapshot: Mapping[str, object]) -> None:
-        self._post.alarm_state(state)
-        self._outbox.set_state(ALARM_STATE, dict(snapshot))
+        self._dispatcher.alarm_state(state)
+        self._dispatcher.save_state(ALARM_STATE, snapshot)
 
     def _open_workshop(self, load: Load) -> None:
         self._slots, self._attention = LatestFrames(clock=self._clock), IdleCameras()
@@ -206,13 +206,13 @@ class Service:
             settings=self.config.alarm,
             saved=self._outbox.get_state(ALARM_STATE),
             clock=self._clock,
-            send=self._post.alert,
+            send=self._dispatcher.alert,
             tell=self._keep_alarm,
         )
         self._worker = Worker(
             slots=self._slots,
             desk=self._desk,
-            post=self._post,
+            post=self._dispatcher,
             clock=self._clock,
             load=load,
             device_id=self.config.device.id,
@@ -237,7 +237,6 @@ class Service:
             topics=self._topics,
             link=self._link,
             dispatcher=self._dispatcher,
-            post=self._post,
             desk=self._desk,
             worker=self._worker,
             cameras=self._cameras,
@@ -270,7 +269,7 @@ class Service:
     def _announce(self) -> None:
         """Tell Home Assistant who we are, also when it says that it came back."""
         self._discovery.announce(self.house.config, page_url=self.page_url)
-        self._link.restate()
+        self._dispatcher.restate()
 
     def _camera_changed(self, name: str, state: CameraState, _reason: str | None) -> None:
         if state == "online":  # the capture loop itself tells of trouble
@@ -293,7 +292,7 @@ class Service:
             if now >= next_stats:
                 next_stats = now + self.config.mqtt.stats_interval_s
                 document = self._report.write()
-                self._post.stats(document)
+                self._dispatcher.status(document)
                 self._notifier.status(_one_line(document["problems"]))
             if deadline is not None and now >= deadline:
                 return 0

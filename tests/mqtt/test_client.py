@@ -181,11 +181,11 @@ def test_the_last_will_is_heard_when_the_process_is_killed(make_broker: MakeBrok
     subscriber = RecordingSubscriber(broker.port, "p/available")
     script = textwrap.dedent(f"""
         import threading
-        from detector.mqtt.client import MqttLink, MqttSettings
+        from detector.mqtt.client import MqttClient, MqttSettings
         from detector.core.types import Message
         will = Message(topic="p/available", payload=b"offline", qos=1, retain=True)
         settings = MqttSettings(host="127.0.0.1", port={broker.port}, client_id="detector-t")
-        MqttLink(settings=settings, will=will).run(threading.Event())
+        MqttClient(settings=settings, will=will).run(threading.Event())
     """)
     with subprocess.Popen([sys.executable, "-c", script]) as child:
         try:
