@@ -63,6 +63,7 @@ class Outbox:
         self._path, self._max_events, self._head = path, max_events, head
         self._retry_s, self._slow_s, self._clock = retry_s, slow_s, clock
         self._changed = threading.Condition()  # never held over the disk
+        self._at_disk = threading.Lock()  # held by the one thread that is in a round; nothing waits for it
         self._on_change: Callable[[], None] = lambda: None
         self._file: OutboxFile | None = None
         self._counters = Counters()
@@ -213,15 +214,16 @@ class Outbox:
         with self._changed:
             if not self._has_work() and not (self._file is None and self._fault is None):
                 return
+        if not self._at_disk.acquire(blocking=False):
+            return  # the thread of `run` hangs at the disk while another closes
         try:
-            try:
-                self._round()
-            except DamagedError:
-                self._round()  # it was set aside: with a new file
+            self._try_round()
         except StorageError as error:
             self._failed(error)
         else:
             self._recovered()
+        finally:
+            self._at_disk.release()
         self.progress_mono = self._clock.mono()
         self._on_change()
 
@@ -231,10 +233,11 @@ class Outbox:
         self.flush()
         if self._unwritten:
             log.error("%d alerts and events are lost with this process: %s", len(self._unwritten), self._fault)
-        if self._file is not None:
+        if self._file is not None and self._at_disk.acquire(blocking=False):
             with suppress(StorageError):
                 self._file.close()
             self._file = None
+            self._at_disk.release()
 
     # -- inside: the queue, under `_changed` --------------------------------------------------------
 
@@ -286,6 +289,12 @@ class Outbox:
         return None
 
     # -- inside: the disk, without a lock -----------------------------------------------------------
+
+    def _try_round(self) -> None:
+        try:
+            self._round()
+        except DamagedError:
+            self._round()  # it was set aside: with a new file
 
     def _round(self) -> None:
         file = self._opened()

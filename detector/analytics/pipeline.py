@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.config import schema
+from detector.core.geometry import iou
 from detector.core.types import Alert, Detections, EventChange, Frame, Track
 
-from .assignment import iou
 from .crops import Crop, CropPlanner
 from .motion import MotionGate
 from .rules import Rules
@@ -72,7 +72,7 @@ class CameraPipeline:
     def plan_crops(self, found: Detections, size: tuple[int, int]) -> tuple[Crop, ...]:
         """Where a wanted frame is worth more runs of the model, whose input is `size` (width, height) px.
 
-        What they find is joined to `found` by `closeup.look_closer`, then digested as one.
+        What they find is joined to `found` by `crops.detect_in_crops`, then processed as one.
         """
         if self._closer is None or self._somebody_new(found):
             return ()

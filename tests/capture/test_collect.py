@@ -187,7 +187,7 @@ except StorageError as error:
 
 def test_a_write_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _FULL, str(tmp_path / "set")]
-    tests = str(Path(__file__).parent)
+    tests = str(Path(__file__).parents[1])
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
     assert done.stdout.startswith(f"cannot write to {tmp_path / 'set'}"), done.stderr

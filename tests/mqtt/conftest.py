@@ -1,4 +1,4 @@
-"""Brokers for the tests of the MQTT client."""
+"""Brokers of their own, made as each test asks, and certificates for them."""
 
 from __future__ import annotations
 
