@@ -36,7 +36,7 @@ class HistoryWriter:
         self._visits: dict[str, dict[str, Any]] = {}
         self._alerts: deque[dict[str, Any]] = deque(maxlen=MAX_VISITS)
         self._pictures: deque[tuple[str, MakeJpeg]] = deque(maxlen=MAX_PICTURES)
-        self._afterwards: list[Callable[[], None]] = []
+        self._afterwards: list[Callable[[], object]] = []
         self._next_prune = clock.mono()
         self.progress_mono = clock.mono()
 
@@ -60,7 +60,7 @@ class HistoryWriter:
             self._pictures.append((event_id, make))
             self._changed.notify()
 
-    def afterwards(self, callback: Callable[[], None]) -> None:
+    def afterwards(self, callback: Callable[[], object]) -> None:
         """Have `callback` called, in the thread of `run`, once all submitted before was written (or given up)."""
         with self._changed:
             self._afterwards.append(callback)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
@@ -28,8 +27,8 @@ from detector.core.errors import StorageError
 from detector.core.types import JsonObject
 
 from .database import DamagedError, open_or_set_aside, set_aside
-from .outbox_db import LAYOUT, OutboxBatch, OutboxFile, read_counters
-from .outbox_entries import KINDS, Counters, Entry, Kind, OutboxStats, unknown_counters
+from .outbox_db import LAYOUT, OutboxBatch, OutboxFile, last_numbers
+from .outbox_entries import KINDS, Counters, Entry, Kind, OutboxStats
 from .payloads import encode
 
 log = logging.getLogger(__name__)
@@ -38,6 +37,7 @@ MAX_EVENTS = 10_000
 HEAD = 500  # entries of a kind in memory: some 0.5 MB
 SLOW_S = 0.9  # with the way to the socket, an alert leaves within a second
 _LOOK_S = 0.25  # how long a stop or the end of a pause may go unnoticed
+_LINGER_S = 0.02
 _TELL_EVERY = 1000  # dropped events between two warnings
 
 
@@ -82,7 +82,7 @@ class Outbox:
         self.progress_mono = clock.mono()
         self.flush()
         if self._file is None:
-            self._counters.raise_to(_last_numbers(path))
+            self._counters.raise_to(last_numbers(path))
 
     # From any thread; nothing here waits for the disk
 
@@ -206,6 +206,8 @@ class Outbox:
         while not stop.is_set():
             with self._changed:
                 self._changed.wait_for(self._has_work, _LOOK_S)
+                # A state is often followed by the alert that changed it: one sync of the disk for both.
+                self._changed.wait_for(lambda: self._holds_alert() or not self._has_work(), _LINGER_S)
             self.flush()
 
     def flush(self) -> None:
@@ -278,6 +280,9 @@ class Outbox:
         if self._fault is not None:
             return self._clock.mono() >= self._retry_at
         return bool(self._unwritten or self._done or self._unsaved) or any(map(self._wants_more, KINDS))
+
+    def _holds_alert(self) -> bool:
+        return any(entry.kind == "alert" for entry in self._unwritten.values())
 
     def _wants_more(self, kind: Kind) -> bool:
         return self._more[kind] and len(self._queue[kind]) <= self._head // 2
@@ -381,7 +386,7 @@ class Outbox:
     def _rescue_numbers(self) -> None:
         """A damaged file is about to be set aside: count on above its numbers."""
         if self._counters.seq == 0:
-            self._counters.raise_to(_last_numbers(self._path))
+            self._counters.raise_to(last_numbers(self._path))
 
     def _leave(self, file: OutboxFile) -> None:
         """The file is damaged or was taken away: all that memory holds is to be written to the next one."""
@@ -416,13 +421,3 @@ class Outbox:
             if self._fault is not None:
                 log.warning("the outbox is on the disk again: %s", self._path)
             self._fault = None
-
-
-def _last_numbers(path: Path) -> Counters:
-    """Where to count on: zero where there is no file yet, what the file says, or else above any used."""
-    try:
-        return read_counters(path) if path.stat().st_size else Counters()
-    except FileNotFoundError:
-        return Counters()
-    except (OSError, sqlite3.Error, ValueError, TypeError, IndexError):
-        return unknown_counters()

@@ -17,7 +17,7 @@ from typing import Any
 from detector.core.types import JsonObject
 
 from .database import Database, Row, SchemaLayout, connect
-from .outbox_entries import KINDS, Counters, Entry, Kind
+from .outbox_entries import KINDS, Counters, Entry, Kind, unknown_counters
 from .payloads import encode
 
 log = logging.getLogger(__name__)
@@ -84,14 +84,21 @@ class OutboxBatch:
         return bool(self.states) or any(entry.kind == "alert" for entry in self.entries)
 
 
-def read_counters(path: Path) -> Counters:
-    """The last numbers in a file that cannot be opened as usual: full disk, read-only, damaged elsewhere.
+def last_numbers(path: Path) -> Counters:
+    """Where to count on when `path` cannot be opened as usual: full or read-only disk, damage elsewhere in it.
 
-    Reads the log beside it too, writes nothing. Raises sqlite3.Error, ValueError.
+    Zero where there is no file yet, what the file and the log beside it say, or else above any used. Writes nothing.
     """
-    with closing(connect(path)) as connection:
-        connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # the log's index in memory instead of a -shm file
-        return _counters(lambda sql: connection.execute(sql).fetchall())
+    try:
+        if path.stat().st_size == 0:
+            return Counters()
+        with closing(connect(path)) as connection:
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # the log's index in memory instead of a -shm file
+            return _counters(lambda sql: connection.execute(sql).fetchall())
+    except FileNotFoundError:
+        return Counters()
+    except (OSError, sqlite3.Error, ValueError, TypeError, IndexError):
+        return unknown_counters()
 
 
 def _counters(read: Callable[[str], list[Row]]) -> Counters:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,8 @@ import jsonschema
 import numpy as np
 import pytest
 
+from detector.alerts.outbox import Outbox
+from detector.alerts.payloads import alert_payload
 from detector.core.types import ArrayImage
 from detector.mqtt.broker.server import EmbeddedBroker
 from support.dispatcher import alerts_in, encode, has, has_all, ids, running_dispatcher
@@ -186,3 +189,22 @@ def test_what_a_killed_process_owed_is_sent_by_the_next(broker: Mosquitto, tmp_p
     assert all(a["replayed"] for a in alerts_in(heard[before:]))
     numbers = sorted({a["seq"] for a in alerts_in(heard)})
     assert numbers == list(range(1, len(numbers) + 1))  # every one that was ever written has come
+
+
+def test_an_alert_that_a_kill_kept_from_the_history_is_there_after_the_next_start(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    """Delivered and acknowledged, but the process died before its history was written."""
+    with closing(Outbox(tmp_path / "outbox.db")) as outbox:
+        for number in (1, 2):
+            document = alert_payload(make_alert(number), device="yard", seq=0)
+            entry = outbox.put(
+                kind="alert", key=f"alert-{number}", topic="p/alerts", document=document, created_wall=1.0
+            )
+        outbox.acknowledged([entry.seq])
+    with running_dispatcher(tmp_path, broker.port) as room:
+        wait_until(lambda: room.pending() == [] and room.outbox.stats().pending_alerts == 0)
+        for number in (1, 2):
+            event = room.history.event(f"event-{number}")
+            assert event is not None
+            assert [alert["seq"] for alert in event["alerts"]] == [number]
