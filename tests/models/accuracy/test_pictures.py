@@ -8,6 +8,7 @@ import pytest
 
 from detector.core.errors import ModelError
 from detector.models.accuracy.pictures import clip_pictures, folder_pictures
+from support import sample
 
 
 def test_a_folders_pictures_are_chosen_evenly(tmp_path: Path) -> None:
@@ -28,6 +29,5 @@ def test_what_is_no_folder_of_pictures_is_told(tmp_path: Path) -> None:
         list(folder_pictures(tmp_path))
 
 
-def test_frames_of_a_clip(shared: Path) -> None:
-    clip = shared / "media/video/vtest.avi"
-    assert len(list(clip_pictures(clip, count=3, every=2))) == 3
+def test_frames_of_a_clip() -> None:
+    assert len(list(clip_pictures(sample.clip(), count=3, every=2))) == 3

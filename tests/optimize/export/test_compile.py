@@ -28,13 +28,13 @@ from detector.optimize.export.compile import Compiled, Target, compile_model
 
 
 @pytest.fixture(scope="module")
-def model(shared: Path) -> Path:
-    return shared / "models" / "yolox_nano.onnx"
+def model(small_model: Path) -> Path:
+    return small_model
 
 
 @pytest.fixture(scope="module")
-def photos(shared: Path) -> list[Image]:
-    return list(folder_pictures(shared / "media" / "images"))
+def photos(people: Path) -> list[Image]:
+    return list(folder_pictures(people, count=6))
 
 
 def altered(path: Path, **changes: str) -> None:
@@ -152,10 +152,10 @@ def test_openvinos_second_file(model: Path, tmp_path: Path) -> None:
         load_detector(path=output, name="m")
 
 
-def test_pictures_of_nobody_prove_nothing(model: Path, shared: Path, tmp_path: Path) -> None:
-    nobody = list(folder_pictures(shared / "media" / "negatives"))
+def test_pictures_of_nobody_prove_nothing(model: Path, nobody: Path, tmp_path: Path) -> None:
+    pictures = list(folder_pictures(nobody))
     with pytest.raises(ModelError, match="too few to judge by"):
-        compile_model(model, tmp_path / "m.onnx", "onnxruntime", nobody, runs=1)
+        compile_model(model, tmp_path / "m.onnx", "onnxruntime", pictures, runs=1)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -176,26 +176,26 @@ def test_what_paid_is_said() -> None:
 
 
 @pytest.mark.optimize
-def test_the_command(model: Path, shared: Path, tmp_path: Path) -> None:
-    command = ["compile", str(model), "--target", "onnxruntime", "--images", str(shared / "media/images"), "--json"]
+def test_the_command(model: Path, people: Path, tmp_path: Path) -> None:
+    command = ["compile", str(model), "--target", "onnxruntime", "--images", str(people), "--json"]
     done = subprocess.run(
         [sys.executable, "-m", "detector", *command],
         capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert answer["output"] == "yolox_nano.ort.onnx"
+    assert answer["output"] == f"{model.stem}.ort.onnx"
     assert answer["verdict"]["accepted"]
     assert answer["paid"]
 
 
 @pytest.mark.optimize
-def test_no_room_leaves_nothing_behind(model: Path, shared: Path, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_nothing_behind(model: Path, people: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands for a full disk."""
     for target in ("onnxruntime", "openvino"):
         done = subprocess.run(
             [sys.executable, "-m", "detector", "compile", str(model), "--target", target, "--images",
-             str(shared / "media/images")],
+             str(people)],
             capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
         )  # fmt: skip
