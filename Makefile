@@ -82,11 +82,11 @@ $(OPTIMIZE)/.install: pyproject.toml detector/__init__.py detector/optimize/requ
 	@echo "setting up $(OPTIMIZE) (once)..."
 	@$(PYTHON) -m venv $(OPTIMIZE)
 	@$(OPTIMIZE)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(OPTIMIZE)/bin/python -m pip install --quiet --progress-bar on -e '.[dev,transformer,tensorrt-rtx,openvino]'
+	@$(OPTIMIZE)/bin/python -m pip install --quiet --progress-bar on -e '.[dev,transformer,tensorrt-rtx,nvrtc,openvino]'
 	@$(OPTIMIZE)/bin/python -m pip install --quiet --no-deps -r detector/optimize/requirements.txt
 	@touch $@
 
-test-optimize: $(OPTIMIZE)/.install  ## the tests that need PyTorch, ultralytics or TensorRT-RTX, and long ones
+test-optimize: $(OPTIMIZE)/.install  ## the tests that need PyTorch, ultralytics, OpenVINO, TensorRT-RTX or NVRTC, and long ones
 	@$(OPTIMIZE)/bin/python -m pytest -m optimize $(ARGS)
 
 jetson:  ## on a Jetson: set up on JetPack's own libraries, build the engine, check it, measure (docs/jetson.md)

@@ -14,6 +14,7 @@ from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
 from support import sample
+from support.extras import needs_openvino
 from support.graphs import write_constant
 
 ROWS = np.zeros((1, 300, 6), np.float32)
@@ -168,8 +169,8 @@ def test_nobody_where_nobody_is(real: PersonDetector, nobody: Path, number: int)
     assert (scores >= 0.3).sum() == 0
 
 
+@needs_openvino
 def test_openvino_finds_the_same(model_file: Callable[[str], Path], counted: list[tuple[Image, int]]) -> None:
-    pytest.importorskip("openvino", reason="needs the extra openvino")
     path, (image, _) = model_file("yolox_tiny_humanart"), counted[1]
     one, other = (load_detector(path=path, name="x", backend=b, score_floor=0.3) for b in ("onnxruntime", "openvino"))
     np.testing.assert_allclose(one.detect_image(image)[0], other.detect_image(image)[0], atol=0.5)

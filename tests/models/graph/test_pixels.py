@@ -18,6 +18,7 @@ from detector.inference.spec import InputSpec
 from detector.models.engines.prepare import prepare
 from detector.models.graph import edit
 from detector.models.graph.quantize import quantize_cpu
+from support.extras import needs_openvino
 from support.networks import HEADS, Head, network
 
 
@@ -64,8 +65,8 @@ def test_a_picture_that_is_padded(tmp_path: Path, photos: list[Image], small_mod
     assert same_persons(small_model, folded, photos[:6]) > 10
 
 
+@needs_openvino
 def test_openvino_takes_bytes_too(tmp_path: Path, photos: list[Image], small_model: Path) -> None:
-    pytest.importorskip("openvino", reason="needs the extra openvino")
     folded = saved(edit.pixels_in(onnx.load(str(small_model))), tmp_path / "b.onnx")
     assert same_persons(small_model, folded, photos[:1], "openvino") > 0
 

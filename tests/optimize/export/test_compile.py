@@ -6,6 +6,7 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from detector.models.accuracy.pictures import folder_pictures
 from detector.models.graph import edit
 from detector.models.graph.quantize import quantize_cpu
 from detector.optimize.export.compile import Compiled, Target, compile_model
+from support.extras import needs_openvino
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +59,8 @@ def test_for_onnxruntime(model: Path, photos: list[Image], tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["m.ort.onnx"]
 
 
-@pytest.mark.optimize
+@needs_openvino
 def test_for_openvino(model: Path, photos: list[Image], tmp_path: Path) -> None:
-    pytest.importorskip("openvino", reason="needs the extra openvino")
     output = tmp_path / "m.xml"
     done = compile_model(model, output, "openvino", photos, runs=3)
     assert done.verdict.accepted
@@ -77,11 +78,11 @@ def test_for_openvino(model: Path, photos: list[Image], tmp_path: Path) -> None:
 @pytest.mark.optimize
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
 def test_an_int8_file_stays_one_and_keeps_what_it_says(
-    target: str, model: Path, photos: list[Image], tmp_path: Path
+    target: str, model_file: Callable[[str], Path], photos: list[Image], tmp_path: Path
 ) -> None:
     if target == "openvino":
-        pytest.importorskip("openvino", reason="needs the extra openvino")
-    whole, small = edit.reshape(onnx.load(str(model)), 128, 96), tmp_path / "small.onnx"
+        pytest.importorskip("openvino", reason="needs the extra openvino (make test-optimize)")
+    whole, small = edit.reshape(onnx.load(str(model_file("yolox_nano"))), 128, 96), tmp_path / "small.onnx"
     onnx.helper.set_model_props(whole, {"names": str({0: "person", **{i: f"thing {i}" for i in range(1, 80)}})})
     onnx.save(whole, str(small))
     random = np.random.default_rng(0)
@@ -135,8 +136,8 @@ def test_metadata_behind_a_model_is_a_models_metadata(model: Path, tmp_path: Pat
     assert inspect(path).metadata["detector.test"] == text
 
 
+@needs_openvino
 def test_openvinos_second_file(model: Path, tmp_path: Path) -> None:
-    pytest.importorskip("openvino", reason="needs the extra openvino")
     from detector.inference.backends.openvino import save_ir
 
     output = tmp_path / "m.xml"
@@ -232,7 +233,7 @@ def test_for_tensorrt_it_is_the_builder(model: Path, tmp_path: Path, capsys: pyt
 
 @pytest.mark.optimize
 def test_for_tensorrt_an_engine_is_built(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx (make test-optimize)")
     output = tmp_path / "m.engine"
     assert call(["compile", str(model), "--target", "tensorrt", "--output", str(output), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["bytes"] == output.stat().st_size

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.optimize
 
 @pytest.fixture(autouse=True)
 def _torch() -> None:
-    pytest.importorskip("torch", reason="needs PyTorch")
+    pytest.importorskip("torch", reason="needs PyTorch (make test-optimize)")
 
 
 def tensor(side: int = 96) -> Any:
@@ -71,7 +71,7 @@ def test_real_models_see_the_same_persons(name: str, folded: bool, shared: Path)
 
 def test_a_checkpoint_sees_what_its_export_sees(shared: Path) -> None:
     if find_spec("ultralytics") is None:
-        pytest.skip("needs ultralytics")
+        pytest.skip("needs ultralytics (make test-optimize)")
     pictures = list(folder_pictures(shared / "media/coco/images", count=8))
     detector = open_checkpoint(shared / "models" / "yolov10n.pt", (640, 640), 1, score_floor=0.5)
     # The same network, but its weights went through half precision: unsure boxes differ.
