@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from detector.inference.spec import InputSpec
 from detector.models.engines.prepare import prepare
 from detector.models.registry import Resolved, load_registry
 from support import sample
@@ -70,7 +69,7 @@ def raw_model(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Re
         return found
     cut = tmp_path_factory.mktemp("models") / "cut.onnx"
     cut.write_bytes(prepare(small_model).content)
-    return replace(found, path=cut, spec=found.spec or InputSpec())
+    return replace(found, path=cut)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 import pytest
@@ -30,7 +29,7 @@ def photos(people: Path) -> list[Image]:
 def street(request: pytest.FixtureRequest, has_shared: bool) -> list[Image]:
     """Three pictures of 4:3 with 2 to 8 persons in each: frames of vtest, else of the sample clip."""
     if not has_shared:
-        return [ArrayImage(cv2.copyMakeBorder(pair, 0, 0, 0, 86, cv2.BORDER_REPLICATE)) for pair in sample.pairs()[:3]]
+        return [ArrayImage(np.pad(pair, ((0, 0), (0, 86), (0, 0)), mode="edge")) for pair in sample.pairs()[:3]]
     shared: Path = request.getfixturevalue("shared")
     source = file_source(shared / "media" / "video" / "vtest.avi")
     source.open()

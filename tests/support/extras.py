@@ -15,4 +15,5 @@ def needs_openvino(test: Test) -> Test:
     """Runs with `make test-optimize`, which installs the extra openvino."""
     missing = importlib.util.find_spec("openvino") is None
     skip = pytest.mark.skipif(missing, reason="needs the extra openvino (make test-optimize)")
-    return pytest.mark.optimize(skip(test))
+    marked: Test = pytest.mark.optimize(skip(test))
+    return marked

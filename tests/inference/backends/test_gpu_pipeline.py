@@ -192,7 +192,7 @@ def test_nonsense_and_what_is_no_picture_are_told(raw_model: Resolved, cuda: Hos
     with pytest.raises(InferenceError, match="not a BGR picture"):
         detector.detect_image(ArrayImage(np.zeros((8, 8), np.uint8)))
 
-    def nonsense(_count: int) -> None:
+    def nonsense(count: int) -> None:
         for result in engine.results:
             result.fill(np.nan)
 
