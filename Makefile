@@ -36,7 +36,7 @@ install: $(VENV)/.install  ## .venv with everything that make test needs
 run: $(VENV)/.run  ## the service on a sample clip, alerts printed as a subscriber gets them (ARGS="--duration 30")
 	@$(BIN)/detector demo $(ARGS)
 
-test: $(VENV)/.install  ## the whole CPU test suite
+test: $(VENV)/.install  ## the CPU test suite: some minutes (longer tests have targets of their own, below)
 	@$(PYTEST) $(ARGS)
 
 # Where a wrong branch costs an alert: at least 95 % of the branches are tested.
@@ -71,7 +71,7 @@ fault: $(VENV)/.install  ## brokers killed, cameras pulled, disks filled
 soak: $(VENV)/.install  ## minutes of running, memory and threads watched
 	@$(PYTEST) -m soak --timeout 1800 $(ARGS)
 
-test-fresh: $(VENV)/.install  ## make run from a bare clone, set-up included
+test-fresh: $(VENV)/.install  ## make run and make test in bare clones, set-up included, oldest and newest Python
 	@$(PYTEST) -m fresh $(ARGS)
 
 gpu-test: $(VENV)/.install  ## the tests that need an NVIDIA GPU
