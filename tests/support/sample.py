@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from detector.capture.pictures import clip_pictures
 from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Pixels
-from detector.models.accuracy.pictures import clip_pictures
 from detector.models.registry import load_registry
 
 CACHE = os.environ.get("DETECTOR_CACHE")  # the user's own, whatever a test sets

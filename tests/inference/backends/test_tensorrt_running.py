@@ -16,13 +16,13 @@ import numpy as np
 import onnx
 import pytest
 
+from detector.capture.pictures import folder_pictures
 from detector.core.errors import InferenceError, ModelError
 from detector.core.types import Image
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.backends.tensorrt import TensorRtBackend, size_for, sizes_up_to
 from detector.inference.detector import PersonDetector
 from detector.inference.tensorrt import manifest
-from detector.models.accuracy.pictures import folder_pictures
 from detector.models.registry import Resolved
 from support.engines import ORIN, described, verdict
 from support.hostcuda import use_host_kernels
