@@ -11,7 +11,6 @@ import difflib
 import hashlib
 import json
 import os
-import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,13 +20,13 @@ import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from detector.core.errors import ConfigError
-from detector.core.redact import MASK, redact, redact_urls, userinfo_secrets
+from detector.core.redact import redact
 
+from .masking import Document, learn, mask_value, masked
 from .schema import Config
+from .variables import expand
 
-Document = dict[str, Any]
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SECRET_KEYS = {"password", "token"}
+__all__ = ["Document", "etag", "load", "masked", "mqtt_password", "parse", "read", "unmasked", "validate", "write"]
 _MAX_BYTES = 1 << 20
 
 
@@ -84,26 +83,6 @@ def read(path: Path) -> Document:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _expand(value: Any, path: str, environment: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {k: _expand(v, f"{path}.{k}" if path else str(k), environment) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_expand(v, f"{path}.{i}", environment) for i, v in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    def substitute(match: re.Match[str]) -> str:
-        name = match[1]
-        if name not in environment:
-            raise ConfigError(f"the environment variable {name} is not set", key=path)
-        # Whatever comes from the environment is meant to stay out of sight.
-        if path.rpartition(".")[2] in {*_SECRET_KEYS, "source"}:
-            redact.learn(environment[name])
-        return environment[name]
-
-    return _VARIABLE.sub(substitute, value)
-
-
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     """The sections that a field's annotation speaks of, inside dict[...] or Annotated[...] too."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -141,7 +120,8 @@ def validate(document: Document, environment: Mapping[str, str] | None = None) -
 
     Teaches the redactor every secret on the way.
     """
-    expanded = _expand(document, "", os.environ if environment is None else environment)
+    expanded = expand(document, os.environ if environment is None else environment)
+    learn(expanded)
     try:
         config = Config.model_validate(expanded)
     except ValidationError as error:
@@ -150,15 +130,7 @@ def validate(document: Document, environment: Mapping[str, str] | None = None) -
         # An unknown key is the likeliest root of the rest, so it is told first.
         first = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
         raise _explain(first["loc"], first["type"], first["msg"]) from None
-    _learn(config)
     return config
-
-
-def _learn(config: Config) -> None:
-    for camera in config.cameras.values():
-        redact.learn(*userinfo_secrets(camera.source.get_secret_value()))
-    for secret in (config.mqtt.password, config.api.token):
-        redact.learn(secret.get_secret_value() if secret else None)
 
 
 def load(path: Path) -> Config:
@@ -180,30 +152,8 @@ def mqtt_password(config: Config) -> SecretStr | None:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise ConfigError(f"cannot read {path}: {reason}", key="mqtt.password_file") from None
-    redact.learn(secret)
+    redact.learn_login(config.mqtt.username or "", secret)
     return SecretStr(secret)
-
-
-def _mask_value(key: str, value: Any) -> Any:
-    if not isinstance(value, str) or _VARIABLE.fullmatch(value):
-        return value  # `${NAME}` tells no secret, and must survive a round trip
-    if key in _SECRET_KEYS:
-        return MASK
-    return redact_urls(value) if key == "source" else value
-
-
-def masked(document: Document) -> Document:
-    """A copy fit to be shown: secrets are `***`, URLs lose their user-info."""
-
-    def walk(value: Any, key: str) -> Any:
-        if isinstance(value, dict):
-            return {k: walk(v, str(k)) for k, v in value.items()}
-        if isinstance(value, list):
-            return [walk(v, key) for v in value]
-        return _mask_value(key, value)
-
-    result: Document = walk(document, "")
-    return result
 
 
 def unmasked(document: Document, current: Document) -> Document:
@@ -213,7 +163,10 @@ def unmasked(document: Document, current: Document) -> Document:
         if isinstance(new, dict):
             olds = old if isinstance(old, dict) else {}
             return {k: walk(v, olds.get(k), str(k)) for k, v in new.items()}
-        if isinstance(new, str) and isinstance(old, str) and new == _mask_value(key, old):
+        if isinstance(new, list):
+            before = old if isinstance(old, list) else []
+            return [walk(v, before[i] if i < len(before) else None, key) for i, v in enumerate(new)]
+        if isinstance(new, str) and isinstance(old, str) and new == mask_value(key, old):
             return old
         return copy.deepcopy(new)
 

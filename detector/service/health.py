@@ -81,9 +81,11 @@ class HealthMonitor:
             for name, entry in stats.items()
             if entry.frames == 0
         ]
+        stages = [f"camera-{name}" for name, entry in stats.items() if entry.frames == 0]
         if self._house.worker.detector is None:
             reasons.insert(0, "the model is not loaded")
-        return Ready(ok=not reasons, reasons=tuple(reasons))
+            stages.insert(0, "model")
+        return Ready(ok=not reasons, reasons=tuple(reasons), stages=tuple(stages))
 
     def problems(self) -> list[str]:
         """What an operator should know, one plain line each; empty when all is well."""

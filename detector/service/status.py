@@ -7,6 +7,7 @@ from typing import Any
 
 from detector import __version__
 from detector.capture.camera import CaptureStats
+from detector.core.redact import redact
 from detector.core.system_info import SystemProbe
 
 from .health import HealthMonitor
@@ -44,6 +45,10 @@ class StatusReporter:
         self._probe = SystemProbe()
 
     def write(self) -> dict[str, Any]:
+        document: dict[str, Any] = redact.document(self._document())
+        return document
+
+    def _document(self) -> dict[str, Any]:
         house, problems = self._house, self._watch.problems()
         link, outbox = house.link.status(), house.outbox.stats()
         now = house.clock.wall()
