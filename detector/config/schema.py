@@ -1,6 +1,6 @@
 """The configuration's shape: what keys there are, what they may hold, what they default to.
 
-Pure validation; reading, writing and masking files is `configfile`'s. Every model refuses unknown
+Pure validation; reading, writing and masking files is the business of `document`. Every model refuses unknown
 keys; secrets are `SecretStr`, whose repr is stars.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
@@ -43,14 +44,37 @@ def _topic(text: str) -> str:
     return text
 
 
-Polygon = Annotated[tuple[Point, ...], AfterValidator(_polygon)]
+def _empty_is_no_point(value: Any) -> Any:
+    return () if value is None else value
+
+
+Polygon = Annotated[tuple[Point, ...], BeforeValidator(_empty_is_no_point), AfterValidator(_polygon)]
 Topic = Annotated[str, Field(max_length=128), AfterValidator(_topic)]
 
 
 class ConfigSection(BaseModel):
-    """A part of the configuration: immutable, strict about its keys."""
+    """A part of the configuration: immutable, strict about its keys.
+
+    A key without a value (all its children commented out) has its default; keys that begin with x- are YAML's anchors'.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, data: Any) -> Any:
+        if data is None:
+            return {}
+        if not isinstance(data, Mapping):
+            return data
+        return {key: value for key, value in data.items() if not cls._is_left_out(str(key), value)}
+
+    @classmethod
+    def _is_left_out(cls, key: str, value: Any) -> bool:
+        field = cls.model_fields.get(key)
+        if field is None:
+            return key.startswith("x-")
+        return value is None and type(None) not in getattr(field.annotation, "__args__", ())
 
 
 def default_device_id() -> str:
@@ -291,18 +315,14 @@ class HistorySettings(ConfigSection):
     max_events: int = Field(default=10_000, ge=1, le=1_000_000)
 
 
-def _null_is_default(value: Any) -> Any:
-    return {} if value is None else value
-
-
 class Config(ConfigSection):
     """The whole of it."""
 
-    device: Annotated[Device, BeforeValidator(_null_is_default)] = Field(default_factory=Device)
-    model: Annotated[Model, BeforeValidator(_null_is_default)] = Model()
+    device: Device = Field(default_factory=Device)
+    model: Model = Model()
     cameras: dict[Identifier, Camera] = Field(min_length=1, max_length=64)
-    mqtt: Annotated[Mqtt, BeforeValidator(_null_is_default)] = Mqtt()
-    alarm: Annotated[AlarmSettings, BeforeValidator(_null_is_default)] = AlarmSettings()
-    api: Annotated[Api, BeforeValidator(_null_is_default)] = Api()
-    history: Annotated[HistorySettings, BeforeValidator(_null_is_default)] = HistorySettings()
+    mqtt: Mqtt = Mqtt()
+    alarm: AlarmSettings = AlarmSettings()
+    api: Api = Api()
+    history: HistorySettings = HistorySettings()
     data_dir: Path = Path("data")

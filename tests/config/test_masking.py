@@ -16,7 +16,7 @@ from detector.core.errors import ConfigError, SourceError
 from detector.core.redact import RedactingFilter, redact
 
 ODD = "/?#@:%&=+ '\"<>\\{}`|^~;,!*()[]\t\r\n"
-PASSWORDS = st.text(st.one_of(st.sampled_from(ODD), st.characters(exclude_categories=("Cs",))), min_size=4, max_size=40)
+PASSWORDS = st.text(st.one_of(st.sampled_from(ODD), st.characters(exclude_categories=["Cs"])), min_size=4, max_size=40)
 
 
 def config(password: str, url: str) -> dict[str, Any]:
