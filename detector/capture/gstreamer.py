@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from detector.core.errors import SourceError
-from detector.core.redact import redact
+from detector.core.redact import shown_source
 from detector.core.types import PlaneFormat
 
 from .cv_reader import CvSource
@@ -55,7 +55,7 @@ class GStreamerSource:
     """A pipeline's pictures; opening and reading are bounded by OpenCV's own time-outs."""
 
     def __init__(self, *, source: str, timeout_s: float) -> None:
-        self._shown = redact(source)
+        self._shown = shown_source(source)
         milliseconds = max(1, round(timeout_s * 1000))
         text = pipeline(source)
         self._camera = CvSource(

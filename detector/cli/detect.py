@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from detector.core.errors import DetectorError, SourceError, UsageError
+from detector.core.redact import redact
 
 from .load import DEFAULT_MODEL, BackendOption, JsonOption, ModelOption, ShapeOption
 
@@ -119,4 +120,4 @@ def detect(
 
 
 def _complain(error: DetectorError) -> None:
-    typer.echo(f"detector: {error}", err=True)
+    typer.echo(f"detector: {redact(str(error))}", err=True)
