@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +14,7 @@ from detector.core.errors import DetectorError, UsageError
 from detector.core.progress import Progress
 
 from .load import JsonOption
+from .values import sides as parse_sides
 
 if TYPE_CHECKING:
     from detector.core.types import Image
@@ -57,7 +57,8 @@ def export(
     from .progress import progress
 
     target = _target(model, output)
-    sides, at_once = _sides(size), _batch(batch)
+    at_once = _batch(batch)
+    sides = None if size is None else parse_sides(size, square=True)
     if model.suffix.lower() == ".onnx":
         if head is not None or batch != "1":
             raise UsageError("--head and --batch are for checkpoints (.pt): an ONNX file has its own")
@@ -89,15 +90,6 @@ def _target(model: Path, output: Path | None) -> Path:
     if target.exists() and target.resolve() == model.resolve():
         raise UsageError(f"{model} would be overwritten: name another file with --output")
     return target
-
-
-def _sides(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d{1,5})(?:[xX](\d{1,5}))?", text)
-    if found is None:
-        raise UsageError(f"--size {text}: give width and height in px as 640x384, or one number for a square")
-    return int(found[1]), int(found[2] or found[1])
 
 
 def _batch(text: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ from detector.core.errors import UsageError
 
 from .load import JsonOption
 from .run import ConfigOption, find_config
+from .values import sides
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,7 +53,7 @@ def tune(
     without = sorted(set(scenes_of(settings).values()) - set(given))
     if size is not None and not without:
         raise UsageError(f"--size {size}: every camera has pictures, whose size is taken; leave it out")
-    order_size = _SIZE if size is None else _sides(size)
+    order_size = _SIZE if size is None else sides(size)
     with progress(download=True) as report:
         found = resolve(settings.model, report)
     check(settings.model, found)
@@ -88,13 +88,6 @@ def _attributed(text: str, cameras: list[str]) -> tuple[str, Path]:
     if sign:
         raise UsageError(f"--pictures {text}: no enabled camera {name} in the config; its enabled cameras: {known}")
     raise UsageError(f"--pictures {text}: say of which camera, as {(cameras or ['CAMERA'])[0]}={text}; known: {known}")
-
-
-def _sides(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([1-9]\d{1,4})[xX]([1-9]\d{1,4})", text)
-    if found is None:
-        raise UsageError(f"--size {text}: give the pictures' width and height in px, as 1920x1080")
-    return int(found[1]), int(found[2])
 
 
 def _document(done: OfflineResult, model: str) -> dict[str, Any]:

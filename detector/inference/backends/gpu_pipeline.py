@@ -34,7 +34,6 @@ from detector.inference.layout import Layout, anchors
 from detector.inference.preprocess import Placement
 from detector.inference.spec import InputSpec
 
-LAUNCHES_BEFORE_ENGINE = 1
 _ALIGNED = 256  # where a plane begins
 
 

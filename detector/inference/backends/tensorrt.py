@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from detector.core.errors import DetectorError, InferenceError, ModelError, one_line
 from detector.core.files import existing_file
-from detector.core.types import Floats, Image
+from detector.core.types import Image
 from detector.inference.kernels.launch import FloatType
 from detector.inference.layout import Layout
 from detector.inference.preprocess import Placement
@@ -166,12 +166,6 @@ class TensorRtBackend:
         return _Tensor(spec=TensorSpec(name, sides, dtype.name), host=host, device=device, address=address)
 
     # Running
-
-    @property
-    def input_buffer(self) -> Floats | None:
-        """Pinned float32 [1,3,H,W] that preprocessing may fill, to spare a copy; None for other types."""
-        first = self._input.part(1)
-        return first if first.dtype == np.float32 else None
 
     def configure(self, *, layout: Layout, spec: InputSpec, floor: float, iou: float | None) -> bool:
         """Get ready to take pictures whole (`infer`); False, and a line in the log, where they must come as tensors."""

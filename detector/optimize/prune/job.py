@@ -21,6 +21,7 @@ from detector.core.types import ArrayImage, Image
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
+from detector.models.accuracy.gate import LabelledPictures
 from detector.models.registry import sample_pictures
 from detector.optimize.export import ultralytics_models
 from detector.optimize.export.export import ExportOptions, export
@@ -35,14 +36,6 @@ from .prune import Pruned, prune
 
 _JUDGES = 24  # pictures that say which channels matter
 _ROUNDS = 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnnotatedSet:
-    """Pictures to measure accuracy on, and their annotations in COCO's format."""
-
-    images: Path
-    annotations: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +64,7 @@ class PruneRequest:
     output: Path
     macs: float
     size: tuple[int, int]
-    truth: AnnotatedSet | None
+    truth: LabelledPictures | None
     lessons: Lessons | None
     seed: int = 0
 

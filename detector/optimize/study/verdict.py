@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import platform
-import re
 import statistics
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from detector import __version__
+from detector.core.system_info import machine
 
 from .factors import Lever, levers
 from .measure import Speed
@@ -57,15 +54,6 @@ def document(request: StudyRequest, outcome: StudyOutcome) -> Document:
         "winner": None if best is None else best.key,
         "levers": [dataclasses.asdict(lever) for lever in [*_folding(outcome.cells), *levers(ms, drops, request.base)]],
     }
-
-
-def machine() -> str:
-    """The processor's name, and how many cores of it this process may use."""
-    try:
-        name = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
-    except OSError:
-        name = None
-    return f"{name[1] if name else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
 
 
 def _units(cells: Sequence[Cell]) -> dict[int, float]:
