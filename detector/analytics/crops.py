@@ -89,7 +89,12 @@ class CropPlanner:
         self._in_vain = 0 if known else self._in_vain + len(windows)
         self._last = frame.captured_mono if windows else self._last
         self._looked.extend((frame.captured_mono, window) for window in windows)
-        return tuple(Crop(frame=_cut(frame, window), window=window, targets=targets) for window in windows)
+        pixels = frame.image.bgr()
+        cuts = [ArrayImage(pixels[y1:y2, x1:x2]) for x1, y1, x2, y2 in windows]
+        return tuple(
+            Crop(frame=replace(frame, image=cut), window=window, targets=targets)
+            for cut, window in zip(cuts, windows, strict=True)
+        )
 
     def _earn(self, t: float) -> None:
         """Up to `t`: what may be spent, and what was looked at lately."""
@@ -215,8 +220,3 @@ def _within(targets: NDArray[np.float64], window: CropBox) -> NDArray[np.bool_]:
     low, high = np.array(window[:2]), np.array(window[2:])
     inside = np.concatenate((targets[:, :2] >= low, targets[:, 2:] <= high), axis=1)
     return np.asarray(inside.all(axis=1), np.bool_)
-
-
-def _cut(frame: Frame, window: CropBox) -> Frame:
-    x1, y1, x2, y2 = window
-    return replace(frame, image=ArrayImage(frame.image.bgr()[y1:y2, x1:x2]))

@@ -44,7 +44,12 @@ class DeviceSource:
         )
 
     def open(self) -> None:
-        self._check()
+        if not self._path.exists():
+            raise SourceError(f"{self._path}: no such camera; plug it in, or see /dev/video* for what there is")
+        if not self._path.is_char_device():
+            raise SourceError(f"{self._path}: this is not a camera device")
+        if not os.access(self._path, os.R_OK | os.W_OK):
+            raise SourceError(f"{self._path}: may not be opened; add this user to the group video")
         # OpenCV's V4L2 waits 10 s for a frame unless this, its only way to say it, is set before it opens.
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(max(1, math.floor(self._timeout_s))))
         self._camera.open()
@@ -54,11 +59,3 @@ class DeviceSource:
 
     def close(self) -> None:
         self._camera.close()
-
-    def _check(self) -> None:
-        if not self._path.exists():
-            raise SourceError(f"{self._path}: no such camera; plug it in, or see /dev/video* for what there is")
-        if not self._path.is_char_device():
-            raise SourceError(f"{self._path}: this is not a camera device")
-        if not os.access(self._path, os.R_OK | os.W_OK):
-            raise SourceError(f"{self._path}: may not be opened; add this user to the group video")

@@ -76,7 +76,17 @@ def export(
             raise UsageError("--random-weights is for the folder of a transformer")
         with progress() as report:
             report(0, None, "loading the model")
-            loaded = _folder(model, random_weights) if model.is_dir() else _checkpoint(model, head, person_only)
+            if model.is_dir():
+                from detector.optimize.export import transformers_models
+
+                found = transformers_models.load(model, random_weights=random_weights)
+                loaded: Loaded = found.network, found.size
+            else:
+                from detector.optimize.export import ultralytics_models
+                from detector.optimize.export.traceable import from_ultralytics
+
+                network = from_ultralytics(ultralytics_models.load(model), head=head, person_only=person_only)
+                loaded = network, _DEFAULT_SIZE
             document = _exported(target, loaded, (sides, at_once, person_only, pixels), images, report)
     _say({"output": str(target), **document}, as_json=as_json)
 
@@ -98,21 +108,6 @@ def _batch(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 64:
         raise UsageError(f"--batch {text}: give a number from 1 to 64, or dynamic")
     return int(text)
-
-
-def _checkpoint(model: Path, head: Head | None, person_only: bool) -> Loaded:
-    from detector.optimize.export import ultralytics_models
-    from detector.optimize.export.traceable import from_ultralytics
-
-    network = from_ultralytics(ultralytics_models.load(model), head=head, person_only=person_only)
-    return network, _DEFAULT_SIZE
-
-
-def _folder(model: Path, random_weights: bool) -> Loaded:
-    from detector.optimize.export import transformers_models
-
-    found = transformers_models.load(model, random_weights=random_weights)
-    return found.network, found.size
 
 
 def _exported(
