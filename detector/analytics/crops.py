@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.core.geometry import iou
+from detector.core.geometry import areas, intersections, iou
 from detector.core.types import ArrayImage, Box, Detections, Floats, Frame
 
 _GAIN = 1.25  # a window must show things at least so much larger than the whole picture does
@@ -175,12 +175,8 @@ def _same(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def _shared(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """The intersection over the smaller one's area [N, M]."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.clip(high - low, 0.0, None).prod(axis=2)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 1e-9, None).prod(axis=1) for boxes in (a, b)]
-    shared: NDArray[np.float64] = inter / np.minimum(areas[0][:, None], areas[1][None, :])
-    return shared
+    smaller = np.minimum(areas(a)[:, None], areas(b)[None, :])
+    return np.asarray(intersections(a, b) / np.maximum(smaller, 1e-9), np.float64)
 
 
 def _holds(boxes: NDArray[np.float64], box: Box) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detector.core.errors import DetectorError, UsageError
+from detector.core.errors import UsageError
 from detector.core.progress import Progress
 
 from .load import JsonOption
@@ -139,13 +139,11 @@ def _exported(
 def _rewritten(
     model: Path, target: Path, sides: tuple[int, int] | None, wish: tuple[bool, bool, bool], images: Path | None
 ) -> dict[str, Any]:
+    from detector.models.graph import edit
+    from detector.models.graph.onnx_file import read
+    from detector.models.graph.rewrite import Steps, rewrite
     from detector.models.registry import load_registry
 
-    try:
-        from detector.models.graph import edit
-        from detector.models.graph.rewrite import Steps, read, rewrite
-    except ImportError:
-        raise DetectorError("changing a model needs the package onnx: pip install onnx") from None
     before_nms, person_only, pixels = wish
     spec = load_registry().resolve(model).spec
     steps = Steps(size=sides, before_nms=before_nms, person_only=person_only, pixels=pixels)

@@ -91,19 +91,11 @@ def _attributed(text: str, cameras: list[str]) -> tuple[str, Path]:
 
 
 def _document(done: OfflineResult, model: str) -> dict[str, Any]:
-    choice = done.choice
     return {
         "model": model,
-        "taken": str(choice.taken),
-        "why": choice.why,
-        "shapes": [f"{width}x{height}" for width, height in choice.shapes],
-        "scenes": list(choice.scenes),
-        "candidates": [
-            {"form": str(each.form), "ms": each.ms, "cpu_ms": each.cpu_ms, "refused": each.refused}
-            for each in choice.results
-        ],
+        **done.choice.summary(),
         "without_int8": done.without_int8,
-        "left_out": choice.failed,
+        "left_out": done.choice.failed,
         "replaced_a_choice_by_pictures": done.lost,
         "pictures": {
             name: {

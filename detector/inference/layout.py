@@ -194,6 +194,11 @@ def _person(names: Mapping[int, str] | None, classes: int | None, extra: int = 0
         return 0
     if classes is not None and classes not in (len(names), len(names) + extra):
         raise ModelError(f"this model names {len(names)} classes, but its output has {classes}")
+    return person_of(names)
+
+
+def person_of(names: Mapping[int, str]) -> int:
+    """The index of the class person by its name; raises ModelError where there is none."""
     for wanted in _PERSON_NAMES:
         for index, name in names.items():
             if name.strip().lower() == wanted:

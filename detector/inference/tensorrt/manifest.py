@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.core.errors import ModelError
-from detector.core.files import PUBLIC, write_atomically
+from detector.core.files import PUBLIC, file_sha256, write_atomically
 from detector.inference.agreement import Verdict
 from detector.inference.spec import InputSpec
 
@@ -108,14 +108,6 @@ class EngineManifest:
 
 def path_of(engine: Path) -> Path:
     return engine.with_name(f"{engine.name}.json")
-
-
-def file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def write(engine: Path, sidecar: EngineManifest) -> None:
