@@ -20,7 +20,6 @@ from .launch import SUFFIXES, FloatType, Launch
 
 HeadForm = Literal["centers", "corners", "grid"]
 
-CANDIDATES = 1024  # the best ones that NMS looks at
 NO_NMS = 1.0
 _GATHER_BLOCK, _SUPPRESS_BLOCK = 256, 512
 _FORMS: tuple[HeadForm, ...] = ("centers", "corners", "grid")

@@ -61,7 +61,7 @@ def opened(shared: Path, tmp_path: Path) -> Opened:
         manifest.write(path, made.judged(verdict(), ORIN, "int8 was refused: it misses 3 of 40 persons"))
         backend: Any = TensorRtBackend(path=path)
         if by_tensor:
-            backend.adopt = lambda **_: False
+            backend.configure = lambda **_: False
         return PersonDetector(model_name="m", backend=backend, spec=found.spec)
 
     return open_one

@@ -16,7 +16,7 @@ from detector.core.types import ArrayImage, Floats
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.decode import IOU_YOLOX, make_decoder
 from detector.inference.kernels.launch import FloatType
-from detector.inference.kernels.post import CANDIDATES, cut_tensors, head_tensors, persons
+from detector.inference.kernels.post import cut_tensors, head_tensors, persons
 from detector.inference.layout import Layout, anchors, default_spec, find_layout
 from detector.inference.nms import best_first, nms
 from detector.inference.preprocess import Letterbox
@@ -26,6 +26,7 @@ from support.hostkernels import HostKernels, address
 CELLS = anchors(DENSE.width, DENSE.height)
 LAYOUTS = pytest.mark.parametrize("layout", [DENSE, GRID, END_TO_END], ids=lambda layout: layout.kind)
 
+CANDIDATES = 1024  # as in post.cu: the best ones that NMS looks at
 TRUNCATED = 8  # of the status: more candidates than NMS looks at
 
 
