@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from detector.core.errors import SourceError
+from detector.core.redact import shown_source
 from detector.core.types import PlaneFormat
 
 from .cv_reader import CvSource
