@@ -16,7 +16,7 @@ from typing import Protocol
 
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import BrokerError
-from detector.core.types import Alert, EventChange, Message
+from detector.core.types import Alert, EventChange, JsonObject, Message
 
 from .delivery import RETRY_S, MessageSink, OutboxDelivery
 from .history import History
@@ -80,6 +80,7 @@ class Dispatcher:
         self._firsts: deque[EventChange] = deque(maxlen=MAX_FIRSTS)
         self._messages: deque[Message] = deque()
         self._retained: dict[str, Message] = {}
+        self._states: dict[str, JsonObject] = {}
         self._dropped = 0
         self._sender = OutboxDelivery(outbox=outbox, link=link, clock=clock, wake=self.wake, retry_s=retry_s)
         self.progress_mono = clock.mono()
@@ -100,6 +101,16 @@ class Dispatcher:
                 self._retained[item.topic] = item  # of a state only the last value matters
             elif isinstance(item, Message):
                 self._append(self._messages, item)
+            self._woken = True
+            self._changed.notify()
+
+    def save_state(self, name: str, document: JsonObject) -> None:
+        """Keep `document` under `name` over restarts; returns at once. The last one counts.
+
+        It is written before any alert that is submitted after it.
+        """
+        with self._changed:
+            self._states[name] = document
             self._woken = True
             self._changed.notify()
 
@@ -165,6 +176,7 @@ class Dispatcher:
     def _round(self) -> None:
         self.progress_mono = self._clock.mono()
         try:
+            self._write_states()
             alerted = self._write_alerts()
             self._hand_over_messages()
             self._write_events(pictured={str(entry.payload["event_id"]) for entry in alerted})
@@ -174,6 +186,12 @@ class Dispatcher:
         except Exception:
             log.exception("the dispatcher stumbled and goes on")
         self.progress_mono = self._clock.mono()
+
+    def _write_states(self) -> None:
+        with self._changed:
+            states, self._states = self._states, {}
+        for name, document in states.items():
+            self._outbox.set_state(name, document)
 
     def _write_alerts(self) -> list[Entry]:
         entries: list[Entry] = []

@@ -9,21 +9,6 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 
-def iou(left: Array, right: Array) -> Array:
-    """Intersection over union [N, M] of boxes x1, y1, x2, y2 [N, 4] and [M, 4]; 0 where both are empty."""
-    corner = np.maximum(left[:, None, :2], right[None, :, :2])
-    opposite = np.minimum(left[:, None, 2:], right[None, :, 2:])
-    shared = np.maximum(opposite - corner, 0.0).prod(axis=2)
-    union = _area(left)[:, None] + _area(right)[None, :] - shared
-    overlap: Array = shared / np.maximum(union, np.finfo(np.float64).tiny)
-    return overlap
-
-
-def _area(boxes: Array) -> Array:
-    area: Array = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return area
-
-
 def pair(likeness: Array, rows: Index, columns: Index, *, floor: float) -> tuple[Index, Index]:
     """The pairing of `rows` with `columns` with the highest sum of `likeness` [N, M].
 

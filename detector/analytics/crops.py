@@ -18,9 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.core.geometry import iou
 from detector.core.types import ArrayImage, Box, Detections, Floats, Frame
-
-from .assignment import iou
 
 _GAIN = 1.25  # a window must show things at least this much larger than the whole picture does
 _SMALL = 72.0  # px in the model's input: taller people are found without a crop

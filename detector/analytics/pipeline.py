@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.config import schema
+from detector.core.geometry import iou
 from detector.core.types import Alert, Detections, EventChange, Frame, Track
 
-from .assignment import iou
 from .crops import Crop, CropPlanner
 from .motion import MotionGate
 from .rules import Rules

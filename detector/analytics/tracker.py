@@ -17,9 +17,10 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.core.geometry import iou
 from detector.core.types import Box, Floats, Track
 
-from .assignment import Array, Index, iou, pair
+from .assignment import Array, Index, pair
 from .kalman import MotionModel, born, correct, predict, to_center
 
 _CHI2_2DOF_99 = 9.21  # squared Mahalanobis distance that holds 99 % of a plane's Gaussian

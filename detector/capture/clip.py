@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 from detector.core.errors import EndOfStreamError, SourceError
+from detector.core.progress import Progress
 from detector.core.types import Frame
 
 from .latest_frames import LatestFrames
 from .source import CapturedImage
-
-Report = Callable[[int, int | None, str], None]
 
 
 class ClipSource(Protocol):
@@ -33,7 +32,7 @@ class _MediaClock:
         return self.now
 
 
-def due_frames(camera: str, detect_fps: float, source: ClipSource, progress: Report | None) -> Iterator[Frame]:
+def due_frames(camera: str, detect_fps: float, source: ClipSource, progress: Progress | None) -> Iterator[Frame]:
     """The frames that the live slot would hand out to a worker that always has time."""
     clock = _MediaClock()
     slots = LatestFrames(clock=clock)

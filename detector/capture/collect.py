@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from detector.config.schema import Camera
 from detector.core.backoff import Backoff
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import EndOfStreamError, SourceError
+from detector.core.progress import Progress
 from detector.core.types import Image
 
 from .factory import file_source, make_source
@@ -29,8 +30,6 @@ _PATIENT = 3  # windows without anything new, then the bar is halved
 _FROZEN = 40  # windows without any picture: nothing will come any more
 _DARK = 4.0  # grey levels of spread: a covered lens, a lamp out
 _GIVE_UP_S = 60.0  # a camera that is away longer ends it; the same command goes on later
-
-Report = Callable[[int, "int | None", str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +58,7 @@ def gather(
     store: PictureStore,
     count: int,
     every_s: float,
-    report: Report,
+    report: Progress,
     clock: Clock = SYSTEM_CLOCK,
     stop: threading.Event | None = None,
 ) -> Gathered:
@@ -119,7 +118,7 @@ class _Choice:
         return best
 
 
-def _keep(chosen: _Choice, store: PictureStore, report: Report, count: int) -> None:
+def _keep(chosen: _Choice, store: PictureStore, report: Progress, count: int) -> None:
     if (best := chosen.take()) is not None:
         store.add(best.image, at_s=best.at_s, wall=best.wall, difference=best.difference)
     report(len(store), count, "gathering pictures")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.errors import StorageError, UsageError
+from detector.core.files import write_atomically
 from detector.core.types import Image
 
 MANIFEST = "manifest.json"
@@ -23,6 +24,7 @@ Format = Literal["jpg", "png"]
 _QUALITY = 95  # above it files grow and no network sees a difference
 _RESERVE = 256 << 20  # bytes left free on the disk: others live there too
 _VERSION = 1
+_OWNERS = 0o600  # pictures of one's own are nobody else's
 
 
 class PictureStore:
@@ -125,12 +127,7 @@ class PictureStore:
 
     def _write_manifest(self) -> None:
         document = {"version": _VERSION, "camera": self._camera, "pictures": self._entries}
-        part = self._folder / f".{MANIFEST}.part"
-        try:
-            _write_file(part, (json.dumps(document, indent=1) + "\n").encode())
-            part.replace(self._folder / MANIFEST)
-        finally:
-            part.unlink(missing_ok=True)
+        write_atomically(self._folder / MANIFEST, json.dumps(document, indent=1) + "\n", mode=_OWNERS)
 
     def _trouble(self, error: OSError) -> StorageError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -142,15 +139,7 @@ def _write_new(path: Path, data: bytes) -> None:
     """The file whole under a name that was free; raises OSError and leaves nothing."""
     part = path.with_name(f".{path.name}.part")
     try:
-        _write_file(part, data)
+        write_atomically(part, data, mode=_OWNERS)
         os.link(part, path)  # unlike a rename it never replaces
     finally:
         part.unlink(missing_ok=True)
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(handle)

@@ -20,6 +20,7 @@ from detector.core.errors import ModelError, UsageError
 from .load import JsonOption
 
 if TYPE_CHECKING:
+    from detector.core.progress import Progress
     from detector.core.types import Image
     from detector.inference.agreement import Verdict
     from detector.inference.detector import PersonDetector
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from detector.models.accuracy.gate import LabelledPictures
     from detector.models.engines.build_accepted import Gated
     from detector.models.engines.builder import BuildRequest
-    from detector.models.engines.progress import Report
     from detector.models.registry import Resolved
 
 Wanted = Literal["auto", "fp32", "fp16", "int8"]
@@ -153,7 +153,7 @@ class _Judging:
     found: Resolved
     images: Path | None
     annotations: Path | None
-    report: Report
+    report: Progress
     stopped: threading.Event
     screened: Verdict | None = None
     _calibration: list[Image] = field(default_factory=list)
@@ -263,9 +263,10 @@ class _Judging:
         return self._open(self.found.path, backend="onnxruntime")
 
     def _pictures(self) -> Iterable[Image]:
-        from detector.models.accuracy.pictures import built_in, folder_pictures
+        from detector.capture.pictures import folder_pictures
+        from detector.models.registry import sample_pictures
 
-        return built_in() if self.images is None else folder_pictures(self.images)
+        return sample_pictures() if self.images is None else folder_pictures(self.images)
 
 
 @contextmanager

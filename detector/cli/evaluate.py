@@ -33,7 +33,7 @@ def evaluate(
             detector=detector,
             images=images,
             annotations=annotations,
-            progress=lambda done, total: report(done, total, "pictures"),
+            progress=report,
         )
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(result)))

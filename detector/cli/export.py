@@ -6,13 +6,13 @@ import dataclasses
 import itertools
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from detector.core.errors import DetectorError, UsageError
+from detector.core.progress import Progress
 
 from .load import JsonOption
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _PICTURES = 4  # enough to compare hundreds of boxes; PyTorch takes its time
 _DEFAULT_SIZE = (640, 640)
 _SUFFIXES = (".pt", ".onnx")
-Report = Callable[[int, int | None, str], None]
 Head = Literal["nms-free", "dense"]
 Loaded = tuple["Network", tuple[int, int]]
 
@@ -135,7 +134,7 @@ def _folder(model: Path, random_weights: bool) -> Loaded:
 
 
 def _exported(
-    target: Path, loaded: Loaded, wish: tuple[Any, ...], images: Path | None, report: Report
+    target: Path, loaded: Loaded, wish: tuple[Any, ...], images: Path | None, report: Progress
 ) -> dict[str, Any]:
     from detector.optimize.export.export import ExportOptions
     from detector.optimize.export.export import export as make
@@ -191,11 +190,12 @@ def _rewritten(
 
 def some_pictures(folder: Path | None, *, count: int = _PICTURES) -> tuple[list[Image], str]:
     """At most `count` pictures of `folder`, else of the sample clip; and where they are from."""
-    from detector.models.accuracy.pictures import COUNT, built_in, folder_pictures
+    from detector.capture.pictures import COUNT, folder_pictures
+    from detector.models.registry import sample_pictures
 
     if folder is not None:
         return list(folder_pictures(folder, count=count)), str(folder)
-    return list(itertools.islice(built_in(), 0, None, max(1, COUNT // count))), "sample clip"
+    return list(itertools.islice(sample_pictures(), 0, None, max(1, COUNT // count))), "sample clip"
 
 
 def _say(document: dict[str, Any], *, as_json: bool) -> None:

@@ -15,11 +15,11 @@ from detector.core.errors import UsageError
 from .load import JsonOption
 
 if TYPE_CHECKING:
+    from detector.core.progress import Progress
     from detector.core.types import Image
     from detector.models.accuracy.gate import LabelledPictures
     from detector.models.registry import Resolved
     from detector.optimize.quantize.quantize import QuantizeResult
-    from detector.optimize.quantize.search import Report
 
 Wanted = Literal["fp16", "int8", "int4"]
 Target = Literal["cpu", "tensorrt"]
@@ -119,18 +119,19 @@ def _output(found: Resolved, precision: Wanted, output: Path | None) -> Path:
 
 
 def _pictures(
-    calibration: str | None, precision: Wanted, truth: LabelledPictures | None, report: Report
+    calibration: str | None, precision: Wanted, truth: LabelledPictures | None, report: Progress
 ) -> list[Image]:
-    from detector.models.accuracy.pictures import built_in, folder_pictures
+    from detector.capture.pictures import folder_pictures
+    from detector.models.registry import sample_pictures
     from detector.optimize.quantize.calibration import calibration_pictures
 
     if calibration is not None:
-        return calibration_pictures(calibration, progress=lambda done, total: report(done, total, "gathering pictures"))
+        return calibration_pictures(calibration, progress=report)
     if (
         precision != "int8" and truth is not None
     ):  # nothing is calibrated: they only rank layers or show how large numbers grow
         return list(folder_pictures(truth.images))
-    return list(built_in())
+    return list(sample_pictures())
 
 
 def _say(result: QuantizeResult | None, model: Path, *, as_json: bool) -> None:

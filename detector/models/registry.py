@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,14 +16,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from detector.capture.pictures import clip_pictures
 from detector.config import document as configfile
 from detector.core.errors import ConfigError, ModelError
 from detector.core.files import cache_dir, file_sha256
+from detector.core.progress import Progress, quiet
+from detector.core.types import Image
 from detector.inference.spec import InputSpec
 
 from .download.cache import FileSpec, Status, ensure, status
 from .download.pin import FileHash
-from .download.progress import Progress, quiet
 from .download.sources import RegistrySection, Sha256, Size, Source
 
 Kind = Literal["model", "clip"]
@@ -242,3 +244,8 @@ def load_registry(path: Path | None = None, *, cache: Path | None = None) -> Reg
         key = ".".join(str(part) for part in fault["loc"] if part != "[key]")
         raise ModelError(f"the model registry {path}: {key}: {fault['msg']}") from None
     return Registry(models=document.models, clips=document.clips, cache=cache_dir() if cache is None else cache)
+
+
+def sample_pictures() -> Iterator[Image]:
+    """Frames of the sample clip, fetched where it is not here yet; raises ModelError, SourceError."""
+    yield from clip_pictures(load_registry().fetch_clip("bikes"))

@@ -13,8 +13,9 @@ from detector.alerts.payloads import alert_payload, event_payload
 from detector.analytics.alarm import Alarm
 from detector.analytics.crops import detect_in_crops
 from detector.analytics.pipeline import CameraPipeline
-from detector.capture.clip import ClipSource, Report, due_frames
+from detector.capture.clip import ClipSource, due_frames
 from detector.config.schema import Config
+from detector.core.progress import Progress
 from detector.core.types import Alert, Detections, EventChange, Frame
 
 Line = dict[str, Any]
@@ -28,7 +29,7 @@ class Detector(Protocol):
 
 
 def replay(
-    *, config: Config, camera: str, source: ClipSource, detector: Detector, progress: Report | None = None
+    *, config: Config, camera: str, source: ClipSource, detector: Detector, progress: Progress | None = None
 ) -> Iterator[Line]:
     """The lines `{"topic": "events" | "alerts", "payload": ...}` that the service would publish.
 

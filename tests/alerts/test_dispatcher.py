@@ -150,14 +150,12 @@ _CHILD = """
     import threading
     from pathlib import Path
     from support.messages import make_alert, running
-    import importlib.util, sys
-    spec = importlib.util.spec_from_file_location("room", sys.argv[1])
-    room = importlib.util.module_from_spec(spec)
-    sys.modules["room"] = room
-    spec.loader.exec_module(room)
-    with room.open_room(Path(sys.argv[2]), int(sys.argv[3])) as opened:
+    from support.dispatcher import running_dispatcher
+    from support.mosquitto import wait_until
+    import sys
+    with running_dispatcher(Path(sys.argv[1]), int(sys.argv[2])) as opened:
         for number in range(10_000):
-            room.wait_until(lambda: len(opened.pending()) < 40)
+            wait_until(lambda: len(opened.pending()) < 40)
             opened.dispatcher.submit(make_alert(number))
             print(number, flush=True)
 """
@@ -167,7 +165,7 @@ def test_what_a_killed_process_owed_is_sent_by_the_next(broker: Mosquitto, tmp_p
     subscriber = RecordingSubscriber(broker.port, "p/#")
     tests = str(Path(__file__).resolve().parents[1])
     script = f"import sys; sys.path.insert(0, {tests!r})\n" + textwrap.dedent(_CHILD)
-    command = [sys.executable, "-c", script, __file__, str(tmp_path), str(broker.port)]
+    command = [sys.executable, "-c", script, str(tmp_path), str(broker.port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         try:
             subscriber.wait_for(lambda h: len(ids(h)) >= 20)

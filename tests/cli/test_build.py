@@ -13,8 +13,8 @@ from pathlib import Path
 import cv2
 import pytest
 
+from detector.capture.pictures import clip_pictures
 from detector.inference.tensorrt.library import flavour
-from detector.models.accuracy.pictures import clip_pictures
 
 BUILD = [sys.executable, "-m", "detector", "build"]
 

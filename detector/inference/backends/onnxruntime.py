@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.errors import InferenceError, ModelError, one_line
+from detector.core.files import replacing
 from detector.inference.tensors import TensorSpec
 
 from .base import Precision, usable_threads
@@ -91,19 +92,16 @@ def save_optimised(path: Path, output: Path) -> None:
     """
     runtime, file = _import(), inspect(path)
     options = _options(runtime, 1, unpack=UNPACK in file.metadata)
-    part = output.with_name(f".{output.stem}.part.onnx")
-    options.optimized_model_filepath = str(part)
     told = made_for(OnnxRuntimeBackend.name, runtime.__version__)
     told |= {"source": str(path), "source_sha256": file.digest}
     try:
-        _session(runtime, path, options, "cpu")
-        with part.open("ab") as behind:
-            behind.write(metadata_bytes(KEY, json.dumps(told)))
-        part.replace(output)
+        with replacing(output) as part:
+            options.optimized_model_filepath = str(part)
+            _session(runtime, path, options, "cpu")
+            with part.open("ab") as behind:
+                behind.write(metadata_bytes(KEY, json.dumps(told)))
     except OSError as error:
         raise ModelError(f"cannot write {output}: {error.strerror or error}; make room or choose another") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _options(runtime: Any, threads: int, *, unpack: bool, optimised: bool = False) -> Any:

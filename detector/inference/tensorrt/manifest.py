@@ -9,15 +9,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shlex
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from detector.core.errors import ModelError
+from detector.core.files import PUBLIC, write_atomically
 from detector.inference.agreement import Verdict
 from detector.inference.spec import InputSpec
 
@@ -123,24 +122,13 @@ def file_sha256(path: Path) -> str:
 def write(engine: Path, sidecar: EngineManifest) -> None:
     """The sidecar, whole or not at all; raises ModelError."""
     document = {"format": FORMAT, "key": sidecar.key, **dataclasses.asdict(sidecar)}
-    write_atomically(path_of(engine), json.dumps(document, indent=1).encode())
+    write_bytes(path_of(engine), json.dumps(document, indent=1).encode())
 
 
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Through a second file and a rename, so that a power cut leaves the old or the new; raises ModelError."""
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Whole or not at all, for a service under another user to read what an owner built; raises ModelError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                os.fchmod(file.fileno(), 0o644)  # a service under another user reads what an owner built
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_atomically(path, content, mode=PUBLIC)
     except OSError as error:
         raise ModelError(f"cannot write {path}: {error.strerror}") from None
 

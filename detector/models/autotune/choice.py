@@ -6,14 +6,13 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from detector.config.schema import Config, Model
-from detector.core.files import cache_dir, install
+from detector.core.files import PUBLIC, cache_dir, write_atomically
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import InputSize
 from detector.models.registry import Resolved
@@ -156,7 +155,4 @@ def read(path: Path) -> Choice | None:
 
 def write(path: Path, choice: Choice) -> None:
     """Whole or not at all; raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(choice.document(), indent=1) + "\n", encoding="utf-8")
-    install(part, path)
+    write_atomically(path, json.dumps(choice.document(), indent=1) + "\n", mode=PUBLIC)

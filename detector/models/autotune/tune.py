@@ -12,13 +12,13 @@ import numpy as np
 
 from detector.config.schema import Model
 from detector.core.errors import DetectorError, ModelError
+from detector.core.progress import Progress, quiet
 from detector.core.types import ArrayImage, Image
 from detector.inference.agreement import Limits
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import InputSize
 from detector.inference.multi_size import AnyDetector
 from detector.models.accuracy.gate import compare
-from detector.models.download.progress import Progress, quiet
 from detector.models.graph.variants import VariantPrecision, prepare
 from detector.models.registry import Resolved
 

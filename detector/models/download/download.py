@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from detector import __version__
+from detector.core.progress import Progress
 
-from .progress import Progress, UnavailableError
+from .errors import UnavailableError
 
 CONNECT_S = 5.0
 READ_S = 20.0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.core.errors import ModelError
+from detector.core.files import replacing
 
 from .quiet_import import quiet_import
 
@@ -53,14 +54,11 @@ def save(model: Any, path: Path) -> None:
     """
     import torch
 
-    part = path.with_name(f".{path.name}.part")
     try:
-        torch.save({"model": model, "ema": None, "train_args": {}}, part)
-        part.replace(path)
+        with replacing(path) as part:
+            torch.save({"model": model, "ema": None, "train_args": {}}, part)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
         raise ModelError(f"{path} cannot be written: {_reason(error)}") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def require(*, threads: int = 0) -> None:

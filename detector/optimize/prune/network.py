@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,11 +104,3 @@ def size_of(model: Any, places: Mapping[Any, int]) -> Size:
 
 def _convolutions(model: Any) -> list[Any]:
     return [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-
-
-Say = Callable[[int, "int | None", str], None]
-"""(done, total, what): a progress bar's report."""
-
-
-def silent(_done: int, _total: int | None, _what: str) -> None:
-    """For callers without a progress bar."""

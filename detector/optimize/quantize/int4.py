@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import onnx
 
 from detector.core.errors import ModelError
+from detector.core.progress import Progress
 from detector.models.graph.int4 import eligible, pack, ready
 
 from .budget import Judge, Ruling
 from .int8 import Int8Request, opener
-from .search import Kept, Report, Trial, fewest
+from .search import Kept, Trial, fewest
 from .sensitivity import Sensitivity, SensitivitySet, measure
 
 _RANKED_BY = 8  # pictures
@@ -29,7 +30,7 @@ class Int4Model:
     ruling: Ruling
 
 
-def search(task: Int8Request, judge: Judge, report: Report) -> Int4Model | None:
+def search(task: Int8Request, judge: Judge, report: Progress) -> Int4Model | None:
     """The fewest layers in floats that `judge` lets pass; None where no layer can be packed. Raises ModelError.
 
     Convolutions are packed for CPUs alone: TensorRT has no INT4 for them.
@@ -77,7 +78,7 @@ def search(task: Int8Request, judge: Judge, report: Report) -> Int4Model | None:
 
 
 def _ranked(
-    task: Int8Request, plain: onnx.ModelProto, source: onnx.ModelProto, layers: list[str], report: Report
+    task: Int8Request, plain: onnx.ModelProto, source: onnx.ModelProto, layers: list[str], report: Progress
 ) -> list[Sensitivity]:
     sample = SensitivitySet(
         name=task.name,
@@ -90,5 +91,5 @@ def _ranked(
         layers,
         lambda layer: pack(plain, [layer] if layer else [], source=source).model,
         sample,
-        progress=lambda done, total: report(done, total, "measuring each layer"),
+        progress=report,
     )

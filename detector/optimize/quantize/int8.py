@@ -15,6 +15,7 @@ from typing import Literal
 import onnx
 
 from detector.core.errors import ModelError
+from detector.core.progress import Progress
 from detector.core.types import Image
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
@@ -23,7 +24,7 @@ from detector.models.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, QdqStyle
 from detector.models.graph.quantize import Calibrated
 
 from .budget import Judge, Open, Ruling
-from .search import Kept, Report, Trial, fewest
+from .search import Kept, Trial, fewest
 from .sensitivity import Sensitivity, SensitivitySet, measure
 from .timing import race
 
@@ -59,7 +60,7 @@ class Int8Request:
     cache: Path | None = None
 
 
-def search(task: Int8Request, judge: Judge, report: Report) -> tuple[Int8Model, list[Trial]]:
+def search(task: Int8Request, judge: Judge, report: Progress) -> tuple[Int8Model, list[Trial]]:
     """The fastest form that `judge` lets pass, and all that was tried; raises ModelError where none passes."""
     return _Search(task, judge, report).run()
 
@@ -89,7 +90,7 @@ def runtimes(path: Path, *, name: str, spec: InputSpec | None) -> list[Runtime]:
 
 
 class _Search:
-    def __init__(self, task: Int8Request, judge: Judge, report: Report) -> None:
+    def __init__(self, task: Int8Request, judge: Judge, report: Progress) -> None:
         self._task, self._judge, self._report = task, judge, report
         self._source = onnx.load(str(task.model))
         self._trials: list[Trial] = []
@@ -161,7 +162,7 @@ class _Search:
             [layer.name for layer in calibrated.layers],
             partial(calibrated.probe, form),
             sample,
-            progress=lambda done, total: self._report(done, total, "measuring each layer"),
+            progress=self._report,
         )
 
     @staticmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
@@ -12,8 +11,10 @@ from typing import Literal
 
 import onnx
 
+from detector.capture.pictures import fingerprint
 from detector.core.errors import ModelError
-from detector.core.files import install
+from detector.core.files import PUBLIC, write_atomically
+from detector.core.progress import Progress
 from detector.core.types import Image
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.spec import InputSpec
@@ -22,10 +23,9 @@ from detector.models.graph import fp16
 from detector.models.graph.calibration import Method
 
 from .budget import ByAgreement, ByTruth, Judge, Open, Ruling
-from .calibration import fingerprint
 from .int4 import search as search_int4
 from .int8 import Int8Request, Runtime, Target, opener, search
-from .search import Kept, Report, Trial
+from .search import Kept, Trial
 from .timing import race
 
 Precision = Literal["fp16", "int8", "int4"]
@@ -102,7 +102,7 @@ class _Made:
     notes: tuple[str, ...] = ()
 
 
-def quantize(order: QuantizeRequest, report: Report) -> QuantizeResult | None:
+def quantize(order: QuantizeRequest, report: Progress) -> QuantizeResult | None:
     """Makes, judges and measures it; None where nothing in the model could be made INT4, and nothing was written.
 
     INT8 and INT4 are brought to hold the budget or refused, FP16 is judged by it. Raises ModelError; the output is
@@ -119,7 +119,7 @@ def quantize(order: QuantizeRequest, report: Report) -> QuantizeResult | None:
 
 
 class _Work:
-    def __init__(self, order: QuantizeRequest, folder: Path, report: Report) -> None:
+    def __init__(self, order: QuantizeRequest, folder: Path, report: Progress) -> None:
         self._order, self._folder, self._report = order, folder, report
         pictures = list(order.pictures)
         split = order.truth is None and len(pictures) >= _ENOUGH
@@ -206,7 +206,7 @@ class _Work:
         notes = made.notes
         if ratio is not None and ratio > 1.0 and order.precision != "int4":
             notes = (*notes, f"it does not pay on this CPU: {ratio:.2f} times the original's time")
-        _place(path, order.output)
+        write_atomically(order.output, path.read_bytes(), mode=PUBLIC)
         verdict = ruling.verdict
         used = self._calibrated_by if order.precision == "int8" else ()
         return QuantizeResult(
@@ -243,14 +243,3 @@ class _Work:
 
     def _opener(self, path: Path, runtime: Runtime, threads: int = 0) -> Open:
         return opener(path, name=self._order.name, spec=self._order.spec, runtime=runtime, threads=threads)
-
-
-def _place(made: Path, output: Path) -> None:
-    """The whole file under its name, or none: copied beside it first."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    beside = output.with_name(f".{output.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(made.read_bytes())
-        install(beside, output)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-Report = Callable[[int, "int | None", str], None]
-"""(done, total or None where unknown, what)."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:

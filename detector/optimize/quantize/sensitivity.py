@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,16 +18,16 @@ import numpy as np
 import onnx
 
 from detector.core.errors import InferenceError, ModelError
-from detector.core.files import cache_dir
+from detector.core.files import cache_dir, write_atomically
+from detector.core.geometry import iou
+from detector.core.progress import Progress, quiet
 from detector.core.types import Floats, Image
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
-from detector.models.accuracy.gate import iou
 
 VERSION = 1
 """Of the measure: raised whenever it would give other numbers for the same model and pictures."""
 
-Progress = Callable[[int, int], None]
 Probe = Callable[["str | None"], onnx.ModelProto]
 Detected = list[tuple[Floats, Floats]]
 """Boxes [N,4] and scores [N] for each picture."""
@@ -60,7 +60,7 @@ class SensitivitySet:
 
 
 def measure(
-    layers: Sequence[str], probe: Probe, sample: SensitivitySet, *, progress: Progress = lambda _done, _total: None
+    layers: Sequence[str], probe: Probe, sample: SensitivitySet, *, progress: Progress = quiet
 ) -> list[Sensitivity]:
     """Each of the `layers`' sensitivity, the most sensitive first; `probe` makes the model with that one alone smaller.
 
@@ -89,7 +89,7 @@ def _measured(layers: Sequence[str], probe: Probe, sample: SensitivitySet, progr
             except InferenceError:  # nonsense instead of persons
                 moved = _LOST
             yield Sensitivity(layer=layer, error=moved)
-            progress(number, len(layers))
+            progress(number, len(layers), "measuring each layer")
 
 
 def _seen(model: onnx.ModelProto, sample: SensitivitySet, path: Path) -> Detected:
@@ -126,10 +126,5 @@ def _read(path: Path, layers: list[str]) -> list[Sensitivity] | None:
 
 def _write(path: Path, found: list[Sensitivity]) -> None:
     """A cache that cannot be written costs the next run its time, nothing else."""
-    work = path.with_suffix(".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        work.write_text(json.dumps([asdict(item) for item in found], indent=1) + "\n", encoding="utf-8")
-        work.replace(path)
-    except OSError:
-        work.unlink(missing_ok=True)
+    with suppress(OSError):
+        write_atomically(path, json.dumps([asdict(item) for item in found], indent=1) + "\n")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-from detector.core.files import install
+from detector.core.files import PUBLIC, replacing
 
 from . import recipe as recipes
 from . import report
@@ -49,14 +48,8 @@ def publish(request: StudyRequest, outcome: StudyOutcome, model: str) -> dict[st
 
 def copy_whole(source: Path, target: Path) -> None:
     """The file appears whole or not at all; raises StorageError."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    with told(target.parent):
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, part)
-            install(part, target)
-        finally:
-            part.unlink(missing_ok=True)
+    with told(target.parent), replacing(target, mode=PUBLIC) as part:
+        shutil.copyfile(source, part)
 
 
 def _recipe(request: StudyRequest, best: Cell, model: str) -> StudyRecipe:

@@ -168,13 +168,11 @@ def method(document: Document) -> list[str]:
         )
     if document["checkpoint"] is None:
         lines.append(
-            "PyTorch eager: there is no checkpoint, so the network was rebuilt in PyTorch from the ONNX graph, operator by "
-            "operator. As loaded means with a batch normalisation behind each activated convolution, which the export "
-            "had folded away."
+            "PyTorch eager was not measured: that takes the checkpoint that the model was exported from (--checkpoint)."
         )
     else:
         lines.append(
-            f"PyTorch eager as loaded is {document['checkpoint']}; folded, it is the ONNX graph rebuilt in PyTorch."
+            f"PyTorch eager is {document['checkpoint']}, as loaded and with its normalisation folded into the convolutions."
         )
     calibration = document["calibration"]
     if calibration is None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from detector.core.errors import ModelError
 from detector.core.files import file_sha256
+from detector.core.progress import Progress, quiet
 from detector.inference.input_sizes import InputSize
-from detector.models.download.progress import Progress, quiet
 
 from .child_process import Child
 from .forms import MAKERS, Making
@@ -24,13 +24,11 @@ from .results_cache import Cells, key_of
 from .subject import StudySubject, subject
 from .variant import MODEL, Variant, VariantForm
 
-VERSION = 1
+VERSION = 2
 """Of what a cell says: raised whenever cells kept by an older program must not be read."""
 
 _GROUP = 6
 """Variants that are measured together: more share their baselines, fewer are lost when it is stopped."""
-
-_FULL_FORM = VariantForm(shape=(0, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +133,7 @@ class Study:
 
     def _measure(self, group: Sequence[Variant]) -> None:
         request, threads, shape = self._request, group[0].runtime.threads, group[0].form.shape
-        reshaped = self._made(dataclasses.replace(_FULL_FORM, shape=shape)) if shape != request.base else request.path
-        against = baselines(request, shape, threads, reshaped)
+        against = baselines(request, shape, threads)
         subjects = {variant: subject(variant, self._files[variant.form], request.spec) for variant in group}
         judged = {*subjects.values(), *(against[name] for name in (ORT, EAGER) if name in against)}
         accuracies: dict[StudySubject, dict[str, dict[str, float]]] = {}
@@ -175,7 +172,7 @@ class Study:
 
     def _of_baseline(self, name: str) -> dict[str, dict[str, float]] | None:
         request = self._request
-        one = baselines(request, request.base, 1, request.path).get(name)
+        one = baselines(request, request.base, 1).get(name)
         return None if one is None else self._accuracy.get(self._accuracy_key(one))
 
     def _accuracy_key(self, one: StudySubject) -> str:

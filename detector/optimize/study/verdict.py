@@ -21,7 +21,6 @@ from .request import BASELINES, EAGER, FOLDED, ORT, SAME_INPUT, StudyRequest, ve
 from .study import Cell, StudyOutcome
 
 Document = dict[str, Any]
-_NO_TORCH = "PyTorch is not installed"
 
 
 def document(request: StudyRequest, outcome: StudyOutcome) -> Document:
@@ -50,7 +49,7 @@ def document(request: StudyRequest, outcome: StudyOutcome) -> Document:
         "rounds": request.rounds,
         "reference": outcome.reference,
         "eager_accuracy": outcome.eager,
-        "baselines": _baselines(outcome.cells),
+        "baselines": _baselines(outcome.cells, request),
         "noise": _noise(outcome.cells, request),
         "cells": sorted(rows, key=lambda row: float(row["p50_ms"])),
         "failed": [{"label": str(variant), "reason": why} for variant, why in outcome.failed.items()],
@@ -122,9 +121,10 @@ def _over(baseline: Speed | str | None, speed: Speed) -> float | None:
     return baseline.p50_ms / speed.p50_ms if isinstance(baseline, Speed) else None
 
 
-def _baselines(cells: Sequence[Cell]) -> Document:
+def _baselines(cells: Sequence[Cell], request: StudyRequest) -> Document:
     """By name and number of threads: the median ms over the groups, or why there is none."""
     found: Document = {}
+    absent = "PyTorch is not installed" if request.checkpoint else "no --checkpoint was given"
     for name, label in BASELINES.items():
         told = [(cell.variant.runtime.threads, cell.baselines[name]) for cell in cells if name in cell.baselines]
         times: dict[int, list[Speed]] = {}
@@ -133,7 +133,7 @@ def _baselines(cells: Sequence[Cell]) -> Document:
                 times.setdefault(threads, []).append(speed)
         if name == SAME_INPUT:  # of several sizes: no one number
             continue
-        reason = next((speed for _, speed in told if isinstance(speed, str)), None if told else _NO_TORCH)
+        reason = next((speed for _, speed in told if isinstance(speed, str)), None if told else absent)
         found[name] = {
             "label": label,
             "reason": reason,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detector.capture.pictures import folder_pictures
 from detector.capture.raw_image import RawImage
 from detector.core.errors import InferenceError
 from detector.core.types import ArrayImage, Frame, Image, PlaneFormat, Planes
@@ -18,7 +19,6 @@ from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.detector import PersonDetector
 from detector.inference.kernels.launch import plane_sizes
 from detector.models.accuracy.gate import compare
-from detector.models.accuracy.pictures import folder_pictures
 from detector.models.engines.prepare import prepare
 from detector.models.registry import load_registry
 from support.hostcuda import HostCuda, HostEngine, use_host_kernels

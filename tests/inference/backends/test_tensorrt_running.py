@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detector.capture.pictures import folder_pictures
 from detector.core.errors import InferenceError, ModelError
 from detector.core.types import Image
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.backends.tensorrt import TensorRtBackend, size_for, sizes_up_to
 from detector.inference.detector import PersonDetector
 from detector.inference.tensorrt import manifest
-from detector.models.accuracy.pictures import folder_pictures
 from detector.models.registry import load_registry
 from support.engines import ORIN, described, verdict
 from support.hostcuda import use_host_kernels
@@ -61,7 +61,7 @@ def opened(shared: Path, tmp_path: Path) -> Opened:
         manifest.write(path, made.judged(verdict(), ORIN, "int8 was refused: it misses 3 of 40 persons"))
         backend: Any = TensorRtBackend(path=path)
         if by_tensor:
-            backend.adopt = lambda **_: False
+            backend.configure = lambda **_: False
         return PersonDetector(model_name="m", backend=backend, spec=found.spec)
 
     return open_one

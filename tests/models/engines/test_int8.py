@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
+from detector.capture.pictures import folder_pictures
 from detector.core.errors import ModelError
 from detector.core.types import Image
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.models.accuracy.pictures import folder_pictures
 from detector.models.engines.build_accepted import EngineCandidate, first_accepted
 from detector.models.engines.int8 import calibration_pictures, judge, quantise
 from detector.models.registry import load_registry

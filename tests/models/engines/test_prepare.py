@@ -6,11 +6,11 @@ import numpy as np
 import onnx
 import pytest
 
+from detector.capture.pictures import folder_pictures
 from detector.core.errors import ModelError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models.accuracy.gate import compare
-from detector.models.accuracy.pictures import folder_pictures
 from detector.models.engines.prepare import Prepared, prepare
 from detector.models.graph.edit import person_only
 from detector.models.registry import load_registry

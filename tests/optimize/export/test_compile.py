@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
+from detector.capture.pictures import folder_pictures
 from detector.cli.app import call
 from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Image
@@ -21,7 +22,6 @@ from detector.inference.backends.onnx_metadata import inspect, metadata_bytes
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend, save_optimised
 from detector.inference.factory import load_detector
 from detector.inference.tensorrt.library import flavour
-from detector.models.accuracy.pictures import folder_pictures
 from detector.models.graph import edit
 from detector.models.graph.quantize import quantize_cpu
 from detector.optimize.export.compile import Compiled, Target, compile_model

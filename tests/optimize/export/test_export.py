@@ -131,7 +131,7 @@ def test_real_weights_on_real_pictures_by_the_command(checkpoint: Path, shared: 
     assert answer["checked"]["missing"] == 0
     assert answer["checked"]["score"] <= 1e-5
     detector = load_detector(path=output, name="m", score_floor=0.5)
-    from detector.models.accuracy.pictures import folder_pictures
+    from detector.capture.pictures import folder_pictures
 
     people = [len(detector.detect_image(picture)[1]) for picture in folder_pictures(shared / "media" / "images")]
     detector.close()

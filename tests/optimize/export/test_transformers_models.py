@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from bench.transformer import architecture, forms, measure
+from detector.capture.pictures import folder_pictures
 from detector.cli.app import call
 from detector.core.errors import ModelError
 from detector.inference.factory import load_detector
-from detector.models.accuracy.pictures import folder_pictures
 
 pytestmark = pytest.mark.optimize
 SIZE = (320, 320)

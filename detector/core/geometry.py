@@ -1,0 +1,24 @@
+"""Boxes x1, y1, x2, y2 and how much of each other they cover."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def areas(boxes: NDArray[Any]) -> NDArray[np.float64]:
+    """Of boxes [N, 4], as float64 [N]."""
+    sides = boxes[:, 2:].astype(np.float64) - boxes[:, :2]
+    return np.asarray(sides.prod(axis=1), np.float64)
+
+
+def iou(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:
+    """Intersection over union, float64 [N, M], of boxes [N, 4] and [M, 4]; 0 where both are empty."""
+    left, right = left.astype(np.float64, copy=False), right.astype(np.float64, copy=False)
+    corner = np.maximum(left[:, None, :2], right[None, :, :2])
+    opposite = np.minimum(left[:, None, 2:], right[None, :, 2:])
+    shared = np.maximum(opposite - corner, 0.0).prod(axis=2)
+    union = areas(left)[:, None] + areas(right)[None, :] - shared
+    return np.asarray(shared / np.maximum(union, np.finfo(np.float64).tiny), np.float64)
