@@ -12,7 +12,7 @@ from .cv_reader import CvSource, fourcc
 from .source import CapturedImage
 
 _USB = "usb://"
-_WIDTH, _HEIGHT = 1280, 720  # nearly every UVC camera has it as MJPG; another one gives its nearest
+_WIDTH, _HEIGHT = 1280, 720  # nearly every UVC camera has it as MJPG; others give their nearest size
 
 
 def device_path(source: str) -> Path:
@@ -21,9 +21,9 @@ def device_path(source: str) -> Path:
 
 
 class DeviceSource:
-    """A V4L2 camera, asked for MJPG (raw frames choke USB 2) and for no queue of old frames.
+    """A V4L2 camera, set to MJPG (raw frames are too much for USB 2) and to a queue of one frame.
 
-    One that has no MJPG gives YUYV, which stays as it is until somebody needs BGR.
+    A camera without MJPG gives YUYV, which is converted only when BGR is needed.
     """
 
     def __init__(self, *, source: str, timeout_s: float) -> None:
@@ -45,7 +45,7 @@ class DeviceSource:
 
     def open(self) -> None:
         self._check()
-        # OpenCV's V4L2 waits 10 s for a frame unless this, its only way to say it, is set before it opens.
+        # OpenCV's V4L2 waits 10 s for a frame unless this is set before it opens; there is no other way.
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(max(1, math.floor(self._timeout_s))))
         self._camera.open()
 

@@ -8,7 +8,7 @@ _IDR, _LAST_PICTURE, _SPS, _PPS, _STAP_A, _FU_A = 5, 5, 7, 8, 24, 28
 
 
 class H264:
-    """packetization-mode 0 and 1; units of the interleaved mode are left out."""
+    """Depacketises packetization-mode 0 and 1; units of the interleaved mode are left out."""
 
     def __init__(self) -> None:
         self._fragments = Fragments()

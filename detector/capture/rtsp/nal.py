@@ -1,4 +1,4 @@
-"""NAL units: what a codec's depacketiser gives and what is to be known of each unit."""
+"""NAL units: the interface of a codec's depacketiser, and the properties of a unit."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _START = re.compile(rb"\x00{2,}\x01")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NalKind:
-    """`picture`: it holds a part of one; `first`: the first part. `key`: decodable without others before it.
+    """`picture`: part of a picture; `first`: its first part. `key`: decodable without earlier pictures.
 
-    `reference`: others may need it. `parameters`: a parameter set.
+    `reference`: others may depend on it. `parameters`: a parameter set.
     """
 
     picture: bool
@@ -28,9 +28,9 @@ class Depacketizer(Protocol):
     """One codec's RTP payload format."""
 
     def units(self, payload: bytes, *, gap: bool) -> list[bytes]:
-        """The NAL units that are whole with this payload, without start codes.
+        """The NAL units completed by this payload, without start codes.
 
-        After a `gap` the unit in progress is given up.
+        After a `gap` the incomplete unit is dropped.
         """
         ...
 
@@ -38,12 +38,12 @@ class Depacketizer(Protocol):
 
     @property
     def damaged(self) -> bool:
-        """Whether a unit was given up since this was last asked."""
+        """Whether a unit was dropped since this was last read."""
         ...
 
 
 def aggregated(payload: bytes, start: int) -> list[bytes] | None:
-    """The units of an aggregation packet, each behind its length (16 bits); None where they do not fit."""
+    """The units of an aggregation packet, each after its length (16 bits); None if a length is wrong."""
     units = []
     while start + 2 <= len(payload):
         end = start + 2 + int.from_bytes(payload[start : start + 2], "big")
@@ -55,14 +55,14 @@ def aggregated(payload: bytes, start: int) -> list[bytes] | None:
 
 
 def split(payload: bytes) -> list[bytes]:
-    """A single unit, or the units of a sender that left the start codes in."""
+    """A single unit, or several of a sender that sends start codes."""
     if not payload.startswith((b"\x00\x00\x01", START)):
         return [payload]
     return [unit for unit in _START.split(payload) if unit]
 
 
 class Fragments:
-    """Puts a fragmented unit together again."""
+    """Reassembles a fragmented unit."""
 
     def __init__(self) -> None:
         self._unit: bytearray | None = None

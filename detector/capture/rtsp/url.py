@@ -1,4 +1,4 @@
-"""RTSP URLs: where to connect, who asks, what to ask for; and how a control attribute extends them."""
+"""RTSP URLs: host, credentials and request; and how a control attribute extends them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ABSOLUTE = re.compile(r"rtsps?://", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RtspTarget:
-    """`request` is the URL as it goes over the wire: without the user, with the port."""
+    """`request` is the URL as it is sent: without the user, with the port."""
 
     secure: bool
     host: str
@@ -24,7 +24,7 @@ class RtspTarget:
     password: str = field(default="", repr=False)
 
     def redirected(self, location: str) -> RtspTarget:
-        """Where `location` leads; the user goes along only to the same host, and never from TLS to none."""
+        """The target `location`; the credentials are sent only to the same host, and never from TLS to plain."""
         target = parse(location)
         if target.user is not None or target.host != self.host or (self.secure and not target.secure):
             return target
@@ -39,11 +39,11 @@ class RtspTarget:
 
 
 def parse(url: str) -> RtspTarget:
-    """The parts of `url`; ValueError, without the URL in it, where it is none of RTSP."""
+    """The parts of `url`; raises ValueError, without the URL in it, if it is not an RTSP URL."""
     url = url.strip()
-    # A line's end in it would end the request's line too.
+    # A line break in it would also end the line of the request.
     found = _URL.fullmatch(url) if url.isprintable() and " " not in url else None
-    # Up to the last @: passwords may hold one.
+    # Up to the last @: passwords may contain one.
     info, _, place = found["authority"].rpartition("@") if found else ("", "", "")
     host = _HOST.fullmatch(place)
     if found is None or host is None:
@@ -68,10 +68,10 @@ def absolute(url: str) -> bool:
 
 
 def controlled(base: str, control: str) -> str:
-    """The URL that `control` (an SDP attribute, "" for none) names below `base`.
+    """The URL that `control` (an SDP attribute, "" for none) names relative to `base`.
 
-    Cameras expect a relative one to be hung on to the end, behind a query too, where RFC 3986
-    would replace the last part.
+    Cameras expect a relative one to be appended, also after a query, where RFC 3986 would replace the last
+    part.
     """
     control = control.strip()
     if control in ("", "*"):
