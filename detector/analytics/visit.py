@@ -170,7 +170,7 @@ class Visit:
             current_zones=self.current_zones,
             entered_zones=self.entered_zones,
             stationary=self.stationary,
-            has_snapshot=True,  # the post room takes one of every visit, at its first step
+            has_snapshot=True,  # alerts keep one of every visit, from its first step
         )
 
     def resume(self, later: Visit) -> None:

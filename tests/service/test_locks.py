@@ -39,7 +39,9 @@ def _document(folder: Path) -> dict[str, Any]:
 
 def _ask(url: str, *, method: str = "GET", body: object = None) -> bytes:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, method=method, data=data, headers={"Content-Type": "application/json", "If-Match": "*"})
+    request = urllib.request.Request(
+        url, method=method, data=data, headers={"Content-Type": "application/json", "If-Match": "*"}
+    )
     with urllib.request.urlopen(request, timeout=20) as answer:
         content: bytes = answer.read()
     return content

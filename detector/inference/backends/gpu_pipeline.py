@@ -90,7 +90,7 @@ class _BatchSlot:
         for rows, row in sizes:
             begins.append(size)
             size += -(-rows * row // _ALIGNED) * _ALIGNED
-        host = self._room(size)
+        host = self._space(size)
         for begin, (rows, row), plane in zip(begins, sizes, planes.planes, strict=True):
             np.copyto(host.bytes[begin : begin + rows * row].reshape(rows, row), plane)
         base = host.address
@@ -107,7 +107,7 @@ class _BatchSlot:
             full_range=planes.full_range,
         )
 
-    def _room(self, size: int) -> Pinned:
+    def _space(self, size: int) -> Pinned:
         if self._host is None or self._host.bytes.size < size:
             self._host = self._device = None  # give back before taking more
             self._host = Pinned(self._cuda, size)
