@@ -51,11 +51,12 @@ coverage: $(VENV)/.install  ## branch coverage of tracking, rules, decoders and 
 mutants: $(VENV)/.install  ## can the tests fail? one wrong thing at a time, and the tests that must notice
 	@$(BIN)/python scripts/mutants.py $(ARGS)
 
-check: $(VENV)/.install  ## lint, format, types, import contracts
+check: $(VENV)/.install  ## lint, format, types, import contracts, dead code
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python scripts/dead_code.py
 
 $(VENV)/.bench: $(VENV)/.install bench/requirements.txt
 	@$(BIN)/python -m pip install --quiet --no-deps -r bench/requirements.txt

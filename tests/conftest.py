@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from detector.core.redact import redact
 from detector.models.engines.prepare import prepare
 from detector.models.registry import Resolved, load_registry
 from support import sample
@@ -102,3 +103,10 @@ def post_host(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
 def kernels(letterbox_host: HostKernels, post_host: HostKernels) -> dict[str, HostKernels]:
     """Compiled once for all who run them on the host."""
     return {"letterbox": letterbox_host, "post": post_host}
+
+
+@pytest.fixture(autouse=True)
+def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test teaches the process's redactor is forgotten after it: "secret" must not be masked in the next."""
+    for name in ("_known", "_patterns"):
+        monkeypatch.setattr(redact, name, getattr(redact, name))

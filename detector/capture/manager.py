@@ -1,4 +1,4 @@
-"""The set of cameras: each a capture loop in a thread of its own, started and stopped as the config says."""
+"""The cameras' capture loops, one thread each, started and stopped as the config says."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .idle_cameras import IdleCameras
 from .latest_frames import LatestFrames
 
 OnState = Callable[[str, CameraState, str | None], None]
-_CAPTURE_KEYS = ("source", "loop", "timeout_s", "enabled")  # a change of these opens the source anew
-STOP_S = 2.0  # on top of the camera's read time-out
+_CAPTURE_KEYS = ("source", "loop", "timeout_s", "enabled")  # a change of these reopens the source
+STOP_S = 2.0  # in addition to the camera's read time-out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class _Running:
 
 
 class Cameras:
-    """Start, stop and look at the capture loops. `apply` and `stop` come from one thread at a time."""
+    """Starts and stops the capture loops. Call `apply` and `stop` from one thread at a time, the rest from any."""
 
     def __init__(
         self, *, frames: LatestFrames, clock: Clock, on_state: OnState, idle: IdleCameras | None = None
@@ -41,9 +41,14 @@ class Cameras:
         self._lock = threading.Lock()
 
     def apply(self, wanted: Mapping[str, Camera]) -> None:
-        """Make what runs be `wanted`; a camera whose source is unchanged loses no frame."""
+        """Run the cameras of `wanted`; a camera with an unchanged source loses no frame."""
         current = self.running()
-        stale = [n for n, r in current.items() if n not in wanted or _differs(r.settings, wanted[n])]
+        stale = [
+            name
+            for name, running in current.items()
+            if name not in wanted
+            or any(getattr(running.settings, k) != getattr(wanted[name], k) for k in _CAPTURE_KEYS)
+        ]
         self._close(stale)
         for name, settings in wanted.items():
             if not settings.enabled:
@@ -57,7 +62,7 @@ class Cameras:
                 self._open(name, settings)
 
     def _open(self, name: str, settings: Camera) -> None:
-        # The loop is told to stop through its thread, and a paced file waits on the same event.
+        # The thread's stop event ends the loop, and also the waits of a paced file.
         stop = threading.Event()
         loop = CameraLoop(
             name=name,
@@ -90,9 +95,5 @@ class Cameras:
         return {name: entry.loop.stats() for name, entry in self.running().items()}
 
     def stop(self) -> None:
-        """End all loops; each has its read time-out to notice."""
+        """Stop all loops; each may take its read time-out."""
         self._close(list(self.running()))
-
-
-def _differs(old: Camera, new: Camera) -> bool:
-    return any(getattr(old, key) != getattr(new, key) for key in _CAPTURE_KEYS)

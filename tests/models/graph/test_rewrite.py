@@ -16,7 +16,8 @@ from detector.core.types import Image
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
 from detector.models.graph import edit
-from detector.models.graph.rewrite import Steps, read, rewrite
+from detector.models.graph.onnx_file import read
+from detector.models.graph.rewrite import Steps, rewrite
 from support.networks import network
 
 CLI = [sys.executable, "-m", "detector", "export"]
