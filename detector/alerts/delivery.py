@@ -78,10 +78,6 @@ class OutboxDelivery:
         session = self._link.session()
         return session is None or self._caught_up == session
 
-    def is_behind(self, session: int) -> bool:
-        """Whether alerts or events still have to go out before anything else may in this session; from any thread."""
-        return self._caught_up != session
-
     def added(self, entry: Entry) -> None:
         """An alert that was just put."""
         session = self._link.session()

@@ -34,7 +34,7 @@ from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
 from .autotuner import Autotuner
-from .camera_status import CameraStatus
+from .camera_status import CameraStatusPublisher
 from .camera_switches import DETECT_STATE, CameraSwitches
 from .config_store import ConfigStore
 from .control import ServiceControl
@@ -92,7 +92,7 @@ class Components:
     detection: Detection
     load: LoadMeter
     health: HealthMonitor
-    camera_status: CameraStatus
+    camera_status: CameraStatusPublisher
     status: StatusReporter
     announcer: Announcer
     reloader: ConfigReloader
@@ -133,7 +133,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         alarm=detection.alarm,
         clock=clock,
     )
-    camera_status = CameraStatus(
+    camera_status = CameraStatusPublisher(
         cameras=cameras.stats, publish=output.dispatcher.camera_status, end_visits=loop.end_visits, clock=clock
     )
     topics = Topics(config.mqtt.topic_prefix)

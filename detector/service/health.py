@@ -33,7 +33,7 @@ class Broker(Protocol):
     def status(self) -> ClientStatus: ...
 
 
-class Outbox(Protocol):
+class OutboxCounts(Protocol):
     """What is asked of the outbox; must not wait for the disk."""
 
     def stats(self) -> OutboxStats: ...
@@ -49,7 +49,7 @@ class HealthMonitor:
         cameras: CameraStats,
         model: ModelHost,
         broker: Broker,
-        outbox: Outbox,
+        outbox: OutboxCounts,
         load: LoadMeter,
         store: ConfigStore,
         clock: Clock,

@@ -126,9 +126,9 @@ except StorageError as error:
 
 
 @pytest.mark.timeout(400)  # loads PyTorch anew, and the machine may be busy
-def test_a_full_disk_leaves_no_half_checkpoint(checkpoint: Path, room_pictures: Path, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_half_checkpoint(checkpoint: Path, square_pictures: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _FULL, str(checkpoint), str(room_pictures), str(tmp_path / "c")],
+        [sys.executable, "-c", _FULL, str(checkpoint), str(square_pictures), str(tmp_path / "c")],
         capture_output=True,
         text=True,
         timeout=300,
