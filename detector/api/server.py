@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import DetectorError
 
 HEADER_S = 10.0  # from connecting, or from a request's first byte, to its headers' end
@@ -89,13 +90,14 @@ class _UvicornServer(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._stop = stop
-        self._told = started
+        self._has_started = started
+        self.progress_mono = SYSTEM_CLOCK.mono()
         self._app = app
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         anyio.to_thread.current_default_thread_limiter().total_tokens = WORKERS
         await super().startup(sockets)
-        self._told.set()
+        self._has_started.set()
 
     async def main_loop(self) -> None:
         # uvicorn itself wakes ten times a second for its clock and its end: more than all else it does.
@@ -103,6 +105,7 @@ class _UvicornServer(uvicorn.Server):
             await asyncio.sleep(TICK_S)
 
     async def on_tick(self, counter: int) -> bool:
+        self.progress_mono = SYSTEM_CLOCK.mono()
         return await super().on_tick(counter) or self._stop.is_set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -165,6 +168,12 @@ class ApiServer:
         self._socket = _bind(host, port)
         self._port: int = self._socket.getsockname()[1]
         self._started = threading.Event()
+        self._server: _UvicornServer | None = None
+
+    @property
+    def progress_mono(self) -> float:
+        """When the server's loop last turned, monotonic s; now until it runs."""
+        return SYSTEM_CLOCK.mono() if self._server is None else self._server.progress_mono
 
     @property
     def port(self) -> int:
@@ -192,7 +201,7 @@ class ApiServer:
             timeout_graceful_shutdown=1,
             h11_max_incomplete_event_size=16 << 10,
         )
-        server = _UvicornServer(config, stop=stop, started=self._started, app=self._app)
+        self._server = server = _UvicornServer(config, stop=stop, started=self._started, app=self._app)
         with self._socket:
             asyncio.run(server.serve([self._socket]))
 

@@ -1,4 +1,4 @@
-"""The set of cameras: each a capture loop in a stage of its own, started and stopped as the config says."""
+"""The set of cameras: each a capture loop in a thread of its own, started and stopped as the config says."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ STOP_S = 2.0  # on top of the camera's read time-out
 class _Running:
     settings: Camera
     loop: CameraLoop
-    stage: ServiceThread
+    thread: ServiceThread
 
 
 class Cameras:
     """Start, stop and look at the capture loops. `apply` and `stop` come from one thread at a time."""
 
     def __init__(
-        self, *, slots: LatestFrames, clock: Clock, on_state: OnState, attention: IdleCameras | None = None
+        self, *, frames: LatestFrames, clock: Clock, on_state: OnState, idle: IdleCameras | None = None
     ) -> None:
-        self._slots, self._clock, self._on_state = slots, clock, on_state
-        self._attention = attention or IdleCameras()
+        self._frames, self._clock, self._on_state = frames, clock, on_state
+        self._idle = idle or IdleCameras()
         self._running: dict[str, _Running] = {}
         self._lock = threading.Lock()
 
@@ -53,39 +53,37 @@ class Cameras:
         for name, settings in wanted.items():
             if not settings.enabled:
                 continue
-            self._slots.add(name, settings.detect_fps)
+            self._frames.add(name, settings.detect_fps)
             if name in current and name not in stale:
                 with self._lock:
                     kept = self._running[name]
-                    self._running[name] = _Running(settings=settings, loop=kept.loop, stage=kept.stage)
+                    self._running[name] = _Running(settings=settings, loop=kept.loop, thread=kept.thread)
             else:
                 self._open(name, settings)
 
     def _open(self, name: str, settings: Camera) -> None:
-        # The loop is told to stop through its stage, and a paced file waits on the same event.
+        # The loop is told to stop through its thread, and a paced file waits on the same event.
         stop = threading.Event()
         loop = CameraLoop(
             name=name,
-            make_source=partial(
-                make_source, settings, stop=stop, keyframes_only=partial(self._attention.is_idle, name)
-            ),
-            put=self._slots.put,
+            make_source=partial(make_source, settings, stop=stop, keyframes_only=partial(self._idle.is_idle, name)),
+            put=self._frames.put,
             stop=stop,
             clock=self._clock,
             on_state=self._on_state,
         )
-        stage = ServiceThread(name=f"camera-{name}", run=lambda _: loop.run(), stop_event=stop)
+        thread = ServiceThread(name=f"camera-{name}", run=lambda _: loop.run(), stop_event=stop)
         with self._lock:
-            self._running[name] = _Running(settings=settings, loop=loop, stage=stage)
-        stage.start()
+            self._running[name] = _Running(settings=settings, loop=loop, thread=thread)
+        thread.start()
 
     def _close(self, names: list[str]) -> None:
         running = self.running()
         for name in names:
-            running[name].stage.signal()
+            running[name].thread.signal()
         for name in names:
-            running[name].stage.join(running[name].settings.timeout_s + STOP_S)
-            self._slots.remove(name)
+            running[name].thread.join(running[name].settings.timeout_s + STOP_S)
+            self._frames.remove(name)
             with self._lock:
                 del self._running[name]
 

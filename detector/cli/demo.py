@@ -1,4 +1,7 @@
-"""`detector demo`: the service on the sample clip with the embedded broker, and a subscriber that prints alerts."""
+"""`detector demo`: the service on the sample clip with the embedded broker, and a subscriber that prints alerts.
+
+`make run` runs it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ API_PORT, MQTT_PORT = 8080, 1883
 
 
 def _free(port: int) -> int:
-    """`port` where nothing listens on it, else 0: any."""
+    """`port` if nothing listens on it, else 0: any free port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -37,7 +40,7 @@ def _free(port: int) -> int:
 
 
 def _document(clip: Path, data: Path) -> dict[str, Any]:
-    # A short cooldown, so that each round of the clip shows its alert.
+    # A short cooldown, so that each repetition of the clip gives an alert.
     camera = {"source": str(clip), "loop": True, "alert": {"cooldown_s": 5}}
     return {
         "device": {"id": "demo", "name": "Demo"},
@@ -49,7 +52,7 @@ def _document(clip: Path, data: Path) -> dict[str, Any]:
 
 
 class Subscriber:
-    """An MQTT client like anybody's: prints each alert as it comes in."""
+    """An ordinary MQTT client that prints each alert as it arrives."""
 
     def __init__(self, *, console: Console) -> None:
         self._console = console
@@ -96,7 +99,7 @@ def _welcome(console: Console, service: Service) -> None:
 
 
 def demo(duration: DurationOption = None) -> int:
-    """Run on the sample clip with the embedded broker; print each alert as a subscriber receives it."""
+    """Run the service on the sample clip with the embedded broker; print each alert as a subscriber receives it."""
     from rich.console import Console
 
     from detector.core import logs

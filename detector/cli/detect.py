@@ -1,4 +1,4 @@
-"""`detector detect`: one-off detection in pictures and videos."""
+"""`detector detect`: detection in pictures and videos."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ def detect(
     sources: Annotated[list[Path], typer.Argument(metavar="IMAGE|VIDEO...", help="Pictures and videos.")],
     model: ModelOption = DEFAULT_MODEL,
     backend: BackendOption = "auto",
-    score: Annotated[float, typer.Option("--score", metavar="S", help="Least score, 0 to 1.")] = 0.5,
+    score: Annotated[float, typer.Option("--score", metavar="S", help="Lowest score to report, 0 to 1.")] = 0.5,
     shape: ShapeOption = "auto",
     as_json: JsonOption = False,
     save: Annotated[
         Path | None, typer.Option("--save", metavar="DIR", help="Write pictures with the boxes drawn.")
     ] = None,
 ) -> int:
-    """Find people in pictures and videos. A file that cannot be read does not stop the others."""
+    """Detect people in pictures and videos. A file that cannot be read does not stop the others."""
     from .load import load
 
     if not 0 <= score <= 1:

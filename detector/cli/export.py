@@ -1,4 +1,4 @@
-"""`detector export`: a PyTorch checkpoint becomes an ONNX model, or an ONNX model another."""
+"""`detector export`: an ONNX model from a PyTorch checkpoint, or an edited ONNX model."""
 
 from __future__ import annotations
 
@@ -29,31 +29,43 @@ Loaded = tuple["Network", tuple[int, int]]
 
 def export(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL.pt|MODEL.onnx|FOLDER", help="A checkpoint, an ONNX file, a folder.")
+        Path,
+        typer.Argument(
+            metavar="MODEL.pt|MODEL.onnx|FOLDER", help="A checkpoint, an ONNX file, or a transformers folder."
+        ),
     ],
     head: Annotated[
         Head | None,
-        typer.Option("--head", help="Which head of a checkpoint that has both; else the NMS-free one."),
+        typer.Option("--head", help="The head to use if a checkpoint has both. Default: nms-free."),
     ] = None,
-    person_only: Annotated[bool, typer.Option("--person-only", help="Cut all other classes out, exactly.")] = False,
+    person_only: Annotated[
+        bool, typer.Option("--person-only", help="Remove all other classes; scores stay the same.")
+    ] = False,
     size: Annotated[
-        str | None, typer.Option("--size", metavar="WxH|N", help="Input px, multiples of 32; else 640 or the file's.")
+        str | None,
+        typer.Option("--size", metavar="WxH|N", help="Input size in px, multiples of 32. Default: the file's, or 640."),
     ] = None,
-    batch: Annotated[str, typer.Option("--batch", metavar="N|dynamic", help="Pictures at once (checkpoints).")] = "1",
-    before_nms: Annotated[bool, typer.Option("--before-nms", help="Cut an ONNX file before its NMS.")] = False,
+    batch: Annotated[
+        str, typer.Option("--batch", metavar="N|dynamic", help="Pictures in one run (checkpoints only).")
+    ] = "1",
+    before_nms: Annotated[bool, typer.Option("--before-nms", help="Remove an ONNX file's NMS.")] = False,
     pixels: Annotated[
-        bool, typer.Option("--pixels", help="Fold preprocessing in: the model takes letterboxed BGR bytes.")
+        bool, typer.Option("--pixels", help="Include preprocessing: the model takes letterboxed BGR bytes.")
     ] = False,
     random_weights: Annotated[
-        bool, typer.Option("--random-weights", help="Of a transformer's folder the architecture alone, to measure it.")
+        bool,
+        typer.Option("--random-weights", help="Only the architecture of a transformers folder, to measure its speed."),
     ] = False,
     images: Annotated[
-        Path | None, typer.Option("--images", metavar="DIR", help="Compare on these pictures, not the sample clip's.")
+        Path | None,
+        typer.Option("--images", metavar="DIR", help="Compare on these pictures instead of the sample clip's."),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", metavar="F.onnx", help="Else beside the model.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="F.onnx", help="Default: beside the model.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Export a model to ONNX, or change an ONNX model; the result is compared with the original before it is kept."""
+    """Export a model to ONNX, or edit an ONNX model; the result is compared with the original before it is kept."""
     from .progress import progress
 
     target = _target(model, output)
@@ -67,13 +79,11 @@ def export(
             document = _rewritten(model, target, sides, (before_nms, person_only, pixels), images)
     else:
         if before_nms:
-            raise UsageError("--before-nms is for ONNX files: what is exported from a checkpoint has no NMS")
+            raise UsageError("--before-nms is for ONNX files: a model exported from a checkpoint has no NMS")
         if model.is_dir() and (head is not None or person_only):
-            raise UsageError(
-                "--head and --person-only are for checkpoints (.pt): a transformer's folder has no such choice"
-            )
+            raise UsageError("--head and --person-only are for checkpoints (.pt), not for a transformers folder")
         if random_weights and not model.is_dir():
-            raise UsageError("--random-weights is for the folder of a transformer")
+            raise UsageError("--random-weights is for a transformers folder")
         with progress() as report:
             report(0, None, "loading the model")
             if model.is_dir():
@@ -93,7 +103,7 @@ def export(
 
 def _target(model: Path, output: Path | None) -> Path:
     if model.suffix.lower() not in _SUFFIXES and not model.is_dir():
-        raise UsageError(f"{model} is neither a checkpoint (.pt) nor an ONNX model (.onnx), nor a transformer's folder")
+        raise UsageError(f"{model} is neither a checkpoint (.pt) nor an ONNX model (.onnx) nor a transformers folder")
     if output is not None and output.suffix != ".onnx":
         raise UsageError(f"--output {output}: an ONNX model's file ends in .onnx")
     target = output or (Path(f"{model.resolve().name}.onnx") if model.is_dir() else model.with_suffix(".onnx"))
@@ -119,7 +129,7 @@ def _exported(
     network, usual = loaded
     sides, batch, person_only, pixels = wish
     form = ExportOptions(size=sides or usual, batch=batch, person_only=person_only, pixels=pixels)
-    pictures, told = some_pictures(images)
+    pictures, origin = some_pictures(images)
     done = make(network, form, target, pictures, report=report)
     return {
         "layout": done.layout,
@@ -131,7 +141,7 @@ def _exported(
         "bytes": done.size,
         "steps": done.steps,
         "compared_with": "PyTorch",
-        "pictures": told,
+        "pictures": origin,
         "checked": None if done.checked is None else dataclasses.asdict(done.checked),
     }
 
@@ -147,7 +157,7 @@ def _rewritten(
     before_nms, person_only, pixels = wish
     spec = load_registry().resolve(model).spec
     steps = Steps(size=sides, before_nms=before_nms, person_only=person_only, pixels=pixels)
-    pictures, told = some_pictures(images)
+    pictures, origin = some_pictures(images)
     found = rewrite(model, target, steps, pictures, spec=spec)
     made = read(target)
     layout = edit.layout_of(made)
@@ -158,13 +168,13 @@ def _rewritten(
         "bytes": target.stat().st_size,
         "steps": edit.steps_of(made),
         "compared_with": str(model),
-        "pictures": told,
+        "pictures": origin,
         "checked": dataclasses.asdict(found),
     }
 
 
 def some_pictures(folder: Path | None, *, count: int = _PICTURES) -> tuple[list[Image], str]:
-    """At most `count` pictures and where they are from."""
+    """At most `count` pictures of `folder`, else of the sample clip; and where they are from."""
     from detector.capture.pictures import COUNT, folder_pictures
     from detector.models.registry import sample_pictures
 
@@ -179,11 +189,11 @@ def _say(document: dict[str, Any], *, as_json: bool) -> None:
         return
     width, height = document["input"]
     if document.get("random_weights"):
-        typer.echo("its weights are random: it finds nobody, and only what it costs means anything")
+        typer.echo("its weights are random: it detects nothing, only its speed can be measured")
     typer.echo(f"{document['output']}: {document['layout']}, {width} x {height} px, {document['bytes']} bytes")
     checked = document["checked"]
     if checked is None:
-        typer.echo("not compared: it takes several pictures at once, and the service runs one")
+        typer.echo("not compared: it takes several pictures in one run, and the service runs one")
         return
     typer.echo(
         f"compared with {document['compared_with']} on pictures of {document['pictures']}: {checked['persons']} boxes, "

@@ -1,4 +1,4 @@
-"""`detector models`: what the registry holds, and what of it is here."""
+"""`detector models`: lists, downloads and verifies the models of the registry."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 
 from .load import JsonOption
 
-app = typer.Typer(help="List, fetch and verify the models of the registry.", no_args_is_help=True)
+app = typer.Typer(help="List, download and verify the models of the registry.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_models(as_json: JsonOption = False) -> None:
-    """Print the registry: name, licence, input, source, hash, size, accuracy, speed."""
+    """Print the registry: name, licence, input size, sources, sha256, size, accuracy, speed."""
     from detector.models.registry import load_registry
 
     rows = load_registry().describe()
@@ -22,7 +22,7 @@ def list_models(as_json: JsonOption = False) -> None:
         typer.echo(json.dumps(rows))
         return
     for row in rows:
-        # A block a model: nine columns would not fit any terminal.
+        # One block of lines per model, since nine columns do not fit a terminal.
         size = f"{row['size'] / 2**20:.1f} MiB"
         typer.echo(f"{row['name']}  {row['input']}  {size}  {row['licence']}  {row['here']}")
         typer.echo(f"    {row['description']}")
@@ -31,8 +31,8 @@ def list_models(as_json: JsonOption = False) -> None:
 
 
 @app.command("get")
-def get(name: Annotated[str, typer.Argument(metavar="NAME", help="A registry name.")]) -> None:
-    """Fetch a model into the cache; what is there and intact is not fetched again."""
+def get(name: Annotated[str, typer.Argument(metavar="NAME", help="A name of the registry.")]) -> None:
+    """Download a model into the cache, unless an intact copy is there."""
     from detector.models.registry import load_registry
 
     from .progress import progress
@@ -44,7 +44,7 @@ def get(name: Annotated[str, typer.Argument(metavar="NAME", help="A registry nam
 
 @app.command("verify")
 def verify(as_json: JsonOption = False) -> int:
-    """Check every cached file against its pinned hash; exit 1 if one is damaged."""
+    """Check every cached file against its pinned sha256; exit code 1 if one is damaged."""
     from detector.models.registry import load_registry
 
     states = load_registry().verify()

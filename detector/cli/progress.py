@@ -1,4 +1,4 @@
-"""Progress on stderr, drawn only where a person looks: a terminal."""
+"""Progress bars on stderr, only on a terminal."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from detector.core.progress import Progress
 
 @contextmanager
 def progress(*, download: bool = False) -> Iterator[Progress]:
-    """A bar that follows its reports; away from a terminal each new `what` of a download is one line."""
+    """A bar that follows its reports; without a terminal each new `what` of a download is one line."""
     console = Console(stderr=True)
-    said: set[str] = set()
+    printed: set[str] = set()
     amount = bars.DownloadColumn() if download else bars.TaskProgressColumn()
     columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), amount, bars.TimeRemainingColumn())
     with bars.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -23,8 +23,8 @@ def progress(*, download: bool = False) -> Iterator[Progress]:
 
         def report(done: int, total: int | None, what: str) -> None:
             bar.update(task, completed=done, total=total, description=what)
-            if download and not console.is_terminal and what not in said:
-                said.add(what)
-                console.print(f"fetching: {what}", highlight=False)
+            if download and not console.is_terminal and what not in printed:
+                printed.add(what)
+                console.print(f"downloading: {what}", highlight=False)
 
         yield report

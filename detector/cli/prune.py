@@ -1,4 +1,4 @@
-"""`detector prune`: a checkpoint with fewer channels, tuned on pictures of your own, and what it cost in accuracy."""
+"""`detector prune`: a checkpoint with fewer channels, fine-tuned on your own pictures, and its loss in accuracy."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ if TYPE_CHECKING:
 def prune(
     model: Annotated[Path, typer.Argument(metavar="MODEL.pt", help="An ultralytics detection checkpoint.")],
     macs: Annotated[
-        float, typer.Option("--macs", metavar="SHARE", help="The share of the work to keep, 0.2 to 1.")
+        float, typer.Option("--macs", metavar="SHARE", help="The share of the multiply-accumulates to keep, 0.2 to 1.")
     ] = 0.9,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="F.pt|F.onnx", help="Default: MODEL-pruned.pt.")
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="DIR", help="Pictures (unlabelled will do): say what matters, teach."),
+        typer.Option("--data", metavar="DIR", help="Pictures, labelled or not, to rank channels and fine-tune with."),
     ] = None,
     data_annotations: Annotated[
         Path | None,
-        typer.Option("--data-annotations", metavar="COCO.json", help="Persons in those pictures, if known."),
+        typer.Option("--data-annotations", metavar="COCO.json", help="Persons in those pictures, if annotated."),
     ] = None,
     length: Annotated[
-        str, typer.Option("--finetune", metavar="STEPS|Ne", help="How long to teach: steps, or epochs as 10e; 0: not.")
+        str,
+        typer.Option("--finetune", metavar="STEPS|Ne", help="Length of fine-tuning: steps, or epochs as 10e; 0: none."),
     ] = "0",
     images: Annotated[
         Path | None, typer.Option("--images", metavar="DIR", help="Pictures to measure accuracy on.")
@@ -44,18 +45,20 @@ def prune(
         Path | None, typer.Option("--annotations", metavar="COCO.json", help="Their ground truth.")
     ] = None,
     size: Annotated[
-        str, typer.Option("--size", metavar="WxH", help="Input that accuracy and time are measured at, px.")
+        str, typer.Option("--size", metavar="WxH", help="Input size to measure accuracy and time at, px.")
     ] = "640x640",
-    train_size: Annotated[str, typer.Option("--train-size", metavar="WxH", help="Input to teach at, px.")] = "320x320",
-    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, max=256, help="Pictures a step.")] = 8,
-    rate: Annotated[float, typer.Option("--rate", metavar="R", help="The learning rate at its highest.")] = 2e-5,
+    train_size: Annotated[
+        str, typer.Option("--train-size", metavar="WxH", help="Input size to fine-tune at, px.")
+    ] = "320x320",
+    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, max=256, help="Pictures per step.")] = 8,
+    rate: Annotated[float, typer.Option("--rate", metavar="R", help="The highest learning rate.")] = 2e-5,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The same seed gives the same network.")] = 0,
     threads: Annotated[
-        int, typer.Option("--threads", metavar="N", min=0, help="To compute with; 0: PyTorch's choice.")
+        int, typer.Option("--threads", metavar="N", min=0, help="CPU threads; 0: PyTorch's choice.")
     ] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Prune a checkpoint's channels to a share of its work, and teach the rest what it lost."""
+    """Prune a checkpoint's channels to a share of its multiply-accumulates, and fine-tune the rest."""
     target = output or model.with_name(f"{model.stem}-pruned.pt")
     if target.suffix not in (".pt", ".onnx"):
         raise UsageError(f"--output {target}: its name must end in .pt or .onnx")
@@ -66,7 +69,7 @@ def prune(
     steps, epochs = _length(length)
     sizes = _input(size, "--size"), _input(train_size, "--train-size")
     truth = labelled(images, annotations)
-    if truth is not None:  # an hour of tuning must not end in a missing picture
+    if truth is not None:  # an hour of fine-tuning must not end at a missing picture
         from detector.models.accuracy.average_precision import read_truth
 
         read_truth(truth.annotations, truth.images)
@@ -83,14 +86,14 @@ def prune(
             folder=data, annotations=data_annotations, size=sizes[1], steps=steps, epochs=epochs, batch=batch, rate=rate
         )
     elif steps or epochs or data_annotations:
-        raise UsageError("--data DIR is missing: there is nothing to learn from without pictures")
+        raise UsageError("--data DIR is missing: fine-tuning needs pictures")
     order = PruneRequest(model=model, output=target, macs=macs, size=sizes[0], truth=truth, lessons=lessons, seed=seed)
     try:
         with progress() as report:
             done = carry_out(order, report=report)
     except KeyboardInterrupt:
         if order.checkpoint.exists():
-            typer.echo(f"detector: kept in {order.checkpoint}: the same command goes on from there", err=True)
+            typer.echo(f"detector: kept in {order.checkpoint}: the same command continues from there", err=True)
         raise
     if as_json:
         typer.echo(json.dumps(done))
@@ -129,6 +132,4 @@ def _print(done: dict[str, Any]) -> None:
         console.print(f"{engine}: {times['before']:.1f} ms before, {times['after']:.1f} ms after, one thread")
     console.print(f"file: {done['bytes_before']:,} bytes before, {done['bytes']:,} after")
     if done["finetune"] is None:
-        console.print(
-            "not fine-tuned: without it a pruned network sees far less; give it pictures with --data, --finetune"
-        )
+        console.print("not fine-tuned: a pruned network detects far fewer people without it; use --data and --finetune")

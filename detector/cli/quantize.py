@@ -1,4 +1,4 @@
-"""`detector quantize`: a model in FP16, INT8 or INT4, measured and judged before it is written."""
+"""`detector quantize`: a model in FP16, INT8 or INT4, measured and checked before it is written."""
 
 from __future__ import annotations
 
@@ -28,37 +28,44 @@ MethodName = Literal["auto", "min-max", "entropy", "percentile"]
 
 
 def quantize(
-    model: Annotated[str, typer.Argument(metavar="MODEL.onnx", help="An fp32 ONNX file, or a registry name.")],
-    precision: Annotated[Wanted, typer.Option("--precision", help="INT4 is for weights alone.")] = "int8",
-    target: Annotated[
-        Target, typer.Option("--target", help="What will run it: this CPU, or a TensorRT engine.")
-    ] = "cpu",
+    model: Annotated[str, typer.Argument(metavar="MODEL.onnx", help="An fp32 ONNX file, or a name of the registry.")],
+    precision: Annotated[Wanted, typer.Option("--precision", help="INT4 is for weights only.")] = "int8",
+    target: Annotated[Target, typer.Option("--target", help="What will run the model: this CPU, or TensorRT.")] = "cpu",
     calibration: Annotated[
         str | None,
         typer.Option(
             "--calibration",
             metavar="DIR|VIDEO|CAMERA",
-            help="Pictures of what the cameras see; else the sample clip's.",
+            help="Pictures of what the cameras see. Default: the sample clip's.",
         ),
     ] = None,
     method: Annotated[
-        MethodName, typer.Option("--method", help="How ranges are taken from the pictures; auto: what costs least.")
+        MethodName, typer.Option("--method", help="How ranges are taken from the pictures; auto: all three are tried.")
     ] = "auto",
-    images: Annotated[Path | None, typer.Option("--images", metavar="DIR", help="Pictures to judge by.")] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="DIR", help="Pictures to measure accuracy on.")
+    ] = None,
     annotations: Annotated[
         Path | None, typer.Option("--annotations", metavar="COCO.json", help="Their ground truth.")
     ] = None,
     max_ap_drop: Annotated[
-        float, typer.Option("--max-ap-drop", metavar="POINTS", min=0.0, help="Of 100; with --annotations.")
+        float,
+        typer.Option(
+            "--max-ap-drop",
+            metavar="POINTS",
+            min=0.0,
+            help="AP points (hundredths) that it may lose; with --annotations.",
+        ),
     ] = 0.5,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="F.onnx", help="Where to; else MODEL-PRECISION.onnx here.")
+        Path | None,
+        typer.Option("--output", metavar="F.onnx", help="Default: MODEL-PRECISION.onnx in the current folder."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a model smaller and faster, and say what it cost.
+    """Make a model smaller and faster, and report its loss in accuracy.
 
-    Without annotations the accuracy gate judges: the result must see the persons that the original sees.
+    Without annotations the accuracy gate decides: the result must find the persons that the original finds.
     """
     from detector.models.registry import load_registry
     from detector.optimize.quantize.quantize import METHODS, QuantizeRequest
@@ -91,7 +98,7 @@ def quantize(
 
 def _output(found: Resolved, precision: Wanted, output: Path | None) -> Path:
     if found.path.suffix.lower() != ".onnx":
-        raise UsageError(f"{found.path} is not an ONNX model: quantise the model that the engine was built from")
+        raise UsageError(f"{found.path} is not an ONNX model: give the model that the engine was built from")
     target = output or Path(f"{found.path.stem}-{precision}.onnx")
     if target.suffix.lower() != ".onnx":
         raise UsageError(f"--output {target}: the file's name must end in .onnx")

@@ -16,14 +16,12 @@ import typer
 from detector.core.errors import ConfigError, UsageError
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="The config file.")]
-DurationOption = Annotated[
-    float | None, typer.Option("--duration", metavar="S", help="Stop by itself after S seconds.")
-]
+DurationOption = Annotated[float | None, typer.Option("--duration", metavar="S", help="Stop after S seconds.")]
 DEFAULT_FILES = (Path("detector.yaml"), Path("/etc/detector/detector.yaml"))
 
 
 def find_config(given: Path | None) -> Path:
-    """The file named, or the first of the usual places; raises ConfigError."""
+    """`given`, else the first existing file of DEFAULT_FILES; raises ConfigError."""
     if given is not None:
         return given
     for path in DEFAULT_FILES:
@@ -34,6 +32,7 @@ def find_config(given: Path | None) -> Path:
 
 
 def checked_duration(seconds: float | None) -> float | None:
+    """`seconds` of `--duration`; raises UsageError unless positive and finite."""
     if seconds is not None and not 0 < seconds < 1e9:
         raise UsageError("--duration must be a positive number of seconds")
     return seconds
@@ -41,7 +40,7 @@ def checked_duration(seconds: float | None) -> float | None:
 
 @contextmanager
 def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set `stop`; a second one ends the process at once."""
+    """SIGTERM and SIGINT set `stop` while the block runs; a second one ends the process at once."""
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if stop.is_set():

@@ -111,7 +111,7 @@ def test_mistakes_are_one_line(shared: Path, tmp_path: Path) -> None:
         ([model, "--output", tmp_path / "x.onnx"], 2, "an engine's file ends in .engine"),
         ([model, "--precision", "int8"], 2, "int8 needs --calibration DIR, at least 16 different pictures"),
         ([model, "--precision", "fp16", "--calibration", tmp_path], 2, "--calibration is for int8 of an fp32 model"),
-        ([model, "--calibration", tmp_path, "--images", tmp_path], 2, "are one folder"),
+        ([model, "--calibration", tmp_path, "--images", tmp_path], 2, "are the same folder"),
         ([model, "--calibration", tmp_path], 1, "no pictures"),
         ([model, "--annotations", tmp_path / "a.json"], 2, "--annotations needs --images"),
         ([model, "--batch", "0"], 2, "batch"),

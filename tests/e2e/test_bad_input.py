@@ -133,7 +133,7 @@ def test_check_tells_what_works_and_what_does_not(tmp_path: Path, model: Path, c
     assert {what for what, f in findings.items() if f["ok"]} == {"model", "camera good"}
     assert "640x272" in findings["camera good"]["detail"]
     assert "topsecret" not in result.stdout + result.stderr
-    assert "not all works: camera gone, camera missing, broker" in result.stderr
+    assert "does not work: camera gone, camera missing, broker" in result.stderr
     assert (
         once(
             "check", "-c", config(tmp_path, model={"name": str(model)}, cameras={"good": {"source": str(clip)}})

@@ -194,7 +194,7 @@ class RtspSession:
         self._sequence += 1
         sent = {"CSeq": str(self._sequence), "User-Agent": _AGENT, **headers}
         if self._id is not None:
-            sent["RtspSession"] = self._id
+            sent["Session"] = self._id
         authorization = self._credentials.header(method, url) if self._credentials is not None else None
         if authorization is not None:
             sent["Authorization"] = authorization

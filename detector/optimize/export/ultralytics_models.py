@@ -12,7 +12,7 @@ from detector.core.files import replacing
 
 from .quiet_import import quiet_import
 
-_INSTALL = "see the README, 'Exporting and compiling a model', for how it is installed"
+_INSTALL = "docs/commands.md, under export, says how to install it"
 
 
 def load(path: Path, *, known: Sequence[type] = ()) -> Any:

@@ -83,10 +83,10 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     shutil.copytree(folder, strange)
     (strange / "config.json").write_text(json.dumps({**config, "num_labels": 3}), encoding="utf-8")
     for arguments, code, words in (
-        ([str(folder), "--person-only"], 2, "has no such choice"),
+        ([str(folder), "--person-only"], 2, "not for a transformers folder"),
         ([str(folder)], 1, "--random-weights"),
         ([str(strange), "--random-weights"], 1, "knows no persons"),
-        ([str(tmp_path / "m.pt"), "--random-weights"], 2, "is for the folder of a transformer"),
+        ([str(tmp_path / "m.pt"), "--random-weights"], 2, "is for a transformers folder"),
     ):
         assert call(["export", *arguments, "--output", str(tmp_path / "x.onnx")]) == code
         said = capsys.readouterr()
