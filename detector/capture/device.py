@@ -11,7 +11,7 @@ from detector.core.errors import SourceError
 from .cv_reader import CvSource, fourcc
 
 _USB = "usb://"
-_WIDTH, _HEIGHT = 1280, 720  # nearly every UVC camera has it as MJPG; another one gives its nearest
+_WIDTH, _HEIGHT = 1280, 720  # nearly every UVC camera has it as MJPG; others give their nearest size
 
 
 def device_path(source: str) -> Path:
@@ -20,9 +20,9 @@ def device_path(source: str) -> Path:
 
 
 class DeviceSource(CvSource):
-    """A V4L2 camera, asked for MJPG (raw frames choke USB 2) and for no queue of old frames.
+    """A V4L2 camera, set to MJPG (raw frames are too much for USB 2) and to a queue of one frame.
 
-    One that has no MJPG gives YUYV, which stays as it is until somebody needs BGR.
+    A camera without MJPG gives YUYV, which is converted only when BGR is needed.
     """
 
     def __init__(self, *, source: str, timeout_s: float) -> None:

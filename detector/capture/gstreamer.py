@@ -1,17 +1,17 @@
-"""CSI cameras and free pipelines, through an OpenCV that was built with GStreamer."""
+"""CSI cameras and any GStreamer pipeline, through an OpenCV built with GStreamer."""
 
 from __future__ import annotations
 
 import re
 
 from detector.core.errors import SourceError
-from detector.core.redact import redact
+from detector.core.redact import shown_source
 from detector.core.types import PlaneFormat
 
 from .cv_reader import CvSource
 
 _CSI, _GST = "csi://", "gst:"
-# The newest frame or none: a queue would only make pictures older.
+# Only the newest frame: a queue would make pictures older.
 _SINK = "appsink drop=true max-buffers=1 sync=false"
 _RAW: dict[str, PlaneFormat] = {"NV12": "nv12", "YUY2": "yuyv", "I420": "i420"}  # GStreamer's names
 _TIMEOUTS_SINCE = (4, 7)
@@ -24,20 +24,20 @@ def pipeline(source: str) -> str:
         sensor = int(source.removeprefix(_CSI))
         return (
             f"nvarguscamerasrc sensor-id={sensor} ! video/x-raw(memory:NVMM),width=1280,height=720,framerate=30/1 "
-            f"! nvvidconv ! video/x-raw,format=NV12 ! {_SINK}"  # the sensor's own: nobody converts what nobody sees
+            f"! nvvidconv ! video/x-raw,format=NV12 ! {_SINK}"  # the sensor's own format: no conversion for frames that are not used
         )
     text = source.removeprefix(_GST).strip().rstrip("!").strip()
     return text if re.search(r"(^|[!\s])appsink\b", text) else f"{text} ! {_TO_BGR}"
 
 
 def raw_format(text: str) -> PlaneFormat | None:
-    """What the pipeline's sink is given, where that is told and is no BGR."""
+    """The format that the pipeline gives to its sink, if it names one that is not BGR."""
     found = re.findall(r"format\s*=\s*(?:\(string\))?\s*(\w+)", text.rsplit("appsink", 1)[0])
     return _RAW.get(found[-1]) if found else None
 
 
 def has_timeouts() -> bool:
-    """Whether that OpenCV can time out a pipeline; an older one refuses the time-out, or would hang without."""
+    """Whether the installed OpenCV supports time-outs for pipelines; older ones reject the property."""
     import cv2
 
     return tuple(int(part) for part in cv2.__version__.split(".")[:2]) >= _TIMEOUTS_SINCE
@@ -60,7 +60,7 @@ class GStreamerSource(CvSource):
             target=text,
             raw=raw_format(text),
             backend="CAP_GSTREAMER",
-            shown=redact(source),
+            shown=shown_source(source),
             hint="try the pipeline with gst-launch-1.0, and see that the camera is connected",
             at_open={"CAP_PROP_OPEN_TIMEOUT_MSEC": milliseconds, "CAP_PROP_READ_TIMEOUT_MSEC": milliseconds},
         )

@@ -1,4 +1,4 @@
-"""A folder of gathered pictures and its manifest: only added to, never overwritten, for its owner's eyes alone."""
+"""A folder of collected pictures and its manifest: append-only, readable only by its owner."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from detector.core.types import Image
 MANIFEST = "manifest.json"
 Format = Literal["jpg", "png"]
 _QUALITY = 95  # above it files grow and no network sees a difference
-_RESERVE = 256 << 20  # bytes left free on the disk: others live there too
+_RESERVE = 256 << 20  # bytes left free on the disk for other programs
 _VERSION = 1
 _OWNERS = 0o600  # pictures of one's own are nobody else's
 
 
 class PictureStore:
-    """The set of `camera`'s pictures in `folder`, made with mode 0700 or gone on with; at most `limit` bytes.
+    """The set of `camera`'s pictures in `folder`, created with mode 0700 or continued; at most `limit` bytes.
 
-    Raises UsageError for a folder that holds something else, StorageError where it cannot be used.
+    Raises UsageError for a folder with other contents, StorageError if it cannot be used.
     """
 
     def __init__(self, folder: Path, *, camera: str, picture_format: Format, limit: int) -> None:
@@ -47,20 +47,20 @@ class PictureStore:
 
     @property
     def size(self) -> int:
-        """What the set's pictures take on the disk."""
+        """Size of the set's pictures on disk, bytes."""
         return sum(int(entry["bytes"]) for entry in self._entries)
 
     def pixels(self) -> Iterator[NDArray[np.uint8]]:
-        """The stored pictures, BGR uint8 [H,W,3], in their order; one that was since removed or damaged is left out."""
+        """The stored pictures, BGR uint8 [H,W,3], in order; removed or damaged ones are left out."""
         for entry in self._entries:
             pixels = cv2.imread(str(self._folder / entry["file"]), cv2.IMREAD_COLOR)
             if pixels is not None:
                 yield np.asarray(pixels, np.uint8)
 
     def add(self, image: Image, *, at_s: float, wall: float, difference: float) -> Path:
-        """Stores a picture, then the manifest that names it; both appear whole or not at all. Raises StorageError.
+        """Store a picture, then the manifest with its entry, each atomically; returns its path.
 
-        `at_s` seconds since the run's first picture, `wall` epoch seconds.
+        `at_s`: seconds since the run's first picture; `wall`: epoch seconds. Raises StorageError.
         """
         options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if self._format == "jpg" else []
         data = bytes(cv2.imencode(f".{self._format}", image.bgr(), options)[1])
@@ -118,7 +118,7 @@ class PictureStore:
             )
 
     def _free_name(self) -> Path:
-        """A name that no file has: one that a killed run left without an entry is kept as it is."""
+        """An unused name; a file that a killed run left without an entry is kept."""
         taken = {path.stem for path in self._folder.iterdir()}
         number = len(self._entries) + 1
         while f"{self._camera}-{number:06d}" in taken:

@@ -1,4 +1,4 @@
-"""From a model file and a wish to a detector."""
+"""Loads a detector from a model file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load_detector(
 ) -> PersonDetector:
     """The detector for the model at `path`, called `name`; raises ModelError in one line.
 
-    `spec` None: as the graph's layout is commonly trained. `threads` 0: the usable cores, at most 4.
+    `spec` None: the input that models of this layout are commonly trained with. `threads` 0: the usable cores, at most 4.
     `judged` False opens an engine that the accuracy gate has yet to judge; nothing else may.
     """
     path = existing_file(path)
@@ -43,7 +43,7 @@ def load_detector(
     else:
         engine = _open(path, spec, backend, precision, threads)
     try:
-        # An engine carries the words of the model that it was built from.
+        # An engine's manifest has the spec of the model that it was built from.
         spec = spec or getattr(engine, "spec", None)
         return PersonDetector(model_name=name, backend=engine, spec=spec, score_floor=score_floor)
     except ModelError as error:
@@ -66,12 +66,12 @@ def _open(path: Path, spec: InputSpec | None, backend: BackendName, precision: P
             return _open_built(path, precision)
         except ModelError as error:
             log.warning("onnxruntime runs %s: %s", path.name, error)
-            precision = "auto"  # what was wanted was wanted of the engine
+            precision = "auto"  # the requested precision was for the engine
     return OnnxRuntimeBackend(path=path, precision=precision, threads=threads)
 
 
 def tensorrt_usable() -> bool:
-    """Whether there is a GPU with a TensorRT beside it; on other machines nothing is imported to find out."""
+    """Whether there are a GPU and TensorRT; without a GPU nothing is imported to find out."""
     return gpu.device_files() and gpu.tensorrt_there()
 
 

@@ -1,4 +1,4 @@
-"""What a detection model's graph promises: found from its shapes, names and metadata."""
+"""The layout of a detection model's outputs, found from the graph's shapes, names and metadata."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _KNOWN = (
     "and boxes [1, Q, 4] with scores [1, Q, classes] (RT-DETR, D-FINE)"
 )
 PIXELS = "detector.pixels"
-"""Metadata of a model whose preprocessing is folded in: how the letterbox around its bytes is, in words."""
+"""Metadata key of a model with preprocessing in the graph: the placement of its letterbox."""
 ACTIVATION = "detector.activation"
-"""Metadata of a transformer detector: what turns its scores into 0..1."""
+"""Metadata key of a transformer detector: the function that turns its scores into 0..1."""
 _COCO_IDS, _COCO_IDS_AND_NOTHING = 91, 92  # DETR's classes are COCO's own category numbers: person is 1, 0 is unused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """One of the known outputs; `width`, `height` are the input's px, `person` the class's index.
+    """One of the known layouts; `width`, `height` are the input's px, `person` the index of the class.
 
-    `classes` is None where the outputs do not tell; `boxes`, `labels`, `scores` are the outputs' indices.
-    `iou` is the NMS threshold that the model's own NMS had, where the metadata tells. `pixels`: the input is
-    uint8 [1,height,width,3] BGR, else float [1,3,height,width]. `activation` turns a transformer's scores into 0..1.
+    `classes` is None if unknown; `boxes`, `labels`, `scores` are the outputs' indices. `iou` is the threshold of the
+    model's own NMS, if the metadata has it. `pixels`: the input is uint8 [1,height,width,3] BGR, else float
+    [1,3,height,width]. `activation` turns a transformer's scores into 0..1.
     """
 
     kind: LayoutKind
@@ -53,12 +53,12 @@ class Layout:
 
 
 def anchors(width: int, height: int) -> int:
-    """How many cells the three grids have over an input of that many px."""
+    """The number of cells of the three grids for an input of `width` x `height` px."""
     return sum((width // stride) * (height // stride) for stride in STRIDES)
 
 
 def find_layout(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> Layout:
-    """The layout of a graph; raises ModelError that says what was found and what is known."""
+    """The layout of a graph; raises ModelError that names its outputs and the known ones."""
     width, height = _input_size(inputs, metadata)
     task = metadata.get("task", "detect")
     if task != "detect":
@@ -90,10 +90,10 @@ def find_layout(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], met
 
 
 def default_spec(layout: Layout) -> InputSpec:
-    """The input as models of this layout are commonly trained."""
+    """The input that models of this layout are commonly trained with."""
     if layout.kind.startswith("yolox"):
         return InputSpec(color="bgr", scale=1.0, placement="top-left")
-    if layout.kind == "detr":  # RT-DETR and D-FINE: the whole picture, its aspect lost
+    if layout.kind == "detr":  # RT-DETR and D-FINE: stretched to the input
         return InputSpec(color="rgb", scale=1.0 / 255.0, placement="stretch")
     return InputSpec(color="rgb", scale=1.0 / 255.0, placement="center")
 
@@ -142,7 +142,7 @@ def _match(
         _, rows, columns = shapes[0]
         if rows is not None and rows >= 5 and columns in (cells, None):
             return "dense", rows - 4, 0, None
-        # With rows unknown, six columns could be either; only the exporter's word decides.
+        # With rows unknown, six columns could be either; the exporter's metadata decides.
         if columns == 6 and (end_to_end or rows not in (cells, None)):
             return "end-to-end", None, 0, None
         if columns is not None and columns >= 6 and (rows == cells or (rows is None and columns > 6)):
@@ -174,19 +174,19 @@ def _match_queries(outputs: Sequence[TensorSpec]) -> tuple[LayoutKind, int | Non
 
 
 def _activation(metadata: Mapping[str, str], names: Mapping[int, str] | None, classes: int | None) -> Activation:
-    """By the metadata's word; else softmax where the outputs have one class more, nothing, than there are names."""
-    told = metadata.get(ACTIVATION)
+    """From the metadata; else softmax if there is one output class more ("no object") than there are names."""
+    declared = metadata.get(ACTIVATION)
     for known in get_args(Activation):
-        if told == known:
+        if declared == known:
             return cast("Activation", known)
     with_nothing = classes == _COCO_IDS_AND_NOTHING if names is None else classes == len(names) + 1
     return "softmax" if with_nothing else "sigmoid"
 
 
 def _person(names: Mapping[int, str] | None, classes: int | None, extra: int = 0) -> int:
-    """The index of the class person: by name where the model says, else the first of COCO's 80 or of 1.
+    """The index of the class person: by name if the model has names, else the first of COCO's 80 or of 1.
 
-    `extra` classes behind the named ones are allowed.
+    `extra` classes after the named ones are allowed. Raises ModelError if it is unknown.
     """
     if names is None:
         if classes not in (1, 80, None):

@@ -39,11 +39,17 @@ def _site() -> str | None:
 
 @dataclass
 class LockWatch:
-    """`order` maps a pair of locks (outer, inner) to where that was first seen; `under` lists what was done under one."""
+    """`order` maps a pair of locks (outer, inner) to where that was first seen.
+
+    `under` maps a lock to where something slow was done while it was held, `users` to the threads that took it.
+    Both are noted while `noting` alone: a start and a stop may wait.
+    """
 
     order: dict[tuple[str, str], str] = field(default_factory=dict)
-    under: list[str] = field(default_factory=list)
+    under: dict[str, str] = field(default_factory=dict)
+    users: dict[str, set[str]] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
+    noting: bool = False
 
     def __post_init__(self) -> None:
         self._local = threading.local()
@@ -60,6 +66,8 @@ class LockWatch:
             if outer is not lock and (outer.site, lock.site) not in self.order:
                 self.order[outer.site, lock.site] = "".join(traceback.format_stack(limit=8))
         self.held.append(lock)
+        if self.noting:
+            self.users.setdefault(lock.site, set()).add(threading.current_thread().name)
 
     def gave(self, lock: _WatchedLock) -> None:
         if lock in self.held:  # a plain lock may be released by another thread
@@ -67,9 +75,8 @@ class LockWatch:
 
     def note(self, what: str) -> None:
         """Something slow is about to be done."""
-        if self.held:
-            names = ", ".join(lock.site for lock in self.held)
-            self.under.append(f"{what} while {names} is held\n{''.join(traceback.format_stack(limit=10))}")
+        for lock in self.held if self.noting else ():
+            self.under.setdefault(lock.site, f"{what}\n{''.join(traceback.format_stack(limit=10))}")
 
     def cycles(self) -> list[str]:
         """Each pair of locks that lies on a circle, with where it was seen."""

@@ -8,7 +8,7 @@ _IDR, _LAST_PICTURE, _SPS, _PPS = 5, 5, 7, 8
 
 
 class H264(Depacketizer):
-    """packetization-mode 0 and 1; units of the interleaved mode are left out."""
+    """Depacketises packetization-mode 0 and 1; units of the interleaved mode are left out."""
 
     header, aggregation, fragment = 1, 24, 28
 

@@ -9,7 +9,7 @@ _RESERVED_NON_REFERENCE = 14
 
 
 class H265(Depacketizer):
-    """Without decoding order numbers: sprop-max-don-diff is 0, as cameras' streams have it."""
+    """Depacketises streams without decoding order numbers (sprop-max-don-diff 0), as cameras send them."""
 
     header, aggregation, fragment = 2, 48, 49
 
@@ -28,7 +28,7 @@ class H265(Depacketizer):
             picture=picture,
             first=picture and len(unit) > 2 and unit[2] >= 0x80,  # first_slice_segment_in_pic_flag
             key=_FIRST_KEY <= kind <= _LAST_KEY,
-            # Up to there the even ones are pictures that none of their own temporal layer needs.
+            # Up to there, no picture of the same temporal layer depends on those with even numbers.
             reference=kind > _RESERVED_NON_REFERENCE or kind % 2 == 1,
             parameters=_VPS <= kind <= _PPS,
         )

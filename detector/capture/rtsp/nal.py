@@ -1,4 +1,4 @@
-"""NAL units out of RTP payloads: what the codecs' depacketisers share, and what is to be known of each unit."""
+"""NAL units out of RTP payloads: what the depacketisers of both codecs share, and the properties of a unit."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _START = re.compile(rb"\x00{2,}\x01")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NalKind:
-    """`picture`: it holds a part of one; `first`: the first part. `key`: decodable without others before it.
+    """`picture`: part of a picture; `first`: its first part. `key`: decodable without earlier pictures.
 
-    `reference`: others may need it. `parameters`: a parameter set.
+    `reference`: others may depend on it. `parameters`: a parameter set.
     """
 
     picture: bool
@@ -58,9 +58,9 @@ class Depacketizer(ABC):
         return damaged
 
     def units(self, payload: bytes, *, gap: bool) -> list[bytes]:
-        """The NAL units that are whole with this payload, without start codes.
+        """The NAL units completed by this payload, without start codes.
 
-        After a `gap` the unit in progress is given up.
+        After a `gap` the incomplete unit is dropped.
         """
         kind = self.type_of(payload)
         if gap or kind != self.fragment:

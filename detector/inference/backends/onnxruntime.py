@@ -75,6 +75,14 @@ def _import() -> Any:
     return onnxruntime
 
 
+def import_quantization() -> Any:
+    """The module onnxruntime.quantization, which imports onnx; raises ModelError where it cannot be imported."""
+    _import()
+    from onnxruntime import quantization
+
+    return quantization
+
+
 def save_optimised(path: Path, output: Path) -> None:
     """Writes the graph as ONNX Runtime would run it on this CPU; `OnnxRuntimeBackend` opens it here alone.
 
