@@ -69,7 +69,7 @@ def prune(
     steps, epochs = _length(length)
     sizes = _input(size, "--size"), _input(train_size, "--train-size")
     truth = labelled(images, annotations)
-    if truth is not None:  # an hour of tuning must not end in a missing picture
+    if truth is not None:  # an hour of fine-tuning must not end at a missing picture
         from detector.models.accuracy.average_precision import read_truth
 
         read_truth(truth.annotations, truth.images)
