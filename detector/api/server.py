@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import DetectorError
 
 HEADER_S = 10.0  # from connecting, or from a request's first byte, to its headers' end
@@ -97,11 +98,13 @@ class _UvicornServer(uvicorn.Server):
         self._stop = stop
         self._on_start = on_start
         self._on_stop = on_stop
+        self.progress_mono = SYSTEM_CLOCK.mono()
 
     async def main_loop(self) -> None:
         self._on_start()
         # uvicorn itself wakes ten times a second for its clock and its end: more than all else it does.
-        while not self._stop.is_set() and not await self.on_tick(0):  # noqa: ASYNC110 - a thread sets it
+        while not self._stop.is_set() and not await self.on_tick(0):
+            self.progress_mono = SYSTEM_CLOCK.mono()
             await asyncio.sleep(TICK_S)
         self._on_stop()
 
@@ -158,6 +161,12 @@ class ApiServer:
         self._socket = _bind(host, port)
         self._port: int = self._socket.getsockname()[1]
         self._started = threading.Event()
+        self._server: _UvicornServer | None = None
+
+    @property
+    def progress_mono(self) -> float:
+        """When the server's loop last turned, monotonic s; now until it runs."""
+        return SYSTEM_CLOCK.mono() if self._server is None else self._server.progress_mono
 
     @property
     def port(self) -> int:
@@ -186,7 +195,7 @@ class ApiServer:
             h11_max_incomplete_event_size=16 << 10,
         )
         streams = self._app.state.streams
-        server = _UvicornServer(config, stop=stop, on_start=self._started.set, on_stop=streams.close)
+        self._server = server = _UvicornServer(config, stop=stop, on_start=self._started.set, on_stop=streams.close)
         with self._socket:
             asyncio.run(self._serve(server))
 

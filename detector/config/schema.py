@@ -1,7 +1,7 @@
 """The configuration's shape: what keys there are, what they may hold, what they default to.
 
-Pure validation; reading, writing and masking files is `configfile`'s. Every model refuses unknown
-keys; secrets are `SecretStr`, whose repr is stars.
+Pure validation; `document` reads, writes and masks files. Every model rejects unknown keys; secrets
+are `SecretStr`, with stars as their repr.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 import re
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from detector.core.redact import redact_urls
+from detector.core.redact import shown_source
+from detector.core.urls import split_url
 
 BackendName = Literal["auto", "tensorrt", "onnxruntime", "openvino"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
@@ -42,14 +44,37 @@ def _topic(text: str) -> str:
     return text
 
 
-Polygon = Annotated[tuple[Point, ...], AfterValidator(_polygon)]
+def _empty_is_no_point(value: Any) -> Any:
+    return () if value is None else value
+
+
+Polygon = Annotated[tuple[Point, ...], BeforeValidator(_empty_is_no_point), AfterValidator(_polygon)]
 Topic = Annotated[str, Field(max_length=128), AfterValidator(_topic)]
 
 
 class ConfigSection(BaseModel):
-    """A part of the configuration: immutable, strict about its keys."""
+    """A part of the configuration: immutable, strict about its keys.
+
+    A key without a value (all its children commented out) has its default; keys that begin with x- are YAML's anchors'.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, data: Any) -> Any:
+        if data is None:
+            return {}
+        if not isinstance(data, Mapping):
+            return data
+        return {key: value for key, value in data.items() if not cls._is_left_out(str(key), value)}
+
+    @classmethod
+    def _is_left_out(cls, key: str, value: Any) -> bool:
+        field = cls.model_fields.get(key)
+        if field is None:
+            return key.startswith("x-")
+        return value is None and type(None) not in getattr(field.annotation, "__args__", ())
 
 
 def default_device_id() -> str:
@@ -68,10 +93,14 @@ class Device(ConfigSection):
 
 
 class Model(ConfigSection):
-    name: str = Field(default="yolox-tiny-person", min_length=1, description="a registry name or a path")
+    name: str = Field(
+        default="yolox-tiny-person", min_length=1, description="a name of the registry, or the path of a model file"
+    )
     backend: BackendName = "auto"
     precision: Precision = "auto"
-    threads: int = Field(default=0, ge=0, le=64, description="0: as many as pay, at most 4")
+    threads: int = Field(
+        default=0, ge=0, le=64, description="CPU threads of the model; 0: chosen for this machine, at most 4"
+    )
 
 
 IdleDecode = Literal["all", "keyframes"]
@@ -79,15 +108,31 @@ IdleDecode = Literal["all", "keyframes"]
 
 class MotionSettings(ConfigSection):
     enabled: bool = True
-    threshold: float = Field(default=18.0, gt=0.0, le=255.0, description="grey levels that count as change")
-    min_area: float = Field(default=0.0004, ge=0.0, le=1.0, description="share of the picture that must change")
-    hold_s: Seconds = Field(default=2.0, description="detection goes on this long after the last motion")
-    recheck_s: float = Field(default=1.0, gt=0.0, le=3600.0, description="while people are there but still")
-    idle_recheck_s: float = Field(default=5.0, gt=0.0, le=3600.0, description="while nobody is there")
-    idle_decode: IdleDecode = Field(
-        default="all", description="RTSP only: which pictures are decoded while nobody is there and nothing moves"
+    threshold: float = Field(
+        default=18.0, gt=0.0, le=255.0, description="smallest change of a pixel that counts, grey levels"
     )
-    idle_after_s: float = Field(default=10.0, gt=0.0, le=3600.0, description="without motion and people: idle")
+    min_area: float = Field(
+        default=0.0004, ge=0.0, le=1.0, description="smallest share of the picture that must change"
+    )
+    hold_s: Seconds = Field(default=2.0, description="detection continues for so many seconds after the last motion")
+    recheck_s: float = Field(
+        default=1.0,
+        gt=0.0,
+        le=3600.0,
+        description="seconds between detections while people are there but nothing moves",
+    )
+    idle_recheck_s: float = Field(
+        default=5.0,
+        gt=0.0,
+        le=3600.0,
+        description="seconds between detections while no people are there and nothing moves",
+    )
+    idle_decode: IdleDecode = Field(
+        default="all", description="RTSP only: which pictures are decoded while the camera is idle"
+    )
+    idle_after_s: float = Field(
+        default=10.0, gt=0.0, le=3600.0, description="idle after so many seconds without motion and people"
+    )
     crops_per_s: float = Field(
         default=0.0,
         ge=0.0,
@@ -98,7 +143,9 @@ class MotionSettings(ConfigSection):
     @model_validator(mode="after")
     def _idle_is_known(self) -> MotionSettings:
         if self.idle_decode == "keyframes" and not self.enabled:
-            raise ValueError("idle_decode: keyframes needs enabled: true, or nobody knows when the camera is idle")
+            raise ValueError(
+                "idle_decode: keyframes needs enabled: true: without the motion gate it is unknown when the camera is idle"
+            )
         return self
 
 
@@ -107,8 +154,12 @@ class AlertSettings(ConfigSection):
     min_frames: int = Field(default=3, ge=1, le=100)
     zones: tuple[str, ...] = ()
     cooldown_s: Seconds = 30.0
-    min_area: float = Field(default=0.0005, ge=0.0, le=1.0, description="share of the picture")
-    max_area: float = Field(default=1.0, gt=0.0, le=1.0)
+    min_area: float = Field(
+        default=0.0005, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
+    )
+    max_area: float = Field(
+        default=1.0, gt=0.0, le=1.0, description="largest share of the picture that a person covers"
+    )
     armed: tuple[ArmedState, ...] = Field(default=("armed_away", "armed_home"), min_length=1)
 
     @model_validator(mode="after")
@@ -118,15 +169,36 @@ class AlertSettings(ConfigSection):
         return self
 
 
+_RESERVED = "/?#@"
 SourceKind = Literal["rtsp", "http", "v4l2", "csi", "file", "gstreamer"]
 
 
+def _check_url(url: str) -> None:
+    """Refuse, with what to do, a camera's URL that cannot be understood in one way; never with a part of it."""
+    split = split_url(url)
+    body = url.strip().partition("://")[2]
+    if split is None:
+        reserved = [f"{c} as {quote(c, safe='')}" for c in dict.fromkeys(body) if c in _RESERVED and ":" in body]
+        hint = f": percent-encode what a URL reserves in its password ({', '.join(reserved)})" if reserved else ""
+        raise ValueError(f"the URL has no host{hint}")
+    if split.ambiguous:
+        raise ValueError(
+            "two readings of this URL are possible: encode / as %2F, ? as %3F, # as %23 and @ as %40 in the password, "
+            "and @ as %40 in the path"
+        )
+    if not (split.place + split.rest).isprintable() or " " in split.place + split.rest:
+        raise ValueError("a URL holds no blanks or control characters: encode a blank as %20")
+    if "#" in split.rest:
+        raise ValueError("a camera's URL has no # part: encode # as %23")
+    if not _port_is_valid(split.place):
+        raise ValueError("the URL's port must be between 1 and 65535")
+
+
 def source_kind(source: str) -> SourceKind:
-    """Which way `source` is opened; raises ValueError that says what is known."""
+    """How `source` is opened; raises ValueError that names the known schemes."""
     scheme = source.split(":", 1)[0].lower() if ":" in source else ""
     if scheme in ("rtsp", "rtsps", "http", "https"):
-        if not urlsplit(source).hostname:
-            raise ValueError("the URL has no host")
+        _check_url(source)
         return "rtsp" if scheme.startswith("rtsp") else "http"
     if scheme == "gst":
         return "gstreamer"
@@ -151,9 +223,11 @@ def _source(secret: SecretStr) -> SecretStr:
 class Camera(ConfigSection):
     source: Annotated[SecretStr, AfterValidator(_source)]
     enabled: bool = True
-    detect_fps: float = Field(default=10.0, gt=0.0, le=120.0, description="at most this many inferences a second")
-    loop: bool = Field(default=False, description="files only: start again at the end")
-    timeout_s: float = Field(default=5.0, ge=0.5, le=120.0, description="a read that takes longer is an outage")
+    detect_fps: float = Field(default=10.0, gt=0.0, le=120.0, description="at most so many detections per second")
+    loop: bool = Field(default=False, description="files only: start again at the end of the file")
+    timeout_s: float = Field(
+        default=5.0, ge=0.5, le=120.0, description="seconds after which an open or a read counts as failed"
+    )
     motion: MotionSettings = MotionSettings()
     zones: dict[Identifier, Polygon] = Field(default_factory=dict)
     masks: tuple[Polygon, ...] = ()
@@ -166,7 +240,7 @@ class Camera(ConfigSection):
     @property
     def shown_source(self) -> str:
         """The source without its credentials."""
-        return redact_urls(self.source.get_secret_value())
+        return shown_source(self.source.get_secret_value())
 
     @model_validator(mode="after")
     def _consistent(self) -> Camera:
@@ -181,17 +255,27 @@ class Camera(ConfigSection):
         return self
 
 
+def _port_is_valid(place: str) -> bool:
+    port = place.rpartition("]")[2].partition(":")[2]
+    return not port or 0 < int(port) < 65536
+
+
 def _broker(url: str) -> str:
     if url == "embedded":
         return url
-    parts = urlsplit(url)
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:  # its text holds the URL
+        host = None
+    if host is None or parts.scheme not in ("mqtt", "mqtts"):
         raise ValueError("write embedded, mqtt://host:1883 or mqtts://host:8883")
     if parts.username or parts.password:
         raise ValueError("put the user and password in mqtt.username and mqtt.password, not in the URL")
     if parts.path not in ("", "/") or parts.query:
         raise ValueError("nothing may follow the host and port")
-    _ = parts.port  # raises ValueError on a bad one
+    if not re.fullmatch(r"(?:\[[^\]]*\]|[^\s:@\[\]]+)(:\d{1,5})?", parts.netloc) or not _port_is_valid(parts.netloc):
+        raise ValueError("the port must be a number between 1 and 65535")
     return url
 
 
@@ -206,7 +290,9 @@ class Mqtt(ConfigSection):
     username: str | None = None
     password: SecretStr | None = None
     password_file: Path | None = None
-    ca_file: Path | None = Field(default=None, description="mqtts: trust this CA beside the system's")
+    ca_file: Path | None = Field(
+        default=None, description="mqtts: a CA certificate to trust in addition to the system's"
+    )
     cert_file: Path | None = None
     key_file: Path | None = None
     client_id: str | None = Field(default=None, min_length=1, max_length=64)
@@ -215,7 +301,7 @@ class Mqtt(ConfigSection):
     keepalive_s: int = Field(default=30, ge=5, le=3600)
     stats_interval_s: float = Field(default=10.0, ge=1.0, le=3600.0)
     snapshot_width: int = Field(
-        default=960, ge=0, le=8192, description="px: alerts' pictures are told at most so wide; 0: as the camera's"
+        default=960, ge=0, le=8192, description="largest width of the MQTT snapshots in px; 0: the camera's width"
     )
 
     @model_validator(mode="after")
@@ -239,7 +325,9 @@ class AlarmSettings(ConfigSection):
     initial: Literal["armed_away", "armed_home", "disarmed"] = "armed_away"
     exit_delay_s: Seconds = 0.0
     entry_delay_s: Seconds = 0.0
-    trigger_s: Seconds = Field(default=120.0, description="triggered goes back to armed after this quiet time")
+    trigger_s: Seconds = Field(
+        default=120.0, description="seconds without intrusion after which triggered returns to armed"
+    )
 
 
 class Api(ConfigSection):
@@ -262,18 +350,14 @@ class HistorySettings(ConfigSection):
     max_events: int = Field(default=10_000, ge=1, le=1_000_000)
 
 
-def _null_is_default(value: Any) -> Any:
-    return {} if value is None else value
-
-
 class Config(ConfigSection):
-    """The whole of it."""
+    """The whole configuration."""
 
-    device: Annotated[Device, BeforeValidator(_null_is_default)] = Field(default_factory=Device)
-    model: Annotated[Model, BeforeValidator(_null_is_default)] = Model()
+    device: Device = Field(default_factory=Device)
+    model: Model = Model()
     cameras: dict[Identifier, Camera] = Field(min_length=1, max_length=64)
-    mqtt: Annotated[Mqtt, BeforeValidator(_null_is_default)] = Mqtt()
-    alarm: Annotated[AlarmSettings, BeforeValidator(_null_is_default)] = AlarmSettings()
-    api: Annotated[Api, BeforeValidator(_null_is_default)] = Api()
-    history: Annotated[HistorySettings, BeforeValidator(_null_is_default)] = HistorySettings()
+    mqtt: Mqtt = Mqtt()
+    alarm: AlarmSettings = AlarmSettings()
+    api: Api = Api()
+    history: HistorySettings = HistorySettings()
     data_dir: Path = Path("data")

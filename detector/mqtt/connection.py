@@ -47,7 +47,7 @@ _HINTS = {
     "Client identifier not valid": "set mqtt.client_id to one that the broker allows",
     "Banned": "the broker has banned this client",
 }
-_PASSING = ("Server unavailable", "Server busy", "Quota exceeded", "BrokerConnection rate exceeded")
+_PASSING = ("Server unavailable", "Server busy", "Quota exceeded", "Connection rate exceeded")
 _PATIENCE_S = 2.0
 _LARGEST_PACKET = 268_435_455  # bytes: what MQTT's length field can say
 
@@ -151,7 +151,8 @@ def check_message(message: Message) -> None:
 
 def _reason(error: Exception) -> str:
     text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
-    return redact(str(text).splitlines()[0] if text else type(error).__name__)
+    # Masked before it is cut, which could leave half of a secret.
+    return redact(str(text)).splitlines()[0] if text else type(error).__name__
 
 
 class BrokerConnection:
