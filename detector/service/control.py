@@ -10,6 +10,7 @@ from typing import Any
 from detector import __version__
 from detector.api.control import Health, Ready, StaleConfigError
 from detector.config import document as configfile
+from detector.config import remote
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand
 
@@ -60,7 +61,7 @@ class ServiceControl:
             current = self._house.document
             if if_match not in (None, "*", configfile.etag(current)):
                 raise StaleConfigError
-            restart = self._apply(configfile.unmasked(document, current))
+            restart = self._apply(remote.accepted(document, current))
             log.info("the configuration was replaced%s", f"; restart for {', '.join(restart)}" if restart else "")
             return (*self._shown(), restart)
 

@@ -35,7 +35,7 @@ class ConfigReloader:
 
     def _write(self, document: configfile.Document) -> None:
         if self._house.path is not None:
-            configfile.write(self._house.path, document)
+            configfile.write(self._house.path, document, copies=self._house.config.data_dir)
 
     def _change_model(self, new: Config, *, before_swap: Callable[[], None]) -> None:
         """Load another model beside the old one, so that no frame waits and a bad one changes nothing."""
