@@ -55,6 +55,8 @@ def prune(
     as_json: JsonOption = False,
 ) -> None:
     """Prune a checkpoint's channels to a share of its work, and teach the rest what it lost."""
+    if model.suffix != ".pt":
+        raise UsageError(f"{model} is no checkpoint: only a PyTorch checkpoint (.pt) can be pruned")
     target = output or model.with_name(f"{model.stem}-pruned.pt")
     if target.suffix not in (".pt", ".onnx"):
         raise UsageError(f"--output {target}: its name must end in .pt or .onnx")

@@ -24,8 +24,8 @@ from detector.core.urls import split_url
 BackendName = Literal["auto", "tensorrt", "onnxruntime", "openvino"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
 ArmedState = Literal["armed_away", "armed_home"]
-_ID = r"^[a-z0-9_-]{1,32}$"
-Identifier = Annotated[str, Field(pattern=_ID)]
+ID_PATTERN = r"^[a-z0-9_-]{1,32}$"
+Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Point = tuple[Unit, Unit]
 Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]

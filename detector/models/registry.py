@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from detector.config import document as configfile
-from detector.core.errors import ConfigError, ModelError
+from detector.core.errors import ConfigError, ModelError, UnknownNameError
 from detector.core.files import cache_dir, file_sha256
 from detector.inference.spec import InputSpec
 
@@ -121,7 +121,7 @@ class Registry:
         return tuple(self._clips)
 
     def entry(self, name: str) -> ModelEntry:
-        """The model's entry; raises ModelError with the nearest known name."""
+        """The model's entry; raises UnknownNameError with the nearest known name."""
         found: ModelEntry = _look_up(self._models, name, "model")
         return found
 
@@ -147,10 +147,19 @@ class Registry:
         path = Path(text).expanduser()
         if path.suffix.lower() in _SUFFIXES and path.is_file():
             return self._resolve_file(path)
-        if text not in self._models and (os.sep in text or path.suffix.lower() in _SUFFIXES or path.is_file()):
+        if self._is_path(text):
             raise ModelError(_no_model_file(text, path))
         entry = self.entry(text)
         return Resolved(name=text, path=self.fetch(text, progress), spec=entry.input.spec, entry=entry)
+
+    def check_name(self, name_or_path: str) -> None:
+        """Raise UnknownNameError for what is neither a path nor a known name; nothing is fetched."""
+        if not self._is_path(name_or_path):
+            self.entry(name_or_path)
+
+    def _is_path(self, text: str) -> bool:
+        path = Path(text).expanduser()
+        return text not in self._models and (os.sep in text or path.suffix.lower() in _SUFFIXES or path.is_file())
 
     def verify(self) -> dict[str, Status]:
         """How the file of every model and clip stands in the cache; hashes those that are there."""
@@ -212,7 +221,7 @@ def _look_up(entries: Mapping[str, Any], name: str, what: Kind) -> Any:
         return entries[name]
     near = difflib.get_close_matches(name.lower(), entries, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise ModelError(f"unknown {what} {name!r}: {hint}known: {', '.join(entries)}, or give a file's path")
+    raise UnknownNameError(f"unknown {what} {name!r}: {hint}known: {', '.join(entries)}, or give a file's path")
 
 
 def _no_model_file(text: str, path: Path) -> str:
