@@ -213,12 +213,12 @@ def _broker(url: str) -> str:
     if url == "embedded":
         return url
     parts = urlsplit(url)
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-        raise ValueError("write embedded, mqtt://host:1883 or mqtts://host:8883")
+    if parts.scheme not in ("mqtt", "mqtts", "ws", "wss") or not parts.hostname:
+        raise ValueError("write embedded, mqtt://host:1883, mqtts://host:8883, ws://host/path or wss://host/path")
     if parts.username or parts.password:
         raise ValueError("put the user and password in mqtt.username and mqtt.password, not in the URL")
-    if parts.path not in ("", "/") or parts.query:
-        raise ValueError("nothing may follow the host and port")
+    if (parts.path not in ("", "/") and parts.scheme in ("mqtt", "mqtts")) or parts.query or parts.fragment:
+        raise ValueError("nothing may follow the host and port (ws, wss: but a path)")
     _ = parts.port  # raises ValueError on a bad one
     return url
 
@@ -236,6 +236,12 @@ class Mqtt(ConfigSection):
     password_file: Path | None = None
     ca_file: Path | None = Field(
         default=None, description="mqtts: a CA certificate to trust in addition to the system's"
+    )
+    tls_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="mqtts, wss: the name in the broker's certificate, where it is another than the host's",
     )
     cert_file: Path | None = None
     key_file: Path | None = None

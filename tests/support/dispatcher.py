@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,10 +55,13 @@ def running_dispatcher(
     encode_snapshot: EncodeSnapshot = encode,
     protocol: str = "auto",
     connect: bool = True,
+    subscriptions: Sequence[str] = (),
     **options: Any,
 ) -> Iterator[RunningDispatcher]:
     settings = MqttSettings(host="127.0.0.1", port=port, client_id="detector-t", protocol=protocol)  # type: ignore[arg-type]
     link = MqttClient(settings=settings, will=WILL, max_delay_s=0.2)
+    for topic_filter in subscriptions:
+        link.subscribe(topic_filter, lambda _topic, _payload: None)
     with contextlib.ExitStack() as stack:
         outbox = Outbox(folder / "outbox.db")
         stack.callback(outbox.close)
