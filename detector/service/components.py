@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from detector.alerts.discovery import Discovery
+from detector.alerts.discovery import ANNOUNCED, Discovery
 from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
 from detector.alerts.history_writer import HistoryWriter
@@ -137,9 +137,14 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         cameras=cameras.stats, publish=output.dispatcher.camera_status, end_visits=loop.end_visits, clock=clock
     )
     topics = Topics(config.mqtt.topic_prefix)
-    announcer = Announcer(
-        discovery=Discovery(topics=topics, send=output.dispatcher.send), restate=output.dispatcher.restate, store=store
+    discovery = Discovery(
+        topics=topics,
+        send=output.dispatcher.send,
+        saved=storage.outbox.get_state(ANNOUNCED),
+        save=output.dispatcher.save_state,
     )
+    output.client.listen_cleared(discovery.cleared)
+    announcer = Announcer(discovery=discovery, restate=output.dispatcher.restate, store=store)
     commands = MqttCommands(
         topics=topics, store=store, alarm=detection.alarm, switches=detection.switches, announce=announcer.announce
     )

@@ -136,8 +136,9 @@ class HealthMonitor:
     def _delivery_problems(self) -> Iterator[str]:
         broker, outbox = self._broker.status(), self._outbox.stats()
         if broker.state != "connected":
-            waiting = f"; {outbox.pending_alerts} alerts wait on disk" if outbox.pending_alerts else ""
-            yield f"broker {broker.address}: {broker.error or broker.state}{waiting}"
+            yield "; ".join(
+                filter(None, (f"broker {broker.address}: {broker.error or broker.state}", outbox.alerts_wait()))
+            )
         if outbox.fault:
             yield f"outbox: {outbox.fault}"
 
