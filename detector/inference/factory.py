@@ -36,8 +36,8 @@ def load_detector(
     """The detector for the model at `path`, called `name`; raises ModelError in one line.
 
     `spec` None: the input that models of this layout are commonly trained with. `threads` 0: the usable cores, at most 4.
-    `provider` is ONNX Runtime's: anything but the CPU is taken only when told. `judged` False opens an
-    engine that the accuracy gate has yet to judge; nothing else may.
+    `provider` is ONNX Runtime's execution provider. `judged` False also opens an engine that the accuracy gate has not
+    checked yet; only the gate itself may do that.
     """
     path = existing_file(path)
     if path.suffix == ".engine":

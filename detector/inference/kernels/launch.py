@@ -1,8 +1,8 @@
-"""How the kernels are called: parameter structs, grids and arguments; no CUDA is imported here.
+"""How the kernels are called: parameter structs, grids and arguments; CUDA is not imported here.
 
-A backend places the structs and buffers where the device reads them (mapped or device memory), then for
-each launch: `module.get_function(launch.kernel)(*launch.args, block=launch.block, grid=launch.grid, stream=...)`.
-Pointers are device addresses as int. `letterbox.cu` and `post.cu` say what the kernels do.
+A backend puts the structs and buffers where the device reads them (mapped or device memory), then for each launch
+calls `module.get_function(launch.kernel)(*launch.args, block=launch.block, grid=launch.grid, stream=...)`.
+Pointers are device addresses as int. `letterbox.cu` and `post.cu` describe the kernels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from detector.inference.spec import InputSpec
 FloatType = Literal["float32", "float16"]
 
 LETTERBOX_BLOCK = (64, 4, 1)
-PIXELS_A_THREAD = (2, 4)  # side by side, and one below the other
+PIXELS_A_THREAD = (2, 4)  # horizontally, vertically
 MAX_SIDE = 16384  # the kernel's exact arithmetic is 32-bit
 
 PICTURE = np.dtype(
@@ -42,7 +42,7 @@ PICTURE = np.dtype(
 
 _FORMATS: tuple[PlaneFormat, ...] = ("bgr", "nv12", "yuyv", "i420")
 PLANES: dict[PlaneFormat, int] = {"bgr": 1, "nv12": 2, "yuyv": 1, "i420": 3}
-# What the address and stride of the first plane must be multiples of.
+# The address and stride of the first plane must be multiples of this.
 _ALIGNED = {"bgr": 1, "nv12": 1, "yuyv": 4, "i420": 1}
 _LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}  # of red and blue: ITU-R BT.601, BT.709
 SUFFIXES: dict[FloatType, str] = {"float32": "f32", "float16": "f16"}
@@ -60,7 +60,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevicePicture:
-    """A picture in memory that the device reads: addresses and strides (bytes) of its planes.
+    """A picture in memory that the device can read: addresses and strides (bytes) of its planes.
 
     bgr: [H, W, 3] bytes. nv12: Y, then interleaved UV of half size. yuyv: Y0 U Y1 V for two pixels.
     i420: Y, U, V, the last two of half size and of one stride.
