@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.core.geometry import iou
+from detector.core.geometry import areas, intersections, iou
 from detector.core.types import ArrayImage, Box, Detections, Floats, Frame
 
 _GAIN = 1.25  # a window must show things at least this much larger than the whole picture does
@@ -90,7 +90,12 @@ class CropPlanner:
         self._fruitless = 0 if known else self._fruitless + len(windows)
         self._last = frame.captured_mono if windows else self._last
         self._recent.extend((frame.captured_mono, window) for window in windows)
-        return tuple(Crop(frame=_cut(frame, window), window=window, targets=targets) for window in windows)
+        pixels = frame.image.bgr()
+        cuts = [ArrayImage(pixels[y1:y2, x1:x2]) for x1, y1, x2, y2 in windows]
+        return tuple(
+            Crop(frame=replace(frame, image=cut), window=window, targets=targets)
+            for cut, window in zip(cuts, windows, strict=True)
+        )
 
     def _earn(self, t: float) -> None:
         """Bring the budget and the recent windows up to time `t` (monotonic s)."""
@@ -171,12 +176,8 @@ def _same(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def _shared(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """The intersection over the smaller one's area [N, M]."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.clip(high - low, 0.0, None).prod(axis=2)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 1e-9, None).prod(axis=1) for boxes in (a, b)]
-    shared: NDArray[np.float64] = inter / np.minimum(areas[0][:, None], areas[1][None, :])
-    return shared
+    smaller = np.minimum(areas(a)[:, None], areas(b)[None, :])
+    return np.asarray(intersections(a, b) / np.maximum(smaller, 1e-9), np.float64)
 
 
 def _holds(boxes: NDArray[np.float64], box: Box) -> bool:
@@ -216,8 +217,3 @@ def _within(targets: NDArray[np.float64], window: CropBox) -> NDArray[np.bool_]:
     low, high = np.array(window[:2]), np.array(window[2:])
     inside = np.concatenate((targets[:, :2] >= low, targets[:, 2:] <= high), axis=1)
     return np.asarray(inside.all(axis=1), np.bool_)
-
-
-def _cut(frame: Frame, window: CropBox) -> Frame:
-    x1, y1, x2, y2 = window
-    return replace(frame, image=ArrayImage(frame.image.bgr()[y1:y2, x1:x2]))

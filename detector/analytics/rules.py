@@ -79,7 +79,8 @@ class Rules:
         self._confirm(frame, live)
         changes: list[EventChange] = []
         alerts: list[Alert] = []
-        for visit in self._seen_in(frame):
+        seen = [visit for visit in self._visits.values() if visit.id and visit.last_mono == frame.captured_mono]
+        for visit in sorted(seen, key=lambda visit: (visit.start_wall, visit.id)):
             if armed and self._alert_due(visit, frame.captured_mono):
                 alerts.append(self._raise_alert(visit, frame, confirmed_mono))
             changes.extend(_change_of(visit, frame))
@@ -165,10 +166,6 @@ class Rules:
         visit.id = event_id(
             device_id=self._device_id, camera=self._camera, start_wall=visit.start_wall, track_id=track_id
         )
-
-    def _seen_in(self, frame: Frame) -> list[Visit]:
-        seen = (visit for visit in self._visits.values() if visit.id and visit.last_mono == frame.captured_mono)
-        return sorted(seen, key=lambda visit: (visit.start_wall, visit.id))
 
     def _alert_due(self, visit: Visit, mono: float) -> bool:
         if visit.alerted or not visit.qualifies or mono - self._alerted_mono < self._alert.cooldown_s:

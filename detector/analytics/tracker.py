@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.geometry import iou
-from detector.core.types import Box, Floats, Track
+from detector.core.types import Floats, Track
 
 from .assignment import Array, Index, pair
 from .kalman import MotionModel, born, correct, predict, to_center
@@ -106,7 +106,12 @@ class Tracker:
         self._forget(t, outage=outage)
         self._start_tracks(seen, owner, t)
         self._now = t
-        return self._tracks()
+        return tuple(
+            Track(id=key, box=tuple(box), score=score, first_mono=first, last_mono=last, hits=hits, matched=not misses)
+            for (key, score, first, last, hits, misses), box in zip(
+                self._rows.tolist(), self._beliefs.boxes.tolist(), strict=True
+            )
+        )
 
     def _step(self, t: float) -> float:
         if not math.isfinite(t):
@@ -206,10 +211,6 @@ class Tracker:
         self._rows = np.concatenate((self._rows, rows))
         self._beliefs = self._beliefs.joined(born(seen.boxes[free], settings.motion))
 
-    def _tracks(self) -> tuple[Track, ...]:
-        pairs = zip(self._rows.tolist(), self._beliefs.boxes.tolist(), strict=True)
-        return tuple(_track(row, tuple(box)) for row, box in pairs)
-
 
 class _Rounds:
     """The pairing over several rounds: a pair made in one round is kept."""
@@ -225,11 +226,6 @@ class _Rounds:
             rows, columns = pair(likeness, rows, columns, floor=floor)
             self.owner[columns] = rows
             self._free[rows] = False
-
-
-def _track(row: tuple[int, float, float, float, int, int], box: Box) -> Track:
-    key, score, first, last, hits, misses = row
-    return Track(id=key, box=box, score=score, first_mono=first, last_mono=last, hits=hits, matched=misses == 0)
 
 
 def _checked(boxes: Floats, scores: Floats) -> tuple[Array, Array]:

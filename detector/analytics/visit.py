@@ -11,6 +11,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+from detector.core.geometry import from_segment
 from detector.core.types import Box, Event, Frame, Track
 
 from .zones import Size, ZoneWatch
@@ -246,11 +247,4 @@ def _from_path(box: Box, velocity: Vector, gap: float, later: Box) -> float:
     """
     x = (later[0] + later[2] - box[0] - box[2]) / 2
     way = velocity[0] * gap, velocity[1] * gap
-    return min(_from_segment((x, y), way) for y in (later[3] - box[3], later[1] - box[1]))
-
-
-def _from_segment(point: Vector, way: Vector) -> float:
-    """Distance of `point` from the segment between the origin and `way`."""
-    square = way[0] ** 2 + way[1] ** 2
-    along = min(max((point[0] * way[0] + point[1] * way[1]) / square, 0.0), 1.0) if square else 0.0
-    return math.hypot(point[0] - along * way[0], point[1] - along * way[1])
+    return min(from_segment((x, y), way) for y in (later[3] - box[3], later[1] - box[1]))

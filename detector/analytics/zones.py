@@ -6,9 +6,9 @@ resolution. Pure arithmetic.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
+from detector.core.geometry import from_segment
 from detector.core.types import Box
 
 Point = tuple[float, float]
@@ -16,21 +16,12 @@ Size = tuple[int, int]
 _EDGE = 1e-9  # normalised: far below a pixel, far above a double's rounding
 
 
-def _on_edge(a: Point, b: Point, point: Point) -> bool:
-    """True if `point` is on the segment a-b, its ends included; a and b may be the same."""
-    dx, dy = b[0] - a[0], b[1] - a[1]
-    px, py = point[0] - a[0], point[1] - a[1]
-    square = dx * dx + dy * dy
-    along = min(max((px * dx + py * dy) / square, 0.0), 1.0) if square else 0.0
-    return math.hypot(px - along * dx, py - along * dy) <= _EDGE
-
-
 def contains(polygon: Sequence[Point], point: Point) -> bool:
     """Whether `point` is in `polygon` or on its edge, by the even-odd rule; any winding, concave and self-crossing too."""
     inside = False
     x, y = point
     for a, b in zip(polygon, (*polygon[1:], polygon[0]), strict=True):
-        if _on_edge(a, b, point):
+        if from_segment((x - a[0], y - a[1]), (b[0] - a[0], b[1] - a[1])) <= _EDGE:
             return True
         if (a[1] > y) != (b[1] > y) and x < a[0] + (y - a[1]) * (b[0] - a[0]) / (b[1] - a[1]):
             inside = not inside

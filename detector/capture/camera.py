@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from detector.core.backoff import Backoff
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import EndOfStreamError, SourceError
 from detector.core.redact import redact
+from detector.core.stats import Rate
 from detector.core.types import CameraState, Frame
 
 from .source import CapturedImage, Counting, DecodeCounts, Source
@@ -20,7 +20,6 @@ from .source import CapturedImage, Counting, DecodeCounts, Source
 log = logging.getLogger(__name__)
 
 OnState = Callable[[str, CameraState, "str | None"], None]
-_FPS_WINDOW_S = 5.0
 _SLICE_S = 1.0  # waits are divided into these, so that `progress_mono` advances
 _STEADY_S = 5.0  # a connection that lasts this long resets the back-off; a flapping one does not
 _REMIND_S = 60.0  # repetitions of an error are logged at most this often
@@ -45,30 +44,6 @@ class CaptureStats:
     last_frame_mono: float | None
     progress_mono: float
     decode: DecodeCounts
-
-
-class _Rate:
-    """Frames per second over the last seconds."""
-
-    def __init__(self) -> None:
-        self._times: deque[float] = deque()
-
-    def add(self, now: float) -> None:
-        self._times.append(now)
-        while self._times[0] < now - _FPS_WINDOW_S:
-            self._times.popleft()
-
-    def clear(self) -> None:
-        self._times.clear()
-
-    def at(self, now: float) -> float:
-        times = [t for t in self._times if t >= now - _FPS_WINDOW_S]
-        if len(times) < 2:
-            return 0.0
-        gap = (times[-1] - times[0]) / (len(times) - 1)
-        # One gap after the last frame is normal; beyond it the camera is late and the rate falls.
-        span = max(times[-1] - times[0], now - times[0] - gap)
-        return (len(times) - 1) / span if span > 0.0 else 0.0
 
 
 class _Reporter:
@@ -123,7 +98,7 @@ class CameraLoop:
         self._reporter = _Reporter(name=name, clock=clock)
         self._state: CameraState = "connecting"
         self._error: str | None = None
-        self._rate = _Rate()
+        self._rate = Rate()
         self._frames = self._reconnects = self._width = self._height = 0
         self._last_frame_mono: float | None = None
         self._decode = DecodeCounts()  # of the connections before this one
@@ -157,7 +132,7 @@ class CameraLoop:
                 state=self._state,
                 error=self._error,
                 frames=self._frames,
-                fps=self._rate.at(now),
+                fps=self._rate.value(now),
                 width=self._width,
                 height=self._height,
                 reconnects=self._reconnects,
@@ -201,7 +176,7 @@ class CameraLoop:
         with self._lock:
             self._frames += 1
             self._read += 1
-            self._rate.add(mono)
+            self._rate.tick(mono)
             self._width, self._height = picture.image.width, picture.image.height
             self._last_frame_mono, self._progress_mono = mono, now
         if self._online_since is None:

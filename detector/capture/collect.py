@@ -77,7 +77,8 @@ def gather(
         if len(store) >= count:
             break
         chosen.look(image, at_s=at_s, wall=clock.wall())
-        _refuse_useless(chosen, store)
+        if chosen.empty >= _FROZEN:
+            raise SourceError(f"{_why_none(chosen)}; the set has {len(store)} pictures")
     else:
         _keep(chosen, store, report, count)
         if len(store) < count:
@@ -122,11 +123,6 @@ def _keep(chosen: _Choice, store: PictureStore, report: Progress, count: int) ->
     if (best := chosen.take()) is not None:
         store.add(best.image, at_s=best.at_s, wall=best.wall, difference=best.difference)
     report(len(store), count, "gathering pictures")
-
-
-def _refuse_useless(chosen: _Choice, store: PictureStore) -> None:
-    if chosen.empty >= _FROZEN:
-        raise SourceError(f"{_why_none(chosen)}; the set has {len(store)} pictures")
 
 
 def _why_none(chosen: _Choice) -> str:

@@ -41,7 +41,7 @@ class CvSource:
         self._capture: cv2.VideoCapture | None = None
 
     def __repr__(self) -> str:
-        return f"CvSource({self._shown})"
+        return f"{type(self).__name__}({self._shown})"
 
     def open(self) -> None:
         import cv2

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 
 from detector.core.errors import SourceError
-from detector.core.redact import redact
+from detector.core.redact import shown_source
 from detector.core.types import PlaneFormat
 
 from .cv_reader import CvSource
-from .source import CapturedImage
 
 _CSI, _GST = "csi://", "gst:"
 # Only the newest frame: a queue would make pictures older.
@@ -51,18 +50,17 @@ def has_gstreamer() -> bool:
     return re.search(r"^\s*GStreamer:\s*YES", cv2.getBuildInformation(), re.MULTILINE) is not None
 
 
-class GStreamerSource:
+class GStreamerSource(CvSource):
     """A pipeline's pictures; opening and reading are bounded by OpenCV's own time-outs."""
 
     def __init__(self, *, source: str, timeout_s: float) -> None:
-        self._shown = redact(source)
         milliseconds = max(1, round(timeout_s * 1000))
         text = pipeline(source)
-        self._camera = CvSource(
+        super().__init__(
             target=text,
             raw=raw_format(text),
             backend="CAP_GSTREAMER",
-            shown=self._shown,
+            shown=shown_source(source),
             hint="try the pipeline with gst-launch-1.0, and see that the camera is connected",
             at_open={"CAP_PROP_OPEN_TIMEOUT_MSEC": milliseconds, "CAP_PROP_READ_TIMEOUT_MSEC": milliseconds},
         )
@@ -77,10 +75,4 @@ class GStreamerSource:
             raise SourceError(
                 f"{self._shown}: this OpenCV is too old to time out a GStreamer pipeline; use 4.8 or newer"
             )
-        self._camera.open()
-
-    def read(self) -> CapturedImage:
-        return self._camera.read()
-
-    def close(self) -> None:
-        self._camera.close()
+        super().open()

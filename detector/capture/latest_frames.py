@@ -61,14 +61,12 @@ class _CameraSlot:
     def _still_owed(self, now: float) -> float:
         return self._owed * math.exp((self._owed_at - now) / _OWED_S)
 
-    def _owing_one_more(self, now: float) -> float:
-        return min(self._still_owed(now) + _OWED * self.interval, _MOST_OWED * self.interval)
-
     def put(self, frame: Frame, now: float) -> None:
         if self.frame is not None:
             if self.opens_mono <= now:
                 self.dropped += 1
-                self._owed, self._owed_at = self._owing_one_more(now), now
+                self._owed = min(self._still_owed(now) + _OWED * self.interval, _MOST_OWED * self.interval)
+                self._owed_at = now
             else:
                 self.skipped += 1
         self.frame = frame

@@ -43,7 +43,12 @@ class Cameras:
     def apply(self, wanted: Mapping[str, Camera]) -> None:
         """Run the cameras of `wanted`; a camera with an unchanged source loses no frame."""
         current = self.running()
-        stale = [n for n, r in current.items() if n not in wanted or _differs(r.settings, wanted[n])]
+        stale = [
+            name
+            for name, running in current.items()
+            if name not in wanted
+            or any(getattr(running.settings, k) != getattr(wanted[name], k) for k in _CAPTURE_KEYS)
+        ]
         self._close(stale)
         for name, settings in wanted.items():
             if not settings.enabled:
@@ -92,7 +97,3 @@ class Cameras:
     def stop(self) -> None:
         """Stop all loops; each may take its read time-out."""
         self._close(list(self.running()))
-
-
-def _differs(old: Camera, new: Camera) -> bool:
-    return any(getattr(old, key) != getattr(new, key) for key in _CAPTURE_KEYS)

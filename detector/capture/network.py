@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from detector.core.clock import SYSTEM_CLOCK, Clock
-from detector.core.redact import redact
+from detector.core.redact import shown_source
+from detector.core.urls import split_url
 
 from .av_errors import network_error
 from .av_image import AvImage
@@ -29,10 +30,10 @@ class NetworkSource:
     def __init__(self, *, url: str, timeout_s: float, clock: Clock = SYSTEM_CLOCK) -> None:
         if not timeout_s > 0.0:
             raise ValueError(f"timeout_s must be positive, got {timeout_s}")
-        shown = redact(url)
+        shown, split = shown_source(url), split_url(url)
         self._shown = shown
         self._reader = AvReader(
-            target=url,
+            target=url if split is None else split.encoded,
             shown=shown,
             explain=partial(network_error, shown=shown, timeout_s=timeout_s),
             options=_options(url, timeout_s),

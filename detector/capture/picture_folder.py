@@ -62,7 +62,8 @@ class PictureStore:
 
         `at_s`: seconds since the run's first picture; `wall`: epoch seconds. Raises StorageError.
         """
-        data = self._encoded(image)
+        options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if self._format == "jpg" else []
+        data = bytes(cv2.imencode(f".{self._format}", image.bgr(), options)[1])
         self._refuse_overflow(len(data))
         path = self._free_name()
         try:
@@ -78,9 +79,13 @@ class PictureStore:
                     "difference": round(difference, 2),
                 }
             )
-            self._write_manifest()
+            document = {"version": _VERSION, "camera": self._camera, "pictures": self._entries}
+            write_atomically(self._folder / MANIFEST, json.dumps(document, indent=1) + "\n", mode=_OWNERS)
         except OSError as error:
-            raise self._trouble(error) from None
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                why = f"the disk of {self._folder} is full at {len(self)} pictures: make room and repeat"
+                raise StorageError(why) from None
+            raise StorageError(f"cannot write to {self._folder}: {error.strerror}") from None
         return path
 
     def _read(self) -> list[dict[str, Any]]:
@@ -99,11 +104,6 @@ class PictureStore:
         if camera != self._camera:
             raise UsageError(f"{self._folder} holds pictures of camera {camera}: name another folder with --out")
         return entries
-
-    def _encoded(self, image: Image) -> bytes:
-        options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if self._format == "jpg" else []
-        _, data = cv2.imencode(f".{self._format}", image.bgr(), options)
-        return bytes(data)
 
     def _refuse_overflow(self, size: int) -> None:
         if self.size + size > self._limit:
@@ -124,15 +124,6 @@ class PictureStore:
         while f"{self._camera}-{number:06d}" in taken:
             number += 1
         return self._folder / f"{self._camera}-{number:06d}.{self._format}"
-
-    def _write_manifest(self) -> None:
-        document = {"version": _VERSION, "camera": self._camera, "pictures": self._entries}
-        write_atomically(self._folder / MANIFEST, json.dumps(document, indent=1) + "\n", mode=_OWNERS)
-
-    def _trouble(self, error: OSError) -> StorageError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return StorageError(f"the disk of {self._folder} is full at {len(self)} pictures: make room and repeat")
-        return StorageError(f"cannot write to {self._folder}: {error.strerror}")
 
 
 def _write_new(path: Path, data: bytes) -> None:

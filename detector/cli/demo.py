@@ -76,22 +76,18 @@ class Subscriber:
             client.loop_stop()
 
     def _print(self, payload: bytes) -> None:
+        from detector.alerts.payloads import parse_timestamp
+
         now = time.time()
         alert = json.loads(payload)
         self.alerts += 1
-        taken = now - _epoch(alert["captured_at"])
+        taken = now - parse_timestamp(alert["captured_at"])
         self._console.print(
             f"[bold red]ALERT {alert['seq']}[/]  {alert['captured_at']}  person at {alert['camera']}  "
             f"score {alert['score']:.2f}  box {alert['box']}  latency {taken * 1000:.0f} ms from capture to subscriber",
             highlight=False,
             soft_wrap=True,
         )
-
-
-def _epoch(stamp: str) -> float:
-    from detector.alerts.payloads import parse_timestamp
-
-    return parse_timestamp(stamp)
 
 
 def _welcome(console: Console, service: Service) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,11 +54,10 @@ class PersonDetector:
         self._letterbox = Letterbox(
             width=self.layout.width, height=self.layout.height, spec=self.spec, pixels=self.layout.pixels
         )
-        iou = _nms_iou(backend.metadata)
-        self._decode = make_decoder(self.layout, iou=iou)
+        self._decode = make_decoder(self.layout, iou=self.layout.iou)
         self._device: PictureBackend | None = None
         if isinstance(backend, PictureBackend) and backend.configure(
-            layout=self.layout, spec=self.spec, floor=score_floor, iou=iou
+            layout=self.layout, spec=self.spec, floor=score_floor, iou=self.layout.iou
         ):
             self._device = backend
         self._tensor: NDArray[Any] | None = None
@@ -217,12 +216,3 @@ def _in_source(boxes: Floats, scores: Floats, placement: Placement) -> tuple[Flo
     boxes = placement.to_source(boxes)
     real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     return (boxes, scores) if real.all() else (boxes[real], scores[real])
-
-
-def _nms_iou(metadata: Mapping[str, str]) -> float | None:
-    """The threshold of an NMS that was removed from the graph; None: the family's own."""
-    try:
-        value = float(metadata.get("detector.nms_iou", ""))
-    except ValueError:
-        return None
-    return value if 0.0 < value < 1.0 else None

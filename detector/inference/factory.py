@@ -10,7 +10,7 @@ from detector.core.errors import ModelError
 from detector.core.files import existing_file
 
 from .backends.base import Backend, Precision
-from .backends.onnxruntime import OnnxRuntimeBackend, Provider
+from .backends.onnxruntime import OnnxRuntimeBackend
 from .backends.openvino import IR_SUFFIX, OpenVinoBackend
 from .detector import PersonDetector
 from .spec import InputSpec
@@ -30,20 +30,23 @@ def load_detector(
     precision: Precision = "auto",
     threads: int = 0,
     score_floor: float = 0.1,
-    provider: Provider = "cpu",
     judged: bool = True,
 ) -> PersonDetector:
     """The detector for the model at `path`, called `name`; raises ModelError in one line.
 
-    `spec` None: the input that models of this layout are commonly trained with. `threads` 0: the usable cores, at most 4.
-    `provider` is ONNX Runtime's execution provider. `judged` False also opens an engine that the accuracy gate has not
-    checked yet; only the gate itself may do that.
+        `spec` None: the input that models of this layout are commonly trained with. `threads` 0: the usable cores, at most 4.
+    <<<<<<< HEAD
+        `provider` is ONNX Runtime's execution provider. `judged` False also opens an engine that the accuracy gate has not
+        checked yet; only the gate itself may do that.
+    =======
+        `judged` False opens an engine that the accuracy gate has yet to judge; nothing else may.
+    >>>>>>> main
     """
     path = existing_file(path)
     if path.suffix == ".engine":
         engine = _open_engine(path, backend, precision, judged=judged)
     else:
-        engine = _open(path, spec, backend, precision, threads, provider)
+        engine = _open(path, spec, backend, precision, threads)
     try:
         # An engine's manifest has the spec of the model that it was built from.
         spec = spec or getattr(engine, "spec", None)
@@ -56,9 +59,7 @@ def load_detector(
         raise
 
 
-def _open(
-    path: Path, spec: InputSpec | None, backend: BackendName, precision: Precision, threads: int, provider: Provider
-) -> Backend:
+def _open(path: Path, spec: InputSpec | None, backend: BackendName, precision: Precision, threads: int) -> Backend:
     if path.suffix == IR_SUFFIX and backend not in ("auto", "openvino"):
         raise ModelError(f"{path.name} is an OpenVINO model: use backend openvino or auto, or the .onnx model")
     if path.suffix == IR_SUFFIX or backend == "openvino":
@@ -71,7 +72,7 @@ def _open(
         except ModelError as error:
             log.warning("onnxruntime runs %s: %s", path.name, error)
             precision = "auto"  # the requested precision was for the engine
-    return OnnxRuntimeBackend(path=path, precision=precision, threads=threads, provider=provider)
+    return OnnxRuntimeBackend(path=path, precision=precision, threads=threads)
 
 
 def tensorrt_usable() -> bool:

@@ -65,20 +65,25 @@ def find_layout(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], met
         raise ModelError(f"this model is for the task {task!r}: a detection model is needed")
     cells = anchors(width, height)
     found = _match_boxes(outputs, cells) or _match_queries(outputs)
-    kind, classes, boxes, second = found or _match(outputs, cells, _flag(metadata, "end2end"))
+    kind, classes, boxes, second = found or _match(
+        outputs, cells, metadata.get("end2end", "").strip().lower() == "true"
+    )
     if kind in ("dense", "yolox-grid", "yolox-boxes") and (width % STRIDES[-1] or height % STRIDES[-1]):
         raise ModelError(f"this model's input is {width} x {height} px: both must be multiples of {STRIDES[-1]}")
     names = _names(metadata)
+    # COCO's own numbers are known without names; behind a transformer's classes there may be one of nothing.
+    coco_ids = kind == "detr" and names is None and classes in (_COCO_IDS, _COCO_IDS_AND_NOTHING)
+    iou = _literal(metadata.get("detector.nms_iou", ""))
     return Layout(
         kind=kind,
         width=width,
         height=height,
-        person=_coco_person(names, classes) if kind == "detr" else _person(names, classes),
+        person=1 if coco_ids else _person(names, classes, extra=int(kind == "detr")),
         classes=len(names) if classes is None and names else classes,
         boxes=boxes,
         labels=None if found else second,
         scores=second if found else None,
-        iou=_iou(metadata),
+        iou=float(iou) if isinstance(iou, (int, float)) and 0.0 < iou < 1.0 else None,
         pixels=inputs[0].dtype == "uint8",
         activation=_activation(metadata, names, classes) if kind == "detr" else "none",
     )
@@ -168,12 +173,6 @@ def _match_queries(outputs: Sequence[TensorSpec]) -> tuple[LayoutKind, int | Non
     return None
 
 
-def _coco_person(names: Mapping[int, str] | None, classes: int | None) -> int:
-    """Like `_person`, for a transformer: COCO's own numbers need no names, and there may be a "no object" class."""
-    unnamed = names is None and classes in (_COCO_IDS, _COCO_IDS_AND_NOTHING)
-    return 1 if unnamed else _person(names, classes, extra=1)
-
-
 def _activation(metadata: Mapping[str, str], names: Mapping[int, str] | None, classes: int | None) -> Activation:
     """From the metadata; else softmax if there is one output class more ("no object") than there are names."""
     declared = metadata.get(ACTIVATION)
@@ -182,11 +181,6 @@ def _activation(metadata: Mapping[str, str], names: Mapping[int, str] | None, cl
             return cast("Activation", known)
     with_nothing = classes == _COCO_IDS_AND_NOTHING if names is None else classes == len(names) + 1
     return "softmax" if with_nothing else "sigmoid"
-
-
-def _iou(metadata: Mapping[str, str]) -> float | None:
-    value = _literal(metadata.get("detector.nms_iou", ""))
-    return float(value) if isinstance(value, (int, float)) and 0.0 < value < 1.0 else None
 
 
 def _person(names: Mapping[int, str] | None, classes: int | None, extra: int = 0) -> int:
@@ -200,6 +194,11 @@ def _person(names: Mapping[int, str] | None, classes: int | None, extra: int = 0
         return 0
     if classes is not None and classes not in (len(names), len(names) + extra):
         raise ModelError(f"this model names {len(names)} classes, but its output has {classes}")
+    return person_of(names)
+
+
+def person_of(names: Mapping[int, str]) -> int:
+    """The index of the class person by its name; raises ModelError where there is none."""
     for wanted in _PERSON_NAMES:
         for index, name in names.items():
             if name.strip().lower() == wanted:
@@ -224,10 +223,6 @@ def _literal(text: str) -> object:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
-
-
-def _flag(metadata: Mapping[str, str], key: str) -> bool:
-    return metadata.get(key, "").strip().lower() == "true"
 
 
 def _shown(specs: Sequence[TensorSpec]) -> str:

@@ -39,11 +39,6 @@ class Placement:
         np.minimum(source, np.array((self.source_width, self.source_height) * 2, np.float32), out=source)
         return source
 
-    def to_input(self, boxes: Floats) -> Floats:
-        """Boxes float32 [N,4] in source px to input px: the inverse of `to_source` before its clipping."""
-        scaled = boxes * np.array((self.scale_x, self.scale_y) * 2, np.float32)
-        return scaled + np.array((self.pad_x, self.pad_y) * 2, np.float32)
-
 
 def place(
     source: tuple[int, int], target: tuple[int, int], *, centered: bool, stretched: bool = False

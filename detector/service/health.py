@@ -99,14 +99,13 @@ class HealthMonitor:
 
     def ready(self) -> Ready:
         """Whether the model is loaded and every enabled camera has given a frame."""
-        reasons = [
-            f"camera {name} has given no frame yet: {stats.error or stats.state}"
-            for name, stats in self._cameras().items()
-            if stats.frames == 0
-        ]
+        missing = {name: stats for name, stats in self._cameras().items() if stats.frames == 0}
+        reasons = [f"camera {name} has given no frame yet: {s.error or s.state}" for name, s in missing.items()]
+        stages = [f"camera-{name}" for name in missing]
         if self._model.detector is None:
             reasons.insert(0, "the model is not loaded")
-        return Ready(ok=not reasons, reasons=tuple(reasons))
+            stages.insert(0, "model")
+        return Ready(ok=not reasons, reasons=tuple(reasons), stages=tuple(stages))
 
     def problems(self) -> list[str]:
         """What an operator should know, one plain line each; empty when all is well."""

@@ -30,7 +30,6 @@ START_S = 10.0
 LOAD_S = 600.0  # an engine may have to come off a slow card
 BUILD_STOP_S = 30.0  # an engine build looks up between its steps, and loading one cannot be cut short
 DRAIN_S = 3.0  # for the broker to acknowledge what is under way
-PRUNE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +119,9 @@ class Service:
 
         return [
             *([] if broker is None else [ThreadRow("broker", broker.run, broker)]),
+            ThreadRow("outbox", parts.storage.outbox.run),
+            ThreadRow("history", parts.storage.history_writer.run),
             ThreadRow("mqtt", output.client.run),
-            ThreadRow("snapshots", output.snapshots.run),
             ThreadRow("dispatch", dispatch, output.dispatcher),
             ThreadRow("inference", loop.run, loop),
         ]
@@ -146,7 +146,7 @@ class Service:
 
     def _watch(self, parts: Components, deadline: float | None) -> int:
         """Feed systemd's watchdog while all is well; a thread that ended ends the service with 1."""
-        next_stats = next_prune = 0.0
+        next_stats = 0.0
         while not self.stop_event.wait(CHECK_S):
             now = self._clock.mono()
             self._look_at_cameras(parts, now)
@@ -155,9 +155,6 @@ class Service:
             if now >= next_stats:
                 next_stats = now + self._store.config.mqtt.stats_interval_s
                 self._publish_status(parts)
-            if now >= next_prune:
-                next_prune = now + PRUNE_S
-                parts.storage.history.prune()
             if deadline is not None and now >= deadline:
                 return 0
             if (dead := parts.threads.dead()) is not None:
@@ -178,7 +175,7 @@ class Service:
 
     def _publish_status(self, parts: Components) -> None:
         document = parts.status.write()
-        parts.output.publisher.stats(document)
+        parts.output.dispatcher.status(document)
         self._notifier.status(_one_line(document["problems"]))
 
     def _summary(self, parts: Components) -> str:

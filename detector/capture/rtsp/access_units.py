@@ -49,17 +49,13 @@ class Assembler:
         done = [] if timestamp == self._timestamp else self._finished()
         self._timestamp, self._mono = timestamp, mono
         self._gap |= gap
-        if units := self._depacketizer.units(packet.payload, gap=gap):
-            self._keep(units)
-        if packet.marker and self._trusted:
-            done += self._finished()
-        return done
-
-    def _keep(self, units: list[bytes]) -> None:
-        for unit in units:
+        for unit in self._depacketizer.units(packet.payload, gap=gap):
             self._add(unit)
         if self._bytes > _MAX_BYTES or len(self._units) > _MAX_UNITS:
             self._units, self._bytes, self._gap = [], 0, True
+        if packet.marker and self._trusted:
+            done += self._finished()
+        return done
 
     def _add(self, unit: bytes) -> None:
         kind = self._depacketizer.kind(unit)

@@ -50,14 +50,15 @@ class Decoder:
             self.bad += self._begun
             return []
         self.bad = 0 if frames else self.bad
-        return [(frame, self._mono(frame, unit.mono)) for frame in frames if not frame.is_corrupt]
+        return [
+            (frame, next((mono for stamp, mono in self._stamps if stamp == frame.pts), unit.mono))
+            for frame in frames
+            if not frame.is_corrupt
+        ]
 
     def forget(self) -> None:
         """Drop the decoder's state: the next unit does not depend on earlier ones."""
         self._context.flush_buffers()
-
-    def _mono(self, frame: VideoFrame, latest: float) -> float:
-        return next((mono for stamp, mono in self._stamps if stamp == frame.pts), latest)
 
     def _opened(self) -> VideoCodecContext:
         try:

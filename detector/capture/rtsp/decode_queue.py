@@ -118,7 +118,8 @@ class DecodeQueue:
         if self._newest is not None:
             gap_s = (unit.timestamp - self._newest) * self._tick_s
             if 0.0 < gap_s < _PAUSE_S:
-                self._interval_s = _mean(self._interval_s, gap_s)
+                mean = self._interval_s
+                self._interval_s = mean + _SMOOTH * (gap_s - mean) if mean else gap_s
         self._newest = unit.timestamp
         if unit.key:
             self._keys.append(unit.timestamp)
@@ -220,7 +221,3 @@ class DecodeQueue:
     def _leave_out(self, unit: AccessUnit) -> None:
         self.skipped += 1
         self._owed = unit.parameters or self._owed
-
-
-def _mean(mean: float, value: float) -> float:
-    return mean + _SMOOTH * (value - mean) if mean else value

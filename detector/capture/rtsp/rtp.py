@@ -46,12 +46,9 @@ class Receiver:
         else:
             gap = sequence != (self._sequence + 1) & 0xFFFF
         self._sequence = sequence
-        return RtpPacket(second >= 0x80, self._grown(stamp), gap, payload)
-
-    def _grown(self, stamp: int) -> int:
         last = self._timestamp
         self._timestamp = stamp if last is None else last + (stamp - last + _HALF) % (2 * _HALF) - _HALF
-        return self._timestamp
+        return RtpPacket(second >= 0x80, self._timestamp, gap, payload)
 
 
 def _payload(data: bytes, first: int) -> bytes:

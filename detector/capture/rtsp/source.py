@@ -14,7 +14,7 @@ from detector.capture.source import CapturedImage, DecodeCounts
 from detector.capture.timeline import Timeline
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import SourceError
-from detector.core.redact import redact
+from detector.core.redact import shown_source
 
 from .errors import NotUnderstoodError
 from .stream import Stream
@@ -46,7 +46,7 @@ class RtspSource:
         if not timeout_s > 0.0:
             raise ValueError(f"timeout_s must be positive, got {timeout_s}")
         self._url, self._timeout_s, self._clock, self._keyframes_only = url, timeout_s, clock, keyframes_only
-        self._shown = redact(url)
+        self._shown = shown_source(url)
         self._stream: Stream | None = None
         self._fallback: NetworkSource | None = None
         self._timeline = Timeline()

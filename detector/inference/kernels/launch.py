@@ -88,11 +88,11 @@ class DevicePicture:
         if self.format == "nv12" and (self.strides[1] % 2 or self.planes[1] % 2):
             raise ValueError("the UV plane needs an even address, and an even stride that holds its rows")
         if self.format == "i420" and self.strides[1] != self.strides[2]:
-            raise ValueError("the U and V planes need one stride")
+            raise ValueError("the U and V planes need the same stride")
 
 
 def plane_sizes(picture_format: PlaneFormat, width: int, height: int) -> list[tuple[int, int]]:
-    """Rows, and bytes of a row, of each plane; chroma of an odd picture is rounded up."""
+    """(rows, bytes per row) of each plane; chroma of a picture with odd sides is rounded up."""
     across, down = -(-width // 2), -(-height // 2)
     chroma = {"bgr": [], "yuyv": [], "nv12": [(down, 2 * across)], "i420": [(down, across)] * 2}
     first = {"bgr": 3 * width, "yuyv": 4 * across, "nv12": width, "i420": width}
@@ -102,9 +102,9 @@ def plane_sizes(picture_format: PlaneFormat, width: int, height: int) -> list[tu
 def picture_structs(
     sources: Sequence[DevicePicture | None], *, width: int, height: int, spec: InputSpec
 ) -> tuple[NDArray[np.void], list[Placement | None]]:
-    """PICTURE [len(sources)] for an input of `width` x `height` px, and where each picture sits in it.
+    """PICTURE [len(sources)] for an input of `width` x `height` px, and each picture's placement in it.
 
-    None is an empty place of the batch: it becomes all grey.
+    None is an empty slot of the batch, which becomes grey.
     """
     structs = np.zeros(len(sources), PICTURE)
     placements: list[Placement | None] = []
@@ -116,7 +116,7 @@ def picture_structs(
 def letterbox(
     *, pictures: int, count: int, out: int, width: int, height: int, spec: InputSpec, dtype: FloatType = "float32"
 ) -> Launch:
-    """`count` PICTUREs at address `pictures` into `out` [count, 3, height, width] of `dtype`."""
+    """The launch that letterboxes `count` PICTUREs at `pictures` to `out` [count, 3, height, width] of `dtype`."""
     _refuse_unless(1 <= count <= 65535 and 1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE, "no such batch")
     _refuse_unless(out % 8 == 0, "the input's address must be a multiple of 8")
     scale = np.float32(spec.scale)
