@@ -34,13 +34,8 @@ def load_detector(
 ) -> PersonDetector:
     """The detector for the model at `path`, called `name`; raises ModelError in one line.
 
-        `spec` None: the input that models of this layout are commonly trained with. `threads` 0: the usable cores, at most 4.
-    <<<<<<< HEAD
-        `provider` is ONNX Runtime's execution provider. `judged` False also opens an engine that the accuracy gate has not
-        checked yet; only the gate itself may do that.
-    =======
-        `judged` False opens an engine that the accuracy gate has yet to judge; nothing else may.
-    >>>>>>> main
+    `spec` None: the input that models of this layout are commonly trained with. `threads` 0: the usable cores, at most 4.
+    `judged` False also opens an engine that the accuracy gate has not checked yet; only the gate itself may do that.
     """
     path = existing_file(path)
     if path.suffix == ".engine":
