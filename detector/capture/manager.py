@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -77,12 +78,13 @@ class Cameras:
             self._running[name] = _Running(settings=settings, loop=loop, thread=thread)
         thread.start()
 
-    def _close(self, names: list[str]) -> None:
-        running = self.running()
+    def _close(self, names: list[str], *, at_most_s: float = math.inf) -> None:
+        running, deadline = self.running(), self._clock.mono() + at_most_s
         for name in names:
             running[name].thread.signal()
         for name in names:
-            running[name].thread.join(running[name].settings.timeout_s + STOP_S)
+            left = max(0.0, deadline - self._clock.mono())
+            running[name].thread.join(min(running[name].settings.timeout_s + STOP_S, left))
             self._frames.remove(name)
             with self._lock:
                 del self._running[name]
@@ -94,6 +96,6 @@ class Cameras:
     def stats(self) -> dict[str, CaptureStats]:
         return {name: entry.loop.stats() for name, entry in self.running().items()}
 
-    def stop(self) -> None:
-        """Stop all loops; each may take its read time-out."""
-        self._close(list(self.running()))
+    def stop(self, at_most_s: float = math.inf) -> None:
+        """Stop all loops, in at most so many seconds together; each may take its read time-out to notice."""
+        self._close(list(self.running()), at_most_s=at_most_s)

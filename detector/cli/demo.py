@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from detector.core.errors import DetectorError
 
-from .run import DurationOption, checked_duration, stopping_on_signals
+from .run import DurationOption, checked_duration, handling_signals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -130,7 +130,7 @@ def _run(console: Console, document: dict[str, Any], seconds: float | None) -> i
             _welcome(console, service)
 
         service = Service(document=document, on_running=running)
-        with stopping_on_signals(service.stop_event):
+        with handling_signals(service.stop_event):
             code = service.run(duration_s=seconds)
     console.print(f"stopped after {subscriber.alerts} alert{'' if subscriber.alerts == 1 else 's'}", highlight=False)
     if code:

@@ -95,6 +95,7 @@ class Components:
     camera_status: CameraStatus
     status: StatusReporter
     announcer: Announcer
+    reloader: ConfigReloader
     api: ApiThread | None
     autotuner: Autotuner
     engine_upgrade: EngineUpgrade
@@ -181,6 +182,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         camera_status=camera_status,
         status=status,
         announcer=announcer,
+        reloader=reloader,
         api=ApiThread(control=control, settings=config.api) if config.api.enabled else None,
         autotuner=Autotuner(
             store=store,
