@@ -96,6 +96,10 @@ class Cameras:
     def stats(self) -> dict[str, CaptureStats]:
         return {name: entry.loop.stats() for name, entry in self.running().items()}
 
+    def threads(self) -> list[ServiceThread]:
+        """One for each enabled camera; none of them ends unless it is stopped."""
+        return [entry.thread for entry in self.running().values()]
+
     def stop(self, at_most_s: float = math.inf) -> None:
         """Stop all loops, in at most so many seconds together; each may take its read time-out to notice."""
         self._close(list(self.running()), at_most_s=at_most_s)

@@ -111,7 +111,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     closing.callback(frames.close)
     threads, load = ThreadGroup(), LoadMeter()
     health = HealthMonitor(
-        threads=threads,
+        threads=lambda: (*threads, *cameras.threads()),
         cameras=cameras.stats,
         model=detection.model,
         broker=output.client,
