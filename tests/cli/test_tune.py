@@ -93,7 +93,7 @@ def test_wrong_arguments(
 
 def test_what_is_configured_is_not_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tune(config(tmp_path, backend="onnxruntime")) == 2
-    assert "model.backend: is onnxruntime, so nothing is to be chosen: set auto" in capsys.readouterr().err
+    assert "model.backend: is onnxruntime, so there is nothing to choose: set auto" in capsys.readouterr().err
 
 
 def test_a_damaged_picture_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
