@@ -31,8 +31,7 @@ ALLOWED = {
     "locate_file": "importlib.metadata's",
     "forward": "torch.nn.Module's",
     "BUSY": "one of MQTT 3.1.1's return codes, which are listed whole",
-    "camera_of": "alerts: goes with its next change",
-    "load_schema": "alerts: goes with its next change",
+    "is_behind": "alerts: goes with its next change",
 }
 """Names that other libraries call, with whose they are."""
 

@@ -6,9 +6,11 @@ are `SecretStr`, with stars as their repr.
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 import socket
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,8 +24,8 @@ from detector.core.urls import split_url
 BackendName = Literal["auto", "tensorrt", "onnxruntime", "openvino"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
 ArmedState = Literal["armed_away", "armed_home"]
-_ID = r"^[a-z0-9_-]{1,32}$"
-Identifier = Annotated[str, Field(pattern=_ID)]
+ID_PATTERN = r"^[a-z0-9_-]{1,32}$"
+Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Point = tuple[Unit, Unit]
 Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
@@ -38,10 +40,73 @@ def _polygon(points: tuple[Point, ...]) -> tuple[Point, ...]:
     return points
 
 
-def _topic(text: str) -> str:
-    if not text or any(c in text for c in "+#\0\n\r") or text.startswith(("/", "$")) or text.endswith("/"):
-        raise ValueError("must be a plain MQTT topic: no + # or control characters, no / at its ends")
+def _printable(text: str) -> str:
+    """MQTT and HTTP take no control characters, surrogates or non-characters; a person sees none."""
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Cn", "Zl", "Zp") for c in text):
+        raise ValueError("must not hold control characters or what is no character")
     return text
+
+
+def _topic(text: str) -> str:
+    if not text or any(c in text for c in "+#") or text.startswith(("/", "$")) or text.endswith("/"):
+        raise ValueError("must be a plain MQTT topic: no + # or control characters, no / at its ends")
+    return _printable(text)
+
+
+def _printable_secret(secret: SecretStr) -> SecretStr:
+    if "\0" in secret.get_secret_value() or not _is_unicode(secret.get_secret_value()):
+        raise ValueError("must not hold the character NUL or half of a character")
+    return secret
+
+
+def _is_unicode(text: str) -> bool:
+    return not any(unicodedata.category(c) == "Cs" for c in text)
+
+
+def _host_name(host: str) -> str:
+    """A name or an address as sockets take it."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        label = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+        if len(host) > 253 or not re.fullmatch(rf"{label}(?:\.{label})*\.?", host):
+            raise ValueError("must be an IP address or a host name") from None
+    return host
+
+
+def _web_url(url: str) -> str:
+    if not re.fullmatch(rf"https?://{_WEB_HOST}(?:/[A-Za-z0-9._~!$&()*+,;=:@%/-]*)?", url):
+        raise ValueError("write http(s)://host[:port][/path], without a user, ? or #")
+    return _with_port(url)
+
+
+def _origin(url: str) -> str:
+    if not re.fullmatch(rf"https?://{_WEB_HOST}", url):
+        raise ValueError("write an origin: http(s)://host[:port], without a path")
+    return _with_port(url)
+
+
+def _with_port(url: str) -> str:
+    split = split_url(url)
+    if split is None or not _port_is_valid(split.place):
+        raise ValueError("the port must be a number between 1 and 65535")
+    return url
+
+
+_WEB_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::\d{1,5})?"
+
+
+def _path(path: Path) -> Path:
+    _printable(str(path))
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_path)]
+Text = Annotated[str, AfterValidator(_printable)]
+Secret = Annotated[SecretStr, AfterValidator(_printable_secret)]
+HostName = Annotated[str, AfterValidator(_host_name)]
+WebUrl = Annotated[str, Field(max_length=1024), AfterValidator(_web_url)]
+Origin = Annotated[str, Field(max_length=256), AfterValidator(_origin)]
 
 
 def _empty_is_no_point(value: Any) -> Any:
@@ -85,7 +150,7 @@ def default_device_id() -> str:
 
 class Device(ConfigSection):
     id: Identifier = Field(default_factory=default_device_id)
-    name: str | None = Field(default=None, min_length=1, max_length=64)
+    name: Text | None = Field(default=None, min_length=1, max_length=64)
 
     @property
     def title(self) -> str:
@@ -93,7 +158,7 @@ class Device(ConfigSection):
 
 
 class Model(ConfigSection):
-    name: str = Field(
+    name: Text = Field(
         default="yolox-tiny-person", min_length=1, description="a name of the registry, or the path of a model file"
     )
     backend: BackendName = "auto"
@@ -216,6 +281,7 @@ def source_kind(source: str) -> SourceKind:
 def _source(secret: SecretStr) -> SecretStr:
     if not secret.get_secret_value().strip():
         raise ValueError("must not be empty")
+    _printable_secret(secret)
     source_kind(secret.get_secret_value())
     return secret
 
@@ -268,34 +334,40 @@ def _broker(url: str) -> str:
         host = parts.hostname
     except ValueError:  # its text holds the URL
         host = None
-    if host is None or parts.scheme not in ("mqtt", "mqtts"):
-        raise ValueError("write embedded, mqtt://host:1883 or mqtts://host:8883")
+    if host is None or parts.scheme not in ("mqtt", "mqtts", "ws", "wss"):
+        raise ValueError("write embedded, mqtt://host:1883, mqtts://host:8883, ws://host/path or wss://host/path")
     if parts.username or parts.password:
         raise ValueError("put the user and password in mqtt.username and mqtt.password, not in the URL")
-    if parts.path not in ("", "/") or parts.query:
-        raise ValueError("nothing may follow the host and port")
+    if (parts.path not in ("", "/") and parts.scheme in ("mqtt", "mqtts")) or parts.query or parts.fragment:
+        raise ValueError("nothing may follow the host and port (ws, wss: but a path)")
     if not re.fullmatch(r"(?:\[[^\]]*\]|[^\s:@\[\]]+)(:\d{1,5})?", parts.netloc) or not _port_is_valid(parts.netloc):
         raise ValueError("the port must be a number between 1 and 65535")
     return url
 
 
 class EmbeddedBrokerSettings(ConfigSection):
-    host: str = "127.0.0.1"
+    host: HostName = "127.0.0.1"
     port: int = Field(default=1883, ge=0, le=65535, description="0: any free port")
 
 
 class Mqtt(ConfigSection):
     broker: Annotated[str, AfterValidator(_broker)] = "embedded"
     embedded: EmbeddedBrokerSettings = EmbeddedBrokerSettings()
-    username: str | None = None
-    password: SecretStr | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = Field(
+    username: Text | None = Field(default=None, max_length=1024)
+    password: Secret | None = None
+    password_file: FilePath | None = None
+    ca_file: FilePath | None = Field(
         default=None, description="mqtts: a CA certificate to trust in addition to the system's"
     )
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    client_id: str | None = Field(default=None, min_length=1, max_length=64)
+    tls_name: Text | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="mqtts, wss: the name in the broker's certificate, where it is another than the host's",
+    )
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
+    client_id: Text | None = Field(default=None, min_length=1, max_length=64)
     topic_prefix: Topic = "detector"
     discovery_prefix: Topic | None = "homeassistant"
     keepalive_s: int = Field(default=30, ge=5, le=3600)
@@ -332,9 +404,18 @@ class AlarmSettings(ConfigSection):
 
 class Api(ConfigSection):
     enabled: bool = True
-    host: str = "127.0.0.1"
+    host: HostName = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port")
-    token: SecretStr | None = None
+    token: Secret | None = None
+    public_url: WebUrl | None = Field(default=None, description="the page's address as people reach it, for links")
+    frame_ancestors: tuple[Origin, ...] = Field(
+        default=(),
+        max_length=16,
+        description="origins whose pages may show this one in a frame, such as http://ha:8123",
+    )
+    allowed_sources: tuple[Text, ...] = Field(
+        default=(), description="in the file alone: more sources that may be set over HTTP; * stands for any text"
+    )
 
     @model_validator(mode="after")
     def _guarded(self) -> Api:
@@ -360,4 +441,16 @@ class Config(ConfigSection):
     alarm: AlarmSettings = AlarmSettings()
     api: Api = Api()
     history: HistorySettings = HistorySettings()
-    data_dir: Path = Path("data")
+    data_dir: FilePath = Path("data")
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Config:
+        embedded = self.mqtt.embedded
+        same = self.api.port == embedded.port and self.api.port != 0
+        if same and self.api.enabled and self.mqtt.broker == "embedded" and _overlap(self.api.host, embedded.host):
+            raise ValueError(f"api.port and mqtt.embedded.port are both {embedded.port}: give them different ports")
+        return self
+
+
+def _overlap(a: str, b: str) -> bool:
+    return a == b or {a, b} & {"0.0.0.0", "::"} != set() or {a, b} <= {"127.0.0.1", "localhost", "::1"}  # noqa: S104 - compared, not bound

@@ -37,6 +37,10 @@ class ModelError(DetectorError):
     """A model cannot be found, downloaded, verified or used."""
 
 
+class UnknownNameError(ModelError, UsageError):
+    """No model or clip of the registry has this name: the argument, or the configuration, is wrong."""
+
+
 class InferenceError(DetectorError):
     """A model run failed or returned nonsense (NaN, wrong shapes); never to be taken for an empty picture."""
 

@@ -55,7 +55,7 @@ def test_the_table_says_what_was_assumed_and_when_it_holds(tmp_path: Path, capsy
     said = capsys.readouterr().out
     assert "small.onnx at 160x96" in said
     assert "porch, yard: assumed to give 1920x1080; if not, add --size WxH" in said
-    assert "INT8 was not tried: it is made from pictures, and none were given (--pictures)" in said
+    assert "INT8 was not tried: it is calibrated on pictures, and none were given (--pictures)" in said
     assert "chosen: onnxruntime fp32, 1 thread" in said
     assert "a running service switches to it within seconds, any other at its next start" in said
 

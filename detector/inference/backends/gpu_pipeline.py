@@ -134,7 +134,14 @@ class DevicePath:
         self._scratch = cuda.mem_alloc(scratch)
         cuda.memset_d8(int(self._scratch), 0, scratch)
         self.before = {count: self._letterbox(count) for count in ends.sizes}
-        self.after = {count: self._decoding(tensors.cells, count) for count in ends.sizes}
+        head, results, dtype = self._head.address, self._results.address, ends.output_dtype
+        self.after = {
+            count: (
+                post.gather(head=head, scratch=int(self._scratch), cells=tensors.cells, count=count, dtype=dtype),
+                post.suppress(head=head, scratch=int(self._scratch), results=results, count=count, dtype=dtype),
+            )
+            for count in ends.sizes
+        }
 
     def _letterbox(self, count: int) -> Launch:
         layout, ends = self._task.layout, self._ends
@@ -147,12 +154,6 @@ class DevicePath:
             spec=self._task.spec,
             dtype=ends.input_dtype,
         )
-
-    def _decoding(self, cells: int, count: int) -> tuple[Launch, Launch]:
-        head, scratch, dtype = self._head.address, int(self._scratch), self._ends.output_dtype
-        gather = post.gather(head=head, scratch=scratch, cells=cells, count=count, dtype=dtype)
-        suppress = post.suppress(head=head, scratch=scratch, results=self._results.address, count=count, dtype=dtype)
-        return gather, suppress
 
     def stage(self, images: Sequence[Image], count: int) -> list[Placement | Exception]:
         """Copy pictures to where the GPU reads them, for a run of `count`; slots without a picture become grey.
