@@ -90,7 +90,7 @@ def test_the_limits_decide(sees: Make) -> None:
 def test_pictures_without_persons_prove_nothing(sees: Make) -> None:
     verdict = compare(sees(GRID[:2]), sees(GRID[:2]), PICTURES)
     assert not verdict.accepted
-    assert "show 4 persons, too few to judge by" in verdict.why
+    assert "show 4 persons, too few for a comparison" in verdict.why
 
 
 def test_a_reference_that_fails_is_nobodys_verdict(sees: Make) -> None:
