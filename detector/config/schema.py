@@ -6,22 +6,26 @@ are `SecretStr`, with stars as their repr.
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 import socket
+import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from detector.core.redact import redact_urls
+from detector.core.redact import shown_source
+from detector.core.urls import split_url
 
 BackendName = Literal["auto", "tensorrt", "onnxruntime", "openvino"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
 ArmedState = Literal["armed_away", "armed_home"]
-_ID = r"^[a-z0-9_-]{1,32}$"
-Identifier = Annotated[str, Field(pattern=_ID)]
+ID_PATTERN = r"^[a-z0-9_-]{1,32}$"
+Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Point = tuple[Unit, Unit]
 Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
@@ -36,20 +40,106 @@ def _polygon(points: tuple[Point, ...]) -> tuple[Point, ...]:
     return points
 
 
-def _topic(text: str) -> str:
-    if not text or any(c in text for c in "+#\0\n\r") or text.startswith(("/", "$")) or text.endswith("/"):
-        raise ValueError("must be a plain MQTT topic: no + # or control characters, no / at its ends")
+def _printable(text: str) -> str:
+    """MQTT and HTTP take no control characters, surrogates or non-characters; a person sees none."""
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Cn", "Zl", "Zp") for c in text):
+        raise ValueError("must not hold control characters or what is no character")
     return text
 
 
-Polygon = Annotated[tuple[Point, ...], AfterValidator(_polygon)]
+def _topic(text: str) -> str:
+    if not text or any(c in text for c in "+#") or text.startswith(("/", "$")) or text.endswith("/"):
+        raise ValueError("must be a plain MQTT topic: no + # or control characters, no / at its ends")
+    return _printable(text)
+
+
+def _printable_secret(secret: SecretStr) -> SecretStr:
+    if "\0" in secret.get_secret_value() or not _is_unicode(secret.get_secret_value()):
+        raise ValueError("must not hold the character NUL or half of a character")
+    return secret
+
+
+def _is_unicode(text: str) -> bool:
+    return not any(unicodedata.category(c) == "Cs" for c in text)
+
+
+def _host_name(host: str) -> str:
+    """A name or an address as sockets take it."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        label = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+        if len(host) > 253 or not re.fullmatch(rf"{label}(?:\.{label})*\.?", host):
+            raise ValueError("must be an IP address or a host name") from None
+    return host
+
+
+def _web_url(url: str) -> str:
+    if not re.fullmatch(rf"https?://{_WEB_HOST}(?:/[A-Za-z0-9._~!$&()*+,;=:@%/-]*)?", url):
+        raise ValueError("write http(s)://host[:port][/path], without a user, ? or #")
+    return _with_port(url)
+
+
+def _origin(url: str) -> str:
+    if not re.fullmatch(rf"https?://{_WEB_HOST}", url):
+        raise ValueError("write an origin: http(s)://host[:port], without a path")
+    return _with_port(url)
+
+
+def _with_port(url: str) -> str:
+    split = split_url(url)
+    if split is None or not _port_is_valid(split.place):
+        raise ValueError("the port must be a number between 1 and 65535")
+    return url
+
+
+_WEB_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::\d{1,5})?"
+
+
+def _path(path: Path) -> Path:
+    _printable(str(path))
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_path)]
+Text = Annotated[str, AfterValidator(_printable)]
+Secret = Annotated[SecretStr, AfterValidator(_printable_secret)]
+HostName = Annotated[str, AfterValidator(_host_name)]
+WebUrl = Annotated[str, Field(max_length=1024), AfterValidator(_web_url)]
+Origin = Annotated[str, Field(max_length=256), AfterValidator(_origin)]
+
+
+def _empty_is_no_point(value: Any) -> Any:
+    return () if value is None else value
+
+
+Polygon = Annotated[tuple[Point, ...], BeforeValidator(_empty_is_no_point), AfterValidator(_polygon)]
 Topic = Annotated[str, Field(max_length=128), AfterValidator(_topic)]
 
 
 class ConfigSection(BaseModel):
-    """A part of the configuration: immutable, strict about its keys."""
+    """A part of the configuration: immutable, strict about its keys.
+
+    A key without a value (all its children commented out) has its default; keys that begin with x- are YAML's anchors'.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, data: Any) -> Any:
+        if data is None:
+            return {}
+        if not isinstance(data, Mapping):
+            return data
+        return {key: value for key, value in data.items() if not cls._is_left_out(str(key), value)}
+
+    @classmethod
+    def _is_left_out(cls, key: str, value: Any) -> bool:
+        field = cls.model_fields.get(key)
+        if field is None:
+            return key.startswith("x-")
+        return value is None and type(None) not in getattr(field.annotation, "__args__", ())
 
 
 def default_device_id() -> str:
@@ -60,7 +150,7 @@ def default_device_id() -> str:
 
 class Device(ConfigSection):
     id: Identifier = Field(default_factory=default_device_id)
-    name: str | None = Field(default=None, min_length=1, max_length=64)
+    name: Text | None = Field(default=None, min_length=1, max_length=64)
 
     @property
     def title(self) -> str:
@@ -68,7 +158,7 @@ class Device(ConfigSection):
 
 
 class Model(ConfigSection):
-    name: str = Field(
+    name: Text = Field(
         default="yolox-tiny-person", min_length=1, description="a name of the registry, or the path of a model file"
     )
     backend: BackendName = "auto"
@@ -144,15 +234,36 @@ class AlertSettings(ConfigSection):
         return self
 
 
+_RESERVED = "/?#@"
 SourceKind = Literal["rtsp", "http", "v4l2", "csi", "file", "gstreamer"]
+
+
+def _check_url(url: str) -> None:
+    """Refuse, with what to do, a camera's URL that cannot be understood in one way; never with a part of it."""
+    split = split_url(url)
+    body = url.strip().partition("://")[2]
+    if split is None:
+        reserved = [f"{c} as {quote(c, safe='')}" for c in dict.fromkeys(body) if c in _RESERVED and ":" in body]
+        hint = f": percent-encode what a URL reserves in its password ({', '.join(reserved)})" if reserved else ""
+        raise ValueError(f"the URL has no host{hint}")
+    if split.ambiguous:
+        raise ValueError(
+            "two readings of this URL are possible: encode / as %2F, ? as %3F, # as %23 and @ as %40 in the password, "
+            "and @ as %40 in the path"
+        )
+    if not (split.place + split.rest).isprintable() or " " in split.place + split.rest:
+        raise ValueError("a URL holds no blanks or control characters: encode a blank as %20")
+    if "#" in split.rest:
+        raise ValueError("a camera's URL has no # part: encode # as %23")
+    if not _port_is_valid(split.place):
+        raise ValueError("the URL's port must be between 1 and 65535")
 
 
 def source_kind(source: str) -> SourceKind:
     """How `source` is opened; raises ValueError that names the known schemes."""
     scheme = source.split(":", 1)[0].lower() if ":" in source else ""
     if scheme in ("rtsp", "rtsps", "http", "https"):
-        if not urlsplit(source).hostname:
-            raise ValueError("the URL has no host")
+        _check_url(source)
         return "rtsp" if scheme.startswith("rtsp") else "http"
     if scheme == "gst":
         return "gstreamer"
@@ -170,6 +281,7 @@ def source_kind(source: str) -> SourceKind:
 def _source(secret: SecretStr) -> SecretStr:
     if not secret.get_secret_value().strip():
         raise ValueError("must not be empty")
+    _printable_secret(secret)
     source_kind(secret.get_secret_value())
     return secret
 
@@ -194,7 +306,7 @@ class Camera(ConfigSection):
     @property
     def shown_source(self) -> str:
         """The source without its credentials."""
-        return redact_urls(self.source.get_secret_value())
+        return shown_source(self.source.get_secret_value())
 
     @model_validator(mode="after")
     def _consistent(self) -> Camera:
@@ -209,43 +321,53 @@ class Camera(ConfigSection):
         return self
 
 
+def _port_is_valid(place: str) -> bool:
+    port = place.rpartition("]")[2].partition(":")[2]
+    return not port or 0 < int(port) < 65536
+
+
 def _broker(url: str) -> str:
     if url == "embedded":
         return url
-    parts = urlsplit(url)
-    if parts.scheme not in ("mqtt", "mqtts", "ws", "wss") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:  # its text holds the URL
+        host = None
+    if host is None or parts.scheme not in ("mqtt", "mqtts", "ws", "wss"):
         raise ValueError("write embedded, mqtt://host:1883, mqtts://host:8883, ws://host/path or wss://host/path")
     if parts.username or parts.password:
         raise ValueError("put the user and password in mqtt.username and mqtt.password, not in the URL")
     if (parts.path not in ("", "/") and parts.scheme in ("mqtt", "mqtts")) or parts.query or parts.fragment:
         raise ValueError("nothing may follow the host and port (ws, wss: but a path)")
-    _ = parts.port  # raises ValueError on a bad one
+    if not re.fullmatch(r"(?:\[[^\]]*\]|[^\s:@\[\]]+)(:\d{1,5})?", parts.netloc) or not _port_is_valid(parts.netloc):
+        raise ValueError("the port must be a number between 1 and 65535")
     return url
 
 
 class EmbeddedBrokerSettings(ConfigSection):
-    host: str = "127.0.0.1"
+    host: HostName = "127.0.0.1"
     port: int = Field(default=1883, ge=0, le=65535, description="0: any free port")
 
 
 class Mqtt(ConfigSection):
     broker: Annotated[str, AfterValidator(_broker)] = "embedded"
     embedded: EmbeddedBrokerSettings = EmbeddedBrokerSettings()
-    username: str | None = None
-    password: SecretStr | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = Field(
+    username: Text | None = Field(default=None, max_length=1024)
+    password: Secret | None = None
+    password_file: FilePath | None = None
+    ca_file: FilePath | None = Field(
         default=None, description="mqtts: a CA certificate to trust in addition to the system's"
     )
-    tls_name: str | None = Field(
+    tls_name: Text | None = Field(
         default=None,
         min_length=1,
         max_length=253,
         description="mqtts, wss: the name in the broker's certificate, where it is another than the host's",
     )
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    client_id: str | None = Field(default=None, min_length=1, max_length=64)
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
+    client_id: Text | None = Field(default=None, min_length=1, max_length=64)
     topic_prefix: Topic = "detector"
     discovery_prefix: Topic | None = "homeassistant"
     keepalive_s: int = Field(default=30, ge=5, le=3600)
@@ -282,9 +404,18 @@ class AlarmSettings(ConfigSection):
 
 class Api(ConfigSection):
     enabled: bool = True
-    host: str = "127.0.0.1"
+    host: HostName = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port")
-    token: SecretStr | None = None
+    token: Secret | None = None
+    public_url: WebUrl | None = Field(default=None, description="the page's address as people reach it, for links")
+    frame_ancestors: tuple[Origin, ...] = Field(
+        default=(),
+        max_length=16,
+        description="origins whose pages may show this one in a frame, such as http://ha:8123",
+    )
+    allowed_sources: tuple[Text, ...] = Field(
+        default=(), description="in the file alone: more sources that may be set over HTTP; * stands for any text"
+    )
 
     @model_validator(mode="after")
     def _guarded(self) -> Api:
@@ -300,18 +431,26 @@ class HistorySettings(ConfigSection):
     max_events: int = Field(default=10_000, ge=1, le=1_000_000)
 
 
-def _null_is_default(value: Any) -> Any:
-    return {} if value is None else value
-
-
 class Config(ConfigSection):
     """The whole configuration."""
 
-    device: Annotated[Device, BeforeValidator(_null_is_default)] = Field(default_factory=Device)
-    model: Annotated[Model, BeforeValidator(_null_is_default)] = Model()
+    device: Device = Field(default_factory=Device)
+    model: Model = Model()
     cameras: dict[Identifier, Camera] = Field(min_length=1, max_length=64)
-    mqtt: Annotated[Mqtt, BeforeValidator(_null_is_default)] = Mqtt()
-    alarm: Annotated[AlarmSettings, BeforeValidator(_null_is_default)] = AlarmSettings()
-    api: Annotated[Api, BeforeValidator(_null_is_default)] = Api()
-    history: Annotated[HistorySettings, BeforeValidator(_null_is_default)] = HistorySettings()
-    data_dir: Path = Path("data")
+    mqtt: Mqtt = Mqtt()
+    alarm: AlarmSettings = AlarmSettings()
+    api: Api = Api()
+    history: HistorySettings = HistorySettings()
+    data_dir: FilePath = Path("data")
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Config:
+        embedded = self.mqtt.embedded
+        same = self.api.port == embedded.port and self.api.port != 0
+        if same and self.api.enabled and self.mqtt.broker == "embedded" and _overlap(self.api.host, embedded.host):
+            raise ValueError(f"api.port and mqtt.embedded.port are both {embedded.port}: give them different ports")
+        return self
+
+
+def _overlap(a: str, b: str) -> bool:
+    return a == b or {a, b} & {"0.0.0.0", "::"} != set() or {a, b} <= {"127.0.0.1", "localhost", "::1"}  # noqa: S104 - compared, not bound

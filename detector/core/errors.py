@@ -37,6 +37,10 @@ class ModelError(DetectorError):
     """A model cannot be found, fetched, verified or understood."""
 
 
+class UnknownNameError(ModelError, UsageError):
+    """No model or clip of the registry has this name: the argument, or the configuration, is wrong."""
+
+
 class InferenceError(DetectorError):
     """A model run failed or gave nonsense (NaN, wrong shapes): never to be read as "nobody there"."""
 

@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from detector.capture.pictures import clip_pictures
 from detector.config import document as configfile
-from detector.core.errors import ConfigError, ModelError
+from detector.core.errors import ConfigError, ModelError, UnknownNameError
 from detector.core.files import cache_dir, file_sha256
 from detector.core.progress import Progress, quiet
 from detector.core.types import Image
@@ -123,7 +123,7 @@ class Registry:
         return tuple(self._clips)
 
     def entry(self, name: str) -> ModelEntry:
-        """The model's entry; raises ModelError with the nearest known name."""
+        """The model's entry; raises UnknownNameError with the nearest known name."""
         found: ModelEntry = _look_up(self._models, name, "model")
         return found
 
@@ -149,10 +149,19 @@ class Registry:
         path = Path(text).expanduser()
         if path.suffix.lower() in _SUFFIXES and path.is_file():
             return self._resolve_file(path)
-        if text not in self._models and (os.sep in text or path.suffix.lower() in _SUFFIXES or path.is_file()):
+        if self._is_path(text):
             raise ModelError(_no_model_file(text, path))
         entry = self.entry(text)
         return Resolved(name=text, path=self.fetch(text, progress), spec=entry.input.spec, entry=entry)
+
+    def check_name(self, name_or_path: str) -> None:
+        """Raise UnknownNameError for what is neither a path nor a known name; nothing is fetched."""
+        if not self._is_path(name_or_path):
+            self.entry(name_or_path)
+
+    def _is_path(self, text: str) -> bool:
+        path = Path(text).expanduser()
+        return text not in self._models and (os.sep in text or path.suffix.lower() in _SUFFIXES or path.is_file())
 
     def verify(self) -> dict[str, Status]:
         """How the file of every model and clip stands in the cache; hashes those that are there."""
@@ -170,21 +179,18 @@ class Registry:
         return FileSpec(name=name, path=path, pin=entry.pin, sources=entry.sources)
 
     def _resolve_file(self, path: Path) -> Resolved:
+        """The file, by the entry that it is the file of, whatever it is called."""
         try:
-            name = self._known_as(path)
+            size = path.stat().st_size
+            pins = {pin: name for name in self._models for pin in self._wanted("model", name).pins if pin.size == size}
+            # Hashing is for the few files that have a known size.
+            name = pins.get(FileHash(size=size, sha256=file_sha256(path))) if pins else None
         except OSError as error:
             raise ModelError(f"cannot read the model {path}: {error.strerror}") from None
         if name is None:
             return Resolved(name=path.name, path=path, spec=None, entry=None)
         entry = self._models[name]
         return Resolved(name=name, path=path, spec=entry.input.spec, entry=entry)
-
-    def _known_as(self, path: Path) -> str | None:
-        """The name of the entry whose file this is."""
-        size = path.stat().st_size
-        pins = {pin: name for name in self._models for pin in self._wanted("model", name).pins if pin.size == size}
-        # Hashing is for the few files that have a known size.
-        return pins.get(FileHash(size=size, sha256=file_sha256(path))) if pins else None
 
 
 def _row(name: str, entry: ModelEntry, here: Status) -> dict[str, Any]:
@@ -214,7 +220,7 @@ def _look_up(entries: Mapping[str, Any], name: str, what: Kind) -> Any:
         return entries[name]
     near = difflib.get_close_matches(name.lower(), entries, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise ModelError(f"unknown {what} {name!r}: {hint}known: {', '.join(entries)}, or give a file's path")
+    raise UnknownNameError(f"unknown {what} {name!r}: {hint}known: {', '.join(entries)}, or give a file's path")
 
 
 def _no_model_file(text: str, path: Path) -> str:

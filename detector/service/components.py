@@ -34,7 +34,7 @@ from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
 from .autotuner import Autotuner
-from .camera_status import CameraStatus
+from .camera_status import CameraStatusPublisher
 from .camera_switches import DETECT_STATE, CameraSwitches
 from .config_store import ConfigStore
 from .control import ServiceControl
@@ -92,9 +92,10 @@ class Components:
     detection: Detection
     load: LoadMeter
     health: HealthMonitor
-    camera_status: CameraStatus
+    camera_status: CameraStatusPublisher
     status: StatusReporter
     announcer: Announcer
+    reloader: ConfigReloader
     api: ApiThread | None
     autotuner: Autotuner
     engine_upgrade: EngineUpgrade
@@ -110,7 +111,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     closing.callback(frames.close)
     threads, load = ThreadGroup(), LoadMeter()
     health = HealthMonitor(
-        threads=threads,
+        threads=lambda: (*threads, *cameras.threads()),
         cameras=cameras.stats,
         model=detection.model,
         broker=output.client,
@@ -132,7 +133,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         alarm=detection.alarm,
         clock=clock,
     )
-    camera_status = CameraStatus(
+    camera_status = CameraStatusPublisher(
         cameras=cameras.stats, publish=output.dispatcher.camera_status, end_visits=loop.end_visits, clock=clock
     )
     topics = Topics(config.mqtt.topic_prefix)
@@ -186,6 +187,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         camera_status=camera_status,
         status=status,
         announcer=announcer,
+        reloader=reloader,
         api=ApiThread(control=control, settings=config.api) if config.api.enabled else None,
         autotuner=Autotuner(
             store=store,

@@ -28,11 +28,11 @@ from pathlib import Path
 from support.dispatcher import running_dispatcher
 from support.messages import make_alert, make_change
 first, count = int(sys.argv[4]), int(sys.argv[5])
-with running_dispatcher(Path(sys.argv[2]), int(sys.argv[3])) as room:
+with running_dispatcher(Path(sys.argv[2]), int(sys.argv[3])) as delivery:
     print("started", flush=True)
     for number in range(first, first + count):
-        room.dispatcher.change(make_change(number))
-        room.dispatcher.alert(make_alert(number))
+        delivery.dispatcher.change(make_change(number))
+        delivery.dispatcher.alert(make_alert(number))
         time.sleep(0.002)
     print("said", flush=True)
     sys.stdin.read()

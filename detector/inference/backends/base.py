@@ -1,4 +1,4 @@
-"""What the workshop asks of an engine that runs a model."""
+"""What detection asks of an engine that runs a model."""
 
 from __future__ import annotations
 

@@ -34,7 +34,6 @@ from detector.inference.layout import Layout, anchors
 from detector.inference.preprocess import Placement
 from detector.inference.spec import InputSpec
 
-LAUNCHES_BEFORE_ENGINE = 1
 _ALIGNED = 256  # where a plane begins
 
 
@@ -90,7 +89,11 @@ class _BatchSlot:
         for rows, row in sizes:
             begins.append(size)
             size += -(-rows * row // _ALIGNED) * _ALIGNED
-        host = self._room(size)
+        if self._host is None or self._host.bytes.size < size:
+            self._host = self._device = None  # give back before taking more
+            self._host = Pinned(self._cuda, size)
+            self._device = None if self._shared else self._cuda.mem_alloc(size)
+        host = self._host
         for begin, (rows, row), plane in zip(begins, sizes, planes.planes, strict=True):
             np.copyto(host.bytes[begin : begin + rows * row].reshape(rows, row), plane)
         base = host.address
@@ -106,13 +109,6 @@ class _BatchSlot:
             matrix=planes.matrix,
             full_range=planes.full_range,
         )
-
-    def _room(self, size: int) -> Pinned:
-        if self._host is None or self._host.bytes.size < size:
-            self._host = self._device = None  # give back before taking more
-            self._host = Pinned(self._cuda, size)
-            self._device = None if self._shared else self._cuda.mem_alloc(size)
-        return self._host
 
 
 class DevicePath:
@@ -138,7 +134,14 @@ class DevicePath:
         self._scratch = cuda.mem_alloc(scratch)
         cuda.memset_d8(int(self._scratch), 0, scratch)
         self.before = {count: self._letterbox(count) for count in ends.sizes}
-        self.after = {count: self._decoding(tensors.cells, count) for count in ends.sizes}
+        head, results, dtype = self._head.address, self._results.address, ends.output_dtype
+        self.after = {
+            count: (
+                post.gather(head=head, scratch=int(self._scratch), cells=tensors.cells, count=count, dtype=dtype),
+                post.suppress(head=head, scratch=int(self._scratch), results=results, count=count, dtype=dtype),
+            )
+            for count in ends.sizes
+        }
 
     def _letterbox(self, count: int) -> Launch:
         layout, ends = self._task.layout, self._ends
@@ -151,12 +154,6 @@ class DevicePath:
             spec=self._task.spec,
             dtype=ends.input_dtype,
         )
-
-    def _decoding(self, cells: int, count: int) -> tuple[Launch, Launch]:
-        head, scratch, dtype = self._head.address, int(self._scratch), self._ends.output_dtype
-        gather = post.gather(head=head, scratch=scratch, cells=cells, count=count, dtype=dtype)
-        suppress = post.suppress(head=head, scratch=scratch, results=self._results.address, count=count, dtype=dtype)
-        return gather, suppress
 
     def stage(self, images: Sequence[Image], count: int) -> list[Placement | Exception]:
         """Pictures to where the GPU reads them, for a run of `count`; places without one become grey.

@@ -85,7 +85,11 @@ def inspect(path: Path) -> OnnxFile:
         contents = _contents(path, memoryview(data))
         digest = hashlib.sha256(data)
         for name in sorted(contents.external):
-            digest.update(_second_file(path, name).read_bytes())
+            if not (second := path.parent / name).is_file():
+                raise ModelError(
+                    f"{path.name} keeps its weights in a second file, {name}, which is missing: put it beside it"
+                )
+            digest.update(second.read_bytes())
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from None
     return OnnxFile(digest=digest.hexdigest(), precision=contents.precision, metadata=contents.metadata)
@@ -120,13 +124,6 @@ def _contents(path: Path, data: memoryview) -> _Contents:
     except (ValueError, IndexError):
         pass
     raise ModelError(f"{path} is not an ONNX model, or is cut short: fetch or export it again")
-
-
-def _second_file(path: Path, name: str) -> Path:
-    second = path.parent / name
-    if not second.is_file():
-        raise ModelError(f"{path.name} keeps its weights in a second file, {name}, which is missing: put it beside it")
-    return second
 
 
 def _entry(data: memoryview) -> tuple[str, str]:

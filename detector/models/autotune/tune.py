@@ -82,7 +82,7 @@ class _Tuning:
 
     def run(self) -> Choice:
         exact(self._task.resolved, self._task.shapes, self._progress)
-        reference = self._reference()
+        reference = self._forms[0] if self._configured else Candidate(threads=self._task.model.threads or 1)
         with contextlib.closing(self._open(reference)) as yardstick:
             for number, form in enumerate(self._forms):
                 self._progress(number, len(self._forms), f"measuring {form}")
@@ -92,11 +92,6 @@ class _Tuning:
         if best is None:
             raise ModelError(f"{self._task.resolved.name} runs in no form: {'; '.join(self._refused.values())}")
         return self._choice(*best, spare=reference if spare is None else spare[0])
-
-    def _reference(self) -> Candidate:
-        if self._configured:
-            return self._forms[0]
-        return Candidate(threads=1 if self._task.model.threads == 0 else self._task.model.threads)
 
     def _open(self, form: Candidate) -> AnyDetector:
         files = self._calibrated(form) if form.calibrated else {}
@@ -116,7 +111,9 @@ class _Tuning:
         """One form beside the reference: never more than two in memory, and a slower machine slows both."""
         try:
             with contextlib.closing(self._open(form)) as detector:
-                beside, cost = interleaved(yardstick, detector, _grey(self._task.shapes[0]))
+                width, height = self._task.shapes[0]
+                grey = ArrayImage(np.full((height, width, 3), 114, np.uint8))
+                beside, cost = interleaved(yardstick, detector, grey)
         except DetectorError as error:
             self._refused[form] = str(error)
             return
@@ -181,7 +178,15 @@ class _Tuning:
             shapes=self._task.shapes,
             scenes=() if evidence is None else evidence.scenes,
             files=self._files[_variant(taken)] if taken.calibrated else {},
-            results=tuple(_result(form, costs.get(form), self._refused.get(form)) for form in self._forms),
+            results=tuple(
+                CandidateResult(
+                    form=form,
+                    ms=round(costs[form].ms, 2) if form in costs else None,
+                    cpu_ms=round(costs[form].cpu_ms, 2) if form in costs else None,
+                    refused=self._refused.get(form),
+                )
+                for form in self._forms
+            ),
             failed=self._task.failed,
             spare=spare,
         )
@@ -201,16 +206,3 @@ def _variant(form: Candidate) -> VariantPrecision:
     if form.precision != "int8":
         return "int8-mixed"
     return "int8-openvino" if form.backend == "openvino" else "int8"
-
-
-def _result(form: Candidate, cost: Cost | None, refused: str | None) -> CandidateResult:
-    return CandidateResult(
-        form=form,
-        ms=None if cost is None else round(cost.ms, 2),
-        cpu_ms=None if cost is None else round(cost.cpu_ms, 2),
-        refused=refused,
-    )
-
-
-def _grey(shape: InputSize) -> Image:
-    return ArrayImage(np.full((shape[1], shape[0], 3), 114, np.uint8))
