@@ -6,6 +6,7 @@ where nothing new was seen. A still scene lowers the bar step by step, so that i
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from detector.core.types import Image
 from .factory import file_source, make_source
 from .image_diff import Grid, grid, max_difference
 from .picture_folder import PictureStore
-from .source import CapturedImage, Source
+from .source import CapturedImage, Source, WaitingError
 
 _LOOKS = 4  # frames looked at in a window: more would cost CPU and hardly differ
 _NEW = 12.0  # grey levels by which the most changed cell must differ: somebody moved
@@ -185,6 +186,7 @@ def _connected(source: Source, stop: threading.Event) -> Iterator[CapturedImage]
     try:
         source.open()
         while not stop.is_set():
-            yield source.read()
+            with contextlib.suppress(WaitingError):
+                yield source.read()
     finally:
         source.close()

@@ -18,7 +18,7 @@ from .idle_cameras import IdleCameras
 from .latest_frames import LatestFrames
 
 OnState = Callable[[str, CameraState, str | None], None]
-_CAPTURE_KEYS = ("source", "loop", "timeout_s", "enabled")  # a change of these opens the source anew
+_CAPTURE_KEYS = ("source", "loop", "timeout_s", "transport", "enabled")  # a change of these opens the source anew
 STOP_S = 2.0  # on top of the camera's read time-out
 
 
@@ -95,4 +95,6 @@ class Cameras:
 
 
 def _differs(old: Camera, new: Camera) -> bool:
-    return any(getattr(old, key) != getattr(new, key) for key in _CAPTURE_KEYS)
+    # Single pictures are polled at the detect rate.
+    keys = (*_CAPTURE_KEYS, "detect_fps") if new.kind == "http" else _CAPTURE_KEYS
+    return any(getattr(old, key) != getattr(new, key) for key in keys)
