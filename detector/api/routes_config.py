@@ -15,7 +15,7 @@ from detector.core.errors import ConfigError
 
 from . import documents as doc
 from .control import Control, Document, StaleConfigError
-from .respond import document
+from .respond import document, fixed
 
 _MAX_VALUES, _MAX_DEPTH = 100_000, 32
 _EXAMPLE = {"cameras": {"porch": {"source": "rtsp://***@10.0.0.4/stream1"}}, "api": {"token": "***"}}
@@ -134,6 +134,6 @@ def router(control: Control, schema: Document) -> APIRouter:
 
     @routes.get("/schema", summary="The configuration's JSON Schema", response_model=dict[str, Any])
     def shape() -> Response:
-        return document(schema)
+        return fixed(schema)
 
     return routes

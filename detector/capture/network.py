@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from detector.core.clock import SYSTEM_CLOCK, Clock
-from detector.core.redact import redact
+from detector.core.redact import shown_source
+from detector.core.urls import split_url
 
 from .av_errors import network_error
 from .av_image import AvImage
@@ -23,11 +24,10 @@ _DISORDER_S = 1.0  # stamps that go back less than this are disorder, more is a 
 
 
 def _options(url: str, timeout_s: float, transport: Transport) -> dict[str, str]:
-    options = {"timeout": str(round(timeout_s * 1e6))}  # in microseconds, of the socket; PyAV's own is around it
+    options = {"timeout": str(round(timeout_s * 1e6))}  # microseconds, of the socket; PyAV adds its own time-out
     if url.lower().startswith("rtsp"):
-        # TCP unless the user says otherwise: a lost UDP packet smears the picture up to the next key frame. Sound is not
-        # asked for.
-        # A probe of 0.1 s of video finds all that is needed; FFmpeg's own choice makes the first pictures 1 s old.
+        # TCP by default: a lost UDP packet damages the picture up to the next key frame. Audio is not requested.
+        # A probe of 0.1 s of video is enough; with FFmpeg's default the first pictures are 1 s old.
         options |= {"rtsp_transport": transport, "allowed_media_types": "video", "analyzeduration": "100000"}
     return options
 
@@ -40,10 +40,10 @@ class NetworkSource:
     ) -> None:
         if not timeout_s > 0.0:
             raise ValueError(f"timeout_s must be positive, got {timeout_s}")
-        shown = redact(url)
+        shown, split = shown_source(url), split_url(url)
         self._shown = shown
         self._reader = AvReader(
-            target=url,
+            target=url if split is None else split.encoded,
             shown=shown,
             explain=partial(network_error, shown=shown, timeout_s=timeout_s),
             options=_options(url, timeout_s, transport),

@@ -1,4 +1,4 @@
-"""Pictures on disk: one file's, a folder's, a clip's frames, and the hash that knows them again."""
+"""Pictures on disk: a file's, a folder's, a clip's frames, and a hash over them."""
 
 from __future__ import annotations
 

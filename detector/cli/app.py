@@ -13,6 +13,7 @@ import typer
 
 from detector import __version__
 from detector.core.errors import DetectorError
+from detector.core.logs import mask_tracebacks
 from detector.core.redact import redact
 
 from . import (
@@ -79,7 +80,7 @@ app.command("bench")(bench.bench)
 
 
 def _say(message: str) -> None:
-    typer.echo(f"detector: {redact(' '.join(message.split()))}", err=True)
+    typer.echo(f"detector: {' '.join(redact(message).split())}", err=True)
 
 
 def _is_usage_error(error: Exception) -> bool:
@@ -112,4 +113,5 @@ def call(arguments: list[str]) -> int:
 
 def main() -> None:
     """The console script."""
+    mask_tracebacks()
     sys.exit(call(sys.argv[1:]))

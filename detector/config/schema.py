@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 import re
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from detector.core.redact import redact_urls
+from detector.core.redact import shown_source
+from detector.core.urls import split_url
 
 BackendName = Literal["auto", "tensorrt", "onnxruntime", "openvino"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
@@ -42,14 +44,37 @@ def _topic(text: str) -> str:
     return text
 
 
-Polygon = Annotated[tuple[Point, ...], AfterValidator(_polygon)]
+def _empty_is_no_point(value: Any) -> Any:
+    return () if value is None else value
+
+
+Polygon = Annotated[tuple[Point, ...], BeforeValidator(_empty_is_no_point), AfterValidator(_polygon)]
 Topic = Annotated[str, Field(max_length=128), AfterValidator(_topic)]
 
 
 class ConfigSection(BaseModel):
-    """A part of the configuration: immutable, strict about its keys."""
+    """A part of the configuration: immutable, strict about its keys.
+
+    A key without a value (all its children commented out) has its default; keys that begin with x- are YAML's anchors'.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, data: Any) -> Any:
+        if data is None:
+            return {}
+        if not isinstance(data, Mapping):
+            return data
+        return {key: value for key, value in data.items() if not cls._is_left_out(str(key), value)}
+
+    @classmethod
+    def _is_left_out(cls, key: str, value: Any) -> bool:
+        field = cls.model_fields.get(key)
+        if field is None:
+            return key.startswith("x-")
+        return value is None and type(None) not in getattr(field.annotation, "__args__", ())
 
 
 def default_device_id() -> str:
@@ -144,15 +169,36 @@ class AlertSettings(ConfigSection):
         return self
 
 
+_RESERVED = "/?#@"
 SourceKind = Literal["rtsp", "http", "v4l2", "csi", "file", "gstreamer"]
+
+
+def _check_url(url: str) -> None:
+    """Refuse, with what to do, a camera's URL that cannot be understood in one way; never with a part of it."""
+    split = split_url(url)
+    body = url.strip().partition("://")[2]
+    if split is None:
+        reserved = [f"{c} as {quote(c, safe='')}" for c in dict.fromkeys(body) if c in _RESERVED and ":" in body]
+        hint = f": percent-encode what a URL reserves in its password ({', '.join(reserved)})" if reserved else ""
+        raise ValueError(f"the URL has no host{hint}")
+    if split.ambiguous:
+        raise ValueError(
+            "two readings of this URL are possible: encode / as %2F, ? as %3F, # as %23 and @ as %40 in the password, "
+            "and @ as %40 in the path"
+        )
+    if not (split.place + split.rest).isprintable() or " " in split.place + split.rest:
+        raise ValueError("a URL holds no blanks or control characters: encode a blank as %20")
+    if "#" in split.rest:
+        raise ValueError("a camera's URL has no # part: encode # as %23")
+    if not _port_is_valid(split.place):
+        raise ValueError("the URL's port must be between 1 and 65535")
 
 
 def source_kind(source: str) -> SourceKind:
     """How `source` is opened; raises ValueError that names the known schemes."""
     scheme = source.split(":", 1)[0].lower() if ":" in source else ""
     if scheme in ("rtsp", "rtsps", "http", "https"):
-        if not urlsplit(source).hostname:
-            raise ValueError("the URL has no host")
+        _check_url(source)
         return "rtsp" if scheme.startswith("rtsp") else "http"
     if scheme == "gst":
         return "gstreamer"
@@ -197,7 +243,7 @@ class Camera(ConfigSection):
     @property
     def shown_source(self) -> str:
         """The source without its credentials."""
-        return redact_urls(self.source.get_secret_value())
+        return shown_source(self.source.get_secret_value())
 
     @model_validator(mode="after")
     def _consistent(self) -> Camera:
@@ -214,17 +260,27 @@ class Camera(ConfigSection):
         return self
 
 
+def _port_is_valid(place: str) -> bool:
+    port = place.rpartition("]")[2].partition(":")[2]
+    return not port or 0 < int(port) < 65536
+
+
 def _broker(url: str) -> str:
     if url == "embedded":
         return url
-    parts = urlsplit(url)
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:  # its text holds the URL
+        host = None
+    if host is None or parts.scheme not in ("mqtt", "mqtts"):
         raise ValueError("write embedded, mqtt://host:1883 or mqtts://host:8883")
     if parts.username or parts.password:
         raise ValueError("put the user and password in mqtt.username and mqtt.password, not in the URL")
     if parts.path not in ("", "/") or parts.query:
         raise ValueError("nothing may follow the host and port")
-    _ = parts.port  # raises ValueError on a bad one
+    if not re.fullmatch(r"(?:\[[^\]]*\]|[^\s:@\[\]]+)(:\d{1,5})?", parts.netloc) or not _port_is_valid(parts.netloc):
+        raise ValueError("the port must be a number between 1 and 65535")
     return url
 
 
@@ -299,18 +355,14 @@ class HistorySettings(ConfigSection):
     max_events: int = Field(default=10_000, ge=1, le=1_000_000)
 
 
-def _null_is_default(value: Any) -> Any:
-    return {} if value is None else value
-
-
 class Config(ConfigSection):
     """The whole configuration."""
 
-    device: Annotated[Device, BeforeValidator(_null_is_default)] = Field(default_factory=Device)
-    model: Annotated[Model, BeforeValidator(_null_is_default)] = Model()
+    device: Device = Field(default_factory=Device)
+    model: Model = Model()
     cameras: dict[Identifier, Camera] = Field(min_length=1, max_length=64)
-    mqtt: Annotated[Mqtt, BeforeValidator(_null_is_default)] = Mqtt()
-    alarm: Annotated[AlarmSettings, BeforeValidator(_null_is_default)] = AlarmSettings()
-    api: Annotated[Api, BeforeValidator(_null_is_default)] = Api()
-    history: Annotated[HistorySettings, BeforeValidator(_null_is_default)] = HistorySettings()
+    mqtt: Mqtt = Mqtt()
+    alarm: AlarmSettings = AlarmSettings()
+    api: Api = Api()
+    history: HistorySettings = HistorySettings()
     data_dir: Path = Path("data")

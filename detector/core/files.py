@@ -107,6 +107,11 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[i
         os.close(handle)
 
 
+def key_of(*parts: object) -> str:
+    """16 hex digits for a name in a cache; equal for parts of equal `repr`, in another process too."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
 def file_sha256(path: Path) -> str:
     """The file's SHA-256 in lower-case hex."""
     sha = hashlib.sha256()

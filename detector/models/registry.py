@@ -150,7 +150,11 @@ class Registry:
         if path.suffix.lower() in _SUFFIXES and path.is_file():
             return self._resolve_file(path)
         if text not in self._models and (os.sep in text or path.suffix.lower() in _SUFFIXES or path.is_file()):
-            raise ModelError(_no_model_file(text, path))
+            if path.exists():
+                raise ModelError(
+                    f"{text} is not a model file: the detector runs .onnx, .engine and OpenVINO .xml files"
+                )
+            raise ModelError(f"no model file {text}: check the path, or use a name that `detector models list` shows")
         entry = self.entry(text)
         return Resolved(name=text, path=self.fetch(text, progress), spec=entry.input.spec, entry=entry)
 
@@ -170,21 +174,18 @@ class Registry:
         return FileSpec(name=name, path=path, pin=entry.pin, sources=entry.sources)
 
     def _resolve_file(self, path: Path) -> Resolved:
+        """The file, by the entry that it is the file of, whatever it is called."""
         try:
-            name = self._known_as(path)
+            size = path.stat().st_size
+            pins = {pin: name for name in self._models for pin in self._wanted("model", name).pins if pin.size == size}
+            # Hashing is for the few files that have a known size.
+            name = pins.get(FileHash(size=size, sha256=file_sha256(path))) if pins else None
         except OSError as error:
             raise ModelError(f"cannot read the model {path}: {error.strerror}") from None
         if name is None:
             return Resolved(name=path.name, path=path, spec=None, entry=None)
         entry = self._models[name]
         return Resolved(name=name, path=path, spec=entry.input.spec, entry=entry)
-
-    def _known_as(self, path: Path) -> str | None:
-        """The name of the entry whose file this is."""
-        size = path.stat().st_size
-        pins = {pin: name for name in self._models for pin in self._wanted("model", name).pins if pin.size == size}
-        # Hashing is for the few files that have a known size.
-        return pins.get(FileHash(size=size, sha256=file_sha256(path))) if pins else None
 
 
 def _row(name: str, entry: ModelEntry, here: Status) -> dict[str, Any]:
@@ -215,12 +216,6 @@ def _look_up(entries: Mapping[str, Any], name: str, what: Kind) -> Any:
     near = difflib.get_close_matches(name.lower(), entries, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
     raise ModelError(f"unknown {what} {name!r}: {hint}known: {', '.join(entries)}, or give a file's path")
-
-
-def _no_model_file(text: str, path: Path) -> str:
-    if not path.exists():
-        return f"no model file {text}: check the path, or use a name that `detector models list` shows"
-    return f"{text} is not a model file: the detector runs .onnx, .engine and OpenVINO .xml files"
 
 
 def registry_path() -> Path:

@@ -151,7 +151,8 @@ def check_message(message: Message) -> None:
 
 def _reason(error: Exception) -> str:
     text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
-    return redact(str(text).splitlines()[0] if text else type(error).__name__)
+    # Masked before it is cut, which could leave half of a secret.
+    return redact(str(text)).splitlines()[0] if text else type(error).__name__
 
 
 class BrokerConnection:

@@ -33,7 +33,7 @@ class CaptureSet(Protocol):
 
 
 class ConfigReloader:
-    """`apply(document)`: raises ConfigError naming the key, and then nothing has changed. One call at a time."""
+    """Raises ConfigError naming the key, and then nothing has changed. Call it inside `ConfigStore.change`."""
 
     def __init__(
         self,
@@ -52,12 +52,13 @@ class ConfigReloader:
         self._cameras, self._switches, self._status = cameras, switches, status
         self._remove_camera, self._announce = remove_camera, announce
 
-    def apply(self, document: config_file.Document) -> list[str]:
-        """Make `document` the configuration; returns the sections that wait for a restart."""
+    def apply(self, document: config_file.Document, *, write: bool = True) -> list[str]:
+        """Make `document` the configuration, in the file too; returns the sections that wait for a restart."""
         old, new = self._store.config, config_file.validate(document)
         # A new model is loaded beside the old one: no frame waits for it, and one that fails changes nothing.
         fresh = self._load_model(new) if new.model != old.model else None
-        self._store.write(document)
+        if write:
+            self._store.write(document)
         self._store.replace(document, new)
         if fresh is not None:
             self._autotune.chose(fresh[1].choice)

@@ -11,6 +11,7 @@ from detector.capture.camera import CaptureStats
 from detector.capture.latest_frames import LatestFrames
 from detector.config.schema import Camera
 from detector.core.clock import Clock
+from detector.core.redact import redact
 from detector.core.system_info import SystemProbe
 from detector.models.autotune.status import AutotuneStatus
 
@@ -75,6 +76,10 @@ class StatusReporter:
         return round(self._clock.mono() - self._started_mono, 1)
 
     def write(self) -> dict[str, Any]:
+        document: dict[str, Any] = redact.document(self._document())
+        return document
+
+    def _document(self) -> dict[str, Any]:
         device, problems = self._store.config.device, self._health.problems()
         link, outbox = self._broker.status(), self._outbox.stats()
         now = self._clock.wall()

@@ -113,7 +113,7 @@ def test_an_invalid_configuration_names_the_key_and_never_the_value(
         (b"a: 1\na: 2", "application/yaml"),
         (b"- a", "application/yaml"),
         (b"? [a]\n: b", "application/yaml"),
-        (b"a: 2024-13-45", "application/yaml"),
+        (b"a: !secret x", "application/yaml"),
         (b"a: !!int x", "application/yaml"),
         (b"a: !!map x", "application/yaml"),
         (b"? {a: b}\n: c", "application/yaml"),

@@ -130,7 +130,7 @@ def test_a_frozen_camera_does_not_keep_one_waiting(tmp_path: Path) -> None:
 def test_a_camera_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SourceError):
         run(tmp_path / "none.mp4", tmp_path / "set", count=1)
-    with pytest.raises(SourceError, match="the same command goes on"):
+    with pytest.raises(SourceError, match="the same command continues"):
         run("rtsp://cam:s3cret@127.0.0.1:1/live", tmp_path / "set", count=1)
 
 

@@ -66,7 +66,7 @@ def test_the_table_says_what_was_assumed_and_when_it_holds(tmp_path: Path, capsy
         (["--pictures", "set"], "--pictures set: say of which camera, as porch=set; known: porch, yard"),
         (["--pictures", "attic=set"], "no enabled camera attic in the config; its enabled cameras: porch, yard"),
         (["--pictures", "porch=gone"], "--pictures porch=gone: no such file or folder: gone"),
-        (["--size", "big"], "--size big: give the pictures' width and height in px, such as 1920x1080"),
+        (["--size", "big"], "--size big: give width and height in px as 640x384"),
         (
             ["--pictures", "porch=.", "--pictures", "yard=.", "--size", "640x480"],
             "--size 640x480: every camera has pictures",

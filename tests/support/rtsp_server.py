@@ -177,8 +177,7 @@ def _serve(options: argparse.Namespace) -> None:
 
     factory = rtsp.RTSPMediaFactory()
     factory.set_shared(True)
-    if options.udp_only:
-        factory.set_protocols(rtsp_types.RTSPLowerTrans.UDP)
+    factory.set_protocols(rtsp_types.RTSPLowerTrans.UDP if options.udp_only else factory.get_protocols())
     coding = f"bframes={options.b_frames}" if options.b_frames else "tune=zerolatency"
     factory.set_launch(
         "( appsrc name=pictures is-live=true format=time do-timestamp=true ! videoconvert ! video/x-raw,format=I420 "

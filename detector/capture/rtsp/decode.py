@@ -1,4 +1,4 @@
-"""Access units to pictures, at once: FFmpeg's decoder with one thread and no delay."""
+"""Decodes access units to pictures with FFmpeg's decoder, one thread, without delay."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Decoder:
         self._context = self._opened()
         self._stamps: deque[tuple[int, float]] = deque(maxlen=_HELD)
         self.bad = 0
-        """Units in a row that could not be decoded; before the first key frame that is as it must be."""
+        """Units in a row that could not be decoded; those before the first key frame do not count."""
         self._begun = False
         self._highest: int | None = None
         self.reordered = False
         """Whether pictures came in another order than that of their being shown: the camera sends B-frames."""
 
     def decode(self, unit: AccessUnit, *, alone: bool = False) -> list[tuple[VideoFrame, float]]:
-        """The pictures that `unit` completes; all of them where it stands `alone`, a key frame among none else."""
+        """The pictures that `unit` completes; with `alone`, a key frame without successors, all of them at once."""
         packet = Packet(unit.data)
         packet.pts = unit.timestamp
         self._stamps.append((unit.timestamp, unit.mono))
@@ -59,10 +59,14 @@ class Decoder:
             self.bad += self._begun
             return []
         self.bad = 0 if frames else self.bad
-        return [(frame, self._mono(frame, unit.mono)) for frame in frames if not frame.is_corrupt]
+        return [
+            (frame, next((mono for stamp, mono in self._stamps if stamp == frame.pts), unit.mono))
+            for frame in frames
+            if not frame.is_corrupt
+        ]
 
     def forget(self) -> None:
-        """Drop what is held back: the next unit follows on none that was decoded."""
+        """Drop the decoder's state: the next unit does not depend on earlier ones."""
         self._context.flush_buffers()
 
     def _mono(self, frame: VideoFrame, latest: float) -> float:
@@ -80,7 +84,7 @@ class Decoder:
         try:
             return self._context_with(self._extradata)
         except (av.error.FFmpegError, ValueError):
-            # Broken in the description; good ones mostly come in the stream as well.
+            # The parameter sets in the SDP are broken; good ones mostly come in the stream as well.
             return self._context_with(b"")
 
     def _context_with(self, extradata: bytes) -> VideoCodecContext:

@@ -59,7 +59,10 @@ class OpenVinoBackend:
         self.provider = "CPU"
         self.digest = file.digest
         self.metadata: Mapping[str, str] = file.metadata
-        model = _read(core, path)
+        try:
+            model = core.read_model(str(path))
+        except Exception as error:
+            raise ModelError(f"openvino cannot load {path.name}: {one_line(error)}") from None
         if fold:
             model = _folded(openvino, model, file.metadata, spec)
         self._model = _compile(core, model, path, hint, usable_threads(threads))
@@ -156,13 +159,6 @@ def half_precision() -> str | None:
 def _half(core: Any) -> str | None:
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return next((half for half in ("bf16", "fp16") if half.upper() in able), None)
-
-
-def _read(core: Any, path: Path) -> Any:
-    try:
-        return core.read_model(str(path))
-    except Exception as error:
-        raise ModelError(f"openvino cannot load {path.name}: {one_line(error)}") from None
 
 
 def _folded(openvino: Any, model: Any, metadata: Mapping[str, str], spec: InputSpec | None) -> Any:

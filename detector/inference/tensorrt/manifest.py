@@ -10,13 +10,12 @@ import dataclasses
 import hashlib
 import json
 import shlex
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from detector.core.errors import ModelError
-from detector.core.files import PUBLIC, write_atomically
+from detector.core.files import PUBLIC, file_sha256, write_atomically
 from detector.inference.agreement import Verdict
 from detector.inference.spec import InputSpec
 
@@ -111,14 +110,6 @@ def path_of(engine: Path) -> Path:
     return engine.with_name(f"{engine.name}.json")
 
 
-def file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def write(engine: Path, sidecar: EngineManifest) -> None:
     """The sidecar, whole or not at all; raises ModelError."""
     document = {"format": FORMAT, "key": sidecar.key, **dataclasses.asdict(sidecar)}
@@ -178,7 +169,10 @@ def require_fit(
     again = sidecar.rebuild(engine)
     if model_sha256 not in (None, sidecar.recipe.model_sha256):
         raise ModelError(f"{engine} was built from another {Path(sidecar.model_path).name}: run {again}")
-    if strange := list(_strange(sidecar.environment, here)):
+    then, now = dataclasses.asdict(sidecar.environment), dataclasses.asdict(here)
+    if strange := [
+        f"{name} {then[name]} (here {now[name]})" for name in now if then[name] != now[name] and name != "driver"
+    ]:
         raise ModelError(f"{engine} was built for {', '.join(strange)}: run {again}")
     _require_whole(engine, sidecar)
     if not judged:
@@ -187,13 +181,6 @@ def require_fit(
         raise ModelError(f"{engine} has not been checked against ONNX Runtime on this machine: run {again}")
     if not sidecar.verdict.accepted:
         raise ModelError(f"{engine} was refused ({sidecar.verdict.why}): run {again}")
-
-
-def _strange(made_for: Environment, here: Environment) -> Iterable[str]:
-    for field in dataclasses.fields(Environment):
-        then, now = getattr(made_for, field.name), getattr(here, field.name)
-        if then != now and field.name != "driver":
-            yield f"{field.name} {then} (here {now})"
 
 
 def _require_whole(engine: Path, sidecar: EngineManifest) -> None:

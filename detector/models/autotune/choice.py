@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from detector.config.schema import Config, Model
-from detector.core.files import PUBLIC, cache_dir, write_atomically
+from detector.core.files import PUBLIC, cache_dir, key_of, write_atomically
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import InputSize
 from detector.models.registry import Resolved
@@ -82,6 +82,19 @@ class Choice:
             failed={**self.failed, str(form): why},
         )
 
+    def summary(self) -> dict[str, Any]:
+        """JSON-ready, for people: the candidates in words."""
+        return {
+            "taken": str(self.taken),
+            "why": self.why,
+            "scenes": list(self.scenes),
+            "shapes": [_size(shape) for shape in self.shapes],
+            "candidates": [
+                {"form": str(each.form), "ms": each.ms, "cpu_ms": each.cpu_ms, "refused": each.refused}
+                for each in self.results
+            ],
+        }
+
     def document(self) -> dict[str, Any]:
         """JSON-ready; `parse` reads it back."""
         found = dataclasses.asdict(self)
@@ -137,8 +150,7 @@ def _shape(text: str) -> InputSize:
 def place(model: Model, resolved: Resolved) -> Path:
     """Where the choice lies: by the model's content, what was asked for, the machine and its libraries."""
     wish = (model.backend, model.precision, model.threads)
-    parts = (VERSION, inspect(resolved.path).digest, wish, machine_key())
-    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    key = key_of(VERSION, inspect(resolved.path).digest, wish, machine_key())
     return cache_dir() / "choices" / f"{resolved.path.stem}-{key}.json"
 
 

@@ -13,7 +13,7 @@ from detector.core.progress import Progress
 from detector.core.types import Image
 from detector.inference.input_sizes import InputSize
 from detector.models.graph import edit
-from detector.models.graph.rewrite import writing
+from detector.models.graph.onnx_file import writing
 
 from .agreement import MAX_PX, MAX_SCORE, Agreement, agreement
 from .trace import trace

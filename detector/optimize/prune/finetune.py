@@ -21,10 +21,11 @@ import torch
 from detector.core.errors import ModelError, StorageError
 from detector.core.files import replacing
 from detector.core.progress import Progress, quiet
+from detector.inference.layout import person_of
 
 from .dataset import Dataset
 from .distill import Loss, loss_of, projections, target_of
-from .network import RawOutputs, person_class, raw
+from .network import RawOutputs, raw
 from .teacher_labels import correct
 
 _WARM_UP = 0.05  # of all steps
@@ -91,7 +92,7 @@ class _Run:
         for parameter in self._student.model[-1].dfl.parameters():
             parameter.requires_grad_(False)  # the bins' numbers, not weights
         self.average = copy.deepcopy(self._student)
-        self._person, self._strides = person_class(student), [float(stride) for stride in student.stride]
+        self._person, self._strides = person_of(student.names), [float(stride) for stride in student.stride]
         with torch.no_grad():
             self._projections = projections([self._pair(index) for index in _spread(len(data), _FITTED)])
         self._optimizer = torch.optim.AdamW(_parameter_groups(self._student, self._projections), lr=schedule.rate)

@@ -7,10 +7,9 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from detector.core.errors import ModelError
-from detector.core.files import file_sha256
+from detector.core.files import file_sha256, key_of
 from detector.core.progress import Progress, quiet
 from detector.inference.input_sizes import InputSize
 
@@ -20,7 +19,7 @@ from .grid import variants
 from .measure import Speed, measure
 from .power import PowerMeter
 from .request import EAGER, ORT, StudyRequest, baselines, versions
-from .results_cache import Cells, key_of
+from .results_cache import Cells
 from .subject import StudySubject, subject
 from .variant import MODEL, Variant, VariantForm
 
@@ -159,7 +158,9 @@ class Study:
             if isinstance(speed, str):
                 self._failed[variant] = speed
                 continue
-            self._cells.put(self._key(variant), _document(speed, references, accuracies[one]))
+            beside = {name: s if isinstance(s, str) else dataclasses.asdict(s) for name, s in references.items()}
+            document = {"speed": dataclasses.asdict(speed), "baselines": beside, "accuracy": accuracies[one]}
+            self._cells.put(self._key(variant), document)
 
     def _judged(self, child: Child) -> dict[str, dict[str, float]]:
         """Its accuracy, measured once for all numbers of threads."""
@@ -213,16 +214,6 @@ class Study:
             )
         except (KeyError, TypeError):  # a file that somebody cut or wrote
             return None
-
-
-def _document(
-    speed: Speed, references: dict[str, Speed | str], accuracy: dict[str, dict[str, float]]
-) -> dict[str, Any]:
-    return {
-        "speed": dataclasses.asdict(speed),
-        "baselines": {n: s if isinstance(s, str) else dataclasses.asdict(s) for n, s in references.items()},
-        "accuracy": accuracy,
-    }
 
 
 def _groups(todo: Sequence[Variant]) -> Iterator[list[Variant]]:

@@ -129,7 +129,7 @@ def test_ctrl_c_keeps_what_was_learned(checkpoint: Path, room_pictures: Path, to
         (["--finetune", "5"], 2, "--data DIR is missing"),
         (["--finetune", "many"], 2, "--finetune many"),
         (["--size", "333"], 2, "multiples of 32"),
-        (["--images", "."], 2, "belong together"),
+        (["--images", "."], 2, "go together"),
         (["--output", "x.engine"], 2, "must end in .pt or .onnx"),
         (["--data", "nowhere"], 1, "no folder nowhere"),
     ],
