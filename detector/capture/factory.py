@@ -41,9 +41,9 @@ def make_source(camera: Camera, *, stop: threading.Event, keyframes_only: Callab
         from .rtsp.source import RtspSource
 
         return RtspSource(url=source, timeout_s=camera.timeout_s, keyframes_only=keyframes_only)
-    from .network import NetworkSource
+    from .mjpeg.source import HttpSource
 
-    return NetworkSource(url=source, timeout_s=camera.timeout_s)
+    return HttpSource(url=source, timeout_s=camera.timeout_s, poll_fps=camera.detect_fps, stop=stop)
 
 
 def file_source(
