@@ -1,4 +1,4 @@
-"""Transformer detectors in folders as the package transformers keeps them: RT-DETR, D-FINE and their kin.
+"""Loads transformer detectors (RT-DETR, D-FINE and similar) from folders of the package transformers.
 
 The only file that imports transformers (extra `transformer`). Weights are safetensors, which cannot run code.
 """

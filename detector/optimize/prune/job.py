@@ -1,4 +1,4 @@
-"""Pruning as one piece of work: cut, judge, tune, judge again, time, write; every stage's figures side by side."""
+"""A whole pruning job: prune, evaluate, fine-tune, evaluate, time, write; with the figures of every stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a smaller model is good enough: by ground truth where there is some, else by agreement with the original."""
+"""Decides whether a smaller model is good enough: by ground truth, or without it by agreement with the original."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""INT8 under a budget: layers ranked by measurement, the most sensitive left in floats until the budget holds.
+"""INT8 within a budget: layers are ranked by measurement, and the most sensitive stay in floating point.
 
 For CPUs there are as many forms as runtimes (where the pairs stand decides what a runtime can fuse), and for each
 the calibration method that costs least; every form is brought to hold the budget, then the fastest is taken.

@@ -1,4 +1,4 @@
-"""Bare model runs in turns, so that whatever else the machine does meets all of them alike."""
+"""Times bare model runs in turns, so that other load on the machine affects all alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Speed, measured interleaved: every round each subject runs a short burst, in turning order, the others asleep."""
+"""Measures speed interleaved: in every round each subject runs a short burst, in rotating order."""
 
 from __future__ import annotations
 

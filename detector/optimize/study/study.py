@@ -1,4 +1,4 @@
-"""Makes every form, measures every variant beside the baselines, judges it, and keeps each finished cell."""
+"""Runs a study: makes every form, measures every variant with the baselines, evaluates it, and stores the results."""
 
 from __future__ import annotations
 
