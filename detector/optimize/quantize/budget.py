@@ -64,7 +64,7 @@ class ByTruth:
 
 
 class ByAgreement:
-    """The accuracy gate's measure over pictures that nobody annotated."""
+    """The accuracy gate's measure on pictures without annotations."""
 
     def __init__(self, reference: Open, pictures: Sequence[Image]) -> None:
         self._reference, self._pictures, self._limits = reference, pictures, Limits()

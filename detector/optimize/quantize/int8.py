@@ -48,7 +48,7 @@ class Int8Request:
 
 
 def search(task: Int8Request, judge: Judge, report: Progress) -> Made:
-    """The fastest form that `judge` lets pass; raises ModelError where none passes."""
+    """The fastest form that `judge` accepts; raises ModelError if it accepts none."""
     return _Search(task, judge, report).run()
 
 
