@@ -26,20 +26,20 @@ import cv2
 import numpy as np
 
 from bench.variants import REFERENCE, street_set
+from detector.capture.pictures import clip_pictures
 from detector.config.schema import Model
 from detector.core.types import ArrayImage, Image
 from detector.inference.factory import load_detector
 from detector.inference.input_sizes import InputSize, best_input_size
 from detector.inference.multi_size import MultiSizeDetector
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
-from detector.models.accuracy.pictures import built_in, clip_pictures
 from detector.models.autotune.candidates import Candidate, openvino_there
 from detector.models.autotune.choice import Choice
 from detector.models.autotune.cost import interleaved
 from detector.models.autotune.loader import open_form
 from detector.models.autotune.samples import CalibrationSet, small, split
 from detector.models.autotune.tune import TuneRequest, tune
-from detector.models.registry import Resolved, load_registry
+from detector.models.registry import Resolved, load_registry, sample_pictures
 
 ROOT = Path(__file__).resolve().parents[1]
 SETS = ("coco", "vtest")
@@ -140,7 +140,7 @@ def _row(models: Path, model: str, pictures: _Set, *, openvino: bool) -> AutoRow
             resolved=resolved,
             shapes=shapes,
             evidence=_evidence(seen, base),
-            built_in=built_in,
+            built_in=sample_pictures,
             openvino=openvino and openvino_there(),
         )
     )

@@ -10,14 +10,17 @@ nothing is judged by. An interrupted run goes on where it was if `--out` names a
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,11 @@ import cv2
 
 from bench.section import ROOT
 from bench.street import WIDE, frames, street
-from detector.capture.factory import file_source
+from detector.capture.pictures import clip_frames, folder_pictures
+from detector.core.types import Image
+from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+from detector.inference.detector import PersonDetector
+from detector.models.registry import load_registry
 from detector.optimize.study.report import points
 
 _INTRODUCTION = (
@@ -97,11 +104,8 @@ def _data(media: Path, folder: Path) -> _OptimizeData:
     coco, videos = media / "coco", media / "video"
     calibration = folder / "calibration"
     calibration.mkdir()
-    other = file_source(videos / "one-by-one-person-detection.mp4")
-    other.open()
-    visits = [other.read().image.bgr() for _ in range(1300)][60::80]
-    other.close()
-    pictures = [*frames(videos, first=10, step=50), *visits]
+    visits = itertools.islice(clip_frames(videos / "one-by-one-person-detection.mp4"), 60, 1300, 80)
+    pictures = [*frames(videos, first=10, step=50), *(frame.image.bgr() for frame in visits)]
     for number, picture in enumerate(pictures):
         cv2.imwrite(str(calibration / f"{number:03}.png"), picture)
     return _OptimizeData(
@@ -128,7 +132,42 @@ def _study(model: BenchModel, kind: str, data: _OptimizeData, chosen: argparse.N
     if not done.stdout:
         raise SystemExit(done.returncode)
     figures: Figures = json.loads(done.stdout)  # without a winner it ends with 1, its figures told
+    if model.checkpoint is None and find_spec("torch") is not None:
+        _add_eager(figures, chosen.shared / "models" / model.file, sets[0][0], chosen)
     return figures
+
+
+def _add_eager(study: Figures, path: Path, pictures: Path, chosen: argparse.Namespace) -> None:
+    """PyTorch's factors where there is no checkpoint: the network rebuilt from the ONNX graph, beside ONNX Runtime.
+
+    A variant's factor is its factor over ONNX Runtime times how much longer PyTorch takes than that.
+    """
+    found = list(folder_pictures(pictures, count=chosen.rounds))
+    for name, folded in (("eager", False), ("eager_folded", True)):
+        ratios = {threads: _over_onnxruntime(path, found, threads, folded=folded) for threads in chosen.threads}
+        for row in study["cells"]:
+            row[f"over_{name}"] = row["over_onnxruntime"] * ratios[row["runtime"]["threads"]]
+        usual = study["baselines"]["onnxruntime"]["p50_ms"]
+        times = {str(threads): ratio * usual[str(threads)] for threads, ratio in ratios.items()}
+        study["baselines"][name] |= {"p50_ms": times, "reason": None}
+
+
+def _over_onnxruntime(path: Path, pictures: Sequence[Image], threads: int, *, folded: bool) -> float:
+    """How many times as long PyTorch takes from a picture to its boxes: medians of runs in turns, in one process."""
+    from bench.eager import EagerBackend
+
+    spec = load_registry().resolve(path).spec
+    backends = (EagerBackend(path=path, threads=threads, folded=folded), OnnxRuntimeBackend(path=path, threads=threads))
+    detectors = [PersonDetector(model_name=path.stem, backend=one, spec=spec) for one in backends]
+    times: list[list[float]] = [[], []]
+    for picture in pictures:
+        for detector, own in zip(detectors, times, strict=True):
+            detector.detect_image(picture)  # not counted: the other one has had the caches
+            for _ in range(3):
+                begun = time.perf_counter()
+                detector.detect_image(picture)
+                own.append(time.perf_counter() - begun)
+    return statistics.median(times[0]) / statistics.median(times[1])
 
 
 def _winner(study: Figures) -> Figures | None:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from detector.config.schema import Model
+from detector.core.progress import quiet
 from detector.models.autotune.loader import AutotunedLoader
 from detector.models.benchmark import benchmark
-from detector.models.download.progress import quiet
 from detector.models.loading import resolve
 
 from .drawn import draw

@@ -21,8 +21,8 @@ from typing import Any
 
 import cv2
 
-from detector.capture.factory import file_source
-from detector.core.errors import EndOfStreamError
+from detector.capture.pictures import clip_frames
+from detector.core.files import write_atomically
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
 from detector.optimize.export import ultralytics_models
 from detector.optimize.export.torchbackend import judge
@@ -44,7 +44,9 @@ def main() -> None:
         done = _prune(options, macs, data, output, coco)
         on_clip = {name: _clip_ap(path, judged) for name, path in _models(options, output).items()}
         runs.append({**done, "model": "yolov10n.pt", "output": output.name, "vtest_even_frames": on_clip})
-        _write(options.json, {"learned_from": len(list(data.iterdir())), "runs": runs})
+        write_atomically(
+            options.json, json.dumps({"learned_from": len(list(data.iterdir())), "runs": runs}, indent=1) + "\n"
+        )
         print(json.dumps(runs[-1]), flush=True)
 
 
@@ -132,27 +134,12 @@ def _exam(folder: Path, media: Path) -> tuple[Path, Path]:
 def _frames(clip: Path, folder: Path, wanted: Callable[[int], bool]) -> dict[int, str]:
     """Writes the wanted frames as PNG; their names by number."""
     names: dict[int, str] = {}
-    source = file_source(clip)
-    source.open()
-    number = 0
-    try:
-        while True:
-            image = source.read().image
-            if wanted(number):
-                names[number] = f"{clip.stem}-{number:04d}.png"
-                if not (folder / names[number]).exists():
-                    cv2.imwrite(str(folder / names[number]), image.bgr())
-            number += 1
-    except EndOfStreamError:
-        return names
-    finally:
-        source.close()
-
-
-def _write(path: Path, document: dict[str, Any]) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    for number, frame in enumerate(clip_frames(clip)):
+        if wanted(number):
+            names[number] = f"{clip.stem}-{number:04d}.png"
+            if not (folder / names[number]).exists():
+                cv2.imwrite(str(folder / names[number]), frame.image.bgr())
+    return names
 
 
 if __name__ == "__main__":

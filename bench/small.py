@@ -32,12 +32,13 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))  # the scoring is the tests' own
 
-from detector.analytics.assignment import iou, pair  # noqa: E402  # after the path is set
+from detector.analytics.assignment import pair  # noqa: E402  # after the path is set
 from detector.analytics.crops import detect_in_crops  # noqa: E402
 from detector.analytics.pipeline import CameraPipeline  # noqa: E402
 from detector.capture.factory import file_source  # noqa: E402
 from detector.config.schema import Camera  # noqa: E402
 from detector.core.errors import EndOfStreamError  # noqa: E402
+from detector.core.geometry import iou  # noqa: E402  # after the path is set
 from detector.core.types import ArrayImage, Box, Detections, Frame, Pixels  # noqa: E402
 from detector.inference.detector import PersonDetector  # noqa: E402
 from detector.inference.factory import load_detector  # noqa: E402

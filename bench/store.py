@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector.core.files import write_atomically
+
 from .section import Figures, ResultSection, environment
 
 _HEAD = (
@@ -49,20 +51,14 @@ class Store:
             if (one := stored.get(section.name)) is not None:
                 lines = "\n".join(section.render(one["figures"])).strip()
                 parts.append(f"## {section.title}\n\n{lines}\n\n{signature(one['environment'])}\n")
-        _replace(self.folder / "README.md", "\n".join(parts))
+        write_atomically(self.folder / "README.md", "\n".join(parts))
 
     def _write(self, sections: dict[str, Figures]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        _replace(self.path, json.dumps({"sections": dict(sorted(sections.items()))}, indent=1) + "\n")
+        write_atomically(self.path, json.dumps({"sections": dict(sorted(sections.items()))}, indent=1) + "\n")
 
 
 def signature(environment: Figures) -> str:
     """Whence figures come, in one line."""
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
     return f"{environment['date']}: {environment['machine']}, load average {environment['load_average']}; {versions}."
-
-
-def _replace(path: Path, text: str) -> None:
-    beside = path.with_suffix(path.suffix + ".new")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
-from detector.capture.factory import file_source
+from detector.capture.pictures import clip_frames
 from detector.core.types import Pixels
 
 _FRAMES = 795
@@ -29,11 +30,8 @@ WHOLE, WIDE = Cut(top=0, height=576), Cut(top=100, height=432)
 
 def frames(videos: Path, *, first: int, step: int) -> list[Pixels]:
     """Every `step`th frame from `first` on, BGR."""
-    source = file_source(videos / "vtest.avi")
-    source.open()
-    found = [source.read().image.bgr() for _ in range(_FRAMES)][first::step]
-    source.close()
-    return found
+    wanted = itertools.islice(clip_frames(videos / "vtest.avi"), first, _FRAMES, step)
+    return [frame.image.bgr() for frame in wanted]
 
 
 def street(videos: Path, folder: Path, name: str, *, step: int = 20, cut: Cut = WHOLE) -> tuple[Path, Path]:

@@ -28,7 +28,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))  # the scoring is the tests' own
 
-from detector.core.files import cache_dir  # noqa: E402  # after the path is set
+from detector.core.files import cache_dir, replacing  # noqa: E402  # after the path is set
 from detector.core.types import Box, Floats  # noqa: E402
 from support.trackscore import (  # noqa: E402
     Identified,
@@ -176,11 +176,10 @@ def _boxes(video: Path, model: Path) -> ScoredClip:
 
 
 def _store(path: Path, clip: ScoredClip) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part.npz")
     counts = [len(scores) for scores in clip.scores]
-    np.savez(part, counts=counts, boxes=np.concatenate(clip.boxes), scores=np.concatenate(clip.scores), fps=clip.fps)
-    part.replace(path)
+    boxes, scores = np.concatenate(clip.boxes), np.concatenate(clip.scores)
+    with replacing(path) as part:
+        np.savez(part, counts=counts, boxes=boxes, scores=scores, fps=clip.fps)
 
 
 def _crowd_ms() -> float:

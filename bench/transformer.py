@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 import onnx
 
+from detector.capture.pictures import folder_pictures
 from detector.core.types import Image
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import BackendName, load_detector
-from detector.models.accuracy.pictures import built_in, folder_pictures
 from detector.models.graph import int4
 from detector.models.graph.quantize import quantize_cpu
+from detector.models.registry import sample_pictures
 
 BACKBONE = {
     "model_type": "hgnet_v2", "stem_channels": [3, 16, 16], "stage_in_channels": [16, 64, 256, 512],
@@ -153,7 +154,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    pictures = list(built_in() if options.images is None else folder_pictures(options.images, count=16))
+    pictures = list(sample_pictures() if options.images is None else folder_pictures(options.images, count=16))
     with tempfile.TemporaryDirectory() as folder:
         found = run(Path(folder), (options.size, options.size), pictures, options.runs)
     _print(found)

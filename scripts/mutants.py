@@ -131,7 +131,7 @@ MUTANTS = [
         old="len(self._engines) == MOST and", new="False and",
     ),
     Mutant(
-        name="silent-reload", path="detector/service/inference_loop.py", tests="tests/service/test_inference_loop_batches.py -k loaded_anew",
+        name="silent-reload", path="detector/service/model_host.py", tests="tests/service/test_inference_loop_batches.py -k loaded_again",
         old='self.note = f"{old.backend} failed', new='_ = f"{old.backend} failed',
     ),
 ]  # fmt: skip

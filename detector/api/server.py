@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import anyio.to_thread
@@ -15,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import DetectorError
 
 HEADER_S = 10.0  # from connecting, or from a request's first byte, to its headers' end
@@ -82,35 +84,29 @@ class GuardedConnection(H11Protocol):
 
 
 class _UvicornServer(uvicorn.Server):
-    """Stops on a thread's event instead of a signal."""
+    """Stops on a thread's event instead of a signal; overrides `main_loop` alone."""
 
     def __init__(
-        self, config: uvicorn.Config, *, stop: threading.Event, started: threading.Event, app: FastAPI
+        self,
+        config: uvicorn.Config,
+        *,
+        stop: threading.Event,
+        on_start: Callable[[], None],
+        on_stop: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._stop = stop
-        self._told = started
-        self._app = app
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = WORKERS
-        await super().startup(sockets)
-        self._told.set()
+        self._on_start = on_start
+        self._on_stop = on_stop
+        self.progress_mono = SYSTEM_CLOCK.mono()
 
     async def main_loop(self) -> None:
+        self._on_start()
         # uvicorn itself wakes ten times a second for its clock and its end: more than all else it does.
-        while not await self.on_tick(0):  # noqa: ASYNC110 - the end is a thread's event, which nothing here can await
+        while not self._stop.is_set() and not await self.on_tick(0):
+            self.progress_mono = SYSTEM_CLOCK.mono()
             await asyncio.sleep(TICK_S)
-
-    async def on_tick(self, counter: int) -> bool:
-        return await super().on_tick(counter) or self._stop.is_set()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._app.state.streams.close()
-        await super().shutdown(sockets)
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        await asyncio.sleep(0)  # lets the aborted connections close their sockets
+        self._on_stop()
 
 
 def _why(error: OSError, host: str, port: int) -> str:
@@ -165,6 +161,12 @@ class ApiServer:
         self._socket = _bind(host, port)
         self._port: int = self._socket.getsockname()[1]
         self._started = threading.Event()
+        self._server: _UvicornServer | None = None
+
+    @property
+    def progress_mono(self) -> float:
+        """When the server's loop last turned, monotonic s; now until it runs."""
+        return SYSTEM_CLOCK.mono() if self._server is None else self._server.progress_mono
 
     @property
     def port(self) -> int:
@@ -192,9 +194,17 @@ class ApiServer:
             timeout_graceful_shutdown=1,
             h11_max_incomplete_event_size=16 << 10,
         )
-        server = _UvicornServer(config, stop=stop, started=self._started, app=self._app)
+        streams = self._app.state.streams
+        self._server = server = _UvicornServer(config, stop=stop, on_start=self._started.set, on_stop=streams.close)
         with self._socket:
-            asyncio.run(server.serve([self._socket]))
+            asyncio.run(self._serve(server))
+
+    async def _serve(self, server: _UvicornServer) -> None:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = WORKERS
+        await server.serve([self._socket])
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # lets the aborted connections close their sockets
 
     def wait_started(self, timeout: float) -> bool:
         """Whether it answers, waiting at most `timeout` seconds for that."""

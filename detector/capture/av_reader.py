@@ -1,4 +1,4 @@
-"""What RTSP, HTTP and files share: an FFmpeg container read through PyAV, one frame at a time."""
+"""Reads an FFmpeg container through PyAV, one frame at a time; used for RTSP, HTTP and files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_BAD_PACKETS = 100  # in a row; fewer are a scratch, so many are another codec than was promised
+_BAD_PACKETS = 100  # in a row; fewer are a disturbance, so many mean another codec than announced
 _DEFAULT_FPS = 25.0
-# FFmpeg renders text files as "ansi" video; nobody means that by a camera.
+# FFmpeg renders text files as "ansi" video, which is never meant here.
 _TEXT_ART = frozenset(("ansi", "bintext", "xbin", "idf"))
 
 
 def stamp_s(frame: VideoFrame) -> float | None:
-    """The frame's presentation time in its stream's seconds, None where the container has none."""
+    """The frame's presentation time in its stream's seconds; None if the container has none."""
     return float(frame.pts * frame.time_base) if frame.pts is not None and frame.time_base else None
 
 
@@ -48,7 +48,7 @@ class InputStream(Protocol):
 
 class _Remaining:
     """A time-out that runs down. PyAV opens in two steps, connect and probe, and gives each the whole
-    of a number; it asks for the number's value anew at each step, so this bounds the two together.
+    time-out; it converts the value to a float at each step, so this limits both together.
     """
 
     def __init__(self, deadline_mono: float, clock: Clock) -> None:
@@ -61,10 +61,10 @@ class _Remaining:
 class AvReader:
     """The video frames of one container.
 
-    `target` is FFmpeg's name for it, `shown` the masked one for errors; with `stream` that is read instead; `explain` turns an
-    FFmpeg error into a SourceError. `timeout_s` bounds an open and a read each; None (files)
-    waits for the disk. A reader with
-    a time-out is live: it ends with an error, never with EndOfStreamError.
+    `target` is its name for FFmpeg, `shown` the masked one for errors; `stream`, where given, is read
+    instead of it; `explain` turns an FFmpeg error into a
+    SourceError. `timeout_s` limits an open and a read each; None (files) waits for the disk. A reader with a
+    time-out is live: it ends with an error, never with EndOfStreamError.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class AvReader:
 
     @property
     def interval_s(self) -> float:
-        """Seconds between frames as the container declares, 1/25 where it does not."""
+        """Seconds between frames as the container declares, else 1/25."""
         rate = self._stream.average_rate or self._stream.guessed_rate if self._stream else None
         return 1.0 / float(rate) if rate else 1.0 / _DEFAULT_FPS
 
@@ -118,14 +118,14 @@ class AvReader:
             raise self._explain(TimeoutError() if self._is_late(started) else exc) from None
 
     def read(self) -> VideoFrame:
-        """The next frame; EndOfStreamError at the end of what is not live, SourceError otherwise."""
+        """The next frame; raises EndOfStreamError at the end of a file, SourceError on any other failure."""
         started = self._clock.mono()
         if self._input is not None:
             self._input.extend()
         while not self._frames:
             asked = self._clock.mono()
             packet = self._next_packet()
-            # Timed out, FFmpeg first hands over the frame that it held back, now an old one.
+            # After a time-out FFmpeg first returns the frame that it held back, which is old by now.
             if self._is_late(asked):
                 raise self._explain(TimeoutError())
             if packet.stream is self._stream:
@@ -139,7 +139,7 @@ class AvReader:
         return self._frames.popleft()
 
     def close(self) -> None:
-        """Free the connection, the decoder and their descriptors; PyAV leaks them otherwise."""
+        """Close the connection and the decoder; without this PyAV leaks their descriptors."""
         self._frames.clear()
         container, self._container = self._container, None
         self._packets, self._stream = iter(()), None
@@ -159,7 +159,7 @@ class AvReader:
         return av.open(cast("BinaryIO", self._input), mode="r", format=kind, options=options)
 
     def _is_late(self, since: float) -> bool:
-        # A little under, as FFmpeg's clocks and ours differ by a poll.
+        # A little less, since FFmpeg's clock and ours differ by a poll.
         return self._timeout_s is not None and self._clock.mono() - since >= 0.95 * self._timeout_s
 
     def _video_stream(self, container: InputContainer) -> VideoStream:
@@ -185,7 +185,7 @@ class AvReader:
         except StopIteration:
             raise self._ended() from None
         except OSError as exc:
-            # "Input/output error" of a stream that already ran is a broken connection.
+            # "Input/output error" in a stream that was running is a broken connection.
             broken = self.live and exc.errno == errno.EIO
             raise self._explain(ConnectionResetError() if broken else exc) from None
         except (av.error.FFmpegError, ValueError) as exc:

@@ -1,4 +1,4 @@
-"""From a configured camera to the source that reads it."""
+"""Makes the source that reads a configured camera."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _FILE_URL = "file://"
 
 
 def make_source(camera: Camera, *, stop: threading.Event, keyframes_only: Callable[[], bool] = lambda: False) -> Source:
-    """A closed source for `camera`; files are paced, as a camera would send them.
+    """A closed source for `camera`; files are read in real time, like a camera.
 
-    A file's pacing ends early when `stop` is set. `keyframes_only` is asked by RTSP cameras alone. The libraries are loaded here, for the kind asked for.
+    A file's waits end when `stop` is set. `keyframes_only` is used by RTSP cameras only. The libraries are imported
+    here, only those that the kind of camera needs.
     """
     source, kind = camera.source.get_secret_value().strip(), camera.kind
     if kind == "file":
@@ -44,7 +45,7 @@ def make_source(camera: Camera, *, stop: threading.Event, keyframes_only: Callab
 def file_source(
     path: str | Path, *, paced: bool = False, loop: bool = False, stop: threading.Event | None = None
 ) -> Source:
-    """A closed source for the file `path`, also written file://...; as fast as it can be read unless `paced`."""
+    """A closed source for the file `path` (or file://...); as fast as it can be read unless `paced`."""
     from .file import FileSource
 
     text = str(path)

@@ -1,7 +1,8 @@
-"""The set of cameras: each a capture loop in a stage of its own, started and stopped as the config says."""
+"""The cameras' capture loops, one thread each, started and stopped as the config says."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,69 +19,73 @@ from .idle_cameras import IdleCameras
 from .latest_frames import LatestFrames
 
 OnState = Callable[[str, CameraState, str | None], None]
-_CAPTURE_KEYS = ("source", "loop", "timeout_s", "enabled")  # a change of these opens the source anew
-STOP_S = 2.0  # on top of the camera's read time-out
+_CAPTURE_KEYS = ("source", "loop", "timeout_s", "enabled")  # a change of these reopens the source
+STOP_S = 2.0  # in addition to the camera's read time-out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
     settings: Camera
     loop: CameraLoop
-    stage: ServiceThread
+    thread: ServiceThread
 
 
 class Cameras:
-    """Start, stop and look at the capture loops. `apply` and `stop` come from one thread at a time."""
+    """Starts and stops the capture loops. Call `apply` and `stop` from one thread at a time, the rest from any."""
 
     def __init__(
-        self, *, slots: LatestFrames, clock: Clock, on_state: OnState, attention: IdleCameras | None = None
+        self, *, frames: LatestFrames, clock: Clock, on_state: OnState, idle: IdleCameras | None = None
     ) -> None:
-        self._slots, self._clock, self._on_state = slots, clock, on_state
-        self._attention = attention or IdleCameras()
+        self._frames, self._clock, self._on_state = frames, clock, on_state
+        self._idle = idle or IdleCameras()
         self._running: dict[str, _Running] = {}
         self._lock = threading.Lock()
 
     def apply(self, wanted: Mapping[str, Camera]) -> None:
-        """Make what runs be `wanted`; a camera whose source is unchanged loses no frame."""
+        """Run the cameras of `wanted`; a camera with an unchanged source loses no frame."""
         current = self.running()
-        stale = [n for n, r in current.items() if n not in wanted or _differs(r.settings, wanted[n])]
+        stale = [
+            name
+            for name, running in current.items()
+            if name not in wanted
+            or any(getattr(running.settings, k) != getattr(wanted[name], k) for k in _CAPTURE_KEYS)
+        ]
         self._close(stale)
         for name, settings in wanted.items():
             if not settings.enabled:
                 continue
-            self._slots.add(name, settings.detect_fps)
+            self._frames.add(name, settings.detect_fps)
             if name in current and name not in stale:
                 with self._lock:
                     kept = self._running[name]
-                    self._running[name] = _Running(settings=settings, loop=kept.loop, stage=kept.stage)
+                    self._running[name] = _Running(settings=settings, loop=kept.loop, thread=kept.thread)
             else:
                 self._open(name, settings)
 
     def _open(self, name: str, settings: Camera) -> None:
-        # The loop is told to stop through its stage, and a paced file waits on the same event.
+        # The thread's stop event ends the loop, and also the waits of a paced file.
         stop = threading.Event()
         loop = CameraLoop(
             name=name,
-            make_source=partial(
-                make_source, settings, stop=stop, keyframes_only=partial(self._attention.is_idle, name)
-            ),
-            put=self._slots.put,
+            make_source=partial(make_source, settings, stop=stop, keyframes_only=partial(self._idle.is_idle, name)),
+            put=self._frames.put,
             stop=stop,
             clock=self._clock,
             on_state=self._on_state,
         )
-        stage = ServiceThread(name=f"camera-{name}", run=lambda _: loop.run(), stop_event=stop)
+        thread = ServiceThread(name=f"camera-{name}", run=lambda _: loop.run(), stop_event=stop)
         with self._lock:
-            self._running[name] = _Running(settings=settings, loop=loop, stage=stage)
-        stage.start()
+            self._running[name] = _Running(settings=settings, loop=loop, thread=thread)
+        thread.start()
 
-    def _close(self, names: list[str]) -> None:
-        running = self.running()
+    def _close(self, names: list[str], *, at_most_s: float = math.inf) -> None:
+        running, deadline = self.running(), self._clock.mono() + at_most_s
         for name in names:
-            running[name].stage.signal()
+            running[name].thread.signal()
         for name in names:
-            running[name].stage.join(running[name].settings.timeout_s + STOP_S)
-            self._slots.remove(name)
+            left = max(0.0, deadline - self._clock.mono())
+            running[name].thread.join(min(running[name].settings.timeout_s + STOP_S, left))
+            self._frames.remove(name)
             with self._lock:
                 del self._running[name]
 
@@ -91,10 +96,10 @@ class Cameras:
     def stats(self) -> dict[str, CaptureStats]:
         return {name: entry.loop.stats() for name, entry in self.running().items()}
 
-    def stop(self) -> None:
-        """End all loops; each has its read time-out to notice."""
-        self._close(list(self.running()))
+    def threads(self) -> list[ServiceThread]:
+        """One for each enabled camera; none of them ends unless it is stopped."""
+        return [entry.thread for entry in self.running().values()]
 
-
-def _differs(old: Camera, new: Camera) -> bool:
-    return any(getattr(old, key) != getattr(new, key) for key in _CAPTURE_KEYS)
+    def stop(self, at_most_s: float = math.inf) -> None:
+        """Stop all loops, in at most so many seconds together; each may take its read time-out to notice."""
+        self._close(list(self.running()), at_most_s=at_most_s)

@@ -17,10 +17,10 @@ from .timeline import Timeline
 
 
 def _options(url: str, timeout_s: float) -> dict[str, str]:
-    options = {"timeout": str(round(timeout_s * 1e6))}  # in microseconds, of the socket; PyAV's own is around it
+    options = {"timeout": str(round(timeout_s * 1e6))}  # microseconds, of the socket; PyAV adds its own time-out
     if url.lower().startswith("rtsp"):
-        # TCP: a lost UDP packet smears the picture up to the next key frame. Sound is not asked for.
-        # A probe of 0.1 s of video finds all that is needed; FFmpeg's own choice makes the first pictures 1 s old.
+        # TCP: a lost UDP packet damages the picture up to the next key frame. Audio is not requested.
+        # A probe of 0.1 s of video is enough; with FFmpeg's default the first pictures are 1 s old.
         options |= {"rtsp_transport": "tcp", "allowed_media_types": "video", "analyzeduration": "100000"}
     return options
 

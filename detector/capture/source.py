@@ -1,4 +1,4 @@
-"""What every camera looks like to the capture loop: it opens, reads, closes, and raises."""
+"""The interface of a camera to the capture loop: open, read, close."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from detector.core.types import Image
 class CapturedImage:
     """One picture as read; `media_s` is the stream's own time, seconds from its first picture.
 
-    `media_s` always grows; None where the source has no stamps of its own. `mono` is when the
-    picture's last packet was read, monotonic seconds; None where the source cannot tell.
+    `media_s` always grows; None if the source has no time stamps. `mono` is when the picture's last packet
+    was read, monotonic seconds; None if the source does not know.
     """
 
     image: Image
@@ -23,9 +23,9 @@ class CapturedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeCounts:
-    """Pictures since a source was opened: `decoded`, `skipped` undecoded or too late to be shown, `damaged` by loss.
+    """Pictures since a source was opened: `decoded`, `skipped` undecoded or too late, `damaged` by lost packets.
 
-    `keyframes_only`: at this moment nothing but key frames is decoded.
+    `keyframes_only`: only key frames are decoded now.
     """
 
     decoded: int = 0
@@ -36,27 +36,27 @@ class DecodeCounts:
 
 @runtime_checkable
 class Counting(Protocol):
-    """A source that may leave pictures out, and says how many."""
+    """A source that may skip pictures and counts them."""
 
     @property
     def counts(self) -> DecodeCounts:
-        """Since it was opened; any thread may ask."""
+        """The counts since it was opened; thread-safe."""
         ...
 
 
 class Source(Protocol):
-    """One way to a camera. Opened, read and closed by the same thread; it never retries.
+    """A connection to a camera. Opened, read and closed by the same thread; it never retries.
 
-    All three are bounded in time: an open or a read that gets nothing raises SourceError. A
-    closed source may be opened again. `close` may be called at any time, any number of times.
+    All three are limited in time: an open or a read that gets nothing raises SourceError. A closed source may
+    be opened again. `close` may be called at any time, any number of times.
     """
 
     def open(self) -> None:
-        """Connect; raises SourceError that says in one line, free of secrets, why it cannot."""
+        """Connect; raises SourceError with the reason in one line, without secrets."""
         ...
 
     def read(self) -> CapturedImage:
-        """The next picture; raises EndOfStreamError at a file's end, SourceError on any other."""
+        """The next picture; raises EndOfStreamError at the end of a file, SourceError on any other failure."""
         ...
 
     def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""The command line: arguments in, one call out, one line on stderr when it cannot be.
+"""The command line: arguments in, one call out, one line on stderr on an error.
 
 Exit codes: 0 done, 1 it ran and failed, 2 the arguments or the configuration are wrong.
 """
@@ -45,8 +45,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"detector {__version__}")
         raise typer.Exit
 
@@ -89,7 +89,7 @@ def _is_usage_error(error: Exception) -> bool:
 
 
 def call(arguments: list[str]) -> int:
-    """Run one command; returns the exit code. Never a traceback for a user's mistake."""
+    """Run one command and return its exit code; a user's mistake gives one line, no traceback."""
     try:
         result = app(arguments, prog_name="detector", standalone_mode=False)
     except DetectorError as error:
@@ -99,7 +99,7 @@ def call(arguments: list[str]) -> int:
         _say("stopped")
         return 130
     except BrokenPipeError:
-        # The reader (head, less) has seen enough; keep the interpreter from complaining at exit.
+        # The reader (head, less) was closed; keep the interpreter from reporting that at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:

@@ -1,4 +1,4 @@
-"""`detector bench`: what detection costs on this machine."""
+"""`detector bench`: measures detection on this machine."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def bench(
     source: Annotated[Path | None, typer.Option("--source", metavar="VIDEO", help="Default: the sample clip.")] = None,
     backend: BackendOption = "auto",
     threads: ThreadsOption = 0,
-    frames: Annotated[int, typer.Option("--frames", metavar="N", min=20, help="How many frames.")] = 200,
+    frames: Annotated[int, typer.Option("--frames", metavar="N", min=20, help="Number of frames.")] = 200,
     shape: ShapeOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure each stage, frames a second, CPU and memory, and the pipeline over the bare model."""
+    """Measure each stage, frames per second, CPU, memory, and the pipeline's time over the bare model's."""
     from detector.models.benchmark import benchmark
     from detector.models.registry import load_registry
 

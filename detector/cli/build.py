@@ -1,4 +1,4 @@
-"""`detector build`: an ONNX model becomes a TensorRT engine for this very machine, judged before it is used."""
+"""`detector build`: a TensorRT engine for this machine from an ONNX model, checked before it is used."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from detector.core.errors import ModelError, UsageError
 from .load import JsonOption
 
 if TYPE_CHECKING:
+    from detector.core.progress import Progress
     from detector.core.types import Image
     from detector.inference.agreement import Verdict
     from detector.inference.detector import PersonDetector
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from detector.models.accuracy.gate import LabelledPictures
     from detector.models.engines.build_accepted import Gated
     from detector.models.engines.builder import BuildRequest
-    from detector.models.engines.progress import Report
     from detector.models.registry import Resolved
 
 Wanted = Literal["auto", "fp32", "fp16", "int8"]
@@ -40,25 +40,29 @@ def build(
         Wanted, typer.Option("--precision", help="auto: the fastest one whose detections agree with ONNX Runtime's.")
     ] = "auto",
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="F.engine", help="Where to; else where the service looks.")
+        Path | None, typer.Option("--output", metavar="F.engine", help="Default: where the service looks.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option("--images", metavar="DIR", help="Judge by these pictures, not the sample clip's.")
+        Path | None,
+        typer.Option("--images", metavar="DIR", help="Check with these pictures instead of the sample clip's."),
     ] = None,
     annotations: Annotated[
         Path | None,
-        typer.Option("--annotations", metavar="COCO.json", help="Their ground truth: precision lost counts, too."),
+        typer.Option(
+            "--annotations", metavar="COCO.json", help="Their ground truth: the loss in average precision counts, too."
+        ),
     ] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option("--calibration", metavar="DIR", help="Pictures to make int8 with, others than --images."),
+        typer.Option("--calibration", metavar="DIR", help="Pictures to calibrate int8 with; not those of --images."),
     ] = None,
     batch: Annotated[
-        int, typer.Option("--batch", metavar="N", min=1, max=16, help="Frames of so many cameras in one run.")
+        int, typer.Option("--batch", metavar="N", min=1, max=16, help="Take the frames of up to N cameras in one run.")
     ] = 1,
-    force: Annotated[bool, typer.Option("--force", help="Build anew what is built already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Build again even if the engine exists.")] = False,
     workspace_mib: Annotated[
-        int | None, typer.Option("--workspace-mib", metavar="N", min=1, help="At most so much GPU memory to build in.")
+        int | None,
+        typer.Option("--workspace-mib", metavar="N", min=1, help="Use at most N MiB of GPU memory for the build."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,7 +101,7 @@ def _refuse_contradictions(
 
     if annotations is not None:
         if images is None:
-            raise UsageError("--annotations needs --images, the folder of the pictures that it speaks of")
+            raise UsageError("--annotations needs --images, the folder of the annotated pictures")
         require_pycocotools()  # before minutes of building
     own = inspect(model).precision
     if calibration is None:
@@ -108,10 +112,13 @@ def _refuse_contradictions(
             )
         return
     if own != "fp32" or precision not in ("auto", "int8"):
-        raise UsageError(f"--calibration is for int8 of an fp32 model: {model.name} is {own}, wanted is {precision}")
+        raise UsageError(
+            f"--calibration is for int8 of an fp32 model: {model.name} is {own}, --precision is {precision}"
+        )
     if images is not None and images.resolve() == calibration.resolve():
         raise UsageError(
-            "--calibration and --images are one folder: judged by what it was made with, int8 looks better"
+            "--calibration and --images are the same folder: checked on its own calibration pictures, int8 looks "
+            "better than it is; use different pictures"
         )
 
 
@@ -142,18 +149,18 @@ def _orders(
 
 @dataclass(slots=True, kw_only=True)
 class _Judging:
-    """What engines of one model are judged by; `screened` is the verdict on its INT8 form."""
+    """How the engines of one model are checked; `screened` is the verdict on its INT8 variant."""
 
     found: Resolved
     images: Path | None
     annotations: Path | None
-    report: Report
+    report: Progress
     stopped: threading.Event
     screened: Verdict | None = None
     _calibration: list[Image] = field(default_factory=list)
 
     def calibrated(self, orders: list[BuildRequest], folder: Path) -> list[BuildRequest]:
-        """The orders, that of int8 with what it is made from, the folder's pictures; raises ModelError."""
+        """The requests, with the folder's pictures in that of int8; raises ModelError."""
         from detector.models.engines.int8 import calibration_pictures
 
         self._calibration, digest = calibration_pictures(folder)
@@ -170,7 +177,7 @@ class _Judging:
         ]
 
     def without_gpu(self, orders: list[BuildRequest]) -> tuple[EngineManifest, Path, str | None]:
-        """An engine can be made, not run: it proves that TensorRT takes the model. INT8 is judged by ONNX Runtime."""
+        """Build without running: shows that TensorRT accepts the model. INT8 is checked with ONNX Runtime."""
         from detector.models.engines.builder import build as make
 
         notes = []
@@ -203,7 +210,7 @@ class _Judging:
         )
 
     def _screen(self, order: BuildRequest) -> None:
-        """Makes and judges the INT8 form; raises ModelError where its engine need not be built."""
+        """Make and check the INT8 variant; raises ModelError where its engine need not be built."""
         from detector.models.engines.builder import BuildCancelledError
         from detector.models.engines.int8 import judge, quantise
 
@@ -257,14 +264,15 @@ class _Judging:
         return self._open(self.found.path, backend="onnxruntime")
 
     def _pictures(self) -> Iterable[Image]:
-        from detector.models.accuracy.pictures import built_in, folder_pictures
+        from detector.capture.pictures import folder_pictures
+        from detector.models.registry import sample_pictures
 
-        return built_in() if self.images is None else folder_pictures(self.images)
+        return sample_pictures() if self.images is None else folder_pictures(self.images)
 
 
 @contextmanager
 def _interrupt() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event: raised inside TensorRT's callback, an exception would end the process."""
+    """Ctrl-C and SIGTERM set the event: an exception raised inside TensorRT's callback would end the process."""
     stopped = threading.Event()
     before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -293,16 +301,16 @@ def _say(sidecar: EngineManifest, path: Path, note: str | None, screened: Verdic
         return
     typer.echo(f"{path}: {sidecar.recipe.precision}, {sidecar.size} bytes, key {sidecar.key}")
     if screened is not None:
-        _tell("its int8 form, by ONNX Runtime", screened)
+        _print_verdict("its int8 form, by ONNX Runtime", screened)
     if verdict is None:
-        typer.echo("not checked: there is no GPU here to run it on, so nothing will serve it")
+        typer.echo("not checked: there is no GPU here to run it on, so it will not be used")
     else:
-        _tell("checked against ONNX Runtime fp32", verdict)
+        _print_verdict("checked against ONNX Runtime fp32", verdict)
     if note:
         typer.echo(note)
 
 
-def _tell(what: str, verdict: Verdict) -> None:
+def _print_verdict(what: str, verdict: Verdict) -> None:
     found = f"{verdict.persons - verdict.missed} of {verdict.persons} persons found, {verdict.extra} extra"
     lost = "" if verdict.ap_drop is None else f", {verdict.ap_drop:.2f} points of AP lost"
     typer.echo(f"{what}, on {verdict.images} pictures: {found}{lost}")

@@ -1,4 +1,4 @@
-"""`detector capture-set`: pictures from your own camera, with your consent, to calibrate and teach with."""
+"""`detector capture-set`: pictures from your own camera, with consent, for calibration and fine-tuning."""
 
 from __future__ import annotations
 
@@ -17,21 +17,17 @@ from .run import ConfigOption, find_config
 
 
 def capture_set(
-    camera: Annotated[str, typer.Option("--camera", metavar="NAME", help="Which camera of the config.")],
-    count: Annotated[int, typer.Option("--count", metavar="N", min=1, max=100_000, help="How many pictures in all.")],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="The set's folder; one begun before is gone on with.")
-    ],
+    camera: Annotated[str, typer.Option("--camera", metavar="NAME", help="A camera of the config.")],
+    count: Annotated[int, typer.Option("--count", metavar="N", min=1, max=100_000, help="Number of pictures in all.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The set's folder; a set in it is continued.")],
     config: ConfigOption = None,
     every: Annotated[float, typer.Option("--every", metavar="S", help="At most one picture in S seconds.")] = 10.0,
-    yes: Annotated[bool, typer.Option("--yes", help="You may store these pictures: do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Consent to storing the pictures; do not ask.")] = False,
     picture_format: Annotated[Literal["jpg", "png"], typer.Option("--format", help="png: no loss, larger.")] = "jpg",
-    max_mb: Annotated[
-        int, typer.Option("--max-mb", metavar="N", min=1, help="The set takes at most so much disk.")
-    ] = 2000,
+    max_mb: Annotated[int, typer.Option("--max-mb", metavar="N", min=1, help="Largest size of the set, MB.")] = 2000,
     as_json: JsonOption = False,
 ) -> None:
-    """Gather different pictures from a camera to disk, with consent; nothing leaves this machine."""
+    """Collect different pictures from a camera to disk, with consent; nothing leaves this machine."""
     from detector.capture.collect import gather
     from detector.capture.picture_folder import PictureStore
     from detector.config import document
@@ -56,14 +52,14 @@ def capture_set(
 
 
 def _consent(camera: str, out: Path, count: int, *, given: bool) -> None:
-    """Asks on a terminal; raises UsageError where nobody can answer, Abort where the answer is no."""
+    """Ask for consent on a terminal; raises UsageError without a terminal, Abort if the answer is no."""
     if given:
         return
     if not sys.stdin.isatty():
-        raise UsageError("this stores pictures in which people can be recognised: consent with --yes")
+        raise UsageError("this stores pictures in which people can be recognised: add --yes to consent")
     typer.echo(
         f"Up to {count} pictures of camera {camera} will be stored in {out}, unencrypted, on this machine only. "
-        "People in them can be recognised: go on only if you may film there and those who live there know of it.",
+        "People in them can be recognised: continue only if you may film there and the people who live there know.",
         err=True,
     )
     typer.confirm("Store them?", abort=True, err=True)

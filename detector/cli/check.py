@@ -1,4 +1,4 @@
-"""`detector check`: does the config hold, and does what it names answer?"""
+"""`detector check`: validates a config and tries what it names."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> int:
         from rich.table import Table
 
         table = Table(title="the config is valid; tried:", title_justify="left")
-        for column in ("what", "works", "found"):
+        for column in ("what", "works", "result"):
             table.add_column(column, overflow="fold")
         for finding in findings:
             table.add_row(finding.what, "yes" if finding.ok else "NO", finding.detail)
         Console().print(table)
     failed = [finding.what for finding in findings if not finding.ok]
     if failed:
-        typer.echo(f"detector: not all works: {', '.join(failed)}; see the table above", err=True)
+        typer.echo(f"detector: does not work: {', '.join(failed)}; see the table above", err=True)
     return 1 if failed else 0

@@ -1,4 +1,7 @@
-"""`detector demo`: the service on the sample clip with the embedded broker, and a subscriber that prints alerts."""
+"""`detector demo`: the service on the sample clip with the embedded broker, and a subscriber that prints alerts.
+
+`make run` runs it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from detector.core.errors import DetectorError
 
-from .run import DurationOption, checked_duration, stopping_on_signals
+from .run import DurationOption, checked_duration, handling_signals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +29,7 @@ API_PORT, MQTT_PORT = 8080, 1883
 
 
 def _free(port: int) -> int:
-    """`port` where nothing listens on it, else 0: any."""
+    """`port` if nothing listens on it, else 0: any free port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -37,7 +40,7 @@ def _free(port: int) -> int:
 
 
 def _document(clip: Path, data: Path) -> dict[str, Any]:
-    # A short cooldown, so that each round of the clip shows its alert.
+    # A short cooldown, so that each repetition of the clip gives an alert.
     camera = {"source": str(clip), "loop": True, "alert": {"cooldown_s": 5}}
     return {
         "device": {"id": "demo", "name": "Demo"},
@@ -49,7 +52,7 @@ def _document(clip: Path, data: Path) -> dict[str, Any]:
 
 
 class Subscriber:
-    """An MQTT client like anybody's: prints each alert as it comes in."""
+    """An ordinary MQTT client that prints each alert as it arrives."""
 
     def __init__(self, *, console: Console) -> None:
         self._console = console
@@ -73,22 +76,18 @@ class Subscriber:
             client.loop_stop()
 
     def _print(self, payload: bytes) -> None:
+        from detector.alerts.payloads import parse_timestamp
+
         now = time.time()
         alert = json.loads(payload)
         self.alerts += 1
-        taken = now - _epoch(alert["captured_at"])
+        taken = now - parse_timestamp(alert["captured_at"])
         self._console.print(
             f"[bold red]ALERT {alert['seq']}[/]  {alert['captured_at']}  person at {alert['camera']}  "
             f"score {alert['score']:.2f}  box {alert['box']}  latency {taken * 1000:.0f} ms from capture to subscriber",
             highlight=False,
             soft_wrap=True,
         )
-
-
-def _epoch(stamp: str) -> float:
-    from detector.alerts.payloads import parse_timestamp
-
-    return parse_timestamp(stamp)
 
 
 def _welcome(console: Console, service: Service) -> None:
@@ -100,7 +99,7 @@ def _welcome(console: Console, service: Service) -> None:
 
 
 def demo(duration: DurationOption = None) -> int:
-    """Run on the sample clip with the embedded broker; print each alert as a subscriber receives it."""
+    """Run the service on the sample clip with the embedded broker; print each alert as a subscriber receives it."""
     from rich.console import Console
 
     from detector.core import logs
@@ -131,7 +130,7 @@ def _run(console: Console, document: dict[str, Any], seconds: float | None) -> i
             _welcome(console, service)
 
         service = Service(document=document, on_running=running)
-        with stopping_on_signals(service.stop_event):
+        with handling_signals(service.stop_event):
             code = service.run(duration_s=seconds)
     console.print(f"stopped after {subscriber.alerts} alert{'' if subscriber.alerts == 1 else 's'}", highlight=False)
     if code:

@@ -1,4 +1,4 @@
-"""`detector detect`: one-off detection in pictures and videos."""
+"""`detector detect`: detection in pictures and videos."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detector.core.errors import DetectorError, EndOfStreamError, SourceError, UsageError
-from detector.core.redact import redact
+from detector.core.errors import SourceError, UsageError
 
 from .load import DEFAULT_MODEL, BackendOption, JsonOption, ModelOption, ShapeOption
 
@@ -45,39 +44,19 @@ class _ImageResult:
         }
 
 
-def _read_picture(path: Path) -> Image:
-    import cv2
-    import numpy as np
-
-    from detector.core.types import ArrayImage
-
-    data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if pixels is None:
-        raise SourceError(f"{path} is not a picture that can be read: is it damaged?")
-    return ArrayImage(np.asarray(pixels, dtype=np.uint8))
-
-
 def _images(path: Path) -> Iterator[Image]:
     """The picture in `path`, or every frame of the video; raises SourceError."""
     if not path.exists():
         raise SourceError(f"no such file: {path}")
     if path.is_dir():
         raise SourceError(f"{path} is a folder: name the pictures or videos in it")
-    if path.suffix.lower() in PICTURES:
-        yield _read_picture(path)
-        return
-    from detector.capture.factory import file_source
+    from detector.capture.pictures import clip_frames, read_picture
 
-    source = file_source(path)
-    try:
-        source.open()
-        while True:
-            yield source.read().image
-    except EndOfStreamError:
+    if path.suffix.lower() in PICTURES:
+        yield read_picture(path)
         return
-    finally:
-        source.close()
+    for frame in clip_frames(path):
+        yield frame.image
 
 
 def _results(detector: AnyDetector, path: Path, score: float) -> Iterator[_ImageResult]:
@@ -113,14 +92,14 @@ def detect(
     sources: Annotated[list[Path], typer.Argument(metavar="IMAGE|VIDEO...", help="Pictures and videos.")],
     model: ModelOption = DEFAULT_MODEL,
     backend: BackendOption = "auto",
-    score: Annotated[float, typer.Option("--score", metavar="S", help="Least score, 0 to 1.")] = 0.5,
+    score: Annotated[float, typer.Option("--score", metavar="S", help="Lowest score to report, 0 to 1.")] = 0.5,
     shape: ShapeOption = "auto",
     as_json: JsonOption = False,
     save: Annotated[
         Path | None, typer.Option("--save", metavar="DIR", help="Write pictures with the boxes drawn.")
     ] = None,
 ) -> int:
-    """Find people in pictures and videos. A file that cannot be read does not stop the others."""
+    """Detect people in pictures and videos. A file that cannot be read does not stop the others."""
     from .load import load
 
     if not 0 <= score <= 1:
@@ -135,9 +114,5 @@ def detect(
                     _save(save, result)
         except SourceError as error:
             failed += 1
-            _complain(error)
+            typer.echo(f"detector: {error}", err=True)
     return 1 if failed else 0
-
-
-def _complain(error: DetectorError) -> None:
-    typer.echo(f"detector: {redact(str(error))}", err=True)

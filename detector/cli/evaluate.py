@@ -20,7 +20,7 @@ def evaluate(
     shape: ShapeOption = "own",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure person AP with pycocotools, at the model's own input size unless told otherwise: as others measure it."""
+    """Measure person AP with pycocotools, by default at the model's own input size, as published figures are."""
     from detector.models.accuracy.average_precision import EVALUATION_FLOOR
     from detector.models.accuracy.average_precision import evaluate as measure
 
@@ -33,7 +33,7 @@ def evaluate(
             detector=detector,
             images=images,
             annotations=annotations,
-            progress=lambda done, total: report(done, total, "pictures"),
+            progress=report,
         )
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(result)))

@@ -13,7 +13,7 @@ from detector.core.errors import UsageError
 
 
 def starter() -> str:
-    """The starter config's text; shipped in the package, and itself a test."""
+    """The text of the starter config, which is shipped in the package; a test validates it."""
     return resources.files("detector.config").joinpath("starter.yaml").read_text(encoding="utf-8")
 
 

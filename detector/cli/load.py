@@ -1,4 +1,4 @@
-"""From the names a user types to a loaded detector: the registry, then the backend."""
+"""The options that several commands share, and loading a detector as they ask."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ if TYPE_CHECKING:
     from detector.inference.multi_size import AnyDetector
 
 DEFAULT_MODEL = "yolox-tiny-person"
-ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="M", help="A registry name or a path to a model.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", metavar="M", help="A name of the registry, or the path of a model.")
+]
 BackendOption = Annotated[str, typer.Option("--backend", metavar="B", help="auto, onnxruntime, openvino or tensorrt.")]
-ThreadsOption = Annotated[int, typer.Option("--threads", metavar="N", min=0, help="0: as many as pay, at most 4.")]
+ThreadsOption = Annotated[
+    int, typer.Option("--threads", metavar="N", min=0, help="CPU threads; 0: chosen for this machine, at most 4.")
+]
 ShapeOption = Annotated[
     str,
-    typer.Option("--shape", metavar="S", help="auto: the input size that fits a picture's aspect; own: the model's."),
+    typer.Option(
+        "--shape", metavar="S", help="auto: the input size that fits a picture's aspect ratio; own: the model's."
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine output alone on stdout.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]
 
 
 def load(
@@ -32,9 +38,9 @@ def load(
     score_floor: float = 0.1,
     shape: str = "auto",
 ) -> AnyDetector:
-    """The detector for `model`, fetched first where it must be; raises ModelError, UsageError.
+    """The detector for `model`, downloaded first if necessary; raises ModelError, UsageError.
 
-    Nothing that the service measured on this machine has a say: the same words load the same model.
+    The service's choice of a variant is not used: the same arguments load the same model.
     """
     from detector.config.schema import Model
     from detector.models.loading import loader, resolve, shaped_loader
@@ -49,6 +55,6 @@ def load(
     return (shaped_loader if shape == "auto" else loader)(wish, found, score_floor=score_floor)()
 
 
-def _one_of(what: str, word: str, known: tuple[str, ...]) -> None:
-    if word not in known:
-        raise UsageError(f"unknown {what} {word}: use one of {', '.join(known)}")
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"unknown {option} {value}: use one of {', '.join(known)}")

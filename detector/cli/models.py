@@ -1,20 +1,20 @@
-"""`detector models`: what the registry holds, and what of it is here."""
+"""`detector models`: lists, downloads and verifies the models of the registry."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from .load import JsonOption
 
-app = typer.Typer(help="List, fetch and verify the models of the registry.", no_args_is_help=True)
+app = typer.Typer(help="List, download and verify the models of the registry.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_models(as_json: JsonOption = False) -> None:
-    """Print the registry: name, licence, input, source, hash, size, accuracy, speed."""
+    """Print the registry: name, licence, input size, sources, sha256, size, accuracy, speed."""
     from detector.models.registry import load_registry
 
     rows = load_registry().describe()
@@ -22,21 +22,17 @@ def list_models(as_json: JsonOption = False) -> None:
         typer.echo(json.dumps(rows))
         return
     for row in rows:
-        _print(row)
-
-
-def _print(row: dict[str, Any]) -> None:
-    """A block a model: nine columns would not fit any terminal."""
-    size = f"{row['size'] / 2**20:.1f} MiB"
-    typer.echo(f"{row['name']}  {row['input']}  {size}  {row['licence']}  {row['here']}")
-    typer.echo(f"    {row['description']}")
-    for key in ("sha256", "accuracy", "speed", "sources"):
-        typer.echo(f"    {key:9} {row[key] or 'not measured yet'}")
+        # A block a model: nine columns would not fit any terminal.
+        size = f"{row['size'] / 2**20:.1f} MiB"
+        typer.echo(f"{row['name']}  {row['input']}  {size}  {row['licence']}  {row['here']}")
+        typer.echo(f"    {row['description']}")
+        for key in ("sha256", "accuracy", "speed", "sources"):
+            typer.echo(f"    {key:9} {row[key] or 'not measured yet'}")
 
 
 @app.command("get")
-def get(name: Annotated[str, typer.Argument(metavar="NAME", help="A registry name.")]) -> None:
-    """Fetch a model into the cache; what is there and intact is not fetched again."""
+def get(name: Annotated[str, typer.Argument(metavar="NAME", help="A name of the registry.")]) -> None:
+    """Download a model into the cache, unless an intact copy is there."""
     from detector.models.registry import load_registry
 
     from .progress import progress
@@ -48,7 +44,7 @@ def get(name: Annotated[str, typer.Argument(metavar="NAME", help="A registry nam
 
 @app.command("verify")
 def verify(as_json: JsonOption = False) -> int:
-    """Check every cached file against its pinned hash; exit 1 if one is damaged."""
+    """Check every cached file against its pinned sha256; exit code 1 if one is damaged."""
     from detector.models.registry import load_registry
 
     states = load_registry().verify()

@@ -1,4 +1,4 @@
-"""`detector optimize`: every form of a model on every runtime here, measured, judged, and the best one kept."""
+"""`detector optimize`: measures every variant of a model on every installed runtime, and keeps the fastest allowed."""
 
 from __future__ import annotations
 
@@ -11,33 +11,31 @@ import typer
 from detector.core.errors import DetectorError, ModelError, UsageError
 
 from .load import JsonOption
+from .values import sides
 
 if TYPE_CHECKING:
-    from detector.inference.input_sizes import InputSize
     from detector.optimize.study.request import StudyRequest
 
-_Folder = Annotated[
-    Path | None, typer.Option("--calibration", metavar="DIR", help="Pictures that INT8 is calibrated on.")
-]
+_Folder = Annotated[Path | None, typer.Option("--calibration", metavar="DIR", help="Pictures to calibrate INT8 with.")]
 
 
 def optimize(
-    model: Annotated[str | None, typer.Option("--model", "-m", metavar="M", help="A registry name or an ONNX file.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", metavar="M", help="A name of the registry, or an ONNX file.")] = None,
     calibration: _Folder = None,
-    images: Annotated[list[Path], typer.Option("--images", metavar="DIR", help="Pictures to judge by; may be repeated.")] = [],  # noqa: B006  # Typer copies it
-    annotations: Annotated[list[Path], typer.Option("--annotations", metavar="F", help="Their ground truth in COCO's format, one for each --images.")] = [],  # noqa: B006  # as above
-    max_ap_drop: Annotated[float, typer.Option("--max-ap-drop", metavar="POINTS", help="AP points (hundredths) that the winner may lose.")] = 0.5,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go, and are taken up from.")] = Path("optimized"),
-    size: Annotated[list[str], typer.Option("--size", metavar="WxH", help="Only these input sizes; else the model's own, 4:3 and 16:9.")] = [],  # noqa: B006  # as above
-    threads: Annotated[list[int], typer.Option("--threads", metavar="N", min=1, help="Only these numbers of threads; else 1 and as many as pay.")] = [],  # noqa: B006  # as above
-    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", metavar="F.pt", help="What the model was exported from: the PyTorch baseline.")] = None,
-    candidate: Annotated[list[Path], typer.Option("--candidate", metavar="F.onnx", help="Another form of the same network, a pruned one say; may be repeated.")] = [],  # noqa: B006  # as above
+    images: Annotated[list[Path], typer.Option("--images", metavar="DIR", help="Pictures to measure accuracy on; may be repeated.")] = [],  # noqa: B006  # Typer copies it
+    annotations: Annotated[list[Path], typer.Option("--annotations", metavar="F", help="Their ground truth in COCO format, one for each --images.")] = [],  # noqa: B006  # as above
+    max_ap_drop: Annotated[float, typer.Option("--max-ap-drop", metavar="POINTS", help="AP points (hundredths) that the result may lose.")] = 0.5,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results; results in it are reused.")] = Path("optimized"),
+    size: Annotated[list[str], typer.Option("--size", metavar="WxH", help="Only these input sizes. Default: the model's own, 4:3 and 16:9.")] = [],  # noqa: B006  # as above
+    threads: Annotated[list[int], typer.Option("--threads", metavar="N", min=1, help="Only these numbers of threads. Default: 1, and the usable cores up to 4.")] = [],  # noqa: B006  # as above
+    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", metavar="F.pt", help="The checkpoint that the model was exported from, for the PyTorch baseline.")] = None,
+    candidate: Annotated[list[Path], typer.Option("--candidate", metavar="F.onnx", help="Another version of the same network, such as a pruned one; may be repeated.")] = [],  # noqa: B006  # as above
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=3, help="Rounds of three pictures each.")] = 20,
-    quick: Annotated[bool, typer.Option("--quick", help="Leave out what seldom wins.")] = False,
-    recipe: Annotated[Path | None, typer.Option("--recipe", metavar="F.yaml", help="Make the model of this recipe again; nothing is measured.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out variants that are seldom the fastest.")] = False,
+    recipe: Annotated[Path | None, typer.Option("--recipe", metavar="F.yaml", help="Only make the model of this recipe again.")] = None,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Try every form of a model on this machine and keep the fastest within the accuracy budget."""
+    """Try every variant of a model on this machine and keep the fastest within the accuracy budget."""
     if recipe is not None:
         _repeat(recipe, out, as_json=as_json)
         return
@@ -114,7 +112,7 @@ def _request(
         calibration=pictures,
         limits=limits(
             base,
-            shapes=[_size(text) for text in sizes],
+            shapes=[sides(text) for text in sizes],
             threads=threads or sorted({1, usable_threads(0)}),
             sources=("model", *others),
             calibrated=pictures is not None,
@@ -126,13 +124,6 @@ def _request(
         candidates=others,
         rounds=rounds,
     )
-
-
-def _size(text: str) -> InputSize:
-    width, _, height = text.lower().partition("x")
-    if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
-        raise UsageError(f"--size {text}: width and height in px are needed, such as 640x384")
-    return int(width), int(height)
 
 
 def _run(request: StudyRequest, model: str) -> dict[str, Any]:
@@ -150,7 +141,7 @@ def _run(request: StudyRequest, model: str) -> dict[str, Any]:
         done, total = study.finished if study is not None else (0, 0)
         typer.echo(
             f"detector: {done} of {total} variants are measured and kept in {request.out}: "
-            "the same command goes on from there",
+            "the same command continues from there",
             err=True,
         )
         raise
@@ -162,8 +153,8 @@ def _run(request: StudyRequest, model: str) -> dict[str, Any]:
 def _no_winner(document: dict[str, Any], out: Path) -> str:
     least = min(document["cells"], key=lambda row: float(row["drop"]))
     return (
-        f"no variant of {len(document['cells'])} loses at most {document['max_ap_drop']:g} AP points: the most careful, "
-        f"{least['label']}, loses {least['drop']:.2f}; allow more with --max-ap-drop (the report is {out / 'report.html'})"
+        f"none of {len(document['cells'])} variants loses at most {document['max_ap_drop']:g} AP points: the most "
+        f"accurate, {least['label']}, loses {least['drop']:.2f}; allow more with --max-ap-drop (the report is {out / 'report.html'})"
     )
 
 
@@ -213,6 +204,6 @@ def _repeat(path: Path, out: Path, *, as_json: bool) -> None:
     typer.echo(f"{done.file}: {found.form}, to be run by {found.runtime}")
     if not done.same:
         typer.echo(
-            "its bytes differ from the recipe's result: other versions of the libraries made it; measure it again"
+            "its bytes differ from the recipe's result, since other versions of the libraries made it: measure it again"
         )
     typer.echo(recipes.config(found, done.file), nl=False)

@@ -1,4 +1,4 @@
-"""`detector prune`: a checkpoint with fewer channels, tuned on pictures of your own, and what it cost in accuracy."""
+"""`detector prune`: a checkpoint with fewer channels, fine-tuned on your own pictures, and its loss in accuracy."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from detector.core.errors import UsageError
 
 from .load import JsonOption
+from .values import labelled, sides
 
 if TYPE_CHECKING:
     from detector.optimize.prune.job import Lessons
@@ -20,21 +21,22 @@ if TYPE_CHECKING:
 def prune(
     model: Annotated[Path, typer.Argument(metavar="MODEL.pt", help="An ultralytics detection checkpoint.")],
     macs: Annotated[
-        float, typer.Option("--macs", metavar="SHARE", help="The share of the work to keep, 0.2 to 1.")
+        float, typer.Option("--macs", metavar="SHARE", help="The share of the multiply-accumulates to keep, 0.2 to 1.")
     ] = 0.9,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="F.pt|F.onnx", help="Default: MODEL-pruned.pt.")
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="DIR", help="Pictures (unlabelled will do): say what matters, teach."),
+        typer.Option("--data", metavar="DIR", help="Pictures, labelled or not, to rank channels and fine-tune with."),
     ] = None,
     data_annotations: Annotated[
         Path | None,
-        typer.Option("--data-annotations", metavar="COCO.json", help="Persons in those pictures, if known."),
+        typer.Option("--data-annotations", metavar="COCO.json", help="Persons in those pictures, if annotated."),
     ] = None,
     length: Annotated[
-        str, typer.Option("--finetune", metavar="STEPS|Ne", help="How long to teach: steps, or epochs as 10e; 0: not.")
+        str,
+        typer.Option("--finetune", metavar="STEPS|Ne", help="Length of fine-tuning: steps, or epochs as 10e; 0: none."),
     ] = "0",
     images: Annotated[
         Path | None, typer.Option("--images", metavar="DIR", help="Pictures to measure accuracy on.")
@@ -43,36 +45,36 @@ def prune(
         Path | None, typer.Option("--annotations", metavar="COCO.json", help="Their ground truth.")
     ] = None,
     size: Annotated[
-        str, typer.Option("--size", metavar="WxH", help="Input that accuracy and time are measured at, px.")
+        str, typer.Option("--size", metavar="WxH", help="Input size to measure accuracy and time at, px.")
     ] = "640x640",
-    train_size: Annotated[str, typer.Option("--train-size", metavar="WxH", help="Input to teach at, px.")] = "320x320",
-    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, max=256, help="Pictures a step.")] = 8,
-    rate: Annotated[float, typer.Option("--rate", metavar="R", help="The learning rate at its highest.")] = 2e-5,
+    train_size: Annotated[
+        str, typer.Option("--train-size", metavar="WxH", help="Input size to fine-tune at, px.")
+    ] = "320x320",
+    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, max=256, help="Pictures per step.")] = 8,
+    rate: Annotated[float, typer.Option("--rate", metavar="R", help="The highest learning rate.")] = 2e-5,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The same seed gives the same network.")] = 0,
     threads: Annotated[
-        int, typer.Option("--threads", metavar="N", min=0, help="To compute with; 0: PyTorch's choice.")
+        int, typer.Option("--threads", metavar="N", min=0, help="CPU threads; 0: PyTorch's choice.")
     ] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Prune a checkpoint's channels to a share of its work, and teach the rest what it lost."""
-    if model.suffix != ".pt":
-        raise UsageError(f"{model} is no checkpoint: only a PyTorch checkpoint (.pt) can be pruned")
-    target = output or model.with_name(f"{model.stem}-pruned.pt")
-    if target.suffix not in (".pt", ".onnx"):
-        raise UsageError(f"--output {target}: its name must end in .pt or .onnx")
-    if target.resolve() == model.resolve():
-        raise UsageError(f"--output {target} would overwrite the model itself: name another file")
+    """Prune a checkpoint's channels to a share of its multiply-accumulates, and fine-tune the rest."""
+    target = _target(model, output)
     if not 0.0 < rate <= 1.0:
         raise UsageError(f"--rate {rate:g}: must lie in 0..1")
     steps, epochs = _length(length)
-    sizes = _sides(size, "--size"), _sides(train_size, "--train-size")
-    judged = _judged(images, annotations)
+    sizes = _input(size, "--size"), _input(train_size, "--train-size")
+    truth = labelled(images, annotations)
+    if truth is not None:  # an hour of tuning must not end in a missing picture
+        from detector.models.accuracy.average_precision import read_truth
+
+        read_truth(truth.annotations, truth.images)
     from detector.optimize.export import ultralytics_models
 
     from .progress import progress
 
     ultralytics_models.require(threads=threads)  # says how to get it before anything that needs it is imported
-    from detector.optimize.prune.job import AnnotatedSet, Lessons, PruneRequest, carry_out
+    from detector.optimize.prune.job import Lessons, PruneRequest, carry_out
 
     lessons: Lessons | None = None
     if data is not None:
@@ -80,15 +82,14 @@ def prune(
             folder=data, annotations=data_annotations, size=sizes[1], steps=steps, epochs=epochs, batch=batch, rate=rate
         )
     elif steps or epochs or data_annotations:
-        raise UsageError("--data DIR is missing: there is nothing to learn from without pictures")
-    truth = AnnotatedSet(images=judged[0], annotations=judged[1]) if judged else None
+        raise UsageError("--data DIR is missing: fine-tuning needs pictures")
     order = PruneRequest(model=model, output=target, macs=macs, size=sizes[0], truth=truth, lessons=lessons, seed=seed)
     try:
         with progress() as report:
             done = carry_out(order, report=report)
     except KeyboardInterrupt:
         if order.checkpoint.exists():
-            typer.echo(f"detector: kept in {order.checkpoint}: the same command goes on from there", err=True)
+            typer.echo(f"detector: kept in {order.checkpoint}: the same command continues from there", err=True)
         raise
     if as_json:
         typer.echo(json.dumps(done))
@@ -104,26 +105,11 @@ def _length(text: str) -> tuple[int, int]:
     return (0, int(found[1])) if found[2] else (int(found[1]), 0)
 
 
-def _sides(text: str, option: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{2,4})(?:x(\d{2,4}))?", text)
-    if found is None:
-        raise UsageError(f"{option} {text}: give width and height in px as 640x384")
-    sides = int(found[1]), int(found[2] or found[1])
-    if any(side % 32 or not 64 <= side <= 2048 for side in sides):
+def _input(text: str, option: str) -> tuple[int, int]:
+    found = sides(text, option, square=True)
+    if any(side % 32 or not 64 <= side <= 2048 for side in found):
         raise UsageError(f"{option} {text}: both sides must be multiples of 32, from 64 to 2048")
-    return sides
-
-
-def _judged(images: Path | None, annotations: Path | None) -> tuple[Path, Path] | None:
-    """Pictures and annotations, looked at first: an hour of tuning must not end in a missing picture."""
-    if (images is None) != (annotations is None):
-        raise UsageError("--images and --annotations belong together: accuracy needs both")
-    if images is None or annotations is None:
-        return None
-    from detector.models.accuracy.average_precision import read_truth
-
-    read_truth(annotations, images)
-    return images, annotations
+    return found
 
 
 def _print(done: dict[str, Any]) -> None:
@@ -142,6 +128,16 @@ def _print(done: dict[str, Any]) -> None:
         console.print(f"{engine}: {times['before']:.1f} ms before, {times['after']:.1f} ms after, one thread")
     console.print(f"file: {done['bytes_before']:,} bytes before, {done['bytes']:,} after")
     if done["finetune"] is None:
-        console.print(
-            "not fine-tuned: without it a pruned network sees far less; give it pictures with --data, --finetune"
-        )
+        console.print("not fine-tuned: a pruned network detects far fewer people without it; use --data and --finetune")
+
+
+def _target(model: Path, output: Path | None) -> Path:
+    """Where the pruned checkpoint goes; raises UsageError, also for a model that is no checkpoint."""
+    if model.suffix != ".pt":
+        raise UsageError(f"{model} is no checkpoint: only a PyTorch checkpoint (.pt) can be pruned")
+    target = output or model.with_name(f"{model.stem}-pruned.pt")
+    if target.suffix not in (".pt", ".onnx"):
+        raise UsageError(f"--output {target}: its name must end in .pt or .onnx")
+    if target.resolve() == model.resolve():
+        raise UsageError(f"--output {target} would overwrite the model itself: name another file")
+    return target

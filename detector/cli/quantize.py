@@ -1,4 +1,4 @@
-"""`detector quantize`: a model in FP16, INT8 or INT4, measured and judged before it is written."""
+"""`detector quantize`: a model in FP16, INT8 or INT4, measured and checked before it is written."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import typer
 from detector.core.errors import UsageError
 
 from .load import JsonOption
+from .values import labelled
 
 if TYPE_CHECKING:
+    from detector.core.progress import Progress
     from detector.core.types import Image
     from detector.models.accuracy.gate import LabelledPictures
     from detector.models.registry import Resolved
     from detector.optimize.quantize.quantize import QuantizeResult
-    from detector.optimize.quantize.search import Report
 
 Wanted = Literal["fp16", "int8", "int4"]
 Target = Literal["cpu", "tensorrt"]
@@ -27,37 +28,44 @@ MethodName = Literal["auto", "min-max", "entropy", "percentile"]
 
 
 def quantize(
-    model: Annotated[str, typer.Argument(metavar="MODEL.onnx", help="An fp32 ONNX file, or a registry name.")],
-    precision: Annotated[Wanted, typer.Option("--precision", help="INT4 is for weights alone.")] = "int8",
-    target: Annotated[
-        Target, typer.Option("--target", help="What will run it: this CPU, or a TensorRT engine.")
-    ] = "cpu",
+    model: Annotated[str, typer.Argument(metavar="MODEL.onnx", help="An fp32 ONNX file, or a name of the registry.")],
+    precision: Annotated[Wanted, typer.Option("--precision", help="INT4 is for weights only.")] = "int8",
+    target: Annotated[Target, typer.Option("--target", help="What will run the model: this CPU, or TensorRT.")] = "cpu",
     calibration: Annotated[
         str | None,
         typer.Option(
             "--calibration",
             metavar="DIR|VIDEO|CAMERA",
-            help="Pictures of what the cameras see; else the sample clip's.",
+            help="Pictures of what the cameras see. Default: the sample clip's.",
         ),
     ] = None,
     method: Annotated[
-        MethodName, typer.Option("--method", help="How ranges are taken from the pictures; auto: what costs least.")
+        MethodName, typer.Option("--method", help="How ranges are taken from the pictures; auto: all three are tried.")
     ] = "auto",
-    images: Annotated[Path | None, typer.Option("--images", metavar="DIR", help="Pictures to judge by.")] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="DIR", help="Pictures to measure accuracy on.")
+    ] = None,
     annotations: Annotated[
         Path | None, typer.Option("--annotations", metavar="COCO.json", help="Their ground truth.")
     ] = None,
     max_ap_drop: Annotated[
-        float, typer.Option("--max-ap-drop", metavar="POINTS", min=0.0, help="Of 100; with --annotations.")
+        float,
+        typer.Option(
+            "--max-ap-drop",
+            metavar="POINTS",
+            min=0.0,
+            help="AP points (hundredths) that it may lose; with --annotations.",
+        ),
     ] = 0.5,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="F.onnx", help="Where to; else MODEL-PRECISION.onnx here.")
+        Path | None,
+        typer.Option("--output", metavar="F.onnx", help="Default: MODEL-PRECISION.onnx in the current folder."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a model smaller and faster, and say what it cost.
+    """Make a model smaller and faster, and report its loss in accuracy.
 
-    Without annotations the accuracy gate judges: the result must see the persons that the original sees.
+    Without annotations the accuracy gate decides: the result must find the persons that the original finds.
     """
     from detector.models.registry import load_registry
     from detector.optimize.quantize.quantize import METHODS, QuantizeRequest
@@ -65,7 +73,7 @@ def quantize(
 
     from .progress import progress
 
-    truth = _truth(images, annotations)
+    truth = labelled(images, annotations)
     with progress(download=True) as report:
         found = load_registry().resolve(model, report)
     target_file = _output(found, precision, output)
@@ -88,19 +96,9 @@ def quantize(
     _say(result, found.path, as_json=as_json)
 
 
-def _truth(images: Path | None, annotations: Path | None) -> LabelledPictures | None:
-    from detector.models.accuracy.gate import LabelledPictures
-
-    if images is None and annotations is None:
-        return None
-    if images is None or annotations is None:
-        raise UsageError("--images and --annotations go together: the pictures and their ground truth")
-    return LabelledPictures(images=images, annotations=annotations)
-
-
 def _output(found: Resolved, precision: Wanted, output: Path | None) -> Path:
     if found.path.suffix.lower() != ".onnx":
-        raise UsageError(f"{found.path} is not an ONNX model: quantise the model that the engine was built from")
+        raise UsageError(f"{found.path} is not an ONNX model: give the model that the engine was built from")
     target = output or Path(f"{found.path.stem}-{precision}.onnx")
     if target.suffix.lower() != ".onnx":
         raise UsageError(f"--output {target}: the file's name must end in .onnx")
@@ -112,18 +110,19 @@ def _output(found: Resolved, precision: Wanted, output: Path | None) -> Path:
 
 
 def _pictures(
-    calibration: str | None, precision: Wanted, truth: LabelledPictures | None, report: Report
+    calibration: str | None, precision: Wanted, truth: LabelledPictures | None, report: Progress
 ) -> list[Image]:
-    from detector.models.accuracy.pictures import built_in, folder_pictures
+    from detector.capture.pictures import folder_pictures
+    from detector.models.registry import sample_pictures
     from detector.optimize.quantize.calibration import calibration_pictures
 
     if calibration is not None:
-        return calibration_pictures(calibration, progress=lambda done, total: report(done, total, "gathering pictures"))
+        return calibration_pictures(calibration, progress=report)
     if (
         precision != "int8" and truth is not None
     ):  # nothing is calibrated: they only rank layers or show how large numbers grow
         return list(folder_pictures(truth.images))
-    return list(built_in())
+    return list(sample_pictures())
 
 
 def _say(result: QuantizeResult | None, model: Path, *, as_json: bool) -> None:

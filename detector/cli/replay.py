@@ -1,4 +1,4 @@
-"""`detector replay`: a recorded clip through the service's own tracking and rules, on media time."""
+"""`detector replay`: a recorded clip through the service's tracking and rules, on media time."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ def _open_output(path: Path | None) -> IO[str]:
 
 def replay(
     video: Annotated[Path, typer.Argument(metavar="VIDEO", help="The recorded clip.")],
-    camera: Annotated[str, typer.Option("--camera", metavar="NAME", help="Whose settings to use.")],
+    camera: Annotated[
+        str, typer.Option("--camera", metavar="NAME", help="The camera of the config whose settings apply.")
+    ],
     config: ConfigOption = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="F.jsonl", help="Instead of stdout.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="F.jsonl", help="Default: stdout.")] = None,
 ) -> None:
-    """Write the events and alerts that the service would publish for VIDEO, one JSON a line."""
+    """Write the events and alerts that the service would publish for VIDEO, one JSON object a line."""
     from detector.capture.factory import file_source
     from detector.config import document
     from detector.service.replay import replay as run_replay
@@ -41,11 +43,11 @@ def replay(
     if camera not in settings.cameras:
         raise UsageError(f"no camera {camera} in the config; its cameras: {', '.join(settings.cameras)}")
     chosen = settings.model
-    # What auto comes to depends on the machine and on what it measured; a replay's lines must not.
+    # The choice of auto depends on the machine and its measurements; a replay's output must not.
     backend = "onnxruntime" if chosen.backend == "auto" and not chosen.name.endswith(".engine") else chosen.backend
     detector = load(chosen.name, backend=backend, precision=chosen.precision, threads=chosen.threads)
     source = file_source(video)
-    source.open()  # before the output is truncated: a wrong name must not cost the last result
+    source.open()  # before the output is truncated: a wrong name must not destroy the last result
     out = _open_output(output)
     try:
         with progress() as report:

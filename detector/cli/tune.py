@@ -1,9 +1,8 @@
-"""`detector tune`: what `backend: auto` does beside the service, now, on pictures that you have."""
+"""`detector tune`: chooses the variant of the model as `backend: auto` does, now, on pictures that you have."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ from detector.core.errors import UsageError
 
 from .load import JsonOption
 from .run import ConfigOption, find_config
+from .values import sides
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from detector.models.autotune.offline import OfflineResult
 
 _SIZE = (1920, 1080)
-_EFFECT = "a running service takes it over within seconds, any other at its next start"
+_EFFECT = "a running service switches to it within seconds, any other at its next start"
 
 
 def tune(
@@ -31,16 +31,16 @@ def tune(
         typer.Option(
             "--pictures",
             metavar="[CAMERA=]PATH",
-            help="A folder, a picture or a clip of what a camera sees, to make INT8 from; may be given again.",
+            help="A folder, a picture or a clip of what a camera sees, to calibrate INT8 with; may be repeated.",
         ),
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option("--size", metavar="WxH", help="Of the cameras without --pictures; else 1920x1080 is taken."),
+        typer.Option("--size", metavar="WxH", help="Picture size of cameras without --pictures. Default: 1920x1080."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Choose the form of the config's model for this machine now: measure, judge, keep. Needs `backend: auto`."""
+    """Choose the variant of the config's model for this machine now: measure, check, keep. Needs `backend: auto`."""
     from detector.config import document
     from detector.models.autotune.choice import scenes_of
     from detector.models.autotune.offline import OfflineRequest, check, tune_offline
@@ -52,8 +52,8 @@ def tune(
     given = _given(pictures or [], settings)
     without = sorted(set(scenes_of(settings).values()) - set(given))
     if size is not None and not without:
-        raise UsageError(f"--size {size}: every camera has pictures, whose size is taken; leave it out")
-    order_size = _SIZE if size is None else _sides(size)
+        raise UsageError(f"--size {size}: every camera has pictures, and their size is used; leave it out")
+    order_size = _SIZE if size is None else sides(size)
     with progress(download=True) as report:
         found = resolve(settings.model, report)
     check(settings.model, found)
@@ -81,7 +81,7 @@ def _attributed(text: str, cameras: list[str]) -> tuple[str, Path]:
     name, sign, rest = text.partition("=")
     if sign and name in cameras:
         return name, Path(rest).expanduser()
-    # A path may hold the sign, too.
+    # A path may contain the sign, too.
     if len(cameras) == 1 and (not sign or Path(text).expanduser().exists()):
         return cameras[0], Path(text).expanduser()
     known = ", ".join(cameras) or "none"
@@ -90,27 +90,12 @@ def _attributed(text: str, cameras: list[str]) -> tuple[str, Path]:
     raise UsageError(f"--pictures {text}: say of which camera, as {(cameras or ['CAMERA'])[0]}={text}; known: {known}")
 
 
-def _sides(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([1-9]\d{1,4})[xX]([1-9]\d{1,4})", text)
-    if found is None:
-        raise UsageError(f"--size {text}: give the pictures' width and height in px, as 1920x1080")
-    return int(found[1]), int(found[2])
-
-
 def _document(done: OfflineResult, model: str) -> dict[str, Any]:
-    choice = done.choice
     return {
         "model": model,
-        "taken": str(choice.taken),
-        "why": choice.why,
-        "shapes": [f"{width}x{height}" for width, height in choice.shapes],
-        "scenes": list(choice.scenes),
-        "candidates": [
-            {"form": str(each.form), "ms": each.ms, "cpu_ms": each.cpu_ms, "refused": each.refused}
-            for each in choice.results
-        ],
+        **done.choice.summary(),
         "without_int8": done.without_int8,
-        "left_out": choice.failed,
+        "left_out": done.choice.failed,
         "replaced_a_choice_by_pictures": done.lost,
         "pictures": {
             name: {
@@ -133,14 +118,14 @@ def _print(done: OfflineResult, model: str, *, guessed: list[str]) -> None:
         kept = f"kept {len(seen.peopled)} with persons (visits: {seen.visits}) and {len(seen.empty)} without"
         typer.echo(f"{name}: looked at {seen.looked} pictures or frames of {seen.size[0]}x{seen.size[1]}, {kept}")
     if guessed:
-        typer.echo(f"{', '.join(guessed)}: taken to give {_SIZE[0]}x{_SIZE[1]}; if not, say so with --size WxH")
+        typer.echo(f"{', '.join(guessed)}: assumed to give {_SIZE[0]}x{_SIZE[1]}; if not, add --size WxH")
     if done.without_int8 is not None:
         typer.echo(f"INT8 was not tried: {done.without_int8}")
     for form, why in done.choice.failed.items():
-        typer.echo(f"left out, it failed when it served: {form}: {why}")
+        typer.echo(f"left out because it failed in operation: {form}: {why}")
     if done.lost:
-        typer.echo("an earlier choice, made with pictures, gave way to this one, made without")
-    typer.echo(f"taken: {done.choice.taken}: {done.choice.why}")
+        typer.echo("this choice, made without pictures, replaces an earlier one that was made with pictures")
+    typer.echo(f"chosen: {done.choice.taken}: {done.choice.why}")
     typer.echo(f"kept in {done.kept}: {_EFFECT}")
 
 
@@ -149,10 +134,10 @@ def _table(done: OfflineResult, model: str) -> Table:
 
     width, height = done.choice.shapes[0]
     table = Table(title=f"{model} at {width}x{height} on this machine", title_justify="left")
-    table.add_column("form")
+    table.add_column("variant")
     for column in ("ms", "CPU ms"):
         table.add_column(column, justify="right")
-    table.add_column("refused", overflow="fold")
+    table.add_column("rejected because", overflow="fold")
     for each in done.choice.results:
         name = f"[bold]{each.form}[/]" if each.form == done.choice.taken else str(each.form)
         costs = ("-" if value is None else f"{value:.2f}" for value in (each.ms, each.cpu_ms))

@@ -1,7 +1,7 @@
 """The configuration's shape: what keys there are, what they may hold, what they default to.
 
-Pure validation; reading, writing and masking files is the business of `document`. Every model refuses unknown
-keys; secrets are `SecretStr`, whose repr is stars.
+Pure validation; `document` reads, writes and masks files. Every model rejects unknown keys; secrets
+are `SecretStr`, with stars as their repr.
 """
 
 from __future__ import annotations
@@ -158,10 +158,14 @@ class Device(ConfigSection):
 
 
 class Model(ConfigSection):
-    name: Text = Field(default="yolox-tiny-person", min_length=1, description="a registry name or a path")
+    name: Text = Field(
+        default="yolox-tiny-person", min_length=1, description="a name of the registry, or the path of a model file"
+    )
     backend: BackendName = "auto"
     precision: Precision = "auto"
-    threads: int = Field(default=0, ge=0, le=64, description="0: as many as pay, at most 4")
+    threads: int = Field(
+        default=0, ge=0, le=64, description="CPU threads of the model; 0: chosen for this machine, at most 4"
+    )
 
 
 IdleDecode = Literal["all", "keyframes"]
@@ -169,23 +173,44 @@ IdleDecode = Literal["all", "keyframes"]
 
 class MotionSettings(ConfigSection):
     enabled: bool = True
-    threshold: float = Field(default=18.0, gt=0.0, le=255.0, description="grey levels that count as change")
-    min_area: float = Field(default=0.0004, ge=0.0, le=1.0, description="share of the picture that must change")
-    hold_s: Seconds = Field(default=2.0, description="detection goes on this long after the last motion")
-    recheck_s: float = Field(default=1.0, gt=0.0, le=3600.0, description="while people are there but still")
-    idle_recheck_s: float = Field(default=5.0, gt=0.0, le=3600.0, description="while nobody is there")
-    idle_decode: IdleDecode = Field(
-        default="all", description="RTSP only: which pictures are decoded while nobody is there and nothing moves"
+    threshold: float = Field(
+        default=18.0, gt=0.0, le=255.0, description="smallest change of a pixel that counts, grey levels"
     )
-    idle_after_s: float = Field(default=10.0, gt=0.0, le=3600.0, description="without motion and people: idle")
+    min_area: float = Field(
+        default=0.0004, ge=0.0, le=1.0, description="smallest share of the picture that must change"
+    )
+    hold_s: Seconds = Field(default=2.0, description="detection continues for so many seconds after the last motion")
+    recheck_s: float = Field(
+        default=1.0,
+        gt=0.0,
+        le=3600.0,
+        description="seconds between detections while people are there but nothing moves",
+    )
+    idle_recheck_s: float = Field(
+        default=5.0,
+        gt=0.0,
+        le=3600.0,
+        description="seconds between detections while no people are there and nothing moves",
+    )
+    idle_decode: IdleDecode = Field(
+        default="all", description="RTSP only: which pictures are decoded while the camera is idle"
+    )
+    idle_after_s: float = Field(
+        default=10.0, gt=0.0, le=3600.0, description="idle after so many seconds without motion and people"
+    )
     crops_per_s: float = Field(
-        default=5.0, ge=0.0, le=100.0, description="closer looks a second at most, at small things that move; 0: none"
+        default=0.0,
+        ge=0.0,
+        le=100.0,
+        description="at most so many crops of small moving things are detected per second; 0: none",
     )
 
     @model_validator(mode="after")
     def _idle_is_known(self) -> MotionSettings:
         if self.idle_decode == "keyframes" and not self.enabled:
-            raise ValueError("idle_decode: keyframes needs enabled: true, or nobody knows when the camera is idle")
+            raise ValueError(
+                "idle_decode: keyframes needs enabled: true: without the motion gate it is unknown when the camera is idle"
+            )
         return self
 
 
@@ -194,8 +219,12 @@ class AlertSettings(ConfigSection):
     min_frames: int = Field(default=3, ge=1, le=100)
     zones: tuple[str, ...] = ()
     cooldown_s: Seconds = 30.0
-    min_area: float = Field(default=0.0005, ge=0.0, le=1.0, description="share of the picture")
-    max_area: float = Field(default=1.0, gt=0.0, le=1.0)
+    min_area: float = Field(
+        default=0.0005, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
+    )
+    max_area: float = Field(
+        default=1.0, gt=0.0, le=1.0, description="largest share of the picture that a person covers"
+    )
     armed: tuple[ArmedState, ...] = Field(default=("armed_away", "armed_home"), min_length=1)
 
     @model_validator(mode="after")
@@ -231,7 +260,7 @@ def _check_url(url: str) -> None:
 
 
 def source_kind(source: str) -> SourceKind:
-    """Which way `source` is opened; raises ValueError that says what is known."""
+    """How `source` is opened; raises ValueError that names the known schemes."""
     scheme = source.split(":", 1)[0].lower() if ":" in source else ""
     if scheme in ("rtsp", "rtsps", "http", "https"):
         _check_url(source)
@@ -260,9 +289,11 @@ def _source(secret: SecretStr) -> SecretStr:
 class Camera(ConfigSection):
     source: Annotated[SecretStr, AfterValidator(_source)]
     enabled: bool = True
-    detect_fps: float = Field(default=10.0, gt=0.0, le=120.0, description="at most this many inferences a second")
-    loop: bool = Field(default=False, description="files only: start again at the end")
-    timeout_s: float = Field(default=5.0, ge=0.5, le=120.0, description="a read that takes longer is an outage")
+    detect_fps: float = Field(default=10.0, gt=0.0, le=120.0, description="at most so many detections per second")
+    loop: bool = Field(default=False, description="files only: start again at the end of the file")
+    timeout_s: float = Field(
+        default=5.0, ge=0.5, le=120.0, description="seconds after which an open or a read counts as failed"
+    )
     motion: MotionSettings = MotionSettings()
     zones: dict[Identifier, Polygon] = Field(default_factory=dict)
     masks: tuple[Polygon, ...] = ()
@@ -325,7 +356,9 @@ class Mqtt(ConfigSection):
     username: Text | None = Field(default=None, max_length=1024)
     password: Secret | None = None
     password_file: FilePath | None = None
-    ca_file: FilePath | None = Field(default=None, description="mqtts: trust this CA beside the system's")
+    ca_file: FilePath | None = Field(
+        default=None, description="mqtts: a CA certificate to trust in addition to the system's"
+    )
     cert_file: FilePath | None = None
     key_file: FilePath | None = None
     client_id: Text | None = Field(default=None, min_length=1, max_length=64)
@@ -334,7 +367,7 @@ class Mqtt(ConfigSection):
     keepalive_s: int = Field(default=30, ge=5, le=3600)
     stats_interval_s: float = Field(default=10.0, ge=1.0, le=3600.0)
     snapshot_width: int = Field(
-        default=960, ge=0, le=8192, description="px: alerts' pictures are told at most so wide; 0: as the camera's"
+        default=960, ge=0, le=8192, description="largest width of the MQTT snapshots in px; 0: the camera's width"
     )
 
     @model_validator(mode="after")
@@ -358,7 +391,9 @@ class AlarmSettings(ConfigSection):
     initial: Literal["armed_away", "armed_home", "disarmed"] = "armed_away"
     exit_delay_s: Seconds = 0.0
     entry_delay_s: Seconds = 0.0
-    trigger_s: Seconds = Field(default=120.0, description="triggered goes back to armed after this quiet time")
+    trigger_s: Seconds = Field(
+        default=120.0, description="seconds without intrusion after which triggered returns to armed"
+    )
 
 
 class Api(ConfigSection):
@@ -391,7 +426,7 @@ class HistorySettings(ConfigSection):
 
 
 class Config(ConfigSection):
-    """The whole of it."""
+    """The whole configuration."""
 
     device: Device = Field(default_factory=Device)
     model: Model = Model()

@@ -1,13 +1,22 @@
-"""Files: where fetched ones are kept, how one is put in place for good, its SHA-256."""
+"""Files: where fetched ones are kept, writing one whole or not at all, a lock between processes, SHA-256."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
-from collections.abc import Mapping
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from .errors import ModelError
+
+PUBLIC = 0o644
+"""A file's mode where a service under another user reads what an owner made."""
+_CHUNK = 1 << 20
+_LOCK_POLL_S = 0.1
 
 
 def existing_file(path: Path) -> Path:
@@ -31,20 +40,76 @@ def cache_dir(environment: Mapping[str, str] | None = None) -> Path:
     return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "detector"
 
 
-def install(file: Path, path: Path) -> None:
-    """Give the file its name at once and for good: a power cut leaves the whole file or none."""
-    file.chmod(0o644)
-    for item in (file, path.parent):
-        if item == path.parent:
-            file.replace(path)
-        handle = os.open(item, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def write_atomically(path: Path, content: str | bytes | memoryview, *, mode: int | None = None) -> None:
+    """Write `content` (text as UTF-8) by `replacing`; raises OSError."""
+    with replacing(path, mode=mode) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-_CHUNK = 1 << 20
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
+    """An empty file beside `path`, of its suffix, for the block to fill; then it becomes `path`, fsynced.
+
+    A reader, also after a power cut, finds the old file or the new one, never half of one. After an error in the
+    block the old one stays and the new one is removed. Missing folders are made. `mode`: the new file's
+    permissions; None: those of the file that is replaced, else what the umask leaves. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if mode is None and path.exists():
+        mode = path.stat().st_mode & 0o777
+    part = path.with_name(f".{path.stem[:100]}.{secrets.token_hex(4)}.part{path.suffix}")
+    try:
+        # With its final mode from the start: it may hold secrets.
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode))
+        yield part
+        install(part, path, mode=mode)
+    finally:
+        with contextlib.suppress(OSError):  # what went wrong before is the better message
+            part.unlink(missing_ok=True)
+
+
+def install(file: Path, path: Path, *, mode: int | None = PUBLIC) -> None:
+    """Give the finished `file` the name `path` at once and for good: a power cut leaves the whole file or none."""
+    if mode is not None:
+        file.chmod(mode)
+    sync(file)
+    file.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has the file's content, or the folder's names."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[int]:
+    """Hold the lock on the file `path`, made where it is missing; gives its descriptor.
+
+    While another process holds it, `waiting` is called every 0.1 s; what it raises ends the waiting. The file stays:
+    removing it would let a third process lock a new one beside one that waits. Raises OSError.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PUBLIC)
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waiting()
+                time.sleep(_LOCK_POLL_S)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def key_of(*parts: object) -> str:
+    """16 hex digits for a name in a cache; equal for parts of equal `repr`, in another process too."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def file_sha256(path: Path) -> str:

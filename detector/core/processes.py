@@ -33,24 +33,17 @@ def run(command: Sequence[str], stop: threading.Event, *, nice: int = 10, given:
             while child.poll() is None and not stop.wait(LOOK_S):
                 pass
             if child.poll() is None:
-                _end(child)
+                child.send_signal(signal.SIGTERM)
+                try:
+                    child.wait(KILL_S)
+                except subprocess.TimeoutExpired:
+                    child.kill()
                 return None
         for file in (out, err):
             file.seek(0)
         if child.returncode != 0:
-            raise DetectorError(_last_line(err.read()) or f"{command[0]} ended with {child.returncode}")
+            lines = err.read().decode(errors="replace").strip().splitlines() or [
+                f"{command[0]} ended with {child.returncode}"
+            ]
+            raise DetectorError(lines[-1].removeprefix("detector: "))
         return out.read()
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    child.send_signal(signal.SIGTERM)
-    try:
-        child.wait(KILL_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-
-
-def _last_line(output: bytes) -> str:
-    """What the command said last, without its name in front."""
-    lines = output.decode(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("detector: ") if lines else ""

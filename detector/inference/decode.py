@@ -1,7 +1,7 @@
-"""A model's outputs become persons: boxes in input px and scores, nonsense refused.
+"""Decodes a model's outputs to persons: boxes in input px, and scores.
 
-Every decoder raises InferenceError on NaN, infinity, wrong shapes and scores outside 0..1: a broken
-run must never read as "nobody there".
+Every decoder raises InferenceError for NaN, infinity, wrong shapes and scores outside 0..1: a failed run
+must never look like an empty picture.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Outputs = Sequence[NDArray[Any]]
 Persons = tuple[Floats, Floats]
 Decoder = Callable[[Outputs, float], Persons]
 
-IOU_DENSE, IOU_YOLOX = 0.7, 0.65  # what the families' own evaluations use
-_SCORE_SLACK = 0.01  # half precision may overshoot a little
-_MAX_SPREAD = 100.0  # boxes this many inputs away are no boxes; exp() of already decoded sizes lands there
+IOU_DENSE, IOU_YOLOX = 0.7, 0.65  # the NMS thresholds of the families' own evaluations
+_SCORE_SLACK = 0.01  # half precision may exceed 0..1 by a little
+_MAX_SPREAD = 100.0  # input sizes; coordinates beyond are invalid, such as exp() of sizes that are already decoded
 
 
 def make_decoder(layout: Layout, *, iou: float | None = None) -> Decoder:
     """The decoder of `layout`: (outputs, score floor) -> (boxes float32 [N,4] input px, scores float32 [N]).
 
-    Persons only, score >= floor, best first, at most 300. `iou` replaces the family's NMS threshold.
+    Only persons, score >= floor, best first, at most 300. `iou` replaces the family's NMS threshold.
     """
     if layout.kind == "end-to-end":
         return partial(_end_to_end, layout)
@@ -54,31 +54,31 @@ def _end_to_end(layout: Layout, outputs: Outputs, floor: float) -> Persons:
     scores = _scores(rows[:, 4])
     kept = _likely(scores, floor)
     kept = kept[_classes(rows[kept, 5]) == layout.person]
-    return _best(layout, rows, scores, kept)
+    return _best_rows(layout, rows, scores, kept)
 
 
 def _dense(layout: Layout, iou: float, outputs: Outputs, floor: float) -> Persons:
-    """Columns cx, cy, w, h and a score a class (YOLOv8, YOLO11), then NMS."""
+    """Columns cx, cy, w, h and one score per class (YOLOv8, YOLO11), then NMS."""
     cells = anchors(layout.width, layout.height)
     columns = _array(outputs, layout, 0, (1, 4 + (layout.classes or 1), cells))[0]
     scores = _scores(columns[4 + layout.person])
     kept = _likely(scores, floor)
     boxes = _corners(columns[:2, kept].T, columns[2:4, kept].T)
-    return _suppressed(layout, boxes, scores[kept], iou)
+    return _after_nms(layout, boxes, scores[kept], iou)
 
 
 def _yolox_grid(
     layout: Layout, iou: float, corners: Floats, strides: Floats, outputs: Outputs, floor: float
 ) -> Persons:
-    """Rows dx, dy, log w, log h, objectness and a score a class, by grid cell (YOLOX, arXiv 2107.08430), then NMS."""
+    """Rows dx, dy, log w, log h, objectness, one score per class, by grid cell (YOLOX, arXiv 2107.08430), then NMS."""
     rows = _array(outputs, layout, 0, (1, len(corners), 5 + (layout.classes or 1)))[0]
     scores = _scores(rows[:, 4]) * _scores(rows[:, 5 + layout.person])
     kept = _likely(scores, floor)
     stride = strides[kept]
-    with np.errstate(over="ignore"):  # infinity is told below
+    with np.errstate(over="ignore"):  # infinity is rejected below
         sizes = np.exp(rows[kept, 2:4]) * stride
         boxes = _corners((rows[kept, :2] + corners[kept]) * stride, sizes)
-    return _suppressed(layout, boxes, scores[kept], iou)
+    return _after_nms(layout, boxes, scores[kept], iou)
 
 
 def _yolox_nms(layout: Layout, outputs: Outputs, floor: float) -> Persons:
@@ -88,23 +88,23 @@ def _yolox_nms(layout: Layout, outputs: Outputs, floor: float) -> Persons:
     scores = _scores(rows[:, 4])
     kept = _likely(scores, floor)
     kept = kept[_classes(labels[kept]) == layout.person]
-    return _best(layout, rows, scores, kept)
+    return _best_rows(layout, rows, scores, kept)
 
 
 def _yolox_boxes(layout: Layout, iou: float, outputs: Outputs, floor: float) -> Persons:
-    """Rows x1, y1, x2, y2, and a score a class for each in a second output (YOLOX cut before its NMS), then NMS."""
+    """Rows x1, y1, x2, y2, and one score per class in a second output (YOLOX without its NMS), then NMS."""
     cells = anchors(layout.width, layout.height)
     rows = _array(outputs, layout, layout.boxes, (1, cells, 4))[0]
     columns = _array(outputs, layout, layout.scores or 0, (1, layout.classes or 1, cells))[0]
     scores = _scores(columns[layout.person])
     kept = _likely(scores, floor)
-    return _suppressed(layout, rows[kept], scores[kept], iou)
+    return _after_nms(layout, rows[kept], scores[kept], iou)
 
 
 def _queries(layout: Layout, outputs: Outputs, floor: float) -> Persons:
-    """Rows cx, cy, w, h in 0..1 of the input, and a score a class for each in a second output (DETR's): no NMS.
+    """Rows cx, cy, w, h in 0..1 of the input, and one score per class in a second output (DETR): no NMS.
 
-    Of a query's scores the person's alone counts, as in RT-DETR's own choice of the best (arXiv 2304.08069).
+    Only a query's score for person counts, as in RT-DETR's own selection (arXiv 2304.08069).
     """
     rows = _array(outputs, layout, layout.boxes, (1, None, 4))[0]
     scores = _array(outputs, layout, layout.scores or 0, (1, len(rows), layout.classes))[0]
@@ -113,12 +113,12 @@ def _queries(layout: Layout, outputs: Outputs, floor: float) -> Persons:
     size = np.array((layout.width, layout.height), np.float32)
     boxes = _corners(rows[kept, :2] * size, rows[kept, 2:4] * size)
     order = best_first(likely[kept])
-    _refuse_wild(layout, boxes)
+    _check_range(layout, boxes)
     return boxes[order], likely[kept][order]
 
 
 def _activated(layout: Layout, scores: Floats) -> Floats:
-    """The person's scores [Q] in 0..1 of what the model gives [Q,classes]."""
+    """The scores for person [Q] in 0..1, from the model's output [Q,classes]."""
     person = scores[:, layout.person]
     if layout.activation == "none":
         return person
@@ -131,7 +131,7 @@ def _activated(layout: Layout, scores: Floats) -> Floats:
 
 
 def _grid(layout: Layout) -> Persons:
-    """Each cell's column and row [N,2], and its stride in px [N,1], strides one after the other."""
+    """Each cell's column and row [N,2], and its stride in px [N,1], in order of the strides."""
     corners, strides = [], []
     for stride in STRIDES:
         columns, rows = np.meshgrid(np.arange(layout.width // stride), np.arange(layout.height // stride))
@@ -141,7 +141,7 @@ def _grid(layout: Layout) -> Persons:
 
 
 def _array(outputs: Outputs, layout: Layout, index: int, shape: tuple[int | None, ...]) -> Floats:
-    """Output `index` as finite float32 of `shape`, None being any length."""
+    """Output `index` as finite float32 of `shape`; None is any length. Raises InferenceError."""
     if len(outputs) != (1 if layout.labels is None and layout.scores is None else 2):
         raise InferenceError(f"the model gave {len(outputs)} outputs where its layout has another number")
     found = np.asarray(outputs[index])
@@ -152,7 +152,7 @@ def _array(outputs: Outputs, layout: Layout, index: int, shape: tuple[int | None
     if found.dtype.kind not in "fiu":
         raise InferenceError(f"the model gave {found.dtype} where numbers were expected")
     values = found.astype(np.float32, copy=False)
-    # Both carry NaN through, and cost less than a mask as large as the output.
+    # Both propagate NaN, and cost less than a mask as large as the output.
     if values.size and not (math.isfinite(values.min()) and math.isfinite(values.max())):
         raise InferenceError("the model gave NaN or infinite numbers: its result cannot be used")
     return values
@@ -176,7 +176,7 @@ def _likely(scores: Floats, floor: float) -> NDArray[np.intp]:
 
 
 def _classes(values: Floats) -> Floats:
-    """Class numbers as whole ones: quantised graphs give them a little off."""
+    """Class numbers, rounded: quantised graphs give them with small errors."""
     return np.rint(values)
 
 
@@ -185,21 +185,21 @@ def _corners(centers: Floats, sizes: Floats) -> Floats:
     return np.concatenate((centers - half, centers + half), axis=1)
 
 
-def _suppressed(layout: Layout, boxes: Floats, scores: Floats, iou: float) -> Persons:
-    _refuse_wild(layout, boxes)
+def _after_nms(layout: Layout, boxes: Floats, scores: Floats, iou: float) -> Persons:
+    _check_range(layout, boxes)
     kept = nms(boxes, scores, iou=iou)
     return boxes[kept], scores[kept]
 
 
-def _best(layout: Layout, rows: Floats, scores: Floats, kept: NDArray[np.intp]) -> Persons:
+def _best_rows(layout: Layout, rows: Floats, scores: Floats, kept: NDArray[np.intp]) -> Persons:
     order = kept[best_first(scores[kept])]
     boxes = rows[order, :4]
-    _refuse_wild(layout, boxes)
+    _check_range(layout, boxes)
     return boxes, scores[order]
 
 
-def _refuse_wild(layout: Layout, boxes: Floats) -> None:
+def _check_range(layout: Layout, boxes: Floats) -> None:
     limit = _MAX_SPREAD * max(layout.width, layout.height)
-    # Written so that NaN fails too.
+    # Written so that NaN is rejected too.
     if boxes.size and not (boxes.max() <= limit and boxes.min() >= -limit):
         raise InferenceError("the model gave boxes far outside the picture: is its output of another kind?")

@@ -1,4 +1,4 @@
-"""From a model file and a wish to a detector."""
+"""Loads a detector from a model file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from detector.core.errors import ModelError
 from detector.core.files import existing_file
 
 from .backends.base import Backend, Precision
-from .backends.onnxruntime import OnnxRuntimeBackend, Provider
+from .backends.onnxruntime import OnnxRuntimeBackend
 from .backends.openvino import IR_SUFFIX, OpenVinoBackend
 from .detector import PersonDetector
 from .spec import InputSpec
@@ -30,22 +30,20 @@ def load_detector(
     precision: Precision = "auto",
     threads: int = 0,
     score_floor: float = 0.1,
-    provider: Provider = "cpu",
     judged: bool = True,
 ) -> PersonDetector:
     """The detector for the model at `path`, called `name`; raises ModelError in one line.
 
-    `spec` None: as the graph's layout is commonly trained. `threads` 0: the usable cores, at most 4.
-    `provider` is ONNX Runtime's: anything but the CPU is taken only when told. `judged` False opens an
-    engine that the accuracy gate has yet to judge; nothing else may.
+    `spec` None: the input that models of this layout are commonly trained with. `threads` 0: the usable cores, at most 4.
+    `judged` False opens an engine that the accuracy gate has yet to judge; nothing else may.
     """
     path = existing_file(path)
     if path.suffix == ".engine":
         engine = _open_engine(path, backend, precision, judged=judged)
     else:
-        engine = _open(path, spec, backend, precision, threads, provider)
+        engine = _open(path, spec, backend, precision, threads)
     try:
-        # An engine carries the words of the model that it was built from.
+        # An engine's manifest has the spec of the model that it was built from.
         spec = spec or getattr(engine, "spec", None)
         return PersonDetector(model_name=name, backend=engine, spec=spec, score_floor=score_floor)
     except ModelError as error:
@@ -56,9 +54,7 @@ def load_detector(
         raise
 
 
-def _open(
-    path: Path, spec: InputSpec | None, backend: BackendName, precision: Precision, threads: int, provider: Provider
-) -> Backend:
+def _open(path: Path, spec: InputSpec | None, backend: BackendName, precision: Precision, threads: int) -> Backend:
     if path.suffix == IR_SUFFIX and backend not in ("auto", "openvino"):
         raise ModelError(f"{path.name} is an OpenVINO model: use backend openvino or auto, or the .onnx model")
     if path.suffix == IR_SUFFIX or backend == "openvino":
@@ -70,12 +66,12 @@ def _open(
             return _open_built(path, precision)
         except ModelError as error:
             log.warning("onnxruntime runs %s: %s", path.name, error)
-            precision = "auto"  # what was wanted was wanted of the engine
-    return OnnxRuntimeBackend(path=path, precision=precision, threads=threads, provider=provider)
+            precision = "auto"  # the requested precision was for the engine
+    return OnnxRuntimeBackend(path=path, precision=precision, threads=threads)
 
 
 def tensorrt_usable() -> bool:
-    """Whether there is a GPU with a TensorRT beside it; on other machines nothing is imported to find out."""
+    """Whether there are a GPU and TensorRT; without a GPU nothing is imported to find out."""
     return gpu.device_files() and gpu.tensorrt_there()
 
 

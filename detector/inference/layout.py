@@ -1,4 +1,4 @@
-"""What a detection model's graph promises: found from its shapes, names and metadata."""
+"""The layout of a detection model's outputs, found from the graph's shapes, names and metadata."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _KNOWN = (
     "and boxes [1, Q, 4] with scores [1, Q, classes] (RT-DETR, D-FINE)"
 )
 PIXELS = "detector.pixels"
-"""Metadata of a model whose preprocessing is folded in: how the letterbox around its bytes is, in words."""
+"""Metadata key of a model with preprocessing in the graph: the placement of its letterbox."""
 ACTIVATION = "detector.activation"
-"""Metadata of a transformer detector: what turns its scores into 0..1."""
+"""Metadata key of a transformer detector: the function that turns its scores into 0..1."""
 _COCO_IDS, _COCO_IDS_AND_NOTHING = 91, 92  # DETR's classes are COCO's own category numbers: person is 1, 0 is unused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """One of the known outputs; `width`, `height` are the input's px, `person` the class's index.
+    """One of the known layouts; `width`, `height` are the input's px, `person` the index of the class.
 
-    `classes` is None where the outputs do not tell; `boxes`, `labels`, `scores` are the outputs' indices.
-    `iou` is the NMS threshold that the model's own NMS had, where the metadata tells. `pixels`: the input is
-    uint8 [1,height,width,3] BGR, else float [1,3,height,width]. `activation` turns a transformer's scores into 0..1.
+    `classes` is None if unknown; `boxes`, `labels`, `scores` are the outputs' indices. `iou` is the threshold of the
+    model's own NMS, if the metadata has it. `pixels`: the input is uint8 [1,height,width,3] BGR, else float
+    [1,3,height,width]. `activation` turns a transformer's scores into 0..1.
     """
 
     kind: LayoutKind
@@ -53,42 +53,47 @@ class Layout:
 
 
 def anchors(width: int, height: int) -> int:
-    """How many cells the three grids have over an input of that many px."""
+    """The number of cells of the three grids for an input of `width` x `height` px."""
     return sum((width // stride) * (height // stride) for stride in STRIDES)
 
 
 def find_layout(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> Layout:
-    """The layout of a graph; raises ModelError that says what was found and what is known."""
+    """The layout of a graph; raises ModelError that names its outputs and the known ones."""
     width, height = _input_size(inputs, metadata)
     task = metadata.get("task", "detect")
     if task != "detect":
         raise ModelError(f"this model is for the task {task!r}: a detection model is needed")
     cells = anchors(width, height)
     found = _match_boxes(outputs, cells) or _match_queries(outputs)
-    kind, classes, boxes, second = found or _match(outputs, cells, _flag(metadata, "end2end"))
+    kind, classes, boxes, second = found or _match(
+        outputs, cells, metadata.get("end2end", "").strip().lower() == "true"
+    )
     if kind in ("dense", "yolox-grid", "yolox-boxes") and (width % STRIDES[-1] or height % STRIDES[-1]):
         raise ModelError(f"this model's input is {width} x {height} px: both must be multiples of {STRIDES[-1]}")
     names = _names(metadata)
+    # COCO's own numbers are known without names; behind a transformer's classes there may be one of nothing.
+    coco_ids = kind == "detr" and names is None and classes in (_COCO_IDS, _COCO_IDS_AND_NOTHING)
+    iou = _literal(metadata.get("detector.nms_iou", ""))
     return Layout(
         kind=kind,
         width=width,
         height=height,
-        person=_coco_person(names, classes) if kind == "detr" else _person(names, classes),
+        person=1 if coco_ids else _person(names, classes, extra=int(kind == "detr")),
         classes=len(names) if classes is None and names else classes,
         boxes=boxes,
         labels=None if found else second,
         scores=second if found else None,
-        iou=_iou(metadata),
+        iou=float(iou) if isinstance(iou, (int, float)) and 0.0 < iou < 1.0 else None,
         pixels=inputs[0].dtype == "uint8",
         activation=_activation(metadata, names, classes) if kind == "detr" else "none",
     )
 
 
 def default_spec(layout: Layout) -> InputSpec:
-    """The input as models of this layout are commonly trained."""
+    """The input that models of this layout are commonly trained with."""
     if layout.kind.startswith("yolox"):
         return InputSpec(color="bgr", scale=1.0, placement="top-left")
-    if layout.kind == "detr":  # RT-DETR and D-FINE: the whole picture, its aspect lost
+    if layout.kind == "detr":  # RT-DETR and D-FINE: stretched to the input
         return InputSpec(color="rgb", scale=1.0 / 255.0, placement="stretch")
     return InputSpec(color="rgb", scale=1.0 / 255.0, placement="center")
 
@@ -137,7 +142,7 @@ def _match(
         _, rows, columns = shapes[0]
         if rows is not None and rows >= 5 and columns in (cells, None):
             return "dense", rows - 4, 0, None
-        # With rows unknown, six columns could be either; only the exporter's word decides.
+        # With rows unknown, six columns could be either; the exporter's metadata decides.
         if columns == 6 and (end_to_end or rows not in (cells, None)):
             return "end-to-end", None, 0, None
         if columns is not None and columns >= 6 and (rows == cells or (rows is None and columns > 6)):
@@ -168,31 +173,20 @@ def _match_queries(outputs: Sequence[TensorSpec]) -> tuple[LayoutKind, int | Non
     return None
 
 
-def _coco_person(names: Mapping[int, str] | None, classes: int | None) -> int:
-    """As `_person`, for a transformer: COCO's own numbers are known without names, and there may be a class of nothing."""
-    unnamed = names is None and classes in (_COCO_IDS, _COCO_IDS_AND_NOTHING)
-    return 1 if unnamed else _person(names, classes, extra=1)
-
-
 def _activation(metadata: Mapping[str, str], names: Mapping[int, str] | None, classes: int | None) -> Activation:
-    """By the metadata's word; else softmax where the outputs have one class more, nothing, than there are names."""
-    told = metadata.get(ACTIVATION)
+    """From the metadata; else softmax if there is one output class more ("no object") than there are names."""
+    declared = metadata.get(ACTIVATION)
     for known in get_args(Activation):
-        if told == known:
+        if declared == known:
             return cast("Activation", known)
     with_nothing = classes == _COCO_IDS_AND_NOTHING if names is None else classes == len(names) + 1
     return "softmax" if with_nothing else "sigmoid"
 
 
-def _iou(metadata: Mapping[str, str]) -> float | None:
-    value = _literal(metadata.get("detector.nms_iou", ""))
-    return float(value) if isinstance(value, (int, float)) and 0.0 < value < 1.0 else None
-
-
 def _person(names: Mapping[int, str] | None, classes: int | None, extra: int = 0) -> int:
-    """The index of the class person: by name where the model says, else the first of COCO's 80 or of 1.
+    """The index of the class person: by name if the model has names, else the first of COCO's 80 or of 1.
 
-    `extra` classes behind the named ones are allowed.
+    `extra` classes after the named ones are allowed. Raises ModelError if it is unknown.
     """
     if names is None:
         if classes not in (1, 80, None):
@@ -200,6 +194,11 @@ def _person(names: Mapping[int, str] | None, classes: int | None, extra: int = 0
         return 0
     if classes is not None and classes not in (len(names), len(names) + extra):
         raise ModelError(f"this model names {len(names)} classes, but its output has {classes}")
+    return person_of(names)
+
+
+def person_of(names: Mapping[int, str]) -> int:
+    """The index of the class person by its name; raises ModelError where there is none."""
     for wanted in _PERSON_NAMES:
         for index, name in names.items():
             if name.strip().lower() == wanted:
@@ -224,10 +223,6 @@ def _literal(text: str) -> object:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
-
-
-def _flag(metadata: Mapping[str, str], key: str) -> bool:
-    return metadata.get(key, "").strip().lower() == "true"
 
 
 def _shown(specs: Sequence[TensorSpec]) -> str:

@@ -1,4 +1,4 @@
-"""One model in several input sizes side by side: each picture goes to the one that fits its aspect."""
+"""One model in several input sizes: each picture is detected in the one that fits its aspect ratio."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from .layout import Layout
 from .spec import InputSpec
 
 LoadInputSize = Callable[[InputSize], PersonDetector | None]
-"""None: there is none of that size; what is wrong with one is a ModelError."""
+"""Returns None if there is no model of that size; raises ModelError if it cannot be loaded."""
 
 log = logging.getLogger(__name__)
 
 
 class MultiSizeDetector:
-    """A PersonDetector a size, each loaded by `load` when first needed; for one thread, as they are.
+    """One PersonDetector per size, each loaded by `load` when first needed; not thread-safe.
 
-    `base` is the model's own size in px; `expected` are the (width, height) of frames that will come: their
-    sizes are loaded by `warm_up`, so that no camera waits for another's model. Sessions share nothing in ONNX
-    Runtime: each size costs its own weights and buffers. A size that is not there is served by `base`.
-    Properties speak of the size used last. Raises ModelError when not even `base` can be loaded.
+    `base` is the model's own size in px; `expected` are the (width, height) of the frames to come: `warm_up` loads
+    their sizes, so that no camera waits for a model. ONNX Runtime's sessions share nothing: each size has its own
+    weights and buffers. A missing size is replaced by `base`. Properties are those of the size used last. Raises
+    ModelError if even `base` cannot be loaded.
     """
 
     def __init__(self, *, load: LoadInputSize, base: InputSize, expected: Sequence[InputSize] = ()) -> None:
@@ -101,7 +101,7 @@ class MultiSizeDetector:
         return self._last.max_batch
 
     def detect_many(self, frames: Sequence[Frame]) -> list[Detections | Exception]:
-        """As PersonDetector.detect_many; frames of one size run together."""
+        """Like PersonDetector.detect_many; frames of one size run together."""
         by_size: dict[PersonDetector, list[int]] = {}
         for index, frame in enumerate(frames):
             by_size.setdefault(self._for(frame.image), []).append(index)
@@ -111,25 +111,25 @@ class MultiSizeDetector:
         return [found[index] for index in range(len(frames))]
 
     def detect(self, frame: Frame) -> Detections:
-        """As PersonDetector.detect."""
+        """Like PersonDetector.detect."""
         return self._for(frame.image).detect(frame)
 
     def detect_image(self, image: Image) -> tuple[Floats, Floats, float]:
-        """As PersonDetector.detect_image."""
+        """Like PersonDetector.detect_image."""
         return self._for(image).detect_image(image)
 
     def warm_up(self) -> float:
-        """Loads the sizes of `expected` and runs a grey picture through all that are loaded; the slowest one's ms."""
+        """Load the sizes of `expected` and run a grey picture in all loaded ones; returns ms of the slowest."""
         for size in self._expected:
             self._of(best_input_size(self._base, *size))
         return max(detector.warm_up() for detector in set(self._detectors.values()))
 
     def run_bare(self) -> float:
-        """As PersonDetector.run_bare, of the size used last."""
+        """Like PersonDetector.run_bare, for the size used last."""
         return self._last.run_bare()
 
     def close(self) -> None:
-        """Lets go of every size; harmless twice. Nothing is loaded after it."""
+        """Free all sizes; may be called again. Nothing is loaded afterwards."""
         self._closed = True
         for detector in self._detectors.values():
             detector.close()
@@ -150,7 +150,7 @@ class MultiSizeDetector:
         except ModelError as error:
             if shape == self._base:
                 raise
-            log.warning("%s; %d x %d px serves instead", error, *self._base)
+            log.warning("%s; %d x %d px is used instead", error, *self._base)
             found = None
         if found is None and shape == self._base:
             raise ModelError("the model's own size is missing")

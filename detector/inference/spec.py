@@ -1,4 +1,4 @@
-"""How a model wants its picture: the part of a registry entry that preprocessing needs."""
+"""The input that a model expects: the part of a registry entry for preprocessing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class InputSpec:
     """Letterbox and value range of a model's input.
 
     `scale` multiplies 0..255 pixel values (1/255 for models that take 0..1); `pad` is the grey
-    level (0..255, before `scale`) around the picture; `placement` says where the picture sits: stretched, it
-    fills the input and there is no padding.
+    level (0..255, before `scale`) around the picture; `placement` is the picture's position: "stretch" fills the
+    input without padding.
     """
 
     color: Literal["rgb", "bgr"]

@@ -8,20 +8,20 @@ from __future__ import annotations
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from detector.analytics.pipeline import CameraPipeline
-from detector.capture.factory import file_source
+from detector.capture.pictures import clip_frames
 from detector.config.schema import Camera
-from detector.core.errors import EndOfStreamError, SourceError
+from detector.core.errors import SourceError
+from detector.core.progress import Progress
 from detector.core.types import Frame
 from detector.inference.multi_size import AnyDetector
 
-Progress = Callable[[int, "int | None", str], None]
 MIN_FRAMES = 20
 
 
@@ -66,19 +66,15 @@ def _frames(source: Path, limit: int) -> Iterator[tuple[Frame, float]]:
 
     Colours are converted by whoever wants them, here the model's preprocessing, as in the service.
     """
-    reader = file_source(source, loop=True)
-    reader.open()
-    try:
-        for seq in range(limit):
-            begun = time.perf_counter()
-            grab = reader.read()
-            spent = (time.perf_counter() - begun) * 1e3
-            at = seq / 10 if grab.media_s is None else grab.media_s
-            yield Frame(camera="bench", seq=seq, captured_mono=at, captured_wall=at, image=grab.image), spent
-    except EndOfStreamError:
-        return
-    finally:
-        reader.close()
+    frames = clip_frames(source, loop=True)
+    for seq in range(limit):
+        begun = time.perf_counter()
+        grab = next(frames, None)
+        spent = (time.perf_counter() - begun) * 1e3
+        if grab is None:
+            return
+        at = seq / 10 if grab.media_s is None else grab.media_s
+        yield Frame(camera="bench", seq=seq, captured_mono=at, captured_wall=at, image=grab.image), spent
 
 
 def benchmark(*, detector: AnyDetector, source: Path, frames: int = 200, progress: Progress) -> Benchmark:

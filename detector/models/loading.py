@@ -12,12 +12,12 @@ from pathlib import Path
 
 from detector.config.schema import Model
 from detector.core.errors import ModelError
+from detector.core.progress import Progress, quiet
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector, tensorrt_usable
 from detector.inference.input_sizes import InputSize
 from detector.inference.multi_size import AnyDetector, MultiSizeDetector
 
-from .download.progress import Progress, quiet
 from .registry import Resolved, load_registry
 from .reload_limit import FallbackLoader
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,14 +16,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from detector.capture.pictures import clip_pictures
 from detector.config import document as configfile
 from detector.core.errors import ConfigError, ModelError, UnknownNameError
 from detector.core.files import cache_dir, file_sha256
+from detector.core.progress import Progress, quiet
+from detector.core.types import Image
 from detector.inference.spec import InputSpec
 
 from .download.cache import FileSpec, Status, ensure, status
 from .download.pin import FileHash
-from .download.progress import Progress, quiet
 from .download.sources import RegistrySection, Sha256, Size, Source
 
 Kind = Literal["model", "clip"]
@@ -148,7 +150,11 @@ class Registry:
         if path.suffix.lower() in _SUFFIXES and path.is_file():
             return self._resolve_file(path)
         if self._is_path(text):
-            raise ModelError(_no_model_file(text, path))
+            if path.exists():
+                raise ModelError(
+                    f"{text} is not a model file: the detector runs .onnx, .engine and OpenVINO .xml files"
+                )
+            raise ModelError(f"no model file {text}: check the path, or use a name that `detector models list` shows")
         entry = self.entry(text)
         return Resolved(name=text, path=self.fetch(text, progress), spec=entry.input.spec, entry=entry)
 
@@ -177,21 +183,18 @@ class Registry:
         return FileSpec(name=name, path=path, pin=entry.pin, sources=entry.sources)
 
     def _resolve_file(self, path: Path) -> Resolved:
+        """The file, by the entry that it is the file of, whatever it is called."""
         try:
-            name = self._known_as(path)
+            size = path.stat().st_size
+            pins = {pin: name for name in self._models for pin in self._wanted("model", name).pins if pin.size == size}
+            # Hashing is for the few files that have a known size.
+            name = pins.get(FileHash(size=size, sha256=file_sha256(path))) if pins else None
         except OSError as error:
             raise ModelError(f"cannot read the model {path}: {error.strerror}") from None
         if name is None:
             return Resolved(name=path.name, path=path, spec=None, entry=None)
         entry = self._models[name]
         return Resolved(name=name, path=path, spec=entry.input.spec, entry=entry)
-
-    def _known_as(self, path: Path) -> str | None:
-        """The name of the entry whose file this is."""
-        size = path.stat().st_size
-        pins = {pin: name for name in self._models for pin in self._wanted("model", name).pins if pin.size == size}
-        # Hashing is for the few files that have a known size.
-        return pins.get(FileHash(size=size, sha256=file_sha256(path))) if pins else None
 
 
 def _row(name: str, entry: ModelEntry, here: Status) -> dict[str, Any]:
@@ -224,12 +227,6 @@ def _look_up(entries: Mapping[str, Any], name: str, what: Kind) -> Any:
     raise UnknownNameError(f"unknown {what} {name!r}: {hint}known: {', '.join(entries)}, or give a file's path")
 
 
-def _no_model_file(text: str, path: Path) -> str:
-    if not path.exists():
-        return f"no model file {text}: check the path, or use a name that `detector models list` shows"
-    return f"{text} is not a model file: the detector runs .onnx, .engine and OpenVINO .xml files"
-
-
 def registry_path() -> Path:
     """The registry's text: beside this module in a wheel, in engines/ in a checkout."""
     here = Path(__file__).resolve().parent
@@ -251,3 +248,8 @@ def load_registry(path: Path | None = None, *, cache: Path | None = None) -> Reg
         key = ".".join(str(part) for part in fault["loc"] if part != "[key]")
         raise ModelError(f"the model registry {path}: {key}: {fault['msg']}") from None
     return Registry(models=document.models, clips=document.clips, cache=cache_dir() if cache is None else cache)
+
+
+def sample_pictures() -> Iterator[Image]:
+    """Frames of the sample clip, fetched where it is not here yet; raises ModelError, SourceError."""
+    yield from clip_pictures(load_registry().fetch_clip("bikes"))

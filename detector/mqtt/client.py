@@ -12,7 +12,7 @@ import logging
 import random
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlsplit
@@ -25,6 +25,7 @@ from detector.core.errors import BrokerError
 from detector.core.redact import redact
 from detector.core.types import Message
 
+from .broker.topic_filter import matches
 from .connection import (
     BrokerConnection,
     MqttSettings,
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 
 AckCallback = Callable[[str | None], None]
 """Called once for each message taken: None when the broker acknowledged it, else why it did not."""
+MessageHandler = Callable[[str, bytes], None]
 ClientState = Literal["connecting", "connected", "refused", "offline"]
 ONLINE = b"online"
 WINDOW = 20  # unacknowledged QoS 1 messages
@@ -116,9 +118,7 @@ def probe(settings: MqttSettings, *, timeout: float = 5.0) -> None:
 class MqttClient:
     """`run` in one thread, the rest from any. `will` is what the broker says when this end dies.
 
-    `on_connect` is called on each connect, `on_command(topic, payload)` for what `subscriptions`
-    (topic filters) bring; both in the loop's thread. Retained commands are ignored: a command is for now, not for
-    whoever connects next year. Raises ConfigError for unusable TLS files.
+    `on_connect` is called on each connect, in the loop's thread. Raises ConfigError for unusable TLS files.
     """
 
     def __init__(
@@ -127,8 +127,6 @@ class MqttClient:
         settings: MqttSettings,
         will: Message,
         on_connect: Callable[[], None] = lambda: None,
-        on_command: Callable[[str, bytes], None] = lambda _topic, _payload: None,
-        subscriptions: Sequence[str] = (),
         clock: Clock = SYSTEM_CLOCK,
         window: int = WINDOW,
         max_delay_s: float = _MAX_DELAY_S,
@@ -139,8 +137,8 @@ class MqttClient:
             raise ValueError("the will must be retained, the window at least 1, the delay above 0")
         self._settings, self._clock, self._will = settings, clock, will
         self._tls = tls_context(settings)
-        self._on_connect, self._on_command = on_connect, on_command
-        self._subscriptions = tuple(subscriptions)
+        self._on_connect = on_connect
+        self._handlers: dict[str, MessageHandler] = {}
         self._listeners: list[Callable[[], None]] = []
         self._max_window, self._max_delay_s, self._flush_s = window, max_delay_s, flush_s
         self._protocols = settings.protocols
@@ -155,6 +153,13 @@ class MqttClient:
         self._state: ClientState = "connecting"
         self._since = clock.mono()
         self._connects = 0
+
+    def subscribe(self, topic_filter: str, handler: MessageHandler) -> None:
+        """Have `handler(topic, payload)` called, in the loop's thread, for what comes; before `run`.
+
+        Retained messages are ignored: a command is for now, not for a connection in a year.
+        """
+        self._handlers[topic_filter] = handler
 
     def listen(self, callback: Callable[[], None]) -> None:
         """Have `callback` called, in the loop's thread, whenever `publish` may take messages again."""
@@ -257,7 +262,7 @@ class MqttClient:
             self._detach(connection)
 
     def _attach(self, connection: BrokerConnection) -> None:
-        connection.subscribe(self._subscriptions)
+        connection.subscribe(tuple(self._handlers))
         with self._lock:
             self._connection = connection
             self._window = min(self._max_window, connection.receive_maximum)
@@ -301,8 +306,11 @@ class MqttClient:
                 self._flush_retained()
             self._notify()
         for incoming in connection.take_incoming():
-            if not incoming.retained:
-                self._call(self._on_command, incoming.topic, incoming.payload)
+            if incoming.retained:
+                continue
+            for topic_filter, handler in self._handlers.items():
+                if matches(topic_filter, incoming.topic):
+                    self._call(handler, incoming.topic, incoming.payload)
 
     def _note_refusal(self, mid: int, error: str) -> None:
         with self._lock:

@@ -47,7 +47,7 @@ _HINTS = {
     "Client identifier not valid": "set mqtt.client_id to one that the broker allows",
     "Banned": "the broker has banned this client",
 }
-_PASSING = ("Server unavailable", "Server busy", "Quota exceeded", "BrokerConnection rate exceeded")
+_PASSING = ("Server unavailable", "Server busy", "Quota exceeded", "Connection rate exceeded")
 _PATIENCE_S = 2.0
 _LARGEST_PACKET = 268_435_455  # bytes: what MQTT's length field can say
 

@@ -1,4 +1,4 @@
-"""The alarm as threads share it: commands come from MQTT and HTTP, intrusions from the worker."""
+"""The alarm as threads share it: commands come from MQTT and HTTP, intrusions from the inference loop."""
 
 from __future__ import annotations
 
@@ -10,21 +10,31 @@ from detector.config.schema import AlarmSettings, ArmedState
 from detector.core.clock import Clock
 from detector.core.types import AlarmState, Alert
 
+ALARM_STATE = "alarm"
+"""The name under which the outbox keeps the alarm's snapshot."""
+
 Send = Callable[[Alert], None]
-Tell = Callable[[AlarmState, Mapping[str, object]], None]
+OnChange = Callable[[AlarmState, Mapping[str, object]], None]
 
 
 class AlarmController:
-    """A lock around `Alarm`: alerts that are due go to `send`, each change to `tell(state, snapshot)`.
+    """A lock around `Alarm`: alerts that are due go to `send`, each change to
+    `on_change(state, snapshot)`; both must return at once: they are called under the lock.
 
-    `snapshot` is what `saved` takes after a restart: keep it.
+    `snapshot` is what `saved` takes after a restart.
     """
 
     def __init__(
-        self, *, settings: AlarmSettings, saved: Mapping[str, object] | None, clock: Clock, send: Send, tell: Tell
+        self,
+        *,
+        settings: AlarmSettings,
+        saved: Mapping[str, object] | None,
+        clock: Clock,
+        send: Send,
+        on_change: OnChange,
     ) -> None:
         self._lock = threading.RLock()
-        self._clock, self._send, self._tell = clock, send, tell
+        self._clock, self._send, self._on_change = clock, send, on_change
         self._alarm = Alarm.restored(settings=settings, saved=saved, t=clock.mono())
         self._published: Mapping[str, object] | None = None
 
@@ -55,7 +65,7 @@ class AlarmController:
             self._settle(self._alarm.tick(self._clock.mono()))
 
     def announce(self) -> None:
-        """Tell the state as it is, changed or not: at start."""
+        """Publish the state as it is, changed or not: at start."""
         with self._lock:
             self._published = None
             self._settle(())
@@ -66,10 +76,10 @@ class AlarmController:
             self._alarm.reconfigure(settings)
 
     def _settle(self, due: Iterable[Alert]) -> None:
-        # The alerts first: keeping the state may wait for a slow disk.
-        for alert in due:
-            self._send(alert)
+        # The state goes first: after a crash, an alert that went out must not have been sent by a disarmed alarm.
         snapshot = self._alarm.snapshot()
         if snapshot != self._published:
             self._published = snapshot
-            self._tell(self._alarm.state, snapshot)
+            self._on_change(self._alarm.state, snapshot)
+        for alert in due:
+            self._send(alert)

@@ -13,12 +13,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from detector.config.schema import Model
 from detector.core import processes
+from detector.core.clock import Clock
 from detector.core.errors import DetectorError
 from detector.inference.input_sizes import InputSize, best_input_size
-from detector.inference.multi_size import MultiSizeDetector
+from detector.inference.multi_size import AnyDetector, MultiSizeDetector
 from detector.models.autotune.candidates import counts_threads
 from detector.models.autotune.choice import Choice, place, scenes_of
 from detector.models.autotune.loader import AutotunedLoader, kept_choice
@@ -29,7 +31,10 @@ from detector.models.graph.variants import find
 from detector.models.loading import resolve, shapeable
 from detector.models.registry import Resolved
 
-from .runtime import House
+from .config_store import ConfigStore
+from .health import CameraStats
+from .model_host import Load
+from .status import FindChannel
 
 log = logging.getLogger(__name__)
 
@@ -40,25 +45,42 @@ COMMAND = (sys.executable, "-m", "detector.models.autotune")
 InputSizes = tuple[InputSize, ...]
 
 
+class ServedModel(Protocol):
+    """The part of ModelHost that is needed here."""
+
+    @property
+    def detector(self) -> AnyDetector | None: ...
+
+    @property
+    def loading(self) -> bool: ...
+
+    def swap(self, detector: AnyDetector, load: Load, *, wanted: Callable[[], bool]) -> bool: ...
+
+
 class Autotuner:
-    """A stage. What it comes to is in the cache, so that the next start has it at once."""
+    """A thread. What it comes to is in the cache, so that the next start has it at once."""
 
     def __init__(
         self,
         *,
-        house: House,
-        ledger: AutotuneStatus,
+        store: ConfigStore,
+        model: ServedModel,
+        cameras: CameraStats,
+        channel: FindChannel,
+        status: AutotuneStatus,
+        clock: Clock,
         command: Sequence[str] = COMMAND,
         prepare_s: float = PREPARE_S,
         settle_s: float = SETTLE_S,
         need: SampleQuota | None = None,
         resolved: Callable[[Model], Resolved] = resolve,
     ) -> None:
-        self._house, self._ledger, self._command = house, ledger, command
+        self._store, self._host, self._cameras, self._channel = store, model, cameras, channel
+        self._status, self._clock, self._command = status, clock, command
         self._prepare_s, self._settle_s, self._need, self._resolve = prepare_s, settle_s, need, resolved
         self._model: Model | None = None
         self._found: Resolved | None = None
-        self._gatherer: SampleCollector | None = None
+        self._collector: SampleCollector | None = None
         self._choice: Choice | None = None
         self._scenes: dict[str, str] = {}
         self._tried: set[InputSize] = set()
@@ -76,16 +98,15 @@ class Autotuner:
                 log.warning(
                     "the model's forms were not measured: %s", error, exc_info=not isinstance(error, DetectorError)
                 )
-                self._ledger.notify("off", f"measuring failed: {error}")
+                self._status.notify("off", f"measuring failed: {error}")
                 self._found = None
             stop.wait(LOOK_S)
 
     def _look(self, stop: threading.Event) -> None:
-        house, now = self._house, self._house.clock.mono()
-        model = house.config.model
+        now, model = self._clock.mono(), self._store.config.model
         if model != self._model:
             self._begin(model, now)
-        if self._found is None or house.worker.loading or now < self._calm:
+        if self._found is None or self._host.loading or now < self._calm:
             return
         base, shapes = self._shapes()
         if not shapes:
@@ -109,11 +130,11 @@ class Autotuner:
             self._take(model, shapes)
         choice = self._choice
         if choice is None or not choice.covers(shapes):
-            if self._tried != set(shapes) and self._house.clock.mono() >= self._due:
+            if self._tried != set(shapes) and self._clock.mono() >= self._due:
                 self._tried = set(shapes)
                 self._tune(model, shapes, choice, None, stop)
             return
-        if self._scenes != (scenes := scenes_of(self._house.config)):
+        if self._scenes != (scenes := scenes_of(self._store.config)):
             self._scenes = scenes
             if not choice.serves(scenes):
                 self._take(model, shapes)  # made from pictures of other cameras
@@ -128,66 +149,64 @@ class Autotuner:
         self._stamp, kept = stamp, kept_choice(self._kept)
         if kept is None or kept == self._choice:
             return False
-        return kept.covers(shapes) and kept.serves(scenes_of(self._house.config))
+        return kept.covers(shapes) and kept.serves(scenes_of(self._store.config))
 
     def _begin(self, model: Model, now: float) -> None:
-        self._model, self._gatherer, self._tried, self._prepared = model, None, set(), set()
+        self._model, self._collector, self._tried, self._prepared = model, None, set(), set()
         self._calm, self._due = now + self._prepare_s, now + self._settle_s
-        self._found, self._choice, self._scenes = None, None, scenes_of(self._house.config)
+        self._found, self._choice, self._scenes = None, None, scenes_of(self._store.config)
         found = self._resolve(model)
         if not shapeable(model, found):
-            self._ledger.notify("off", "an engine runs as it was built")
+            self._status.notify("off", "an engine runs as it was built")
             return
         self._kept = place(model, found)
         self._found, self._stamp, self._choice = found, _stamp(self._kept), kept_choice(self._kept)
         if model.backend != "auto":
             self._note_configured(model)
         elif model.precision not in ("auto", "fp32"):
-            self._ledger.notify("off", f"precision {model.precision} is configured")
+            self._status.notify("off", f"precision {model.precision} is configured")
             self._found = None
         else:
-            self._ledger.notify("waiting", "for the cameras")
+            self._status.notify("waiting", "for the cameras")
 
     def _note_configured(self, model: Model) -> None:
         counted = self._choice if counts_threads(model) and self._choice is not None and self._choice.results else None
-        self._ledger.chose(counted)
-        self._ledger.notify("off" if counted is None else "settled", f"backend {model.backend} is configured")
+        self._status.chose(counted)
+        self._status.notify("off" if counted is None else "settled", f"backend {model.backend} is configured")
 
     def _shapes(self) -> tuple[InputSize, InputSizes]:
         """The model's own size, and those that the cameras' pictures ask for, the most wanted first."""
-        detector = self._house.worker.detector
+        detector = self._host.detector
         if detector is None:
             return (0, 0), ()
         base = detector.base if isinstance(detector, MultiSizeDetector) else detector.input_size
-        sizes = [
-            (each.width, each.height) for each in self._house.cameras.stats().values() if each.width and each.height
-        ]
+        sizes = [(each.width, each.height) for each in self._cameras().values() if each.width and each.height]
         counted = Counter(best_input_size(base, *size) for size in sizes)
         return base, tuple(shape for shape, _ in counted.most_common())
 
     def _gather(self, model: Model, choice: Choice, base: InputSize, shapes: InputSizes, stop: threading.Event) -> None:
         """Pictures for INT8, until there are enough of every camera; then INT8 is tried."""
-        house, scenes = self._house, scenes_of(self._house.config)
+        scenes = scenes_of(self._store.config)
         if model.precision != "auto" or choice.knows(scenes):
-            self._gatherer = None
-            self._ledger.notify("settled")
+            self._collector = None
+            self._status.notify("settled")
             return
-        if self._gatherer is None:
-            self._gatherer = SampleCollector(base=base, need=self._need)
+        if self._collector is None:
+            self._collector = SampleCollector(base=base, need=self._need)
         for scene, name in scenes.items():
-            room = house.worker.room(name)
-            shown = None if room is None else room.view.scene()
+            channel = self._channel(name)
+            shown = None if channel is None else channel.view.scene()
             if shown is not None:
                 visits = {track.id for track in shown.people if track.matched and track.score >= SURE}
-                self._gatherer.observe(
+                self._collector.observe(
                     scene, shown.frame.image, visits, now=shown.frame.captured_mono, cameras=len(scenes)
                 )
-        missing = self._gatherer.missing(scenes)
+        missing = self._collector.missing(scenes)
         if missing is not None:
-            self._ledger.notify("waiting", f"INT8 is tried once there are {missing}")
+            self._status.notify("waiting", f"INT8 is tried once there are {missing}")
             return
-        evidence, self._gatherer = self._gatherer.evidence(scenes), None
-        self._tune(model, shapes, choice, evidence, stop)
+        samples, self._collector = self._collector.evidence(scenes), None
+        self._tune(model, shapes, choice, samples, stop)
 
     def _prepare(self, model: Model, found: Resolved, shapes: InputSizes, stop: threading.Event) -> None:
         if all(find(found.path, shape=shape) is not None for shape in shapes):
@@ -201,39 +220,39 @@ class Autotuner:
         model: Model,
         shapes: InputSizes,
         before: Choice | None,
-        evidence: CalibrationSet | None,
+        samples: CalibrationSet | None,
         stop: threading.Event,
     ) -> None:
         assert self._found is not None
         log.info("measuring the forms of %s beside the service", model.name)
-        self._ledger.notify("measuring")
+        self._status.notify("measuring")
         wanted = tuple(dict.fromkeys((*shapes, *(() if before is None else before.shapes))))
-        if processes.run(self._command, stop, nice=NICE, given=encode_request(model, wanted, evidence)) is None:
+        if processes.run(self._command, stop, nice=NICE, given=encode_request(model, wanted, samples)) is None:
             return
         self._take(model, shapes)
 
     def _gave_up(self, choice: Choice) -> None:
         self._choice = choice
-        self._ledger.chose(choice)
+        self._status.chose(choice)
 
     def _take(self, model: Model, shapes: InputSizes) -> None:
         """What is in the cache now serves from the next frame on; loaded and warm before it is handed over."""
-        house, found = self._house, self._found
+        found = self._found
         assert found is not None
-        load = AutotunedLoader(model, found, scenes=tuple(scenes_of(house.config)), shapes=shapes, told=self._gave_up)
+        scenes = tuple(scenes_of(self._store.config))
+        load = AutotunedLoader(model, found, scenes=scenes, shapes=shapes, on_change=self._gave_up)
         self._choice = kept_choice(place(model, found))
         detector = load()
         detector.warm_up()
-        with house.changing:
-            if house.config.model != model:  # another one was configured meanwhile
-                detector.close()
-                return
-            house.worker.swap(detector, load)
+        taken = f"{detector.backend} {detector.precision}"
+        # Another model may have been configured meanwhile.
+        if not self._host.swap(detector, load, wanted=lambda: self._store.config.model == model):
+            return
         if model.backend == "auto":
-            self._ledger.chose(load.choice)
+            self._status.chose(load.choice)
         else:
             self._note_configured(model)
-        log.info("%s %s takes over from the next frame on", detector.backend, detector.precision)
+        log.info("%s is used from the next frame on", taken)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -19,8 +19,8 @@ from detector.inference.factory import tensorrt_usable
 from detector.models.autotune.loader import AutotunedLoader
 from detector.models.loading import loader, resolve
 
-from .inference_loop import Load
-from .runtime import House
+from .config_store import ConfigStore
+from .model_host import Load, ModelHost
 
 log = logging.getLogger(__name__)
 
@@ -55,28 +55,33 @@ def plan(model: Model) -> Plan:
 
 
 class EngineUpgrade:
-    """A stage: for each model that the config names, builds its engine once and swaps it in."""
+    """A thread: for each model that the config names, builds its engine once and swaps it in."""
 
     def __init__(
-        self, *, house: House, wanted: Callable[[Model], bool] = wanted, plan: Callable[[Model], Plan] = plan
+        self,
+        *,
+        store: ConfigStore,
+        model: ModelHost,
+        wanted: Callable[[Model], bool] = wanted,
+        plan: Callable[[Model], Plan] = plan,
     ) -> None:
-        self._house, self._wanted, self._plan = house, wanted, plan
+        self._store, self._model, self._wanted, self._plan = store, model, wanted, plan
         self._settled: Model | None = None
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            model = self._house.config.model
+            model = self._store.config.model
             if model != self._settled:
                 self._settled = model
                 self._consider(model, stop)
             stop.wait(LOOK_S)
 
     def _consider(self, model: Model, stop: threading.Event) -> None:
-        worker = self._house.worker
-        worker.note = None
-        if not self._wanted(model) or (worker.detector is not None and worker.detector.backend == "tensorrt"):
+        host = self._model
+        host.note = None
+        if not self._wanted(model) or (host.detector is not None and host.detector.backend == "tensorrt"):
             return
-        worker.note = "a TensorRT engine is being built"
+        host.note = "a TensorRT engine is being built"
         try:
             plan = self._plan(model)
             note = self._build(plan.command, stop)
@@ -84,23 +89,21 @@ class EngineUpgrade:
                 self._take(model, plan, note)
         except DetectorError as error:
             log.warning("no TensorRT engine: %s", error)
-            worker.note = f"no TensorRT engine: {error}"
+            host.note = f"no TensorRT engine: {error}"
 
     def _build(self, command: Sequence[str], stop: threading.Event) -> str | None:
         """Until it is built, or `stop`: what there is to say of it; raises DetectorError."""
-        log.info("building a TensorRT engine; meanwhile %s serves", self._house.config.model.name)
+        log.info("building a TensorRT engine; meanwhile %s serves", self._store.config.model.name)
         output = processes.run(command, stop)
         return None if output is None else _note(output)
 
     def _take(self, model: Model, plan: Plan, note: str | None) -> None:
-        house, detector = self._house, plan.open()
-        with house.changing:
-            if house.config.model != model:  # another one was configured meanwhile
-                detector.close()
-                return
-            house.worker.note = note
-            house.worker.swap(detector, plan.reload)
-        log.info("%s takes over from the next frame on", detector.backend)
+        detector = plan.open()
+        backend = detector.backend
+        # Another model may have been configured meanwhile.
+        if self._model.swap(detector, plan.reload, wanted=lambda: self._store.config.model == model):
+            self._model.note = note
+            log.info("%s is used from the next frame on", backend)
 
 
 def _note(output: bytes) -> str | None:

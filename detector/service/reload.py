@@ -2,64 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from detector.config import document as configfile
-from detector.config.schema import Config
+from detector.config import document as config_file
+from detector.config.schema import Camera, Config
 from detector.core.errors import ConfigError, ModelError
+from detector.inference.multi_size import AnyDetector
 from detector.models.autotune.choice import scenes_of
 from detector.models.autotune.loader import AutotunedLoader
+from detector.models.autotune.status import AutotuneStatus
 from detector.models.loading import resolve
 
-from .health import HealthMonitor
-from .runtime import House
+from .alarm_controller import AlarmController
+from .camera_status import CameraStatus
+from .camera_switches import CameraSwitches
+from .config_store import ConfigStore
+from .model_host import ModelHost
 
 RESTART = ("device", "mqtt", "api", "history", "data_dir")
-"""Sections that take effect with the next start: their rooms hold sockets and files."""
+"""Sections that take effect with the next start: they decide about sockets and files that are open."""
+
+NewModel = tuple[AnyDetector, AutotunedLoader]
+
+
+class CaptureSet(Protocol):
+    """The part of Cameras that is needed here."""
+
+    def apply(self, wanted: Mapping[str, Camera]) -> None: ...
 
 
 class ConfigReloader:
-    """`apply(document)`: raises ConfigError naming the key, and then nothing has changed."""
+    """Raises ConfigError naming the key, and then nothing has changed. Call it inside `ConfigStore.change`."""
 
-    def __init__(self, *, house: House, watch: HealthMonitor, announce: Callable[[], None]) -> None:
-        self._house, self._watch, self._announce = house, watch, announce
+    def __init__(
+        self,
+        *,
+        store: ConfigStore,
+        model: ModelHost,
+        autotune: AutotuneStatus,
+        alarm: AlarmController,
+        cameras: CaptureSet,
+        switches: CameraSwitches,
+        status: CameraStatus,
+        remove_camera: Callable[[str], None],
+        announce: Callable[[], None],
+    ) -> None:
+        self._store, self._model, self._autotune, self._alarm = store, model, autotune, alarm
+        self._cameras, self._switches, self._status = cameras, switches, status
+        self._remove_camera, self._announce = remove_camera, announce
 
-    def apply(self, document: configfile.Document) -> list[str]:
-        """Make `document` the configuration; returns the sections that wait for a restart."""
-        house, new = self._house, configfile.validate(document)
-        self._change_model(new, before_swap=lambda: self._write(document))
-        old, house.config, house.document = house.config, new, document
-        house.desk.reconfigure(new.alarm)
+    def apply(self, document: config_file.Document, *, write: bool = True) -> list[str]:
+        """Make `document` the configuration, in the file too; returns the sections that wait for a restart."""
+        old, new = self._store.config, config_file.validate(document)
+        # A new model is loaded beside the old one: no frame waits for it, and one that fails changes nothing.
+        fresh = self._load_model(new) if new.model != old.model else None
+        if write:
+            self._store.write(document)
+        self._store.replace(document, new)
+        if fresh is not None:
+            self._autotune.chose(fresh[1].choice)
+            self._model.swap(*fresh)
+        self._alarm.reconfigure(new.alarm)
         self._change_cameras(old, new)
         return [key for key in RESTART if getattr(old, key) != getattr(new, key)]
 
-    def _write(self, document: configfile.Document) -> None:
-        if self._house.path is not None:
-            configfile.write(self._house.path, document, copies=self._house.config.data_dir)
-
-    def _change_model(self, new: Config, *, before_swap: Callable[[], None]) -> None:
-        """Load another model beside the old one, so that no frame waits and a bad one changes nothing."""
-        if new.model == self._house.config.model:
-            before_swap()
-            return
+    def _load_model(self, new: Config) -> NewModel:
         try:
-            scenes = tuple(scenes_of(new))
-            load = AutotunedLoader(new.model, resolve(new.model), scenes=scenes, told=self._house.ledger.chose)
-            detector = load()
+            load = AutotunedLoader(
+                new.model, resolve(new.model), scenes=tuple(scenes_of(new)), on_change=self._autotune.chose
+            )
+            return load(), load
         except ModelError as error:
             raise ConfigError(str(error), key="model") from None
-        before_swap()
-        self._house.ledger.chose(load.choice)
-        self._house.worker.swap(detector, load)
 
     def _change_cameras(self, old: Config, new: Config) -> None:
-        house = self._house
-        house.cameras.apply(new.cameras)
+        self._cameras.apply(new.cameras)
         for name in old.cameras.keys() - new.cameras.keys():
-            house.worker.remove(name)
-            house.post.forget_camera(name)
-            self._watch.forget(name)
+            self._remove_camera(name)
+            self._status.forget(name)
         for name, settings in new.cameras.items():
             if old.cameras.get(name) != settings:
-                house.open_room(name, settings)
+                self._switches.open_channel(name, settings)
         self._announce()

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from detector.alerts.payloads import alert_payload, event_payload
+from detector.alerts.payloads import alert_payload, event_payload, published
 from detector.analytics.alarm import Alarm
 from detector.analytics.crops import detect_in_crops
 from detector.analytics.pipeline import CameraPipeline
-from detector.capture.clip import ClipSource, Report, due_frames
+from detector.capture.clip import ClipSource, due_frames
 from detector.config.schema import Config
+from detector.core.progress import Progress
 from detector.core.types import Alert, Detections, EventChange, Frame
 
 Line = dict[str, Any]
@@ -28,7 +29,7 @@ class Detector(Protocol):
 
 
 def replay(
-    *, config: Config, camera: str, source: ClipSource, detector: Detector, progress: Report | None = None
+    *, config: Config, camera: str, source: ClipSource, detector: Detector, progress: Progress | None = None
 ) -> Iterator[Line]:
     """The lines `{"topic": "events" | "alerts", "payload": ...}` that the service would publish.
 
@@ -74,5 +75,5 @@ class _Session:
     def _alerts(self, alerts: Sequence[Alert], t: float) -> Iterator[Line]:
         for alert in alerts:
             self._published += 1
-            payload = alert_payload(alert, device=self._device, seq=self._published, published_wall=t)
+            payload = published(alert_payload(alert, device=self._device, seq=self._published), wall=t)
             yield {"topic": "alerts", "payload": payload}

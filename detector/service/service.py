@@ -1,312 +1,232 @@
-"""The service's life story: start every stage, watch that they progress, stop them in reverse."""
+"""The service from start to stop: start every thread, see that they progress, stop them in reverse."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from detector.alerts.discovery import Discovery
-from detector.alerts.dispatcher import Dispatcher
-from detector.alerts.history import History
-from detector.alerts.outbox import ResilientOutbox
-from detector.alerts.payloads import Topics
-from detector.alerts.publisher import EventPublisher
-from detector.alerts.snapshot_encoder import SnapshotEncoder
-from detector.analytics.alert_codec import LostImage
-from detector.capture.idle_cameras import IdleCameras
-from detector.capture.latest_frames import LatestFrames
-from detector.capture.manager import Cameras
-from detector.config import document as configfile
+from detector.config import document as config_file
+from detector.config.device_id import keep_id
 from detector.config.schema import Config
 from detector.core.clock import SYSTEM_CLOCK, Clock
-from detector.core.jpeg import Label, encode_jpeg
-from detector.core.threads import ServiceThread
-from detector.core.types import AlarmState, Box, CameraState, Frame, Message
+from detector.core.progress import Progress, quiet
+from detector.core.threads import STOP_S, Heartbeat, ServiceThread
 from detector.inference.factory import tensorrt_usable
-from detector.models.autotune.choice import scenes_of
-from detector.models.autotune.loader import AutotunedLoader
-from detector.models.autotune.status import AutotuneStatus
-from detector.models.download.progress import Progress, quiet
 from detector.models.loading import resolve
-from detector.mqtt.broker.server import EmbeddedBroker
-from detector.mqtt.client import MqttClient, settings_of
 
-from . import data_dir
-from .alarm_controller import AlarmController
-from .autotuner import Autotuner
-from .control import ServiceControl
-from .engine_upgrade import EngineUpgrade
-from .health import HealthMonitor
-from .inference_loop import Load, Worker
-from .mqtt_commands import Commands
+from .components import Components, build
+from .config_store import ConfigStore
+from .data_dir import locked_data_dir
+from .file_reload import FileReload
+from .model_host import ModelHost
 from .process import gc_frozen, use_one_opencv_thread
-from .reload import ConfigReloader
-from .runtime import ALARM_STATE, House
-from .status import StatusReporter
 from .systemd import Notifier
 
 log = logging.getLogger(__name__)
 
-WATCH_S = 0.5
+CHECK_S = 0.5
+STOP_TOTAL_S = 4.0  # a supervisor, or a person, does not wait longer for the end
+LAST_S = 0.2  # for each thread once that is over
 START_S = 10.0
+LOOK_S = 0.05  # how often a start looks whether it is to stop
 LOAD_S = 600.0  # an engine may have to come off a slow card
-STOP_S = 5.0
-UPGRADE_STOP_S = 30.0  # an engine build looks up between its steps, and loading one cannot be cut short
-DRAIN_S = 3.0  # for the broker to acknowledge what is under way
+BUILD_STOP_S = 30.0  # an engine build looks up between its steps, and loading one cannot be cut short
+CAMERA_STOP_S = 2.0
+DRAIN_S = 2.0  # for the broker to acknowledge what is under way
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadRow:
+    """One thread of the service. `wanted` False: this configuration does without it."""
+
+    name: str
+    run: Callable[[threading.Event], None]
+    heartbeat: Heartbeat | None = None
+    stop_s: float = STOP_S
+    wanted: bool = True
+
+
+class _StopRequestedError(Exception):
+    """Told to stop while it starts."""
 
 
 class Service:
     """Everything between a config and a running detector.
 
     `document` is the config as written, `path` where it came from (None: nowhere, changes are not
-    kept). `stop_event` ends `run`; a signal handler need do no more than set it.
+    kept). `stop_event` ends `run`, `reload_event` has the file read again; a signal handler need do no more
+    than set them.
     """
 
     def __init__(
         self,
         *,
-        document: configfile.Document,
+        document: config_file.Document,
         path: Path | None = None,
         clock: Clock = SYSTEM_CLOCK,
         notifier: Notifier | None = None,
         progress: Progress = quiet,
         on_running: Callable[[Service], None] = lambda _service: None,
     ) -> None:
-        self._document, self._path = document, path
-        self.config: Config = configfile.validate(document)
+        self.config: Config = config_file.validate(document)
         self.stop_event = threading.Event()
+        self.reload_event = threading.Event()
         self.broker_address: tuple[str, int] | None = None
         self.page_url: str | None = None
+        self._store = ConfigStore(document=document, path=path, config=self.config)
         self._clock, self._progress, self._on_running = clock, progress, on_running
         self._notifier = notifier or Notifier()
-        self._password = configfile.mqtt_password(self.config)
-        self._started_mono = clock.mono()
-        self._undo = ExitStack()
-        self._stages: list[ServiceThread] = []
+        self._stop_by: float | None = None  # monotonic s
 
     def run(self, *, duration_s: float | None = None) -> int:
         """Start, watch until told to stop or `duration_s` of running is over, stop; returns the exit code.
 
         Raises DetectorError when it cannot start; what had started is stopped again.
         """
-        with self._undo:
-            self._start()
+        use_one_opencv_thread()
+        with ExitStack() as closing:
+            closing.enter_context(locked_data_dir(self.config.data_dir))
+            keep_id(self.config)
+            try:
+                resolved = resolve(self.config.model, self._unless_stopped(self._progress))
+                parts = build(self._store, resolved, clock=self._clock, closing=closing)
+                self._start(parts, closing)
+            except _StopRequestedError:
+                log.info("told to stop while starting")
+                return 0
             self._notifier.ready()
-            log.info("running: %s", self._summary())
+            log.info("running: %s", self._summary(parts))
             self._on_running(self)
             with gc_frozen():
-                code = self._watch_over(None if duration_s is None else self._clock.mono() + duration_s)
+                code = self._watch(parts, None if duration_s is None else self._clock.mono() + duration_s)
             self._notifier.stopping()
             log.info("stopping")
         log.info("stopped")
         return code
 
-    # Start: from the post room to the door, so that nothing comes in before it can go out
-
-    def _start(self) -> None:
-        use_one_opencv_thread()
-        self._undo.enter_context(data_dir.locked_data_dir(self.config.data_dir))
-        resolved = resolve(self.config.model, self._progress)
-        self._open_storage()
-        self._open_post_room()
-        self._ledger = AutotuneStatus()
-        load = AutotunedLoader(
-            self.config.model, resolved, scenes=tuple(scenes_of(self.config)), told=self._ledger.chose
-        )
-        self._ledger.chose(load.choice)
-        self._open_workshop(load)
-        self._furnish()
-        # While the model loads, cameras are dialled and the API is imported: together they take as long.
-        self._open_doors()
-        if self.config.api.enabled:
-            self._open_api()
-        self._worker.wait_loaded(LOAD_S)
-        self._desk.announce()
-        self._announce()
-        if tensorrt_usable():
-            self._begin("upgrade", EngineUpgrade(house=self.house).run, stop_s=UPGRADE_STOP_S)
-        else:
-            self._begin("tuning", Autotuner(house=self.house, ledger=self._ledger).run, stop_s=UPGRADE_STOP_S)
-
-    def _begin(self, name: str, run: Callable[[threading.Event], None], *, stop_s: float = STOP_S) -> ServiceThread:
-        stage = ServiceThread(name=name, run=run)
-        self._undo.callback(stage.join, stop_s)
-        self._stages.append(stage)
-        stage.start()
-        return stage
-
-    def _open_storage(self) -> None:
-        folder, keep = self.config.data_dir, self.config.history
-        self._outbox = ResilientOutbox(folder / "outbox.db", clock=self._clock)
-        self._undo.callback(self._outbox.close)
-        self._history = History(
-            path=folder / "history.db",
-            snapshot_dir=folder / "snapshots",
-            keep_days=keep.keep_days,
-            max_events=keep.max_events,
-            clock=self._clock,
-        )
-        self._undo.callback(self._history.close)
-
-    def _open_broker(self) -> int | None:
-        """The embedded broker's port, None where the broker is another's."""
-        mqtt = self.config.mqtt
-        if mqtt.broker != "embedded":
-            return None
-        broker = EmbeddedBroker(
-            host=mqtt.embedded.host, port=mqtt.embedded.port, username=mqtt.username, password=self._password
-        )
-        self._begin("broker", broker.run)
-        broker.wait_started(START_S)
-        self.broker_address = (mqtt.embedded.host, broker.port)
-        return broker.port
-
-    def _open_post_room(self) -> None:
-        config, self._topics = self.config, Topics(self.config.mqtt.topic_prefix)
-        port = self._open_broker()
-        self._commands = Commands(topics=self._topics, discovery_prefix=config.mqtt.discovery_prefix)
-        self._link = MqttClient(
-            settings=settings_of(config, password=self._password, embedded_port=port),
-            will=Message(topic=self._topics.available, payload=b"offline", qos=1, retain=True),
-            on_command=self._commands.handle,
-            subscriptions=self._commands.subscriptions(),
-            clock=self._clock,
-        )
-        darkroom = SnapshotEncoder(encode=_snapshot, told_width=config.mqtt.snapshot_width)
-        self._dispatcher = Dispatcher(
-            outbox=self._outbox,
-            history=self._history,
-            link=self._link,
-            topics=self._topics,
-            device=config.device.id,
-            darkroom=darkroom,
-            clock=self._clock,
-        )
-        self._post = EventPublisher(dispatcher=self._dispatcher, topics=self._topics)
-        self._discovery = Discovery(topics=self._topics, send=self._post.send)
-        self._begin("mqtt", self._link.run)
-        self._begin("darkroom", darkroom.run)
-        self._begin("dispatch", self._dispatch)
-
-    def _dispatch(self, stop: threading.Event) -> None:
-        self._dispatcher.run(stop)
-        if not self._dispatcher.drain(self._clock.mono() + DRAIN_S):
-            log.warning("not everything was acknowledged: alerts stay on disk and go out with the next start")
-
-    def _keep_alarm(self, state: AlarmState, snapshot: Mapping[str, object]) -> None:
-        self._post.alarm_state(state)
-        self._outbox.set_state(ALARM_STATE, dict(snapshot))
-
-    def _open_workshop(self, load: Load) -> None:
-        self._slots, self._attention = LatestFrames(clock=self._clock), IdleCameras()
-        self._desk = AlarmController(
-            settings=self.config.alarm,
-            saved=self._outbox.get_state(ALARM_STATE),
-            clock=self._clock,
-            send=self._post.alert,
-            tell=self._keep_alarm,
-        )
-        self._worker = Worker(
-            slots=self._slots,
-            desk=self._desk,
-            post=self._post,
-            clock=self._clock,
-            load=load,
-            device_id=self.config.device.id,
-            attention=self._attention,
-        )
-        self._begin("inference", self._worker.run, stop_s=STOP_S)
-        self._undo.callback(self._slots.close)
-
-    def _furnish(self) -> None:
-        self._cameras = Cameras(
-            slots=self._slots, clock=self._clock, on_state=self._camera_changed, attention=self._attention
-        )
-        self.house = House(
-            document=self._document,
-            path=self._path,
-            config=self.config,
-            clock=self._clock,
-            started_mono=self._started_mono,
-            slots=self._slots,
-            outbox=self._outbox,
-            history=self._history,
-            topics=self._topics,
-            link=self._link,
-            dispatcher=self._dispatcher,
-            post=self._post,
-            desk=self._desk,
-            worker=self._worker,
-            cameras=self._cameras,
-            ledger=self._ledger,
-            stages=self._stages,
-        )
-        self._watch = HealthMonitor(self.house)
-        self._report = StatusReporter(house=self.house, watch=self._watch)
-        self._commands.attach(house=self.house, announce=self._announce)
-
-    def _open_api(self) -> None:
-        from detector.api.app import create_app  # FastAPI takes half a second to import
-        from detector.api.server import ApiServer
-
-        reconfigure = ConfigReloader(house=self.house, watch=self._watch, announce=self._announce)
-        window = ServiceControl(house=self.house, watch=self._watch, report=self._report, apply=reconfigure.apply)
-        settings = self.config.api
-        app = create_app(window, token=settings.token, config_schema=Config.model_json_schema())
-        server = ApiServer(app=app, host=settings.host, port=settings.port)
-        self._begin("api", server.run)
-        server.wait_started(START_S)
-        self.page_url = server.url
-
-    def _open_doors(self) -> None:
+    def _start(self, parts: Components, closing: ExitStack) -> None:
+        # Output first: nothing may come in before it can go out.
+        self._start_threads(self._output_rows(parts), parts, closing)
+        if parts.output.broker is not None:
+            parts.output.broker.wait_started(START_S)
+            self.broker_address = (self.config.mqtt.embedded.host, parts.output.broker.port)
+        detection = parts.detection
         for name, settings in self.config.cameras.items():
-            self.house.open_room(name, settings)
-        self._undo.callback(self._cameras.stop)
-        self._cameras.apply(self.config.cameras)
+            detection.switches.open_channel(name, settings)
+        closing.callback(lambda: detection.cameras.stop(self._left(CAMERA_STOP_S)))
+        detection.cameras.apply(self.config.cameras)
+        # The model loads, cameras connect and the API is imported at the same time: together they take as long.
+        self._start_threads(self._api_rows(parts), parts, closing)
+        if parts.api is not None:
+            self.page_url = parts.announcer.page_url = parts.api.wait_started(START_S)
+        self._wait_loaded(detection.model)
+        detection.alarm.announce()
+        parts.announcer.announce()
+        self._start_threads(self._change_rows(parts), parts, closing)
 
-    def _announce(self) -> None:
-        """Tell Home Assistant who we are, also when it says that it came back."""
-        self._discovery.announce(self.house.config, page_url=self.page_url)
-        self._link.restate()
+    def _output_rows(self, parts: Components) -> list[ThreadRow]:
+        broker, output, loop = parts.output.broker, parts.output, parts.detection.loop
 
-    def _camera_changed(self, name: str, state: CameraState, _reason: str | None) -> None:
-        if state == "online":  # the capture loop itself tells of trouble
-            log.info("camera %s is online", name)
+        def dispatch(stop: threading.Event) -> None:
+            output.dispatcher.run(stop)
+            if not output.dispatcher.drain(self._clock.mono() + DRAIN_S):
+                log.warning("not everything was acknowledged: alerts stay on disk and go out with the next start")
 
-    def _summary(self) -> str:
-        config = self.config
-        parts = [config.model.name, f"cameras {', '.join(config.cameras)}", f"broker {self._link.status().address}"]
-        return "; ".join([*parts, f"page {self.page_url}"] if self.page_url else parts)
+        return [
+            *([] if broker is None else [ThreadRow("broker", broker.run, broker)]),
+            ThreadRow("outbox", parts.storage.outbox.run),
+            ThreadRow("history", parts.storage.history_writer.run),
+            ThreadRow("mqtt", output.client.run),
+            ThreadRow("dispatch", dispatch, output.dispatcher),
+            ThreadRow("inference", loop.run, loop),
+        ]
 
-    # Watch
+    def _api_rows(self, parts: Components) -> list[ThreadRow]:
+        return [] if parts.api is None else [ThreadRow("api", parts.api.run, parts.api)]
 
-    def _watch_over(self, deadline: float | None) -> int:
-        """Feed systemd's watchdog while all is well; a stage that died ends the service with 1."""
+    def _change_rows(self, parts: Components) -> list[ThreadRow]:
+        engines = tensorrt_usable()
+        reload = FileReload(store=self._store, reloader=parts.reloader, requested=self.reload_event)
+        return [
+            ThreadRow("reload", reload.run),
+            ThreadRow("engine-build", parts.engine_upgrade.run, stop_s=BUILD_STOP_S, wanted=engines),
+            ThreadRow("autotune", parts.autotuner.run, stop_s=BUILD_STOP_S, wanted=not engines),
+        ]
+
+    def _unless_stopped(self, progress: Progress) -> Progress:
+        def report(done: int, total: int | None, what: str) -> None:
+            if self.stop_event.is_set():
+                raise _StopRequestedError
+            progress(done, total, what)
+
+        return report
+
+    def _wait_loaded(self, model: ModelHost) -> None:
+        deadline = self._clock.mono() + LOAD_S
+        while model.loading and self._clock.mono() < deadline:
+            if self.stop_event.wait(LOOK_S):
+                raise _StopRequestedError
+        model.wait_loaded(0.0)
+
+    def _left(self, at_most_s: float) -> float:
+        """Of the time that a stop may take: `at_most_s`, or what remains of STOP_TOTAL_S since its begin."""
+        now = self._clock.mono()
+        if self._stop_by is None:
+            self._stop_by = now + STOP_TOTAL_S
+        return max(LAST_S, min(at_most_s, self._stop_by - now))
+
+    def _start_threads(self, rows: list[ThreadRow], parts: Components, closing: ExitStack) -> None:
+        for row in rows:
+            if row.wanted:
+                thread = ServiceThread(name=row.name, run=row.run, heartbeat=row.heartbeat)
+                closing.callback(self._join, thread, row.stop_s)
+                parts.threads.start(thread)
+
+    def _join(self, thread: ServiceThread, at_most_s: float) -> None:
+        thread.join(self._left(at_most_s))
+
+    def _watch(self, parts: Components, deadline: float | None) -> int:
+        """Feed systemd's watchdog while all is well; a thread that ended ends the service with 1."""
         next_stats = 0.0
-        while not self.stop_event.wait(WATCH_S):
+        while not self.stop_event.wait(CHECK_S):
             now = self._clock.mono()
-            if self._watch.assess():
+            self._look_at_cameras(parts, now)
+            if parts.health.check():
                 self._notifier.watchdog()
             if now >= next_stats:
-                next_stats = now + self.config.mqtt.stats_interval_s
-                document = self._report.write()
-                self._post.stats(document)
-                self._notifier.status(_one_line(document["problems"]))
+                next_stats = now + self._store.config.mqtt.stats_interval_s
+                self._publish_status(parts)
             if deadline is not None and now >= deadline:
                 return 0
-            if dead := [stage.name for stage in self._stages if not stage.alive]:
-                log.critical("the %s stage ended: stopping, so that a supervisor can start anew", dead[0])
+            if (dead := parts.threads.dead()) is not None:
+                log.critical(
+                    "the %s thread ended: stopping, so that a supervisor can start the service again", dead.name
+                )
                 return 1
         return 0
 
+    def _look_at_cameras(self, parts: Components, now: float) -> None:
+        failing = parts.detection.model.failing_since is not None
+        parts.camera_status.update(model_failing=failing)
+        if failing:
+            parts.load.forget()  # frames are lost to the failing model, which is a problem of its own
+        else:
+            frames = parts.detection.frames
+            parts.load.observe(now, {name: frames.counts(name) for name in self._store.config.cameras})
 
-def _snapshot(frame: Frame, box: Box, score: float, max_width: int | None) -> bytes | None:
-    if isinstance(frame.image, LostImage):
-        return None  # held over a restart: a black picture would take the place of a real one
-    return encode_jpeg(frame.image, [Label(box=box, text=f"person {score:.2f}")], max_width=max_width)
+    def _publish_status(self, parts: Components) -> None:
+        document = parts.status.write()
+        parts.output.dispatcher.status(document)
+        self._notifier.status(_one_line(document["problems"]))
+
+    def _summary(self, parts: Components) -> str:
+        config, broker = self.config, parts.output.client.status().address
+        words = [config.model.name, f"cameras {', '.join(config.cameras)}", f"broker {broker}"]
+        return "; ".join([*words, f"page {self.page_url}"] if self.page_url else words)
 
 
 def _one_line(problems: list[str]) -> str:

@@ -1,17 +1,27 @@
-"""The status document: one snapshot of the whole house, JSON-ready, without a secret in it."""
+"""The status document: one snapshot of the whole service, JSON-ready, without a secret in it."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from detector import __version__
 from detector.capture.camera import CaptureStats
+from detector.capture.latest_frames import LatestFrames
+from detector.config.schema import Camera
+from detector.core.clock import Clock
 from detector.core.redact import redact
 from detector.core.system_info import SystemProbe
+from detector.models.autotune.status import AutotuneStatus
 
-from .health import HealthMonitor
-from .runtime import House
+from .alarm_controller import AlarmController
+from .config_store import ConfigStore
+from .health import Broker, CameraStats, HealthMonitor, Outbox
+from .inference_loop import CameraChannel
+from .model_host import ModelHost
+
+FindChannel = Callable[[str], "CameraChannel | None"]
 
 _UNKNOWN: dict[str, Any] = dict.fromkeys(
     (
@@ -40,23 +50,44 @@ def _rounded(value: float | None, digits: int = 2) -> float | None:
 class StatusReporter:
     """Writes the document that `/api/status` and `P/stats` show."""
 
-    def __init__(self, *, house: House, watch: HealthMonitor) -> None:
-        self._house, self._watch = house, watch
+    def __init__(
+        self,
+        *,
+        store: ConfigStore,
+        health: HealthMonitor,
+        cameras: CameraStats,
+        frames: LatestFrames,
+        channel: FindChannel,
+        model: ModelHost,
+        autotune: AutotuneStatus,
+        broker: Broker,
+        outbox: Outbox,
+        alarm: AlarmController,
+        clock: Clock,
+    ) -> None:
+        self._store, self._health, self._stats, self._frames = store, health, cameras, frames
+        self._channel, self._host, self._autotune = channel, model, autotune
+        self._broker, self._outbox, self._alarm, self._clock = broker, outbox, alarm, clock
+        self._started_mono = clock.mono()
         self._probe = SystemProbe()
+
+    @property
+    def uptime_s(self) -> float:
+        return round(self._clock.mono() - self._started_mono, 1)
 
     def write(self) -> dict[str, Any]:
         document: dict[str, Any] = redact.document(self._document())
         return document
 
     def _document(self) -> dict[str, Any]:
-        house, problems = self._house, self._watch.problems()
-        link, outbox = house.link.status(), house.outbox.stats()
-        now = house.clock.wall()
+        device, problems = self._store.config.device, self._health.problems()
+        link, outbox = self._broker.status(), self._outbox.stats()
+        now = self._clock.wall()
         oldest = None if outbox.oldest_wall is None else max(0.0, now - outbox.oldest_wall)
         return {
-            "device": {"id": house.config.device.id, "name": house.config.device.title},
+            "device": {"id": device.id, "name": device.title},
             "version": __version__,
-            "uptime_s": round(house.clock.mono() - house.started_mono, 1),
+            "uptime_s": self.uptime_s,
             "state": "degraded" if problems else "ok",
             "problems": problems,
             "stages": self._stages(),
@@ -74,18 +105,18 @@ class StatusReporter:
                 "oldest_s": _rounded(oldest, 1),
                 "fault": outbox.fault,
             },
-            "alarm": {"state": house.desk.state},
+            "alarm": {"state": self._alarm.state},
             "system": {key: _rounded(value, 1) for key, value in dataclasses.asdict(self._probe.read()).items()},
         }
 
     def _stages(self) -> dict[str, Any]:
-        faulty = {name for name, _ in self._watch.faults()}
-        return {name: {"ok": name not in faulty, "age_s": round(age, 2)} for name, age in self._watch.ages().items()}
+        faulty = {name for name, _ in self._health.faults()}
+        return {name: {"ok": name not in faulty, "age_s": round(age, 2)} for name, age in self._health.ages().items()}
 
     def _model(self) -> dict[str, Any]:
-        worker, detector = self._house.worker, self._house.worker.detector
+        model, detector = self._host, self._host.detector
         return {
-            "name": self._house.config.model.name if detector is None else detector.model_name,
+            "name": self._store.config.model.name if detector is None else detector.model_name,
             "backend": None if detector is None else detector.backend,
             "precision": None if detector is None else detector.precision,
             "provider": None if detector is None else detector.provider,
@@ -93,28 +124,30 @@ class StatusReporter:
             "engine": None
             if detector is None
             else f"{detector.backend} {detector.backend_version} {detector.precision}",
-            "note": worker.note or (None if detector is None else detector.note),
-            "choice": self._house.ledger.document(),
-            "state": "failed" if worker.error else "loading" if detector is None else "ready",
-            "error": worker.error,
-            "infer_ms": worker.infer_ms.percentiles(),
+            "note": model.note or (None if detector is None else detector.note),
+            "choice": self._autotune.document(),
+            "state": "failed" if model.error else "loading" if detector is None else "ready",
+            "error": model.error,
+            "infer_ms": model.infer_ms.percentiles(),
         }
 
     def _cameras(self) -> dict[str, Any]:
-        stats = self._house.cameras.stats()
-        return {name: self._camera(name, stats.get(name)) for name in self._house.config.cameras}
+        stats = self._stats()
+        return {
+            name: self._camera(settings, name, stats.get(name)) for name, settings in self._store.config.cameras.items()
+        }
 
-    def _camera(self, name: str, stats: CaptureStats | None) -> dict[str, Any]:
-        house, settings, now = self._house, self._house.config.cameras[name], self._house.clock.mono()
+    def _camera(self, settings: Camera, name: str, stats: CaptureStats | None) -> dict[str, Any]:
+        now = self._clock.mono()
         head: dict[str, Any] = {"source": settings.shown_source, "detect_fps_limit": settings.detect_fps}
-        room = house.worker.room(name)
-        if stats is None or room is None:
+        channel = self._channel(name)
+        if stats is None or channel is None:
             return {**_UNKNOWN, **head, "state": "disabled"}
-        counts, view = house.slots.counts(name), room.view
+        counts, view = self._frames.counts(name), channel.view
         age = None if stats.last_frame_mono is None else now - stats.last_frame_mono
         return {
             **head,
-            "state": "degraded" if stats.state == "online" and house.worker.failing_since else stats.state,
+            "state": "degraded" if stats.state == "online" and self._host.failing_since else stats.state,
             "error": stats.error,
             "fps": round(stats.fps, 1),
             "detect_fps": round(view.rate.value(now), 1),
@@ -129,9 +162,9 @@ class StatusReporter:
             "damaged": stats.decode.damaged,
             "close_ups": view.close_ups,
             "keyframes_only": stats.decode.keyframes_only,
-            "people": room.people or 0,
-            "moving": bool(room.moving),
-            "detect_enabled": room.enabled,
+            "people": channel.people or 0,
+            "moving": bool(channel.moving),
+            "detect_enabled": channel.enabled,
             "width": stats.width,
             "height": stats.height,
             "latency_ms": view.latency.percentiles(),

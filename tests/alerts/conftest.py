@@ -1,4 +1,4 @@
-"""Outboxes and brokers for the post room's tests."""
+"""Outboxes and brokers for the tests of alerts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from detector.alerts.outbox_db import Outbox
-from support.links import MakeBroker
-from support.mosquitto import (
-    Certificates,
-    Mosquitto,
-    make_certificates,
-)
+from detector.alerts.outbox import Outbox
+from support.mosquitto import Mosquitto
 
 
 @pytest.fixture
@@ -35,23 +30,3 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     broker.start()
     yield broker
     broker.kill()
-
-
-@pytest.fixture
-def make_broker(tmp_path: Path) -> Iterator[MakeBroker]:
-    made: list[Mosquitto] = []
-
-    def make(**options: object) -> Mosquitto:
-        broker = Mosquitto(tmp_path / f"broker{len(made)}", **options)  # type: ignore[arg-type]
-        made.append(broker)
-        broker.start()
-        return broker
-
-    yield make
-    for broker in made:
-        broker.kill()
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return make_certificates(tmp_path_factory.mktemp("tls"))

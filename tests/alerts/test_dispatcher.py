@@ -7,8 +7,8 @@ import json
 import signal
 import subprocess
 import sys
-import textwrap
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -16,13 +16,15 @@ import jsonschema
 import numpy as np
 import pytest
 
-from detector.alerts.outbox import ResilientOutbox
-from detector.alerts.payloads import load_schema
+from detector.alerts.outbox import Outbox
+from detector.alerts.payloads import alert_payload
 from detector.core.types import ArrayImage
 from detector.mqtt.broker.server import EmbeddedBroker
 from support.dispatcher import alerts_in, encode, has, has_all, ids, running_dispatcher
 from support.messages import make_alert, make_change, make_frame, running
 from support.mosquitto import Heard, Mosquitto, RecordingSubscriber, free_port, wait_until
+from support.outboxes import on_disk
+from support.schemas import load_schema
 
 
 def test_an_alert_arrives_with_its_picture_and_is_forgotten_once_acknowledged(
@@ -31,10 +33,10 @@ def test_an_alert_arrives_with_its_picture_and_is_forgotten_once_acknowledged(
     subscriber = RecordingSubscriber(broker.port, "p/#")
     with running_dispatcher(tmp_path, broker.port) as room:
         wait_until(room.link.session)
-        room.dispatcher.submit(make_change(7))
-        room.dispatcher.submit(make_alert(7))
+        room.dispatcher.change(make_change(7))
+        room.dispatcher.alert(make_alert(7))
         heard = subscriber.wait_for(lambda h: {"p/events", "p/alerts"} <= {m.topic for m in h})
-        wait_until(lambda: room.outbox.pending(10) == [])
+        wait_until(lambda: room.waiting() == [])
         event, picture = room.history.event("event-7"), room.history.snapshot("event-7")
         wait_until(lambda: room.dispatcher.stats().events_acknowledged == 1)
         assert room.dispatcher.stats().alerts_acknowledged == 1
@@ -62,7 +64,7 @@ def test_a_large_picture_is_told_small_and_kept_whole(broker: Mosquitto, tmp_pat
     image = ArrayImage(np.full((90, 1920, 3), 90, np.uint8))
     told = dataclasses.replace(make_alert(7), frame=dataclasses.replace(make_frame(seq=7), image=image))
     with running_dispatcher(tmp_path, broker.port) as room:
-        room.dispatcher.submit(told)
+        room.dispatcher.alert(told)
         heard = subscriber.wait_for(has("alert-7"))
         wait_until(lambda: room.history.snapshot(told.event_id))
         kept = room.history.snapshot(told.event_id)
@@ -81,7 +83,7 @@ def test_nothing_is_lost_when_the_broker_is_killed_mid_stream(broker: Mosquitto,
         wait_until(room.link.session)
         for start in (0, 40, 80):
             for number in range(start, start + 40):
-                room.dispatcher.submit(make_alert(number))
+                room.dispatcher.alert(make_alert(number))
             if start < 80:
                 subscriber.wait_for(has(f"alert-{start + 5}"))
                 broker.kill()
@@ -109,7 +111,7 @@ def test_the_embedded_broker_gets_all_too(tmp_path: Path) -> None:
                 wait_until(room.link.session)
                 subscriber = RecordingSubscriber(port, "p/alerts")
                 for number in range(start, start + 30):
-                    room.dispatcher.submit(make_alert(number))
+                    room.dispatcher.alert(make_alert(number))
                 heard += subscriber.wait_for(lambda h: len(set(ids(h))) == 30)
                 wait_until(lambda: room.pending() == [])
                 subscriber.close()
@@ -123,16 +125,16 @@ def test_a_backlog_goes_out_in_order_alerts_first_and_says_that_it_is_late(broke
     broker.kill()
     with running_dispatcher(tmp_path, broker.port) as room:
         for number in range(30):
-            room.dispatcher.submit(make_change(number))
-            room.dispatcher.submit(make_alert(number))
-        wait_until(lambda: len(room.outbox.pending(100)) == 60)
+            room.dispatcher.change(make_change(number))
+            room.dispatcher.alert(make_alert(number))
+        wait_until(lambda: len(room.waiting()) == 60)
         subscriber.heard.clear()
         broker.start()
         heard = subscriber.wait_for(
             lambda h: len(set(ids(h))) == 30 and sum(m.topic == "p/events" for m in h) >= 30, "the backlog did not come"
         )
-        wait_until(lambda: room.outbox.pending(100) == [])
-        room.dispatcher.submit(make_alert(99))
+        wait_until(lambda: room.waiting() == [])
+        room.dispatcher.alert(make_alert(99))
         heard = subscriber.wait_for(lambda h: "alert-99" in ids(h))
     subscriber.close()
     late, (live,) = alerts_in(heard)[:-1], alerts_in(heard)[-1:]
@@ -147,27 +149,24 @@ def test_a_backlog_goes_out_in_order_alerts_first_and_says_that_it_is_late(broke
 
 
 _CHILD = """
-    import threading
-    from pathlib import Path
-    from support.messages import make_alert, running
-    import importlib.util, sys
-    spec = importlib.util.spec_from_file_location("room", sys.argv[1])
-    room = importlib.util.module_from_spec(spec)
-    sys.modules["room"] = room
-    spec.loader.exec_module(room)
-    with room.open_room(Path(sys.argv[2]), int(sys.argv[3])) as opened:
-        for number in range(10_000):
-            room.wait_until(lambda: len(opened.pending()) < 40)
-            opened.dispatcher.submit(make_alert(number))
-            print(number, flush=True)
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from support.dispatcher import running_dispatcher
+from support.messages import make_alert
+from support.mosquitto import wait_until
+with running_dispatcher(Path(sys.argv[2]), int(sys.argv[3])) as room:
+    for number in range(10_000):
+        wait_until(lambda: len(room.pending()) < 40)
+        room.dispatcher.alert(make_alert(number))
+        print(number, flush=True)
 """
 
 
 def test_what_a_killed_process_owed_is_sent_by_the_next(broker: Mosquitto, tmp_path: Path) -> None:
     subscriber = RecordingSubscriber(broker.port, "p/#")
     tests = str(Path(__file__).resolve().parents[1])
-    script = f"import sys; sys.path.insert(0, {tests!r})\n" + textwrap.dedent(_CHILD)
-    command = [sys.executable, "-c", script, __file__, str(tmp_path), str(broker.port)]
+    command = [sys.executable, "-c", _CHILD, tests, str(tmp_path), str(broker.port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         try:
             subscriber.wait_for(lambda h: len(ids(h)) >= 20)
@@ -179,9 +178,7 @@ def test_what_a_killed_process_owed_is_sent_by_the_next(broker: Mosquitto, tmp_p
             child.kill()
     broker.signal(signal.SIGCONT)
     subscriber.wait_for(lambda h: h[-1].payload == b"offline", "no last will")
-    outbox = ResilientOutbox(tmp_path / "outbox.db")
-    owed = [entry.key for entry in outbox.pending(1000)]
-    outbox.close()
+    owed = on_disk(tmp_path / "outbox.db")
     assert owed
     before = len(subscriber.heard)
     with running_dispatcher(tmp_path, broker.port) as room:
@@ -192,3 +189,22 @@ def test_what_a_killed_process_owed_is_sent_by_the_next(broker: Mosquitto, tmp_p
     assert all(a["replayed"] for a in alerts_in(heard[before:]))
     numbers = sorted({a["seq"] for a in alerts_in(heard)})
     assert numbers == list(range(1, len(numbers) + 1))  # every one that was ever written has come
+
+
+def test_an_alert_that_a_kill_kept_from_the_history_is_there_after_the_next_start(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    """Delivered and acknowledged, but the process died before its history was written."""
+    with closing(Outbox(tmp_path / "outbox.db")) as outbox:
+        for number in (1, 2):
+            document = alert_payload(make_alert(number), device="yard", seq=0)
+            entry = outbox.put(
+                kind="alert", key=f"alert-{number}", topic="p/alerts", document=document, created_wall=1.0
+            )
+        outbox.acknowledged([entry.seq])
+    with running_dispatcher(tmp_path, broker.port) as room:
+        wait_until(lambda: room.pending() == [] and room.outbox.stats().pending_alerts == 0)
+        for number in (1, 2):
+            event = room.history.event(f"event-{number}")
+            assert event is not None
+            assert [alert["seq"] for alert in event["alerts"]] == [number]

@@ -224,7 +224,7 @@ def test_small_motion_is_looked_at_closely_only_where_the_config_says_so() -> No
     counts = [views(closely) for _ in range(10)]
     assert counts[0] == 0, "the first picture shows no motion yet"
     assert 7 <= sum(counts) <= 9
-    for motion in ({"crops_per_s": 0}, {"crops_per_s": 10, "enabled": False}):
+    for motion in ({}, {"crops_per_s": 0}, {"crops_per_s": 10, "enabled": False}):
         never = PipelineRun(motion=motion)
         assert not any(views(never) for _ in range(10))
 

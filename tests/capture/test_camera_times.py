@@ -14,25 +14,16 @@ from detector.core.backoff import Backoff
 from detector.core.errors import SourceError
 from detector.core.types import Frame
 from support.cameras import PICTURE, Running, Script, States, Until, loop_of
+from support.clocks import SetClock
 
 
 def test_a_jump_of_the_wall_clock_changes_nothing_but_the_stamp() -> None:
-    class Jumping:
-        def __init__(self) -> None:
-            self.now, self.offset = 100.0, 1e9
-
-        def mono(self) -> float:
-            return self.now
-
-        def wall(self) -> float:
-            return self.now + self.offset
-
-    clock, stop, got = Jumping(), threading.Event(), list[Frame]()
+    clock, stop, got = SetClock(now=100.0, wall_ahead=1e9), threading.Event(), list[Frame]()
 
     def put(frame: Frame) -> None:
         got.append(frame)
         clock.now += 0.1
-        clock.offset -= 3600.0 if len(got) == 10 else 0.0
+        clock.wall_ahead -= 3600.0 if len(got) == 10 else 0.0
         if len(got) == 20:
             stop.set()
 
@@ -44,16 +35,7 @@ def test_a_jump_of_the_wall_clock_changes_nothing_but_the_stamp() -> None:
 
 
 def test_rate_is_that_of_the_last_seconds_and_falls_when_frames_stop() -> None:
-    class Time:
-        now = 0.0
-
-        def mono(self) -> float:
-            return self.now
-
-        def wall(self) -> float:
-            return self.now
-
-    clock, stop = Time(), threading.Event()
+    clock, stop = SetClock(), threading.Event()
     rates = []
 
     def put(frame: Frame) -> None:
@@ -121,16 +103,7 @@ def test_stop_ends_a_long_back_off_at_once(running: Running, until: Until) -> No
 
 
 def test_equal_errors_are_logged_once_and_summed_up(caplog: pytest.LogCaptureFixture) -> None:
-    class Time:
-        now = 0.0
-
-        def mono(self) -> float:
-            return self.now
-
-        def wall(self) -> float:
-            return self.now
-
-    clock, stop, scripts = Time(), threading.Event(), list[Script]()
+    clock, stop, scripts = SetClock(), threading.Event(), list[Script]()
 
     def make() -> Source:
         clock.now += 5.0
@@ -167,17 +140,8 @@ def test_a_flapping_camera_is_not_hammered_and_a_steady_one_retries_fast() -> No
         def reset(self) -> None:
             self.resets += 1
 
-    class Time:
-        now = 0.0
-
-        def mono(self) -> float:
-            return self.now
-
-        def wall(self) -> float:
-            return self.now
-
     def play(step_s: float) -> int:
-        clock, stop, backoff = Time(), threading.Event(), CountingBackoff()
+        clock, stop, backoff = SetClock(), threading.Event(), CountingBackoff()
         tries = 0
 
         def make() -> Source:
@@ -215,15 +179,6 @@ def test_a_fault_in_a_library_is_an_outage_not_the_end(
 
 
 def test_a_frame_is_as_old_as_its_last_packet_and_the_loop_as_alive_as_its_last_read() -> None:
-    class Time:
-        now = 100.0
-
-        def mono(self) -> float:
-            return self.now
-
-        def wall(self) -> float:
-            return self.now + 1e9
-
     class Decoded(Script):
         """Reads 3 s after the packet came; a stamp from the future is a fault that must not spread."""
 
@@ -232,7 +187,7 @@ def test_a_frame_is_as_old_as_its_last_packet_and_the_loop_as_alive_as_its_last_
             ahead = 7.0 if len(got) == 1 else -3.0
             return CapturedImage(image=PICTURE, media_s=None, mono=clock.now + ahead)
 
-    clock, stop, got = Time(), threading.Event(), list[Frame]()
+    clock, stop, got = SetClock(now=100.0, wall_ahead=1e9), threading.Event(), list[Frame]()
 
     def put(frame: Frame) -> None:
         got.append(frame)

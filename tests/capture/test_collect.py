@@ -130,7 +130,7 @@ def test_a_frozen_camera_does_not_keep_one_waiting(tmp_path: Path) -> None:
 def test_a_camera_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SourceError):
         run(tmp_path / "none.mp4", tmp_path / "set", count=1)
-    with pytest.raises(SourceError, match="the same command goes on"):
+    with pytest.raises(SourceError, match="the same command continues"):
         run("rtsp://cam:s3cret@127.0.0.1:1/live", tmp_path / "set", count=1)
 
 
@@ -187,7 +187,7 @@ except StorageError as error:
 
 def test_a_write_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _FULL, str(tmp_path / "set")]
-    tests = str(Path(__file__).parent)
+    tests = str(Path(__file__).parents[1])
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
     assert done.stdout.startswith(f"cannot write to {tmp_path / 'set'}"), done.stderr

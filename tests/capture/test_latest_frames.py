@@ -12,19 +12,9 @@ from hypothesis import strategies as st
 from detector.capture.latest_frames import LatestFrames, SlotCounts
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.types import ArrayImage, Frame
+from support.clocks import SetClock
 
 PICTURE = ArrayImage(np.zeros((2, 2, 3), np.uint8))
-
-
-class Time:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def mono(self) -> float:
-        return self.now
-
-    def wall(self) -> float:
-        return self.now
 
 
 def frame(camera: str, at: float, seq: int = 0) -> Frame:
@@ -33,7 +23,7 @@ def frame(camera: str, at: float, seq: int = 0) -> Frame:
 
 def play(times: list[float], max_fps: float) -> tuple[list[float], SlotCounts]:
     """The stamps that an inference which is never busy takes of frames captured at `times`."""
-    clock = Time()
+    clock = SetClock()
     slots = LatestFrames(clock=clock)
     slots.add("a", max_fps)
     taken = []
@@ -82,7 +72,7 @@ def test_a_25_fps_camera_at_10_is_taken_10_times_a_second() -> None:
 
 
 def test_the_newest_frame_wins_and_the_unread_is_counted_dropped() -> None:
-    slots = LatestFrames(clock=Time())
+    slots = LatestFrames(clock=SetClock())
     slots.add("a", 10.0)
     for seq in range(5):
         slots.put(frame("a", seq * 1.0, seq))
@@ -93,7 +83,7 @@ def test_the_newest_frame_wins_and_the_unread_is_counted_dropped() -> None:
 
 
 def test_a_frame_before_its_turn_is_skipped_not_dropped() -> None:
-    clock = Time()
+    clock = SetClock()
     slots = LatestFrames(clock=clock)
     slots.add("a", 10.0)
     for at in (0.0, 0.02, 0.04, 0.06):
@@ -104,7 +94,7 @@ def test_a_frame_before_its_turn_is_skipped_not_dropped() -> None:
 
 
 def test_an_early_frame_is_taken_late_when_no_other_comes() -> None:
-    clock = Time()
+    clock = SetClock()
     slots = LatestFrames(clock=clock)
     slots.add("a", 10.0)
     for at in (0.0, 0.02, 0.04):
@@ -127,7 +117,7 @@ def test_an_early_frame_is_taken_late_when_no_other_comes() -> None:
 def test_overloaded_inference_serves_cameras_of_one_rate_alike(
     camera_fps: list[float], served_per_s: float, max_fps: float
 ) -> None:
-    clock = Time()
+    clock = SetClock()
     slots = LatestFrames(clock=clock)
     names = [f"camera-{i}" for i in range(len(camera_fps))]
     events = sorted(
@@ -151,7 +141,7 @@ def test_overloaded_inference_serves_cameras_of_one_rate_alike(
 
 @pytest.mark.parametrize("served_per_s", [38.0, 36.0, 33.0, 20.0, 9.0])
 def test_eight_cameras_lose_alike_also_where_only_a_few_frames_are_too_many(served_per_s: float) -> None:
-    random, clock = np.random.default_rng(0), Time()
+    random, clock = np.random.default_rng(0), SetClock()
     slots = LatestFrames(clock=clock)
     events = sorted(
         (phase + i / 5.0 + random.normal(0.0, 0.005), f"camera-{k}")
@@ -173,7 +163,7 @@ def test_eight_cameras_lose_alike_also_where_only_a_few_frames_are_too_many(serv
 
 
 def test_a_slow_camera_is_not_starved_by_fast_ones() -> None:
-    clock = Time()
+    clock = SetClock()
     slots = LatestFrames(clock=clock)
     slots.add("slow", 1.0)
     for i in range(4):
@@ -195,7 +185,7 @@ def test_a_pause_is_not_made_good_by_a_burst() -> None:
 
 
 def test_a_frame_waits_from_its_turn_until_it_is_taken() -> None:
-    clock = Time()
+    clock = SetClock()
     slots = LatestFrames(clock=clock)
     slots.add("a", 10)
     assert not slots.waiting()
@@ -264,7 +254,7 @@ def test_close_wakes_takers_and_ends_all() -> None:
 
 
 def test_an_unknown_or_removed_camera_is_ignored() -> None:
-    slots = LatestFrames(clock=Time())
+    slots = LatestFrames(clock=SetClock())
     slots.put(frame("never", 0.0))
     slots.add("a", 10.0)
     slots.put(frame("a", 0.0))
@@ -276,7 +266,7 @@ def test_an_unknown_or_removed_camera_is_ignored() -> None:
 
 
 def test_adding_again_changes_the_rate_at_once_and_keeps_the_counts() -> None:
-    clock = Time()
+    clock = SetClock()
     slots = LatestFrames(clock=clock)
     slots.add("a", 1 / 60)
     slots.put(frame("a", 0.0))
@@ -291,7 +281,7 @@ def test_adding_again_changes_the_rate_at_once_and_keeps_the_counts() -> None:
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])
 def test_refuses_a_rate_that_is_none(fps: float) -> None:
     with pytest.raises(ValueError, match="max_fps"):
-        LatestFrames(clock=Time()).add("a", fps)
+        LatestFrames(clock=SetClock()).add("a", fps)
 
 
 def test_many_threads_lose_no_count() -> None:
@@ -324,7 +314,7 @@ def test_many_threads_lose_no_count() -> None:
 
 
 def test_of_those_that_wait_the_longest_passed_over_is_taken_and_none_twice() -> None:
-    clock = Time()
+    clock = SetClock()
     slots = LatestFrames(clock=clock)
     for name in "abc":
         slots.add(name, 10.0)

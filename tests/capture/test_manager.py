@@ -25,7 +25,7 @@ def camera(source: Path, **settings: object) -> Camera:
 def test_cameras_start_change_and_stop_as_the_config_says(video: Path) -> None:
     slots = LatestFrames(clock=SYSTEM_CLOCK)
     told: list[tuple[str, str]] = []
-    cameras = Cameras(slots=slots, clock=SYSTEM_CLOCK, on_state=lambda name, state, _: told.append((name, state)))
+    cameras = Cameras(frames=slots, clock=SYSTEM_CLOCK, on_state=lambda name, state, _: told.append((name, state)))
     before = threading.active_count()
     cameras.apply({"a": camera(video), "b": camera(video), "off": camera(video, enabled=False)})
     wait_until(lambda: all(s.frames > 2 for s in cameras.stats().values()) and len(cameras.stats()) == 2)

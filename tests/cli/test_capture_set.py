@@ -57,7 +57,7 @@ def test_without_consent_nothing_is_stored(config: Path, tmp_path: Path) -> None
     out = tmp_path / "set"
     done = once("capture-set", "-c", config, "--camera", "porch", "--count", "3", "--out", out)
     assert done.returncode == 2
-    assert "consent with --yes" in done.stderr
+    assert "add --yes to consent" in done.stderr
     assert not out.exists()
 
 

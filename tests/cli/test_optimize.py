@@ -21,7 +21,7 @@ from support.program import COMMAND
 from support.studies import annotated, pictures, small_model
 
 pytestmark = pytest.mark.optimize  # without PyTorch, but too slow for the fast suite
-README = Path(__file__).resolve().parents[2] / "README.md"
+MANUAL = Path(__file__).resolve().parents[2] / "docs/commands.md"
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ def said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int,
     return code, lines[0]
 
 
-def test_the_readme_s_commands_on_a_small_network(one_runtime: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As they stand there, but for the model: yolox-tiny-person would take minutes."""
+def test_the_manual_s_commands_on_a_small_network(one_runtime: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As written there, but for the model: yolox-tiny-person would take minutes."""
     commands = [
-        line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("detector optimize ")
+        line for line in MANUAL.read_text(encoding="utf-8").splitlines() if line.startswith("detector optimize ")
     ]
     assert len(commands) == 2
     (one_runtime / "images").rename(one_runtime / "pictures")
@@ -95,7 +95,7 @@ def test_ctrl_c_keeps_what_is_done() -> None:
     assert process.returncode == 130
     kept = len(list(cells.glob("*.json")))
     assert f"detector: {kept} of " in words
-    assert "variants are measured and kept in optimized: the same command goes on from there" in words
+    assert "variants are measured and kept in optimized: the same command continues from there" in words
     assert "Traceback" not in words
     assert not list(Path("optimized").rglob("*.part"))
 

@@ -54,10 +54,10 @@ def test_the_table_says_what_was_assumed_and_when_it_holds(tmp_path: Path, capsy
     assert tune(config(tmp_path, "porch", "yard")) == 0
     said = capsys.readouterr().out
     assert "small.onnx at 160x96" in said
-    assert "porch, yard: taken to give 1920x1080; if not, say so with --size WxH" in said
+    assert "porch, yard: assumed to give 1920x1080; if not, add --size WxH" in said
     assert "INT8 was not tried: it is made from pictures, and none were given (--pictures)" in said
-    assert "taken: onnxruntime fp32, 1 thread" in said
-    assert "a running service takes it over within seconds, any other at its next start" in said
+    assert "chosen: onnxruntime fp32, 1 thread" in said
+    assert "a running service switches to it within seconds, any other at its next start" in said
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_table_says_what_was_assumed_and_when_it_holds(tmp_path: Path, capsy
         (["--pictures", "set"], "--pictures set: say of which camera, as porch=set; known: porch, yard"),
         (["--pictures", "attic=set"], "no enabled camera attic in the config; its enabled cameras: porch, yard"),
         (["--pictures", "porch=gone"], "--pictures porch=gone: no such file or folder: gone"),
-        (["--size", "big"], "--size big: give the pictures' width and height in px, as 1920x1080"),
+        (["--size", "big"], "--size big: give width and height in px as 640x384"),
         (
             ["--pictures", "porch=.", "--pictures", "yard=.", "--size", "640x480"],
             "--size 640x480: every camera has pictures",

@@ -13,11 +13,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from detector.alerts.payloads import load_schema
 from support.clip_server import ClipServer
 from support.mosquitto import Heard, Mosquitto, RecordingSubscriber
 from support.program import Program
 from support.rtsp_server import why_not
+from support.schemas import load_schema
 
 
 def base(model: Path, clip: Path, **camera: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
+from detector.capture.pictures import folder_pictures
 from detector.capture.raw_image import RawImage, i420_image, nv12_image, yuyv_image
 from detector.core.errors import InferenceError, ModelError
 from detector.core.types import ArrayImage, Image, PlaneFormat
@@ -28,7 +29,6 @@ from detector.inference.tensorrt.gpu import find_gpu
 from detector.inference.tensorrt.library import flavour
 from detector.inference.tensorrt.manifest import environment
 from detector.models.accuracy.gate import compare
-from detector.models.accuracy.pictures import folder_pictures
 from detector.models.engines.build_accepted import Gated, build_gated
 from detector.models.engines.builder import BuildRequest
 from detector.models.registry import load_registry

@@ -9,10 +9,10 @@ import pytest
 from detector.core.errors import ModelError
 from detector.inference.backends.base import usable_threads
 from detector.inference.factory import load_detector, tensorrt_usable
-from detector.inference.tensorrt import gpu
+from detector.inference.tensorrt import gpu, manifest
 from detector.inference.tensorrt.library import flavour
-from detector.models.engines import builder
 from support.engines import ORIN
+from support.extras import needs_openvino
 from support.graphs import write_constant
 
 ROWS = {"output0": np.zeros((1, 300, 6), np.float32)}
@@ -22,8 +22,8 @@ def test_auto_is_onnxruntime(tmp_path: Path) -> None:
     assert load_detector(path=write_constant(tmp_path / "m.onnx", ROWS), name="m").backend == "onnxruntime"
 
 
+@needs_openvino
 def test_openvino_when_asked(tmp_path: Path) -> None:
-    pytest.importorskip("openvino", reason="needs the extra openvino")
     path = write_constant(tmp_path / "m.onnx", ROWS)
     assert load_detector(path=path, name="m", backend="openvino").backend == "openvino"
 
@@ -33,7 +33,7 @@ def test_tensorrt_without_an_engine_says_what_to_do(tmp_path: Path, monkeypatch:
     if flavour() is None:
         with pytest.raises(ModelError, match="TensorRT is not there: on a Jetson JetPack brings it"):
             load_detector(path=path, name="m", backend="tensorrt")
-    monkeypatch.setattr(builder, "environment", lambda: ORIN)
+    monkeypatch.setattr(manifest, "environment", lambda: ORIN)
     with pytest.raises(ModelError, match=r"no engine was built from m\.onnx on this machine: run detector build"):
         load_detector(path=path, name="m", backend="tensorrt")
 
@@ -44,7 +44,7 @@ def test_auto_with_a_gpu_falls_back_to_onnxruntime_and_says_why(
     path = write_constant(tmp_path / "m.onnx", ROWS)
     monkeypatch.setattr(gpu, "device_files", lambda: True)
     monkeypatch.setattr(gpu, "tensorrt_there", lambda: True)
-    monkeypatch.setattr(builder, "environment", lambda: ORIN)
+    monkeypatch.setattr(manifest, "environment", lambda: ORIN)
     detector = load_detector(path=path, name="m", precision="fp16")
     assert (detector.backend, detector.precision) == ("onnxruntime", "fp32"), "the precision is wanted of the engine"
     assert "onnxruntime runs m.onnx: no engine was built from m.onnx" in caplog.text

@@ -95,11 +95,9 @@ def test_commands_arrive_and_retained_ones_do_not(make_broker: MakeBroker) -> No
     operator = RecordingSubscriber(broker.port, "nothing")
     operator.publish("p/alarm/set", "DISARM", retain=True)  # left over from long ago
     heard: list[tuple[str, bytes]] = []
-    link = make_link(
-        broker.port,
-        subscriptions=["p/alarm/set", "p/+/detect/set"],
-        on_command=lambda topic, payload: heard.append((topic, payload)),
-    )
+    link = make_link(broker.port)
+    for topic_filter in ("p/alarm/set", "p/+/detect/set"):
+        link.subscribe(topic_filter, lambda topic, payload: heard.append((topic, payload)))
     with running(link.run):
         wait_until(lambda: broker.log().count("Sending SUBACK to detector-t"))
         operator.publish("p/porch/detect/set", "OFF")
@@ -117,7 +115,8 @@ def test_a_failing_listener_costs_nothing(make_broker: MakeBroker) -> None:
         calls.append(payload)
         raise RuntimeError("a bug elsewhere")
 
-    link = make_link(broker.port, subscriptions=["p/set"], on_command=on_command)
+    link = make_link(broker.port)
+    link.subscribe("p/set", on_command)
     with running(link.run):
         wait_until(lambda: broker.log().count("Sending SUBACK to detector-t"))
         operator.publish("p/set", "1")
@@ -181,11 +180,11 @@ def test_the_last_will_is_heard_when_the_process_is_killed(make_broker: MakeBrok
     subscriber = RecordingSubscriber(broker.port, "p/available")
     script = textwrap.dedent(f"""
         import threading
-        from detector.mqtt.client import MqttLink, MqttSettings
+        from detector.mqtt.client import MqttClient, MqttSettings
         from detector.core.types import Message
         will = Message(topic="p/available", payload=b"offline", qos=1, retain=True)
         settings = MqttSettings(host="127.0.0.1", port={broker.port}, client_id="detector-t")
-        MqttLink(settings=settings, will=will).run(threading.Event())
+        MqttClient(settings=settings, will=will).run(threading.Event())
     """)
     with subprocess.Popen([sys.executable, "-c", script]) as child:
         try:

@@ -115,7 +115,8 @@ def test_a_publish_that_mqtt_5_refuses_is_told(make_broker: MakeBroker) -> None:
 
 def test_a_refused_subscription_is_told() -> None:
     broker = OldBroker(b"")
-    link = make_link(broker.port, flush_s=0.1, subscriptions=["p/alarm/set"])
+    link = make_link(broker.port, flush_s=0.1)
+    link.subscribe("p/alarm/set", lambda _topic, _payload: None)
     with running(broker.run), running(link.run):
         connected(link)
         broker.say(b"\x90\x03\x00\x01\x80")

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from detector.capture.pictures import folder_pictures
 from detector.core.types import ArrayImage, Image
-from detector.models.accuracy.pictures import folder_pictures
 from support import scenes
 
 

@@ -1,25 +1,27 @@
-"""The real stage with real child processes and a real worker; only OpenVINO is hidden from the child."""
+"""The real thread with real child processes; only OpenVINO is hidden from the child."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
-from detector.config.schema import Config
+from detector.analytics.pipeline import CameraPipeline
+from detector.capture.camera import CaptureStats
+from detector.capture.source import DecodeCounts
+from detector.config.schema import Camera, Config
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.threads import ServiceThread
 from detector.core.types import ArrayImage, Frame, Track
-from detector.inference.multi_size import MultiSizeDetector
+from detector.inference.multi_size import AnyDetector, MultiSizeDetector
 from detector.models.autotune.candidates import Candidate
 from detector.models.autotune.choice import Choice, place, read, scenes_of, write
 from detector.models.autotune.loader import AutotunedLoader
@@ -28,8 +30,10 @@ from detector.models.autotune.status import AutotuneStatus
 from detector.models.graph.variants import prepare
 from detector.models.loading import resolve
 from detector.service.autotuner import Autotuner
+from detector.service.config_store import ConfigStore
+from detector.service.inference_loop import CameraChannel
 from detector.service.live_view import LiveScene, LiveView
-from detector.service.runtime import House
+from detector.service.model_host import Load
 from support.inference import DEADLINE_S, RunningInference
 from support.networks import network
 
@@ -56,36 +60,63 @@ def config(path: Path, **model: Any) -> Config:
     )
 
 
-@dataclass
-class _AutotunerHost:
-    """The part of the house that the stage looks at; one camera of 640x480."""
-
-    worker: Any
-    config: Config
-    clock: Any = SYSTEM_CLOCK
-    changing: threading.Lock = field(default_factory=threading.Lock)
-    cameras: Any = field(
-        default_factory=lambda: SimpleNamespace(stats=lambda: {"a": SimpleNamespace(width=640, height=480)})
-    )
+def store_of(config: Config) -> ConfigStore:
+    return ConfigStore(document={}, path=None, config=config)
 
 
-class _Bench:
-    """In the worker's place: shows what it is told to, notes what is swapped in."""
+CAPTURED = CaptureStats(
+    state="online",
+    error=None,
+    frames=1,
+    fps=10.0,
+    width=640,
+    height=480,
+    reconnects=0,
+    last_frame_mono=None,
+    progress_mono=0.0,
+    decode=DecodeCounts(),
+)
+
+
+class RecordedSwaps:
+    """In the place of the model that serves: notes what is swapped in."""
 
     def __init__(self, detector: MultiSizeDetector) -> None:
-        self.detector, self.loading, self.view = detector, False, LiveView()
-        self.swapped: list[Any] = []
+        self.detector: AnyDetector | None = detector
+        self.loading, self.view = False, LiveView()
+        self.swapped: list[tuple[str, tuple[int, int]]] = []
 
-    def room(self, _name: str) -> Any:
-        return SimpleNamespace(view=self.view)
+    def channel(self, name: str) -> CameraChannel:
+        pipeline = CameraPipeline(name=name, settings=Camera.model_validate({"source": "a.mp4"}), device_id="test")
+        return CameraChannel(name=name, pipeline=pipeline, view=self.view)
 
-    def swap(self, detector: Any, _load: Any) -> None:
+    def swap(self, detector: AnyDetector, _load: Load, *, wanted: Callable[[], bool]) -> bool:
         self.swapped.append((detector.precision, detector.input_size))
         detector.close()
+        return wanted()
 
 
-def tuner(rooms: _AutotunerHost, ledger: AutotuneStatus, command: list[str] = COMMAND, **more: Any) -> Autotuner:
-    return Autotuner(house=cast("House", rooms), ledger=ledger, command=command, prepare_s=0, settle_s=0, **more)
+def tuner(
+    store: ConfigStore,
+    model: RecordedSwaps,
+    status: AutotuneStatus,
+    command: list[str] = COMMAND,
+    *,
+    settle_s: float = 0.0,
+    quota: SampleQuota | None = None,
+) -> Autotuner:
+    return Autotuner(
+        store=store,
+        model=model,
+        cameras=lambda: {"a": CAPTURED},
+        channel=model.channel,
+        status=status,
+        clock=SYSTEM_CLOCK,
+        command=command,
+        prepare_s=0,
+        settle_s=settle_s,
+        need=quota,
+    )
 
 
 @pytest.fixture
@@ -100,28 +131,39 @@ def kept(path: Path) -> Path:
 
 
 @pytest.fixture
-def bench(path: Path) -> Any:
+def model(path: Path) -> Any:
     detector = AutotunedLoader(config(path).model, resolve(config(path).model))()
-    yield _Bench(cast("MultiSizeDetector", detector))
+    assert isinstance(detector, MultiSizeDetector)
+    yield RecordedSwaps(detector)
     detector.close()
 
 
 def test_the_model_serves_at_once_and_the_choice_takes_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("support.inference.DEADLINE_S", 90.0)  # two processes start and import, one after the other
-    shop, ledger = RunningInference(path), AutotuneStatus()
-    rooms = _AutotunerHost(worker=shop.worker, config=config(path, precision="fp32"))
-    stage = ServiceThread(name="tuning", run=tuner(rooms, ledger).run)
+    shop, status = RunningInference(path), AutotuneStatus()
+    real = Autotuner(
+        store=store_of(config(path, precision="fp32")),
+        model=shop.model,
+        cameras=lambda: {"a": CAPTURED},
+        channel=shop.loop.channel,
+        status=status,
+        clock=SYSTEM_CLOCK,
+        command=COMMAND,
+        prepare_s=0,
+        settle_s=0,
+    )
+    stage = ServiceThread(name="autotune", run=real.run)
     with shop:
-        shop.worker.wait_loaded(DEADLINE_S)
+        shop.model.wait_loaded(DEADLINE_S)
         stage.start()
-        shop.feed_until(lambda: ledger.document()["state"] == "settled")
-        served = shop.worker.detector
+        shop.feed_until(lambda: status.document()["state"] == "settled")
+        served = shop.model.detector
         assert isinstance(served, MultiSizeDetector)
         assert SHAPE in served.shapes
-        assert shop.worker.error is None
-        assert stage.alive, "a stage that ends would end the service"
+        assert shop.model.error is None
+        assert stage.alive, "a thread that ends would end the service"
         assert stage.join(DEADLINE_S)
-    told = ledger.document()
+    told = status.document()
     assert told["taken"] == "onnxruntime fp32, 1 thread"
     assert told["shapes"] == ["160x128"]
     assert [each["refused"] for each in told["candidates"]] == [None]
@@ -129,28 +171,28 @@ def test_the_model_serves_at_once_and_the_choice_takes_over(path: Path, monkeypa
 
 
 @pytest.mark.usefixtures("kept")
-def test_the_second_start_measures_nothing(path: Path, bench: _Bench) -> None:
-    rooms, ledger = _AutotunerHost(worker=bench, config=config(path, precision="fp32")), AutotuneStatus()
-    tuner(rooms, ledger, FAILS)._look(threading.Event())
-    assert bench.swapped == []
-    assert ledger.document()["state"] == "settled"
+def test_the_second_start_measures_nothing(path: Path, model: RecordedSwaps) -> None:
+    store, status = store_of(config(path, precision="fp32")), AutotuneStatus()
+    tuner(store, model, status, FAILS)._look(threading.Event())
+    assert model.swapped == []
+    assert status.document()["state"] == "settled"
 
 
 @pytest.mark.usefixtures("kept")
-def test_int8_waits_for_people_in_front_of_the_camera(path: Path, bench: _Bench, tmp_path: Path) -> None:
-    rooms, ledger = _AutotunerHost(worker=bench, config=config(path)), AutotuneStatus()
+def test_int8_waits_for_people_in_front_of_the_camera(path: Path, model: RecordedSwaps, tmp_path: Path) -> None:
+    store, status = store_of(config(path)), AutotuneStatus()
     order = tmp_path / "order"
     keeping = [sys.executable, "-c", f"import sys; open({str(order)!r}, 'wb').write(sys.stdin.buffer.read())"]
     need = SampleQuota(pictures=30, pictures_each=30, visits_each=3, visits=3)
-    stage = tuner(rooms, ledger, keeping, need=need)
+    stage = tuner(store, model, status, keeping, quota=need)
     stage._look(threading.Event())
-    assert "pictures with persons of a" in ledger.document()["note"]
+    assert "pictures with persons of a" in status.document()["note"]
     for seq in range(30):
-        bench.view.show(scene(seq, seq * GAP_S))
+        model.view.show(scene(seq, seq * GAP_S))
         stage._look(threading.Event())
     evidence = unpack(order.read_bytes().partition(b"\n")[2])
     assert (len(evidence.calibration), len(evidence.held_out)) == (18, 12)
-    assert evidence.scenes == tuple(scenes_of(rooms.config))
+    assert evidence.scenes == tuple(scenes_of(store.config))
     assert evidence.calibration[0].width == 160
     leftovers = [file for file in tmp_path.rglob("*") if file.suffix in (".jpg", ".png", ".npz", ".npy")]
     assert leftovers == [], "nobody's picture is written to the disk"
@@ -163,33 +205,33 @@ def scene(seq: int, mono: float) -> LiveScene:
     return LiveScene(frame=frame, people=(person,), moving=True)
 
 
-def test_a_new_camera_takes_int8_back(path: Path, bench: _Bench, kept: Path) -> None:
-    rooms, ledger = _AutotunerHost(worker=bench, config=config(path)), AutotuneStatus()
+def test_a_new_camera_takes_int8_back(path: Path, model: RecordedSwaps, kept: Path) -> None:
+    store, status = store_of(config(path)), AutotuneStatus()
     variant = next((kept.parents[1] / "variants").glob("*.onnx")).name
     known = Choice(
         taken=Candidate(precision="int8", threads=1),
         why="-",
         shapes=(SHAPE,),
-        scenes=tuple(scenes_of(rooms.config)),
+        scenes=tuple(scenes_of(store.config)),
         files={SHAPE: variant},
     )
     write(kept, known)
-    stage = tuner(rooms, ledger)
+    stage = tuner(store, model, status)
     stage._look(threading.Event())
-    assert ledger.document()["state"] == "settled"
-    bench.swapped.clear()
+    assert status.document()["state"] == "settled"
+    model.swapped.clear()
     cameras = {"a": {"source": "a.mp4"}, "b": {"source": "b.mp4"}}
-    rooms.config = Config.model_validate({"model": rooms.config.model.model_dump(), "cameras": cameras})
+    store.replace({}, Config.model_validate({"model": store.config.model.model_dump(), "cameras": cameras}))
     stage._look(threading.Event())
-    assert len(bench.swapped) == 1
-    assert "int8 was made from those of other cameras" in ledger.document()["why"].replace(", 1 thread", "")
-    assert "pictures with persons of a, b" in ledger.document()["note"]
+    assert len(model.swapped) == 1
+    assert "int8 was made from those of other cameras" in status.document()["why"].replace(", 1 thread", "")
+    assert "pictures with persons of a, b" in status.document()["note"]
     assert read(kept) == known
 
 
-def test_a_choice_made_by_the_command_is_taken_over_once(path: Path, bench: _Bench, kept: Path) -> None:
-    rooms, ledger = _AutotunerHost(worker=bench, config=config(path)), AutotuneStatus()
-    stage, stop = tuner(rooms, ledger, FAILS), threading.Event()
+def test_a_choice_made_by_the_command_is_taken_over_once(path: Path, model: RecordedSwaps, kept: Path) -> None:
+    store, status = store_of(config(path)), AutotuneStatus()
+    stage, stop = tuner(store, model, status, FAILS), threading.Event()
     stage._look(stop)
     variant = next((kept.parents[1] / "variants").glob("*.onnx")).name
     made = Choice(
@@ -197,62 +239,59 @@ def test_a_choice_made_by_the_command_is_taken_over_once(path: Path, bench: _Ben
     )
     write(kept, made)
     stage._look(stop)
-    assert bench.swapped == [], "of other cameras' pictures"
-    write(kept, replace(made, scenes=tuple(scenes_of(rooms.config))))
+    assert model.swapped == [], "of other cameras' pictures"
+    write(kept, replace(made, scenes=tuple(scenes_of(store.config))))
     for _ in range(3):
         stage._look(stop)
-    assert len(bench.swapped) == 1
-    assert (ledger.document()["state"], ledger.document()["taken"]) == ("settled", "onnxruntime int8, 1 thread")
-    assert ledger.document()["scenes"] == list(scenes_of(rooms.config))
+    assert len(model.swapped) == 1
+    assert (status.document()["state"], status.document()["taken"]) == ("settled", "onnxruntime int8, 1 thread")
+    assert status.document()["scenes"] == list(scenes_of(store.config))
 
 
 @pytest.mark.usefixtures("kept")
-def test_what_is_known_is_settled_before_the_rush_is_over(path: Path, bench: _Bench) -> None:
-    rooms, ledger = _AutotunerHost(worker=bench, config=config(path, precision="fp32")), AutotuneStatus()
-    stage = Autotuner(house=cast("House", rooms), ledger=ledger, command=FAILS, prepare_s=0, settle_s=3600)
+def test_what_is_known_is_settled_before_the_rush_is_over(path: Path, model: RecordedSwaps) -> None:
+    store, status = store_of(config(path, precision="fp32")), AutotuneStatus()
+    stage = tuner(store, model, status, FAILS, settle_s=3600)
     stage._look(threading.Event())
-    assert ledger.document()["state"] == "settled"
+    assert status.document()["state"] == "settled"
 
 
-def test_measuring_waits_until_the_rush_is_over(path: Path, bench: _Bench) -> None:
-    rooms, ledger = _AutotunerHost(worker=bench, config=config(path, precision="fp32")), AutotuneStatus()
+def test_measuring_waits_until_the_rush_is_over(path: Path, model: RecordedSwaps) -> None:
+    store, status = store_of(config(path, precision="fp32")), AutotuneStatus()
     prepare(path, shape=SHAPE)
-    Autotuner(house=cast("House", rooms), ledger=ledger, command=FAILS, prepare_s=0, settle_s=3600)._look(
-        threading.Event()
-    )
-    assert ledger.document()["state"] == "waiting"
+    tuner(store, model, status, FAILS, settle_s=3600)._look(threading.Event())
+    assert status.document()["state"] == "waiting"
 
 
-def test_a_failure_is_told_and_nothing_changes(path: Path, bench: _Bench) -> None:
-    ledger = AutotuneStatus()
-    stage = ServiceThread(
-        name="tuning", run=tuner(_AutotunerHost(worker=bench, config=config(path)), ledger, FAILS).run
-    )
+def test_a_failure_is_told_and_nothing_changes(path: Path, model: RecordedSwaps) -> None:
+    status = AutotuneStatus()
+    stage = ServiceThread(name="tuning", run=tuner(store_of(config(path)), model, status, FAILS).run)
     stage.start()
     deadline = threading.Event()
     for _ in range(200):
-        if ledger.document()["state"] == "off":
+        if status.document()["state"] == "off":
             break
         deadline.wait(0.1)
-    assert ledger.document()["note"] == "measuring failed: no memory"
+    assert status.document()["note"] == "measuring failed: no memory"
     assert stage.alive
     assert stage.join(DEADLINE_S)
-    assert bench.swapped == []
+    assert model.swapped == []
 
 
 @pytest.mark.parametrize(("asked", "why"), [({"backend": "onnxruntime"}, "backend onnxruntime is configured")])
-def test_what_is_configured_is_not_measured(path: Path, bench: _Bench, asked: dict[str, str], why: str) -> None:
-    rooms, ledger = _AutotunerHost(worker=bench, config=config(path, **asked)), AutotuneStatus()
-    stage = tuner(rooms, ledger)
+def test_what_is_configured_is_not_measured(path: Path, model: RecordedSwaps, asked: dict[str, str], why: str) -> None:
+    store, status = store_of(config(path, **asked)), AutotuneStatus()
+    stage = tuner(store, model, status)
     for _ in range(2):
         stage._look(threading.Event())
-    assert (ledger.document()["state"], ledger.document()["note"]) == ("off", why)
-    assert bench.swapped == [("fp32", SHAPE)], "the exact size is made all the same"
-    found = resolve(rooms.config.model)
-    again = AutotunedLoader(rooms.config.model, found)
+    assert (status.document()["state"], status.document()["note"]) == ("off", why)
+    assert model.swapped == [("fp32", SHAPE)], "the exact size is made all the same"
+    found = resolve(store.config.model)
+    again = AutotunedLoader(store.config.model, found)
     assert again.choice is None
     detector = again()
-    assert cast("MultiSizeDetector", detector).shapes == (SHAPE,), "the next start loads that size and no other"
+    assert isinstance(detector, MultiSizeDetector)
+    assert detector.shapes == (SHAPE,), "the next start loads that size and no other"
     detector.close()
 
 
@@ -269,24 +308,21 @@ def two_cores() -> Iterator[None]:
 
 @pytest.mark.usefixtures("two_cores")
 def test_the_threads_of_a_configured_backend_are_measured_once_and_kept(
-    path: Path, bench: _Bench, monkeypatch: pytest.MonkeyPatch
+    path: Path, model: RecordedSwaps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rooms, ledger = (
-        _AutotunerHost(worker=bench, config=config(path, backend="onnxruntime", threads=0)),
-        AutotuneStatus(),
-    )
-    stage = tuner(rooms, ledger)
+    store, status = store_of(config(path, backend="onnxruntime", threads=0)), AutotuneStatus()
+    stage = tuner(store, model, status)
     for _ in range(3):
         stage._look(threading.Event())
-    told = ledger.document()
+    told = status.document()
     assert (told["state"], told["note"]) == ("settled", "backend onnxruntime is configured")
     assert [each["form"] for each in told["candidates"]] == [
         "onnxruntime fp32, 1 thread",
         "onnxruntime fp32, 2 threads",
     ]
-    assert bench.swapped == [("fp32", SHAPE)] * 2, "the exact size, then the threads; no third time"
-    model = rooms.config.model
-    kept = read(place(model, resolve(model)))
+    assert model.swapped == [("fp32", SHAPE)] * 2, "the exact size, then the threads; no third time"
+    asked = store.config.model
+    kept = read(place(asked, resolve(asked)))
     assert kept is not None
     opened: list[int] = []
 
@@ -295,11 +331,11 @@ def test_the_threads_of_a_configured_backend_are_measured_once_and_kept(
         return _Loaded()
 
     monkeypatch.setattr("detector.models.loading.load_detector", loaded)
-    AutotunedLoader(model, resolve(model))()
+    AutotunedLoader(asked, resolve(asked))()
     assert set(opened) == {kept.taken.threads}
 
     later = AutotuneStatus()
-    again = tuner(rooms, later, FAILS)
+    again = tuner(store, model, later, FAILS)
     again._look(threading.Event())
     assert later.document()["taken"] == told["taken"], "what was measured is known at once"
     assert later.document()["state"] == "settled"

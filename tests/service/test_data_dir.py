@@ -22,7 +22,7 @@ def test_it_is_made_private_and_held(tmp_path: Path) -> None:
 
 
 def test_a_holder_that_was_killed_holds_nothing(tmp_path: Path) -> None:
-    script = f"from pathlib import Path\nfrom detector import datadir\nimport os\nwith datadir.held(Path({str(tmp_path)!r})): os._exit(9)"
+    script = f"from pathlib import Path\nfrom detector.service import data_dir\nimport os\nwith data_dir.locked_data_dir(Path({str(tmp_path)!r})): os._exit(9)"
     subprocess.run([sys.executable, "-c", script], check=False, timeout=30)
     with data_dir.locked_data_dir(tmp_path):
         pass

@@ -1,23 +1,20 @@
-"""The real stage with real child processes and a real worker; only the engine is another ONNX model."""
+"""The real thread with real child processes and a real inference loop; only the engine is another ONNX model."""
 
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
-from detector.config.schema import Model
+from detector.config.schema import Config, Model
 from detector.core.errors import ModelError
 from detector.core.threads import ServiceThread
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
+from detector.service.config_store import ConfigStore
 from detector.service.engine_upgrade import EngineUpgrade, Plan, plan, wanted
-from detector.service.runtime import House
 from support.inference import DEADLINE_S, WALKER, RunningInference, end_to_end_model
 
 BUILT = [sys.executable, "-c", 'print(\'{"note": "fp16 was refused: it finds nobody"}\')']
@@ -25,18 +22,11 @@ FAILS = [sys.executable, "-c", "import sys; print('detector: no memory', file=sy
 WAITS = [sys.executable, "-c", "import time; print('started', flush=True); time.sleep(600)"]
 
 
-@dataclass
-class _Setting:
-    model: Model = field(default_factory=Model)
-
-
-@dataclass
-class _UpgradeHost:
-    """The part of the house that the stage looks at."""
-
-    worker: Any
-    config: _Setting = field(default_factory=_Setting)
-    changing: threading.Lock = field(default_factory=threading.Lock)
+def store_of(model: Model) -> ConfigStore:
+    cameras = {"a": {"source": "a.mp4"}}
+    return ConfigStore(
+        document={}, path=None, config=Config.model_validate({"model": model.model_dump(), "cameras": cameras})
+    )
 
 
 @pytest.fixture
@@ -50,9 +40,12 @@ def faster(tmp_path: Path) -> Callable[[], PersonDetector]:
     return lambda: load_detector(path=path, name="faster", threads=1)
 
 
-def stage(rooms: _UpgradeHost, command: list[str], load: Callable[[], PersonDetector]) -> ServiceThread:
+def thread(
+    shop: RunningInference, store: ConfigStore, command: list[str], load: Callable[[], PersonDetector]
+) -> ServiceThread:
     upgrade = EngineUpgrade(
-        house=cast("House", rooms),
+        store=store,
+        model=shop.model,
         wanted=lambda model: model.backend == "auto",
         plan=lambda _model: Plan(command=command, open=load, reload=load),
     )
@@ -62,67 +55,65 @@ def stage(rooms: _UpgradeHost, command: list[str], load: Callable[[], PersonDete
 def test_the_engine_takes_over_and_no_frame_is_lost(
     shop: RunningInference, faster: Callable[[], PersonDetector]
 ) -> None:
-    rooms = _UpgradeHost(worker=shop.worker)
-    upgrade = stage(rooms, BUILT, faster)
+    upgrade = thread(shop, store_of(Model()), BUILT, faster)
     with shop:
-        shop.worker.wait_loaded(DEADLINE_S)
+        shop.model.wait_loaded(DEADLINE_S)
         upgrade.start()
-        shop.feed_until(lambda: ("a", 2) in shop.diary.counts)
-        assert shop.worker.detector is not None
-        assert shop.worker.detector.model_name == "faster"
-        assert shop.worker.note == "fp16 was refused: it finds nobody"
-        assert upgrade.alive, "a stage that ends would end the service"
+        shop.feed_until(lambda: ("a", 2) in shop.findings.counts)
+        assert shop.model.detector is not None
+        assert shop.model.detector.model_name == "faster"
+        assert shop.model.note == "fp16 was refused: it finds nobody"
+        assert upgrade.alive, "a thread that ends would end the service"
         assert upgrade.join(DEADLINE_S)
-    assert 0 not in [count for _, count in shop.diary.counts[1:-1]], "the person was there throughout"
+    assert 0 not in [count for _, count in shop.findings.counts[1:-1]], "the person was there throughout"
 
 
-def test_a_build_that_fails_is_told_and_onnxruntime_stays(
+def test_a_build_that_fails_is_reported_and_onnxruntime_stays(
     shop: RunningInference, faster: Callable[[], PersonDetector]
 ) -> None:
-    rooms = _UpgradeHost(worker=shop.worker)
-    upgrade = stage(rooms, FAILS, faster)
+    upgrade = thread(shop, store_of(Model()), FAILS, faster)
     with shop:
-        shop.worker.wait_loaded(DEADLINE_S)
+        shop.model.wait_loaded(DEADLINE_S)
         upgrade.start()
-        shop.feed_until(lambda: shop.worker.note == "no TensorRT engine: no memory")
-        assert shop.worker.detector is not None
-        assert shop.worker.detector.model_name == "seeing.onnx"
+        shop.feed_until(lambda: shop.model.note == "no TensorRT engine: no memory")
+        assert shop.model.detector is not None
+        assert shop.model.detector.model_name == "seeing.onnx"
         assert upgrade.join(DEADLINE_S)
 
 
-def test_an_engine_that_cannot_be_opened_is_told(shop: RunningInference) -> None:
+def test_an_engine_that_cannot_be_opened_is_reported(shop: RunningInference) -> None:
     def refuses() -> PersonDetector:
         raise ModelError("pycuda cannot be imported")
 
-    upgrade = stage(_UpgradeHost(worker=shop.worker), BUILT, refuses)
+    upgrade = thread(shop, store_of(Model()), BUILT, refuses)
     with shop:
-        shop.worker.wait_loaded(DEADLINE_S)
+        shop.model.wait_loaded(DEADLINE_S)
         upgrade.start()
-        shop.feed_until(lambda: shop.worker.note == "no TensorRT engine: pycuda cannot be imported")
+        shop.feed_until(lambda: shop.model.note == "no TensorRT engine: pycuda cannot be imported")
         assert upgrade.join(DEADLINE_S)
 
 
 def test_a_stop_ends_the_build(shop: RunningInference, faster: Callable[[], PersonDetector]) -> None:
-    upgrade = stage(_UpgradeHost(worker=shop.worker), WAITS, faster)
+    upgrade = thread(shop, store_of(Model()), WAITS, faster)
     with shop:
-        shop.worker.wait_loaded(DEADLINE_S)
+        shop.model.wait_loaded(DEADLINE_S)
         upgrade.start()
-        shop.feed_until(lambda: shop.worker.note == "a TensorRT engine is being built")
+        shop.feed_until(lambda: shop.model.note == "a TensorRT engine is being built")
         assert upgrade.join(DEADLINE_S)
-        assert shop.worker.detector is not None
-        assert shop.worker.detector.model_name == "seeing.onnx"
+        assert shop.model.detector is not None
+        assert shop.model.detector.model_name == "seeing.onnx"
 
 
-def test_another_model_in_the_config_starts_anew(shop: RunningInference, faster: Callable[[], PersonDetector]) -> None:
-    rooms = _UpgradeHost(worker=shop.worker, config=_Setting(Model(backend="onnxruntime")))
-    upgrade = stage(rooms, BUILT, faster)
+def test_another_model_in_the_config_starts_again(shop: RunningInference, faster: Callable[[], PersonDetector]) -> None:
+    store = store_of(Model(backend="onnxruntime"))
+    upgrade = thread(shop, store, BUILT, faster)
     with shop:
-        shop.worker.wait_loaded(DEADLINE_S)
+        shop.model.wait_loaded(DEADLINE_S)
         upgrade.start()
-        shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
-        assert shop.worker.note is None, "nobody asked for an engine"
-        rooms.config = _Setting(Model(name="yolox-nano"))
-        shop.feed_until(lambda: ("a", 2) in shop.diary.counts)
+        shop.feed_until(lambda: ("a", 1) in shop.findings.counts)
+        assert shop.model.note is None, "nobody asked for an engine"
+        store.replace({}, store_of(Model(name="yolox-nano")).config)
+        shop.feed_until(lambda: ("a", 2) in shop.findings.counts)
         assert upgrade.join(DEADLINE_S)
 
 

@@ -1,97 +1,190 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, cast
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-import numpy as np
 import pytest
 
-from detector.capture.latest_frames import LatestFrames
-from detector.core.types import ArrayImage, Frame
-from detector.service.health import STALE_S, HealthMonitor
-from detector.service.overload import WINDOW_S
-from detector.service.runtime import House
+from detector.alerts.outbox_entries import OutboxStats
+from detector.capture.latest_frames import SlotCounts
+from detector.core.errors import InferenceError
+from detector.core.threads import ServiceThread, ThreadGroup
+from detector.inference.multi_size import AnyDetector
+from detector.service.health import FAILING_S, STALE_S, HealthMonitor
+from detector.service.model_host import ModelHost
+from detector.service.overload import WINDOW_S, LoadMeter
+from support.service import BrokerState, CaptureFigures, OutboxState, captured, make_store
 from support.visits import StillClock
 
 
-@dataclass(slots=True)
-class _House:
-    """What the watch looks at, still clock, two cameras with real slots; stages, post and history are silent."""
-
-    house: Any
-    clock: StillClock
-    slots: LatestFrames
-
-    def second(self, watch: HealthMonitor, *, looked_at: int, fps: int = 10) -> None:
-        """A second of both cameras, of each `looked_at` frames are taken; the watch looks twice."""
-        for number in range(fps):
-            for name in ("a", "b"):
-                self.slots.put(
-                    Frame(camera=name, seq=0, captured_mono=self.clock.mono(), captured_wall=0.0, image=_IMAGE)
-                )
-            for _ in range(2 * (number * looked_at // fps < (number + 1) * looked_at // fps)):
-                assert self.slots.take(0.0) is not None
-            self.clock.now_mono += 1 / fps
-            if number % (fps // 2) == 0:
-                watch.assess()
+def _no_model() -> AnyDetector:
+    raise InferenceError("no model in this test")
 
 
-_IMAGE = ArrayImage(np.zeros((8, 8, 3), np.uint8))
+def _wait(stop: threading.Event) -> None:
+    stop.wait(20)
+
+
+@dataclass
+class Beat:
+    progress_mono: float = 1000.0
+
+
+@dataclass
+class Monitored:
+    """A monitor over real threads, model host and load meter, and over figures that a test sets."""
+
+    clock: StillClock = field(default_factory=lambda: StillClock(mono=1000.0))
+    threads: ThreadGroup = field(default_factory=ThreadGroup)
+    cameras: CaptureFigures = field(default_factory=CaptureFigures)
+    broker: BrokerState = field(default_factory=BrokerState)
+    outbox: OutboxState = field(default_factory=OutboxState)
+    load: LoadMeter = field(default_factory=LoadMeter)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.model = ModelHost(load=_no_model, clock=self.clock)
+        self.health = HealthMonitor(
+            threads=lambda: self.threads,
+            cameras=self.cameras.stats,
+            model=self.model,
+            broker=self.broker,
+            outbox=self.outbox,
+            load=self.load,
+            store=make_store(),
+            clock=self.clock,
+        )
+
+    def start(self, name: str, beat: Beat | None = None) -> ServiceThread:
+        thread = ServiceThread(name=name, run=_wait, heartbeat=beat)
+        return self.threads.start(thread)
 
 
 @pytest.fixture
-def home() -> _House:
-    clock = StillClock(mono=1000.0)
-    slots = LatestFrames(clock=clock)
-    for name in ("a", "b"):
-        slots.add(name, 10.0)
-    house = SimpleNamespace(
-        clock=clock,
-        slots=slots,
-        stages=[],
-        config=SimpleNamespace(cameras={"a": None, "b": None}),
-        cameras=SimpleNamespace(stats=dict),
-        worker=SimpleNamespace(loading=False, failing_since=None, progress_mono=clock.mono(), detector=object()),
-        dispatcher=SimpleNamespace(progress_mono=clock.mono()),
-        link=SimpleNamespace(status=lambda: SimpleNamespace(state="connected")),
-        outbox=SimpleNamespace(stats=lambda: SimpleNamespace(fault=None, pending_alerts=0)),
-        history=SimpleNamespace(prune=lambda: None),
+def service() -> Iterator[Monitored]:
+    made = Monitored()
+    yield made
+    for thread in made.threads:
+        assert thread.join(10)
+
+
+def test_all_is_well(service: Monitored) -> None:
+    service.start("mqtt", Beat())
+    assert service.health.check()
+    assert service.health.health().ok
+    assert service.health.problems() == []
+
+
+def test_a_thread_that_hangs_is_named_after_ten_seconds(service: Monitored) -> None:
+    service.start("mqtt", Beat())
+    service.clock.now_mono += STALE_S + 0.1
+    service.cameras.by_name["porch"] = captured(progress_mono=service.clock.now_mono)
+    health = service.health.health()
+    assert (health.ok, health.stage, health.detail) == (False, "mqtt", "no progress for 10 s")
+    assert STALE_S <= 10.0, "the time within which an operator is to know"
+
+
+def test_a_thread_that_ended_is_named_with_its_reason(service: Monitored) -> None:
+    def fail(_stop: threading.Event) -> None:
+        raise OSError("broken")
+
+    thread = service.threads.start(ServiceThread(name="dispatch", run=fail))
+    thread.join(10)
+    assert (service.health.health().stage, service.health.health().detail) == ("dispatch", "ended: broken")
+    assert service.threads.dead() is thread
+    assert not service.health.check()
+
+
+def test_a_camera_thread_that_died_is_named_at_once() -> None:
+    """Its heartbeat alone would show that after the camera's time-outs."""
+    service = Monitored()
+    thread = ServiceThread(name="camera-porch", run=lambda _stop: None)
+    thread.start()
+    thread.join(10)
+    service.threads.start(ServiceThread(name="mqtt", run=_wait))
+    health = HealthMonitor(
+        threads=lambda: (*service.threads, thread),
+        cameras=service.cameras.stats,
+        model=service.model,
+        broker=service.broker,
+        outbox=service.outbox,
+        load=service.load,
+        store=make_store(),
+        clock=service.clock,
     )
-    return _House(house, clock, slots)
+    assert (health.health().stage, health.health().detail) == ("camera-porch", "ended")
+    for running in service.threads:
+        running.join(10)
 
 
-def _overload(watch: HealthMonitor) -> list[str]:
-    return [line for line in watch.problems() if line.startswith("overloaded")]
+def test_a_change_of_health_is_logged_once(service: Monitored, caplog: pytest.LogCaptureFixture) -> None:
+    beat = Beat()
+    service.start("mqtt", beat)
+    caplog.set_level("INFO")
+    service.clock.now_mono += STALE_S + 1
+    service.cameras.by_name = {}
+    for _ in range(3):
+        service.health.check()
+    beat.progress_mono = service.clock.now_mono
+    for _ in range(3):
+        service.health.check()
+    assert [record.message for record in caplog.records] == [
+        "mqtt: no progress for 11 s",
+        "every thread progresses again",
+    ]
 
 
-def test_an_overload_is_told_with_its_rates_and_is_over_when_it_is_over(home: _House) -> None:
-    watch = HealthMonitor(cast("House", home.house))
-    for _ in range(round(WINDOW_S) + 2):
-        home.second(watch, looked_at=5)
-    assert _overload(watch) == [
+def test_a_camera_may_take_its_time_out_twice_before_it_hangs(service: Monitored) -> None:
+    service.clock.now_mono += STALE_S + 0.5
+    assert service.health.health().ok, "a read and an open may each take the time-out of 5 s"
+    service.clock.now_mono += 1.0
+    assert service.health.health().stage == "camera-porch"
+
+
+def test_a_model_that_fails_is_a_fault_once_it_lasts(service: Monitored) -> None:
+    service.cameras.by_name = {}
+    service.model.failed(InferenceError("NaN"), service.stop)
+    assert service.health.health().ok
+    service.clock.now_mono += FAILING_S + 1
+    assert service.health.health().detail == "failing for 11 s: NaN"
+    service.model.succeeded()
+    assert service.health.health().ok
+
+
+def test_it_is_ready_once_the_model_and_a_frame_of_each_camera_are_there(service: Monitored) -> None:
+    service.cameras.by_name["porch"] = captured("connecting", frames=0, error="no route")
+    ready = service.health.ready()
+    assert ready.reasons == ("the model is not loaded", "camera porch has given no frame yet: no route")
+
+
+def test_a_camera_that_is_away_or_late_is_a_problem(service: Monitored) -> None:
+    service.cameras.by_name = {"a": captured("offline", error="refused"), "b": captured(last_frame_mono=993.0)}
+    assert service.health.problems() == ["camera a is offline: refused", "camera b: its last frame is 7 s old"]
+
+
+def test_a_broker_that_is_away_is_a_problem_with_what_waits(service: Monitored) -> None:
+    service.broker.set(state="offline", error="connection refused")
+    service.outbox.now = OutboxStats(pending_alerts=3, fault="disk full")
+    first, second = service.health.problems()
+    assert first.startswith("broker 127.0.0.1:1883: connection refused; 3 alerts wait")
+    assert second == "outbox: disk full"
+
+
+def _seconds(service: Monitored, seconds: float, *, taken: int, dropped: int) -> None:
+    total = [0, 0]
+    for _ in range(round(seconds * 2)):
+        total = [total[0] + taken, total[1] + dropped]
+        counts = {"porch": SlotCounts(taken=total[0], dropped=total[1], skipped=0)}
+        service.load.observe(service.clock.mono(), counts)
+        service.clock.now_mono += 0.5
+
+
+def test_an_overload_is_a_problem_with_its_rates_until_it_is_over(service: Monitored) -> None:
+    service.cameras.by_name = {}
+    _seconds(service, WINDOW_S + 2, taken=5, dropped=5)
+    assert service.health.problems() == [
         "overloaded: 10 of 20 frames/s are looked at; lower detect_fps or choose a smaller model"
     ]
-    for _ in range(round(WINDOW_S) + 2):
-        home.second(watch, looked_at=10)
-    assert _overload(watch) == []
-
-
-def test_frames_lost_to_a_failing_model_are_not_called_an_overload(home: _House) -> None:
-    watch = HealthMonitor(cast("House", home.house))
-    home.house.worker.failing_since = home.clock.mono()
-    home.house.worker.error = "NaN"
-    for _ in range(round(WINDOW_S) + 2):
-        home.second(watch, looked_at=2)
-    assert _overload(watch) == []
-    assert any("failing" in line for line in watch.problems())
-
-
-def test_a_model_that_takes_minutes_to_load_is_no_stage_that_stands_still(home: _House) -> None:
-    watch = HealthMonitor(cast("House", home.house))
-    home.house.worker.loading = True
-    home.clock.now_mono += 10 * STALE_S
-    home.house.dispatcher.progress_mono = home.clock.mono()
-    assert watch.health().ok
-    home.house.worker.loading = False
-    assert watch.health().stage == "inference"
+    service.load.forget()
+    assert service.health.problems() == []

@@ -29,15 +29,15 @@ def blind(tmp_path: Path) -> Path:
 
 def test_a_person_becomes_an_event_an_alert_a_count_and_a_scene(seeing: Path) -> None:
     with RunningInference(seeing) as shop:
-        shop.worker.wait_loaded(20)
-        shop.feed_until(lambda: shop.diary.alerts)
-        room = shop.worker.room("a")
+        shop.model.wait_loaded(20)
+        shop.feed_until(lambda: shop.findings.alerts)
+        room = shop.loop.channel("a")
         assert room is not None
         shop.feed_until(lambda: room.view.latency.percentiles()["p50"])
         scene = room.view.scene()
         assert scene is not None
         assert len(scene.people) == 1
-    diary = shop.diary
+    diary = shop.findings
     assert next(c.type for c in diary.changes) == "new"
     assert [c.type for c in diary.changes][-1] == "end", "stopping ends what is open"
     assert len(diary.alerts) == 1
@@ -51,24 +51,24 @@ def test_a_person_becomes_an_event_an_alert_a_count_and_a_scene(seeing: Path) ->
 def test_nonsense_from_the_model_is_an_error_never_nobody(blind: Path) -> None:
     # The grey warm-up picture already gives NaN, so the worker does not even start with it.
     with RunningInference(blind) as shop, pytest.raises(InferenceError, match="NaN"):
-        shop.worker.wait_loaded(20)
+        shop.model.wait_loaded(20)
 
 
-def test_a_model_that_goes_wrong_is_told_of_loaded_anew_and_recovers(
+def test_a_model_that_goes_wrong_is_reported_loaded_again_and_recovers(
     seeing: Path, blind: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with RunningInference(seeing) as shop:
-        shop.worker.wait_loaded(20)
-        shop.feed_until(lambda: shop.diary.alerts)
+        shop.model.wait_loaded(20)
+        shop.feed_until(lambda: shop.findings.alerts)
         broken = shop.load()
         broken._backend = _load(blind)  # as memory gone bad would
-        shop.worker.detector = broken
+        shop.model.detector = broken
         errors: list[str | None] = []
-        shop.feed_until(lambda: errors.append(shop.worker.error) or errors[-1])  # type: ignore[func-returns-value]
+        shop.feed_until(lambda: errors.append(shop.model.error) or errors[-1])  # type: ignore[func-returns-value]
         assert "NaN" in str(errors[-1])
-        shop.feed_until(lambda: shop.worker.failing_since is None)
+        shop.feed_until(lambda: shop.model.failing_since is None)
     assert "inference fails" in caplog.text
-    assert "loaded anew" in caplog.text
+    assert "loaded again" in caplog.text
 
 
 def _load(path: Path) -> OnnxRuntimeBackend:
@@ -78,49 +78,49 @@ def _load(path: Path) -> OnnxRuntimeBackend:
 def test_a_bad_model_at_start_is_raised_to_who_waits(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_text("no model")
     with RunningInference(tmp_path / "bad.onnx") as shop, pytest.raises(ModelError, match=r"bad\.onnx"):
-        shop.worker.wait_loaded(20)
+        shop.model.wait_loaded(20)
 
 
 def test_another_model_is_swapped_in_between_frames(seeing: Path, tmp_path: Path) -> None:
     empty = end_to_end_model(tmp_path / "empty.onnx", [])
     with RunningInference(seeing) as shop:
-        shop.worker.wait_loaded(20)
-        shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
-        shop.model = empty
+        shop.model.wait_loaded(20)
+        shop.feed_until(lambda: ("a", 1) in shop.findings.counts)
+        shop.path = empty
         fresh = shop.load()
-        shop.worker.swap(fresh, shop.load)
-        shop.feed_until(lambda: shop.worker.detector is fresh)
-        shop.feed_until(lambda: shop.diary.counts[-1] == ("a", 0))
+        shop.model.swap(fresh, shop.load)
+        shop.feed_until(lambda: shop.model.detector is fresh)
+        shop.feed_until(lambda: shop.findings.counts[-1] == ("a", 0))
 
 
 def test_detection_switched_off_ends_the_visit_and_looks_at_nothing(seeing: Path) -> None:
     with RunningInference(seeing) as shop:
-        shop.worker.wait_loaded(20)
-        shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
-        shop.worker.switch("a", enabled=False)
-        assert shop.diary.changes[-1].type == "end"
-        room = shop.worker.room("a")
+        shop.model.wait_loaded(20)
+        shop.feed_until(lambda: ("a", 1) in shop.findings.counts)
+        shop.loop.switch("a", enabled=False)
+        assert shop.findings.changes[-1].type == "end"
+        room = shop.loop.channel("a")
         assert room is not None
         seen = room.view.detected
-        taken = shop.slots.counts("a").taken
-        shop.feed_until(lambda: shop.slots.counts("a").taken > taken + 5)
+        taken = shop.frames.counts("a").taken
+        shop.feed_until(lambda: shop.frames.counts("a").taken > taken + 5)
         assert room.view.detected <= seen + 1, "the frame under way may still finish"
         with pytest.raises(KeyError):
-            shop.worker.switch("nobody", enabled=True)
+            shop.loop.switch("nobody", enabled=True)
 
 
 def test_a_dark_or_removed_camera_ends_its_visits(seeing: Path) -> None:
     with RunningInference(seeing) as shop:
-        shop.worker.wait_loaded(20)
-        shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
-        shop.worker.end_visits("a")
-        assert shop.diary.changes[-1].type == "end"
-        shop.feed_until(lambda: shop.diary.counts[-1] == ("a", 1))
-        shop.worker.remove("a")
-        assert shop.diary.changes[-1].type == "end"
-        assert shop.worker.room("a") is None
-        shop.worker.end_visits("a")
-        shop.worker.remove("a")
+        shop.model.wait_loaded(20)
+        shop.feed_until(lambda: ("a", 1) in shop.findings.counts)
+        shop.loop.end_visits("a")
+        assert shop.findings.changes[-1].type == "end"
+        shop.feed_until(lambda: shop.findings.counts[-1] == ("a", 1))
+        shop.loop.remove("a")
+        assert shop.findings.changes[-1].type == "end"
+        assert shop.loop.channel("a") is None
+        shop.loop.end_visits("a")
+        shop.loop.remove("a")
 
 
 def test_one_cameras_fault_leaves_the_others_their_eyes(seeing: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -135,72 +135,71 @@ def test_one_cameras_fault_leaves_the_others_their_eyes(seeing: Path, caplog: py
     import dataclasses
 
     with RunningInference(seeing) as shop:
-        shop.worker.wait_loaded(20)
-        shop.slots.add("b", 100)
-        shop.worker.add("b", shop.camera, enabled=True)
-        shop.feed_until(lambda: (room := shop.worker.room("b")) and room.view.scene(), camera="b")
-        room = shop.worker.room("b")
+        shop.model.wait_loaded(20)
+        shop.frames.add("b", 100)
+        shop.loop.add("b", shop.camera, enabled=True)
+        shop.feed_until(lambda: (room := shop.loop.channel("b")) and room.view.scene(), camera="b")
+        room = shop.loop.channel("b")
         assert room is not None
         scene = room.view.scene()
         assert scene is not None
         later = scene.frame.captured_mono + 60
         torn = dataclasses.replace(scene.frame, captured_mono=later, image=TornFrame())  # type: ignore[arg-type]  # torn on purpose
-        shop.slots.put(torn)
+        shop.frames.put(torn)
         shop.feed_until(lambda: "camera b: a frame could not be processed" in caplog.text)
-        shop.feed_until(lambda: ("a", 1) in shop.diary.counts)
+        shop.feed_until(lambda: ("a", 1) in shop.findings.counts)
 
 
 def test_a_model_that_cannot_run_is_not_swapped_in(seeing: Path, blind: Path, caplog: pytest.LogCaptureFixture) -> None:
     with RunningInference(seeing) as shop:
-        shop.worker.wait_loaded(20)
-        serving = shop.worker.detector
-        shop.model = blind
-        shop.worker.swap(shop.load(), shop.load)
-        shop.feed_until(lambda: shop.worker.note)
-        shop.feed_until(lambda: shop.diary.alerts)
-        assert shop.worker.detector is serving
-        assert "could not be run" in str(shop.worker.note)
-        assert shop.worker.error is None
+        shop.model.wait_loaded(20)
+        serving = shop.model.detector
+        shop.path = blind
+        shop.model.swap(shop.load(), shop.load)
+        shop.feed_until(lambda: shop.model.note)
+        shop.feed_until(lambda: shop.findings.alerts)
+        assert shop.model.detector is serving
+        assert "could not be run" in str(shop.model.note)
+        assert shop.model.error is None
     assert "the old one stays" in caplog.text
 
 
-def test_closer_looks_wait_for_idle_time_and_for_every_waiting_frame(seeing: Path, tmp_path: Path) -> None:
+def test_crops_wait_for_idle_time_and_for_every_waiting_frame(seeing: Path, tmp_path: Path) -> None:
     shop = RunningInference(end_to_end_model(tmp_path / "empty.onnx", []), motion={"crops_per_s": 50})
-    worker, room = shop.worker, shop.worker.room("a")
-    assert room is not None
-    worker.detector = shop.load()
+    loop, channel = shop.loop, shop.channel()
+    shop.model.detector = detector = shop.load()
     now = SYSTEM_CLOCK.mono()
     for k in range(2):
         pixels = np.full((480, 640, 3), 90, np.uint8)
         pixels[100:130, 100 + 20 * k : 110 + 20 * k] = 250
         frame = Frame(camera="a", seq=k, captured_mono=now + k, captured_wall=0.0, image=ArrayImage(pixels))
-        assert room.pipeline.should_detect(frame)
-    found = worker.detector.detect(frame)
-    assert worker._detect_in_crops(room, found) is found, "there was no idle time yet"
-    worker._spare_s = 0.5
+        assert channel.pipeline.should_detect(frame)
+    found = detector.detect(frame)
+    assert loop._detect_in_crops(channel, found) is found, "there was no idle time yet"
+    loop._spare_s = 0.5
     shop.feed()
-    assert worker._detect_in_crops(room, found) is found, "a frame waits"
-    shop.slots.take(0.0)
-    closer = worker._detect_in_crops(room, found)
-    assert room.view.close_ups == 1
+    assert loop._detect_in_crops(channel, found) is found, "a frame waits"
+    shop.frames.take(0.0)
+    closer = loop._detect_in_crops(channel, found)
+    assert channel.view.close_ups == 1
     assert closer.infer_ms > found.infer_ms
-    assert worker._spare_s < 0.5, "it is paid for"
+    assert loop._spare_s < 0.5, "it is paid for"
 
 
 def test_idle_time_is_saved_up_while_frames_are_waited_for(seeing: Path) -> None:
     with RunningInference(seeing) as shop:
-        shop.worker.wait_loaded(20)
-        shop.feed_until(lambda: 0.0 < shop.worker._spare_s <= SPARE_S)
+        shop.model.wait_loaded(20)
+        shop.feed_until(lambda: 0.0 < shop.loop._spare_s <= SPARE_S)
 
 
 def test_an_idle_camera_may_rest_and_one_that_is_switched_off_may_not(tmp_path: Path) -> None:
     """Only its own pipeline knows; who watches the live picture of a camera without detection wants all of it."""
     attention = IdleCameras()
     rtsp = {"source": "rtsp://10.0.0.4/live", "motion": {"idle_decode": "keyframes", "idle_after_s": 0.2}}
-    with RunningInference(end_to_end_model(tmp_path / "empty.onnx", []), attention=attention, **rtsp) as shop:
-        shop.worker.wait_loaded(20)
+    with RunningInference(end_to_end_model(tmp_path / "empty.onnx", []), idle=attention, **rtsp) as shop:
+        shop.model.wait_loaded(20)
         shop.feed_until(lambda: attention.is_idle("a"), still=True)
         shop.feed_until(lambda: not attention.is_idle("a"))  # noise: everything moves
         shop.feed_until(lambda: attention.is_idle("a"), still=True)
-        shop.worker.switch("a", enabled=False)
+        shop.loop.switch("a", enabled=False)
         assert not attention.is_idle("a")

@@ -19,18 +19,18 @@ CAMERAS = ("a", "b", "c")
 
 
 class Batches(RunningInference):
-    """A workshop whose model takes four pictures at once; its engines are kept."""
+    """An inference loop, the model of which takes four pictures at once; its engines are kept."""
 
     def __init__(self, model: Path, kernels: dict[str, HostKernels]) -> None:
         self._kernels = kernels
         self.engines: list[HostEngine] = []
         super().__init__(model)
         for name in CAMERAS[1:]:
-            self.slots.add(name, 100)
-            self.worker.add(name, self.camera, enabled=True)
+            self.frames.add(name, 100)
+            self.loop.add(name, self.camera, enabled=True)
 
     def load(self) -> PersonDetector:
-        engine = HostEngine(HostCuda(self._kernels), self.model, shared=True, batch=4)
+        engine = HostEngine(HostCuda(self._kernels), self.path, shared=True, batch=4)
         self.engines.append(engine)
         return PersonDetector(model_name="batched", backend=engine)
 
@@ -55,28 +55,28 @@ def test_waiting_cameras_share_a_run_and_none_waits_for_another(shop: Batches) -
     for name in CAMERAS:
         shop.feed(name)  # all wait before the model is there
     with shop:
-        shop.worker.wait_loaded(20)
+        shop.model.wait_loaded(20)
         warm = len(shop.engines[0].runs)
-        shop.feed_until(lambda: all(shop.slots.counts(name).taken for name in CAMERAS))
-        shop.feed_all(lambda: {alert.camera for alert in shop.diary.alerts} == set(CAMERAS))
+        shop.feed_until(lambda: all(shop.frames.counts(name).taken for name in CAMERAS))
+        shop.feed_all(lambda: {alert.camera for alert in shop.findings.alerts} == set(CAMERAS))
     assert 4 in shop.engines[0].runs[:warm], "the sizes are set up before the first frame"
     assert max(shop.engines[0].runs[warm:]) == 4, "three waited, and room for four is the next"
-    shares = [shop.slots.counts(name).taken for name in CAMERAS[1:]]
+    shares = [shop.frames.counts(name).taken for name in CAMERAS[1:]]
     assert max(shares) - min(shares) <= 2, "those who are fed alike are served alike"
     for name in CAMERAS:
-        stamps = [change.frame.captured_mono for change in shop.diary.changes if change.frame.camera == name]
+        stamps = [change.frame.captured_mono for change in shop.findings.changes if change.frame.camera == name]
         assert stamps == sorted(stamps)
 
 
 def test_a_gated_camera_takes_no_place(shop: Batches) -> None:
-    shop.worker.switch("b", enabled=False)
+    shop.loop.switch("b", enabled=False)
     for name in CAMERAS:
         shop.feed(name)
     with shop:
-        shop.worker.wait_loaded(20)
+        shop.model.wait_loaded(20)
         warm = len(shop.engines[0].runs)
-        shop.feed_until(lambda: all(shop.slots.counts(name).taken for name in CAMERAS))
-        room = shop.worker.room("b")
+        shop.feed_until(lambda: all(shop.frames.counts(name).taken for name in CAMERAS))
+        room = shop.loop.channel("b")
         assert room is not None
         shop.feed_until(room.view.scene, camera="b")
         shop.feed_until(lambda: len(shop.engines[0].runs) > warm)
@@ -96,28 +96,28 @@ def test_one_cameras_torn_picture_leaves_the_others_their_eyes(shop: Batches, ca
 
     def torn() -> bool:
         now = SYSTEM_CLOCK.mono()
-        shop.slots.put(Frame(camera="b", seq=0, captured_mono=now, captured_wall=0.0, image=TornPlanes()))
-        return "camera b: a frame could not be processed" in caplog.text and ("a", 1) in shop.diary.counts
+        shop.frames.put(Frame(camera="b", seq=0, captured_mono=now, captured_wall=0.0, image=TornPlanes()))
+        return "camera b: a frame could not be processed" in caplog.text and ("a", 1) in shop.findings.counts
 
     with shop:
-        shop.worker.wait_loaded(20)
+        shop.model.wait_loaded(20)
         shop.feed_until(torn)
-        assert shop.worker.error is None, "the model is not to blame"
+        assert shop.model.error is None, "the model is not to blame"
         assert len(shop.engines) == 1
 
 
-def test_a_place_of_nonsense_is_told_and_a_run_of_it_is_loaded_anew(shop: Batches) -> None:
+def test_a_place_of_nonsense_is_told_and_a_run_of_it_is_loaded_again(shop: Batches) -> None:
     with shop:
-        shop.worker.wait_loaded(20)
-        shop.feed_all(lambda: ("a", 1) in shop.diary.counts)
+        shop.model.wait_loaded(20)
+        shop.feed_all(lambda: ("a", 1) in shop.findings.counts)
         engine = shop.engines[0]
 
         def fails(count: int) -> None:
             raise InferenceError("the GPU failed: cuLaunchKernel failed: an illegal memory access was encountered")
 
         engine.execute = fails  # type: ignore[method-assign]  # a fault that stays
-        shop.feed_all(lambda: shop.worker.error)
-        shop.feed_all(lambda: shop.worker.failing_since is None and len(shop.engines) == 2)
-        assert shop.worker.note is not None
-        assert "illegal memory access" in shop.worker.note
-        assert "it was loaded anew" in shop.worker.note
+        shop.feed_all(lambda: shop.model.error)
+        shop.feed_all(lambda: shop.model.failing_since is None and len(shop.engines) == 2)
+        assert shop.model.note is not None
+        assert "illegal memory access" in shop.model.note
+        assert "it was loaded again" in shop.model.note

@@ -2,78 +2,103 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any, cast
 
 import pytest
 
 from detector.alerts.payloads import Topics
-from detector.config import document
-from detector.service.mqtt_commands import Commands
-from detector.service.runtime import House
+from detector.config.schema import AlarmSettings, Camera
+from detector.mqtt.broker.topic_filter import matches
+from detector.service.alarm_controller import AlarmController
+from detector.service.camera_switches import CameraSwitches
+from detector.service.mqtt_commands import MqttCommands
+from support.service import make_store
+from support.visits import StillClock
 
 
 @dataclass
-class Desk:
-    state: str = "armed_away"
-    commands: list[str] = field(default_factory=list)
+class Commanded:
+    """The commands over a real alarm and real switches; `send` gives a message as the client would."""
 
-    def command(self, word: str) -> None:
-        if word != "DISARM":
-            raise ValueError(word)
-        self.commands.append(word)
-
-
-@dataclass
-class SmallHouse:
-    """What commands may touch of a house, written down."""
-
-    desk: Desk = field(default_factory=Desk)
     switched: list[tuple[str, bool]] = field(default_factory=list)
-    config: Any = field(default_factory=lambda: document.validate({"cameras": {"porch": {"source": "x"}}}))
+    announced: int = 0
 
-    def switch_detection(self, camera: str, *, enabled: bool) -> None:
-        self.switched.append((camera, enabled))
+    def __post_init__(self) -> None:
+        self.alarm = AlarmController(
+            settings=AlarmSettings(),
+            saved=None,
+            clock=StillClock(),
+            send=lambda _alert: None,
+            on_change=lambda _state, _snapshot: None,
+        )
+        self.commands = MqttCommands(
+            topics=Topics("detector"),
+            store=make_store(),
+            alarm=self.alarm,
+            switches=CameraSwitches(
+                saved=None, channels=self, save=lambda _name, _document: None, publish=lambda _camera, _on: None
+            ),
+            announce=self._announce,
+        )
+
+    def _announce(self) -> None:
+        self.announced += 1
+
+    def add(self, name: str, settings: Camera, *, enabled: bool) -> None: ...
+
+    def remove(self, name: str) -> None: ...
+
+    def switch(self, name: str, *, enabled: bool) -> None:
+        self.switched.append((name, enabled))
+
+    def send(self, topic: str, payload: bytes) -> None:
+        for topic_filter, handler in self.commands.handlers():
+            if matches(topic_filter, topic):
+                handler(topic, payload)
 
 
 @pytest.fixture
-def house() -> SmallHouse:
-    return SmallHouse()
+def service() -> Commanded:
+    return Commanded()
 
 
-@pytest.fixture
-def announced() -> list[int]:
-    return []
+def test_what_it_subscribes_to(service: Commanded) -> None:
+    assert {topic for topic, _ in service.commands.handlers()} == {
+        "detector/alarm/set",
+        "detector/+/detect/set",
+        "homeassistant/status",
+    }
 
 
-@pytest.fixture
-def commands(house: SmallHouse, announced: list[int]) -> Commands:
-    commands = Commands(topics=Topics("detector"), discovery_prefix="homeassistant")
-    commands.attach(house=cast("House", house), announce=lambda: announced.append(1))
-    return commands
+def test_without_discovery_nobody_is_asked_for_home_assistant() -> None:
+    store = make_store({"cameras": {"porch": {"source": "x"}}, "mqtt": {"discovery_prefix": None}})
+    given = Commanded()
+    commands = MqttCommands(
+        topics=Topics("p"),
+        store=store,
+        alarm=given.alarm,
+        switches=CameraSwitches(saved=None, channels=given, save=lambda _n, _d: None, publish=lambda _c, _o: None),
+        announce=lambda: None,
+    )
+    assert [topic for topic, _ in commands.handlers()] == ["p/alarm/set", "p/+/detect/set"]
 
 
-def test_what_it_subscribes_to(commands: Commands) -> None:
-    assert set(commands.subscriptions()) == {"detector/alarm/set", "detector/+/detect/set", "homeassistant/status"}
-    assert Commands(topics=Topics("p"), discovery_prefix=None).subscriptions() == ["p/alarm/set", "p/+/detect/set"]
+def test_the_alarm_is_set_whatever_the_case(service: Commanded) -> None:
+    service.send("detector/alarm/set", b" disarm\n")
+    assert service.alarm.state == "disarmed"
 
 
-def test_the_alarm_is_set_whatever_the_case(commands: Commands, house: SmallHouse) -> None:
-    commands.handle("detector/alarm/set", b" disarm\n")
-    assert house.desk.commands == ["DISARM"]
+def test_detection_is_switched_of_known_cameras_only(service: Commanded) -> None:
+    service.send("detector/porch/detect/set", b"OFF")
+    service.send("detector/porch/detect/set", b"on")
+    service.send("detector/attic/detect/set", b"ON")
+    assert service.switched == [("porch", False), ("porch", True)]
 
 
-def test_detection_is_switched_of_known_cameras_only(commands: Commands, house: SmallHouse) -> None:
-    commands.handle("detector/porch/detect/set", b"OFF")
-    commands.handle("detector/porch/detect/set", b"on")
-    commands.handle("detector/attic/detect/set", b"ON")
-    assert house.switched == [("porch", False), ("porch", True)]
-
-
-def test_home_assistants_return_is_answered(commands: Commands, announced: list[int]) -> None:
-    commands.handle("homeassistant/status", b"offline")
-    assert announced == []
-    commands.handle("homeassistant/status", b"online")
-    assert announced == [1]
+def test_home_assistants_return_is_answered(service: Commanded) -> None:
+    service.send("homeassistant/status", b"offline")
+    assert service.announced == 0
+    service.send("homeassistant/status", b"online")
+    assert service.announced == 1
 
 
 @pytest.mark.parametrize(
@@ -82,20 +107,15 @@ def test_home_assistants_return_is_answered(commands: Commands, announced: list[
         ("detector/alarm/set", b"OPEN SESAME"),
         ("detector/alarm/set", b"\xff\x00" * 1000),
         ("detector/porch/detect/set", b"maybe"),
-        ("detector/nobody/detect/set", b"ON"),
+        ("detector/nowhere/detect/set", b"ON"),
     ],
 )
 def test_nonsense_is_named_and_has_no_effect(
-    commands: Commands, house: SmallHouse, caplog: pytest.LogCaptureFixture, topic: str, payload: bytes
+    service: Commanded, caplog: pytest.LogCaptureFixture, topic: str, payload: bytes
 ) -> None:
+    before = service.alarm.state
     with caplog.at_level(logging.WARNING):
-        commands.handle(topic, payload)
+        service.send(topic, payload)
     assert "not a command" in caplog.text
     assert len(caplog.text) < 1000
-    assert (house.switched, house.desk.commands) == ([], [])
-
-
-def test_before_the_house_stands_a_command_is_turned_away(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        Commands(topics=Topics("detector"), discovery_prefix=None).handle("detector/alarm/set", b"DISARM")
-    assert "send it again" in caplog.text
+    assert (service.switched, service.alarm.state) == ([], before)

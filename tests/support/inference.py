@@ -1,4 +1,4 @@
-"""A worker with real slots, pipeline and model, and a post that writes down what it is given."""
+"""An inference loop with real frames, pipeline and model, and a sink that records what it is given."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from detector.core.types import AlarmState, Alert, ArrayImage, EventChange, Fram
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.service.alarm_controller import AlarmController
-from detector.service.inference_loop import Worker
+from detector.service.inference_loop import CameraChannel, InferenceLoop
+from detector.service.model_host import ModelHost
 from support.graphs import write_constant
 
 SIZE = 64
@@ -30,7 +31,7 @@ WALKER = [20.0, 10.0, 40.0, 60.0, 0.9, 0.0]
 
 @dataclass(slots=True)
 class RecordedFindings:
-    """A `worker.Post`, an alarm's `send` and `tell`."""
+    """A `FindingsSink`, and an alarm's `send` and `on_change`."""
 
     changes: list[EventChange] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
@@ -47,7 +48,7 @@ class RecordedFindings:
     def motion(self, camera: str, moving: bool) -> None:
         self.motions.append((camera, moving))
 
-    def tell(self, state: AlarmState, _snapshot: object) -> None:
+    def on_change(self, state: AlarmState, _snapshot: object) -> None:
         self.states.append(state)
 
 
@@ -59,37 +60,43 @@ def end_to_end_model(path: Path, rows: list[list[float]]) -> Path:
 
 
 class RunningInference:
-    """A running worker; `feed` gives it frames of moving noise, so that the gate stays open."""
+    """A running loop; `feed` gives it frames of moving noise, so that the motion gate stays open."""
 
-    def __init__(self, model: Path, *, attention: IdleCameras | None = None, **camera: Any) -> None:
-        self.model = model
-        self.diary = RecordedFindings()
-        self.slots = LatestFrames(clock=SYSTEM_CLOCK)
-        self.desk = AlarmController(
+    def __init__(self, model: Path, *, idle: IdleCameras | None = None, **camera: Any) -> None:
+        self.path = model
+        self.findings = RecordedFindings()
+        self.frames = LatestFrames(clock=SYSTEM_CLOCK)
+        self.alarm = AlarmController(
             settings=AlarmSettings(),
             saved=None,
             clock=SYSTEM_CLOCK,
-            send=self.diary.alerts.append,
-            tell=self.diary.tell,
+            send=self.findings.alerts.append,
+            on_change=self.findings.on_change,
         )
-        self.worker = Worker(
-            slots=self.slots,
-            desk=self.desk,
-            post=self.diary,
+        self.model = ModelHost(load=self.load, clock=SYSTEM_CLOCK)
+        self.loop = InferenceLoop(
+            frames=self.frames,
+            model=self.model,
+            alarm=self.alarm,
+            findings=self.findings,
             clock=SYSTEM_CLOCK,
-            load=self.load,
             device_id="test",
-            attention=attention,
+            idle=idle,
         )
         self.camera = Camera.model_validate({"source": "x", "detect_fps": 100, **camera})
-        self.slots.add("a", 100)
-        self.worker.add("a", self.camera, enabled=True)
-        self.stage = ServiceThread(name="inference", run=self.worker.run)
+        self.frames.add("a", 100)
+        self.loop.add("a", self.camera, enabled=True)
+        self.thread = ServiceThread(name="inference", run=self.loop.run)
         self._seq = 0
         self._random = np.random.default_rng(0)
 
+    def channel(self, camera: str = "a") -> CameraChannel:
+        channel = self.loop.channel(camera)
+        assert channel is not None
+        return channel
+
     def load(self) -> PersonDetector:
-        return load_detector(path=self.model, name=self.model.name, threads=1)
+        return load_detector(path=self.path, name=self.path.name, threads=1)
 
     def feed(self, camera: str = "a", *, still: bool = False) -> None:
         pixels = self._random.integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)
@@ -97,7 +104,7 @@ class RunningInference:
             pixels[:] = 90
         now = SYSTEM_CLOCK.mono()
         self._seq += 1
-        self.slots.put(
+        self.frames.put(
             Frame(
                 camera=camera,
                 seq=self._seq,
@@ -115,13 +122,13 @@ class RunningInference:
             time.sleep(0.02)
 
     def __enter__(self) -> RunningInference:
-        self.stage.start()
+        self.thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stage.signal()
-        self.slots.close()
-        assert self.stage.join(DEADLINE_S)
+        self.thread.signal()
+        self.frames.close()
+        assert self.thread.join(DEADLINE_S)
 
 
 def quiet_stop() -> threading.Event:

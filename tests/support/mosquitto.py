@@ -232,3 +232,5 @@ class RecordingSubscriber:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        # Its callbacks are bound to this object: without the circle its sockets are closed with it.
+        self._client.on_connect = self._client.on_subscribe = self._client.on_message = None

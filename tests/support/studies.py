@@ -10,7 +10,11 @@ import cv2
 import numpy as np
 import onnx
 
+from detector.core.types import Image
+from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
+from detector.inference.detector import PersonDetector
 from detector.inference.input_sizes import InputSize
+from detector.models.registry import load_registry
 from detector.optimize.study.data import EvaluationSet, evaluation_sets
 from detector.optimize.study.grid import GridLimits
 from detector.optimize.study.machine import base_size
@@ -115,3 +119,19 @@ def cell(what: Variant, ms: float, ap: float, *, ort: float = 10.0, eager: float
         baselines={"onnxruntime": speed(ort), "eager": eager if isinstance(eager, str) else speed(eager)},
         accuracy={"set": {"ap": ap, "ap50": ap * 1.5}},
     )
+
+
+def assert_same_persons(
+    model: Path, other: PersonDetector, pictures: list[Image], *, score: float = 1e-4, px: float = 0.05
+) -> None:
+    spec = load_registry().resolve(model).spec
+    backend = OnnxRuntimeBackend(path=model, threads=1)
+    one = PersonDetector(model_name="m", backend=backend, spec=spec, score_floor=other.score_floor)
+    persons = 0
+    for picture in pictures:
+        (boxes, scores, _), (boxes2, scores2, _) = one.detect_image(picture), other.detect_image(picture)
+        assert len(scores) == len(scores2)
+        np.testing.assert_allclose(scores2, scores, atol=score)
+        np.testing.assert_allclose(boxes2, boxes, atol=px)
+        persons += len(scores)
+    assert persons >= 8

@@ -1,4 +1,4 @@
-"""Who asks: Basic (RFC 7617) and Digest (RFC 7616, and RFC 2069's form without qop) authentication."""
+"""Basic (RFC 7617) and Digest (RFC 7616, and RFC 2069's form without qop) authentication."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 _PARAMETER = re.compile(r'([A-Za-z][\w-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
 _SCHEME = re.compile(r"(?:^|,)\s*(Basic|Digest)\s+", re.IGNORECASE)
-# Strongest first. Digest's MD5 is what cameras have; it guards nothing but this exchange.
+# Strongest first. Cameras use Digest with MD5; it protects only this exchange.
 _HASHES: dict[str, Callable[[bytes], str]] = {
     "SHA-256": lambda data: hashlib.sha256(data).hexdigest(),
     "MD5": lambda data: hashlib.md5(data, usedforsecurity=False).hexdigest(),
@@ -20,7 +20,7 @@ _HASHES: dict[str, Callable[[bytes], str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
-    """One way that the camera offers; `parameters` with names in lower case."""
+    """One authentication scheme that the camera offers; names in `parameters` are in lower case."""
 
     scheme: str
     parameters: Mapping[str, str]
@@ -31,7 +31,7 @@ class Challenge:
 
     @property
     def qop(self) -> str | None:
-        """Is "auth" where offered, None where no qop is asked for, "" where only others are."""
+        """Is "auth" if offered, None if the camera asks for no qop, "" if it offers only others."""
         offered = self.parameters.get("qop")
         if offered is None:
             return None
@@ -39,7 +39,7 @@ class Challenge:
 
     @property
     def stale(self) -> bool:
-        """Whether only the nonce was too old, not the password wrong."""
+        """Whether only the nonce was too old; the password was right."""
         return self.parameters.get("stale", "").lower() == "true"
 
     @property
@@ -50,7 +50,7 @@ class Challenge:
 
 
 def challenges(values: Iterable[str]) -> list[Challenge]:
-    """What the WWW-Authenticate headers offer and this client can do, the strongest first."""
+    """The challenges in the WWW-Authenticate headers that this client supports, strongest first."""
     found: list[Challenge] = []
     for value in values:
         starts = list(_SCHEME.finditer(value))
@@ -65,7 +65,7 @@ def challenges(values: Iterable[str]) -> list[Challenge]:
 
 
 class Credentials:
-    """Answers the challenges of one connection."""
+    """Makes the Authorization headers of one connection."""
 
     def __init__(self, *, user: str, password: str) -> None:
         self._user, self._password = user, password
@@ -73,7 +73,7 @@ class Credentials:
         self._count = 0
 
     def accept(self, challenge: Challenge) -> None:
-        """Answer `challenge` from now on."""
+        """Use `challenge` from now on."""
         self._challenge, self._count = challenge, 0
 
     def header(self, method: str, url: str) -> str | None:

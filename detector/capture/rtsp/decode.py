@@ -1,4 +1,4 @@
-"""Access units to pictures, at once: FFmpeg's decoder with one thread and no delay."""
+"""Decodes access units to pictures with FFmpeg's decoder, one thread, without delay."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _HELD = 32  # no codec holds back more pictures than that
 
 
 class Decoder:
-    """The pictures of one stream, in the order of their being shown, each with the `mono` of its unit.
+    """The pictures of one stream in display order, each with the `mono` of its access unit.
 
-    `codec` is FFmpeg's name; one that it does not have is a ValueError. Pictures that are damaged beyond hiding are left out. A stream with
-    B-frames comes out later by as many pictures as its order needs.
+    `codec` is FFmpeg's name; raises ValueError for an unknown one. Pictures that the decoder reports as corrupt are
+    left out. A stream with B-frames is delayed by as many pictures as its order needs.
     """
 
     def __init__(self, *, codec: str, parameter_sets: tuple[bytes, ...]) -> None:
@@ -32,11 +32,11 @@ class Decoder:
         self._context = self._opened()
         self._stamps: deque[tuple[int, float]] = deque(maxlen=_HELD)
         self.bad = 0
-        """Units in a row that could not be decoded; before the first key frame that is as it must be."""
+        """Units in a row that could not be decoded; those before the first key frame do not count."""
         self._begun = False
 
     def decode(self, unit: AccessUnit, *, alone: bool = False) -> list[tuple[VideoFrame, float]]:
-        """The pictures that `unit` completes; all of them where it stands `alone`, a key frame among none else."""
+        """The pictures that `unit` completes; with `alone`, a key frame without successors, all of them at once."""
         packet = Packet(unit.data)
         packet.pts = unit.timestamp
         self._stamps.append((unit.timestamp, unit.mono))
@@ -50,20 +50,21 @@ class Decoder:
             self.bad += self._begun
             return []
         self.bad = 0 if frames else self.bad
-        return [(frame, self._mono(frame, unit.mono)) for frame in frames if not frame.is_corrupt]
+        return [
+            (frame, next((mono for stamp, mono in self._stamps if stamp == frame.pts), unit.mono))
+            for frame in frames
+            if not frame.is_corrupt
+        ]
 
     def forget(self) -> None:
-        """Drop what is held back: the next unit follows on none that was decoded."""
+        """Drop the decoder's state: the next unit does not depend on earlier ones."""
         self._context.flush_buffers()
-
-    def _mono(self, frame: VideoFrame, latest: float) -> float:
-        return next((mono for stamp, mono in self._stamps if stamp == frame.pts), latest)
 
     def _opened(self) -> VideoCodecContext:
         try:
             return self._context_with(self._extradata)
         except (av.error.FFmpegError, ValueError):
-            # Broken in the description; good ones mostly come in the stream as well.
+            # The parameter sets in the SDP are broken; good ones mostly come in the stream as well.
             return self._context_with(b"")
 
     def _context_with(self, extradata: bytes) -> VideoCodecContext:

@@ -29,7 +29,7 @@ class RtspMessage:
 
 
 def parse_head(head: bytes) -> RtspMessage:
-    """A message without its body; ValueError where it is none."""
+    """A message without its body; raises ValueError if it is not RTSP."""
     lines = head.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     status, request = _STATUS.match(lines[0]), _REQUEST.fullmatch(lines[0].strip())
     if status is None and request is None:
@@ -45,7 +45,7 @@ def parse_head(head: bytes) -> RtspMessage:
 
 
 def body_length(message: RtspMessage) -> int:
-    """Bytes of body that follow; ValueError where that is nonsense."""
+    """Length of the body in bytes; raises ValueError if it is invalid."""
     text = message.get("content-length") or "0"
     if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) > _MAX_BODY:
         raise ValueError("a Content-Length that makes no sense")

@@ -1,4 +1,4 @@
-"""A playing stream made into pictures: session, packets, access units, decoder, in that order."""
+"""The pictures of a playing stream: session, packets, access units, decoder, in that order."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 _PAYLOADS: dict[str, Callable[[], Depacketizer]] = {"h264": H264, "hevc": H265}
-_BAD_UNITS = 100  # in a row; fewer are a scratch, so many are another codec than was promised
+_BAD_UNITS = 100  # in a row; fewer are a disturbance, so many mean another codec than announced
 _DEFAULT_FPS = 25.0
 _STARVING_S = 1.0
-_FRESH_S = 0.1  # what was received less long ago is handed over without a look for newer: that would cost a system call
-_GULPS = 8  # of about a megabyte: the key frame to go on from may be in the last of them
-_GRACE_S = 0.5  # beyond the deadline, when there is news that nobody took
-_LONGEST_KEY_S = 4.0  # between key frames, to do with them alone: nobody who comes is seen later than that
+_FRESH_S = 0.1  # pictures younger than this are returned without checking for newer ones, which is a system call
+_GULPS = 8  # reads of about a megabyte: the key frame to continue from may be in the last of them
+_GRACE_S = 0.5  # beyond the deadline, if data has arrived that was not read yet
+_LONGEST_KEY_S = 4.0  # between key frames, to decode only those: the longest delay until a person is detected
 
 
 class Stream:
-    """One connection's pictures. Raises SourceError; NotUnderstoodError where FFmpeg may fare better."""
+    """One connection's pictures. Raises SourceError; NotUnderstoodError if FFmpeg may succeed."""
 
     def __init__(
         self, *, url: str, shown: str, timeout_s: float, clock: Clock, keyframes_only: Callable[[], bool]
@@ -54,20 +54,20 @@ class Stream:
 
     @property
     def keyframes_only(self) -> bool:
-        """Whether nothing but key frames is decoded now."""
+        """Whether only key frames are decoded now."""
         return self._waiting.sparing
 
     @property
     def interval_s(self) -> float:
-        """Seconds between pictures as the camera declares, 1/25 where it does not."""
+        """Seconds between pictures as the camera declares, else 1/25."""
         return 1.0 / (self._video.fps or _DEFAULT_FPS)
 
     def stamp_s(self, frame: VideoFrame) -> float | None:
-        """The picture's time in the stream's seconds."""
+        """The picture's time stamp in seconds of the stream; None without one."""
         return frame.pts / self._video.clock_rate if frame.pts is not None else None
 
     def open(self) -> None:
-        """Connect, log in, play."""
+        """Connect, authenticate and play."""
         self._video: Video = self._session.open()
         self._receiver = Receiver(payload_type=self._video.payload_type)
         self._assembler = Assembler(_PAYLOADS[self._video.codec]())
@@ -83,10 +83,10 @@ class Stream:
             raise not_understood("no decoder for its video codec", shown=self._shown) from None
 
     def read(self) -> tuple[VideoFrame, float]:
-        """The next picture and when its last packet was read; late ones are left out while newer ones wait."""
+        """The next picture and when its last packet was read (monotonic s); late ones are skipped for newer ones."""
         started = self._clock.mono()
         deadline, graced, left_out = started + self._timeout_s, False, math.inf
-        if self._frames or len(self._waiting):  # else it is waited for, which takes what is there as well
+        if self._frames or len(self._waiting):  # otherwise `_wait` reads what is there
             self._drain()
         while True:
             while self._frames:
@@ -97,7 +97,7 @@ class Stream:
                 self._late += 1
                 left_out = min(left_out, self._clock.mono())
             if self._clock.mono() >= deadline:
-                # This process may have stood still rather than the camera: what it sent meanwhile is there.
+                # Perhaps this process was stopped and not the camera: then its data is there.
                 if graced or not self._news():
                     raise self._nothing(deadline)
                 deadline, graced = self._clock.mono() + _GRACE_S, True
@@ -114,7 +114,7 @@ class Stream:
         self._frames.clear()
 
     def _wanted(self, frame: VideoFrame, left_out: float) -> bool:
-        # Where the machine never catches up, an old picture now and then is better than none.
+        # If the machine never catches up, an old picture now and then is better than none.
         starving = self._clock.mono() - left_out > min(_STARVING_S, self._timeout_s / 2)
         return starving or frame.pts is None or not self._waiting.late(frame.pts)
 
@@ -136,7 +136,7 @@ class Stream:
         return True
 
     def _drain(self) -> None:
-        """Take what is there; an end comes after the pictures before it."""
+        """Read what is there; an error is raised after the pictures before it."""
         for _ in range(_GULPS):
             if self._end is not None or self._session.silent():
                 return
@@ -146,7 +146,7 @@ class Stream:
                 self._end = exc
 
     def _news(self) -> bool:
-        """Whether something waits, or comes at once."""
+        """Whether data waits to be decoded or read."""
         heard = self._heard_mono
         self._drain()
         return len(self._waiting) > 0 or self._heard_mono > heard
@@ -169,11 +169,11 @@ class Stream:
             for unit in self._assembler.push(packet, mono=mono):
                 self.damaged += unit.damaged
                 self._waiting.put(unit)
-        if heard:  # now, not when it was read: a flood waits long before it is looked at
+        if heard:  # now, not when it was read: much data may wait long before it is parsed
             self._heard_mono = self._clock.mono()
 
     def _nothing(self, deadline: float) -> SourceError:
-        """Why no picture came until `deadline`: the camera was silent, or spoke without one."""
+        """Why no picture came until `deadline`: the camera sent nothing, or nothing with a picture."""
         if deadline - self._heard_mono > self._timeout_s / 2:
             return self._session.timed_out()
         what = (

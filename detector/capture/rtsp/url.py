@@ -1,4 +1,4 @@
-"""RTSP URLs: where to connect, who asks, what to ask for; and how a control attribute extends them."""
+"""RTSP URLs: host, credentials and request; and how a control attribute extends them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ABSOLUTE = re.compile(r"rtsps?://", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RtspTarget:
-    """`request` is the URL as it goes over the wire: without the user, with the port."""
+    """`request` is the URL as it is sent: without the user, with the port."""
 
     secure: bool
     host: str
@@ -25,7 +25,7 @@ class RtspTarget:
     password: str = field(default="", repr=False)
 
     def redirected(self, location: str) -> RtspTarget:
-        """Where `location` leads; the user goes along only to the same host, and never from TLS to none."""
+        """The target `location`; the credentials are sent only to the same host, and never from TLS to plain."""
         target = parse(location)
         if target.user is not None or target.host != self.host or (self.secure and not target.secure):
             return target
@@ -72,10 +72,10 @@ def absolute(url: str) -> bool:
 
 
 def controlled(base: str, control: str) -> str:
-    """The URL that `control` (an SDP attribute, "" for none) names below `base`.
+    """The URL that `control` (an SDP attribute, "" for none) names relative to `base`.
 
-    Cameras expect a relative one to be hung on to the end, behind a query too, where RFC 3986
-    would replace the last part.
+    Cameras expect a relative one to be appended, also after a query, where RFC 3986 would replace the last
+    part.
     """
     control = control.strip()
     if control in ("", "*"):

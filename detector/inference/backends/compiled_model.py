@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from detector.core.errors import ModelError
+from detector.core.system_info import cpu_info
 
 KEY = "detector.compiled"
 """Metadata of a compiled ONNX file: JSON of what it was compiled from and for. In the file, so that both stay together."""
@@ -18,7 +19,7 @@ _FEATURES = ("flags", "Features")  # as x86 and ARM kernels call them
 
 def made_for(runtime: str, version: str) -> dict[str, str]:
     """What a compiled graph depends on: ONNX Runtime arranges weights for the instructions that this CPU has."""
-    lines = _cpu()
+    lines = cpu_info()
     features = next((lines[name] for name in _FEATURES if name in lines), "")
     return {
         "runtime": f"{runtime} {version}",
@@ -43,13 +44,3 @@ def refuse_foreign(path: Path, metadata: Mapping[str, str], runtime: str, versio
             f"{here['runtime']}: redo it here with detector compile {source} --target onnxruntime"
         )
     return True
-
-
-def _cpu() -> dict[str, str]:
-    """The first processor's lines of /proc/cpuinfo."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}

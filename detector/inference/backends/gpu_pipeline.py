@@ -34,7 +34,6 @@ from detector.inference.layout import Layout, anchors
 from detector.inference.preprocess import Placement
 from detector.inference.spec import InputSpec
 
-LAUNCHES_BEFORE_ENGINE = 1
 _ALIGNED = 256  # where a plane begins
 
 
@@ -90,7 +89,11 @@ class _BatchSlot:
         for rows, row in sizes:
             begins.append(size)
             size += -(-rows * row // _ALIGNED) * _ALIGNED
-        host = self._room(size)
+        if self._host is None or self._host.bytes.size < size:
+            self._host = self._device = None  # give back before taking more
+            self._host = Pinned(self._cuda, size)
+            self._device = None if self._shared else self._cuda.mem_alloc(size)
+        host = self._host
         for begin, (rows, row), plane in zip(begins, sizes, planes.planes, strict=True):
             np.copyto(host.bytes[begin : begin + rows * row].reshape(rows, row), plane)
         base = host.address
@@ -106,13 +109,6 @@ class _BatchSlot:
             matrix=planes.matrix,
             full_range=planes.full_range,
         )
-
-    def _room(self, size: int) -> Pinned:
-        if self._host is None or self._host.bytes.size < size:
-            self._host = self._device = None  # give back before taking more
-            self._host = Pinned(self._cuda, size)
-            self._device = None if self._shared else self._cuda.mem_alloc(size)
-        return self._host
 
 
 class DevicePath:

@@ -7,40 +7,31 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.errors import InferenceError, ModelError, one_line
+from detector.core.files import replacing
 from detector.inference.tensors import TensorSpec
 
 from .base import Precision, usable_threads
 from .compiled_model import KEY, made_for, refuse_foreign
 from .onnx_metadata import UNPACK, inspect, metadata_bytes
 
-Provider = Literal["cpu", "cuda", "tensorrt"]
-_PROVIDERS = {
-    "cpu": ["CPUExecutionProvider"],
-    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
-    # TensorRT hands what it cannot take to CUDA.
-    "tensorrt": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
-}
 _DTYPES = {"float": "float32", "double": "float64"}
 
 
 class OnnxRuntimeBackend:
     """A model in ONNX Runtime, whose precision is the file's own.
 
-    Raises ModelError for a file that cannot be used, a `precision` that the file does not have, and
-    a `provider` that is not really there: ONNX Runtime alone would quietly take the CPU.
+    Raises ModelError for a file that cannot be used and a `precision` that the file does not have.
     """
 
     name = "onnxruntime"
 
-    def __init__(
-        self, *, path: Path, precision: Precision = "auto", threads: int = 0, provider: Provider = "cpu"
-    ) -> None:
+    def __init__(self, *, path: Path, precision: Precision = "auto", threads: int = 0) -> None:
         file = inspect(path)
         if precision not in ("auto", file.precision):
             raise ModelError(
@@ -53,7 +44,7 @@ class OnnxRuntimeBackend:
         self.digest = file.digest
         compiled = refuse_foreign(path, file.metadata, self.name, self.version)
         options = _options(runtime, threads, unpack=UNPACK in file.metadata, optimised=compiled)
-        self._session = _session(runtime, path, options, provider)
+        self._session = _session(runtime, path, options)
         self.provider: str = self._session.get_providers()[0]
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
@@ -84,6 +75,14 @@ def _import() -> Any:
     return onnxruntime
 
 
+def import_quantization() -> Any:
+    """The module onnxruntime.quantization, which imports onnx; raises ModelError where it cannot be imported."""
+    _import()
+    from onnxruntime import quantization
+
+    return quantization
+
+
 def save_optimised(path: Path, output: Path) -> None:
     """Writes the graph as ONNX Runtime would run it on this CPU; `OnnxRuntimeBackend` opens it here alone.
 
@@ -91,19 +90,16 @@ def save_optimised(path: Path, output: Path) -> None:
     """
     runtime, file = _import(), inspect(path)
     options = _options(runtime, 1, unpack=UNPACK in file.metadata)
-    part = output.with_name(f".{output.stem}.part.onnx")
-    options.optimized_model_filepath = str(part)
     told = made_for(OnnxRuntimeBackend.name, runtime.__version__)
     told |= {"source": str(path), "source_sha256": file.digest}
     try:
-        _session(runtime, path, options, "cpu")
-        with part.open("ab") as behind:
-            behind.write(metadata_bytes(KEY, json.dumps(told)))
-        part.replace(output)
+        with replacing(output) as part:
+            options.optimized_model_filepath = str(part)
+            _session(runtime, path, options)
+            with part.open("ab") as behind:
+                behind.write(metadata_bytes(KEY, json.dumps(told)))
     except OSError as error:
         raise ModelError(f"cannot write {output}: {error.strerror or error}; make room or choose another") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _options(runtime: Any, threads: int, *, unpack: bool, optimised: bool = False) -> Any:
@@ -125,24 +121,13 @@ def _options(runtime: Any, threads: int, *, unpack: bool, optimised: bool = Fals
     return options
 
 
-def _session(runtime: Any, path: Path, options: Any, provider: Provider) -> Any:
-    wanted = _PROVIDERS[provider]
-    _require(wanted[0], runtime.get_available_providers())
+def _session(runtime: Any, path: Path, options: Any) -> Any:
     try:
-        session = runtime.InferenceSession(str(path), sess_options=options, providers=wanted)
+        session = runtime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its classes share no public base
         raise ModelError(_explained(path, str(error), runtime.__version__)) from None
     session.disable_fallback()
-    _require(wanted[0], session.get_providers())
     return session
-
-
-def _require(provider: str, present: list[str]) -> None:
-    if provider not in present:
-        raise ModelError(
-            f"{provider} was asked for, but onnxruntime has only {', '.join(present)} here: "
-            "install the build for this device, or use the CPU"
-        )
 
 
 def _explained(path: Path, message: str, version: str) -> str:

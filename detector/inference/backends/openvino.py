@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.errors import InferenceError, ModelError, one_line
-from detector.core.files import existing_file
+from detector.core.files import existing_file, install, replacing
 from detector.inference.layout import default_spec, find_layout
 from detector.inference.spec import InputSpec
 from detector.inference.tensors import TensorSpec
@@ -59,7 +59,10 @@ class OpenVinoBackend:
         self.provider = "CPU"
         self.digest = file.digest
         self.metadata: Mapping[str, str] = file.metadata
-        model = _read(core, path)
+        try:
+            model = core.read_model(str(path))
+        except Exception as error:
+            raise ModelError(f"openvino cannot load {path.name}: {one_line(error)}") from None
         if fold:
             model = _folded(openvino, model, file.metadata, spec)
         self._model = _compile(core, model, path, hint, usable_threads(threads))
@@ -88,19 +91,19 @@ def save_ir(path: Path, output: Path) -> None:
     Both files hold for any machine. The .xml, without which the other counts for nothing, appears last.
     """
     openvino, file = _import(), inspect(path)
-    part = output.with_name(f".{output.stem}.part{IR_SUFFIX}")
     told = {"metadata": file.metadata, "precision": file.precision, "source_sha256": file.digest}
     try:
         model = openvino.Core().read_model(str(path))
         model.set_rt_info(json.dumps(told), [_RT_INFO])
-        openvino.save_model(model, str(part), compress_to_fp16=False)
-        part.with_suffix(".bin").replace(output.with_suffix(".bin"))
-        part.replace(output)
+        with replacing(output) as part:
+            weights = part.with_suffix(".bin")
+            try:
+                openvino.save_model(model, str(part), compress_to_fp16=False)
+                install(weights, output.with_suffix(".bin"), mode=None)
+            finally:
+                weights.unlink(missing_ok=True)
     except Exception as error:  # OpenVINO's errors, a full disk's among them, are RuntimeErrors
         raise ModelError(f"openvino cannot write {path.name} as {output}: {one_line(error)}") from None
-    finally:
-        part.unlink(missing_ok=True)
-        part.with_suffix(".bin").unlink(missing_ok=True)
 
 
 def _inspect_ir(core: Any, path: Path) -> OnnxFile:
@@ -156,13 +159,6 @@ def half_precision() -> str | None:
 def _half(core: Any) -> str | None:
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return next((half for half in ("bf16", "fp16") if half.upper() in able), None)
-
-
-def _read(core: Any, path: Path) -> Any:
-    try:
-        return core.read_model(str(path))
-    except Exception as error:
-        raise ModelError(f"openvino cannot load {path.name}: {one_line(error)}") from None
 
 
 def _folded(openvino: Any, model: Any, metadata: Mapping[str, str], spec: InputSpec | None) -> Any:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from detector.core.errors import DetectorError, InferenceError, ModelError, one_line
 from detector.core.files import existing_file
-from detector.core.types import Floats, Image
+from detector.core.types import Image
 from detector.inference.kernels.launch import FloatType
 from detector.inference.layout import Layout
 from detector.inference.preprocess import Placement
@@ -113,10 +113,12 @@ class TensorRtBackend:
     # Loading
 
     def _open(self, path: Path, described: manifest.EngineManifest) -> None:
+        from detector.inference.tensorrt.library import trt
+
         self._stream: Any = self._cuda.Stream()
         self._runtime, self._engine = _deserialise(path, described)
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
-        inputs = [name for name in names if self._is_input(name)]
+        inputs = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         if len(inputs) != 1:
             raise ModelError(f"{path.name} takes {len(inputs)} inputs, one picture is needed")
         least, _, most = described.recipe.shapes[inputs[0]]
@@ -135,11 +137,6 @@ class TensorRtBackend:
         if not execution.set_input_shape(name, shape):
             raise ModelError(f"{path.name} refuses {shape} pictures: {said()}")
         return execution
-
-    def _is_input(self, name: str) -> bool:
-        from detector.inference.tensorrt.library import trt
-
-        return bool(self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT)
 
     def _tensor(self, name: str, path: Path) -> _Tensor:
         """The tensor's buffers, at the engine's largest shapes."""
@@ -166,12 +163,6 @@ class TensorRtBackend:
         return _Tensor(spec=TensorSpec(name, sides, dtype.name), host=host, device=device, address=address)
 
     # Running
-
-    @property
-    def input_buffer(self) -> Floats | None:
-        """Pinned float32 [1,3,H,W] that preprocessing may fill, to spare a copy; None for other types."""
-        first = self._input.part(1)
-        return first if first.dtype == np.float32 else None
 
     def configure(self, *, layout: Layout, spec: InputSpec, floor: float, iou: float | None) -> bool:
         """Get ready to take pictures whole (`infer`); False, and a line in the log, where they must come as tensors."""
@@ -268,18 +259,15 @@ class TensorRtBackend:
         """The fixed part of a run of `count`, as a graph where it was recorded; raises RuntimeError."""
         self._last = count
         if (way, count) not in self._graphs:
-            self._set_up(way, count)
+            # The first run of a kind: once as it is, as TensorRT demands, then recorded.
+            self._enqueue(way, count)
+            self._stream.synchronize()
+            recorded = capture(self._stream.handle, lambda: self._enqueue(way, count)) if self._wants_graphs else None
+            self._graphs[way, count] = recorded
         elif (graph := self._graphs[way, count]) is not None:
             graph.launch()
         else:
             self._enqueue(way, count)
-
-    def _set_up(self, way: str, count: int) -> None:
-        """The first run of a kind: once as it is, as TensorRT demands, then recorded."""
-        self._enqueue(way, count)
-        self._stream.synchronize()
-        recorded = capture(self._stream.handle, lambda: self._enqueue(way, count)) if self._wants_graphs else None
-        self._graphs[way, count] = recorded
 
     def _enqueue(self, way: str, count: int) -> None:
         """Everything of a run that is always the same, onto our stream."""

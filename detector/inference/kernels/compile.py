@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from detector.core.errors import ModelError, StorageError
+from detector.core.files import PUBLIC, write_atomically
 
 from .compilers import Compiler, available
 
@@ -136,22 +135,8 @@ def _keep(made: CompiledKernels, cache: Path, stem: str) -> None:
     usage = {name: asdict(figures) for name, figures in made.usage.items()}
     told = {"compiler": made.compiler, "sha256": hashlib.sha256(made.cubin).hexdigest(), "usage": usage}
     try:
-        cache.mkdir(parents=True, exist_ok=True)
         # The note last: it vouches for the other by its digest.
-        _write(cache / f"{stem}.cubin", made.cubin)
-        _write(cache / f"{stem}.json", json.dumps(told, indent=1).encode())
+        write_atomically(cache / f"{stem}.cubin", made.cubin, mode=PUBLIC)
+        write_atomically(cache / f"{stem}.json", json.dumps(told, indent=1), mode=PUBLIC)
     except OSError as error:
         raise StorageError(f"the compiled kernels cannot be kept in {cache}: {error.strerror}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".kernel-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).chmod(0o644)  # a service of another user reads what an administrator built
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -20,11 +20,9 @@ from .launch import SUFFIXES, FloatType, Launch
 
 HeadForm = Literal["centers", "corners", "grid"]
 
-CANDIDATES = 1024  # the best ones that NMS looks at
 NO_NMS = 1.0
 _GATHER_BLOCK, _SUPPRESS_BLOCK = 256, 512
 _FORMS: tuple[HeadForm, ...] = ("centers", "corners", "grid")
-_TRUNCATED = 8
 _NONSENSE = {
     1: "the model gave NaN or infinite numbers: its result cannot be used",
     2: "the model gave scores outside 0 to 1",
@@ -161,8 +159,3 @@ def persons(result: np.void) -> Persons:
         raise InferenceError(f"the device gave {count} persons: its result cannot be used")
     rows = result["rows"][:count]
     return rows[:, :4].copy(), rows[:, 4].copy()
-
-
-def truncated(result: np.void) -> bool:
-    """Whether there were more candidates than NMS looks at: the best `CANDIDATES` were taken."""
-    return bool(result["status"] & _TRUNCATED)

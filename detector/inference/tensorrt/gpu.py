@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_MAJOR, _MINOR, _INTEGRATED = 75, 76, 18  # CUdevice_attribute
+_MAJOR, _MINOR = 75, 76  # CUdevice_attribute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,6 @@ class Gpu:
     compute: str
     cuda: str
     driver: str
-    integrated: bool
 
 
 def device_files(root: Path = Path("/dev")) -> bool:
@@ -55,7 +54,6 @@ def find_gpu() -> Gpu | None:
         compute=f"{attribute(_MAJOR)}.{attribute(_MINOR)}",
         cuda=f"{number.value // 1000}.{number.value % 1000 // 10}",
         driver=_release(),
-        integrated=bool(attribute(_INTEGRATED)),
     )
 
 

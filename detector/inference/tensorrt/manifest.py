@@ -9,15 +9,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shlex
-import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from detector.core.errors import ModelError
+from detector.core.files import PUBLIC, file_sha256, write_atomically
 from detector.inference.agreement import Verdict
 from detector.inference.spec import InputSpec
 
@@ -112,35 +110,16 @@ def path_of(engine: Path) -> Path:
     return engine.with_name(f"{engine.name}.json")
 
 
-def file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def write(engine: Path, sidecar: EngineManifest) -> None:
     """The sidecar, whole or not at all; raises ModelError."""
     document = {"format": FORMAT, "key": sidecar.key, **dataclasses.asdict(sidecar)}
-    write_atomically(path_of(engine), json.dumps(document, indent=1).encode())
+    write_bytes(path_of(engine), json.dumps(document, indent=1).encode())
 
 
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Through a second file and a rename, so that a power cut leaves the old or the new; raises ModelError."""
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Whole or not at all, for a service under another user to read what an owner built; raises ModelError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                os.fchmod(file.fileno(), 0o644)  # a service under another user reads what an owner built
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_atomically(path, content, mode=PUBLIC)
     except OSError as error:
         raise ModelError(f"cannot write {path}: {error.strerror}") from None
 
@@ -190,7 +169,10 @@ def require_fit(
     again = sidecar.rebuild(engine)
     if model_sha256 not in (None, sidecar.recipe.model_sha256):
         raise ModelError(f"{engine} was built from another {Path(sidecar.model_path).name}: run {again}")
-    if strange := list(_strange(sidecar.environment, here)):
+    then, now = dataclasses.asdict(sidecar.environment), dataclasses.asdict(here)
+    if strange := [
+        f"{name} {then[name]} (here {now[name]})" for name in now if then[name] != now[name] and name != "driver"
+    ]:
         raise ModelError(f"{engine} was built for {', '.join(strange)}: run {again}")
     _require_whole(engine, sidecar)
     if not judged:
@@ -199,13 +181,6 @@ def require_fit(
         raise ModelError(f"{engine} has not been checked against ONNX Runtime on this machine: run {again}")
     if not sidecar.verdict.accepted:
         raise ModelError(f"{engine} was refused ({sidecar.verdict.why}): run {again}")
-
-
-def _strange(made_for: Environment, here: Environment) -> Iterable[str]:
-    for field in dataclasses.fields(Environment):
-        then, now = getattr(made_for, field.name), getattr(here, field.name)
-        if then != now and field.name != "driver":
-            yield f"{field.name} {then} (here {now})"
 
 
 def _require_whole(engine: Path, sidecar: EngineManifest) -> None:

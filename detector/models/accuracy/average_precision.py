@@ -7,15 +7,15 @@ import io
 import json
 import math
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
+from detector.capture.pictures import read_picture
 from detector.core.errors import DetectorError
+from detector.core.progress import Progress, quiet
 from detector.core.types import ArrayImage, Floats
 from detector.inference.multi_size import AnyDetector
 
@@ -24,7 +24,6 @@ EVALUATION_FLOOR = 0.001
 
 _MAX_FLOOR = 0.01
 _PERSON = 1  # the only category in what is handed to pycocotools
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +50,11 @@ class GroundTruth:
     persons: list[dict[str, Any]]
 
 
-def evaluate(*, detector: AnyDetector, images: Path, annotations: Path, progress: Progress | None = None) -> Evaluation:
+def evaluate(*, detector: AnyDetector, images: Path, annotations: Path, progress: Progress = quiet) -> Evaluation:
     """Runs `detector` over every picture that `annotations` (COCO JSON) names in `images`.
 
     Load the detector with score floor EVALUATION_FLOOR. Crowds are left to pycocotools, at most 100
-    boxes a picture. `progress(done, total)` is called after each picture. Raises DetectorError.
+    boxes a picture. `progress` is called after each picture. Raises DetectorError.
     """
     coco, coco_eval = _import()
     if detector.score_floor > _MAX_FLOOR:
@@ -67,8 +66,7 @@ def evaluate(*, detector: AnyDetector, images: Path, annotations: Path, progress
         found, scores, infer_ms = detector.detect_image(_picture(images, entry))
         boxes += _results(entry["id"], found, scores, first=len(boxes) + 1)
         times.append(infer_ms)
-        if progress is not None:
-            progress(done, len(truth.images))
+        progress(done, len(truth.images), "measuring accuracy")
     stats = _score(coco, coco_eval, truth, boxes)
     ap, ap50, small, medium, large = (None if stats[i] < 0 else float(stats[i]) for i in (0, 1, 3, 4, 5))
     return Evaluation(
@@ -190,23 +188,9 @@ def _refuse_missing(truth: GroundTruth, folder: Path) -> None:
         )
 
 
-def read_picture(path: Path) -> ArrayImage:
-    """The stored pixels; raises DetectorError."""
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise DetectorError(f"cannot read the picture {path}: {error.strerror}") from None
-    # Annotations are in the stored pixels: a camera's orientation tag must not turn them.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(data, flags) if data.size else None
-    if pixels is None:
-        raise DetectorError(f"{path} is not a readable picture")
-    return ArrayImage(np.asarray(pixels, np.uint8))
-
-
 def _picture(folder: Path, entry: dict[str, Any]) -> ArrayImage:
     path = folder / entry["file_name"]
-    image = read_picture(path)
+    image = read_picture(path, as_stored=True)
     told = (entry["width"] or image.width, entry["height"] or image.height)
     if told != (image.width, image.height):
         raise DetectorError(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.errors import InferenceError
+from detector.core.geometry import iou
 from detector.core.types import Floats, Image
 from detector.inference.agreement import Limits, Verdict
 from detector.inference.multi_size import AnyDetector
@@ -84,15 +85,6 @@ def _count(tally: _Agreement, wanted: tuple[Floats, Floats], found: tuple[Floats
         if row in surely:
             tally.ious.append(float(overlaps[row, column]))
             tally.deltas.append(abs(float(wanted_scores[row] - found_scores[column])))
-
-
-def iou(first: Floats, second: Floats) -> NDArray[np.float64]:
-    """Intersection over union of boxes [N,4] and [M,4], as [N,M]."""
-    a, b = first.astype(np.float64)[:, None], second.astype(np.float64)[None]
-    sides = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
-    shared = sides.prod(axis=-1)
-    both = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - shared
-    return np.asarray(np.divide(shared, both, out=np.zeros_like(shared), where=both > 0), np.float64)
 
 
 def _pairs(overlaps: NDArray[np.float64]) -> list[tuple[int, int]]:

@@ -45,19 +45,15 @@ def openvino_there() -> bool:
 def candidates(model: Model, *, calibrated: bool, openvino: bool) -> list[Candidate]:
     """What `model` leaves open, the reference first; what the user set is never overruled."""
     if model.backend != "auto":
-        return [_configured(model, count) for count in _threads(model)]
+        backend: CandidateBackend = "openvino" if model.backend == "openvino" else "onnxruntime"
+        precision: CandidatePrecision = "half" if model.precision == "fp16" and backend == "openvino" else "fp32"
+        return [Candidate(backend=backend, precision=precision, threads=count) for count in _threads(model)]
     return list(dict.fromkeys(_forms(model, calibrated=calibrated, openvino=openvino)))
 
 
 def counts_threads(model: Model) -> bool:
     """Whether a backend is configured and nothing but the number of its threads is left to be measured."""
     return model.backend in get_args(CandidateBackend) and model.threads == 0 and usable_threads(0) > 1
-
-
-def _configured(model: Model, threads: int) -> Candidate:
-    backend: CandidateBackend = "openvino" if model.backend == "openvino" else "onnxruntime"
-    half = model.precision == "fp16" and backend == "openvino"
-    return Candidate(backend=backend, precision="half" if half else "fp32", threads=threads)
 
 
 def _threads(model: Model) -> tuple[int, ...]:

@@ -6,14 +6,13 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from detector.config.schema import Config, Model
-from detector.core.files import cache_dir, install
+from detector.core.files import PUBLIC, cache_dir, key_of, write_atomically
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import InputSize
 from detector.models.registry import Resolved
@@ -83,6 +82,19 @@ class Choice:
             failed={**self.failed, str(form): why},
         )
 
+    def summary(self) -> dict[str, Any]:
+        """JSON-ready, for people: the candidates in words."""
+        return {
+            "taken": str(self.taken),
+            "why": self.why,
+            "scenes": list(self.scenes),
+            "shapes": [_size(shape) for shape in self.shapes],
+            "candidates": [
+                {"form": str(each.form), "ms": each.ms, "cpu_ms": each.cpu_ms, "refused": each.refused}
+                for each in self.results
+            ],
+        }
+
     def document(self) -> dict[str, Any]:
         """JSON-ready; `parse` reads it back."""
         found = dataclasses.asdict(self)
@@ -138,8 +150,7 @@ def _shape(text: str) -> InputSize:
 def place(model: Model, resolved: Resolved) -> Path:
     """Where the choice lies: by the model's content, what was asked for, the machine and its libraries."""
     wish = (model.backend, model.precision, model.threads)
-    parts = (VERSION, inspect(resolved.path).digest, wish, machine_key())
-    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    key = key_of(VERSION, inspect(resolved.path).digest, wish, machine_key())
     return cache_dir() / "choices" / f"{resolved.path.stem}-{key}.json"
 
 
@@ -156,7 +167,4 @@ def read(path: Path) -> Choice | None:
 
 def write(path: Path, choice: Choice) -> None:
     """Whole or not at all; raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(choice.document(), indent=1) + "\n", encoding="utf-8")
-    install(part, path)
+    write_atomically(path, json.dumps(choice.document(), indent=1) + "\n", mode=PUBLIC)

@@ -59,11 +59,11 @@ def kept_choice(path: Path) -> Choice | None:
 
 
 class AutotunedLoader:
-    """A `worker.Load`. Called again, after the form that it gave failed, it gives the reference and says so.
+    """A `model_host.Load`. Called again, after the form that it gave failed, it gives the reference and says so.
 
     Nothing is made or measured here: a start is never later than with the model as it is. `shapes` are the input
-    sizes that will be asked for, where that is known better than by the choice. `told` hears of a
-    failure, in the calling thread.
+    sizes that will be asked for, where that is known better than by the choice. `on_change` gets
+    the choice after a failure, in the calling thread.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class AutotunedLoader:
         *,
         scenes: Sequence[str] = (),
         shapes: Sequence[InputSize] = (),
-        told: Callable[[Choice], None] = lambda _choice: None,
+        on_change: Callable[[Choice], None] = lambda _choice: None,
     ) -> None:
-        self._model, self._resolved, self._shapes, self._told = model, resolved, tuple(shapes), told
+        self._model, self._resolved, self._shapes, self._on_change = model, resolved, tuple(shapes), on_change
         self._place = place(model, resolved) if shapeable(model, resolved) else None
         kept = None if self._place is None else kept_choice(self._place)
         if kept is not None and model.backend != "auto":
@@ -125,5 +125,5 @@ class AutotunedLoader:
             write(self._place, self.choice)
         except OSError as error:
             log.warning("cannot note it in %s: %s", self._place.parent, error.strerror)
-        self._told(self.choice)
+        self._on_change(self.choice)
         return self.choice

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from detector.config.schema import Config, Model
 from detector.core.errors import ConfigError, StorageError, UsageError
+from detector.core.progress import Progress, quiet
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import InputSize, best_input_size
 from detector.inference.multi_size import MultiSizeDetector
-from detector.models.download.progress import Progress, quiet
 from detector.models.loading import shapeable, shaped_loader
 from detector.models.registry import Resolved
 

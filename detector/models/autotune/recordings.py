@@ -12,23 +12,20 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
-
-import cv2
-import numpy as np
 
 from detector.analytics.pipeline import CameraPipeline
 from detector.analytics.tracker import Tracker
 from detector.capture.clip import due_frames
 from detector.capture.factory import file_source
 from detector.capture.image_diff import Grid, grid, max_difference
+from detector.capture.pictures import SUFFIXES, picture_files, read_picture
 from detector.config.schema import Camera
 from detector.core.errors import SourceError, UsageError
-from detector.core.types import ArrayImage, Image, Track
+from detector.core.progress import Progress
+from detector.core.sampling import SampleBuffer, spread
+from detector.core.types import Image, Track
 from detector.inference.input_sizes import InputSize, best_input_size
 from detector.inference.multi_size import MultiSizeDetector
-from detector.models.accuracy.pictures import SUFFIXES
-from detector.models.download.progress import Progress
 
 from .samples import SURE, SampleQuota, small
 
@@ -44,8 +41,6 @@ MOST_STILLS = 400
 DIFFERENT = 1.5
 """Grey levels by which a picture's most changed cell differs from the last one's (`detector.capture.image_diff`): a recorded room
 in which nothing moved gave up to 1.2, people who walk at the far end of a street 16."""
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,30 +64,6 @@ class Recording:
     @property
     def visits(self) -> int:
         return len(frozenset().union(*(sight.visits for sight in self.peopled)))
-
-
-class SampleBuffer(Generic[Item]):
-    """At most twice `most` of what is put on it, spread evenly over all of it."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._every, self._count = max(1, most), 1, 0
-        self._items: list[Item] = []
-
-    def put(self, item: Item) -> None:
-        if self._count % self._every == 0:
-            self._items.append(item)
-        self._count += 1
-        if len(self._items) == 2 * self._most:
-            self._items, self._every = self._items[::2], self._every * 2
-
-    def spread(self) -> tuple[Item, ...]:
-        return tuple(spread(self._items, self._most))
-
-
-def spread(items: Sequence[Item], most: int) -> list[Item]:
-    """At most `most` of them, evenly over all."""
-    count = len(items)
-    return list(items) if count <= most else [items[index * count // most] for index in range(most)]
 
 
 def watch(
@@ -134,7 +105,7 @@ class _Viewer:
         tracker = Tracker()
         for number, path in enumerate(paths):
             progress(number, len(paths), f"looking at {path.name}")
-            image = _picture(path)
+            image: Image = read_picture(path)
             boxes, scores, _ = self._detector.detect_image(image)
             self._note(image, tracker.update(boxes, scores, number * STILL_S))
         self._visits = self._newest
@@ -189,23 +160,12 @@ def _stills(path: Path) -> list[Path]:
         raise UsageError(f"no such file or folder: {path}")
     if path.is_file():
         return [path] if path.suffix.lower() in SUFFIXES else []
-    found = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
-    if not found:
-        raise UsageError(f"no pictures ({', '.join(SUFFIXES)}) in {path}: name a folder of pictures, or a clip")
-    return spread(found, MOST_STILLS)
+    try:
+        return spread(picture_files(path), MOST_STILLS)
+    except SourceError as error:
+        raise UsageError(f"{error}: name a folder of pictures, or a clip") from None
 
 
 def _people(tracks: Iterable[Track]) -> frozenset[int]:
     """The visits of those who are seen for sure."""
     return frozenset(track.id for track in tracks if track.matched and track.score >= SURE)
-
-
-def _picture(path: Path) -> Image:
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from None
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if pixels is None:
-        raise SourceError(f"{path} is not a picture that can be read: remove or replace it")
-    return ArrayImage(np.asarray(pixels, np.uint8))

@@ -32,17 +32,5 @@ class AutotuneStatus:
         """JSON-ready."""
         with self._lock:
             choice, state, note = self._choice, self._state, self._note
-        return {
-            "state": state,
-            "note": note,
-            "taken": None if choice is None else str(choice.taken),
-            "why": None if choice is None else choice.why,
-            "scenes": [] if choice is None else list(choice.scenes),
-            "shapes": [] if choice is None else [f"{width}x{height}" for width, height in choice.shapes],
-            "candidates": []
-            if choice is None
-            else [
-                {"form": str(each.form), "ms": each.ms, "cpu_ms": each.cpu_ms, "refused": each.refused}
-                for each in choice.results
-            ],
-        }
+        nothing: dict[str, Any] = {"taken": None, "why": None, "scenes": [], "shapes": [], "candidates": []}
+        return {"state": state, "note": note, **(nothing if choice is None else choice.summary())}

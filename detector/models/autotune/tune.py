@@ -12,13 +12,13 @@ import numpy as np
 
 from detector.config.schema import Model
 from detector.core.errors import DetectorError, ModelError
+from detector.core.progress import Progress, quiet
 from detector.core.types import ArrayImage, Image
 from detector.inference.agreement import Limits
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import InputSize
 from detector.inference.multi_size import AnyDetector
 from detector.models.accuracy.gate import compare
-from detector.models.download.progress import Progress, quiet
 from detector.models.graph.variants import VariantPrecision, prepare
 from detector.models.registry import Resolved
 
@@ -116,7 +116,9 @@ class _Tuning:
         """One form beside the reference: never more than two in memory, and a slower machine slows both."""
         try:
             with contextlib.closing(self._open(form)) as detector:
-                beside, cost = interleaved(yardstick, detector, _grey(self._task.shapes[0]))
+                width, height = self._task.shapes[0]
+                grey = ArrayImage(np.full((height, width, 3), 114, np.uint8))
+                beside, cost = interleaved(yardstick, detector, grey)
         except DetectorError as error:
             self._refused[form] = str(error)
             return
@@ -181,7 +183,15 @@ class _Tuning:
             shapes=self._task.shapes,
             scenes=() if evidence is None else evidence.scenes,
             files=self._files[_variant(taken)] if taken.calibrated else {},
-            results=tuple(_result(form, costs.get(form), self._refused.get(form)) for form in self._forms),
+            results=tuple(
+                CandidateResult(
+                    form=form,
+                    ms=round(costs[form].ms, 2) if form in costs else None,
+                    cpu_ms=round(costs[form].cpu_ms, 2) if form in costs else None,
+                    refused=self._refused.get(form),
+                )
+                for form in self._forms
+            ),
             failed=self._task.failed,
             spare=spare,
         )
@@ -201,16 +211,3 @@ def _variant(form: Candidate) -> VariantPrecision:
     if form.precision != "int8":
         return "int8-mixed"
     return "int8-openvino" if form.backend == "openvino" else "int8"
-
-
-def _result(form: Candidate, cost: Cost | None, refused: str | None) -> CandidateResult:
-    return CandidateResult(
-        form=form,
-        ms=None if cost is None else round(cost.ms, 2),
-        cpu_ms=None if cost is None else round(cost.cpu_ms, 2),
-        refused=refused,
-    )
-
-
-def _grey(shape: InputSize) -> Image:
-    return ArrayImage(np.full((shape[1], shape[0], 3), 114, np.uint8))

@@ -8,10 +8,10 @@ from typing import BinaryIO
 
 from detector.config.schema import Model
 from detector.core.errors import DetectorError
+from detector.core.progress import Progress, quiet
 from detector.inference.input_sizes import InputSize
-from detector.models.accuracy.pictures import built_in
-from detector.models.download.progress import Progress, quiet
 from detector.models.loading import resolve
+from detector.models.registry import sample_pictures
 
 from .candidates import Candidate
 from .choice import Choice, place, read, write
@@ -74,7 +74,7 @@ def keep(
         resolved=resolved,
         shapes=shapes,
         evidence=evidence,
-        built_in=built_in,
+        built_in=sample_pictures,
         failed={} if before is None else before.failed,
     )
     choice = tune(task, progress)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from .progress import UnavailableError
+from .errors import UnavailableError
 
 _CHUNK = 1 << 20
 
@@ -26,18 +26,14 @@ def extract(archive: Path, member: str, target: Path, *, limit: int) -> None:
             with zipfile.ZipFile(archive) as folder, folder.open(_find(folder.namelist(), member)) as source:
                 _copy(source, target, limit)
         else:
-            _untar(archive, member, target, limit)
+            with tarfile.open(archive) as tar:
+                names = {item.name: item for item in tar if item.isfile()}
+                content = tar.extractfile(names[_find(names, member)])
+                assert content is not None  # a regular file has content
+                with content:
+                    _copy(content, target, limit)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
         raise UnavailableError(f"the archive is damaged: {error}") from None
-
-
-def _untar(archive: Path, member: str, target: Path, limit: int) -> None:
-    with tarfile.open(archive) as folder:
-        names = {item.name: item for item in folder if item.isfile()}
-        source = folder.extractfile(names[_find(names, member)])
-        assert source is not None  # a regular file has content
-        with source:
-            _copy(source, target, limit)
 
 
 def _find(names: Iterable[str], member: str) -> str:

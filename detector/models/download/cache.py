@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import re
 import shutil
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from detector.core.errors import ModelError
-from detector.core.files import file_sha256, install
+from detector.core.files import file_sha256, install, locked
+from detector.core.progress import Progress, quiet
 
 from .archive import extract
 from .download import discard, download
+from .errors import UnavailableError
 from .packages import download_wheel, pack_npm
 from .pin import FileHash
-from .progress import Progress, UnavailableError, quiet
-from .sources import LocalFile, NpmSource, Source, UrlSource, WheelSource
+from .sources import LocalFile, Source, UrlSource, WheelSource
 
 Status = Literal["absent", "ok", "corrupt"]
 _LOCK_POLL_S = 0.1
@@ -64,9 +61,13 @@ def ensure(wanted: FileSpec, progress: Progress = quiet) -> Path:
     """The verified file: from the cache, else from the first source that gives it; raises ModelError."""
     if status(wanted) == "ok":  # without the lock: a cache that cannot be written serves as well
         return wanted.path
+
+    def waiting() -> None:
+        progress(0, None, f"waiting for another process that is getting {wanted.name}")
+
     try:
         wanted.path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(wanted, progress):
+        with locked(wanted.path.with_name(f".{wanted.path.name}.lock"), waiting):
             if status(wanted) != "ok":
                 _bring(wanted, progress)
     except OSError as error:
@@ -75,22 +76,6 @@ def ensure(wanted: FileSpec, progress: Progress = quiet) -> Path:
             "make room or set DETECTOR_CACHE to another folder"
         ) from None
     return wanted.path
-
-
-@contextlib.contextmanager
-def _alone(wanted: FileSpec, progress: Progress) -> Iterator[None]:
-    """Hold the file's lock, waiting for another process that is bringing it."""
-    # The lock file stays: removing it would let a third process lock a new one beside a waiting one.
-    with wanted.path.with_name(f".{wanted.path.name}.lock").open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                progress(0, None, f"waiting for another process that is getting {wanted.name}")
-                time.sleep(_LOCK_POLL_S)
-            else:
-                break
-        yield
 
 
 def _bring(wanted: FileSpec, progress: Progress) -> None:
@@ -119,73 +104,54 @@ def _bring(wanted: FileSpec, progress: Progress) -> None:
 
 def _from(source: Source, wanted: FileSpec, work: Path, progress: Progress) -> Path:
     """A verified file, not yet in its place; raises UnavailableError."""
-    pin = source.pin(wanted.pin)
+    pin, file = source.pin(wanted.pin), work / "file"
     if isinstance(source, UrlSource):
-        return _from_url(source, pin, wanted.part, work, progress)
-    file = work / "file"
+        return _from_url(source, pin, wanted.part, file, progress)
     if isinstance(source, LocalFile):
-        # A file of the user's own may be any accepted variant.
-        _copy(_expanded(source.file), file, (pin, *wanted.pins))
+        _copy(source.file, file)
+        # A file of the user's own may be any accepted variant. The copy is judged: the original may change meanwhile.
+        faults = [each.fault(file) for each in (pin, *wanted.pins)]
+        if all(faults):
+            raise UnavailableError(str(faults[0]))
         return file
-    if isinstance(source, WheelSource):
-        archive = download_wheel(source, work, progress)
-    else:
-        archive = pack_npm(source, work, progress)
-    _check_archive(archive, source)
+    archive = (download_wheel if isinstance(source, WheelSource) else pack_npm)(source, work, progress)  # type: ignore[arg-type]  # the two kinds left
+    if source.archive_sha256 is not None:
+        fault = FileHash(size=archive.stat().st_size, sha256=source.archive_sha256).fault(archive)
+        if fault:
+            raise UnavailableError(f"the package is not the pinned one: {fault}")
     extract(archive, source.member, file, limit=pin.size)
-    return _checked(file, pin)
+    return _verified(file, pin)
 
 
-def _from_url(source: UrlSource, pin: FileHash, part: Path, work: Path, progress: Progress) -> Path:
-    resumed = download(source.url, part, size=None if source.member else pin.size, progress=progress)
-    try:
-        return _unpacked(source, pin, part, work)
-    except UnavailableError:
-        discard(part)
-        if not resumed:
-            raise
-    # The beginning may have come from another version of the file: once more, from the start.
-    return _from_url(source, pin, part, work, progress)
+def _from_url(source: UrlSource, pin: FileHash, part: Path, file: Path, progress: Progress) -> Path:
+    while True:
+        resumed = download(source.url, part, size=None if source.member else pin.size, progress=progress)
+        try:
+            if source.member is None:
+                return _verified(part, pin)
+            extract(part, source.member, file, limit=pin.size)
+            return _verified(file, pin)
+        except UnavailableError:
+            discard(part)
+            if not resumed:
+                raise
+        # The beginning may have come from another version of the file: once more, from the start.
 
 
-def _unpacked(source: UrlSource, pin: FileHash, part: Path, work: Path) -> Path:
-    if source.member is None:
-        return _checked(part, pin)
-    file = work / "file"
-    extract(part, source.member, file, limit=pin.size)
-    return _checked(file, pin)
-
-
-def _expanded(text: str) -> Path:
-    """The path with `${NAME}` filled in; raises UnavailableError for a missing one."""
+def _copy(text: str, target: Path) -> None:
+    """The file at the path `text`, its `${NAME}` filled in, to `target`; raises UnavailableError."""
     missing = [name for name in _VARIABLE.findall(text) if not os.environ.get(name)]
     if missing:
         raise UnavailableError(f"{missing[0]} is not set")
-    return Path(_VARIABLE.sub(lambda match: os.environ[match[1]], text)).expanduser()
-
-
-def _copy(path: Path, target: Path, pins: tuple[FileHash, ...]) -> None:
     try:
-        source = path.open("rb")
+        source = Path(_VARIABLE.sub(lambda match: os.environ[match[1]], text)).expanduser().open("rb")
     except OSError as error:
         raise UnavailableError(error.strerror or str(error)) from None
     with source, target.open("wb") as file:
         shutil.copyfileobj(source, file)
-    # The copy is judged, not the original, which may change meanwhile.
-    faults = [pin.fault(target) for pin in pins]
-    if all(faults):
-        raise UnavailableError(str(faults[0]))
 
 
-def _check_archive(archive: Path, source: WheelSource | NpmSource) -> None:
-    if source.archive_sha256 is None:
-        return
-    fault = FileHash(size=archive.stat().st_size, sha256=source.archive_sha256).fault(archive)
-    if fault:
-        raise UnavailableError(f"the package is not the pinned one: {fault}")
-
-
-def _checked(file: Path, pin: FileHash) -> Path:
+def _verified(file: Path, pin: FileHash) -> Path:
     fault = pin.fault(file)
     if fault:
         file.unlink()

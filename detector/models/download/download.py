@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from detector import __version__
+from detector.core.progress import Progress
 
-from .progress import Progress, UnavailableError
+from .errors import UnavailableError
 
 CONNECT_S = 5.0
 READ_S = 20.0
@@ -110,7 +111,8 @@ def _transfer(url: str, part: Path, *, size: int | None, progress: Progress) -> 
     with response:
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
             offset = 0  # the whole file: the server knows no ranges, or the file has changed
-        total = _total(response, offset)
+        length = response.headers.get("Content-Length", "")
+        total = offset + int(length) if length.isdigit() else None
         if size is not None and total not in (None, size):
             raise UnavailableError(f"expected {size} bytes, the server offers {total}")
         note_path(part).write_text(json.dumps({"url": url, "validator": _validator(response)}), encoding="utf-8")
@@ -133,7 +135,8 @@ def _open(url: str, part: Path, offset: int) -> Any:
             return _refused(error, part, offset)
     except (OSError, http.client.HTTPException) as error:
         raise UnavailableError(_why(error)) from None
-    if response.status == http.HTTPStatus.PARTIAL_CONTENT and _first_byte(response) != offset:
+    begin = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    if response.status == http.HTTPStatus.PARTIAL_CONTENT and (begin is None or int(begin[1]) != offset):
         response.close()
         discard(part)
         raise _InterruptedError("the server sent another part than was asked for")
@@ -146,16 +149,6 @@ def _refused(error: urllib.error.HTTPError, part: Path, offset: int) -> None:
     if error.headers.get("Content-Range", "") != f"bytes */{offset}":
         discard(part)
         raise _InterruptedError("the file has changed on the server")
-
-
-def _first_byte(response: http.client.HTTPResponse) -> int | None:
-    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    return int(match[1]) if match else None
-
-
-def _total(response: http.client.HTTPResponse, offset: int) -> int | None:
-    length = response.headers.get("Content-Length", "")
-    return offset + int(length) if length.isdigit() else None
 
 
 def _validator(response: http.client.HTTPResponse) -> str | None:

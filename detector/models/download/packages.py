@@ -13,9 +13,10 @@ import sys
 import time
 from pathlib import Path
 
+from detector.core.progress import Progress
 from detector.core.redact import redact
 
-from .progress import Progress, UnavailableError
+from .errors import UnavailableError
 from .sources import NpmSource, WheelSource
 
 LIMIT_S = 900.0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from detector import __version__
 from detector.core.errors import DetectorError, ModelError
+from detector.core.progress import Progress, quiet
 from detector.core.types import Image
 from detector.inference.agreement import Limits, Verdict
 from detector.inference.backends.onnx_metadata import inspect
@@ -21,7 +22,7 @@ from detector.models.accuracy.gate import LabelledPictures, compare
 
 from .builder import BuildCancelledError, BuildRequest, build, never
 from .prepare import BuildPrecision
-from .progress import Cancelled, Report, quiet
+from .progress import Cancelled
 
 Open = Callable[[], AnyDetector]
 Pictures = Callable[[], Iterable[Image]]
@@ -113,7 +114,7 @@ def build_gated(
     limits: Limits | None = None,
     screen: Callable[[BuildRequest], None] = lambda _order: None,
     force: bool = False,
-    report: Report = quiet,
+    report: Progress = quiet,
     cancelled: Cancelled = never,
 ) -> Gated:
     """The first of `orders` (one a precision, fastest first) whose engine is accepted; each verdict goes into its sidecar.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from detector import __version__
 from detector.core.errors import DetectorError, ModelError, one_line
+from detector.core.progress import Progress, quiet
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.spec import InputSpec
 from detector.inference.tensorrt import manifest
@@ -19,7 +20,7 @@ from detector.inference.tensorrt.library import logger, network_flags, said, sid
 from detector.inference.tensorrt.manifest import EngineManifest, EngineRecipe, Environment, environment
 
 from .prepare import BuildPrecision, Prepared, prepare
-from .progress import TOTAL, Cancelled, Phases, Report, monitor, quiet
+from .progress import TOTAL, Cancelled, Phases, monitor
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -57,7 +58,7 @@ def never() -> bool:
     return False
 
 
-def build(order: BuildRequest, *, report: Report = quiet, cancelled: Cancelled = never) -> EngineManifest:
+def build(order: BuildRequest, *, report: Progress = quiet, cancelled: Cancelled = never) -> EngineManifest:
     """Makes the engine and its sidecar, which has no verdict yet; takes seconds to minutes.
 
     Raises ModelError, naming node and operator where the parser refuses one, and BuildCancelledError.
@@ -87,7 +88,7 @@ def build(order: BuildRequest, *, report: Report = quiet, cancelled: Cancelled =
         calibrated_by=order.calibrated_by,
     )
     manifest.path_of(order.output).unlink(missing_ok=True)  # never a new engine beside the old one's description
-    manifest.write_atomically(order.output, plan)
+    manifest.write_bytes(order.output, plan)
     manifest.write(order.output, made)
     report(TOTAL, TOTAL, "built")
     return made
@@ -175,7 +176,7 @@ def _keep_timings(config: trt.IBuilderConfig, path: Path) -> None:
         cache = config.get_timing_cache()
         if cache is not None:
             content: Any = cache.serialize()
-            manifest.write_atomically(path, memoryview(content))
+            manifest.write_bytes(path, memoryview(content))
 
 
 @contextmanager

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from detector.capture.pictures import fingerprint, folder_pictures
 from detector.core.errors import ModelError
+from detector.core.files import replacing
 from detector.core.types import Image
 from detector.inference.agreement import Limits, Verdict
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
 from detector.models.accuracy.gate import LabelledPictures, compare
-from detector.models.accuracy.pictures import folder_pictures
 
 CALIBRATION_COUNT = 64
 """Ranges hardly grow with more; each costs a run."""
@@ -23,29 +23,19 @@ CALIBRATION_COUNT = 64
 def calibration_pictures(folder: Path) -> tuple[list[Image], str]:
     """At most CALIBRATION_COUNT of the folder's, and the hash that an engine's key knows them by; raises ModelError."""
     pictures = list(folder_pictures(folder, count=CALIBRATION_COUNT))
-    digest = hashlib.sha256()
-    for picture in pictures:
-        pixels = picture.bgr()
-        digest.update(repr(pixels.shape).encode())
-        digest.update(pixels.tobytes())
-    return pictures, digest.hexdigest()
+    return pictures, fingerprint(pictures)
 
 
 def quantise(model: Path, pictures: Sequence[Image], *, output: Path, spec: InputSpec | None) -> None:
     """Writes `model` with explicit, symmetric pairs as TensorRT wants them, whole or not at all; raises ModelError."""
     from detector.models.graph.quantize import quantize_tensorrt
 
-    beside = output.with_name(f".{output.name}")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        # By percentile: pictures of many scenes have rare large numbers, and ranges that hold them all are coarse.
-        quantize_tensorrt(model, pictures, output=beside, spec=spec, method="percentile")
-        beside.replace(output)
+        with replacing(output) as part:
+            # By percentile: pictures of many scenes have rare large numbers, and ranges that hold them all are coarse.
+            quantize_tensorrt(model, pictures, output=part, spec=spec, method="percentile")
     except OSError as error:
         raise ModelError(f"cannot write {output}: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def judge(

@@ -6,17 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsInt
 
+from detector.core.progress import Progress
+
 if TYPE_CHECKING:
     import tensorrt as trt
 
-Report = Callable[[int, "int | None", str], None]
-"""(done, total or None where unknown, what)."""
 Cancelled = Callable[[], bool]
 TOTAL = 1000
-
-
-def quiet(_done: int, _total: int | None, _what: str) -> None:
-    """For those who do not look."""
 
 
 @dataclass(slots=True)
@@ -29,7 +25,7 @@ class _Phase:
 class Phases:
     """Which phases are open and how far each is: TensorRT's IProgressMonitor without TensorRT."""
 
-    def __init__(self, report: Report, cancelled: Cancelled) -> None:
+    def __init__(self, report: Progress, cancelled: Cancelled) -> None:
         self._report, self._cancelled = report, cancelled
         self._open: dict[str, _Phase] = {}
         self._shown = 0

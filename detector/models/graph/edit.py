@@ -39,7 +39,7 @@ def person_only(model: onnx.ModelProto) -> onnx.ModelProto:
     if is_dynamic(model):
         freeze(graph, layout.width, layout.height)
     added = keep_person(graph, layout)
-    if layout.kind == "yolox-nms" or "names" in _metadata(model):
+    if layout.kind == "yolox-nms" or "names" in metadata_of(model):
         added["names"] = str({0: "person"})
     return _finished(graph, model, "person-only", added)
 
@@ -68,7 +68,7 @@ def reshape(model: onnx.ModelProto, width: int, height: int) -> onnx.ModelProto:
         raise ModelError("this model has its preprocessing folded in: change the size of the one without, then fold it")
     graph = Graph(model)
     old, new = (layout.width, layout.height), (width, height)
-    if _open_size(model):
+    if not any(_input_sides(model)[2:]):  # the size itself is open
         freeze(graph, *new)
     else:
         if is_dynamic(model):  # in its batch alone: the size is in the constants
@@ -127,10 +127,11 @@ def layout_of(model: onnx.ModelProto) -> Layout:
     """What the model promises, as a backend would find it; raises ModelError."""
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = [_spec(info) for info in model.graph.input if info.name not in stored]
-    return find_layout(inputs, [_spec(info) for info in model.graph.output], _metadata(model))
+    return find_layout(inputs, [_spec(info) for info in model.graph.output], metadata_of(model))
 
 
-def _metadata(model: onnx.ModelProto) -> dict[str, str]:
+def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
+    """Its metadata by key."""
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
@@ -142,7 +143,7 @@ def stepped(
     made: onnx.ModelProto, source: onnx.ModelProto, step: str, added: Mapping[str, str] | None = None
 ) -> onnx.ModelProto:
     """`made` from `source` by `step`, told so: the first source's hash and all steps stay through further ones."""
-    known = _metadata(source)
+    known = metadata_of(source)
     digest = known.get(SOURCE) or hashlib.sha256(source.SerializeToString(deterministic=True)).hexdigest()
     steps = "; ".join(filter(None, (known.get(STEPS), step)))
     onnx.helper.set_model_props(made, {**known, **(added or {}), SOURCE: digest, STEPS: steps})
@@ -151,16 +152,12 @@ def stepped(
 
 def steps_of(model: onnx.ModelProto) -> str:
     """What was done to a model, in words; "" for one that nobody edited."""
-    return _metadata(model).get(STEPS, "")
+    return metadata_of(model).get(STEPS, "")
 
 
 def is_dynamic(model: onnx.ModelProto) -> bool:
     """Whether the input's batch or size is open."""
     return not all(_input_sides(model))
-
-
-def _open_size(model: onnx.ModelProto) -> bool:
-    return not any(_input_sides(model)[2:])
 
 
 def _input_sides(model: onnx.ModelProto) -> list[int]:

@@ -38,7 +38,9 @@ def half(
     name_nodes(graph)
     plain = graph.finish()
     large = _large(plain, pictures, spec) if pictures else []
-    cast = to_fp16(_copy(plain), name, floats=large)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(plain)
+    cast = to_fp16(copy, name, floats=large)
     return stepped(Graph(cast).finish(), model, STEP), large  # the converter adds nodes out of order
 
 
@@ -51,12 +53,6 @@ def _large(model: onnx.ModelProto, pictures: Sequence[Image], spec: InputSpec | 
     ranges = measure(model, sorted(names), lambda: tensors(pictures, layout_of(model), spec))
     large = {name for name, (low, high) in ranges.items() if max(-low, high) > _LIMIT}
     return [node.name for node in early if large & {*node.input, *node.output}]
-
-
-def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    return made
 
 
 _HEAVY = 64  # a convolution with more weights than this learns features; DFL's 16 only add up

@@ -32,12 +32,11 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
-    """How many layers of each kind were packed, with how many weights."""
+    """How many layers of each kind were packed."""
 
     model: onnx.ModelProto
     products: int
     convolutions: int
-    weights: int
 
 
 def ready(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -68,7 +67,7 @@ def pack(model: onnx.ModelProto, layers: Collection[str], *, source: onnx.ModelP
     # MatMul and Gemm need their DequantizeLinear to stay, lest they be multiplied in floats.
     added = {UNPACK: "1"} if counts["Conv"] and not products else {}
     made = stepped(graph.finish(), source, STEP, added)
-    return Packed(model=made, products=products, convolutions=counts["Conv"], weights=packer.weights)
+    return Packed(model=made, products=products, convolutions=counts["Conv"])
 
 
 def _columns(graph: Graph, node: onnx.NodeProto) -> int:
@@ -87,7 +86,6 @@ def _axis(node: onnx.NodeProto) -> int:
 class _Packer:
     def __init__(self, graph: Graph, block: int) -> None:
         self._graph, self._block = graph, block
-        self.weights = 0
 
     def pack(self, node: onnx.NodeProto) -> None:
         weights = self._graph.constant(node.input[1])
@@ -97,7 +95,6 @@ class _Packer:
             shape = self._graph.add_constant(np.array(weights.shape, np.int64), "shape")
             name = self._graph.add("Reshape", [name, shape], hint="unpacked")
         node.input[1] = name
-        self.weights += weights.size
 
     def _dequantised(self, name: str, weights: NDArray[Any], axis: int) -> str:
         along = weights if axis == 1 else weights.T

@@ -23,7 +23,10 @@ def keep_person(graph: Graph, layout: Layout) -> dict[str, str]:
     if layout.kind == "end-to-end":
         _end_to_end(graph, layout)
     elif layout.kind in ("dense", "yolox-grid"):
-        _grid(graph, layout)
+        axis, first, classes = (1, 4, layout.classes or 1) if layout.kind == "dense" else (2, 5, layout.classes or 1)
+        if classes > 1:
+            span = Span(tensor=graph.outputs[0], axis=axis, low=first, high=first + classes, keep=layout.person)
+            narrow(graph, span)
     elif layout.kind == "yolox-nms":
         return cut_nms(graph, layout, person_only=True)
     elif layout.kind == "detr":
@@ -31,14 +34,6 @@ def keep_person(graph: Graph, layout: Layout) -> dict[str, str]:
     else:
         raise ModelError("this model's head is cut already: use it as it is")
     return {}
-
-
-def _grid(graph: Graph, layout: Layout) -> None:
-    classes = layout.classes or 1
-    axis, first = (1, 4) if layout.kind == "dense" else (2, 5)
-    if classes > 1:
-        span = Span(tensor=graph.outputs[0], axis=axis, low=first, high=first + classes, keep=layout.person)
-        narrow(graph, span)
 
 
 def _end_to_end(graph: Graph, layout: Layout) -> None:
@@ -93,10 +88,16 @@ def _for_chosen(graph: Graph, shapes: dict[str, Shape], boxes: str, chosen: str,
     between, sources = _back_to_join(graph, shapes, boxes, count[0])
     for name in sources:
         taken = graph.add("Gather", [name, chosen], hint="taken", axis=len(shapes[name]) - 1)
-        _feed(between, name, taken)
+        for node in between:
+            for index, read in enumerate(node.input):
+                if read == name:
+                    node.input[index] = taken
     for node in between:
         if node.op_type == "Reshape":
-            _retarget(graph, node, count)
+            target = graph.constant(node.input[1])
+            if target is None:
+                raise _unknown("a Reshape whose target is computed")
+            node.input[1] = graph.add_constant(np.where(target == count[0], count[1], target), "target")
     return boxes
 
 
@@ -142,20 +143,6 @@ def _refuse_mixing(node: onnx.NodeProto, shapes: dict[str, Shape], cells: int) -
 
 
 _COLUMNWISE = {"Reshape", "Slice", "Sub", "Add", "Div", "Mul", "Transpose", "Softmax", "Conv", "Concat", "Split"}
-
-
-def _feed(nodes: list[onnx.NodeProto], old: str, new: str) -> None:
-    for node in nodes:
-        for index, name in enumerate(node.input):
-            if name == old:
-                node.input[index] = new
-
-
-def _retarget(graph: Graph, node: onnx.NodeProto, count: tuple[int, int]) -> None:
-    target = graph.constant(node.input[1])
-    if target is None:
-        raise _unknown("a Reshape whose target is computed")
-    node.input[1] = graph.add_constant(np.where(target == count[0], count[1], target), "target")
 
 
 def cut_nms(graph: Graph, layout: Layout, *, person_only: bool) -> dict[str, str]:

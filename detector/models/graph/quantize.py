@@ -158,16 +158,16 @@ class Calibrated:
     def probe(self, form: qdq.QdqStyle, layer: str | None) -> onnx.ModelProto:
         """The model with `layer` alone in INT8; None: nothing. Runs, but is not checked as `quantised` is."""
         graph = Graph(self.model)
-        if layer is not None:
-            qdq.quantise(graph, self.ranges, {node.name for node in graph.nodes} - self._nodes[layer], form)
-        return graph.model
+        if layer is None:
+            return graph.model
+        return qdq.quantised(graph, self.ranges, {node.name for node in graph.nodes} - self._nodes[layer], form)[0]
 
     def quantised(self, form: qdq.QdqStyle, floats: Collection[str]) -> onnx.ModelProto:
         """The model in INT8 but for the nodes in `floats`; raises ModelError where nothing is left."""
-        graph = Graph(self.model)
-        if not qdq.quantise(graph, self.ranges, floats, form):
+        model, convolutions = qdq.quantised(Graph(self.model), self.ranges, floats, form)
+        if not convolutions:
             raise ModelError("this model has no convolution that could be made int8")
-        model = graph.finish()
+        model = Graph(model).finish()
         if not form.silu:
             fuse(model)
         return stepped(model, self._source, PRECISION_STEP, {INT8_FOR: form.name})

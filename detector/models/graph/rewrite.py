@@ -8,13 +8,13 @@ from pathlib import Path
 
 import onnx
 
-from detector.core.errors import InferenceError, ModelError, one_line
-from detector.core.files import existing_file
+from detector.core.errors import InferenceError, ModelError
 from detector.core.types import Image
 from detector.inference.input_sizes import InputSize
 from detector.inference.spec import InputSpec
 
 from . import edit
+from .onnx_file import read, writing
 from .verify import Difference, difference
 
 
@@ -49,43 +49,20 @@ def rewrite(
     """
     model = read(source)
     sized = model if steps.size is None else edit.reshape(model, *steps.size)
-    plain = output.with_name(f".{output.stem}.plain.onnx")
-    part = output.with_name(f".{output.stem}.part.onnx")
     try:
-        write(sized, plain)
-        write(edited(sized, replace(steps, size=None), spec), part)
-        found = difference(plain, part, pictures, spec=spec)
-        if not found.exact:
-            raise ModelError(
-                f"the changed form of {source.name} sees other persons than the model itself ({found.missing} missing, "
-                f"{found.px:.3g} px, {found.score:.3g} in score): nothing was written"
-            )
-        part.replace(output)
+        with writing(output) as part:
+            plain = part.with_suffix(".plain.onnx")
+            try:
+                onnx.save(sized, str(plain))
+                onnx.save(edited(sized, replace(steps, size=None), spec), str(part))
+                found = difference(plain, part, pictures, spec=spec)
+            finally:
+                plain.unlink(missing_ok=True)
+            if not found.exact:
+                raise ModelError(
+                    f"the changed form of {source.name} sees other persons than the model itself ({found.missing} "
+                    f"missing, {found.px:.3g} px, {found.score:.3g} in score): nothing was written"
+                )
     except InferenceError as error:
         raise ModelError(f"the changed form of {source.name} does not run: {error}") from None
-    finally:
-        plain.unlink(missing_ok=True)
-        part.unlink(missing_ok=True)
     return found
-
-
-def read(path: Path) -> onnx.ModelProto:
-    """The model at `path`; raises ModelError."""
-    try:
-        return onnx.load(str(existing_file(path)))
-    except ModelError:
-        raise
-    except Exception as error:  # protobuf's and onnx's share no public base
-        raise ModelError(f"{path} is not an ONNX model, or is cut short: {one_line(error)}") from None
-
-
-def write(model: onnx.ModelProto, path: Path) -> None:
-    """Writes `model`; raises ModelError where there is no place for it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(model, str(path))
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise ModelError(
-            f"cannot write {path.parent}: {error.strerror or error}; make room or choose another"
-        ) from None

@@ -5,25 +5,22 @@ onnx is imported only when something must be made; a start that finds the varian
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import fcntl
-import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from detector.core.errors import InferenceError, ModelError, one_line
-from detector.core.files import cache_dir, file_sha256, install
+from detector.capture.pictures import fingerprint
+from detector.core.errors import InferenceError, ModelError
+from detector.core.files import PUBLIC, cache_dir, file_sha256, key_of, locked, replacing, write_atomically
+from detector.core.progress import Progress, quiet
 from detector.core.types import Image
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import InputSize
 from detector.inference.spec import InputSpec
-from detector.models.download.progress import Progress, quiet
 
 VERSION = 3
 """Of the edits: raised whenever one of them gives other files than before."""
@@ -53,9 +50,8 @@ class _Order:
 
     @property
     def key(self) -> str:
-        calibration = (_hash_of(self.pictures), self.spec) if self.precision in _FLOAT_LAYERS else ()
-        parts = (VERSION, self.sha256, self.shape, self.person_only, self.precision, *calibration)
-        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+        calibration = (fingerprint(self.pictures), self.spec) if self.precision in _FLOAT_LAYERS else ()
+        return key_of(VERSION, self.sha256, self.shape, self.person_only, self.precision, *calibration)
 
 
 def prepare(
@@ -93,7 +89,7 @@ def prepare(
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target):
+        with locked(target.with_name(f".{target.name}.lock")):
             if not whole(target):
                 progress(0, None, f"preparing {path.stem}")
                 _make(order, target)
@@ -134,39 +130,30 @@ def _place(order: _Order, cache: Path | None) -> Path:
 def whole(target: Path) -> bool:
     """Whether the variant is there as it was made."""
     try:
-        facts = json.loads(_facts(target).read_text(encoding="utf-8"))
+        facts = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
         return bool(facts["sha256"] == file_sha256(target))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _facts(target: Path) -> Path:
-    return target.with_suffix(".json")
-
-
-@contextlib.contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    # The lock file stays: removing it would let a third process lock a new one beside a waiting one.
-    with target.with_name(f".{target.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _make(order: _Order, target: Path) -> None:
     begun = time.perf_counter()
-    plain, work = (target.with_name(f".{target.name}.{kind}.onnx") for kind in ("plain", "work"))
+    plain = target.with_name(f".{target.name}.plain.onnx")
     try:
-        steps = _edited(order, plain, work)
-        if order.precision in _FLOAT_LAYERS:
-            steps = _quantised(order, work, steps)
-        facts = {"source_sha256": order.sha256, "steps": steps, "sha256": file_sha256(work)}
-        _facts(target).write_text(
-            json.dumps({**facts, "made_s": round(time.perf_counter() - begun, 2)}) + "\n", encoding="utf-8"
-        )
-        install(work, target)  # last: only a file that agrees with its facts counts
+        with replacing(target, mode=PUBLIC) as work:  # last: only a file that agrees with its facts counts
+            steps = _edited(order, plain, work)
+            if order.precision in _FLOAT_LAYERS:
+                steps = _quantised(order, work, steps)
+            made_s = round(time.perf_counter() - begun, 2)
+            facts = {
+                "source_sha256": order.sha256,
+                "steps": steps,
+                "sha256": file_sha256(work),
+                "made_s": made_s,
+            }
+            write_atomically(target.with_suffix(".json"), json.dumps(facts) + "\n", mode=PUBLIC)
     finally:
         plain.unlink(missing_ok=True)
-        work.unlink(missing_ok=True)
 
 
 def _give_back() -> None:
@@ -178,10 +165,14 @@ def _give_back() -> None:
 
 def _edited(order: _Order, plain: Path, work: Path) -> str:
     """Writes the fp32 variant to `work`, proved against the full model of its size in `plain`; the steps."""
-    onnx = _onnx()
-    from . import edit
+    import onnx
 
-    model = _loaded(onnx, order)
+    from . import edit
+    from .onnx_file import read
+
+    model = read(order.source)
+    if not any(entry.key == edit.SOURCE for entry in model.metadata_props):
+        model.metadata_props.add(key=edit.SOURCE, value=order.sha256)
     if order.shape is not None:
         layout = edit.layout_of(model)
         if order.shape != (layout.width, layout.height) or edit.is_dynamic(model):
@@ -232,32 +223,3 @@ def _prove(order: _Order, plain: Path, work: Path) -> None:
             f"the person-only form of {order.source.name} sees other persons than the model itself "
             f"({found.missing} missing, {found.px:.3g} px, {found.score:.3g} in score): use the model as it is"
         )
-
-
-def _loaded(onnx: ModuleType, order: _Order) -> Any:
-    from .edit import SOURCE
-
-    try:
-        model = onnx.load(str(order.source))
-    except Exception as error:  # protobuf's and onnx's share no public base
-        raise ModelError(f"{order.source} is not an ONNX model, or is cut short: {one_line(error)}") from None
-    if not any(entry.key == SOURCE for entry in model.metadata_props):
-        model.metadata_props.add(key=SOURCE, value=order.sha256)
-    return model
-
-
-def _onnx() -> ModuleType:
-    try:
-        import onnx
-    except ImportError:
-        raise ModelError("making a variant of a model needs the package onnx: pip install onnx") from None
-    return onnx
-
-
-def _hash_of(pictures: Sequence[Image]) -> str:
-    found = hashlib.sha256()
-    for picture in pictures:
-        pixels = picture.bgr()
-        found.update(repr(pixels.shape).encode())
-        found.update(pixels.tobytes())
-    return found.hexdigest()

@@ -16,6 +16,7 @@ import threading
 
 from pydantic import SecretStr
 
+from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import BrokerError
 
 from .client import Client
@@ -36,7 +37,9 @@ def _is_loopback(host: str) -> bool:
 
 
 class EmbeddedBroker:
-    """`run` in a thread, `wait_started` from another. `port` 0: any free one, told by `port` once started.
+    """`run` in a thread, `wait_started` from another. `port` 0: any free one, which `port` tells once it is bound.
+
+    `bind` may be called before `run`, which else does it; who binds either runs or closes.
 
     Raises BrokerError where it would let strangers in: no user name off the loopback.
     """
@@ -52,6 +55,8 @@ class EmbeddedBroker:
         self._host, self._port = host, port
         self._secret = None if username is None else _pair(username, _revealed(password))
         self._error: BrokerError | None = None
+        self._listener: socket.socket | None = None
+        self.progress_mono = SYSTEM_CLOCK.mono()  # when its loop last turned
         self._clients: set[Client] = set()
 
     @property
@@ -69,7 +74,7 @@ class EmbeddedBroker:
     def run(self, stop: threading.Event) -> None:
         """Serve until `stop`; a start that fails ends it at once and is told by `wait_started`."""
         try:
-            listener = self._bind()
+            listener = self.bind()
         except BrokerError as error:
             self._error = error
             self.started.set()
@@ -77,7 +82,19 @@ class EmbeddedBroker:
         with listener:
             asyncio.run(self._serve(listener, stop))
 
-    def _bind(self) -> socket.socket:
+    def bind(self) -> socket.socket:
+        """Listen; harmless twice. Raises BrokerError that says what to change."""
+        if self._listener is None:
+            self._listener = self._listen()
+            self._port = self._listener.getsockname()[1]
+        return self._listener
+
+    def close(self) -> None:
+        """Stop listening where `run` never came."""
+        if self._listener is not None:
+            self._listener.close()
+
+    def _listen(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         try:
             return socket.create_server((self._host, self._port), family=family)
@@ -106,10 +123,10 @@ class EmbeddedBroker:
             return Client(router=router, admit=self._admits, came=came, gone=gone)
 
         server = await asyncio.get_running_loop().create_server(connected, sock=listener)
-        self._port = listener.getsockname()[1]
         log.info("the embedded broker listens on %s:%d", self._host, self._port)
         self.started.set()
-        while not stop.is_set():  # noqa: ASYNC110 - it is a thread's event, not the loop's
+        while not stop.is_set():
+            self.progress_mono = SYSTEM_CLOCK.mono()
             await asyncio.sleep(_LOOK_S)
         server.close()
         await self._close(empty)

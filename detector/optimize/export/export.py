@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 
 from detector.core.errors import ModelError
+from detector.core.progress import Progress
 from detector.core.types import Image
 from detector.inference.input_sizes import InputSize
 from detector.models.graph import edit
-from detector.models.graph.rewrite import write
+from detector.models.graph.onnx_file import writing
 
 from .agreement import MAX_PX, MAX_SCORE, Agreement, agreement
 from .trace import trace
 from .traceable import Network
 
 _MULTIPLE = 32  # the coarsest grid's stride
-Report = Callable[[int, int | None, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def export(
     output: Path,
     pictures: Sequence[Image],
     *,
-    report: Report = lambda *_: None,
+    report: Progress = lambda *_: None,
 ) -> Exported:
     """Writes `network` to `output`, compared with PyTorch on `pictures`; raises ModelError and writes nothing else."""
     width, height = form.size
@@ -60,15 +60,11 @@ def export(
     report(0, 3, "tracing")
     model = _finished(trace(network, width=width, height=height, batch=form.batch), network, form)
     report(1, 3, "comparing with PyTorch")
-    part = output.with_name(f".{output.stem}.part.onnx")
-    try:
-        write(model, part)
+    with writing(output) as part:
+        onnx.save(model, str(part))
         checked = agreement(part, network.rows, pictures) if form.batch <= 1 else None
         if checked is not None and not checked.good:
             raise ModelError(_refusal(checked))
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
     report(3, 3, "done")
     return Exported(
         layout=edit.layout_of(model).kind if form.batch <= 1 else network.head,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.core.errors import ModelError, one_line
-from detector.inference.layout import ACTIVATION
+from detector.inference.layout import ACTIVATION, person_of
 
 from .traceable import Network, Rows, to_corners
 
@@ -40,7 +40,7 @@ def load(folder: Path, *, random_weights: bool = False, seed: int = 0) -> Folder
     told = _read(folder / _PICTURES)
     classes = _classes(model, _size(told))
     softmax = classes == len(names) + 1
-    person = next(number for number, name in names.items() if name == _PERSON)
+    person = person_of(names)
     return Folder(
         network=Network(
             module=_wrapped(model, told),
@@ -104,8 +104,6 @@ def _names(config: Any) -> dict[int, str]:
     names = {int(number): str(name) for number, name in config.id2label.items()}
     if all(name == f"LABEL_{number}" for number, name in names.items()) and len(names) in (_COCO, _COCO_IDS):
         names[0 if len(names) == _COCO else 1] = _PERSON
-    if _PERSON not in names.values():
-        raise ModelError(f"this model knows no persons: its classes are {', '.join(list(names.values())[:5])}")
     return names
 
 

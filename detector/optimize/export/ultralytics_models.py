@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from detector.core.errors import ModelError
+from detector.core.files import replacing
 
 from .quiet_import import quiet_import
 
-_INSTALL = "see the README, 'Exporting and compiling a model', for how it is installed"
+_INSTALL = "docs/commands.md, under export, says how to install it"
 
 
 def load(path: Path, *, known: Sequence[type] = ()) -> Any:
@@ -53,14 +54,11 @@ def save(model: Any, path: Path) -> None:
     """
     import torch
 
-    part = path.with_name(f".{path.name}.part")
     try:
-        torch.save({"model": model, "ema": None, "train_args": {}}, part)
-        part.replace(path)
+        with replacing(path) as part:
+            torch.save({"model": model, "ema": None, "train_args": {}}, part)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
         raise ModelError(f"{path} cannot be written: {_reason(error)}") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def require(*, threads: int = 0) -> None:

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.capture.pictures import SUFFIXES, read_picture
 from detector.core.errors import ModelError
 from detector.core.types import Floats, Pixels
 from detector.models.accuracy.average_precision import read_truth
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _GREY = 114
 FEWEST = 8
 """Fewer pictures teach a network only themselves."""
@@ -67,14 +67,14 @@ class Dataset:
 
     def plain(self, index: int) -> TrainingSample:
         """The picture as detection letterboxes it, unvaried."""
-        pixels = _read(self.paths[index])
+        pixels = read_picture(self.paths[index], as_stored=True).pixels
         scale = min(self.size[0] / pixels.shape[1], self.size[1] / pixels.shape[0])
         shift = ((self.size[0] - pixels.shape[1] * scale) / 2, (self.size[1] - pixels.shape[0] * scale) / 2)
         return self._sample(index, pixels, _Zoom(scale=scale, shift=shift, flip=False, gain=(1.0, 0.0)))
 
     def varied(self, index: int, random: np.random.Generator) -> TrainingSample:
         """The picture zoomed (0.5 to 2), shifted, mirrored and lit at random."""
-        pixels = _read(self.paths[index])
+        pixels = read_picture(self.paths[index], as_stored=True).pixels
         (width, height), (rows, columns) = self.size, pixels.shape[:2]
         scale = min(width / columns, height / rows) * float(np.exp(random.uniform(np.log(0.5), np.log(2.0))))
         shift = (
@@ -131,24 +131,13 @@ def _shrunk(pixels: Pixels, zoom: _Zoom, matrix: NDArray[np.float64], how: int) 
 def _pictures(folder: Path) -> Sequence[Path]:
     if not folder.is_dir():
         raise ModelError(f"no folder {folder} with pictures")
-    return [path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES]
+    return [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
 
 
 def _refuse_unreadable(paths: Sequence[Path], folder: Path) -> None:
     bad = [path.name for path in paths if not cv2.haveImageReader(str(path))]
     if bad:
         raise ModelError(f"{len(bad)} of {len(paths)} pictures in {folder} cannot be read, {bad[0]} first")
-
-
-def _read(path: Path) -> Pixels:
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise ModelError(f"cannot read the picture {path}: {error.strerror}") from None
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
-    if pixels is None:
-        raise ModelError(f"{path} is not a readable picture")
-    return np.asarray(pixels, np.uint8)
 
 
 def _truth(annotations: Path, folder: Path) -> Mapping[str, Floats]:

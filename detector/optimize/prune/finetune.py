@@ -7,7 +7,6 @@ folded norms have none to speak of.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import hashlib
 import math
@@ -20,10 +19,13 @@ import numpy as np
 import torch
 
 from detector.core.errors import ModelError, StorageError
+from detector.core.files import replacing
+from detector.core.progress import Progress, quiet
+from detector.inference.layout import person_of
 
 from .dataset import Dataset
 from .distill import Loss, loss_of, projections, target_of
-from .network import RawOutputs, Say, person_class, raw, silent
+from .network import RawOutputs, raw
 from .teacher_labels import correct
 
 _WARM_UP = 0.05  # of all steps
@@ -56,7 +58,7 @@ class Tuned:
 
 
 def finetune(
-    student: Any, teacher: Any, data: Dataset, *, schedule: Schedule, checkpoint: Path, report: Say = silent
+    student: Any, teacher: Any, data: Dataset, *, schedule: Schedule, checkpoint: Path, report: Progress = quiet
 ) -> Tuned:
     """Trains a copy of `student` towards `teacher`; both ultralytics networks in eval mode.
 
@@ -90,7 +92,7 @@ class _Run:
         for parameter in self._student.model[-1].dfl.parameters():
             parameter.requires_grad_(False)  # the bins' numbers, not weights
         self.average = copy.deepcopy(self._student)
-        self._person, self._strides = person_class(student), [float(stride) for stride in student.stride]
+        self._person, self._strides = person_of(student.names), [float(stride) for stride in student.stride]
         with torch.no_grad():
             self._projections = projections([self._pair(index) for index in _spread(len(data), _FITTED)])
         self._optimizer = torch.optim.AdamW(_parameter_groups(self._student, self._projections), lr=schedule.rate)
@@ -150,17 +152,12 @@ class _Run:
 
     def save(self) -> None:
         """Everything that goes on from here; the file is the old one or the new one, never half of it."""
-        part = self._file.with_name(f".{self._file.name}.part")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            torch.save({"key": self._key(), "step": self.step, "losses": self.losses, **self._state()}, part)
-            part.replace(self._file)
+            with replacing(self._file) as part:
+                torch.save({"key": self._key(), "step": self.step, "losses": self.losses, **self._state()}, part)
         except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
             reason = " ".join(str(error).split())[:150]
             raise StorageError(f"cannot write the checkpoint {self._file}: {reason}: free some disk space") from None
-        finally:
-            with contextlib.suppress(OSError):  # the trouble was told of above
-                part.unlink(missing_ok=True)
 
     def resume(self) -> int:
         """The step to go on from, 0 without a checkpoint; raises ModelError for one of another run."""

@@ -11,15 +11,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import torch
 
+from detector.capture.pictures import folder_pictures
 from detector.core.errors import ModelError, UsageError
+from detector.core.progress import Progress
 from detector.core.types import ArrayImage, Image
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
-from detector.models.accuracy.pictures import built_in, folder_pictures
-from detector.models.graph.rewrite import write
+from detector.models.accuracy.gate import LabelledPictures
+from detector.models.registry import sample_pictures
 from detector.optimize.export import ultralytics_models
 from detector.optimize.export.export import ExportOptions, export
 from detector.optimize.export.torchbackend import judge
@@ -28,19 +32,11 @@ from detector.optimize.export.traceable import from_ultralytics
 
 from .dataset import Dataset
 from .finetune import Schedule, finetune
-from .network import Say, positions, size_of
+from .network import positions, size_of
 from .prune import Pruned, prune
 
 _JUDGES = 24  # pictures that say which channels matter
 _ROUNDS = 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnnotatedSet:
-    """Pictures to measure accuracy on, and their annotations in COCO's format."""
-
-    images: Path
-    annotations: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +65,7 @@ class PruneRequest:
     output: Path
     macs: float
     size: tuple[int, int]
-    truth: AnnotatedSet | None
+    truth: LabelledPictures | None
     lessons: Lessons | None
     seed: int = 0
 
@@ -79,7 +75,7 @@ class PruneRequest:
         return self.output.with_name(f"{self.output.name}.tuning")
 
 
-def carry_out(order: PruneRequest, *, report: Say) -> dict[str, Any]:
+def carry_out(order: PruneRequest, *, report: Progress) -> dict[str, Any]:
     """Writes `order.output` (.pt, or .onnx) and returns the figures; raises DetectorError and writes nothing else."""
     if not order.output.parent.is_dir():
         raise UsageError(f"--output: there is no folder {order.output.parent}")
@@ -118,7 +114,7 @@ def _judges(data: Dataset | None) -> list[Any]:
     return [] if data is None else [torch.from_numpy(data.plain(index).picture[None]) for index in _judged(data)]
 
 
-def _tuned(cut: Pruned, data: Dataset, order: PruneRequest, report: Say) -> tuple[Any, Mapping[str, Any]]:
+def _tuned(cut: Pruned, data: Dataset, order: PruneRequest, report: Progress) -> tuple[Any, Mapping[str, Any]]:
     assert order.lessons is not None
     schedule = order.lessons.schedule(len(data), seed=order.seed)
     done = finetune(cut.model, cut.original, data, schedule=schedule, checkpoint=order.checkpoint, report=report)
@@ -139,7 +135,7 @@ def _stored(model: Any) -> Any:
     return copy.deepcopy(model).half().float().eval()
 
 
-def _stage(model: Any, order: PruneRequest, report: Say) -> dict[str, Any]:
+def _stage(model: Any, order: PruneRequest, report: Progress) -> dict[str, Any]:
     """Size, and accuracy where it can be measured."""
     size = size_of(model, positions(model, *order.size))
     figures: dict[str, Any] = {"macs": size.macs, "parameters": size.parameters, "ap": None, "ap50": None}
@@ -148,13 +144,13 @@ def _stage(model: Any, order: PruneRequest, report: Say) -> dict[str, Any]:
             detector=judge(model, size=order.size, score_floor=EVALUATION_FLOOR),
             images=order.truth.images,
             annotations=order.truth.annotations,
-            progress=lambda done, total: report(done, total, "measuring accuracy"),
+            progress=report,
         )
         figures |= {"ap": found.ap, "ap50": found.ap50}
     return figures
 
 
-def _times(before: Any, after: Any, order: PruneRequest, report: Say) -> dict[str, dict[str, float]]:
+def _times(before: Any, after: Any, order: PruneRequest, report: Progress) -> dict[str, dict[str, float]]:
     """Median ms of the bare model on one thread, before and after taken in turns: ONNX Runtime's and PyTorch's."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -162,7 +158,9 @@ def _times(before: Any, after: Any, order: PruneRequest, report: Say) -> dict[st
         pairs = {"onnxruntime": {}, "pytorch": {}}  # type: dict[str, dict[str, PersonDetector]]
         for name, model in (("before", before), ("after", after)):
             path = Path(folder) / f"{name}.onnx"
-            _traced(model, order.size, path)
+            # Only timed, nobody else ever sees it: not compared with PyTorch.
+            network = from_ultralytics(copy.deepcopy(model), head=None, person_only=False)
+            onnx.save(trace(network, width=order.size[0], height=order.size[1], batch=1), str(path))
             pairs["onnxruntime"][name] = load_detector(path=path, name=name, backend="onnxruntime", threads=1)
             pairs["pytorch"][name] = judge(model, size=order.size, score_floor=0.1)
         try:
@@ -174,8 +172,8 @@ def _times(before: Any, after: Any, order: PruneRequest, report: Say) -> dict[st
                     detector.close()
 
 
-def _in_turns(pair: Mapping[str, PersonDetector], report: Say) -> dict[str, float]:
-    picture = ArrayImage(_noise())
+def _in_turns(pair: Mapping[str, PersonDetector], report: Progress) -> dict[str, float]:
+    picture = ArrayImage(np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8))
     for detector in pair.values():
         detector.detect_image(picture)
     times: dict[str, list[float]] = {name: [] for name in pair}
@@ -186,25 +184,13 @@ def _in_turns(pair: Mapping[str, PersonDetector], report: Say) -> dict[str, floa
     return {name: round(statistics.median(values), 3) for name, values in times.items()}
 
 
-def _noise() -> Any:
-    import numpy as np
-
-    return np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-
-
-def _traced(model: Any, size: tuple[int, int], output: Path) -> None:
-    """The ONNX file that is only timed: nobody else ever sees it, so it is not compared with PyTorch."""
-    network = from_ultralytics(copy.deepcopy(model), head=None, person_only=False)
-    write(trace(network, width=size[0], height=size[1], batch=1), output)
-
-
 def _comparison(order: PruneRequest) -> list[Image]:
     """A few pictures to compare an exported model with PyTorch on."""
     folder = order.truth.images if order.truth else order.lessons.folder if order.lessons else None
-    return list(folder_pictures(folder, count=4) if folder else itertools.islice(built_in(), 0, None, 8))
+    return list(folder_pictures(folder, count=4) if folder else itertools.islice(sample_pictures(), 0, None, 8))
 
 
-def _write(model: Any, order: PruneRequest, report: Say) -> None:
+def _write(model: Any, order: PruneRequest, report: Progress) -> None:
     report(0, None, "writing")
     if order.output.suffix == ".onnx":
         # Hours of tuning must not hang on the comparison with PyTorch: the checkpoint stays beside.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,6 @@ import torch
 from torch import nn
 
 from detector.core.errors import ModelError
-
-_PERSON = ("person", "pedestrian", "people", "human")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,16 +60,6 @@ def output_layers(model: Any) -> list[Any]:
     return [branch[-1] for name in names for branch in getattr(head, name)]
 
 
-def person_class(model: Any) -> int:
-    """The index of the class person, by name; raises ModelError where there is none."""
-    names: Mapping[int, str] = getattr(model, "names", {})
-    for wanted in _PERSON:
-        for index, name in names.items():
-            if name.strip().lower() == wanted:
-                return int(index)
-    raise ModelError(f"this model knows no persons: its classes are {', '.join(list(names.values())[:5])}")
-
-
 def positions(model: Any, width: int, height: int) -> dict[Any, int]:
     """For each convolution, how many places of its output a picture of that size (px) makes it compute."""
     found: dict[Any, int] = {}
@@ -104,11 +92,3 @@ def size_of(model: Any, places: Mapping[Any, int]) -> Size:
 
 def _convolutions(model: Any) -> list[Any]:
     return [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-
-
-Say = Callable[[int, "int | None", str], None]
-"""(done, total, what): a progress bar's report."""
-
-
-def silent(_done: int, _total: int | None, _what: str) -> None:
-    """For callers without a progress bar."""

@@ -16,9 +16,10 @@ import torch
 from torch import nn
 
 from detector.core.errors import ModelError, UsageError
+from detector.core.progress import Progress, quiet
 
 from .importance import Scores, magnitude, sensitivity
-from .network import Say, Size, keep_deployed, output_layers, positions, raw, silent, size_of
+from .network import Size, keep_deployed, output_layers, positions, raw, size_of
 from .split_blocks import SplitBlock, join, split
 
 ROUND = 8
@@ -60,7 +61,7 @@ def prune(
     pictures: Sequence[Any] = (),
     round_to: int = ROUND,
     seed: int = 0,
-    report: Say = silent,
+    report: Progress = quiet,
 ) -> Pruned:
     """`model` (an ultralytics detection network, left as it is) cut to the share `macs` of its work at `size` (w, h px).
 
@@ -117,7 +118,7 @@ class _Cut:
     def _rounded(self, width: float) -> int:
         return max(self._round, -(-int(width) // self._round) * self._round)
 
-    def down_to(self, target: float, score: Callable[[Any], Scores], report: Say) -> None:
+    def down_to(self, target: float, score: Callable[[Any], Scores], report: Progress) -> None:
         """Takes one step of channels after the other; raises UsageError where nothing is left to take."""
         whole = self._macs()
         prices: list[float] = []

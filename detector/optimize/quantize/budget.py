@@ -80,10 +80,7 @@ class ByAgreement:
         floor = self._limits.sure - self._limits.slack
         with closing(self._reference(floor)) as reference, closing(candidate(floor)) as loaded:
             verdict = compare(reference, loaded, self._pictures, limits=self._limits)
-        return Ruling(holds=verdict.accepted, why=verdict.why, loss=_loss(verdict), verdict=verdict)
-
-
-def _loss(verdict: Verdict) -> float:
-    """Persons lost or invented weigh most, then how far boxes and scores lie off."""
-    wrong = (verdict.missed + verdict.extra) / max(1, verdict.persons)
-    return wrong + 1.0 - (verdict.iou_mean or 0.0) + (verdict.score_delta_mean or 0.0)
+        # Persons lost or invented weigh most, then how far boxes and scores lie off.
+        wrong = (verdict.missed + verdict.extra) / max(1, verdict.persons)
+        loss = wrong + 1.0 - (verdict.iou_mean or 0.0) + (verdict.score_delta_mean or 0.0)
+        return Ruling(holds=verdict.accepted, why=verdict.why, loss=loss, verdict=verdict)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from detector.capture.factory import file_source, make_source
+from detector.capture.factory import make_source
+from detector.capture.pictures import clip_frames, picture_files, read_picture
 from detector.core.clock import SYSTEM_CLOCK
-from detector.core.errors import EndOfStreamError, ModelError, UsageError
+from detector.core.errors import ModelError, SourceError, UsageError
+from detector.core.progress import Progress, quiet
+from detector.core.sampling import SampleBuffer, spread
 from detector.core.types import ArrayImage, Image
-from detector.models.accuracy.pictures import SUFFIXES
 from detector.models.graph.quantize import MIN_PICTURES
 
 if TYPE_CHECKING:
@@ -28,14 +29,13 @@ COUNT = 48
 GAP_S = 0.5
 """Between a live camera's pictures: nearer ones are nearly the same."""
 
-Progress = Callable[[int, int], None]
-Item = TypeVar("Item")
 _CHANGED = 1.0  # grey levels of 255, mean over a thumbnail: less is the same picture with noise
 _THUMBNAIL = (32, 24)
+_GATHERING = "gathering pictures"
 
 
 def calibration_pictures(
-    source: str, *, count: int = COUNT, gap_s: float = GAP_S, progress: Progress = lambda _done, _total: None
+    source: str, *, count: int = COUNT, gap_s: float = GAP_S, progress: Progress = quiet
 ) -> list[Image]:
     """At most `count` pictures of a folder, a video file or a camera's URL (any source that a config may name).
 
@@ -53,63 +53,30 @@ def calibration_pictures(
     return _different(pictures, source if path.exists() else "the camera")
 
 
-def fingerprint(pictures: Sequence[Image]) -> str:
-    """sha256 over all the pictures' pixels, hex: what a result was calibrated with."""
-    found = hashlib.sha256()
-    for picture in pictures:
-        pixels = picture.bgr()
-        found.update(repr(pixels.shape).encode())
-        found.update(pixels.tobytes())
-    return found.hexdigest()
-
-
 def _folder(folder: Path, count: int, progress: Progress) -> list[Image]:
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise ModelError(f"no pictures ({', '.join(SUFFIXES)}) in {folder}")
-    spread = _spread(paths, count)
+    paths = spread(picture_files(folder), count)
     found: list[Image] = []
     unreadable: list[Path] = []
-    for number, path in enumerate(spread, start=1):
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-        if pixels is None:
+    for number, path in enumerate(paths, start=1):
+        try:
+            found.append(read_picture(path))
+        except SourceError:
             unreadable.append(path)
-        else:
-            found.append(ArrayImage(np.asarray(pixels, np.uint8)))
-        progress(number, len(spread))
+        progress(number, len(paths), _GATHERING)
     if unreadable:
         raise ModelError(
-            f"{len(unreadable)} of {len(spread)} calibration pictures cannot be read, {unreadable[0]} first: "
+            f"{len(unreadable)} of {len(paths)} calibration pictures cannot be read, {unreadable[0]} first: "
             "remove or replace them"
         )
     return found
 
 
-def _spread(items: list[Item], count: int) -> list[Item]:
-    """At most `count` of them, evenly over all."""
-    return items if len(items) <= count else [items[index * len(items) // count] for index in range(count)]
-
-
 def _video(path: Path, count: int, progress: Progress) -> list[Image]:
-    """Every so many frames; how many there are is known only at the end, so the gap doubles when there are too many."""
-    found: list[Image] = []
-    every = 1
-    with closing(file_source(path)) as source:
-        source.open()
-        index = 0
-        try:
-            while True:
-                image = source.read().image
-                if index % every == 0:
-                    found.append(ArrayImage(image.bgr()))
-                    progress(min(len(found), count), count)
-                index += 1
-                if len(found) == 2 * count:
-                    found, every = found[::2], every * 2
-        except EndOfStreamError:
-            pass
-    return _spread(found, count)
+    kept: SampleBuffer[Image | None] = SampleBuffer(count)
+    for number, frame in enumerate(clip_frames(path), start=1):
+        kept.put(ArrayImage(frame.image.bgr()) if kept.due else None)
+        progress(min(number, count), count, _GATHERING)
+    return [image for image in kept.spread() if image is not None]
 
 
 def _camera(url: str, count: int, gap_s: float, progress: Progress) -> list[Image]:
@@ -128,7 +95,7 @@ def _camera(url: str, count: int, gap_s: float, progress: Progress) -> list[Imag
             image = ArrayImage(grab.image.bgr())
             if not found or _distance(image, found[-1]) >= _CHANGED:
                 found.append(image)
-                progress(len(found), count)
+                progress(len(found), count, _GATHERING)
             if now - first > 4 * gap_s * count:
                 break
     return found

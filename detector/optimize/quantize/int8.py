@@ -7,7 +7,7 @@ the calibration method that costs least; every form is brought to hold the budge
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from typing import Literal
 import onnx
 
 from detector.core.errors import ModelError
+from detector.core.progress import Progress
 from detector.core.types import Image
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
@@ -23,25 +24,12 @@ from detector.models.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, QdqStyle
 from detector.models.graph.quantize import Calibrated
 
 from .budget import Judge, Open, Ruling
-from .search import Kept, Report, Trial, fewest
-from .sensitivity import Sensitivity, SensitivitySet, measure
+from .search import Kept, Made, Runtime, Trial, fewest
+from .sensitivity import Probe, Sensitivity, SensitivitySet, measure
 from .timing import race
 
-Runtime = Literal["onnxruntime", "openvino"]
 Target = Literal["cpu", "tensorrt"]
 _RANKED_BY = 8  # pictures: more change the order little
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Int8Model:
-    """A model in INT8 that holds the budget; `runtime` is what its pairs are placed for."""
-
-    model: onnx.ModelProto
-    runtime: Runtime
-    method: Method
-    layers: int
-    kept: tuple[Kept, ...]
-    ruling: Ruling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +47,8 @@ class Int8Request:
     cache: Path | None = None
 
 
-def search(task: Int8Request, judge: Judge, report: Report) -> tuple[Int8Model, list[Trial]]:
-    """The fastest form that `judge` lets pass, and all that was tried; raises ModelError where none passes."""
+def search(task: Int8Request, judge: Judge, report: Progress) -> Made:
+    """The fastest form that `judge` lets pass; raises ModelError where none passes."""
     return _Search(task, judge, report).run()
 
 
@@ -88,13 +76,30 @@ def runtimes(path: Path, *, name: str, spec: InputSpec | None) -> list[Runtime]:
     return found
 
 
+def rank(task: Int8Request, layers: Sequence[str], probe: Probe, *, form: str, report: Progress) -> list[Sensitivity]:
+    """The layers, the most sensitive first; `form` names what `probe` makes of them."""
+    sample = SensitivitySet(
+        name=task.name,
+        spec=task.spec,
+        pictures=task.pictures[:: max(1, len(task.pictures) // _RANKED_BY)][:_RANKED_BY],
+        key=f"{task.digest} {form}",
+        cache=task.cache,
+    )
+    return measure(layers, probe, sample, progress=report)
+
+
+def kept(layers: Sequence[Sensitivity]) -> tuple[Kept, ...]:
+    """As they are reported."""
+    return tuple(Kept(layer=item.layer, error=round(item.error, 4)) for item in layers)
+
+
 class _Search:
-    def __init__(self, task: Int8Request, judge: Judge, report: Report) -> None:
+    def __init__(self, task: Int8Request, judge: Judge, report: Progress) -> None:
         self._task, self._judge, self._report = task, judge, report
         self._source = onnx.load(str(task.model))
         self._trials: list[Trial] = []
 
-    def run(self) -> tuple[Int8Model, list[Trial]]:
+    def run(self) -> Made:
         calibrated = {method: self._calibrated(method) for method in self._task.methods}
         found = [each for runtime, form in self._forms() if (each := self._held(runtime, form, calibrated)) is not None]
         if not found:
@@ -103,7 +108,8 @@ class _Search:
                 f"no int8 form of {self._task.name} holds the budget: with {last.float_layers} layers in floats, "
                 f"{last.why}; allow a larger drop, or calibrate on other pictures"
             )
-        return (found[0] if len(found) == 1 else self._fastest(found)), self._trials
+        best = found[0] if len(found) == 1 else self._fastest(found)
+        return replace(best, trials=tuple(self._trials))
 
     def _forms(self) -> list[tuple[Runtime, QdqStyle]]:
         if self._task.target == "tensorrt":
@@ -122,7 +128,7 @@ class _Search:
             progress=lambda done, total: self._report(done, total, f"calibrating ({method})"),
         )
 
-    def _held(self, runtime: Runtime, form: QdqStyle, calibrated: dict[Method, Calibrated]) -> Int8Model | None:
+    def _held(self, runtime: Runtime, form: QdqStyle, calibrated: dict[Method, Calibrated]) -> Made | None:
         """The form with the fewest layers in floats that holds the budget, by the best of the methods."""
         make = partial(self._made, form)
         rulings = {method: self._tried(runtime, method, 0, make(each, [])) for method, each in calibrated.items()}
@@ -139,30 +145,18 @@ class _Search:
         count = fewest(len(chosen.layers) // 2, holds)
         if count is None:
             return None
-        return Int8Model(
+        return Made(
             model=make(chosen, ranked[:count]),
             runtime=runtime,
             method=method,
             layers=len(chosen.layers),
-            kept=tuple(Kept(layer=item.layer, error=round(item.error, 4)) for item in ranked[:count]),
+            kept=kept(ranked[:count]),
             ruling=known[count],
         )
 
     def _ranked(self, form: QdqStyle, method: Method, calibrated: Calibrated) -> list[Sensitivity]:
-        task = self._task
-        sample = SensitivitySet(
-            name=task.name,
-            spec=task.spec,
-            pictures=task.pictures[:: max(1, len(task.pictures) // _RANKED_BY)][:_RANKED_BY],
-            key=f"{task.digest} {method} {form}",
-            cache=task.cache,
-        )
-        return measure(
-            [layer.name for layer in calibrated.layers],
-            partial(calibrated.probe, form),
-            sample,
-            progress=lambda done, total: self._report(done, total, "measuring each layer"),
-        )
+        layers = [layer.name for layer in calibrated.layers]
+        return rank(self._task, layers, partial(calibrated.probe, form), form=f"{method} {form}", report=self._report)
 
     @staticmethod
     def _made(form: QdqStyle, calibrated: Calibrated, kept: Sequence[Sensitivity]) -> onnx.ModelProto:
@@ -181,7 +175,7 @@ class _Search:
         onnx.save(model, str(path))
         return opener(path, name=self._task.name, spec=self._task.spec, runtime=runtime, threads=threads)
 
-    def _fastest(self, found: list[Int8Model]) -> Int8Model:
+    def _fastest(self, found: list[Made]) -> Made:
         self._report(0, None, "racing the runtimes")
         loaded = [self._opener(each.model, each.runtime, threads=1)(0.1) for each in found]
         try:

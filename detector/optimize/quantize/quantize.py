@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,10 @@ from typing import Literal
 
 import onnx
 
+from detector.capture.pictures import fingerprint
 from detector.core.errors import ModelError
-from detector.core.files import install
+from detector.core.files import PUBLIC, write_atomically
+from detector.core.progress import Progress
 from detector.core.types import Image
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.spec import InputSpec
@@ -21,11 +22,10 @@ from detector.models.accuracy.gate import LabelledPictures
 from detector.models.graph import fp16
 from detector.models.graph.calibration import Method
 
-from .budget import ByAgreement, ByTruth, Judge, Open, Ruling
-from .calibration import fingerprint
-from .int4 import search as search_int4
-from .int8 import Int8Request, Runtime, Target, opener, search
-from .search import Kept, Report, Trial
+from . import int4, int8
+from .budget import ByAgreement, ByTruth, Judge, Open
+from .int8 import Int8Request, Target, opener
+from .search import Kept, Made, Runtime, Trial
 from .timing import race
 
 Precision = Literal["fp16", "int8", "int4"]
@@ -89,20 +89,7 @@ class QuantizeResult:
         return None if not self.ms_before or self.ms_after is None else self.ms_after / self.ms_before
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Made:
-    model: onnx.ModelProto
-    ruling: Ruling
-    runtime: Runtime = "onnxruntime"
-    method: str | None = None
-    layers: int | None = None
-    kept: tuple[Kept, ...] = ()
-    kept_fp32: tuple[str, ...] = ()
-    trials: tuple[Trial, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def quantize(order: QuantizeRequest, report: Report) -> QuantizeResult | None:
+def quantize(order: QuantizeRequest, report: Progress) -> QuantizeResult | None:
     """Makes, judges and measures it; None where nothing in the model could be made INT4, and nothing was written.
 
     INT8 and INT4 are brought to hold the budget or refused, FP16 is judged by it. Raises ModelError; the output is
@@ -119,7 +106,7 @@ def quantize(order: QuantizeRequest, report: Report) -> QuantizeResult | None:
 
 
 class _Work:
-    def __init__(self, order: QuantizeRequest, folder: Path, report: Report) -> None:
+    def __init__(self, order: QuantizeRequest, folder: Path, report: Progress) -> None:
         self._order, self._folder, self._report = order, folder, report
         pictures = list(order.pictures)
         split = order.truth is None and len(pictures) >= _ENOUGH
@@ -130,12 +117,11 @@ class _Work:
 
     def run(self) -> QuantizeResult | None:
         judge = self._judge()
-        makers: dict[Precision, Callable[[Judge], _Made | None]] = {
-            "fp16": self._fp16,
-            "int8": self._int8,
-            "int4": self._int4,
-        }
-        made = makers[self._order.precision](judge)
+        if self._order.precision == "fp16":
+            made: Made | None = self._fp16(judge)
+        else:
+            search = int8.search if self._order.precision == "int8" else int4.search
+            made = search(self._task(), judge, self._report)
         return None if made is None else self._finished(made, judge)
 
     def _judge(self) -> Judge:
@@ -145,7 +131,7 @@ class _Work:
             return ByTruth(self._before, order.truth, max_ap_drop=order.max_ap_drop)
         return ByAgreement(self._before, self._judged_by)
 
-    def _fp16(self, judge: Judge) -> _Made:
+    def _fp16(self, judge: Judge) -> Made:
         order = self._order
         self._report(0, None, "casting")
         model, large = fp16.half(self._source, self._calibrated_by[:16], name=order.name, spec=order.spec)
@@ -154,33 +140,7 @@ class _Work:
         ruling = judge(self._opener(path, "onnxruntime"))
         if not ruling.holds:
             raise ModelError(f"{order.name} in fp16 does not hold the budget: {ruling.why}; nothing was written")
-        return _Made(model=model, kept_fp32=tuple(large), ruling=ruling)
-
-    def _int4(self, judge: Judge) -> _Made | None:
-        found = search_int4(self._task(), judge, self._report)
-        if found is None:
-            return None
-        notes = () if found.products else ("no eligible MatMul or Gemm layers: INT4 saves storage here, not time",)
-        return _Made(
-            model=found.model,
-            layers=found.layers,
-            kept=found.kept,
-            trials=found.trials,
-            ruling=found.ruling,
-            notes=(*notes, "for ONNX Runtime: OpenVINO does not read it"),
-        )
-
-    def _int8(self, judge: Judge) -> _Made:
-        found, trials = search(self._task(), judge, self._report)
-        return _Made(
-            model=found.model,
-            runtime=found.runtime,
-            method=found.method,
-            layers=found.layers,
-            kept=found.kept,
-            trials=tuple(trials),
-            ruling=found.ruling,
-        )
+        return Made(model=model, kept_fp32=tuple(large), ruling=ruling)
 
     def _task(self) -> Int8Request:
         order = self._order
@@ -196,7 +156,7 @@ class _Work:
             cache=order.cache,
         )
 
-    def _finished(self, made: _Made, judge: Judge) -> QuantizeResult:
+    def _finished(self, made: Made, judge: Judge) -> QuantizeResult:
         order = self._order
         path = self._folder / "made.onnx"
         onnx.save(made.model, str(path))
@@ -206,7 +166,7 @@ class _Work:
         notes = made.notes
         if ratio is not None and ratio > 1.0 and order.precision != "int4":
             notes = (*notes, f"it does not pay on this CPU: {ratio:.2f} times the original's time")
-        _place(path, order.output)
+        write_atomically(order.output, path.read_bytes(), mode=PUBLIC)
         verdict = ruling.verdict
         used = self._calibrated_by if order.precision == "int8" else ()
         return QuantizeResult(
@@ -243,14 +203,3 @@ class _Work:
 
     def _opener(self, path: Path, runtime: Runtime, threads: int = 0) -> Open:
         return opener(path, name=self._order.name, spec=self._order.spec, runtime=runtime, threads=threads)
-
-
-def _place(made: Path, output: Path) -> None:
-    """The whole file under its name, or none: copied beside it first."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    beside = output.with_name(f".{output.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(made.read_bytes())
-        install(beside, output)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
-Report = Callable[[int, "int | None", str], None]
-"""(done, total or None where unknown, what)."""
+import onnx
+
+from .budget import Ruling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +17,9 @@ class Kept:
 
     layer: str
     error: float
+
+
+Runtime = Literal["onnxruntime", "openvino"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +31,21 @@ class Trial:
     float_layers: int
     holds: bool
     why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A model that holds the budget; `runtime` is what it is placed for, `layers` could have been made smaller."""
+
+    model: onnx.ModelProto
+    ruling: Ruling
+    runtime: Runtime = "onnxruntime"
+    method: str | None = None
+    layers: int | None = None
+    kept: tuple[Kept, ...] = ()
+    kept_fp32: tuple[str, ...] = ()
+    trials: tuple[Trial, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def fewest(most: int, holds: Callable[[int], bool]) -> int | None:

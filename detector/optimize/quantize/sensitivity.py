@@ -6,11 +6,10 @@ hardly sees the last convolutions, whose small errors move every box.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,16 +17,16 @@ import numpy as np
 import onnx
 
 from detector.core.errors import InferenceError, ModelError
-from detector.core.files import cache_dir
+from detector.core.files import cache_dir, key_of, write_atomically
+from detector.core.geometry import iou
+from detector.core.progress import Progress, quiet
 from detector.core.types import Floats, Image
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
-from detector.models.accuracy.gate import iou
 
 VERSION = 1
 """Of the measure: raised whenever it would give other numbers for the same model and pictures."""
 
-Progress = Callable[[int, int], None]
 Probe = Callable[["str | None"], onnx.ModelProto]
 Detected = list[tuple[Floats, Floats]]
 """Boxes [N,4] and scores [N] for each picture."""
@@ -60,18 +59,21 @@ class SensitivitySet:
 
 
 def measure(
-    layers: Sequence[str], probe: Probe, sample: SensitivitySet, *, progress: Progress = lambda _done, _total: None
+    layers: Sequence[str], probe: Probe, sample: SensitivitySet, *, progress: Progress = quiet
 ) -> list[Sensitivity]:
     """Each of the `layers`' sensitivity, the most sensitive first; `probe` makes the model with that one alone smaller.
 
     What was measured under the sample's key is read from the cache (`sensitivity/KEY.json`). Raises ModelError
     where the pictures show nobody, InferenceError where the model itself does not run.
     """
-    target = _place(sample)
-    known = _read(target, list(layers))
-    if known is None:
+    target = (sample.cache or cache_dir()) / "sensitivity" / f"{key_of(VERSION, sample.key)}.json"
+    known: list[Sensitivity] = []
+    with suppress(OSError, ValueError, TypeError):
+        known = [Sensitivity(**entry) for entry in json.loads(target.read_text(encoding="utf-8"))]
+    if [item.layer for item in known] != list(layers):
         known = list(_measured(layers, probe, sample, progress))
-        _write(target, known)
+        with suppress(OSError):  # a cache that cannot be written costs the next run its time, nothing else
+            write_atomically(target, json.dumps([asdict(item) for item in known], indent=1) + "\n")
     return sorted(known, key=lambda item: -item.error)
 
 
@@ -89,7 +91,7 @@ def _measured(layers: Sequence[str], probe: Probe, sample: SensitivitySet, progr
             except InferenceError:  # nonsense instead of persons
                 moved = _LOST
             yield Sensitivity(layer=layer, error=moved)
-            progress(number, len(layers))
+            progress(number, len(layers), "measuring each layer")
 
 
 def _seen(model: onnx.ModelProto, sample: SensitivitySet, path: Path) -> Detected:
@@ -109,27 +111,3 @@ def error(plain: Detected, found: Detected) -> float:
             moved = _LOST if lost else 1.0 - overlaps[row, best] + abs(float(score) - float(other_scores[best]))
             total, weight = total + moved * float(score), weight + float(score)
     return float(total / weight)
-
-
-def _place(sample: SensitivitySet) -> Path:
-    digest = hashlib.sha256(repr((VERSION, sample.key)).encode()).hexdigest()[:16]
-    return (sample.cache or cache_dir()) / "sensitivity" / f"{digest}.json"
-
-
-def _read(path: Path, layers: list[str]) -> list[Sensitivity] | None:
-    try:
-        found = [Sensitivity(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError):
-        return None
-    return found if [item.layer for item in found] == layers else None
-
-
-def _write(path: Path, found: list[Sensitivity]) -> None:
-    """A cache that cannot be written costs the next run its time, nothing else."""
-    work = path.with_suffix(".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        work.write_text(json.dumps([asdict(item) for item in found], indent=1) + "\n", encoding="utf-8")
-        work.replace(path)
-    except OSError:
-        work.unlink(missing_ok=True)

@@ -15,10 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from detector.capture.pictures import read_picture
 from detector.core.errors import DetectorError
 from detector.core.types import Image
 from detector.inference.detector import PersonDetector
-from detector.models.accuracy.average_precision import evaluate, read_picture
+from detector.models.accuracy.average_precision import evaluate
 
 from .subject import StudySubject, open_subject
 
@@ -66,7 +67,7 @@ class _Worker:
     def _run(self, picture: str, count: int) -> Answer:
         """`count` runs over one picture after one that nobody counts: others have had the caches meanwhile."""
         if picture not in self._pictures:
-            self._pictures[picture] = read_picture(Path(picture))
+            self._pictures[picture] = read_picture(Path(picture), as_stored=True)
         image = self._pictures[picture]
         self._detector.detect_image(image)
         runs = []

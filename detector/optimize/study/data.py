@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector.capture.pictures import fingerprint, folder_pictures, read_picture
 from detector.core.errors import ModelError, UsageError
 from detector.core.types import Image
-from detector.models.accuracy.average_precision import check_set, read_picture
-from detector.models.accuracy.pictures import folder_pictures
+from detector.models.accuracy.average_precision import check_set
 from detector.models.graph.quantize import MIN_PICTURES
 
 _TIMED = 8
@@ -71,21 +71,16 @@ def _set(images: Path, annotations: Path) -> EvaluationSet:
 def calibration(folder: Path, sets: Sequence[EvaluationSet]) -> Calibration:
     """At most 32 of the folder's pictures; raises ModelError where too few are different."""
     pictures = list(folder_pictures(folder))
-    marks = [_mark(picture) for picture in pictures]
+    marks = [fingerprint([picture]) for picture in pictures]
     if len(set(marks)) < MIN_PICTURES:
         raise ModelError(
             f"{len(pictures)} calibration pictures in {folder}, {len(set(marks))} of them different: at least "
             f"{MIN_PICTURES} different ones are needed, best of the places that the cameras will see"
         )
-    judged = {_mark(read_picture(file)) for one in sets for file in one.files}
+    judged = {fingerprint([read_picture(file, as_stored=True)]) for one in sets for file in one.files}
     return Calibration(
         folder=folder.resolve(),
         pictures=pictures,
         digest=hashlib.sha256("".join(marks).encode()).hexdigest(),
         shared=len(set(marks) & judged),
     )
-
-
-def _mark(picture: Image) -> str:
-    pixels = picture.bgr()
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,13 @@ from pathlib import Path
 import onnx
 
 from detector.core.errors import ModelError
-from detector.core.files import file_sha256, install
+from detector.core.files import PUBLIC, file_sha256, key_of, replacing
 from detector.core.types import Image
 from detector.inference.input_sizes import InputSize
 from detector.inference.spec import InputSpec
 from detector.models.graph import int4
 from detector.models.graph.variants import VERSION, CacheError, VariantPrecision, prepare, variants_dir
 
-from .results_cache import key_of
 from .variant import BackendChoice
 
 
@@ -80,18 +78,14 @@ def _kept(making: Making, kind: str, build: Callable[[onnx.ModelProto], onnx.Mod
     target = variants_dir() / f"{making.path.stem}-{kind}-{key_of(VERSION, file_sha256(plain))}.onnx"
     if target.is_file():
         return target
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(build(onnx.load(str(plain))), str(part))
-        install(part, target)
+        with replacing(target, mode=PUBLIC) as part:
+            onnx.save(build(onnx.load(str(plain))), str(part))
     except OSError as error:
         raise CacheError(
             f"could not make {making.path.name} {kind}: cannot write {target.parent}: {error.strerror or error}; "
             "make room or set DETECTOR_CACHE to another folder"
         ) from None
-    finally:
-        part.unlink(missing_ok=True)
     return target
 
 

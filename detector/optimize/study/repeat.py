@@ -8,9 +8,9 @@ from pathlib import Path
 
 from detector.core.errors import ModelError
 from detector.core.files import file_sha256
+from detector.core.progress import Progress
 from detector.core.types import Image
 from detector.inference.backends.onnx_metadata import inspect
-from detector.models.download.progress import Progress
 from detector.models.registry import load_registry
 
 from . import data

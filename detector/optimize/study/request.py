@@ -29,8 +29,8 @@ _LIBRARIES = ("onnxruntime", "openvino", "torch", "numpy", "opencv-python-headle
 class StudyRequest:
     """`base` is the model's own input size; `max_drop` in AP points (hundredths of AP); `out` takes all results.
 
-    `checkpoint` is the .pt that the model was exported from, for the baseline; without one the network is rebuilt
-    in PyTorch from the ONNX graph. `candidates` are other files of the same network, pruned ones say, by name.
+    `checkpoint` is the .pt that the model was exported from: PyTorch's baselines, which there are none of without.
+    `candidates` are other files of the same network, pruned ones say, by name.
     """
 
     name: str
@@ -59,44 +59,19 @@ def versions() -> dict[str, str]:
     return found
 
 
-def baselines(request: StudyRequest, shape: InputSize, threads: int, reshaped: Path) -> dict[str, StudySubject]:
-    """By name, PyTorch's only where it is installed; `reshaped` is the whole model for `shape`."""
+def baselines(request: StudyRequest, shape: InputSize, threads: int) -> dict[str, StudySubject]:
+    """By name, for variants of the input size `shape`; PyTorch's where it is installed and there is a checkpoint."""
 
-    def eager(path: Path, size: InputSize, label: str) -> StudySubject:
-        source = path if request.checkpoint is None else request.checkpoint
-        engine: Engine = "eager" if request.checkpoint is None else "checkpoint"
-        return StudySubject(
-            label=label,
-            path=str(source),
-            engine=engine,
-            threads=threads,
-            shape=size,
-            spec=request.spec,
-        )
+    def one(name: str, path: Path, engine: Engine, size: InputSize) -> StudySubject:
+        label, spec = BASELINES[name], request.spec
+        return StudySubject(label=label, path=str(path), engine=engine, threads=threads, shape=size, spec=spec)
 
-    found = {
-        ORT: StudySubject(
-            label=BASELINES[ORT],
-            path=str(request.path),
-            engine="onnxruntime",
-            threads=threads,
-            shape=request.base,
-            spec=request.spec,
-        )
-    }
-    if not torch_there():
-        return found
-    found[EAGER] = eager(request.path, request.base, BASELINES[EAGER])
-    found[FOLDED] = StudySubject(
-        label=BASELINES[FOLDED],
-        path=str(request.path),
-        engine="eager-folded",
-        threads=threads,
-        shape=request.base,
-        spec=request.spec,
-    )
-    if shape != request.base:
-        found[SAME_INPUT] = eager(reshaped, shape, BASELINES[SAME_INPUT])
+    found = {ORT: one(ORT, request.path, "onnxruntime", request.base)}
+    if request.checkpoint is not None and torch_there():
+        found[EAGER] = one(EAGER, request.checkpoint, "checkpoint", request.base)
+        found[FOLDED] = one(FOLDED, request.checkpoint, "checkpoint-folded", request.base)
+        if shape != request.base:
+            found[SAME_INPUT] = one(SAME_INPUT, request.checkpoint, "checkpoint", shape)
     return found
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from detector.core.errors import StorageError
+from detector.core.files import write_atomically
 
 
 class Cells:
@@ -33,20 +32,10 @@ class Cells:
         write_whole(self._folder / f"{key}.json", json.dumps(document, indent=1) + "\n")
 
 
-def key_of(*parts: object) -> str:
-    """16 hex digits; equal for equal parts, in another process too."""
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-
 def write_whole(path: Path, text: str) -> None:
-    """Writes the file beside its place and then renames it; raises StorageError."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """By `write_atomically`; raises StorageError."""
     with told(path.parent):
-        try:
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_atomically(path, text)
 
 
 @contextlib.contextmanager

@@ -7,12 +7,11 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from detector.core.errors import ModelError
-from detector.core.files import file_sha256
+from detector.core.files import file_sha256, key_of
+from detector.core.progress import Progress, quiet
 from detector.inference.input_sizes import InputSize
-from detector.models.download.progress import Progress, quiet
 
 from .child_process import Child
 from .forms import MAKERS, Making
@@ -20,17 +19,15 @@ from .grid import variants
 from .measure import Speed, measure
 from .power import PowerMeter
 from .request import EAGER, ORT, StudyRequest, baselines, versions
-from .results_cache import Cells, key_of
+from .results_cache import Cells
 from .subject import StudySubject, subject
 from .variant import MODEL, Variant, VariantForm
 
-VERSION = 1
+VERSION = 2
 """Of what a cell says: raised whenever cells kept by an older program must not be read."""
 
 _GROUP = 6
 """Variants that are measured together: more share their baselines, fewer are lost when it is stopped."""
-
-_FULL_FORM = VariantForm(shape=(0, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +132,7 @@ class Study:
 
     def _measure(self, group: Sequence[Variant]) -> None:
         request, threads, shape = self._request, group[0].runtime.threads, group[0].form.shape
-        reshaped = self._made(dataclasses.replace(_FULL_FORM, shape=shape)) if shape != request.base else request.path
-        against = baselines(request, shape, threads, reshaped)
+        against = baselines(request, shape, threads)
         subjects = {variant: subject(variant, self._files[variant.form], request.spec) for variant in group}
         judged = {*subjects.values(), *(against[name] for name in (ORT, EAGER) if name in against)}
         accuracies: dict[StudySubject, dict[str, dict[str, float]]] = {}
@@ -162,7 +158,9 @@ class Study:
             if isinstance(speed, str):
                 self._failed[variant] = speed
                 continue
-            self._cells.put(self._key(variant), _document(speed, references, accuracies[one]))
+            beside = {name: s if isinstance(s, str) else dataclasses.asdict(s) for name, s in references.items()}
+            document = {"speed": dataclasses.asdict(speed), "baselines": beside, "accuracy": accuracies[one]}
+            self._cells.put(self._key(variant), document)
 
     def _judged(self, child: Child) -> dict[str, dict[str, float]]:
         """Its accuracy, measured once for all numbers of threads."""
@@ -175,7 +173,7 @@ class Study:
 
     def _of_baseline(self, name: str) -> dict[str, dict[str, float]] | None:
         request = self._request
-        one = baselines(request, request.base, 1, request.path).get(name)
+        one = baselines(request, request.base, 1).get(name)
         return None if one is None else self._accuracy.get(self._accuracy_key(one))
 
     def _accuracy_key(self, one: StudySubject) -> str:
@@ -216,16 +214,6 @@ class Study:
             )
         except (KeyError, TypeError):  # a file that somebody cut or wrote
             return None
-
-
-def _document(
-    speed: Speed, references: dict[str, Speed | str], accuracy: dict[str, dict[str, float]]
-) -> dict[str, Any]:
-    return {
-        "speed": dataclasses.asdict(speed),
-        "baselines": {n: s if isinstance(s, str) else dataclasses.asdict(s) for n, s in references.items()},
-        "accuracy": accuracy,
-    }
 
 
 def _groups(todo: Sequence[Variant]) -> Iterator[list[Variant]]:

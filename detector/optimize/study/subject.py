@@ -15,13 +15,13 @@ from detector.models.accuracy.average_precision import EVALUATION_FLOOR
 
 from .variant import Runtime, Variant
 
-Engine = Literal["onnxruntime", "openvino", "eager", "eager-folded", "checkpoint"]
-"""eager is the network as trained, eager-folded has its normalisation folded away, as exporters do."""
+Engine = Literal["onnxruntime", "openvino", "checkpoint", "checkpoint-folded"]
+"""checkpoint is the network as trained, checkpoint-folded has its normalisation folded away, as exporters do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySubject:
-    """`path` is an ONNX file; for the engine checkpoint a .pt, run at `shape`."""
+    """`path` is an ONNX file; for PyTorch's engines a .pt, run at `shape`."""
 
     label: str
     path: str
@@ -58,13 +58,10 @@ def subject(variant: Variant, path: Path, spec: InputSpec | None) -> StudySubjec
 def open_subject(what: StudySubject) -> PersonDetector:
     """Loads it, with a score floor that average precision can use; raises ModelError."""
     path = Path(what.path)
-    if what.engine == "checkpoint":
-        return open_checkpoint(path, what.shape, what.threads, spec=what.spec)
-    if what.engine in ("eager", "eager-folded"):
-        from .eager import EagerBackend
-
-        rebuilt = EagerBackend(path=path, threads=what.threads, folded=what.engine == "eager-folded")
-        return PersonDetector(model_name=path.stem, backend=rebuilt, spec=what.spec, score_floor=EVALUATION_FLOOR)
+    if what.engine in ("checkpoint", "checkpoint-folded"):
+        return open_checkpoint(
+            path, what.shape, what.threads, spec=what.spec, folded=what.engine == "checkpoint-folded"
+        )
     return load_detector(
         path=path,
         name=path.stem,
@@ -77,9 +74,15 @@ def open_subject(what: StudySubject) -> PersonDetector:
 
 
 def open_checkpoint(
-    path: Path, shape: InputSize, threads: int, *, spec: InputSpec | None = None, score_floor: float = EVALUATION_FLOOR
+    path: Path,
+    shape: InputSize,
+    threads: int,
+    *,
+    spec: InputSpec | None = None,
+    score_floor: float = EVALUATION_FLOOR,
+    folded: bool = False,
 ) -> PersonDetector:
-    """An ultralytics checkpoint run by PyTorch as it is loaded, nothing folded; raises ModelError.
+    """An ultralytics checkpoint run by PyTorch as it is loaded, or its normalisation `folded`; raises ModelError.
 
     YOLOv10's head without NMS is taken where there is one, as published: newer ultralytics would run the other.
     """
@@ -93,5 +96,7 @@ def open_checkpoint(
     torch.set_num_threads(threads)
     if getattr(network.model[-1], "one2one_cv2", None) is not None:
         network.end2end = True
+    if folded:
+        network.fuse(verbose=False)
     backend = TorchBackend(network, size=shape)
     return PersonDetector(model_name=path.stem, backend=backend, spec=spec, score_floor=score_floor)

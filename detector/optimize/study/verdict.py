@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import platform
-import re
 import statistics
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from detector import __version__
+from detector.core.system_info import machine
 
 from .factors import Lever, levers
 from .measure import Speed
@@ -21,7 +18,6 @@ from .request import BASELINES, EAGER, FOLDED, ORT, SAME_INPUT, StudyRequest, ve
 from .study import Cell, StudyOutcome
 
 Document = dict[str, Any]
-_NO_TORCH = "PyTorch is not installed"
 
 
 def document(request: StudyRequest, outcome: StudyOutcome) -> Document:
@@ -36,6 +32,7 @@ def document(request: StudyRequest, outcome: StudyOutcome) -> Document:
         row["within_budget"] = row["drop"] <= request.max_drop + 1e-9
     ms = {cell.variant: row["p50_ms"] for cell, row in zip(outcome.cells, rows, strict=True)}
     drops = {cell.variant: row["drop"] for cell, row in zip(outcome.cells, rows, strict=True)}
+    used = request.calibration
     return {
         "detector": __version__,
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -45,12 +42,12 @@ def document(request: StudyRequest, outcome: StudyOutcome) -> Document:
         "checkpoint": None if request.checkpoint is None else request.checkpoint.name,
         "max_ap_drop": request.max_drop,
         "sets": [{"name": one.name, "pictures": len(one.files)} for one in request.sets],
-        "calibration": _calibration(request),
+        "calibration": used and {"pictures": len(used.pictures), "sha256": used.digest, "shared": used.shared},
         "power": outcome.sensor or "no sensor",
         "rounds": request.rounds,
         "reference": outcome.reference,
         "eager_accuracy": outcome.eager,
-        "baselines": _baselines(outcome.cells),
+        "baselines": _baselines(outcome.cells, request),
         "noise": _noise(outcome.cells, request),
         "cells": sorted(rows, key=lambda row: float(row["p50_ms"])),
         "failed": [{"label": str(variant), "reason": why} for variant, why in outcome.failed.items()],
@@ -58,15 +55,6 @@ def document(request: StudyRequest, outcome: StudyOutcome) -> Document:
         "winner": None if best is None else best.key,
         "levers": [dataclasses.asdict(lever) for lever in [*_folding(outcome.cells), *levers(ms, drops, request.base)]],
     }
-
-
-def machine() -> str:
-    """The processor's name, and how many cores of it this process may use."""
-    try:
-        name = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
-    except OSError:
-        name = None
-    return f"{name[1] if name else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
 
 
 def _units(cells: Sequence[Cell]) -> dict[int, float]:
@@ -110,7 +98,12 @@ def _rows(request: StudyRequest, outcome: StudyOutcome, unit: dict[int, float]) 
                 "peak_mib": speed.peak_mib,
                 "watts": speed.watts,
                 "joules": None if speed.watts is None else speed.watts * speed.p50_ms / 1000,
-                **{f"over_{name}": _over(cell.baselines.get(name), speed) for name in BASELINES},
+                **{
+                    f"over_{name}": one.p50_ms / speed.p50_ms
+                    if isinstance(one := cell.baselines.get(name), Speed)
+                    else None
+                    for name in BASELINES
+                },
             }
         )
         if rows[-1]["over_eager_same_input"] is None and cell.variant.form.shape == request.base:
@@ -118,13 +111,10 @@ def _rows(request: StudyRequest, outcome: StudyOutcome, unit: dict[int, float]) 
     return rows
 
 
-def _over(baseline: Speed | str | None, speed: Speed) -> float | None:
-    return baseline.p50_ms / speed.p50_ms if isinstance(baseline, Speed) else None
-
-
-def _baselines(cells: Sequence[Cell]) -> Document:
+def _baselines(cells: Sequence[Cell], request: StudyRequest) -> Document:
     """By name and number of threads: the median ms over the groups, or why there is none."""
     found: Document = {}
+    absent = "PyTorch is not installed" if request.checkpoint else "no --checkpoint was given"
     for name, label in BASELINES.items():
         told = [(cell.variant.runtime.threads, cell.baselines[name]) for cell in cells if name in cell.baselines]
         times: dict[int, list[Speed]] = {}
@@ -133,7 +123,7 @@ def _baselines(cells: Sequence[Cell]) -> Document:
                 times.setdefault(threads, []).append(speed)
         if name == SAME_INPUT:  # of several sizes: no one number
             continue
-        reason = next((speed for _, speed in told if isinstance(speed, str)), None if told else _NO_TORCH)
+        reason = next((speed for _, speed in told if isinstance(speed, str)), None if told else absent)
         found[name] = {
             "label": label,
             "reason": reason,
@@ -166,19 +156,5 @@ def _folding(cells: Sequence[Cell]) -> list[Lever]:
         pairs = {(cell.baselines.get(before), cell.baselines.get(after)) for cell in cells}
         factors = [b.p50_ms / a.p50_ms for b, a in pairs if isinstance(b, Speed) and isinstance(a, Speed)]
         if factors:
-            found.append(
-                Lever(
-                    name=name,
-                    factor=statistics.median(factors),
-                    least=min(factors),
-                    most=max(factors),
-                    points=0.0,
-                    pairs=len(factors),
-                )
-            )
+            found.append(Lever.of(name, factors))
     return found
-
-
-def _calibration(request: StudyRequest) -> Document | None:
-    found = request.calibration
-    return None if found is None else {"pictures": len(found.pictures), "sha256": found.digest, "shared": found.shared}

@@ -76,7 +76,7 @@ def test_the_way_to_a_stream_and_its_end(opened: Opened) -> None:
     assert camera.methods() == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY", "TEARDOWN"]
     base = f"rtsp://127.0.0.1:{camera.port}/live"
     assert [request.url for request in camera.requests] == [base, base, f"{base}/track1", base, base]
-    assert [request.headers.get("RtspSession") for request in camera.requests] == [None, None, None, "abc", "abc"]
+    assert [request.headers.get("Session") for request in camera.requests] == [None, None, None, "abc", "abc"]
     assert [request.headers["CSeq"] for request in camera.requests] == ["1", "2", "3", "4", "5"]
     assert not any("Authorization" in request.headers for request in camera.requests)
 
@@ -114,7 +114,7 @@ def test_packets_between_the_answers_and_padding_before_them(opened: Opened) -> 
 def test_the_channel_is_the_cameras_choice(opened: Opened) -> None:
     def setup(connection: ScriptedConnection, request: RtspRequest) -> bool:
         transport = ("Transport", "RTP/AVP/TCP;unicast;interleaved=4-5;ssrc=0000004D;mode=play")
-        connection.reply(request, headers=[transport, ("RtspSession", "a")])
+        connection.reply(request, headers=[transport, ("Session", "a")])
         return True
 
     def play(connection: ScriptedConnection) -> None:
@@ -285,7 +285,7 @@ def test_the_session_is_kept_alive_at_half_its_time(opened: Opened, public: str)
 
     def play(connection: ScriptedConnection) -> None:
         options = answering("200 OK", ("Public", public))
-        setup = answering("200 OK", ("Transport", "RTP/AVP/TCP;interleaved=0-1"), ("RtspSession", "abc;timeout=20"))
+        setup = answering("200 OK", ("Transport", "RTP/AVP/TCP;interleaved=0-1"), ("Session", "abc;timeout=20"))
         connection.reply(greet(connection, SDP, OPTIONS=options, SETUP=setup))
         connection.send(interleaved(PACKETS[0]))
         kept.append(connection.ask())
@@ -315,7 +315,7 @@ def test_the_session_is_kept_alive_at_half_its_time(opened: Opened, public: str)
         clock.shift_s += 1.5  # the nonce was too old: again, not much later
         assert one() == PACKETS[2:3]
     assert [request.method for request in kept] == ["GET_PARAMETER" if "GET" in public else "OPTIONS"] * 2
-    assert kept[0].headers["RtspSession"] == "abc"
+    assert kept[0].headers["Session"] == "abc"
     assert 'nonce="2"' in kept[1].headers["Authorization"]
 
 

@@ -115,4 +115,4 @@ def test_no_sidecar_half_a_one_and_one_changed_by_hand(engine: Path) -> None:
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelError, match=r"cannot write .*m\.engine"):
-        manifest.write_atomically(tmp_path / "file" / "m.engine", PLAN)
+        manifest.write_bytes(tmp_path / "file" / "m.engine", PLAN)

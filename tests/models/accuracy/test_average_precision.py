@@ -142,7 +142,7 @@ def test_area_and_crowd_may_be_left_out(scene: AnnotatedFolder) -> None:
 
 def test_progress_is_told_and_nothing_is_printed(scene: AnnotatedFolder, capsys: pytest.CaptureFixture[str]) -> None:
     told: list[tuple[int, int]] = []
-    scene.run(progress=lambda done, total: told.append((done, total)))
+    scene.run(progress=lambda done, total, _what: told.append((done, total or 0)))
     assert told == [(1, 2), (2, 2)]
     assert capsys.readouterr() == ("", "")
 
@@ -188,8 +188,8 @@ def section(**changes: object) -> Callable[[AnnotatedFolder], object]:
         (section(annotations=None), "not in COCO's format"),
         (entry("images", 0, width=999), "64 x 64 px, but the annotations say 999 x 64"),
         (lambda scene: (scene.folder / "b.png").unlink(), "1 of 2 annotated pictures are not in"),
-        (lambda scene: (scene.folder / "b.png").write_text("no picture"), "not a readable picture"),
-        (lambda scene: (scene.folder / "b.png").write_bytes(b""), "not a readable picture"),
+        (lambda scene: (scene.folder / "b.png").write_text("no picture"), "not a picture that can be read"),
+        (lambda scene: (scene.folder / "b.png").write_bytes(b""), "not a picture that can be read"),
         (lambda scene: setattr(scene, "folder", scene.folder / "elsewhere"), "no folder"),
     ],
 )

@@ -13,7 +13,7 @@ from detector.core.types import ArrayImage
 from detector.inference.agreement import Limits
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.models.accuracy.gate import LabelledPictures, compare, iou
+from detector.models.accuracy.gate import LabelledPictures, compare
 from support.inference import SIZE, end_to_end_model
 
 NAN = float("nan")
@@ -96,13 +96,6 @@ def test_pictures_without_persons_prove_nothing(sees: Make) -> None:
 def test_a_reference_that_fails_is_nobodys_verdict(sees: Make) -> None:
     with pytest.raises(InferenceError, match="NaN"):
         compare(sees([[20, 10, 40, 60, NAN, 0]]), sees(GRID), PICTURES)
-
-
-def test_intersection_over_union() -> None:
-    boxes = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 5, 5]], np.float32)
-    assert iou(boxes[:1], boxes) == pytest.approx(np.array([[1.0, 1 / 7, 0.0]]))
-    assert iou(boxes[2:], boxes[2:]).tolist() == [[0.0]], "a box without area is no match, not NaN"
-    assert iou(boxes[:0], boxes).shape == (0, 3)
 
 
 def test_ground_truth_counts_where_given(sees: Make, shared: Path, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_variant_that_was_deleted_undoes_the_choice(resolved: Resolved, int8: 
 
 def test_a_form_that_fails_when_it_serves_gives_way_for_good(resolved: Resolved, int8: Choice) -> None:
     heard: list[Choice] = []
-    loader = AutotunedLoader(MODEL, resolved, scenes=("porch",), told=heard.append)
+    loader = AutotunedLoader(MODEL, resolved, scenes=("porch",), on_change=heard.append)
     assert served(loader)[0] == "int8"
     assert served(loader)[0] == "fp32", "the worker loads anew after failures"
     assert served(loader)[0] == "fp32"

@@ -11,11 +11,11 @@ import pytest
 
 from detector.config.schema import Camera
 from detector.core.errors import SourceError, UsageError
+from detector.core.progress import quiet
 from detector.core.types import Detections, Floats, Frame, Image
 from detector.inference.multi_size import MultiSizeDetector
 from detector.models.autotune.recordings import Recording, watch
 from detector.models.autotune.samples import SampleQuota
-from detector.models.download.progress import quiet
 from support import scenes
 
 NEED = SampleQuota(pictures=6, pictures_each=6)

@@ -19,6 +19,7 @@ from detector.models.autotune.loader import open_form
 from detector.models.autotune.samples import CalibrationSet, small, split
 from detector.models.autotune.tune import TuneRequest, tune
 from detector.models.registry import Resolved, load_registry
+from support.extras import needs_openvino
 
 SHAPE = (160, 128)
 ANYTHING = Limits(min_persons=0, missed_share=9, extra_share=9, iou_mean=-1, score_delta_mean=9)
@@ -94,8 +95,8 @@ def test_what_failed_when_it_served_is_not_tried_again(resolved: Resolved) -> No
     assert choice.failed == {str(Candidate(threads=1)): "it broke"}
 
 
+@needs_openvino
 def test_nothing_to_judge_by_refuses_all_but_the_reference(resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("openvino")
     monkeypatch.setattr(room, "price", lambda _cost, *, exact: 1.0 if exact else 0.5)
 
     def unreachable() -> list[Image]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from detector.models.download.archive import extract
-from detector.models.download.progress import UnavailableError
+from detector.models.download.errors import UnavailableError
 
 FILES = {"package/a/model.onnx": b"first", "package/b/model.onnx": b"second", "package/b/end2end.onnx": b"x" * 5000}
 

@@ -178,12 +178,12 @@ def test_wheel_whose_hash_is_wrong_is_not_opened(tmp_path: Path, want: Want, con
 CHILD = """
     import sys
     from pathlib import Path
-    from detector.models.download.pin import Pin
+    from detector.models.download.pin import FileHash
     from detector.models.download.sources import UrlSource
-    from detector.models.download.cache import Wanted, obtain
+    from detector.models.download.cache import FileSpec, ensure
     path, url, size, sha = sys.argv[1:]
-    wanted = Wanted(name="thing", path=Path(path), pin=Pin(size=int(size), sha256=sha), sources=(UrlSource(url=url),))
-    print(obtain(wanted, lambda done, total, what: print(what, flush=True)))
+    wanted = FileSpec(name="thing", path=Path(path), pin=FileHash(size=int(size), sha256=sha), sources=(UrlSource(url=url),))
+    print(ensure(wanted, lambda done, total, what: print(what, flush=True)))
 """
 
 

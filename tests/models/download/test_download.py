@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from detector.core.progress import quiet
 from detector.models.download import download
 from detector.models.download.download import discard, note_path
-from detector.models.download.progress import UnavailableError, quiet
+from detector.models.download.errors import UnavailableError
 from support.fileserver import FileServer, Served
 from support.mosquitto import program
 

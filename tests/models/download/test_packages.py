@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from detector.core.progress import quiet
 from detector.models.download import packages
+from detector.models.download.errors import UnavailableError
 from detector.models.download.packages import download_wheel, pack_npm
-from detector.models.download.progress import UnavailableError, quiet
 from detector.models.download.sources import NpmSource, WheelSource
 from support.fileserver import FileServer, Served
 

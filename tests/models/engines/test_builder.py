@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 
+from detector.capture.pictures import folder_pictures
 from detector.core.errors import ModelError
 from detector.core.types import Image
 from detector.inference.backends import tensorrt
@@ -22,7 +23,6 @@ from detector.inference.factory import load_detector
 from detector.inference.tensorrt import manifest
 from detector.inference.tensorrt.library import library, said
 from detector.inference.tensorrt.manifest import environment
-from detector.models.accuracy.pictures import folder_pictures
 from detector.models.engines.build_accepted import build_gated
 from detector.models.engines.builder import BuildCancelledError, BuildRequest, build
 from detector.models.engines.prepare import BuildPrecision, prepare
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.optimize
 
 @pytest.fixture(scope="module", autouse=True)
 def _rtx() -> None:
-    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx (make test-optimize)")
 
 
 REGISTRY = load_registry()
@@ -158,8 +158,9 @@ def test_a_graph_that_parses_but_does_not_build_is_told(shared: Path, tmp_path: 
 
 def _plan_as_it_is(builder: Any, path: Path, shared: Path) -> None:
     """The builder's own steps on a graph whose outputs no decoder knows."""
+    from detector.core.progress import quiet
     from detector.models.engines.prepare import Prepared
-    from detector.models.engines.progress import Phases, quiet
+    from detector.models.engines.progress import Phases
 
     said()  # what other tests made it say
     known = prepare(shared / "models/yolox_tiny_humanart.onnx")

@@ -26,7 +26,7 @@ SIZE = (224, 160)
 
 @pytest.fixture(autouse=True)
 def _ultralytics() -> None:
-    pytest.importorskip("torch", reason="needs the extra optimize")
+    pytest.importorskip("torch", reason="needs the extra optimize (make test-optimize)")
     if importlib.util.find_spec("ultralytics") is None:
         pytest.skip("needs ultralytics (detector/optimize/requirements.txt)")
 
@@ -131,7 +131,7 @@ def test_real_weights_on_real_pictures_by_the_command(checkpoint: Path, shared: 
     assert answer["checked"]["missing"] == 0
     assert answer["checked"]["score"] <= 1e-5
     detector = load_detector(path=output, name="m", score_floor=0.5)
-    from detector.models.accuracy.pictures import folder_pictures
+    from detector.capture.pictures import folder_pictures
 
     people = [len(detector.detect_image(picture)[1]) for picture in folder_pictures(shared / "media" / "images")]
     detector.close()

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from bench.transformer import architecture, forms, measure
+from detector.capture.pictures import folder_pictures
 from detector.cli.app import call
 from detector.core.errors import ModelError
 from detector.inference.factory import load_detector
-from detector.models.accuracy.pictures import folder_pictures
 
 pytestmark = pytest.mark.optimize
 SIZE = (320, 320)
@@ -29,7 +29,7 @@ def _transformers() -> None:
 
 @pytest.mark.timeout(300)
 def test_export_int8_int4_and_both_runtimes(shared: Path, tmp_path: Path) -> None:
-    pytest.importorskip("openvino", reason="needs the extra openvino")
+    pytest.importorskip("openvino", reason="needs the extra openvino (make test-optimize)")
     from detector.optimize.export import transformers_models
     from detector.optimize.export.export import ExportOptions, export
 
@@ -83,10 +83,10 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     shutil.copytree(folder, strange)
     (strange / "config.json").write_text(json.dumps({**config, "num_labels": 3}), encoding="utf-8")
     for arguments, code, words in (
-        ([str(folder), "--person-only"], 2, "has no such choice"),
+        ([str(folder), "--person-only"], 2, "not for a transformers folder"),
         ([str(folder)], 1, "--random-weights"),
         ([str(strange), "--random-weights"], 1, "knows no persons"),
-        ([str(tmp_path / "m.pt"), "--random-weights"], 2, "is for the folder of a transformer"),
+        ([str(tmp_path / "m.pt"), "--random-weights"], 2, "is for a transformers folder"),
     ):
         assert call(["export", *arguments, "--output", str(tmp_path / "x.onnx")]) == code
         said = capsys.readouterr()

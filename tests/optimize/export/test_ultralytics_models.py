@@ -23,12 +23,12 @@ def test_without_pytorch_one_line_says_how_to_get_it(tmp_path: Path, capsys: pyt
     (tmp_path / "m.pt").write_bytes(b"PK")
     assert call(["export", str(tmp_path / "m.pt")]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("detector: PyTorch is not installed: see the README")
+    assert said.startswith("detector: PyTorch is not installed: docs/commands.md")
     assert said.count("\n") == 1
 
 
 def needs_ultralytics() -> None:
-    pytest.importorskip("torch", reason="needs the extra optimize")
+    pytest.importorskip("torch", reason="needs the extra optimize (make test-optimize)")
     if importlib.util.find_spec("ultralytics") is None:
         pytest.skip("needs ultralytics (detector/optimize/requirements.txt)")
 

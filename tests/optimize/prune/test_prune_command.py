@@ -129,7 +129,7 @@ def test_ctrl_c_keeps_what_was_learned(checkpoint: Path, room_pictures: Path, to
         (["--finetune", "5"], 2, "--data DIR is missing"),
         (["--finetune", "many"], 2, "--finetune many"),
         (["--size", "333"], 2, "multiples of 32"),
-        (["--images", "."], 2, "belong together"),
+        (["--images", "."], 2, "go together"),
         (["--output", "x.engine"], 2, "must end in .pt or .onnx"),
         (["--data", "nowhere"], 1, "no folder nowhere"),
     ],
@@ -141,9 +141,9 @@ def test_faults_are_one_line(arguments: list[str], code: int, says: str, checkpo
     assert len(words.splitlines()) == 1
 
 
-def test_the_readmes_command_is_one_that_works(torch: Any) -> None:
-    """Every option that the README's `detector prune` names is one of the command's."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+def test_the_manual_s_command_is_one_that_works(torch: Any) -> None:
+    """Every option that the manual's `detector prune` names is one of the command's."""
+    text = (ROOT / "docs/commands.md").read_text(encoding="utf-8").replace("\\\n", " ")
     commands = re.findall(r"^detector prune .*$", text, re.MULTILINE)
     assert commands
     _, told, _ = run("prune", "--help")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.core.errors import DetectorError, ModelError, UsageError
+from detector.core.errors import DetectorError, ModelError, SourceError, UsageError
 from detector.optimize.study.data import calibration, evaluation_sets
 from support.studies import annotated, pictures
 
@@ -50,7 +50,7 @@ def test_pictures_that_are_judged_by_too_are_counted(tmp_path: Path) -> None:
 
 def test_too_few_and_equal_pictures(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelError, match="no pictures"):
+    with pytest.raises(SourceError, match="no pictures"):
         calibration(tmp_path / "empty", [])
     folder = pictures(tmp_path / "calibration", 10)
     for number in range(10):

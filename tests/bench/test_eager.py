@@ -1,8 +1,7 @@
-"""PyTorch eager rebuilt from ONNX graphs, and checkpoints as they are loaded: the same boxes as ONNX Runtime."""
+"""PyTorch eager rebuilt from ONNX graphs: the same boxes as ONNX Runtime."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from bench.eager import EagerBackend
+from detector.capture.pictures import folder_pictures
 from detector.core.errors import ModelError
-from detector.core.types import Image
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.detector import PersonDetector
-from detector.models.accuracy.pictures import folder_pictures
 from detector.models.registry import load_registry
-from detector.optimize.study.eager import EagerBackend
-from detector.optimize.study.subject import open_checkpoint
 from support.networks import HEADS, Head, network
+from support.studies import assert_same_persons
 
 pytestmark = pytest.mark.optimize
 
@@ -46,36 +44,13 @@ def test_small_networks_give_the_same_numbers(head: Head, folded: bool, tmp_path
     backend.close()
 
 
-def agree(model: Path, other: PersonDetector, pictures: list[Image], *, score: float = 1e-4, px: float = 0.05) -> None:
-    spec = load_registry().resolve(model).spec
-    backend = OnnxRuntimeBackend(path=model, threads=1)
-    one = PersonDetector(model_name="m", backend=backend, spec=spec, score_floor=other.score_floor)
-    persons = 0
-    for picture in pictures:
-        (boxes, scores, _), (boxes2, scores2, _) = one.detect_image(picture), other.detect_image(picture)
-        assert len(scores) == len(scores2)
-        np.testing.assert_allclose(scores2, scores, atol=score)
-        np.testing.assert_allclose(boxes2, boxes, atol=px)
-        persons += len(scores)
-    assert persons >= 8
-
-
 @pytest.mark.parametrize("folded", [False, True])
 @pytest.mark.parametrize("name", ["yolov10n", "yolox_tiny_humanart"])
 def test_real_models_see_the_same_persons(name: str, folded: bool, shared: Path) -> None:
     model = shared / "models" / f"{name}.onnx"
     pictures = list(folder_pictures(shared / "media/coco/images", count=4))
     backend, spec = EagerBackend(path=model, threads=1, folded=folded), load_registry().resolve(model).spec
-    agree(model, PersonDetector(model_name="m", backend=backend, spec=spec, score_floor=0.01), pictures)
-
-
-def test_a_checkpoint_sees_what_its_export_sees(shared: Path) -> None:
-    if find_spec("ultralytics") is None:
-        pytest.skip("needs ultralytics")
-    pictures = list(folder_pictures(shared / "media/coco/images", count=8))
-    detector = open_checkpoint(shared / "models" / "yolov10n.pt", (640, 640), 1, score_floor=0.5)
-    # The same network, but its weights went through half precision: unsure boxes differ.
-    agree(shared / "models" / "yolov10n.onnx", detector, pictures, score=0.01, px=3.0)
+    assert_same_persons(model, PersonDetector(model_name="m", backend=backend, spec=spec, score_floor=0.01), pictures)
 
 
 def test_as_loaded_there_is_a_normalisation_behind_each_activated_convolution(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A model's network in PyTorch, eager and FP32, rebuilt from its ONNX graph: the baseline where there is no checkpoint.
+"""A model's network in PyTorch, eager and FP32, rebuilt from its ONNX graph: the baseline of `bench.optimize` where there is no checkpoint.
 
 Every operator is the torch function that a hand-written module would call; `x * sigmoid(x)` is silu. Operators
 follow ONNX's own definitions (onnx.ai/onnx/operators).
@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from bench.eager_operators import OPERATORS, Convolution, import_torch, silu
 from detector.core.errors import InferenceError, ModelError, one_line
 from detector.core.types import Floats
 from detector.inference.backends.onnx_metadata import inspect
@@ -24,8 +25,6 @@ from detector.inference.tensors import TensorSpec
 from detector.models.graph.edit import is_dynamic, layout_of
 from detector.models.graph.freeze import freeze
 from detector.models.graph.graph import Graph
-
-from .eager_operators import OPERATORS, Convolution, import_torch, silu
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,291 @@
+"""Everything that a running service consists of, made from its configuration; nothing runs yet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from detector.alerts.discovery import Discovery
+from detector.alerts.dispatcher import Dispatcher
+from detector.alerts.history import History
+from detector.alerts.history_writer import HistoryWriter
+from detector.alerts.outbox import Outbox
+from detector.alerts.payloads import Topics
+from detector.analytics.alert_codec import LostImage
+from detector.capture.idle_cameras import IdleCameras
+from detector.capture.latest_frames import LatestFrames
+from detector.capture.manager import Cameras
+from detector.config import document as config_file
+from detector.config.schema import Config
+from detector.core.clock import Clock
+from detector.core.jpeg import Label, encode_jpeg
+from detector.core.threads import ThreadGroup
+from detector.core.types import AlarmState, Box, CameraState, Frame, Message
+from detector.models.autotune.choice import scenes_of
+from detector.models.autotune.loader import AutotunedLoader
+from detector.models.autotune.status import AutotuneStatus
+from detector.models.registry import Resolved
+from detector.mqtt.broker.server import EmbeddedBroker
+from detector.mqtt.client import MqttClient, settings_of
+
+from .alarm_controller import ALARM_STATE, AlarmController
+from .announcer import Announcer
+from .api_thread import ApiThread
+from .autotuner import Autotuner
+from .camera_status import CameraStatus
+from .camera_switches import DETECT_STATE, CameraSwitches
+from .config_store import ConfigStore
+from .control import ServiceControl
+from .engine_upgrade import EngineUpgrade
+from .health import HealthMonitor
+from .inference_loop import InferenceLoop
+from .model_host import ModelHost
+from .mqtt_commands import MqttCommands
+from .overload import LoadMeter
+from .reload import ConfigReloader
+from .status import StatusReporter
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """What lies on the disk."""
+
+    outbox: Outbox
+    history: History
+    history_writer: HistoryWriter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """The way of an event or alert to the broker. `broker` is the embedded one, None where it is another's."""
+
+    broker: EmbeddedBroker | None
+    client: MqttClient
+    dispatcher: Dispatcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """The way of a frame to an event or alert."""
+
+    frames: LatestFrames
+    cameras: Cameras
+    model: ModelHost
+    loop: InferenceLoop
+    alarm: AlarmController
+    switches: CameraSwitches
+    autotune: AutotuneStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """One of each: what `Service` starts, looks at and stops. It is handed to nobody else."""
+
+    store: ConfigStore
+    threads: ThreadGroup
+    storage: Storage
+    output: Output
+    detection: Detection
+    load: LoadMeter
+    health: HealthMonitor
+    camera_status: CameraStatus
+    status: StatusReporter
+    announcer: Announcer
+    reloader: ConfigReloader
+    api: ApiThread | None
+    autotuner: Autotuner
+    engine_upgrade: EngineUpgrade
+
+
+def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: ExitStack) -> Components:
+    """Raises DetectorError where something cannot be had; `closing` closes what was opened."""
+    config = store.config
+    storage = _storage(config, clock, closing)
+    output = _output(config, storage, clock, closing)
+    detection = _detection(config, resolved, storage, output, clock)
+    frames, cameras, loop = detection.frames, detection.cameras, detection.loop
+    closing.callback(frames.close)
+    threads, load = ThreadGroup(), LoadMeter()
+    health = HealthMonitor(
+        threads=lambda: (*threads, *cameras.threads()),
+        cameras=cameras.stats,
+        model=detection.model,
+        broker=output.client,
+        outbox=storage.outbox,
+        load=load,
+        store=store,
+        clock=clock,
+    )
+    status = StatusReporter(
+        store=store,
+        health=health,
+        cameras=cameras.stats,
+        frames=frames,
+        channel=loop.channel,
+        model=detection.model,
+        autotune=detection.autotune,
+        broker=output.client,
+        outbox=storage.outbox,
+        alarm=detection.alarm,
+        clock=clock,
+    )
+    camera_status = CameraStatus(
+        cameras=cameras.stats, publish=output.dispatcher.camera_status, end_visits=loop.end_visits, clock=clock
+    )
+    topics = Topics(config.mqtt.topic_prefix)
+    announcer = Announcer(
+        discovery=Discovery(topics=topics, send=output.dispatcher.send), restate=output.dispatcher.restate, store=store
+    )
+    commands = MqttCommands(
+        topics=topics, store=store, alarm=detection.alarm, switches=detection.switches, announce=announcer.announce
+    )
+    for topic_filter, handler in commands.handlers():
+        output.client.subscribe(topic_filter, handler)
+
+    def remove_camera(name: str) -> None:
+        loop.remove(name)
+        output.dispatcher.forget_camera(name)
+
+    reloader = ConfigReloader(
+        store=store,
+        model=detection.model,
+        autotune=detection.autotune,
+        alarm=detection.alarm,
+        cameras=cameras,
+        switches=detection.switches,
+        status=camera_status,
+        remove_camera=remove_camera,
+        announce=announcer.announce,
+    )
+    control = ServiceControl(
+        store=store,
+        health=health,
+        status=status,
+        history=storage.history,
+        channel=loop.channel,
+        alarm=detection.alarm,
+        switches=detection.switches,
+        apply=reloader.apply,
+    )
+    return Components(
+        store=store,
+        threads=threads,
+        storage=storage,
+        output=output,
+        detection=detection,
+        load=load,
+        health=health,
+        camera_status=camera_status,
+        status=status,
+        announcer=announcer,
+        reloader=reloader,
+        api=ApiThread(control=control, settings=config.api) if config.api.enabled else None,
+        autotuner=Autotuner(
+            store=store,
+            model=detection.model,
+            cameras=cameras.stats,
+            channel=loop.channel,
+            status=detection.autotune,
+            clock=clock,
+        ),
+        engine_upgrade=EngineUpgrade(store=store, model=detection.model),
+    )
+
+
+def _storage(config: Config, clock: Clock, closing: ExitStack) -> Storage:
+    folder, keep = config.data_dir, config.history
+    outbox = Outbox(folder / "outbox.db", clock=clock)
+    closing.callback(outbox.close)
+    history = History(
+        path=folder / "history.db",
+        snapshot_dir=folder / "snapshots",
+        keep_days=keep.keep_days,
+        max_events=keep.max_events,
+        clock=clock,
+    )
+    closing.callback(history.close)
+    return Storage(outbox=outbox, history=history, history_writer=HistoryWriter(history, clock=clock))
+
+
+def _output(config: Config, storage: Storage, clock: Clock, closing: ExitStack) -> Output:
+    mqtt, topics, password = config.mqtt, Topics(config.mqtt.topic_prefix), config_file.mqtt_password(config)
+    broker = None
+    if mqtt.broker == "embedded":
+        broker = EmbeddedBroker(
+            host=mqtt.embedded.host, port=mqtt.embedded.port, username=mqtt.username, password=password
+        )
+        closing.callback(broker.close)
+        broker.bind()  # so that the client knows the port
+    client = MqttClient(
+        settings=settings_of(config, password=password, embedded_port=broker.port if broker else None),
+        will=Message(topic=topics.available, payload=b"offline", qos=1, retain=True),
+        clock=clock,
+    )
+    dispatcher = Dispatcher(
+        outbox=storage.outbox,
+        history=storage.history_writer,
+        link=client,
+        topics=topics,
+        device=config.device.id,
+        encode_snapshot=_snapshot,
+        snapshot_width=mqtt.snapshot_width,
+        clock=clock,
+    )
+    return Output(broker=broker, client=client, dispatcher=dispatcher)
+
+
+def _detection(config: Config, resolved: Resolved, storage: Storage, output: Output, clock: Clock) -> Detection:
+    autotune, idle, frames = AutotuneStatus(), IdleCameras(), LatestFrames(clock=clock)
+    load = AutotunedLoader(config.model, resolved, scenes=tuple(scenes_of(config)), on_change=autotune.chose)
+    autotune.chose(load.choice)
+    model = ModelHost(load=load, clock=clock)
+
+    def alarm_changed(state: AlarmState, snapshot: Mapping[str, object]) -> None:
+        output.dispatcher.alarm_state(state)
+        output.dispatcher.save_state(ALARM_STATE, snapshot)
+
+    alarm = AlarmController(
+        settings=config.alarm,
+        saved=storage.outbox.get_state(ALARM_STATE),
+        clock=clock,
+        send=output.dispatcher.alert,
+        on_change=alarm_changed,
+    )
+    loop = InferenceLoop(
+        frames=frames,
+        model=model,
+        alarm=alarm,
+        findings=output.dispatcher,
+        clock=clock,
+        device_id=config.device.id,
+        idle=idle,
+    )
+    return Detection(
+        frames=frames,
+        cameras=Cameras(frames=frames, clock=clock, on_state=_log_camera, idle=idle),
+        model=model,
+        loop=loop,
+        alarm=alarm,
+        switches=CameraSwitches(
+            saved=storage.outbox.get_state(DETECT_STATE),
+            channels=loop,
+            save=output.dispatcher.save_state,
+            publish=output.dispatcher.detect_state,
+        ),
+        autotune=autotune,
+    )
+
+
+def _log_camera(name: str, state: CameraState, _reason: str | None) -> None:
+    if state == "online":  # the capture loop itself logs trouble
+        log.info("camera %s is online", name)
+
+
+def _snapshot(frame: Frame, box: Box, score: float, max_width: int | None) -> bytes | None:
+    if isinstance(frame.image, LostImage):
+        return None  # held over a restart: a black picture would take the place of a real one
+    return encode_jpeg(frame.image, [Label(box=box, text=f"person {score:.2f}")], max_width=max_width)

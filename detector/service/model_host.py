@@ -1,0 +1,148 @@
+"""The model that serves: loaded, replaced while frames come in, loaded again after it fails.
+
+The inference thread owns the detector, CUDA objects included: what the "inference thread" methods do is done there
+alone. Everything else may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from detector.core.clock import Clock
+from detector.core.errors import DetectorError, InferenceError
+from detector.core.stats import Percentiles
+from detector.inference.multi_size import AnyDetector
+
+from .process import release_memory
+
+log = logging.getLogger(__name__)
+
+FAILURES_BEFORE_RELOAD = 3
+RELOAD_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # waits between reloads of a model that keeps failing
+
+Load = Callable[[], AnyDetector]
+
+
+class ModelHost:
+    """`load` makes the detector, also each time that it must be loaded again; it may raise DetectorError."""
+
+    def __init__(self, *, load: Load, clock: Clock) -> None:
+        self._load, self._clock = load, clock
+        self._lock = threading.Lock()
+        self._loaded = threading.Event()
+        self._load_error: Exception | None = None
+        self._next: tuple[AnyDetector, Load] | None = None
+        self._failures = self._reloads = 0
+        self.detector: AnyDetector | None = None
+        self.error: str | None = None
+        self.note: str | None = None  # why this model and no faster one, for the status
+        self.failing_since: float | None = None  # monotonic s
+        self.infer_ms = Percentiles()
+
+    # Any thread
+
+    @property
+    def loading(self) -> bool:
+        """Whether the first model is still on its way."""
+        return not self._loaded.is_set()
+
+    def wait_loaded(self, timeout_s: float) -> None:
+        """Wait for the model; raises what loading it raised, or InferenceError on a time-out."""
+        if not self._loaded.wait(timeout_s):
+            raise InferenceError(f"the model was not loaded within {timeout_s:.0f} s")
+        if self._load_error is not None:
+            raise self._load_error
+
+    def swap(self, detector: AnyDetector, load: Load, *, wanted: Callable[[], bool] = lambda: True) -> bool:
+        """Use another model from the next frame on; one that cannot run its warm-up is dropped again.
+
+        `wanted` is asked last: False, and the model is closed and not used. Returns what it said.
+        """
+        offered = (detector, load)
+        with self._lock:
+            taken = wanted()
+            unused, self._next = (self._next, offered) if taken else (offered, self._next)
+        if unused is not None:
+            unused[0].close()
+        return taken
+
+    # Inference thread
+
+    def open(self) -> bool:
+        """Load the first model; False where that failed, and `wait_loaded` raises why."""
+        try:
+            self.detector = self._load()
+            self.detector.warm_up()
+        except DetectorError as error:
+            self._load_error = error
+            return False
+        finally:
+            self._loaded.set()
+        return True
+
+    def close(self) -> None:
+        if self.detector is not None:
+            self.detector.close()
+
+    def take_next(self) -> None:
+        """Put the model that `swap` gave in place, if it gave one."""
+        with self._lock:
+            fresh, self._next = self._next, None
+        if fresh is None:
+            return
+        detector, load = fresh
+        try:
+            detector.warm_up()
+        except DetectorError as error:
+            log.warning("the other model cannot be run, so the old one stays: %s", error)
+            self.note = f"{detector.backend} could not be run: {error}"
+            detector.close()
+            return
+        old, self.detector, self._load = self.detector, detector, load
+        self.succeeded()
+        self._dispose(old)
+
+    @staticmethod
+    def _dispose(detector: AnyDetector | None) -> None:
+        if detector is not None:
+            detector.close()
+            release_memory()
+
+    def succeeded(self) -> None:
+        """A run gave an answer that makes sense: earlier failures are over."""
+        if self.error is not None:
+            log.warning("inference works again")
+        self.error = self.failing_since = None
+        self._failures = self._reloads = 0
+
+    def failed(self, error: InferenceError, stop: threading.Event) -> None:
+        """Note a run that failed or gave nonsense; after a few in a row load the model again."""
+        if self.error is None:
+            log.error("inference fails: %s", error)
+            self.failing_since = self._clock.mono()
+        self.error = str(error)
+        self._failures += 1
+        if self._failures < FAILURES_BEFORE_RELOAD:
+            return
+        self._failures = 0
+        stop.wait(RELOAD_S[min(self._reloads, len(RELOAD_S) - 1)])
+        self._reloads += 1
+        self._reload()
+
+    def _reload(self) -> None:
+        why = self.error
+        try:
+            fresh = self._load()
+            fresh.warm_up()
+        except DetectorError as error:
+            self.error = str(error)
+            return
+        old, self.detector = self.detector, fresh
+        if old is not None:
+            self._dispose(old)
+            # Kept for good, not until the next frame: hours later somebody asks why another engine runs.
+            now_runs = f"{fresh.backend} serves instead" if fresh.backend != old.backend else "it was loaded again"
+            self.note = f"{old.backend} failed ({why}): {now_runs}"
+        log.warning("the model was loaded again after failures")

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detector.analytics.pipeline import CameraPipeline
+from detector.api.control import StaleConfigError
+from detector.capture.latest_frames import LatestFrames
+from detector.config import document as config_file
+from detector.config.schema import AlarmSettings, Camera
+from detector.core.errors import InferenceError
+from detector.core.types import ArrayImage, Frame
+from detector.inference.multi_size import AnyDetector
+from detector.models.autotune.status import AutotuneStatus
+from detector.service.alarm_controller import AlarmController
+from detector.service.camera_switches import CameraSwitches
+from detector.service.control import ServiceControl
+from detector.service.health import HealthMonitor
+from detector.service.inference_loop import CameraChannel
+from detector.service.live_view import LiveScene
+from detector.service.model_host import ModelHost
+from detector.service.overload import LoadMeter
+from detector.service.status import StatusReporter
+from support.service import BrokerState, CaptureFigures, OutboxState, make_store
+from support.visits import StillClock
+
+SECRET = {"cameras": {"porch": {"source": "rtsp://cam:hunter22@10.0.0.4/live"}}}
+
+
+def _no_model() -> AnyDetector:
+    raise InferenceError("no model in this test")
+
+
+@dataclass
+class Controlled:
+    """The API's view over real parts; visits, switches and the change of a config are recorded."""
+
+    document: dict[str, Any] = field(default_factory=lambda: SECRET)
+    applied: list[config_file.Document] = field(default_factory=list)
+    switched: list[tuple[str, bool]] = field(default_factory=list)
+    asked: list[tuple[str | None, float | None, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        clock = StillClock(mono=100.0)
+        store, cameras, broker, outbox = make_store(self.document), CaptureFigures(), BrokerState(), OutboxState()
+        model = ModelHost(load=_no_model, clock=clock)
+        self.frames = LatestFrames(clock=clock)
+        self.frames.add("porch", 10.0)
+        self.alarm = AlarmController(
+            settings=AlarmSettings(), saved=None, clock=clock, send=lambda _a: None, on_change=lambda _s, _d: None
+        )
+        health = HealthMonitor(
+            threads=lambda: (),
+            cameras=cameras.stats,
+            model=model,
+            broker=broker,
+            outbox=outbox,
+            load=LoadMeter(),
+            store=store,
+            clock=clock,
+        )
+        settings = store.config.cameras["porch"]
+        self.channel = CameraChannel(
+            name="porch", pipeline=CameraPipeline(name="porch", settings=settings, device_id="t")
+        )
+        status = StatusReporter(
+            store=store,
+            health=health,
+            cameras=cameras.stats,
+            frames=self.frames,
+            channel=self._find,
+            model=model,
+            autotune=AutotuneStatus(),
+            broker=broker,
+            outbox=outbox,
+            alarm=self.alarm,
+            clock=clock,
+        )
+        self.control = ServiceControl(
+            store=store,
+            health=health,
+            status=status,
+            history=self,
+            channel=self._find,
+            alarm=self.alarm,
+            switches=CameraSwitches(saved=None, channels=self, save=lambda _n, _d: None, publish=lambda _c, _on: None),
+            apply=self._apply,
+        )
+
+    def _find(self, name: str) -> CameraChannel | None:
+        return self.channel if name == "porch" else None
+
+    def _apply(self, document: config_file.Document) -> list[str]:
+        self.applied.append(document)
+        return ["mqtt"]
+
+    def add(self, name: str, settings: Camera, *, enabled: bool) -> None: ...
+
+    def remove(self, name: str) -> None: ...
+
+    def switch(self, name: str, *, enabled: bool) -> None:
+        self.switched.append((name, enabled))
+
+    def events(self, *, camera: str | None, after: float | None, limit: int) -> list[dict[str, Any]]:
+        self.asked.append((camera, after, limit))
+        return [{"id": "1"}]
+
+    def event(self, event_id: str) -> dict[str, Any] | None:
+        return {"id": event_id}
+
+    def snapshot(self, _event_id: str) -> bytes | None:
+        return b"jpeg"
+
+
+@pytest.fixture
+def service() -> Controlled:
+    return Controlled()
+
+
+def test_the_config_is_shown_without_its_secrets(service: Controlled) -> None:
+    document, etag = service.control.config_document()
+    assert "hunter22" not in str(document)
+    assert etag.startswith('"')
+
+
+def test_a_change_keeps_what_it_shows_masked(service: Controlled) -> None:
+    shown, etag = service.control.config_document()
+    shown["cameras"]["porch"]["detect_fps"] = 5
+    *_, restart = service.control.replace_config(shown, etag)
+    assert service.applied[0]["cameras"]["porch"]["source"] == SECRET["cameras"]["porch"]["source"]
+    assert restart == ["mqtt"]
+
+
+def test_a_change_of_something_older_is_refused(service: Controlled) -> None:
+    shown, _ = service.control.config_document()
+    with pytest.raises(StaleConfigError):
+        service.control.replace_config(shown, '"older"')
+    assert service.applied == []
+
+
+def test_a_second_change_meanwhile_is_refused_and_nobody_waits(service: Controlled) -> None:
+    begun, finish = threading.Event(), threading.Event()
+
+    def slow(document: config_file.Document) -> list[str]:
+        service.applied.append(document)
+        begun.set()
+        assert finish.wait(20)
+        return []
+
+    service.control._apply = slow
+    shown, etag = service.control.config_document()
+    first = threading.Thread(target=service.control.replace_config, args=(shown, etag))
+    first.start()
+    assert begun.wait(20)
+    with pytest.raises(StaleConfigError):
+        service.control.replace_config(shown, etag)
+    assert service.control.config_document()[1] == etag, "who reads does not wait either"
+    finish.set()
+    first.join(20)
+    assert len(service.applied) == 1
+
+
+def test_history_is_asked_as_the_route_asks(service: Controlled) -> None:
+    assert service.control.events("porch", 3.0, 20) == [{"id": "1"}]
+    assert service.asked == [("porch", 3.0, 20)]
+    assert (service.control.event("7"), service.control.snapshot("7")) == ({"id": "7"}, b"jpeg")
+
+
+def test_the_newest_picture_comes_with_its_number(service: Controlled) -> None:
+    assert service.control.latest_jpeg("porch", boxes=True, max_width=None) is None
+    assert service.control.latest_jpeg("attic", boxes=True, max_width=None) is None
+    image = ArrayImage(np.full((48, 64, 3), 90, np.uint8))
+    frame = Frame(camera="porch", seq=7, captured_mono=1.0, captured_wall=1.0, image=image)
+    service.channel.view.show(LiveScene(frame=frame, people=(), moving=False))
+    picture = service.control.latest_jpeg("porch", boxes=True, max_width=None)
+    assert picture is not None
+    assert (picture[0], picture[1][:2]) == (7, b"\xff\xd8")
+
+
+def test_commands_reach_the_alarm_and_the_switches(service: Controlled) -> None:
+    service.control.alarm_command("DISARM")
+    service.control.detect_switch("porch", False)
+    assert (service.alarm.state, service.switched) == ("disarmed", [("porch", False)])
+
+
+def test_the_status_names_what_is_there(service: Controlled) -> None:
+    status = service.control.status()
+    assert status["model"]["state"] == "loading"
+    assert status["cameras"]["porch"]["state"] == "online"
+    assert status["outbox"] == {"pending_alerts": 0, "pending_events": 0, "oldest_s": None, "fault": None}
+    assert status["uptime_s"] == 0.0
+    assert "hunter22" not in str(status)
+
+
+def test_a_camera_without_a_channel_is_disabled_in_the_status() -> None:
+    service = Controlled({"cameras": {"porch": {"source": "a.mp4"}, "attic": {"source": "b.mp4", "enabled": False}}})
+    attic = service.control.status()["cameras"]["attic"]
+    assert (attic["state"], attic["frames"]) == ("disabled", None)
+    assert attic.keys() >= service.control.status()["cameras"]["porch"].keys() - {"error"}
