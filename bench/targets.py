@@ -159,8 +159,8 @@ def _glass_why(sections: Sections, name: str, bound: float, quantile: str) -> st
     profile = ", ".join(f"{STAGES[stage]} {ms:.1f}" for stage, ms in spent.items())
     text = f"profile in ms: {profile}; floor {lowest:.1f} ms = {lowest / unit:.2f} B ({_floor_words(floor)})"
     if lowest > bound * unit:
-        room = max(0.0, bound * unit - lowest + floor["model"])
-        return f"{text}: the floor itself is above the target, the model must run in {room:.1f} ms"
+        left_ms = max(0.0, bound * unit - lowest + floor["model"])
+        return f"{text}: the floor itself is above the target, the model must run in {left_ms:.1f} ms"
     own = {stage: ms - _floor_of(stage, floor) for stage, ms in spent.items()}
     largest = max(own, key=lambda stage: own[stage])
     over = total - bound * unit

@@ -61,10 +61,9 @@ class _Remaining:
 class AvReader:
     """The video frames of one container.
 
-    `target` is its name for FFmpeg, `shown` the masked one for errors; `stream`, where given, is read
-    instead of it; `explain` turns an FFmpeg error into a
-    SourceError. `timeout_s` limits an open and a read each; None (files) waits for the disk. A reader with a
-    time-out is live: it ends with an error, never with EndOfStreamError.
+    `target` is its name for FFmpeg, `shown` the masked one for errors; with `stream` that is read instead; `explain`
+    turns an FFmpeg error into a SourceError. `timeout_s` limits an open and a read each; None (files) waits for the
+    disk. A reader with a time-out is live: it ends with an error, never with EndOfStreamError.
     """
 
     def __init__(

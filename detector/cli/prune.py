@@ -65,7 +65,7 @@ def prune(
     steps, epochs = _length(length)
     sizes = _input(size, "--size"), _input(train_size, "--train-size")
     truth = labelled(images, annotations)
-    if truth is not None:  # an hour of tuning must not end in a missing picture
+    if truth is not None:  # an hour of fine-tuning must not end at a missing picture
         from detector.models.accuracy.average_precision import read_truth
 
         read_truth(truth.annotations, truth.images)
@@ -95,6 +95,17 @@ def prune(
         typer.echo(json.dumps(done))
         return
     _print(done)
+
+
+def _target(model: Path, output: Path | None) -> Path:
+    if model.suffix != ".pt":
+        raise UsageError(f"{model} is no checkpoint: only a PyTorch checkpoint (.pt) can be pruned")
+    target = output or model.with_name(f"{model.stem}-pruned.pt")
+    if target.suffix not in (".pt", ".onnx"):
+        raise UsageError(f"--output {target}: its name must end in .pt or .onnx")
+    if target.resolve() == model.resolve():
+        raise UsageError(f"--output {target} would overwrite the model itself: name another file")
+    return target
 
 
 def _length(text: str) -> tuple[int, int]:
@@ -129,15 +140,3 @@ def _print(done: dict[str, Any]) -> None:
     console.print(f"file: {done['bytes_before']:,} bytes before, {done['bytes']:,} after")
     if done["finetune"] is None:
         console.print("not fine-tuned: a pruned network detects far fewer people without it; use --data and --finetune")
-
-
-def _target(model: Path, output: Path | None) -> Path:
-    """Where the pruned checkpoint goes; raises UsageError, also for a model that is no checkpoint."""
-    if model.suffix != ".pt":
-        raise UsageError(f"{model} is no checkpoint: only a PyTorch checkpoint (.pt) can be pruned")
-    target = output or model.with_name(f"{model.stem}-pruned.pt")
-    if target.suffix not in (".pt", ".onnx"):
-        raise UsageError(f"--output {target}: its name must end in .pt or .onnx")
-    if target.resolve() == model.resolve():
-        raise UsageError(f"--output {target} would overwrite the model itself: name another file")
-    return target

@@ -334,12 +334,12 @@ def _broker(url: str) -> str:
         host = parts.hostname
     except ValueError:  # its text holds the URL
         host = None
-    if host is None or parts.scheme not in ("mqtt", "mqtts"):
-        raise ValueError("write embedded, mqtt://host:1883 or mqtts://host:8883")
+    if host is None or parts.scheme not in ("mqtt", "mqtts", "ws", "wss"):
+        raise ValueError("write embedded, mqtt://host:1883, mqtts://host:8883, ws://host/path or wss://host/path")
     if parts.username or parts.password:
         raise ValueError("put the user and password in mqtt.username and mqtt.password, not in the URL")
-    if parts.path not in ("", "/") or parts.query:
-        raise ValueError("nothing may follow the host and port")
+    if (parts.path not in ("", "/") and parts.scheme in ("mqtt", "mqtts")) or parts.query or parts.fragment:
+        raise ValueError("nothing may follow the host and port (ws, wss: but a path)")
     if not re.fullmatch(r"(?:\[[^\]]*\]|[^\s:@\[\]]+)(:\d{1,5})?", parts.netloc) or not _port_is_valid(parts.netloc):
         raise ValueError("the port must be a number between 1 and 65535")
     return url
@@ -358,6 +358,12 @@ class Mqtt(ConfigSection):
     password_file: FilePath | None = None
     ca_file: FilePath | None = Field(
         default=None, description="mqtts: a CA certificate to trust in addition to the system's"
+    )
+    tls_name: Text | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="mqtts, wss: the name in the broker's certificate, where it is another than the host's",
     )
     cert_file: FilePath | None = None
     key_file: FilePath | None = None

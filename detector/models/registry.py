@@ -150,11 +150,7 @@ class Registry:
         if path.suffix.lower() in _SUFFIXES and path.is_file():
             return self._resolve_file(path)
         if self._is_path(text):
-            if path.exists():
-                raise ModelError(
-                    f"{text} is not a model file: the detector runs .onnx, .engine and OpenVINO .xml files"
-                )
-            raise ModelError(f"no model file {text}: check the path, or use a name that `detector models list` shows")
+            raise ModelError(_no_model_file(text, path))
         entry = self.entry(text)
         return Resolved(name=text, path=self.fetch(text, progress), spec=entry.input.spec, entry=entry)
 
@@ -225,6 +221,12 @@ def _look_up(entries: Mapping[str, Any], name: str, what: Kind) -> Any:
     near = difflib.get_close_matches(name.lower(), entries, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
     raise UnknownNameError(f"unknown {what} {name!r}: {hint}known: {', '.join(entries)}, or give a file's path")
+
+
+def _no_model_file(text: str, path: Path) -> str:
+    if not path.exists():
+        return f"no model file {text}: check the path, or use a name that `detector models list` shows"
+    return f"{text} is not a model file: the detector runs .onnx, .engine and OpenVINO .xml files"
 
 
 def registry_path() -> Path:

@@ -129,8 +129,8 @@ def test_a_failing_listener_costs_nothing(make_broker: MakeBroker) -> None:
 def test_the_window_bounds_what_is_on_its_way(make_broker: MakeBroker) -> None:
     broker = make_broker()
     link = make_link(broker.port, window=5)
-    room = threading.Event()
-    link.listen(room.set)
+    free = threading.Event()
+    link.listen(free.set)
     with running(link.run):
         connected(link)
         wait_until(lambda: link.status().unacknowledged == 0)
@@ -139,9 +139,9 @@ def test_the_window_bounds_what_is_on_its_way(make_broker: MakeBroker) -> None:
         assert taken == [True] * 5 + [False] * 3
         big = Message(topic="p/y", payload=bytes(3 << 20))
         assert [link.publish(big) for _ in range(5)].count(True) <= 3  # nor do bytes pile up
-        room.clear()
+        free.clear()
         broker.signal(signal.SIGCONT)
-        assert room.wait(DEADLINE)
+        assert free.wait(DEADLINE)
         wait_until(lambda: link.publish(Message(topic="p/x", payload=b"x", qos=1)))
 
 

@@ -12,7 +12,7 @@ from detector.config.schema import AlarmSettings, Camera
 from detector.core.errors import ConfigError
 from detector.models.autotune.status import AutotuneStatus
 from detector.service.alarm_controller import AlarmController
-from detector.service.camera_status import CameraStatus
+from detector.service.camera_status import CameraStatusPublisher
 from detector.service.camera_switches import CameraSwitches
 from detector.service.config_store import ConfigStore
 from detector.service.model_host import ModelHost
@@ -50,7 +50,7 @@ class Reloading:
             alarm=self.alarm,
             cameras=self,
             switches=CameraSwitches(saved=None, channels=self, save=lambda _n, _d: None, publish=lambda _c, _on: None),
-            status=CameraStatus(
+            status=CameraStatusPublisher(
                 cameras=CaptureFigures().stats,
                 publish=lambda _c, _w: None,
                 end_visits=lambda _c: None,

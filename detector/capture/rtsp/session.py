@@ -79,8 +79,10 @@ class RtspSession:
             raise SourceError(f"{self._shown}: not open")
         early, self._early = self._early, []
         try:
-            if self._clock.mono() >= self._alive_next:
-                self._keep_alive(transport)
+            if (now := self._clock.mono()) >= self._alive_next:
+                self._alive_next = now + self._alive_every_s
+                method = "GET_PARAMETER" if "GET_PARAMETER" in self._methods else "OPTIONS"
+                self._send(transport, method, self._aggregate, {}, now + self._timeout_s)
             return self._taken(transport, early, deadline)
         except ValueError:
             raise SourceError(f"{self._shown}: the camera sends data that is not RTSP") from None
@@ -234,9 +236,3 @@ class RtspSession:
             for challenge in challenges(message.all("www-authenticate"))[:1]:
                 self._credentials.accept(challenge)
                 self._alive_next = min(self._alive_next, now + _MIN_ALIVE_S)
-
-    def _keep_alive(self, transport: RtspTransport) -> None:
-        now = self._clock.mono()
-        self._alive_next = now + self._alive_every_s
-        method = "GET_PARAMETER" if "GET_PARAMETER" in self._methods else "OPTIONS"
-        self._send(transport, method, self._aggregate, {}, now + self._timeout_s)

@@ -118,13 +118,13 @@ def _evidence(
     order: OfflineRequest, base: InputSize, footage: Mapping[str, Recording], scenes: Mapping[str, str]
 ) -> tuple[CalibrationSet | None, str | None]:
     """By the service's own rules, but for the time between two pictures; or what is missing, in words."""
-    gatherer = SampleCollector(base=base, need=order.need, gap_s=0.0, empty_gap_s=0.0)
+    collector = SampleCollector(base=base, need=order.need, gap_s=0.0, empty_gap_s=0.0)
     for scene, name in scenes.items():
         seen = footage.get(name)
         for number, sight in enumerate((*seen.peopled, *seen.empty) if seen else ()):
-            gatherer.observe(scene, sight.image, sight.visits, now=float(number), cameras=len(scenes))
-    missing = gatherer.missing(scenes)
-    return (gatherer.evidence(scenes), None) if missing is None else (None, missing)
+            collector.observe(scene, sight.image, sight.visits, now=float(number), cameras=len(scenes))
+    missing = collector.missing(scenes)
+    return (collector.evidence(scenes), None) if missing is None else (None, missing)
 
 
 def _without_int8(choice: Choice, order: OfflineRequest, missing: str | None) -> str | None:

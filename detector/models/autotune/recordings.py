@@ -39,7 +39,7 @@ MOST_STILLS = 400
 """Of a folder: spread over the whole, they are looked at in seconds."""
 
 DIFFERENT = 1.5
-"""Grey levels by which a picture's most changed cell differs from the last one's (`detector.capture.image_diff`): a recorded room
+"""Grey levels by which a picture's most changed cell differs from the last one's (`detector.capture.image_diff`): a recorded scene
 in which nothing moved gave up to 1.2, people who walk at the far end of a street 16."""
 
 

@@ -82,7 +82,7 @@ class _Tuning:
 
     def run(self) -> Choice:
         exact(self._task.resolved, self._task.shapes, self._progress)
-        reference = self._reference()
+        reference = self._forms[0] if self._configured else Candidate(threads=self._task.model.threads or 1)
         with contextlib.closing(self._open(reference)) as yardstick:
             for number, form in enumerate(self._forms):
                 self._progress(number, len(self._forms), f"measuring {form}")
@@ -92,11 +92,6 @@ class _Tuning:
         if best is None:
             raise ModelError(f"{self._task.resolved.name} runs in no form: {'; '.join(self._refused.values())}")
         return self._choice(*best, spare=reference if spare is None else spare[0])
-
-    def _reference(self) -> Candidate:
-        if self._configured:
-            return self._forms[0]
-        return Candidate(threads=1 if self._task.model.threads == 0 else self._task.model.threads)
 
     def _open(self, form: Candidate) -> AnyDetector:
         files = self._calibrated(form) if form.calibrated else {}

@@ -54,7 +54,7 @@ def _only(folder: Path, pattern: str) -> Path:
 def _run(command: list[str], folder: Path, *, what: str, progress: Progress) -> None:
     """Run the client to its end, telling `progress` that it is alive; raises UnavailableError."""
     deadline = time.monotonic() + LIMIT_S
-    # Its temporary files go where there must be room anyway; /tmp is small memory on many boards.
+    # Its temporary files go where there must be free space anyway; /tmp is small memory on many boards.
     environment = {**os.environ, "TMPDIR": str(folder)}
     try:
         client = subprocess.Popen(  # noqa: S603 - a list, no shell; names are checked by the registry

@@ -115,7 +115,11 @@ def _plan(
         raise BuildCancelledError("stopped: no engine was written")
     if plan is None:
         raise ModelError(f"TensorRT {here.tensorrt} cannot build {order.model.name}: {said()}")
-    _keep_timings(config, cache)
+    with _no_warnings():
+        kept = config.get_timing_cache()
+        if kept is not None:
+            content: Any = kept.serialize()
+            manifest.write_bytes(cache, memoryview(content))
     return memoryview(plan), shapes
 
 
@@ -169,14 +173,6 @@ def _use_timings(config: trt.IBuilderConfig, path: Path) -> trt.ITimingCache | N
                 return cache
     said()
     return None
-
-
-def _keep_timings(config: trt.IBuilderConfig, path: Path) -> None:
-    with _no_warnings():
-        cache = config.get_timing_cache()
-        if cache is not None:
-            content: Any = cache.serialize()
-            manifest.write_bytes(path, memoryview(content))
 
 
 @contextmanager

@@ -113,7 +113,9 @@ def _back_to_join(
         node = graph.producer(name)
         if name in sources or node in between or name not in shapes:
             continue
-        if shapes[name][-1:] == (cells,) and (node is None or _joins(node, shapes, name)):
+        last = len(shapes[name]) - 1
+        joined = node is None or (node.op_type == "Concat" and attribute(node, "axis") % (last + 1) == last)
+        if shapes[name][-1:] == (cells,) and joined:
             sources.append(name)
         elif node is not None:
             _refuse_mixing(node, shapes, cells)
@@ -122,10 +124,6 @@ def _back_to_join(
     if not any(graph.producer(name) for name in sources):
         raise _unknown("its boxes are not joined from grids")
     return between, sources
-
-
-def _joins(node: onnx.NodeProto, shapes: dict[str, Shape], name: str) -> bool:
-    return node.op_type == "Concat" and attribute(node, "axis") % len(shapes[name]) == len(shapes[name]) - 1
 
 
 def _refuse_mixing(node: onnx.NodeProto, shapes: dict[str, Shape], cells: int) -> None:

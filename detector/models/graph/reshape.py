@@ -29,7 +29,11 @@ def resize(graph: Graph, old: Sides, new: Sides) -> None:
         if node.op_type == "Reshape":
             _reshape(graph, node, before, (old, new))
         elif node.op_type == "Resize" and len(node.input) > 3 and node.input[3]:
-            _resize_sizes(graph, node, (old, new))
+            sizes = graph.constant(node.input[3])
+            fits = set() if sizes is None else set(_changed(tuple(sizes.tolist()), (old, new)))
+            if len(fits) != 1:
+                raise _unknown("a Resize to a fixed size")
+            node.input[3] = graph.add_constant(np.array(fits.pop(), np.int64), "sizes")
 
 
 def _regrid_constants(graph: Graph, old: Sides, new: Sides) -> None:
@@ -82,14 +86,6 @@ def _reshape(graph: Graph, node: onnx.NodeProto, before: dict[str, Shape], sides
     if len(fits) != 1:
         raise _unknown(f"a Reshape to {list(result)} of what is now {list(source)}")
     node.input[1] = graph.add_constant(np.array(fits.pop(), np.int64), "target")
-
-
-def _resize_sizes(graph: Graph, node: onnx.NodeProto, sides: tuple[Sides, Sides]) -> None:
-    sizes = graph.constant(node.input[3])
-    fits = set() if sizes is None else set(_changed(tuple(sizes.tolist()), sides))
-    if len(fits) != 1:
-        raise _unknown("a Resize to a fixed size")
-    node.input[3] = graph.add_constant(np.array(fits.pop(), np.int64), "sizes")
 
 
 def _changed(shape: Shape, sides: tuple[Sides, Sides]) -> Iterator[Shape]:
