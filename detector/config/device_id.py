@@ -12,7 +12,8 @@ from pathlib import Path
 
 from detector.core.files import PUBLIC, write_atomically
 
-from .schema import ID_PATTERN, Config, Device
+from .schema import Config, Device
+from .value_types import ID_PATTERN
 
 log = logging.getLogger(__name__)
 FILE = "device-id"
