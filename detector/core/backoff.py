@@ -1,4 +1,4 @@
-"""How long to wait before trying again: full-jitter exponential back-off."""
+"""Waits between retries: exponential back-off with full jitter."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ FIRST_S = 60.0
 
 
 class Backoff:
-    """Waits drawn evenly from 0 to a ceiling that doubles with each failure, up to `cap` seconds.
+    """Random waits from 0 to a ceiling that doubles with each failure, up to `cap` seconds.
 
-    Full jitter keeps many cameras behind one rebooting switch from knocking in step. Formula:
+    Full jitter keeps many cameras behind one rebooting switch from reconnecting at the same time. Formula:
     uniform(0, min(cap, base * 2**n)), as in M. Brooker, "Exponential Backoff And Jitter" (AWS, 2015).
     Until the waits add up to `first_s` seconds none is above `first_cap`: a short outage ends soon.
     """

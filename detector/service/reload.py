@@ -63,7 +63,7 @@ class ConfigReloader:
         if fresh is not None:
             self._autotune.chose(fresh[1].choice)
             self._model.swap(*fresh)
-        self._alarm.reconfigure(new.alarm)
+        self._alarm.use_settings(new.alarm)
         self._change_cameras(old, new)
         return [key for key in RESTART if getattr(old, key) != getattr(new, key)]
 

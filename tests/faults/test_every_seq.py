@@ -39,7 +39,7 @@ with running_dispatcher(Path(sys.argv[2]), int(sys.argv[3])) as delivery:
 """
 
 
-class Service:
+class DispatcherRun:
     """The dispatcher as a process, killed and started again; each time with alerts that no other had."""
 
     def __init__(self, folder: Path, port: int) -> None:
@@ -78,7 +78,7 @@ def taken(broker: PickyBroker) -> dict[int, set[str]]:
 
 def kill_and_look(folder: Path, kills: int, seed: int) -> None:
     dice, broker = random.Random(seed), PickyBroker(Dislikes())
-    service = Service(folder, broker.port)
+    service = DispatcherRun(folder, broker.port)
     with running(broker.run):
         service.start()
         for _ in range(kills):
