@@ -17,6 +17,7 @@ import av.error
 
 from detector.capture.auth import Credentials, challenges
 from detector.capture.av_errors import network_error
+from detector.capture.dial import connect
 from detector.core.clock import Clock
 from detector.core.errors import SourceError
 from detector.core.urls import split_url
@@ -266,13 +267,7 @@ class HttpConnection:
         return "\r\n".join([*lines, "", ""]).encode()
 
     def _connected(self, target: HttpTarget, deadline: float) -> _TimedSocket:
-        left_s = deadline - self._clock.mono()
-        if left_s <= 0.0:
-            raise TimeoutError
-        try:
-            connection = socket.create_connection((target.host, target.port), timeout=left_s)
-        except (socket.gaierror, UnicodeError):
-            raise SourceError(f"{self._shown}: the host is unknown; check the URL") from None
+        connection = connect(target.host, target.port, deadline, self._clock)
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.settimeout(max(0.01, deadline - self._clock.mono()))

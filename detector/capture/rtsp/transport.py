@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import select
 import socket
 import ssl
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
+from detector.capture.dial import connect
 from detector.core.clock import Clock
 
 from .framing import Framing, Interleaved
@@ -33,7 +33,7 @@ class RtspTransport:
         self.received_mono = clock.mono()
         self.framing = Framing()
         self._space = memoryview(bytearray(_CHUNK))  # reused for each read
-        self._socket = _connected(host, port, deadline, clock)
+        self._socket = connect(host, port, deadline, clock)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket.setblocking(False)
@@ -130,26 +130,3 @@ class RtspTransport:
         poll = select.poll()
         poll.register(self._socket, event)  # by its number, which TLS keeps
         return poll
-
-
-def _connected(host: str, port: int, deadline: float, clock: Clock) -> socket.socket:
-    """A connection to the first of the host's addresses that accepts one; the resolver has its own time-outs."""
-    failure: OSError = OSError(errno.EIO, "no address")
-    try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError):  # a label too long for a name is a UnicodeError
-        raise failure from None
-    for family, kind, protocol, _, address in addresses:
-        left_s = deadline - clock.mono()
-        if left_s <= 0.0:
-            raise TimeoutError
-        connection = socket.socket(family, kind, protocol)
-        try:
-            connection.settimeout(left_s)
-            connection.connect(address)
-        except OSError as exc:
-            connection.close()
-            failure = exc
-        else:
-            return connection
-    raise failure
