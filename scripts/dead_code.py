@@ -31,8 +31,8 @@ ALLOWED = {
     "locate_file": "importlib.metadata's",
     "forward": "torch.nn.Module's",
     "BUSY": "one of MQTT 3.1.1's return codes, which are listed whole",
-    "camera_of": "alerts: goes with its next change",
-    "load_schema": "alerts: goes with its next change",
+    "readinto": "io.RawIOBase's",
+    "makefile": "a socket's, which http.client calls",
 }
 """Names that other libraries call, with whose they are."""
 

@@ -37,6 +37,8 @@ class MessageSink(Protocol):
 
     def session(self) -> int | None: ...
 
+    def flush(self) -> None: ...
+
 
 class OutboxDelivery:
     """`work` sends what the outbox holds, as far as the link takes it; `wake` is called when an answer came.
@@ -65,7 +67,8 @@ class OutboxDelivery:
         self._cuts: dict[Kind, int] = dict.fromkeys(KINDS, 0)
         self._cut_in: dict[Kind, int] = {}
         self._session: int | None = None
-        self._caught_up: int | None = None
+        self._all_out = True
+        self._caught_up: int | None = None  # the session in which all that had waited is out
         self.counts: dict[Kind, int] = dict.fromkeys(KINDS, 0)
         self.refusals = 0
         self.hold_s: float | None = None
@@ -75,8 +78,7 @@ class OutboxDelivery:
         """Nothing is on its way, and nothing could be put on its way now."""
         if self._flights or self._answers:
             return False
-        session = self._link.session()
-        return session is None or self._caught_up == session
+        return self._link.session() is None or self._all_out
 
     def is_behind(self, session: int) -> bool:
         """Whether alerts or events still have to go out before anything else may in this session; from any thread."""
@@ -98,8 +100,10 @@ class OutboxDelivery:
         if session != self._session:
             self._session = session
             self._paused = {kind: until for kind, until in self._paused.items() if self._cuts[kind] >= _CUTS}
-        if all(self._send(kind, session) for kind in KINDS):
+        self._all_out = all(self._send(kind, session) for kind in KINDS)
+        if self._all_out and self._caught_up != session:
             self._caught_up = session
+            self._link.flush()
 
     def _take_answers(self) -> None:
         acknowledged: dict[Kind, list[int]] = {kind: [] for kind in KINDS}

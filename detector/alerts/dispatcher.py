@@ -26,6 +26,7 @@ from .delivery import RETRY_S, MessageSink, OutboxDelivery
 from .history_writer import HistoryWriter, MakeJpeg
 from .outbox import Outbox
 from .payloads import Topics, alert_payload, encode, event_payload
+from .snapshot_fit import fitted
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ SNAPSHOT_WIDTH = 960
 """px. Of 1080p half of each side: a JPEG in 2 ms where the whole takes 6, and a third of its bytes."""
 MAX_WAITING = 1000
 MAX_FIRSTS = 8  # visits with a first picture still to be made: each holds a frame
+_SMALLER = "raise its limit (Mosquitto: message_size_limit) or set mqtt.snapshot_width"
 _LOOK_S = 0.25  # a stop may go unnoticed this long, and the heartbeat is this old while idle
 _NOTHING = Frame(
     camera="", seq=0, captured_mono=0.0, captured_wall=0.0, image=ArrayImage(np.zeros((72, 128, 3), np.uint8))
@@ -44,7 +46,13 @@ _NOTHING = Frame(
 class PublishingLink(MessageSink, Protocol):
     """The MQTT client as the dispatcher uses it."""
 
-    def listen(self, callback: Callable[[], None]) -> None: ...
+    def listen(self, callback: Callable[[], None], is_behind: Callable[[int], bool]) -> None: ...
+
+    def offer(self, message: Message, *, hint: str | None = None, shrinks: bool = False) -> bool: ...
+
+    def size_limit(self) -> int | None: ...
+
+    def take_rejected(self) -> list[Message]: ...
 
     def restate(self) -> None: ...
 
@@ -96,7 +104,7 @@ class Dispatcher:
         self._events: deque[EventChange] = deque()
         self._firsts: deque[EventChange] = deque(maxlen=MAX_FIRSTS)
         self._messages: deque[Message] = deque()
-        self._retained: dict[str, Message] = {}
+        self._retained: dict[str, tuple[Message, str | None]] = {}
         self._pictures: dict[int, Message] = {}  # of alerts that have not gone out: by the outbox's number
         self._last_alerted: deque[str] = deque(maxlen=MAX_FIRSTS)
         self._repeated: dict[str, Message] = {}  # states that are not retained: the last of each topic
@@ -111,7 +119,7 @@ class Dispatcher:
             retry_s=retry_s,
         )
         self.progress_mono = clock.mono()
-        link.listen(self.wake)
+        link.listen(self.wake, self._delivery.is_behind)
         outbox.listen(self.wake)
 
     # What there is to say
@@ -155,12 +163,15 @@ class Dispatcher:
         for topic in self._topics.retained_of(camera):
             self.send(Message(topic=topic, payload=b"", qos=1, retain=True))
 
-    def send(self, message: Message) -> None:
-        """Of a retained topic only the last value matters; others are dropped when there are too many."""
+    def send(self, message: Message, hint: str | None = None) -> None:
+        """Of a retained topic only the last value matters; others are dropped when there are too many.
+
+        With `hint`, what to do where the broker forbids it, the message is not needed and goes last.
+        """
 
         def take() -> None:
             if message.retain:
-                self._retained[message.topic] = message
+                self._retained[message.topic] = message, hint
             else:
                 self._append(self._messages, message)
 
@@ -244,7 +255,8 @@ class Dispatcher:
 
     def _round(self) -> None:
         self.progress_mono = self._clock.mono()
-        for step in (self._put_alerts, self._delivery.work, self._hand_over_messages, self._put_events, self._send):
+        # Answers first: what waited must be known to be out before a new alert's picture may go.
+        for step in (self._delivery.work, self._put_alerts, self._hand_over_messages, self._put_events, self._send):
             try:
                 step()
             except Exception:
@@ -253,6 +265,7 @@ class Dispatcher:
 
     def _send(self) -> None:
         self._delivery.work()
+        self._shrink_rejected()
         # Without a broker nobody waits for the order of picture and alert; what waits for long must not pile up.
         keep = 0 if self._link.session() is None else MAX_FIRSTS
         for seq in list(self._pictures)[: max(0, len(self._pictures) - keep)]:
@@ -295,18 +308,31 @@ class Dispatcher:
     def _publish_picture(self, seq: int) -> None:
         message = self._pictures.pop(seq, None)
         if message is not None:
-            self._give(message)
+            self._offer_picture(message)
+
+    def _offer_picture(self, message: Message) -> None:
+        limit = self._link.size_limit()
+        jpeg = fitted(message.payload, limit)
+        if jpeg is None:
+            log.warning("%s: no picture is small enough for a broker that takes %s bytes", message.topic, limit)
+            return
+        hint = f"{_SMALLER}, or allow {message.topic} in its access rules"
+        self._give(replace(message, payload=jpeg), hint=hint, shrinks=True)
+
+    def _shrink_rejected(self) -> None:
+        for message in self._link.take_rejected():
+            self._offer_picture(message)
 
     def _hand_over_messages(self) -> None:
         with self._changed:
             retained, self._retained = self._retained, {}
             messages, self._messages = self._messages, deque()
-        for message in [*retained.values(), *messages]:
-            self._give(message)
+        for message, hint in [*retained.values(), *((message, None) for message in messages)]:
+            self._give(message, hint=hint)
 
-    def _give(self, message: Message) -> None:
+    def _give(self, message: Message, *, hint: str | None = None, shrinks: bool = False) -> None:
         try:
-            taken = self._link.publish(message)
+            taken = self._link.offer(message, hint=hint, shrinks=shrinks)
         except BrokerError as error:
             taken = False
             log.warning("%s", error)

@@ -44,6 +44,16 @@ class OutboxStats:
     in_memory: int = 0
     fault: str | None = None
 
+    def alerts_wait(self) -> str:
+        """How many alerts wait and where, "" for none: a part of a sentence for an operator."""
+        if not self.pending_alerts:
+            return ""
+        if not self.in_memory:
+            return f"{self.pending_alerts} alerts wait on disk"
+        return (
+            f"{self.pending_alerts} alerts wait, {self.in_memory} messages only in memory: a restart would lose those"
+        )
+
 
 @dataclass(slots=True, kw_only=True)
 class Counters:

@@ -84,7 +84,7 @@ class Alarm:
         """How it is armed now; None while disarmed or while the exit delay runs."""
         return None if self._phase == "leaving" else self._mode
 
-    def reconfigure(self, settings: AlarmSettings) -> None:
+    def use_settings(self, settings: AlarmSettings) -> None:
         """Use other delays from now on, also for those that are running; no held alert is lost."""
         self._settings = settings
 

@@ -30,6 +30,7 @@ _FORGIVEN_S = 5.0  # without a crop, after which the full rate holds again
 _RECENT_S = 1.0  # places cropped within this time come after the others
 _EDGE = 3.0  # px: a box this near to the window's edge is cut off by it
 _SAME_IOU, _SAME_PART = 0.5, 0.7  # overlap, or share of the smaller box, from which on two boxes are one person
+_HELD_IOU = 0.3  # of one who is followed with a sure box: the whole picture shows him
 _ASKED_IOU = 0.1  # low: motion leaves a trail, and limbs move more than bodies do
 _KEPT = 2  # crops reserved for people just found: the frames right after that confirm a track
 _FOLLOWED = 2.5  # more than motion can weigh: people found in crops only must not be lost
@@ -113,7 +114,8 @@ class CropPlanner:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Boxes [N, 4] px that need a crop, and their weights [N]."""
         sure = found.boxes[found.scores >= _SURE].astype(np.float64)
-        asked = [(box, _FOLLOWED) for box in followed if not _holds(sure, box)]
+        known = iou(sure, np.array(followed, np.float64).reshape(-1, 4)).max(axis=0, initial=0.0)
+        asked = [(box, _FOLLOWED) for box, overlap in zip(followed, known, strict=True) if overlap <= _HELD_IOU]
         asked += [(box, 1.0) for box in regions if not _explained(sure, box)]
         asked = [(box, base) for box, base in asked if (box[3] - box[1]) * scale <= _SMALL][:_CANDIDATES]
         boxes = np.array([box for box, _ in asked], np.float64).reshape(-1, 4)
@@ -150,7 +152,10 @@ def _joined(whole: Detections, part: Detections, view: Crop) -> Detections:
     of_part = np.arange(len(scores)) >= len(whole.scores)
     order = np.argsort(-scores, kind="stable")
     boxes, scores, of_part = boxes[order], scores[order], of_part[order]
-    same = _same(boxes.astype(np.float64)) & (of_part[:, None] != of_part[None, :])
+    # Large overlap, or one mostly within the other.
+    exact = boxes.astype(np.float64)
+    same = (iou(exact, exact) > _SAME_IOU) | (_shared(exact, exact) > _SAME_PART)
+    same &= of_part[:, None] != of_part[None, :]
     stays = np.ones(len(scores), np.bool_)
     for index in range(1, len(scores)):
         stays[index] = not (same[index, :index] & stays[:index]).any()
@@ -168,21 +173,10 @@ def _uncut(boxes: Floats, window: CropBox, picture: tuple[int, int]) -> NDArray[
     return fine
 
 
-def _same(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which boxes mark the same person [N, N]: large overlap, or one mostly inside the other."""
-    found: NDArray[np.bool_] = (iou(boxes, boxes) > _SAME_IOU) | (_shared(boxes, boxes) > _SAME_PART)
-    return found
-
-
 def _shared(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """The intersection over the smaller one's area [N, M]."""
     smaller = np.minimum(areas(a)[:, None], areas(b)[None, :])
     return np.asarray(intersections(a, b) / np.maximum(smaller, 1e-9), np.float64)
-
-
-def _holds(boxes: NDArray[np.float64], box: Box) -> bool:
-    """Whether one of `boxes` overlaps `box` enough to be the same person."""
-    return bool(len(boxes)) and bool(iou(boxes, np.array([box])).max() > 0.3)
 
 
 def _explained(boxes: NDArray[np.float64], box: Box) -> bool:

@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.config.schema import MotionSettings, Polygon
+from detector.config.schema import MotionSettings
+from detector.config.value_types import Polygon
 from detector.core.types import Box, Image, Pixels
 
 _LINES = 144  # the small picture's height is this to twice this: a distant person still has some dozen pixels

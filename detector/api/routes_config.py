@@ -100,8 +100,10 @@ def router(control: Control, schema: Document) -> APIRouter:
     @routes.put(
         "",
         summary="Replace the configuration as a whole, in JSON or YAML",
-        description="A secret that is still masked keeps its value. The whole is validated before any of it "
-        "applies; untouched cameras lose no frame. A fault leaves the old configuration in place.",
+        description="A secret that is still masked keeps its value, for the host that it was for. The whole is "
+        "validated before any of it applies; untouched cameras lose no frame. A fault leaves the old configuration in "
+        "place. Files, pipelines, paths, new ${...} and http cameras on this machine are for the config file itself, "
+        "which may list more in api.allowed_sources.",
         response_model=doc.ConfigReplaced,
         responses={
             400: {"model": doc.Fault, "description": "The body is not valid JSON or YAML"},

@@ -10,7 +10,7 @@ import av.error
 from detector.core.errors import SourceError
 from detector.core.redact import redact
 
-from .source import RefusedError
+from .source import CameraRefusedError
 
 # In order: the first class that matches is used.
 _NETWORK: tuple[tuple[type[BaseException], str], ...] = (
@@ -49,7 +49,7 @@ def network_error(exc: BaseException, *, shown: str, timeout_s: float) -> Source
         return SourceError(f"{shown}: the network cannot reach this host; check the address and the cabling")
     if isinstance(exc, builtins.OSError) and exc.errno == errno.EIO:
         return SourceError(f"{shown}: the host is unknown, or what answers there is not a camera; check the URL")
-    kind = RefusedError if isinstance(exc, _REFUSED) else SourceError
+    kind = CameraRefusedError if isinstance(exc, _REFUSED) else SourceError
     return kind(f"{shown}: {_explanation(exc, _NETWORK)}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import av
 import av.error
@@ -34,6 +34,21 @@ def stamp_s(frame: VideoFrame) -> float | None:
     return float(frame.pts * frame.time_base) if frame.pts is not None and frame.time_base else None
 
 
+class InputStream(Protocol):
+    """Bytes that FFmpeg is fed with; `open` and `read` raise as `HttpStream`'s do."""
+
+    @property
+    def content_type(self) -> str: ...
+
+    def open(self) -> None: ...
+
+    def extend(self) -> None: ...
+
+    def read(self, size: int = -1) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
 class _Remaining:
     """A time-out that runs down. PyAV opens in two steps, connect and probe, and gives each the whole
     time-out; it converts the value to a float at each step, so this limits both together.
@@ -49,9 +64,9 @@ class _Remaining:
 class AvReader:
     """The video frames of one container.
 
-    `target` is its name for FFmpeg, `shown` the masked one for errors; `explain` turns an FFmpeg error into a
-    SourceError. `timeout_s` limits an open and a read each; None (files) waits for the disk. A reader with a
-    time-out is live: it ends with an error, never with EndOfStreamError.
+    `target` is its name for FFmpeg, `shown` the masked one for errors; with `stream` that is read instead; `explain`
+    turns an FFmpeg error into a SourceError. `timeout_s` limits an open and a read each; None (files) waits for the
+    disk. A reader with a time-out is live: it ends with an error, never with EndOfStreamError.
     """
 
     def __init__(
@@ -62,10 +77,12 @@ class AvReader:
         explain: Callable[[BaseException], SourceError],
         options: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
+        stream: InputStream | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._target, self._shown, self._explain = target, shown, explain
         self._options, self._timeout_s, self._clock = dict(options or {}), timeout_s, clock
+        self._input = stream
         self._begun = False
         self._container: InputContainer | None = None
         self._packets: Iterator[Packet[Any]] = iter(())
@@ -92,7 +109,7 @@ class AvReader:
         if self._timeout_s is not None:
             timeout = (cast("float", _Remaining(started + self._timeout_s, self._clock)), self._timeout_s)
         try:
-            self._container = av.open(self._target, options=self._options, timeout=timeout)
+            self._container = self._opened(timeout)
             self._stream = self._video_stream(self._container)
             # All streams: a camera that sends sound but no picture must not look alive.
             self._picture_mono = self._clock.mono()
@@ -111,6 +128,8 @@ class AvReader:
         WaitingError where data comes, but no key frame yet: `read` may be called again.
         """
         started = self._clock.mono()
+        if self._input is not None:
+            self._input.extend()
         while not self._frames:
             asked = self._clock.mono()
             packet = self._next_packet()
@@ -134,6 +153,17 @@ class AvReader:
         self._bad = self._decoded = self._packets_since = self._keys_since = 0
         if container is not None:
             container.close()
+        if self._input is not None:
+            self._input.close()
+
+    def _opened(self, timeout: tuple[float, float] | None) -> InputContainer:
+        if self._input is None:
+            return av.open(self._target, mode="r", options=self._options, timeout=timeout)
+        self._input.open()
+        # Without HTTP's headers FFmpeg cannot know the kind, and a playlist must not make it open what it names.
+        kind = "mpjpeg" if self._input.content_type == "multipart/x-mixed-replace" else None
+        options = {**self._options, "protocol_whitelist": "none"}
+        return av.open(cast("BinaryIO", self._input), mode="r", format=kind, options=options)
 
     def _nothing(self) -> SourceError:
         """Data came for a whole time-out, but no picture."""

@@ -15,7 +15,7 @@ from detector.core.redact import redact
 from detector.core.stats import Rate
 from detector.core.types import CameraState, Frame
 
-from .source import CapturedImage, Counting, DecodeCounts, Noting, RefusedError, Source, WaitingError
+from .source import CameraRefusedError, CapturedImage, Counting, DecodeCounts, Noting, Source, WaitingError
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class CameraLoop:
                 self._wait(math.inf)  # a thread that ends would be treated as a failure
             except SourceError as exc:
                 self._fail(redact(str(exc)))
-                self._wait(self._pause_s(refused=isinstance(exc, RefusedError)))
+                self._wait(self._pause_s(refused=isinstance(exc, CameraRefusedError)))
             except Exception as exc:
                 # A bug of ours or of a library: this camera tries again, the others are not affected.
                 log.exception("camera %s: unexpected error", self._name)

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from detector.config.schema import Camera
 from detector.core.backoff import Backoff
 from detector.core.clock import SYSTEM_CLOCK, Clock
-from detector.core.errors import EndOfStreamError, SourceError
+from detector.core.errors import SourceError
 from detector.core.progress import Progress
 from detector.core.types import Image
 
-from .factory import file_source, make_source
+from .factory import make_source
 from .image_diff import Grid, grid, max_difference
 from .picture_folder import PictureStore
+from .pictures import clip_frames
 from .source import CapturedImage, Source, WaitingError
 
 _LOOKS = 4  # frames compared per window: more would cost CPU and hardly differ
@@ -139,24 +140,13 @@ def _frames(camera: Camera, gap_s: float, clock: Clock, stop: threading.Event) -
     """
     live = camera.kind != "file"
     due, origin = -math.inf, 0.0
-    for picture in _lasting(camera, clock, stop) if live else _recorded(camera):
+    recorded = camera.source.get_secret_value().strip()
+    for picture in _lasting(camera, clock, stop) if live else clip_frames(recorded):
         now = clock.mono() if picture.media_s is None or live else picture.media_s
         origin = now if due == -math.inf else origin
         if now >= due:
             due = now + gap_s
             yield now - origin, picture.image
-
-
-def _recorded(camera: Camera) -> Iterator[CapturedImage]:
-    source = file_source(camera.source.get_secret_value().strip())
-    try:
-        source.open()
-        while True:
-            yield source.read()
-    except EndOfStreamError:
-        return
-    finally:
-        source.close()
 
 
 def _lasting(camera: Camera, clock: Clock, stop: threading.Event) -> Iterator[CapturedImage]:

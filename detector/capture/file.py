@@ -101,17 +101,14 @@ class FileSource:
                 raise
             if self._run_length == 1:
                 interval = _STILL_S
-            self._rewind()
+            # Opened again instead of a seek: that works for every container, and leaves no decoder state.
+            self._check_path()
+            self._reader.open()
+            self._timeline.restart()
+            self._run_length = 0
             frame = self._reader.read()
         self._run_length += 1
         return CapturedImage(image=AvImage(frame), media_s=self._timeline.at(stamp_s(frame), interval_s=interval))
-
-    def _rewind(self) -> None:
-        # Opened again instead of a seek: that works for every container, and leaves no decoder state.
-        self._check_path()
-        self._reader.open()
-        self._timeline.restart()
-        self._run_length = 0
 
     def _check_path(self) -> None:
         # FFmpeg would wait for ever on a pipe, and says "invalid data" for an empty file.

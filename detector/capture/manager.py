@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from detector.config.schema import Camera
 from detector.core.clock import Clock
 from detector.core.threads import ServiceThread
-from detector.core.types import CameraState
 
-from .camera import CameraLoop, CaptureStats
+from .camera import CameraLoop, CaptureStats, OnState
 from .factory import make_source
 from .idle_cameras import IdleCameras
 from .latest_frames import LatestFrames
 
-OnState = Callable[[str, CameraState, str | None], None]
 _CAPTURE_KEYS = ("source", "loop", "timeout_s", "transport", "enabled")  # a change of these reopens the source
 STOP_S = 2.0  # in addition to the camera's read time-out
 

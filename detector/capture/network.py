@@ -12,6 +12,8 @@ from detector.core.urls import split_url
 from .av_errors import network_error
 from .av_image import AvImage
 from .av_reader import AvReader, stamp_s
+from .dial import Resolver, look_up
+from .http_stream import HttpStream
 from .source import CapturedImage, DecodeCounts
 from .timeline import Timeline
 
@@ -33,14 +35,24 @@ def _options(url: str, timeout_s: float, transport: Transport) -> dict[str, str]
 
 
 class NetworkSource:
-    """A camera at `url`; an open and a read take at most about `timeout_s` seconds each."""
+    """A camera at `url`; an open and a read take at most about `timeout_s` seconds each.
+
+    HTTP goes over a connection of our own (`HttpStream`, whose look-ups are `resolve`'s), RTSP over FFmpeg's.
+    """
 
     def __init__(
-        self, *, url: str, timeout_s: float, transport: Transport = "tcp", clock: Clock = SYSTEM_CLOCK
+        self,
+        *,
+        url: str,
+        timeout_s: float,
+        transport: Transport = "tcp",
+        clock: Clock = SYSTEM_CLOCK,
+        resolve: Resolver = look_up,
     ) -> None:
         if not timeout_s > 0.0:
             raise ValueError(f"timeout_s must be positive, got {timeout_s}")
         shown, split = shown_source(url), split_url(url)
+        is_http = split is not None and split.scheme in ("http", "https")
         self._shown = shown
         self._reader = AvReader(
             target=url if split is None else split.encoded,
@@ -48,6 +60,9 @@ class NetworkSource:
             explain=partial(network_error, shown=shown, timeout_s=timeout_s),
             options=_options(url, timeout_s, transport),
             timeout_s=timeout_s,
+            stream=HttpStream(url=url, shown=shown, timeout_s=timeout_s, clock=clock, resolve=resolve)
+            if is_http
+            else None,
             clock=clock,
         )
         self._timeline, self._over_udp = Timeline(), transport == "udp"

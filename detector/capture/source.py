@@ -17,7 +17,7 @@ class WaitingError(SourceError):
     """The connection stands and data comes, but no picture yet: `read` may be called again."""
 
 
-class RefusedError(SourceError):
+class CameraRefusedError(SourceError):
     """The camera answered and said no (password, rights): to ask again soon locks the account at many a camera."""
 
 

@@ -83,11 +83,6 @@ def _say(message: str) -> None:
     typer.echo(f"detector: {' '.join(redact(message).split())}", err=True)
 
 
-def _is_usage_error(error: Exception) -> bool:
-    """Typer's own errors, whichever click it carries, know how to format themselves."""
-    return hasattr(error, "format_message") and hasattr(error, "exit_code")
-
-
 def call(arguments: list[str]) -> int:
     """Run one command and return its exit code; a user's mistake gives one line, no traceback."""
     try:
@@ -103,9 +98,10 @@ def call(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if not _is_usage_error(error):
+        # Typer's own errors, whichever click it carries, know how to format themselves.
+        if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
             raise
-        if message := error.format_message():  # type: ignore[attr-defined]  # checked above; "" after a help text
+        if message := error.format_message():  # "" after a help text
             _say(f"{message} (see detector --help)")
         return 2
     return result if isinstance(result, int) else 0

@@ -22,7 +22,7 @@ def list_models(as_json: JsonOption = False) -> None:
         typer.echo(json.dumps(rows))
         return
     for row in rows:
-        # A block a model: nine columns would not fit any terminal.
+        # One block of lines per model, since nine columns do not fit a terminal.
         size = f"{row['size'] / 2**20:.1f} MiB"
         typer.echo(f"{row['name']}  {row['input']}  {size}  {row['licence']}  {row['here']}")
         typer.echo(f"    {row['description']}")

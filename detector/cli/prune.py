@@ -59,17 +59,13 @@ def prune(
     as_json: JsonOption = False,
 ) -> None:
     """Prune a checkpoint's channels to a share of its multiply-accumulates, and fine-tune the rest."""
-    target = output or model.with_name(f"{model.stem}-pruned.pt")
-    if target.suffix not in (".pt", ".onnx"):
-        raise UsageError(f"--output {target}: its name must end in .pt or .onnx")
-    if target.resolve() == model.resolve():
-        raise UsageError(f"--output {target} would overwrite the model itself: name another file")
+    target = _target(model, output)
     if not 0.0 < rate <= 1.0:
         raise UsageError(f"--rate {rate:g}: must lie in 0..1")
     steps, epochs = _length(length)
     sizes = _input(size, "--size"), _input(train_size, "--train-size")
     truth = labelled(images, annotations)
-    if truth is not None:  # an hour of tuning must not end in a missing picture
+    if truth is not None:  # an hour of fine-tuning must not end at a missing picture
         from detector.models.accuracy.average_precision import read_truth
 
         read_truth(truth.annotations, truth.images)
@@ -99,6 +95,17 @@ def prune(
         typer.echo(json.dumps(done))
         return
     _print(done)
+
+
+def _target(model: Path, output: Path | None) -> Path:
+    if model.suffix != ".pt":
+        raise UsageError(f"{model} is no checkpoint: only a PyTorch checkpoint (.pt) can be pruned")
+    target = output or model.with_name(f"{model.stem}-pruned.pt")
+    if target.suffix not in (".pt", ".onnx"):
+        raise UsageError(f"--output {target}: its name must end in .pt or .onnx")
+    if target.resolve() == model.resolve():
+        raise UsageError(f"--output {target} would overwrite the model itself: name another file")
+    return target
 
 
 def _length(text: str) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from pydantic import SecretStr, ValidationError
 from detector.core.errors import ConfigError
 from detector.core.redact import redact
 
+from .device_id import with_kept_id
 from .edit import updated
 from .explain import explain
 from .masking import Document, learn, mask_value, masked
@@ -62,13 +63,13 @@ def _text(path: Path) -> str:
 def validate(document: Document, environment: Mapping[str, str] | None = None) -> Config:
     """A document to a Config, `${NAME}` filled in; raises ConfigError for the first fault.
 
-    Teaches the redactor every secret on the way. Top-level keys that begin with x- hold YAML anchors and are left out.
+    Teaches the redactor every secret on the way. An id that is not configured is the one kept in data_dir. Top-level keys that begin with x- hold YAML anchors and are left out.
     """
     sections = {key: value for key, value in document.items() if not str(key).startswith("x-")}
     expanded = expand(sections, os.environ if environment is None else environment)
     learn(expanded)
     try:
-        return Config.model_validate(expanded)
+        return with_kept_id(Config.model_validate(expanded))
     except ValidationError as error:
         raise explain(error, expanded, getattr(document, "marks", {})) from None
 

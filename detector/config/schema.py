@@ -6,50 +6,36 @@ are `SecretStr`, with stars as their repr.
 
 from __future__ import annotations
 
-import math
 import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from detector.core.redact import shown_source
-from detector.core.urls import split_url
+
+from .source_kind import SourceKind, port_is_valid, source_kind
+from .value_types import (
+    FilePath,
+    HostName,
+    Identifier,
+    Origin,
+    Polygon,
+    Seconds,
+    Secret,
+    Text,
+    Topic,
+    Unit,
+    WebUrl,
+    printable_secret,
+)
 
 BackendName = Literal["auto", "tensorrt", "onnxruntime", "openvino"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
 ArmedState = Literal["armed_away", "armed_home"]
-_ID = r"^[a-z0-9_-]{1,32}$"
-Identifier = Annotated[str, Field(pattern=_ID)]
-Unit = Annotated[float, Field(ge=0.0, le=1.0)]
-Point = tuple[Unit, Unit]
-Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
-
-
-def _polygon(points: tuple[Point, ...]) -> tuple[Point, ...]:
-    if len(points) < 3:
-        raise ValueError(f"a polygon needs at least 3 points, this has {len(points)}")
-    pairs = zip(points, points[1:] + points[:1], strict=True)
-    if math.isclose(sum(a[0] * b[1] - b[0] * a[1] for a, b in pairs), 0.0, abs_tol=1e-9):
-        raise ValueError("the polygon has no area: its points lie on one line")
-    return points
-
-
-def _topic(text: str) -> str:
-    if not text or any(c in text for c in "+#\0\n\r") or text.startswith(("/", "$")) or text.endswith("/"):
-        raise ValueError("must be a plain MQTT topic: no + # or control characters, no / at its ends")
-    return text
-
-
-def _empty_is_no_point(value: Any) -> Any:
-    return () if value is None else value
-
-
-Polygon = Annotated[tuple[Point, ...], BeforeValidator(_empty_is_no_point), AfterValidator(_polygon)]
-Topic = Annotated[str, Field(max_length=128), AfterValidator(_topic)]
 
 
 class ConfigSection(BaseModel):
@@ -85,7 +71,7 @@ def default_device_id() -> str:
 
 class Device(ConfigSection):
     id: Identifier = Field(default_factory=default_device_id)
-    name: str | None = Field(default=None, min_length=1, max_length=64)
+    name: Text | None = Field(default=None, min_length=1, max_length=64)
 
     @property
     def title(self) -> str:
@@ -93,7 +79,7 @@ class Device(ConfigSection):
 
 
 class Model(ConfigSection):
-    name: str = Field(
+    name: Text = Field(
         default="yolox-tiny-person", min_length=1, description="a name of the registry, or the path of a model file"
     )
     backend: BackendName = "auto"
@@ -169,53 +155,10 @@ class AlertSettings(ConfigSection):
         return self
 
 
-_RESERVED = "/?#@"
-SourceKind = Literal["rtsp", "http", "v4l2", "csi", "file", "gstreamer"]
-
-
-def _check_url(url: str) -> None:
-    """Refuse, with what to do, a camera's URL that cannot be understood in one way; never with a part of it."""
-    split = split_url(url)
-    body = url.strip().partition("://")[2]
-    if split is None:
-        reserved = [f"{c} as {quote(c, safe='')}" for c in dict.fromkeys(body) if c in _RESERVED and ":" in body]
-        hint = f": percent-encode what a URL reserves in its password ({', '.join(reserved)})" if reserved else ""
-        raise ValueError(f"the URL has no host{hint}")
-    if split.ambiguous:
-        raise ValueError(
-            "two readings of this URL are possible: encode / as %2F, ? as %3F, # as %23 and @ as %40 in the password, "
-            "and @ as %40 in the path"
-        )
-    if not (split.place + split.rest).isprintable() or " " in split.place + split.rest:
-        raise ValueError("a URL holds no blanks or control characters: encode a blank as %20")
-    if "#" in split.rest:
-        raise ValueError("a camera's URL has no # part: encode # as %23")
-    if not _port_is_valid(split.place):
-        raise ValueError("the URL's port must be between 1 and 65535")
-
-
-def source_kind(source: str) -> SourceKind:
-    """How `source` is opened; raises ValueError that names the known schemes."""
-    scheme = source.split(":", 1)[0].lower() if ":" in source else ""
-    if scheme in ("rtsp", "rtsps", "http", "https"):
-        _check_url(source)
-        return "rtsp" if scheme.startswith("rtsp") else "http"
-    if scheme == "gst":
-        return "gstreamer"
-    if scheme in ("usb", "csi"):
-        if not re.fullmatch(r"(usb|csi)://\d{1,3}", source):
-            raise ValueError(f"write {scheme}://N with the camera's number")
-        return "v4l2" if scheme == "usb" else "csi"
-    if "://" in source and scheme != "file":
-        raise ValueError(
-            f"unknown scheme {scheme}://; known: rtsp(s)://, http(s)://, usb://N, csi://N, gst:..., a path"
-        )
-    return "v4l2" if re.fullmatch(r"/dev/video\d+", source) else "file"
-
-
 def _source(secret: SecretStr) -> SecretStr:
     if not secret.get_secret_value().strip():
         raise ValueError("must not be empty")
+    printable_secret(secret)
     source_kind(secret.get_secret_value())
     return secret
 
@@ -260,11 +203,6 @@ class Camera(ConfigSection):
         return self
 
 
-def _port_is_valid(place: str) -> bool:
-    port = place.rpartition("]")[2].partition(":")[2]
-    return not port or 0 < int(port) < 65536
-
-
 def _broker(url: str) -> str:
     if url == "embedded":
         return url
@@ -273,34 +211,40 @@ def _broker(url: str) -> str:
         host = parts.hostname
     except ValueError:  # its text holds the URL
         host = None
-    if host is None or parts.scheme not in ("mqtt", "mqtts"):
-        raise ValueError("write embedded, mqtt://host:1883 or mqtts://host:8883")
+    if host is None or parts.scheme not in ("mqtt", "mqtts", "ws", "wss"):
+        raise ValueError("write embedded, mqtt://host:1883, mqtts://host:8883, ws://host/path or wss://host/path")
     if parts.username or parts.password:
         raise ValueError("put the user and password in mqtt.username and mqtt.password, not in the URL")
-    if parts.path not in ("", "/") or parts.query:
-        raise ValueError("nothing may follow the host and port")
-    if not re.fullmatch(r"(?:\[[^\]]*\]|[^\s:@\[\]]+)(:\d{1,5})?", parts.netloc) or not _port_is_valid(parts.netloc):
+    if (parts.path not in ("", "/") and parts.scheme in ("mqtt", "mqtts")) or parts.query or parts.fragment:
+        raise ValueError("nothing may follow the host and port (ws, wss: but a path)")
+    if not re.fullmatch(r"(?:\[[^\]]*\]|[^\s:@\[\]]+)(:\d{1,5})?", parts.netloc) or not port_is_valid(parts.netloc):
         raise ValueError("the port must be a number between 1 and 65535")
     return url
 
 
 class EmbeddedBrokerSettings(ConfigSection):
-    host: str = "127.0.0.1"
+    host: HostName = "127.0.0.1"
     port: int = Field(default=1883, ge=0, le=65535, description="0: any free port")
 
 
 class Mqtt(ConfigSection):
     broker: Annotated[str, AfterValidator(_broker)] = "embedded"
     embedded: EmbeddedBrokerSettings = EmbeddedBrokerSettings()
-    username: str | None = None
-    password: SecretStr | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = Field(
+    username: Text | None = Field(default=None, max_length=1024)
+    password: Secret | None = None
+    password_file: FilePath | None = None
+    ca_file: FilePath | None = Field(
         default=None, description="mqtts: a CA certificate to trust in addition to the system's"
     )
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    client_id: str | None = Field(default=None, min_length=1, max_length=64)
+    tls_name: Text | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="mqtts, wss: the name in the broker's certificate, where it is another than the host's",
+    )
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
+    client_id: Text | None = Field(default=None, min_length=1, max_length=64)
     topic_prefix: Topic = "detector"
     discovery_prefix: Topic | None = "homeassistant"
     keepalive_s: int = Field(default=30, ge=5, le=3600)
@@ -337,9 +281,18 @@ class AlarmSettings(ConfigSection):
 
 class Api(ConfigSection):
     enabled: bool = True
-    host: str = "127.0.0.1"
+    host: HostName = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port")
-    token: SecretStr | None = None
+    token: Secret | None = None
+    public_url: WebUrl | None = Field(default=None, description="the page's address as people reach it, for links")
+    frame_ancestors: tuple[Origin, ...] = Field(
+        default=(),
+        max_length=16,
+        description="origins whose pages may show this one in a frame, such as http://ha:8123",
+    )
+    allowed_sources: tuple[Text, ...] = Field(
+        default=(), description="in the file alone: more sources that may be set over HTTP; * stands for any text"
+    )
 
     @model_validator(mode="after")
     def _guarded(self) -> Api:
@@ -365,4 +318,16 @@ class Config(ConfigSection):
     alarm: AlarmSettings = AlarmSettings()
     api: Api = Api()
     history: HistorySettings = HistorySettings()
-    data_dir: Path = Path("data")
+    data_dir: FilePath = Path("data")
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Config:
+        embedded = self.mqtt.embedded
+        same = self.api.port == embedded.port and self.api.port != 0
+        if same and self.api.enabled and self.mqtt.broker == "embedded" and _overlap(self.api.host, embedded.host):
+            raise ValueError(f"api.port and mqtt.embedded.port are both {embedded.port}: give them different ports")
+        return self
+
+
+def _overlap(a: str, b: str) -> bool:
+    return a == b or {a, b} & {"0.0.0.0", "::"} != set() or {a, b} <= {"127.0.0.1", "localhost", "::1"}  # noqa: S104 - compared, not bound

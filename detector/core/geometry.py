@@ -1,4 +1,4 @@
-"""Boxes x1, y1, x2, y2 and how much of each other they cover."""
+"""Areas and overlaps of boxes x1, y1, x2, y2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def areas(boxes: NDArray[Any]) -> NDArray[np.float64]:
-    """Of boxes [N, 4], as float64 [N]."""
+    """The areas of boxes [N, 4], float64 [N]."""
     sides = boxes[:, 2:].astype(np.float64) - boxes[:, :2]
     return np.asarray(sides.prod(axis=1), np.float64)
 
@@ -24,7 +24,7 @@ def intersections(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64
 
 
 def iou(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:
-    """Intersection over union, float64 [N, M], of boxes [N, 4] and [M, 4]; 0 where both are empty."""
+    """Intersection over union, float64 [N, M], of boxes [N, 4] and [M, 4]; 0 if both are empty."""
     shared = intersections(left, right)
     union = areas(left)[:, None] + areas(right)[None, :] - shared
     return np.asarray(shared / np.maximum(union, np.finfo(np.float64).tiny), np.float64)

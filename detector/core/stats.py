@@ -1,4 +1,4 @@
-"""Rolling figures: percentiles of the last values, a rate over the last seconds. Thread-safe."""
+"""Rolling statistics: percentiles of the last values, a rate over the last seconds. Thread-safe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Percentiles:
             self._values.append(value)
 
     def percentiles(self, digits: int = 2) -> dict[str, float | None]:
-        """{"p50", "p99"}, None while nothing was measured."""
+        """{"p50", "p99"}, rounded to `digits`; None without values."""
         with self._lock:
             values = list(self._values)
         if not values:

@@ -1,4 +1,4 @@
-"""What the machine says of itself: memory, CPU, temperature, power, throttling. None where it is silent."""
+"""The machine's memory, CPU, temperature, power and throttling; None where it is unknown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
-    """temperature in deg C (the hottest zone), power in W, CPU in % of one core since the last look."""
+    """Memory in MiB, CPU in % of one core since the last read, temperature in deg C (the hottest zone), power in W."""
 
     rss_mb: float | None
     cpu_percent: float | None
@@ -74,7 +74,7 @@ class SystemProbe:
         now = (time.monotonic(), time.process_time())
         wall, used = now[0] - self._cpu[0], now[1] - self._cpu[1]
         if wall < 0.2:
-            return None  # too short to mean anything
+            return None  # too short for a meaningful value
         self._cpu = now
         return 100.0 * used / wall
 

@@ -179,6 +179,3 @@ def _url_secrets(url: str) -> Iterator[str]:
 def _is_name(parameter: str) -> bool:
     """Whether a parameter names the user: masked in its place, but too common a word to be hunted everywhere."""
     return parameter.lower() in ("id", "user", "usr", "username", "loginuse", "user-id", "userid", "login")
-
-
-ENCODE_HINT = "percent-encode what a URL reserves in a password: / as %2F, ? as %3F, # as %23, @ as %40, % as %25"

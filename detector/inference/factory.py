@@ -35,7 +35,7 @@ def load_detector(
     """The detector for the model at `path`, called `name`; raises ModelError in one line.
 
     `spec` None: the input that models of this layout are commonly trained with. `threads` 0: the usable cores, at most 4.
-    `judged` False opens an engine that the accuracy gate has yet to judge; nothing else may.
+    `judged` False also opens an engine that the accuracy gate has not checked yet; only the gate itself may do that.
     """
     path = existing_file(path)
     if path.suffix == ".engine":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from detector.core.errors import ModelError
 from detector.core.types import Detections, Floats, Frame, Image
@@ -19,6 +20,10 @@ LoadInputSize = Callable[[InputSize], PersonDetector | None]
 log = logging.getLogger(__name__)
 
 
+def _of_last(name: str) -> Any:
+    return property(lambda self: getattr(self._last, name))
+
+
 class MultiSizeDetector:
     """One PersonDetector per size, each loaded by `load` when first needed; not thread-safe.
 
@@ -28,6 +33,21 @@ class MultiSizeDetector:
     ModelError if even `base` cannot be loaded.
     """
 
+    # Of the size used last.
+    model_name: str = _of_last("model_name")
+    score_floor: float = _of_last("score_floor")
+    layout: Layout = _of_last("layout")
+    spec: InputSpec = _of_last("spec")
+    backend: str = _of_last("backend")
+    backend_version: str = _of_last("backend_version")
+    precision: str = _of_last("precision")
+    provider: str = _of_last("provider")
+    input_size: InputSize = _of_last("input_size")
+    engine_key: str = _of_last("engine_key")
+    last_times: StageTimes = _of_last("last_times")
+    note: str | None = _of_last("note")
+    max_batch: int = _of_last("max_batch")
+
     def __init__(self, *, load: LoadInputSize, base: InputSize, expected: Sequence[InputSize] = ()) -> None:
         self._load, self._base, self._expected = load, base, tuple(expected)
         self._detectors: dict[InputSize, PersonDetector] = {}
@@ -36,69 +56,14 @@ class MultiSizeDetector:
         self._last = self._of(first)
 
     @property
-    def model_name(self) -> str:
-        return self._last.model_name
-
-    @property
-    def score_floor(self) -> float:
-        return self._last.score_floor
-
-    @property
-    def layout(self) -> Layout:
-        return self._last.layout
-
-    @property
-    def spec(self) -> InputSpec:
-        return self._last.spec
-
-    @property
-    def backend(self) -> str:
-        return self._last.backend
-
-    @property
-    def backend_version(self) -> str:
-        return self._last.backend_version
-
-    @property
-    def precision(self) -> str:
-        return self._last.precision
-
-    @property
-    def provider(self) -> str:
-        return self._last.provider
-
-    @property
     def base(self) -> InputSize:
         """Width and height in px that the model was made for."""
         return self._base
 
     @property
-    def input_size(self) -> InputSize:
-        """Width and height in px of the size used last."""
-        return self._last.input_size
-
-    @property
     def shapes(self) -> tuple[InputSize, ...]:
         """The sizes that are loaded, in px."""
         return tuple(dict.fromkeys(detector.input_size for detector in self._detectors.values()))
-
-    @property
-    def engine_key(self) -> str:
-        return self._last.engine_key
-
-    @property
-    def last_times(self) -> StageTimes:
-        return self._last.last_times
-
-    @property
-    def note(self) -> str | None:
-        """Of the size used last."""
-        return self._last.note
-
-    @property
-    def max_batch(self) -> int:
-        """Of the size used last."""
-        return self._last.max_batch
 
     def detect_many(self, frames: Sequence[Frame]) -> list[Detections | Exception]:
         """Like PersonDetector.detect_many; frames of one size run together."""

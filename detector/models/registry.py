@@ -1,6 +1,6 @@
-"""The registry: which models and clips are known, where each lies, and what its input needs.
+"""The registry of known models and clips: their files, sources and inputs.
 
-`engines/models.yaml` is its text; in a wheel it lies beside this module. The cache is
+Its text is `engines/models.yaml`; in a wheel it is beside this module. The cache is
 `$DETECTOR_CACHE`, else `$XDG_CACHE_HOME/detector`, else `~/.cache/detector`.
 """
 
@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from detector.capture.pictures import clip_pictures
 from detector.config import document as configfile
-from detector.core.errors import ConfigError, ModelError
+from detector.core.errors import ConfigError, ModelError, UnknownNameError
 from detector.core.files import cache_dir, file_sha256
 from detector.core.progress import Progress, quiet
 from detector.core.types import Image
@@ -35,7 +35,7 @@ _SUFFIXES = (".onnx", ".engine", ".xml")
 
 
 def _fraction(value: Any) -> Any:
-    """`1/255` as well as a number: exact, and as people say it."""
+    """Accept a fraction such as `1/255` as well as a number."""
     try:
         return float(Fraction(value)) if isinstance(value, str) else value
     except ZeroDivisionError:
@@ -43,7 +43,7 @@ def _fraction(value: Any) -> Any:
 
 
 class Input(RegistrySection):
-    """The picture that a model takes: its size in px, and InputSpec's fields."""
+    """A model's input: its size in px, and InputSpec's fields."""
 
     width: int = Field(ge=32, le=4096)
     height: int = Field(ge=32, le=4096)
@@ -58,7 +58,7 @@ class Input(RegistrySection):
 
 
 class FileEntry(RegistrySection):
-    """A file that can be had: a clip; `file` is its name in the cache."""
+    """A downloadable file, such as a clip; `file` is its name in the cache."""
 
     description: str = Field(min_length=1)
     licence: str = Field(min_length=1, description="SPDX identifier; of a model, its weights'")
@@ -81,7 +81,7 @@ class Measured(RegistrySection):
 
 
 class ModelEntry(FileEntry):
-    """A model."""
+    """A model: a file with its input and measured figures."""
 
     input: Input
     measured: Measured = Measured()
@@ -123,49 +123,54 @@ class Registry:
         return tuple(self._clips)
 
     def entry(self, name: str) -> ModelEntry:
-        """The model's entry; raises ModelError with the nearest known name."""
+        """The model's entry; raises UnknownNameError with the nearest known name."""
         found: ModelEntry = _look_up(self._models, name, "model")
         return found
 
     def path(self, name: str) -> Path:
-        """Where the model's file lies in the cache, once fetched."""
+        """The path of the model's file in the cache; it may not be downloaded yet."""
         return self._wanted("model", name).path
 
     def fetch(self, name: str, progress: Progress = quiet) -> Path:
-        """The model's verified file, brought if need be; raises ModelError that says what was tried."""
+        """The model's verified file, downloaded if necessary; raises ModelError that says what was tried."""
         return ensure(self._wanted("model", name), progress)
 
     def fetch_clip(self, name: str, progress: Progress = quiet) -> Path:
-        """The clip's verified file, brought if need be; raises ModelError."""
+        """The clip's verified file, downloaded if necessary; raises ModelError."""
         return ensure(self._wanted("clip", name), progress)
 
     def resolve(self, name_or_path: str | Path, progress: Progress = quiet) -> Resolved:
-        """A model by path or registry name, brought if need be; raises ModelError.
+        """A model by path or registry name, downloaded if necessary; raises ModelError.
 
-        An existing file wins over a name. A file whose content the registry knows gets that
-        entry's input, whatever it is called.
+        An existing file has priority over a name. A file with the content of a registry entry gets that entry's
+        input, whatever its name.
         """
         text = str(name_or_path)
         path = Path(text).expanduser()
         if path.suffix.lower() in _SUFFIXES and path.is_file():
             return self._resolve_file(path)
-        if text not in self._models and (os.sep in text or path.suffix.lower() in _SUFFIXES or path.is_file()):
-            if path.exists():
-                raise ModelError(
-                    f"{text} is not a model file: the detector runs .onnx, .engine and OpenVINO .xml files"
-                )
-            raise ModelError(f"no model file {text}: check the path, or use a name that `detector models list` shows")
+        if self._is_path(text):
+            raise ModelError(_no_model_file(text, path))
         entry = self.entry(text)
         return Resolved(name=text, path=self.fetch(text, progress), spec=entry.input.spec, entry=entry)
 
+    def check_name(self, name_or_path: str) -> None:
+        """Raise UnknownNameError for what is neither a path nor a known name; nothing is fetched."""
+        if not self._is_path(name_or_path):
+            self.entry(name_or_path)
+
+    def _is_path(self, text: str) -> bool:
+        path = Path(text).expanduser()
+        return text not in self._models and (os.sep in text or path.suffix.lower() in _SUFFIXES or path.is_file())
+
     def verify(self) -> dict[str, Status]:
-        """How the file of every model and clip stands in the cache; hashes those that are there."""
+        """The state of every model's and clip's file in the cache; hashes the files."""
         wanted = [self._wanted("model", name) for name in self._models]
         wanted += [self._wanted("clip", name) for name in self._clips]
         return {item.name: status(item) for item in wanted}
 
     def describe(self) -> list[dict[str, Any]]:
-        """One row a model, for people and JSON alike: see `_row`."""
+        """One row per model, for display and JSON: see `_row`."""
         return [_row(name, entry, status(self._wanted("model", name))) for name, entry in self._models.items()]
 
     def _wanted(self, kind: Kind, name: str) -> FileSpec:
@@ -174,11 +179,11 @@ class Registry:
         return FileSpec(name=name, path=path, pin=entry.pin, sources=entry.sources)
 
     def _resolve_file(self, path: Path) -> Resolved:
-        """The file, by the entry that it is the file of, whatever it is called."""
+        """The file, with the registry entry of the same content if there is one."""
         try:
             size = path.stat().st_size
             pins = {pin: name for name in self._models for pin in self._wanted("model", name).pins if pin.size == size}
-            # Hashing is for the few files that have a known size.
+            # Only files of a known size are hashed.
             name = pins.get(FileHash(size=size, sha256=file_sha256(path))) if pins else None
         except OSError as error:
             raise ModelError(f"cannot read the model {path}: {error.strerror}") from None
@@ -215,11 +220,17 @@ def _look_up(entries: Mapping[str, Any], name: str, what: Kind) -> Any:
         return entries[name]
     near = difflib.get_close_matches(name.lower(), entries, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise ModelError(f"unknown {what} {name!r}: {hint}known: {', '.join(entries)}, or give a file's path")
+    raise UnknownNameError(f"unknown {what} {name!r}: {hint}known: {', '.join(entries)}, or give a file's path")
+
+
+def _no_model_file(text: str, path: Path) -> str:
+    if not path.exists():
+        return f"no model file {text}: check the path, or use a name that `detector models list` shows"
+    return f"{text} is not a model file: the detector runs .onnx, .engine and OpenVINO .xml files"
 
 
 def registry_path() -> Path:
-    """The registry's text: beside this module in a wheel, in engines/ in a checkout."""
+    """The path of the registry's text: beside this module in a wheel, in engines/ in a checkout."""
     here = Path(__file__).resolve().parent
     packaged = here / "models.yaml"
     return packaged if packaged.is_file() else here.parents[1] / "engines" / "models.yaml"
@@ -242,5 +253,5 @@ def load_registry(path: Path | None = None, *, cache: Path | None = None) -> Reg
 
 
 def sample_pictures() -> Iterator[Image]:
-    """Frames of the sample clip, fetched where it is not here yet; raises ModelError, SourceError."""
+    """Frames of the sample clip, which is downloaded if necessary; raises ModelError, SourceError."""
     yield from clip_pictures(load_registry().fetch_clip("bikes"))

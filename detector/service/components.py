@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from detector.alerts.discovery import Discovery
+from detector.alerts.discovery import ANNOUNCED, Discovery
 from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
 from detector.alerts.history_writer import HistoryWriter
@@ -34,7 +34,7 @@ from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
 from .autotuner import Autotuner
-from .camera_status import CameraStatus
+from .camera_status import CameraStatusPublisher
 from .camera_switches import DETECT_STATE, CameraSwitches
 from .config_store import ConfigStore
 from .control import ServiceControl
@@ -92,7 +92,7 @@ class Components:
     detection: Detection
     load: LoadMeter
     health: HealthMonitor
-    camera_status: CameraStatus
+    camera_status: CameraStatusPublisher
     status: StatusReporter
     announcer: Announcer
     reloader: ConfigReloader
@@ -133,13 +133,18 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         alarm=detection.alarm,
         clock=clock,
     )
-    camera_status = CameraStatus(
+    camera_status = CameraStatusPublisher(
         cameras=cameras.stats, publish=output.dispatcher.camera_status, end_visits=loop.end_visits, clock=clock
     )
     topics = Topics(config.mqtt.topic_prefix)
-    announcer = Announcer(
-        discovery=Discovery(topics=topics, send=output.dispatcher.send), restate=output.dispatcher.restate, store=store
+    discovery = Discovery(
+        topics=topics,
+        send=output.dispatcher.send,
+        saved=storage.outbox.get_state(ANNOUNCED),
+        save=output.dispatcher.save_state,
     )
+    output.client.listen_cleared(discovery.cleared)
+    announcer = Announcer(discovery=discovery, restate=output.dispatcher.restate, store=store)
     commands = MqttCommands(
         topics=topics, store=store, alarm=detection.alarm, switches=detection.switches, announce=announcer.announce
     )

@@ -54,7 +54,7 @@ class ConfigStore:
     def write(self, document: config_file.Document) -> None:
         """Put `document` into the file, whole or not at all; raises ConfigError."""
         if self.path is not None:
-            config_file.write(self.path, document)
+            config_file.write(self.path, document, copies=self.config.data_dir)
 
     def replace(self, document: config_file.Document, config: Config) -> None:
         """From now on this is the configuration; one caller at a time."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from detector import __version__
 from detector.api.control import Health, Ready, StaleConfigError
 from detector.config import document as config_file
+from detector.config import remote
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand
 
@@ -80,7 +81,7 @@ class ServiceControl:
         with self._store.change() as current:
             if if_match not in (None, "*", config_file.etag(current.document)):
                 raise StaleConfigError
-            restart = self._apply(config_file.unmasked(document, current.document))
+            restart = self._apply(remote.accepted(document, current.document))
             log.info("the configuration was replaced%s", f"; restart for {', '.join(restart)}" if restart else "")
             return (*self.config_document(), restart)
 

@@ -33,7 +33,7 @@ class Broker(Protocol):
     def status(self) -> ClientStatus: ...
 
 
-class Outbox(Protocol):
+class OutboxCounts(Protocol):
     """What is asked of the outbox; must not wait for the disk."""
 
     def stats(self) -> OutboxStats: ...
@@ -49,7 +49,7 @@ class HealthMonitor:
         cameras: CameraStats,
         model: ModelHost,
         broker: Broker,
-        outbox: Outbox,
+        outbox: OutboxCounts,
         load: LoadMeter,
         store: ConfigStore,
         clock: Clock,
@@ -136,8 +136,9 @@ class HealthMonitor:
     def _delivery_problems(self) -> Iterator[str]:
         broker, outbox = self._broker.status(), self._outbox.stats()
         if broker.state != "connected":
-            waiting = f"; {outbox.pending_alerts} alerts wait on disk" if outbox.pending_alerts else ""
-            yield f"broker {broker.address}: {broker.error or broker.state}{waiting}"
+            yield "; ".join(
+                filter(None, (f"broker {broker.address}: {broker.error or broker.state}", outbox.alerts_wait()))
+            )
         if outbox.fault:
             yield f"outbox: {outbox.fault}"
 

@@ -15,7 +15,7 @@ from detector.models.autotune.status import AutotuneStatus
 from detector.models.loading import resolve
 
 from .alarm_controller import AlarmController
-from .camera_status import CameraStatus
+from .camera_status import CameraStatusPublisher
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
 from .model_host import ModelHost
@@ -44,7 +44,7 @@ class ConfigReloader:
         alarm: AlarmController,
         cameras: CaptureSet,
         switches: CameraSwitches,
-        status: CameraStatus,
+        status: CameraStatusPublisher,
         remove_camera: Callable[[str], None],
         announce: Callable[[], None],
     ) -> None:
@@ -63,7 +63,7 @@ class ConfigReloader:
         if fresh is not None:
             self._autotune.chose(fresh[1].choice)
             self._model.swap(*fresh)
-        self._alarm.reconfigure(new.alarm)
+        self._alarm.use_settings(new.alarm)
         self._change_cameras(old, new)
         return [key for key in RESTART if getattr(old, key) != getattr(new, key)]
 

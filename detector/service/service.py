@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detector.config import document as config_file
+from detector.config.device_id import keep_id
 from detector.config.schema import Config
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.progress import Progress, quiet
@@ -89,6 +90,7 @@ class Service:
         use_one_opencv_thread()
         with ExitStack() as closing:
             closing.enter_context(locked_data_dir(self.config.data_dir))
+            keep_id(self.config)
             try:
                 resolved = resolve(self.config.model, self._unless_stopped(self._progress))
                 parts = build(self._store, resolved, clock=self._clock, closing=closing)

@@ -17,7 +17,7 @@ from detector.models.autotune.status import AutotuneStatus
 
 from .alarm_controller import AlarmController
 from .config_store import ConfigStore
-from .health import Broker, CameraStats, HealthMonitor, Outbox
+from .health import Broker, CameraStats, HealthMonitor, OutboxCounts
 from .inference_loop import CameraChannel
 from .model_host import ModelHost
 
@@ -61,7 +61,7 @@ class StatusReporter:
         model: ModelHost,
         autotune: AutotuneStatus,
         broker: Broker,
-        outbox: Outbox,
+        outbox: OutboxCounts,
         alarm: AlarmController,
         clock: Clock,
     ) -> None:

@@ -105,7 +105,7 @@ def test_endless_headers_are_refused(window: StartApi) -> None:
 
 
 def test_held_connections_make_room_the_oldest_first(window: StartApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEADER_S", 600)  # so that nothing but the lack of room ends them
+    monkeypatch.setattr(server, "HEADER_S", 600)  # so that nothing but too many connections ends them
     opened = window()
     with ExitStack() as stack:
         held = [stack.enter_context(connect(opened)) for _ in range(MAX_CONNECTIONS)]

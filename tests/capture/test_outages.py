@@ -10,7 +10,7 @@ import pytest
 
 from detector.capture.camera import CameraLoop
 from detector.capture.rtsp.source import RtspSource
-from detector.capture.source import RefusedError
+from detector.capture.source import CameraRefusedError
 from detector.core.backoff import Backoff
 from detector.core.types import Frame
 from support.cameras import Running, Script, Until
@@ -56,7 +56,7 @@ def test_a_camera_that_said_no_is_not_asked_again_and_again(monkeypatch: pytest.
     clock, stop = SetClock(), threading.Event()
     loop = CameraLoop(
         name="porch",
-        make_source=lambda: Script(RefusedError("401")),
+        make_source=lambda: Script(CameraRefusedError("401")),
         put=lambda _: None,
         stop=stop,
         clock=clock,

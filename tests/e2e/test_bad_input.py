@@ -65,7 +65,7 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_an_unknown_model_names_the_known_ones() -> None:
-    refused("models", "get", "yolov10-n", code=1, says="did you mean yolov10n?")
+    refused("models", "get", "yolov10-n", code=2, says="did you mean yolov10n?")
 
 
 def test_a_text_file_as_video(tmp_path: Path, model: Path) -> None:
@@ -131,7 +131,7 @@ def test_check_tells_what_works_and_what_does_not(tmp_path: Path, model: Path, c
 
     findings = {f["what"]: f for f in json.loads(result.stdout)}
     assert result.returncode == 1
-    assert {what for what, f in findings.items() if f["ok"]} == {"model", "camera good"}
+    assert {what for what, f in findings.items() if f["ok"]} == {"model", "camera good", "data_dir", "api"}
     assert "640x272" in findings["camera good"]["detail"]
     assert "topsecret" not in result.stdout + result.stderr
     assert "does not work: camera gone, camera missing, broker" in result.stderr

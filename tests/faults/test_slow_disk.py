@@ -28,7 +28,7 @@ SYNC_MS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class DiskRun:
     """Looked-at frames a second and latency p50 in ms, by camera; the commands that were answered."""
 
     fps: dict[str, float]
@@ -62,7 +62,7 @@ def _of(heard: list[Heard], topic: str) -> list[Heard]:
     return [message for message in heard if message.topic == topic]
 
 
-def _measure(folder: Path, config: dict[str, Any], broker: Mosquitto, env: dict[str, str]) -> Measured:
+def _measure(folder: Path, config: dict[str, Any], broker: Mosquitto, env: dict[str, str]) -> DiskRun:
     """Arms and disarms three times a second, and counts what was looked at meanwhile."""
     subscriber = RecordingSubscriber(broker.port, "detector/#")
     try:
@@ -81,7 +81,7 @@ def _measure(folder: Path, config: dict[str, Any], broker: Mosquitto, env: dict[
             assert program.get("/healthz")[0] == 200
     finally:
         subscriber.close()
-    return Measured(
+    return DiskRun(
         fps={c: (after["cameras"][c]["detected"] - before["cameras"][c]["detected"]) / took for c in CAMERAS},
         latency_ms={c: after["cameras"][c]["latency_ms"]["p50"] for c in CAMERAS},
         states=len(_of(everything[known:], "detector/alarm/state")),

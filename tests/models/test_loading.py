@@ -58,7 +58,7 @@ def test_a_model_that_is_not_understood_runs_as_it_is(tmp_path: Path, caplog: py
         detector.detect_image(ArrayImage(np.zeros((48, 64, 3), np.uint8)))
     assert detector.shapes == ((128, 128),)
     assert "not understood" in caplog.text
-    assert "128 x 128 px serves instead" in caplog.text
+    assert "128 x 128 px is used instead" in caplog.text
     detector.close()
 
 

@@ -263,7 +263,7 @@ def test_who_stands_still_stays_one_visit(model: PersonDetector) -> None:
     pictures = [ArrayImage(np.clip(person + noise, 0, 255).astype(np.uint8)) for noise in noises]
     seen: list[float] = []
 
-    class Watched:
+    class CountedModel:
         input_size = model.input_size
 
         def detect(self, frame: Frame) -> Detections:
@@ -271,7 +271,7 @@ def test_who_stands_still_stays_one_visit(model: PersonDetector) -> None:
             return model.detect(frame)
 
     clip = Clip((k / 10, pictures[k % 5]) for k in range(600))
-    lines = list(replay(config=config(), camera="porch", source=clip, detector=Watched()))
+    lines = list(replay(config=config(), camera="porch", source=clip, detector=CountedModel()))
     (new,), (end,) = of(lines, "events", "new"), of(lines, "events", "end")
     assert end["after"]["end_time"] - new["after"]["start_time"] > 58.0
     assert len(of(lines, "alerts")) == 1

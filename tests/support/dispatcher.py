@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from detector.alerts.outbox_entries import Entry
 from detector.alerts.payloads import Topics
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.jpeg import Label, encode_jpeg
-from detector.core.types import Box, Frame
+from detector.core.types import Box, Frame, Message
 from detector.mqtt.client import MqttClient, MqttSettings
 from support.messages import WILL, running
 from support.mosquitto import DEADLINE, Heard
@@ -55,10 +55,15 @@ def running_dispatcher(
     encode_snapshot: EncodeSnapshot = encode,
     protocol: str = "auto",
     connect: bool = True,
+    subscriptions: Sequence[str] = (),
+    topics: Topics = TOPICS,
+    will: Message = WILL,
     **options: Any,
 ) -> Iterator[RunningDispatcher]:
     settings = MqttSettings(host="127.0.0.1", port=port, client_id="detector-t", protocol=protocol)  # type: ignore[arg-type]
-    link = MqttClient(settings=settings, will=WILL, max_delay_s=0.2)
+    link = MqttClient(settings=settings, will=will, max_delay_s=0.2)
+    for topic_filter in subscriptions:
+        link.subscribe(topic_filter, lambda _topic, _payload: None)
     with contextlib.ExitStack() as stack:
         outbox = Outbox(folder / "outbox.db")
         stack.callback(outbox.close)
@@ -69,7 +74,7 @@ def running_dispatcher(
             outbox=outbox,
             history=writer,
             link=link,
-            topics=TOPICS,
+            topics=topics,
             device="yard",
             encode_snapshot=encode_snapshot,
             **options,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import re
 import select
 import socket
 import ssl
@@ -15,15 +16,17 @@ from urllib.parse import urljoin
 
 import av.error
 
+from detector.capture import dial
 from detector.capture.auth import Credentials, challenges
 from detector.capture.av_errors import network_error
-from detector.capture.dial import connect
+from detector.capture.dial import Resolver
 from detector.core.clock import Clock
 from detector.core.errors import SourceError
 from detector.core.urls import split_url
 
 _REDIRECTS = 5
 _TRIES = 6  # of one request: unknown, then each way to log in that is offered, then with a fresh nonce
+_PLACE = re.compile(r"(?P<host>\[[^\]]*\]|[^:@\[\]]+)(?::(?P<port>\d{1,5}))?")
 _PORTS = {"http": 80, "https": 443}
 _CHUNK = 1 << 16
 _TAIL_READS, _TAIL_S = 4, 0.5  # for what comes behind a picture; a longer answer is given up with its connection
@@ -53,9 +56,13 @@ class HttpTarget:
         return f"{self.scheme}://{self.host}:{self.port}{self.path}"
 
     def redirected(self, location: str) -> HttpTarget:
-        """Where `location` leads; the user goes along only to the same host, and never from TLS to none."""
+        """Where `location` leads; the user goes along only to the same host and port (or its port for TLS), and never
+        from TLS to none.
+        """
         target = parse(urljoin(self.address, location))
-        stays = target.host == self.host and (self.scheme, target.scheme) != ("https", "http")
+        usual = (self.scheme, target.scheme) == ("http", "https") and target.port == _PORTS["https"]
+        same = target.host == self.host and (target.port == self.port or usual)
+        stays = same and (self.scheme, target.scheme) != ("https", "http")
         if target.user is not None or not stays:
             return target
         return HttpTarget(
@@ -73,14 +80,14 @@ def parse(url: str) -> HttpTarget:
     found = split_url(url.strip())
     if found is None or found.scheme not in _PORTS:
         raise ValueError("not an HTTP URL")
-    host, colon, port = found.place.rpartition(":") if not found.place.endswith("]") else (found.place, "", "")
+    place = _PLACE.fullmatch(found.place)
     path = found.rest.partition("#")[0]
-    number = int(port or _PORTS[found.scheme])
-    if not 0 < number < 65536 or not path.isprintable() or " " in path:
+    number = int(place["port"] or _PORTS[found.scheme]) if place is not None else 0
+    if place is None or not 0 < number < 65536 or not path.isprintable() or " " in path:
         raise ValueError("not an HTTP URL")
     return HttpTarget(
         scheme=found.scheme,
-        host=(host if colon else found.place).strip("[]"),
+        host=place["host"].strip("[]"),
         port=number,
         path=path if path.startswith("/") else f"/{path}",
         user=found.user,
@@ -147,8 +154,11 @@ class HttpConnection:
     that is no HTTP.
     """
 
-    def __init__(self, *, url: str, shown: str, timeout_s: float, clock: Clock) -> None:
+    def __init__(
+        self, *, url: str, shown: str, timeout_s: float, clock: Clock, resolve: Resolver = dial.look_up
+    ) -> None:
         self._url, self._shown, self._timeout_s, self._clock = url, shown, timeout_s, clock
+        self._resolve = resolve
         self._target: HttpTarget | None = None
         self._credentials: Credentials | None = None
         self._socket: _TimedSocket | None = None
@@ -178,14 +188,14 @@ class HttpConnection:
             raise self._refusal(response.status)
         return response
 
-    def read(self, deadline: float) -> bytes:
-        """What comes next of the body, b"" at its end."""
+    def read(self, deadline: float, size: int = _CHUNK) -> bytes:
+        """What comes next of the body, at most `size` bytes; b"" at its end."""
         response, timed = self._response, self._socket
         if response is None or timed is None:
             raise SourceError(f"{self._shown}: not open")
         timed.deadline = deadline
         with self._explained():
-            return response.read1(_CHUNK)
+            return response.read1(size)
 
     def waiting(self) -> bool:
         """Whether more of the body is there at once."""
@@ -267,15 +277,21 @@ class HttpConnection:
         return "\r\n".join([*lines, "", ""]).encode()
 
     def _connected(self, target: HttpTarget, deadline: float) -> _TimedSocket:
-        connection = connect(target.host, target.port, deadline, self._clock)
-        try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.settimeout(max(0.01, deadline - self._clock.mono()))
-            if target.scheme == "https":
-                connection = _secured(connection, target.host)
-        except BaseException:
-            connection.close()
-            raise
+        def left_s() -> float:
+            left = deadline - self._clock.mono()
+            if left <= 0.0:
+                raise TimeoutError
+            return left
+
+        connection = dial.connect(
+            target.host,
+            target.port,
+            first_host=parse(self._url).host,
+            secure=target.scheme == "https",
+            left_s=left_s,
+            resolve=self._resolve,
+            shown=self._shown,
+        )
         return _TimedSocket(connection, self._clock)
 
     def _skip_body(self, response: http.client.HTTPResponse) -> None:
@@ -308,11 +324,3 @@ class HttpConnection:
             raise SourceError(f"{self._shown}: the camera's TLS is not understood; check the URL") from None
         except OSError as exc:
             raise network_error(exc, shown=self._shown, timeout_s=self._timeout_s) from None
-
-
-def _secured(connection: socket.socket, host: str) -> ssl.SSLSocket:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # Cameras sign their certificates themselves; FFmpeg (before 9) does not check them either.
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context.wrap_socket(connection, server_hostname=host)

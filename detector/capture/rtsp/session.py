@@ -99,8 +99,10 @@ class RtspSession:
             raise SourceError(f"{self._shown}: not open")
         early, self._early = self._early, []
         try:
-            if self._clock.mono() >= self._alive_next:
-                self._keep_alive(transport)
+            if (now := self._clock.mono()) >= self._alive_next:
+                self._alive_next = now + self._alive_every_s
+                method = "GET_PARAMETER" if "GET_PARAMETER" in self._methods else "OPTIONS"
+                self._send(transport, method, self._aggregate, {}, now + self._timeout_s)
             return self._taken(transport, early, deadline)
         except ValueError:
             raise SourceError(f"{self._shown}: the camera sends data that is not RTSP") from None
@@ -264,9 +266,3 @@ class RtspSession:
         elif message.status == 401 and self._credentials.choose(challenges(message.all("www-authenticate"))):
             # The nonce of the keep-alive was too old: again with the new one, but no faster than one a second.
             self._alive_next = min(self._alive_next, now + _MIN_ALIVE_S)
-
-    def _keep_alive(self, transport: RtspTransport) -> None:
-        now = self._clock.mono()
-        self._alive_next = now + self._alive_every_s
-        method = "GET_PARAMETER" if "GET_PARAMETER" in self._methods else "OPTIONS"
-        self._send(transport, method, self._aggregate, {}, now + self._timeout_s)

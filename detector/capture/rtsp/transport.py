@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
-from detector.capture.dial import connect
+from detector.capture.dial import look_up, open_socket
 from detector.core.clock import Clock
 
 from .framing import Framing, Interleaved
@@ -33,7 +33,7 @@ class RtspTransport:
         self.received_mono = clock.mono()
         self.framing = Framing()
         self._space = memoryview(bytearray(_CHUNK))  # reused for each read
-        self._socket = connect(host, port, deadline, clock)
+        self._socket = _connected(host, port, deadline, clock)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket.setblocking(False)
@@ -130,3 +130,16 @@ class RtspTransport:
         poll = select.poll()
         poll.register(self._socket, event)  # by its number, which TLS keeps
         return poll
+
+
+def _connected(host: str, port: int, deadline: float, clock: Clock) -> socket.socket:
+    """A connection to one of the host's addresses; the resolver has time limits of its own."""
+
+    def left_s() -> float:
+        left = deadline - clock.mono()
+        if left <= 0.0:
+            raise TimeoutError
+        return left
+
+    # A link-local IPv6 address keeps its zone only as it was written.
+    return open_socket([host] if "%" in host else look_up(host, port), port, left_s=left_s)

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the only file that imports it."""
+"""The ONNX Runtime backend; the only file that imports onnxruntime."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DTYPES = {"float": "float32", "double": "float64"}
 
 
 class OnnxRuntimeBackend:
-    """A model in ONNX Runtime, whose precision is the file's own.
+    """A model in ONNX Runtime, in the file's own precision.
 
     Raises ModelError for a file that cannot be used and a `precision` that the file does not have.
     """
@@ -65,8 +65,7 @@ class OnnxRuntimeBackend:
 
 
 def _import() -> Any:
-    # From 1.32 on its Linux wheels report to their maker, device id and all, unless told not to before
-    # they are loaded: not from a camera.
+    # From 1.32 on its Linux wheels send telemetry with a device id unless this is set before they are loaded.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
@@ -84,27 +83,27 @@ def import_quantization() -> Any:
 
 
 def save_optimised(path: Path, output: Path) -> None:
-    """Writes the graph as ONNX Runtime would run it on this CPU; `OnnxRuntimeBackend` opens it here alone.
+    """Write the graph as optimised by ONNX Runtime for this CPU; `OnnxRuntimeBackend` opens it on this machine only.
 
-    Raises ModelError; the file appears whole or not at all.
+    The file is written atomically. Raises ModelError.
     """
     runtime, file = _import(), inspect(path)
     options = _options(runtime, 1, unpack=UNPACK in file.metadata)
-    told = made_for(OnnxRuntimeBackend.name, runtime.__version__)
-    told |= {"source": str(path), "source_sha256": file.digest}
+    facts = made_for(OnnxRuntimeBackend.name, runtime.__version__)
+    facts |= {"source": str(path), "source_sha256": file.digest}
     try:
         with replacing(output) as part:
             options.optimized_model_filepath = str(part)
             _session(runtime, path, options)
             with part.open("ab") as behind:
-                behind.write(metadata_bytes(KEY, json.dumps(told)))
+                behind.write(metadata_bytes(KEY, json.dumps(facts)))
     except OSError as error:
         raise ModelError(f"cannot write {output}: {error.strerror or error}; make room or choose another") from None
 
 
 def _options(runtime: Any, threads: int, *, unpack: bool, optimised: bool = False) -> Any:
     options = runtime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised, and told once
+    options.log_severity_level = 4  # errors are raised, and logged once by the caller
     options.intra_op_num_threads = usable_threads(threads)
     options.inter_op_num_threads = 1
     options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
@@ -113,10 +112,10 @@ def _options(runtime: Any, threads: int, *, unpack: bool, optimised: bool = Fals
     # Threads that spin while they wait cost 1.7 times the CPU when anything else runs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    if unpack:  # else each run would do it anew
+    if unpack:  # otherwise each run would do it again
         options.add_session_config_entry("session.disable_quant_qdq", "1")
-    # Without the arena glibc gives a run's tensors back to the kernel, and the next run's page faults cost a
-    # fifth more CPU (YOLOv10n). It keeps what the largest run needed; NMS's sizes hardly vary.
+    # Without the arena glibc returns a run's tensors to the kernel, and the next run's page faults cost a
+    # fifth more CPU (YOLOv10n). The arena keeps the memory of the largest run.
     options.enable_cpu_mem_arena = True
     return options
 
@@ -131,7 +130,7 @@ def _session(runtime: Any, path: Path, options: Any) -> Any:
 
 
 def _explained(path: Path, message: str, version: str) -> str:
-    """One line for a model that would not load; the path is taken out lest its words mislead."""
+    """One line for a model that cannot be loaded; the path is removed first, since its words could match below."""
     text = re.sub(
         r"^.*?\[ONNXRuntimeError\] : \d+ : \w+ : ", "", message.replace(str(path), path.name), flags=re.DOTALL
     )

@@ -1,6 +1,6 @@
-"""An ONNX model made ready for TensorRT: its NMS cut off, its precision written into it (package `onnx`).
+"""Prepares an ONNX model for TensorRT: its NMS is removed, and its precision is set in the graph (package `onnx`).
 
-The engine is strongly typed, so what the ONNX says is what is computed.
+The engine is strongly typed, so the types in the ONNX model are those that are computed in.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from detector.models.graph.fp16 import to_fp16
 from detector.models.graph.onnx_file import read
 
 BuildPrecision = Literal["auto", "fp32", "fp16", "int8"]
-_SAME = 1e-4  # of the largest number: sums in another order
+_SAME = 1e-4  # of the largest value: sums in another order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """`content` is the ONNX; `sha256` that of the file it came from; `steps` what was done to it.
+    """`content` is the ONNX model; `sha256` that of its source file; `steps` the edits.
 
-    `spec` is what models of the file's own layout are commonly trained with.
+    `spec` is the input that models of the file's layout are commonly trained with.
     """
 
     content: bytes
@@ -43,10 +43,10 @@ class Prepared:
 
 
 def prepare(path: Path, *, precision: BuildPrecision = "auto", batch: int = 1) -> Prepared:
-    """`path` in `precision`; auto is the file's own; for up to `batch` pictures at once. Raises ModelError.
+    """The model at `path` in `precision` (auto: the file's own) for up to `batch` pictures per run. Raises ModelError.
 
-    fp16 keeps inputs, outputs and everything behind the last learnt convolution in fp32: box corners
-    up to 640 px have steps of half a pixel in fp16. int8 needs a model that is quantised (Q/DQ) already.
+    fp16 keeps inputs, outputs and everything after the last trained convolution in fp32: box corners up to 640 px have
+    steps of half a pixel in fp16. int8 needs a model that is already quantised (Q/DQ).
     """
     file = inspect(path)
     wanted = file.precision if precision == "auto" else precision
@@ -58,7 +58,7 @@ def prepare(path: Path, *, precision: BuildPrecision = "auto", batch: int = 1) -
         raise ModelError(f"{path.name} has its preprocessing folded in: build the engine from the model without it")
     spec = default_spec(layout)
     if layout.kind == "yolox-nms":
-        # Its output has a length that only the GPU knows: a synchronisation inside the engine. For persons alone.
+        # The length of its output is known only on the GPU: a synchronisation inside the engine. Person class only.
         try:
             model = person_only(model)
         except ModelError as error:
@@ -84,7 +84,7 @@ def prepare(path: Path, *, precision: BuildPrecision = "auto", batch: int = 1) -
 
 
 def _for_many(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    """The model with an open batch, proved to keep its pictures apart."""
+    """The model with a dynamic batch, verified to keep its pictures independent."""
     try:
         made = open_batch(model)
         _prove(made, layout_of(model))
@@ -94,7 +94,7 @@ def _for_many(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
 
 
 def _prove(made: onnx.ModelProto, layout: Layout) -> None:
-    """Two pictures together must give what each gives alone."""
+    """Check that two pictures in one run give the same results as each alone; raises ModelError."""
     noise = np.random.default_rng(0).random((2, 3, layout.height, layout.width), np.float32)
     pictures = noise * np.float32(default_spec(layout).scale * 255.0)
     with tempfile.TemporaryDirectory() as folder:

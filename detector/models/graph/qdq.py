@@ -30,7 +30,8 @@ class QdqStyle:
     """Where a runtime wants its pairs.
 
     `signed`: activations symmetric in -127..127, else 0..255 with a zero point. `everything`: each operator's inputs
-    and outputs, else the convolutions' inputs alone. `dedicated`: a pair for each reader. `bias`: stored as int32.
+    and outputs, else the convolutions' inputs alone; what else reads such a tensor gets the dequantised numbers, too.
+    `dedicated`: a pair for each quantised reader. `bias`: stored as int32.
     `depthwise`: depthwise convolutions, too. They are bound by memory: OpenVINO ran them slower in INT8, and
     less accurately (YOLOv10n). `silu`: x * sigmoid(x) too; ONNX Runtime takes three times as long for it in integers
     as for its own operator in floats (YOLOv10n: 6.1 ms of 21, against 2.0 and 2.6 for the way there and back).
@@ -121,7 +122,7 @@ def _with_pairs(
     model: onnx.ModelProto, nodes: list[onnx.NodeProto], ranges: Mapping[str, Range], form: QdqStyle
 ) -> onnx.ModelProto:
     library: Any = import_quantization()
-    sides = {
+    limits = {
         name: library.calibrate.TensorData(lowest=np.float32(low), highest=np.float32(high))
         for name, (low, high) in ranges.items()
     }
@@ -131,7 +132,7 @@ def _with_pairs(
         reduce_range=False,
         weight_qType=library.QuantType.QInt8,
         activation_qType=library.QuantType.QInt8 if form.signed else library.QuantType.QUInt8,
-        tensors_range=sides,
+        tensors_range=limits,
         nodes_to_quantize=[node.name for node in nodes],
         nodes_to_exclude=[],
         op_types_to_quantize=sorted({node.op_type for node in nodes}),

@@ -1,4 +1,4 @@
-"""Transformer detectors in folders as the package transformers keeps them: RT-DETR, D-FINE and their kin.
+"""Loads transformer detectors (RT-DETR, D-FINE and similar) from folders of the package transformers.
 
 The only file that imports transformers (extra `transformer`). Weights are safetensors, which cannot run code.
 """
@@ -33,7 +33,7 @@ class Folder:
 def load(folder: Path, *, random_weights: bool = False, seed: int = 0) -> Folder:
     """The detector whose config.json and model.safetensors lie in `folder`; raises ModelError.
 
-    `random_weights` takes the architecture alone: it finds nobody, but its cost is the real one.
+    `random_weights` uses only the architecture: it detects nothing, but its speed is the real one.
     """
     model = _model(folder, random_weights, seed)
     names = _names(model.config)

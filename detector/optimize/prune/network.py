@@ -1,4 +1,4 @@
-"""What this room asks of an ultralytics detection network: the head that is deployed, its raw outputs, its size."""
+"""What pruning asks of an ultralytics detection network: the head that is deployed, its raw outputs, its size."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from detector.capture.mjpeg.source import HttpSource
-from detector.capture.source import CapturedImage, RefusedError
+from detector.capture.source import CameraRefusedError, CapturedImage
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import SourceError
 from support.http_camera import PASSWORD, HttpCamera, HttpRequest, numbered_jpeg
@@ -290,7 +290,7 @@ def test_r6_redirects_are_followed_and_the_password_stays_with_its_host(status: 
 
     with (
         HttpCamera(other) as there,
-        HttpCamera(lambda request: request.answer(status, f"Location: http://localhost:{there.port}/x")) as here,
+        HttpCamera(lambda request: request.answer(status, f"Location: http://127.0.0.1:{there.port}/x")) as here,
     ):
         assert "401" in why(here.url)
     assert [request.headers.get("Authorization") for request in asked] == [None]
@@ -330,7 +330,7 @@ def test_refusals_are_told_apart(status: str, text: str) -> None:
     with HttpCamera(lambda request: request.answer(status, 'WWW-Authenticate: Basic realm="c"')) as camera:
         assert text in why(camera.url)
         if status.startswith("401"):
-            with pytest.raises(RefusedError):
+            with pytest.raises(CameraRefusedError):
                 opened(camera.url)
 
 

@@ -15,7 +15,7 @@ from detector.capture.camera import CameraLoop
 from detector.capture.latest_frames import LatestFrames
 from detector.capture.network import NetworkSource
 from detector.capture.rtsp.source import RtspSource
-from detector.capture.source import CapturedImage, RefusedError, Source, WaitingError
+from detector.capture.source import CameraRefusedError, CapturedImage, Source, WaitingError
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import SourceError
 from detector.core.types import Frame
@@ -194,7 +194,7 @@ def test_r4_a_wrong_password_is_tried_once_each_way(lines: list[str]) -> None:
     check = digest_and_basic(lines, takes="nothing")
     with RtspScript(serve(VIDEO.sdp(), [], OPTIONS=check)) as camera:
         source = RtspSource(url=camera.url, timeout_s=5.0)
-        with pytest.raises(RefusedError, match="401") as caught:
+        with pytest.raises(CameraRefusedError, match="401") as caught:
             source.open()
         assert PASSWORD not in str(caught.value)
     assert len(camera.requests) == 1 + len(lines)

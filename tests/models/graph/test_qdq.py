@@ -1,4 +1,4 @@
-"""Scales and pairs: zero stays zero, movers of numbers keep their source's scale, dead channels keep their bias."""
+"""Pairs: each form computes what the floats do, pooling keeps its source's scale, dead channels keep their bias."""
 
 from __future__ import annotations
 
@@ -109,3 +109,16 @@ def test_a_tensor_without_a_range_leaves_its_node_alone() -> None:
     graph = Graph(pooled())
     name_nodes(graph)
     assert quantised(graph, {"x": (-1.0, 1.0)}, (), OPENVINO)[1] == 1
+
+
+@pytest.mark.parametrize("form", [ALL, ONNXRUNTIME, OPENVINO, TENSORRT])
+@pytest.mark.parametrize("limit", [0.0, 1e-38, 1e-30])
+def test_a_tensor_that_is_always_next_to_nothing_has_a_scale_to_divide_by(
+    form: QdqStyle, limit: float, tmp_path: Path
+) -> None:
+    graph = Graph(pooled())
+    name_nodes(graph)
+    model, _ = quantised(graph, dict.fromkeys("xcsapy", (-limit, limit)), (), form)
+    onnx.save(Graph(model).finish(), str(tmp_path / "a.onnx"))
+    (found,) = OnnxRuntimeBackend(path=tmp_path / "a.onnx", threads=1).run(picture())
+    assert np.isfinite(found).all()

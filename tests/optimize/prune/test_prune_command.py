@@ -94,7 +94,7 @@ def test_an_onnx_model_comes_out_too(checkpoint: Path, exam: tuple[Path, Path], 
 
 
 @pytest.mark.timeout(400)  # many CPU seconds, and the machine may be busy
-def test_ctrl_c_keeps_what_was_learned(checkpoint: Path, room_pictures: Path, torch: Any, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_was_learned(checkpoint: Path, square_pictures: Path, torch: Any, tmp_path: Path) -> None:
     output = tmp_path / "small.pt"
     arguments = [
         "prune",
@@ -104,7 +104,7 @@ def test_ctrl_c_keeps_what_was_learned(checkpoint: Path, room_pictures: Path, to
         "-o",
         output,
         "--data",
-        room_pictures,
+        square_pictures,
         "--finetune",
         "100000",
         *QUICK,
