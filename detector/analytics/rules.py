@@ -109,7 +109,7 @@ class Rules:
             and self._alert.min_area <= area_share(track.box, size) <= self._alert.max_area
             and not self._map.masked(foot)
         )
-        zones = self._map.at(foot)
+        zones = self._map.locate(track.box, size)
         visit.observe(Sighting(track=track, mono=frame.captured_mono, size=size, qualifies=qualifies, zones=zones))
 
     def _drop(self, frame: Frame, live: Collection[int]) -> list[EventChange]:
@@ -170,7 +170,7 @@ class Rules:
     def _alert_due(self, visit: Visit, mono: float) -> bool:
         if visit.alerted or not visit.qualifies or mono - self._alerted_mono < self._alert.cooldown_s:
             return False
-        return not self._alert.zones or not set(self._alert.zones).isdisjoint(visit.current_zones)
+        return not self._alert.zones or not set(self._alert.zones).isdisjoint(visit.zones_now)
 
     def _raise_alert(self, visit: Visit, frame: Frame, confirmed_mono: float | None) -> Alert:
         visit.alerted = True

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from detector.core.geometry import from_segment
 from detector.core.types import Box, Event, Frame, Track
 
-from .zones import Size, ZoneWatch
+from .zones import Side, Size, ZoneWatch
 
 Vector = tuple[float, float]
 
@@ -35,13 +36,13 @@ _TRAIL_S = 1.0  # a walking direction is measured over this time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """A matched track in one frame; `zones` contain the foot point; `size` is the picture's, px."""
+    """A matched track in one frame; `zones`: the foot point's side of each zone; `size` is the picture's, px."""
 
     track: Track
     mono: float
     size: Size
     qualifies: bool
-    zones: tuple[str, ...]
+    zones: Mapping[str, Side]
 
 
 class Stillness:
@@ -150,6 +151,11 @@ class Visit:
     @property
     def current_zones(self) -> tuple[str, ...]:
         return self._zones.current
+
+    @property
+    def zones_now(self) -> tuple[str, ...]:
+        """Those of the current zones that contain the foot point in this very frame."""
+        return tuple(zone for zone in self._zones.current if zone in self._zones.inside)
 
     @property
     def entered_zones(self) -> tuple[str, ...]:
