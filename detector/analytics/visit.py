@@ -103,7 +103,8 @@ class Visit:
     """The state of one track's visit; `since` is when it was first seen (None: at the next detection).
 
     `id` and `start_wall` are set when the visit is confirmed (`id` is "" until then); `event` is the last one
-    published.
+    published. `alerts` counts those raised, `held_back` says that a cooldown kept one back, `guarded_since` since when
+    (monotonic s) the person has been in the alert zones; None: outside.
     """
 
     def __init__(self, *, track: Track, min_frames: int, since: float | None) -> None:
@@ -121,7 +122,10 @@ class Visit:
         self.qualifies = False
         self.event: Event | None = None
         self.published_mono = -math.inf
-        self.alerted = False
+        self.alerts = 0
+        self.alerted_mono = -math.inf
+        self.held_back = False
+        self.guarded_since: float | None = None
 
     def miss(self) -> None:
         """The track was not matched in this frame."""
@@ -138,6 +142,13 @@ class Visit:
         self._still.observe(track.box, mono)
         self._trail.observe(track.box, mono, sighting.size)
         self._zones.observe(sighting.zones)
+
+    def guard(self, *, inside: bool) -> None:
+        """Whether the person is in the alert zones, in the frame that was observed last."""
+        if not inside:
+            self.guarded_since = None
+        elif self.guarded_since is None:
+            self.guarded_since = self.last_mono
 
     @property
     def ripe(self) -> bool:
@@ -188,6 +199,8 @@ class Visit:
         self._trail = later._trail
         self._zones.take_over(later._zones)
         self._still.observe(later._trail.last, later.last_mono)
+        if self.guarded_since is None or later.guarded_since is None:
+            self.guarded_since = later.guarded_since
 
     def continued_by(self, later: Visit) -> float | None:
         """How unlikely (0..1, smaller is likelier) it is that `later` is the same person; None: another person.

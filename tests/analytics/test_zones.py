@@ -123,9 +123,11 @@ def test_watch_enters_after_consecutive_frames_and_leaves_as_late() -> None:
     watch.observe(sides("ab"))
     assert watch.current == ("a",)
     watch.observe(sides("b"))
-    assert (watch.current, watch.inside, watch.entered) == (("a", "b"), ("b",), ("a", "b"))
+    assert (watch.inside, watch.entered) == (("b",), ("a", "b"))
+    assert list(watch.current) == ["a", "b"]
     watch.observe(sides("b"))
-    assert (watch.current, watch.entered) == (("b",), ("a", "b"))
+    assert list(watch.current) == ["b"]
+    assert list(watch.entered) == ["a", "b"]
 
 
 def test_watch_stays_at_the_edge_for_ten_times_as_long() -> None:
