@@ -126,6 +126,8 @@ def alert_payload(alert: Alert, *, device: str, seq: int) -> dict[str, Any]:
         "score": _score(alert.score),
         "box": pixel_box(alert.box, size),
         "frame_size": list(size),
+        "repeat": int(alert.repeat),
+        "since_last": {"people": int(alert.since_last.people), "events": list(alert.since_last.events)},
         "captured_at": timestamp(frame.captured_wall),
         "confirmed_at": timestamp(frame.captured_wall + took),
         "published_at": None,
