@@ -225,8 +225,11 @@ def _output(config: Config, storage: Storage, clock: Clock, closing: ExitStack) 
         )
         closing.callback(broker.close)
         broker.bind()  # so that the client knows the port
+    settings = settings_of(config, password=password, embedded_port=broker.port if broker else None)
+    if broker is not None:
+        broker.reserve(settings.client_id)
     client = MqttClient(
-        settings=settings_of(config, password=password, embedded_port=broker.port if broker else None),
+        settings=settings,
         will=Message(topic=topics.available, payload=b"offline", qos=1, retain=True),
         clock=clock,
     )
