@@ -294,6 +294,9 @@ class Camera(ConfigSection):
     timeout_s: float = Field(
         default=5.0, ge=0.5, le=120.0, description="seconds after which an open or a read counts as failed"
     )
+    transport: Literal["tcp", "udp"] = Field(
+        default="tcp", description="RTSP only: udp for a camera that offers nothing else; lost packets smear pictures"
+    )
     motion: MotionSettings = MotionSettings()
     zones: dict[Identifier, Polygon] = Field(default_factory=dict)
     masks: tuple[Polygon, ...] = ()
@@ -316,6 +319,8 @@ class Camera(ConfigSection):
             raise ValueError(f"alert.zones names {', '.join(unknown)}; this camera's zones: {known}")
         if self.loop and self.kind != "file":
             raise ValueError("loop is for files only")
+        if self.transport == "udp" and not self.source.get_secret_value().strip().lower().startswith("rtsp://"):
+            raise ValueError("transport: udp is for rtsp:// cameras only")
         if self.motion.idle_decode == "keyframes" and self.kind != "rtsp":
             raise ValueError("motion.idle_decode: keyframes is for RTSP cameras only")
         return self

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from detector.capture.factory import make_source
+from detector.capture.source import Noting, WaitingError, read_patiently
 from detector.config import document
 from detector.config.schema import Camera, Config
 from detector.core.addresses import bind_fault
-from detector.core.errors import ConfigError, DetectorError
+from detector.core.errors import ConfigError, DetectorError, SourceError
 from detector.core.redact import redact
 from detector.models.autotune.choice import scenes_of
 from detector.models.autotune.loader import AutotunedLoader
@@ -24,6 +25,7 @@ from detector.mqtt.client import probe, settings_of
 from .data_dir import locked_data_dir
 
 BROKER_S = 5.0
+PICTURE_S = 30.0  # a camera that sends, but no picture, is waited for so long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +51,19 @@ def _camera(settings: Camera) -> str:
     begun = time.monotonic()
     try:
         source.open()
-        image = source.read().image
+        image = read_patiently(source, patience_s=PICTURE_S).image
+        notes = source.notes if isinstance(source, Noting) else ()
+    except WaitingError as error:
+        raise SourceError(
+            f"{settings.shown_source}: {error}; none came within {time.monotonic() - begun:.0f} s: shorten the camera's "
+            "key frame interval, or switch off its H.264+ / H.265+ (the service itself goes on waiting)"
+        ) from None
     finally:
         source.close()
-    return f"{image.width}x{image.height}, first frame after {time.monotonic() - begun:.1f} s ({settings.shown_source})"
+    found = (
+        f"{image.width}x{image.height}, first frame after {time.monotonic() - begun:.1f} s ({settings.shown_source})"
+    )
+    return "; ".join((found, *notes))
 
 
 def _model(config: Config) -> str:
