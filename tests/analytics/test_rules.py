@@ -448,7 +448,8 @@ def test_t2_many_held_back_are_counted_and_the_latest_named() -> None:
 
 
 def test_reminders_while_somebody_stays_are_off_unless_configured() -> None:
-    for settings, times in (({}, [0.2]), ({"repeat_s": 60}, [0.2, 60.2, 120.2])):
+    cases: list[tuple[dict[str, Any], list[float]]] = [({}, [0.2]), ({"repeat_s": 60}, [0.2, 60.2, 120.2])]
+    for settings, times in cases:
         walk = RuleWalk(**settings)
         walk.wait(150.0, (1, HERE))
         walk.wait(100.0)
