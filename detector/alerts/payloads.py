@@ -111,8 +111,11 @@ def _latency(capture_to_confirm: float, confirm_to_publish: float | None) -> dic
     return {"capture_to_confirm": first, "confirm_to_publish": second, "total": round(first + second, 1)}
 
 
-def alert_payload(alert: Alert, *, device: str, seq: int) -> dict[str, Any]:
-    """The document of `alert` as it is kept: not finished until `published` adds what the moment of sending knows."""
+def alert_payload(alert: Alert, *, device: str, seq: int, clock_synced: bool = True) -> dict[str, Any]:
+    """The document of `alert` as it is kept: not finished until `published` adds what the moment of sending knows.
+
+    `clock_synced`: whether the wall clock that stamped it was known to be right.
+    """
     frame = alert.frame
     size = (frame.image.width, frame.image.height)
     took = finite(alert.confirmed_mono - frame.captured_mono, low=0.0)
@@ -126,6 +129,9 @@ def alert_payload(alert: Alert, *, device: str, seq: int) -> dict[str, Any]:
         "score": _score(alert.score),
         "box": pixel_box(alert.box, size),
         "frame_size": list(size),
+        "repeat": int(alert.repeat),
+        "since_last": {"people": int(alert.since_last.people), "events": list(alert.since_last.events)},
+        "clock_synced": clock_synced,
         "captured_at": timestamp(frame.captured_wall),
         "confirmed_at": timestamp(frame.captured_wall + took),
         "published_at": None,

@@ -6,7 +6,6 @@ Pure: no pixels, no clock, no network; time comes in with the frame.
 from __future__ import annotations
 
 import hashlib
-import math
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from dataclasses import dataclass, replace
 from detector.config import schema
 from detector.core.types import Alert, Event, EventChange, Frame, Track
 
+from .cooldown import Cooldown
 from .visit import RELINK_S, Sighting, Visit
 from .zones import ZoneMap, area_share, foot_point
 
@@ -47,8 +47,9 @@ class Rules:
     """One camera's rules; `update` takes every frame that was detected, in order of time. Not thread-safe.
 
     An event has one `new`, any number of `update`s and one `end`; a track that is never confirmed gives no
-    event. An event gives at most one alert: as soon as it is confirmed, qualifies in the current frame, is in
-    one of the alert zones (or none are named), the alarm is armed and the camera's cooldown is over.
+    event. An event gives one alert: as soon as it is confirmed, qualifies in the current frame, is in one of the
+    alert zones (or none are named) and has been for `loiter_s`, the alarm is armed and the cooldown is over. With
+    `repeat_s` reminders follow under the same conditions. Who is held back by the cooldown is named in the next alert.
     """
 
     def __init__(self, *, camera: str, settings: schema.Camera, device_id: str) -> None:
@@ -58,7 +59,7 @@ class Rules:
         self._map = ZoneMap(zones=settings.zones, masks=settings.masks)
         self._visits: dict[int, Visit] = {}
         self._frame: Frame | None = None
-        self._alerted_mono = -math.inf
+        self._cooldown = Cooldown(seconds=settings.alert.cooldown_s)
 
     @property
     def people(self) -> int:
@@ -78,14 +79,13 @@ class Rules:
         ends = self._drop(frame, live)
         self._confirm(frame, live)
         changes: list[EventChange] = []
-        alerts: list[Alert] = []
         seen = [visit for visit in self._visits.values() if visit.id and visit.last_mono == frame.captured_mono]
-        for visit in sorted(seen, key=lambda visit: (visit.start_wall, visit.id)):
-            if armed and self._alert_due(visit, frame.captured_mono):
-                alerts.append(self._raise_alert(visit, frame, confirmed_mono))
+        seen.sort(key=lambda visit: (visit.start_wall, visit.id))
+        alerts = self._raise_alerts(seen, frame, confirmed_mono) if armed else ()
+        for visit in seen:
             changes.extend(_change_of(visit, frame))
         present = frozenset(track_id for track_id, visit in self._visits.items() if visit.id)
-        return RuleOutcome(changes=(*ends, *changes), alerts=tuple(alerts), people=len(present), present=present)
+        return RuleOutcome(changes=(*ends, *changes), alerts=alerts, people=len(present), present=present)
 
     def close(self) -> RuleOutcome:
         """End every open event at the time it was last seen: the camera is lost, or the service stops."""
@@ -109,8 +109,9 @@ class Rules:
             and self._alert.min_area <= area_share(track.box, size) <= self._alert.max_area
             and not self._map.masked(foot)
         )
-        zones = self._map.at(foot)
+        zones = self._map.locate(track.box, size)
         visit.observe(Sighting(track=track, mono=frame.captured_mono, size=size, qualifies=qualifies, zones=zones))
+        visit.guard(inside=self._in_alert_zones(visit.current_zones))
 
     def _drop(self, frame: Frame, live: Collection[int]) -> list[EventChange]:
         """Remove tracks that the tracker dropped; returns the ends of events that no track can continue."""
@@ -167,16 +168,50 @@ class Rules:
             device_id=self._device_id, camera=self._camera, start_wall=visit.start_wall, track_id=track_id
         )
 
+    def _in_alert_zones(self, zones: Collection[str]) -> bool:
+        return not self._alert.zones or not set(self._alert.zones).isdisjoint(zones)
+
+    def _raise_alerts(self, visits: Sequence[Visit], frame: Frame, confirmed_mono: float | None) -> tuple[Alert, ...]:
+        """The alerts due now; first whose last one is longest ago: a reminder must hold back nobody's first alert."""
+        ordered = sorted(visits, key=lambda visit: visit.alerted_mono)
+        return tuple(
+            self._raise_alert(visit, frame, confirmed_mono)
+            for visit in ordered
+            if self._alert_due(visit, frame.captured_mono)
+        )
+
     def _alert_due(self, visit: Visit, mono: float) -> bool:
-        if visit.alerted or not visit.qualifies or mono - self._alerted_mono < self._alert.cooldown_s:
+        if not (visit.qualifies and self._in_alert_zones(visit.zones_now) and self._stayed(visit, mono)):
             return False
-        return not self._alert.zones or not set(self._alert.zones).isdisjoint(visit.current_zones)
+        if visit.alerts:
+            reminder = self._alert.repeat_s > 0 and mono - visit.alerted_mono >= self._alert.repeat_s
+            return reminder and self._cooldown.is_over(self._cooldown_keys(visit), mono)
+        if self._cooldown.is_over(self._cooldown_keys(visit), mono):
+            return True
+        if not visit.held_back:
+            visit.held_back = True
+            self._cooldown.hold_back(visit.id)
+        return False
+
+    def _stayed(self, visit: Visit, mono: float) -> bool:
+        return visit.guarded_since is not None and mono - visit.guarded_since >= self._alert.loiter_s
+
+    def _cooldown_keys(self, visit: Visit) -> tuple[str, ...]:
+        per = self._alert.cooldown.per
+        if per == "person":
+            return (visit.id,)
+        if per == "camera":
+            return ("",)
+        # Outside of all zones (alert.zones may name none) is a place with a cooldown of its own.
+        return tuple(zone for zone in visit.zones_now if zone in self._alert.zones or not self._alert.zones) or ("",)
 
     def _raise_alert(self, visit: Visit, frame: Frame, confirmed_mono: float | None) -> Alert:
-        visit.alerted = True
-        self._alerted_mono = frame.captured_mono
+        self._cooldown.start(self._cooldown_keys(visit), frame.captured_mono)
+        visit.alerts, visit.alerted_mono = visit.alerts + 1, frame.captured_mono
+        repeat = visit.alerts - 1
+        name = f"{visit.id}/{repeat}" if repeat else visit.id
         return Alert(
-            id=alert_id(device_id=self._device_id, camera=self._camera, event=visit.id),
+            id=alert_id(device_id=self._device_id, camera=self._camera, event=name),
             event_id=visit.id,
             camera=self._camera,
             zones=visit.current_zones,
@@ -184,6 +219,8 @@ class Rules:
             box=visit.track.box,
             frame=frame,
             confirmed_mono=frame.captured_mono if confirmed_mono is None else confirmed_mono,
+            repeat=repeat,
+            since_last=self._cooldown.take_held(visit.id),
         )
 
 

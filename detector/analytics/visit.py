@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from detector.core.geometry import from_segment
 from detector.core.types import Box, Event, Frame, Track
 
-from .zones import Size, ZoneWatch
+from .zones import Side, Size, ZoneWatch
 
 Vector = tuple[float, float]
 
@@ -35,13 +36,13 @@ _TRAIL_S = 1.0  # a walking direction is measured over this time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """A matched track in one frame; `zones` contain the foot point; `size` is the picture's, px."""
+    """A matched track in one frame; `zones`: the foot point's side of each zone; `size` is the picture's, px."""
 
     track: Track
     mono: float
     size: Size
     qualifies: bool
-    zones: tuple[str, ...]
+    zones: Mapping[str, Side]
 
 
 class Stillness:
@@ -102,7 +103,8 @@ class Visit:
     """The state of one track's visit; `since` is when it was first seen (None: at the next detection).
 
     `id` and `start_wall` are set when the visit is confirmed (`id` is "" until then); `event` is the last one
-    published.
+    published. `alerts` counts those raised, `held_back` says that a cooldown kept one back, `guarded_since` since when
+    (monotonic s) the person has been in the alert zones; None: outside.
     """
 
     def __init__(self, *, track: Track, min_frames: int, since: float | None) -> None:
@@ -120,7 +122,10 @@ class Visit:
         self.qualifies = False
         self.event: Event | None = None
         self.published_mono = -math.inf
-        self.alerted = False
+        self.alerts = 0
+        self.alerted_mono = -math.inf
+        self.held_back = False
+        self.guarded_since: float | None = None
 
     def miss(self) -> None:
         """The track was not matched in this frame."""
@@ -138,6 +143,13 @@ class Visit:
         self._trail.observe(track.box, mono, sighting.size)
         self._zones.observe(sighting.zones)
 
+    def guard(self, *, inside: bool) -> None:
+        """Whether the person is in the alert zones, in the frame that was observed last."""
+        if not inside:
+            self.guarded_since = None
+        elif self.guarded_since is None:
+            self.guarded_since = self.last_mono
+
     @property
     def ripe(self) -> bool:
         """A candidate with enough qualifying frames, the current one among them."""
@@ -150,6 +162,11 @@ class Visit:
     @property
     def current_zones(self) -> tuple[str, ...]:
         return self._zones.current
+
+    @property
+    def zones_now(self) -> tuple[str, ...]:
+        """Those of the current zones that contain the foot point in this very frame."""
+        return tuple(zone for zone in self._zones.current if zone in self._zones.inside)
 
     @property
     def entered_zones(self) -> tuple[str, ...]:
@@ -182,6 +199,8 @@ class Visit:
         self._trail = later._trail
         self._zones.take_over(later._zones)
         self._still.observe(later._trail.last, later.last_mono)
+        if self.guarded_since is None or later.guarded_since is None:
+            self.guarded_since = later.guarded_since
 
     def continued_by(self, later: Visit) -> float | None:
         """How unlikely (0..1, smaller is likelier) it is that `later` is the same person; None: another person.

@@ -135,11 +135,24 @@ class MotionSettings(ConfigSection):
         return self
 
 
+class CooldownSettings(ConfigSection):
+    per: Literal["camera", "zone", "person"] = Field(
+        default="camera", description="what has a cooldown of its own: the camera, each zone, or each person"
+    )
+
+
 class AlertSettings(ConfigSection):
     min_score: Unit = 0.5
     min_frames: int = Field(default=3, ge=1, le=100)
     zones: tuple[str, ...] = ()
     cooldown_s: Seconds = 30.0
+    cooldown: CooldownSettings = CooldownSettings()
+    loiter_s: Seconds = Field(
+        default=0.0, description="alert only of people who stay in the alert zones for so many seconds"
+    )
+    repeat_s: Seconds = Field(
+        default=0.0, description="a reminder every so many seconds while the person stays; 0: none"
+    )
     min_area: float = Field(
         default=0.0005, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
     )

@@ -157,8 +157,22 @@ class EventChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SinceLast:
+    """Who came since the camera's last alert and was held back by the cooldown: how many, and their event ids.
+
+    `events` may be fewer than `people`: the ids of the latest ones.
+    """
+
+    people: int = 0
+    events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """An intrusion, published once per event; `frame` is the frame in which it was confirmed."""
+    """An intrusion; `frame` is the frame in which it was confirmed.
+
+    Published once per event (`repeat` 0); reminders that the person is still there, if wanted, count up from 1.
+    """
 
     id: str
     event_id: str
@@ -168,6 +182,8 @@ class Alert:
     box: Box
     frame: Frame
     confirmed_mono: float
+    repeat: int = 0
+    since_last: SinceLast = SinceLast()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

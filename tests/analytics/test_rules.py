@@ -7,11 +7,12 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 
 from detector.analytics.rules import Rules, alert_id, event_id
-from detector.core.types import Track
-from support.people import BOOT, GARDEN, RuleWalk, camera, frame, person
+from detector.core.types import Alert, SinceLast, Track
+from support.people import BOOT, GARDEN, HEIGHT, RuleWalk, camera, frame, person
 
 HERE = person(0.5)
 TINY = (500.0, 400.0, 503.0, 408.0)
@@ -223,12 +224,34 @@ def test_zone_is_the_foot_points_with_inertia_and_order_of_entry() -> None:
     walk.wait(0.2, (1, person(0.3)))
     assert walk.outcomes[-1].changes[0].after.current_zones == ("left",)
     walk.step((1, person(0.6)))
-    (change,) = walk.outcomes[-1].changes
-    assert (change.after.current_zones, change.after.entered_zones) == ((), ("left",))
+    assert not walk.outcomes[-1].changes, "left as late as entered"
     walk.step((1, person(0.6)))
     (change,) = walk.outcomes[-1].changes
     assert change.type == "update"
     assert (change.after.current_zones, change.after.entered_zones) == (("right",), ("left", "right"))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("drift", [-0.5, 0.0, 0.5])
+def test_t3_a_box_that_jitters_on_a_zones_edge_gives_few_updates(seed: int, drift: float) -> None:
+    """A minute at 10 frames a second, feet 1 px above or below the zone's edge."""
+    random = np.random.default_rng(seed)
+    walk = RuleWalk(zones={"garden": GARDEN})
+    for _ in range(600):
+        jitter = drift + random.choice([-1.0, 1.0]) * random.random()
+        walk.step((1, person(0.5, 0.5 + jitter / HEIGHT)))
+    assert walk.told.count("update") <= 4
+
+
+def test_t3_no_alert_of_somebody_who_is_just_leaving_the_zone() -> None:
+    walk = RuleWalk(zones={"garden": GARDEN}, alert_zones=["garden"])
+    walk.armed = False
+    walk.wait(1.0, (1, person(0.5, 0.6)))
+    walk.armed = True
+    walk.step((1, person(0.5, 0.3)))
+    assert walk.outcomes[-1].changes == ()
+    walk.wait(1.0, (1, person(0.5, 0.3)))
+    assert walk.alerts == []
 
 
 def test_foot_on_the_zones_edge_counts() -> None:
@@ -338,6 +361,144 @@ def test_no_alert_for_a_person_who_does_not_qualify_now() -> None:
     walk.wait(0.5, lost=[1])
     assert walk.alerts == []
     walk.step((1, HERE, 0.6))
+    assert len(walk.alerts) == 1
+
+
+# Cooldown: who came meanwhile, and for what it holds
+
+STREET = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+YARD = ((0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (0.5, 1.0))
+TWO_ZONES: dict[str, Any] = {"zones": {"street": STREET, "yard": YARD}, "alert_zones": ["street", "yard"]}
+
+
+def raised(walk: RuleWalk) -> list[Alert]:
+    return [alert for outcome in walk.outcomes for alert in outcome.alerts]
+
+
+def a_then_b(**settings: Any) -> RuleWalk:
+    """A in the street at 0 to 5 s, B in the yard at 10 to 15 s, a cooldown of 30 s."""
+    walk = RuleWalk(cooldown_s=30, **TWO_ZONES, **settings)
+    walk.wait(5.0, (1, person(0.2)))
+    walk.wait(5.0)
+    walk.wait(5.0, (2, person(0.8)))
+    walk.wait(20.0)
+    return walk
+
+
+def test_t2_the_next_alert_says_who_came_during_the_cooldown() -> None:
+    walk = a_then_b()
+    assert walk.alerts == walk.events[:1]
+    walk.wait(2.0, (3, person(0.4)))
+    first, second = raised(walk)
+    assert first.since_last == SinceLast()
+    assert second.since_last == SinceLast(people=1, events=(walk.events[1],))
+    walk.wait(40.0)
+    walk.wait(2.0, (4, person(0.4)))
+    assert raised(walk)[-1].since_last == SinceLast(), "said once"
+
+
+def test_t2_who_waits_for_the_cooldown_to_end_is_not_named_in_his_own_alert() -> None:
+    walk = RuleWalk(cooldown_s=5)
+    walk.wait(12.0, (1, person(0.2)), (2, person(0.5)), (3, person(0.8)))
+    _, second, third = raised(walk)
+    assert second.since_last == SinceLast(people=1, events=(third.event_id,))
+    assert third.since_last == SinceLast()
+
+
+def test_t2_only_who_would_have_alerted_is_counted() -> None:
+    walk = RuleWalk(cooldown_s=30, zones={"garden": GARDEN}, alert_zones=["garden"])
+    walk.wait(2.0, (1, person(0.2)))
+    walk.wait(2.0, (2, person(0.8, 0.4)))
+    walk.armed = False
+    walk.wait(2.0, (3, person(0.8)))
+    walk.wait(30.0)
+    walk.armed = True
+    walk.wait(2.0, (4, person(0.2)))
+    assert raised(walk)[-1].since_last == SinceLast()
+
+
+def test_t2_a_cooldown_for_each_zone_lets_the_second_person_alert() -> None:
+    walk = a_then_b(cooldown={"per": "zone"})
+    assert walk.alerts == walk.events
+    assert [alert.zones for alert in raised(walk)] == [("street",), ("yard",)]
+    walk = RuleWalk(cooldown_s=30, cooldown={"per": "zone"}, **TWO_ZONES)
+    walk.wait(2.0, (1, person(0.2)))
+    walk.wait(4.0)
+    walk.wait(2.0, (2, person(0.3)))
+    assert len(walk.alerts) == 1, "the same zone"
+
+
+def test_t2_a_cooldown_for_each_person_lets_everybody_alert_once() -> None:
+    walk = RuleWalk(cooldown_s=30, cooldown={"per": "person"})
+    walk.wait(60.0, (1, person(0.2)), (2, person(0.8)))
+    assert sorted(walk.alerts) == sorted(walk.events)
+    assert raised(walk)[-1].since_last == SinceLast()
+
+
+def test_t2_many_held_back_are_counted_and_the_latest_named() -> None:
+    walk = RuleWalk(cooldown_s=1000, min_frames=1)
+    walk.step((1, person(0.5)))
+    for number in range(2, 40):
+        walk.wait(3.0)
+        walk.step((number, person(0.5)))
+    walk.wait(1000.0 - walk.t)
+    walk.step((40, person(0.5)))
+    since = raised(walk)[-1].since_last
+    assert (since.people, since.events) == (38, tuple(walk.events[-21:-1]))
+
+
+def test_reminders_while_somebody_stays_are_off_unless_configured() -> None:
+    for settings, times in (({}, [0.2]), ({"repeat_s": 60}, [0.2, 60.2, 120.2])):
+        walk = RuleWalk(**settings)
+        walk.wait(150.0, (1, HERE))
+        walk.wait(100.0)
+        alerts = raised(walk)
+        assert [alert.frame.captured_mono for alert in alerts] == pytest.approx(times)
+        assert [alert.repeat for alert in alerts] == list(range(len(times)))
+        assert len({alert.id for alert in alerts}) == len(times)
+        assert len({alert.event_id for alert in alerts}) == 1
+
+
+def test_reminders_keep_the_cooldown_and_never_hold_back_a_first_alert() -> None:
+    walk = RuleWalk(cooldown_s=10, repeat_s=5)
+    walk.wait(35.0, (1, person(0.2)), (2, person(0.8)))
+    alerts = raised(walk)
+    assert [alert.repeat for alert in alerts] == [0, 0, 1, 1]
+    assert all(b.frame.captured_mono - a.frame.captured_mono >= 10 for a, b in pairwise(alerts))
+
+
+# Loitering
+
+
+def test_t4_only_who_stays_alerts_also_once_he_stands_still() -> None:
+    """A passer of 4 s gives no alert, a loiterer of 25 s one."""
+    walk = RuleWalk(loiter_s=15, zones={"garden": GARDEN}, alert_zones=["garden"])
+    for step in range(40):
+        walk.step((1, person(0.1 + step * 0.02)))
+    walk.wait(10.0)
+    assert (len(walk.events), walk.alerts) == (1, [])
+    for step in range(50):
+        walk.step((2, person(0.1 + step * 0.01)))
+    walk.step_s = 1.0  # nothing moves: re-checks only
+    walk.wait(20.0, (2, person(0.6)))
+    assert walk.alerts == walk.events[1:]
+    (alert,) = raised(walk)
+    assert alert.frame.captured_mono == pytest.approx(14.0 + 0.2 + 15.0, abs=1.0)
+
+
+def test_t4_time_outside_of_the_alert_zones_does_not_count() -> None:
+    walk = RuleWalk(loiter_s=5, zones={"garden": GARDEN}, alert_zones=["garden"])
+    for _ in range(5):
+        walk.wait(3.0, (1, person(0.5, 0.7)))
+        walk.wait(3.0, (1, person(0.5, 0.3)))
+    assert walk.alerts == []
+
+
+def test_t4_a_flicker_does_not_start_the_stay_again() -> None:
+    walk = RuleWalk(loiter_s=5)
+    walk.wait(3.0, (1, HERE))
+    walk.wait(1.0)
+    walk.wait(2.0, (2, HERE))
     assert len(walk.alerts) == 1
 
 

@@ -162,6 +162,16 @@ def test_entry_delay_passes_on_media_time() -> None:
     assert alert["captured_at"] == alert["confirmed_at"] < alert["published_at"]
 
 
+def test_t2_an_alert_says_who_came_during_the_cooldown() -> None:
+    lines = run(
+        visits((1.0, 4.0), (8.0, 11.0), (14.0, 17.0), (40.0, 43.0), length_s=45), config(alert={"cooldown_s": 30})
+    )
+    ids = [event["after"]["id"] for event in of(lines, "events", "new")]
+    first, second = of(lines, "alerts")
+    assert (first["event_id"], first["since_last"]) == (ids[0], {"people": 0, "events": []})
+    assert (second["event_id"], second["since_last"]) == (ids[3], {"people": 2, "events": ids[1:3]})
+
+
 def test_two_replays_are_byte_identical() -> None:
     def once() -> bytes:
         return b"\n".join(encode(line) for line in run(visits((1.0, 4.0), (8.0, 11.0), length_s=15), config()))
