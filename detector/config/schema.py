@@ -159,6 +159,12 @@ class AlertSettings(ConfigSection):
     max_area: float = Field(
         default=1.0, gt=0.0, le=1.0, description="largest share of the picture that a person covers"
     )
+    still_days: float = Field(
+        default=7.0,
+        ge=0.0,
+        le=3650.0,
+        description="days for which a place is remembered where something alerted and never moved; 0: none is",
+    )
     armed: tuple[ArmedState, ...] = Field(default=("armed_away", "armed_home"), min_length=1)
 
     @model_validator(mode="after")
