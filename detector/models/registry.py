@@ -32,6 +32,7 @@ Kind = Literal["model", "clip"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 _SUFFIXES = (".onnx", ".engine", ".xml")
+_Positive = Annotated[float, Field(gt=0.0)]
 
 
 def _fraction(value: Any) -> Any:
@@ -51,10 +52,14 @@ class Input(RegistrySection):
     scale: Annotated[float, BeforeValidator(_fraction), Field(gt=0.0, le=1.0)]
     pad: int = Field(default=114, ge=0, le=255)
     placement: Literal["center", "top-left", "stretch"] = "center"
+    mean: tuple[float, float, float] | None = None
+    std: tuple[_Positive, _Positive, _Positive] | None = None
 
     @property
     def spec(self) -> InputSpec:
-        return InputSpec(color=self.color, scale=self.scale, pad=self.pad, placement=self.placement)
+        return InputSpec(
+            color=self.color, scale=self.scale, pad=self.pad, placement=self.placement, mean=self.mean, std=self.std
+        )
 
 
 class FileEntry(RegistrySection):
