@@ -60,7 +60,8 @@ class PersonDetector:
         metadata = {**backend.metadata, **(said or {})}
         # What an engine was built from ran before it was built.
         self.layout = accepted_layout(backend, metadata, first_run=not isinstance(backend, PictureBackend))
-        self.spec = _input_spec(self.layout, metadata, spec, getattr(backend, "operators", frozenset()))
+        operators: frozenset[str] = getattr(backend, "operators", frozenset())
+        self.spec = _input_spec(self.layout, (backend.metadata, said or {}), spec, operators)
         self._backend = backend
         self._letterbox = Letterbox(
             width=self.layout.width,
@@ -235,10 +236,12 @@ def _in_source(boxes: Floats, scores: Floats, placement: Placement) -> tuple[Flo
 
 
 def _input_spec(
-    layout: Layout, metadata: Mapping[str, str], known: InputSpec | None, operators: frozenset[str]
+    layout: Layout, sayings: Sequence[Mapping[str, str]], known: InputSpec | None, operators: frozenset[str]
 ) -> InputSpec:
-    """`known`, or the family's own, with what the metadata says; raises ModelError where neither is sure."""
-    spec = from_metadata(metadata, known or default_spec(layout)) or known
+    """`known`, or the family's own, with what is said of it, the last word last; raises ModelError where nothing is."""
+    spec = known
+    for said in sayings:
+        spec = from_metadata(said, spec or default_spec(layout)) or spec
     if spec is None and layout.asks and not is_yolox(layout, operators):
         raise ModelError(
             f"nothing says how this model's pictures are prepared ({layout.asks}): "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -32,22 +33,25 @@ def load_detector(
     score_floor: float = 0.1,
     provider: Provider = "cpu",
     judged: bool = True,
+    said: Mapping[str, str] | None = None,
 ) -> PersonDetector:
     """The detector for the model at `path`, called `name`; raises ModelError in one line.
 
     `spec` None: as the graph's layout is commonly trained. `threads` 0: the usable cores, at most 4.
     `provider` is ONNX Runtime's: anything but the CPU is taken only when told. `judged` False opens an
-    engine that the accuracy gate has yet to judge; nothing else may.
+    engine that the accuracy gate has yet to judge; nothing else may. `said` is laid over the file's metadata.
     """
     path = existing_file(path)
+    said = said or {}
     if path.suffix == ".engine":
         engine = _open_engine(path, backend, precision, judged=judged)
     else:
-        engine = _open(path, spec, backend, precision, threads, provider)
+        # OpenVINO makes the usual preparation part of the model: not where another is asked for.
+        engine = _open(path, spec, backend, precision, threads, provider, fold=not said)
     try:
         # An engine carries the words of the model that it was built from.
         spec = spec or getattr(engine, "spec", None)
-        return PersonDetector(model_name=name, backend=engine, spec=spec, score_floor=score_floor)
+        return PersonDetector(model_name=name, backend=engine, spec=spec, score_floor=score_floor, said=said)
     except ModelError as error:
         engine.close()
         raise ModelError(f"{path.name}: {error}") from None
@@ -57,12 +61,19 @@ def load_detector(
 
 
 def _open(
-    path: Path, spec: InputSpec | None, backend: BackendName, precision: Precision, threads: int, provider: Provider
+    path: Path,
+    spec: InputSpec | None,
+    backend: BackendName,
+    precision: Precision,
+    threads: int,
+    provider: Provider,
+    *,
+    fold: bool,
 ) -> Backend:
     if path.suffix == IR_SUFFIX and backend not in ("auto", "openvino"):
         raise ModelError(f"{path.name} is an OpenVINO model: use backend openvino or auto, or the .onnx model")
     if path.suffix == IR_SUFFIX or backend == "openvino":
-        return OpenVinoBackend(path=path, precision=precision, threads=threads, fold=True, spec=spec)
+        return OpenVinoBackend(path=path, precision=precision, threads=threads, fold=fold, spec=spec)
     if backend == "tensorrt":
         return _open_built(path, precision)
     if backend == "auto" and tensorrt_usable():

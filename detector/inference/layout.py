@@ -234,6 +234,11 @@ def _input_size(picture: TensorSpec, inputs: Sequence[TensorSpec], metadata: Map
         raise ModelError(f"this model takes {batch} pictures at once ({found}): export it with batch 1")
     default_width, default_height = said.imgsz(metadata) or _DEFAULT_SIZE
     size = (width or default_width, height or default_height)
+    if said.SIZE in metadata and size != (default_width, default_height):
+        wanted = f"{default_width} x {default_height}"
+        raise ModelError(
+            f"model.input.size: {wanted}: this model's input is fixed at {size[0]} x {size[1]} px ({found})"
+        )
     if not all(STRIDES[-1] <= side <= 8192 for side in size):
         raise ModelError(f"this model's input of {size[0]} x {size[1]} px is none that can be used ({found})")
     return size

@@ -23,6 +23,8 @@ UNITS = "detector.units"
 """What a box's numbers are: px of the input, or share (0..1) of its sides. Config: `model.output.units`."""
 LAYOUT = "detector.layout"
 """The layout's name where shapes alone do not tell. Config: `model.output.layout`."""
+SIZE = "detector.size"
+"""Height and width in px of an input that takes any. Config: `model.input.size`."""
 STEPS = "detector.steps"
 """What this project did to the file, in words."""
 
@@ -67,7 +69,7 @@ def task(metadata: Mapping[str, str]) -> str:
 
 def imgsz(metadata: Mapping[str, str]) -> tuple[int, int] | None:
     """Width and height in px of an input whose size is open; None where nothing says."""
-    value = literal(metadata.get("imgsz", ""))
+    value = literal(metadata.get(SIZE) or metadata.get("imgsz", ""))
     if isinstance(value, int):
         return value, value
     if isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(side, int) for side in value):

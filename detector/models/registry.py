@@ -144,6 +144,11 @@ class Registry:
         """The clip's verified file, brought if need be; raises ModelError."""
         return ensure(self._wanted("clip", name), progress)
 
+    def clip_here(self, name: str) -> Path | None:
+        """The clip's file where an intact one is in the cache; fetches nothing. Raises ModelError on another name."""
+        wanted = self._wanted("clip", name)
+        return wanted.path if status(wanted) == "ok" else None
+
     def resolve(self, name_or_path: str | Path, progress: Progress = quiet) -> Resolved:
         """A model by path or registry name, brought if need be; raises ModelError.
 
