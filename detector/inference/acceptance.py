@@ -172,6 +172,8 @@ def _settled_form(layout: Layout, rows: Floats, metadata: dict[str, str]) -> Lay
         if not sized:
             raise ModelError(f"as {layout.kind} some of its boxes have negative sizes")
         if many and in_order and not _centred(layout, rows):
+            if layout.kind == "rows-objectness":
+                raise ModelError("as rows-objectness its boxes are corners, which no such model gives")
             return replace(layout, form="xyxy")
         if layout.kind == "detr" and layout.box_units == "px" and not many:
             raise ModelError("corners or centres in px: say which: model.output.boxes: xyxy or cxcywh")
@@ -182,6 +184,8 @@ def _settled_form(layout: Layout, rows: Floats, metadata: dict[str, str]) -> Lay
         if not _fits_as_centres(layout, rows):
             raise ModelError(f"as {layout.kind} its boxes are neither corners nor centres in the picture")
         return replace(layout, form="cxcywh")
+    if not in_order:
+        raise ModelError(f"as {layout.kind} its boxes are neither corners nor centres and sizes")
     raise ModelError("corners or centres in 0..1: say which: model.output.boxes: xyxy, cxcywh or yxyx")
 
 
