@@ -58,11 +58,7 @@ def prune(
     as_json: JsonOption = False,
 ) -> None:
     """Prune a checkpoint's channels to a share of its multiply-accumulates, and fine-tune the rest."""
-    target = output or model.with_name(f"{model.stem}-pruned.pt")
-    if target.suffix not in (".pt", ".onnx"):
-        raise UsageError(f"--output {target}: its name must end in .pt or .onnx")
-    if target.resolve() == model.resolve():
-        raise UsageError(f"--output {target} would overwrite the model itself: name another file")
+    target = _target(model, output)
     if not 0.0 < rate <= 1.0:
         raise UsageError(f"--rate {rate:g}: must lie in 0..1")
     steps, epochs = _length(length)
@@ -95,6 +91,23 @@ def prune(
         typer.echo(json.dumps(done))
         return
     _print(done)
+
+
+def _target(model: Path, output: Path | None) -> Path:
+    """The file to write; raises UsageError where the model is no checkpoint or would be overwritten."""
+    if model.suffix != ".pt":
+        raise UsageError(
+            f"{model} cannot be pruned: only ultralytics checkpoints (.pt) can, and neither ONNX files nor the models "
+            "of the registry are such"
+        )
+    if not model.is_file():
+        raise UsageError(f"no checkpoint {model}: check the path")
+    target = output or model.with_name(f"{model.stem}-pruned.pt")
+    if target.suffix not in (".pt", ".onnx"):
+        raise UsageError(f"--output {target}: its name must end in .pt or .onnx")
+    if target.resolve() == model.resolve():
+        raise UsageError(f"--output {target} would overwrite the model itself: name another file")
+    return target
 
 
 def _length(text: str) -> tuple[int, int]:

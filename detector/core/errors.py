@@ -37,6 +37,12 @@ class ModelError(DetectorError):
     """A model cannot be found, fetched, verified or understood."""
 
 
+class UnknownModelError(ModelError):
+    """A model's name that the registry does not know: an argument or a key of the config is wrong."""
+
+    exit_code = 2
+
+
 class InferenceError(DetectorError):
     """A model run failed or gave nonsense (NaN, wrong shapes): never to be read as "nobody there"."""
 

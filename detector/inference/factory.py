@@ -60,6 +60,14 @@ def load_detector(
         raise
 
 
+def open_backend(path: Path, *, spec: InputSpec | None = None) -> Backend:
+    """The file in the runtime that `auto` takes, its outputs as they are; raises ModelError."""
+    path = existing_file(path)
+    if path.suffix == ".engine":
+        return _open_engine(path, "auto", "auto", judged=False)
+    return _open(path, spec, "auto", "auto", 1, "cpu", fold=False)
+
+
 def _open(
     path: Path,
     spec: InputSpec | None,
@@ -76,6 +84,14 @@ def _open(
         return OpenVinoBackend(path=path, precision=precision, threads=threads, fold=fold, spec=spec)
     if backend == "tensorrt":
         return _open_built(path, precision)
+    made_for = quantised_for(path) if backend == "auto" else None
+    if made_for == "openvino":
+        return OpenVinoBackend(path=path, precision=precision, threads=threads, fold=fold, spec=spec)
+    if made_for == "tensorrt" and not tensorrt_usable():
+        raise ModelError(
+            f"{path.name} is quantised for TensorRT, which is not here: use one quantised with --target cpu, or say "
+            "backend onnxruntime, which runs it slower than fp32"
+        )
     if backend == "auto" and tensorrt_usable():
         try:
             return _open_built(path, precision)
@@ -83,6 +99,13 @@ def _open(
             log.warning("onnxruntime runs %s: %s", path.name, error)
             precision = "auto"  # what was wanted was wanted of the engine
     return OnnxRuntimeBackend(path=path, precision=precision, threads=threads, provider=provider)
+
+
+def quantised_for(path: Path) -> str | None:
+    """Which runtime an INT8 file was made for, by its own word; None where it says nothing. Raises ModelError."""
+    from .backends.onnx_metadata import INT8_FOR, inspect
+
+    return inspect(path).metadata.get(INT8_FOR)
 
 
 def tensorrt_usable() -> bool:

@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from detector.capture.pictures import clip_pictures
 from detector.config import document as configfile
-from detector.core.errors import ConfigError, ModelError
+from detector.core.errors import ConfigError, ModelError, UnknownModelError
 from detector.core.files import cache_dir, file_sha256
 from detector.core.progress import Progress, quiet
 from detector.core.types import Image
@@ -224,7 +224,7 @@ def _look_up(entries: Mapping[str, Any], name: str, what: Kind) -> Any:
         return entries[name]
     near = difflib.get_close_matches(name.lower(), entries, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise ModelError(f"unknown {what} {name!r}: {hint}known: {', '.join(entries)}, or give a file's path")
+    raise UnknownModelError(f"unknown {what} {name!r}: {hint}known: {', '.join(entries)}, or give a file's path")
 
 
 def _no_model_file(text: str, path: Path) -> str:

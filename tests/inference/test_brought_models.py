@@ -28,6 +28,7 @@ from support.brought import (
     scores,
     write,
 )
+from support.brought import joined_rows as joined
 
 PICTURE = ArrayImage(np.full((SIDE, SIDE, 3), 90, np.uint8))
 SPEC = InputSpec(color="rgb", scale=1 / 255)
@@ -57,10 +58,6 @@ def sees(detector: PersonDetector, *, atol: float = 0.1) -> None:
     boxes, found, _ = detector.detect_image(PICTURE)
     np.testing.assert_allclose(found, SCORES, atol=2e-3)
     np.testing.assert_allclose(boxes, PERSONS, atol=atol)
-
-
-def joined(boxes: Array, *columns: Array) -> Array:
-    return np.concatenate((boxes, *(column.reshape(len(boxes), -1) for column in columns)), axis=1)[None]
 
 
 @pytest.mark.parametrize("name", ["0", "persons", "head", "Mensch", "Human being"])
