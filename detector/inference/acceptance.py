@@ -133,6 +133,8 @@ def _settled(layout: Layout, outputs: Outputs, metadata: dict[str, str]) -> Layo
         layout = replace(layout, activation="none")
     elif layout.activation == "none" and _logits(table.scores):
         raise ModelError(f"as {layout.kind} its scores are {_range(table.scores)}, not 0 to 1")
+    if layout.kind == "rows-objectness" and _without_objectness(layout, outputs):
+        layout = replace(layout, asks=None)
     rows = table.boxes[np.abs(table.boxes).max(axis=1, initial=0.0) > 0.0]  # rows of zeros fill up
     if table.classes is not None:
         _require_classes(layout, table.classes)
@@ -222,6 +224,11 @@ def _require_classes(layout: Layout, classes: Floats) -> None:
     off = float(np.abs(classes - np.rint(classes)).max())
     if off > 0.1 or float(classes.min()) < -1.0:
         raise ModelError(f"as {layout.kind} its class numbers are no whole numbers")
+
+
+def _without_objectness(layout: Layout, outputs: Outputs) -> bool:
+    """Whether the objectness is always 1: YOLOv6, whose input is known."""
+    return bool((np.asarray(outputs[layout.boxes])[0, :, 4] == 1.0).all())
 
 
 def _logits(scores: Floats) -> bool:

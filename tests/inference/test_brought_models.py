@@ -10,59 +10,31 @@ import pytest
 from onnx import TensorProto
 
 from detector.core.errors import InferenceError, ModelError
-from detector.core.types import ArrayImage
-from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
-from detector.inference.spec import InputSpec
 from support.brought import (
     CELLS,
     COCO,
     PERSONS,
+    PICTURE,
     SCORES,
     SIDE,
-    Array,
+    SPEC,
+    add_input,
     centres,
     classes_of,
     corners,
+    joined_rows,
     logits,
+    open_shapes,
     scores,
+    sees,
     write,
 )
-from support.brought import joined_rows as joined
-
-PICTURE = ArrayImage(np.full((SIDE, SIDE, 3), 90, np.uint8))
-SPEC = InputSpec(color="rgb", scale=1 / 255)
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Any:
-    """Writes a model and opens it."""
-
-    def opened(
-        outputs: dict[str, Array],
-        metadata: dict[str, str] | None = None,
-        *,
-        spec: InputSpec | None = None,
-        said: dict[str, str] | None = None,
-        backend: Any = "auto",
-        **options: Any,
-    ) -> PersonDetector:
-        path = write(tmp_path / "m.onnx", outputs, metadata, **options)
-        return load_detector(path=path, name="m", spec=spec, said=said, threads=1, score_floor=0.5, backend=backend)
-
-    return opened
-
-
-def sees(detector: PersonDetector, *, atol: float = 0.1) -> None:
-    """Both persons and nobody else."""
-    boxes, found, _ = detector.detect_image(PICTURE)
-    np.testing.assert_allclose(found, SCORES, atol=2e-3)
-    np.testing.assert_allclose(boxes, PERSONS, atol=atol)
 
 
 @pytest.mark.parametrize("name", ["0", "persons", "head", "Mensch", "Human being"])
 def test_m1_o6_a_one_class_model_is_its_class(load: Any, name: str) -> None:
-    dense = joined(centres(corners(CELLS)), scores(CELLS, 1)).transpose(0, 2, 1)
+    dense = joined_rows(centres(corners(CELLS)), scores(CELLS, 1)).transpose(0, 2, 1)
     detector = load({"output0": dense}, {"names": str({0: name})})
     sees(detector)
     noted = name not in ("persons", "Human being")
@@ -71,7 +43,7 @@ def test_m1_o6_a_one_class_model_is_its_class(load: Any, name: str) -> None:
 
 @pytest.mark.parametrize("said", ["worker", "WORKER", "2"])
 def test_m1_the_key_names_the_class_among_several(load: Any, said: str) -> None:
-    dense = joined(centres(corners(CELLS)), scores(CELLS, 3, person=2)).transpose(0, 2, 1)
+    dense = joined_rows(centres(corners(CELLS)), scores(CELLS, 3, person=2)).transpose(0, 2, 1)
     names = {"names": "['car', 'dog', 'worker']"}
     sees(load({"output0": dense}, names, said={"detector.person_class": said}))
     with pytest.raises(ModelError, match=r"classes are car, dog, worker; name the one that is: model\.person_class"):
@@ -98,8 +70,8 @@ def test_m2_o5_scores_may_be_logits(load: Any) -> None:
 
 
 @pytest.mark.parametrize("metadata", [COCO, {"description": "Ultralytics RTDETR-l model"}, {}])
-def test_m3_rt_detr_joined(load: Any, metadata: dict[str, str]) -> None:
-    detector = load({"output0": joined(centres(corners(300)) / SIDE, scores(300, 80))}, metadata)
+def test_m3_rt_detr_joined_rows(load: Any, metadata: dict[str, str]) -> None:
+    detector = load({"output0": joined_rows(centres(corners(300)) / SIDE, scores(300, 80))}, metadata)
     assert (detector.layout.kind, detector.spec.placement) == ("rows", "stretch")
     sees(detector)
 
@@ -132,9 +104,11 @@ def test_m4_three_classes_and_nothing_look_like_boxes(load: Any) -> None:
 @pytest.mark.parametrize("rows", [17, 300, 0])
 def test_m5_nms_in_the_graph_with_dynamic_rows(tmp_path: Path, rows: int) -> None:
     path = tmp_path / "m.onnx"
-    found = joined(corners(17), scores(17, 1), classes_of(17))[:, :rows] if rows else np.zeros((1, 0, 6), np.float32)
+    found = (
+        joined_rows(corners(17), scores(17, 1), classes_of(17))[:, :rows] if rows else np.zeros((1, 0, 6), np.float32)
+    )
     if rows == 300:
-        found = joined(corners(300), scores(300, 1), classes_of(300))
+        found = joined_rows(corners(300), scores(300, 1), classes_of(300))
     write(path, {"output0": found}, COCO | {"task": "detect", "args": "{'batch': 1, 'nms': True}"})
     open_shapes(path, ["batch", "n", 6])
     detector = load_detector(path=path, name="m", threads=1, score_floor=0.5)
@@ -159,26 +133,26 @@ def test_m5_yolo_nas_flat_rows(load: Any) -> None:
 
 
 def test_m5_yolo26_end_to_end(load: Any) -> None:
-    detector = load({"output0": joined(corners(300), scores(300, 1), classes_of(300))}, COCO | {"end2end": "True"})
+    detector = load({"output0": joined_rows(corners(300), scores(300, 1), classes_of(300))}, COCO | {"end2end": "True"})
     assert (detector.layout.kind, detector.layout.usual) == ("end-to-end", True)
     sees(detector)
 
 
 def test_m7_pose_and_segmentation_have_persons_in_them(load: Any) -> None:
     points = np.random.default_rng(5).uniform(-700, 700, (CELLS, 51))
-    pose = joined(centres(corners(CELLS)), scores(CELLS, 1), points).transpose(0, 2, 1)
+    pose = joined_rows(centres(corners(CELLS)), scores(CELLS, 1), points).transpose(0, 2, 1)
     sees(load({"output0": pose}, {"task": "pose", "names": "{0: 'person'}", "kpt_shape": "[17, 3]"}))
     weights = np.random.default_rng(6).normal(0, 3, (CELLS, 32))
-    segment = joined(centres(corners(CELLS)), scores(CELLS, 80), weights).transpose(0, 2, 1)
+    segment = joined_rows(centres(corners(CELLS)), scores(CELLS, 80), weights).transpose(0, 2, 1)
     masks = np.zeros((1, 32, 160, 160), np.float32)
     sees(load({"output0": segment, "output1": masks}, COCO | {"task": "segment"}))
     sees(load({"output1": masks, "output0": segment}, COCO | {"task": "segment"}))
-    rows = joined(corners(300), scores(300, 1), classes_of(300), np.zeros((300, 51)))
+    rows = joined_rows(corners(300), scores(300, 1), classes_of(300), np.zeros((300, 51)))
     sees(load({"output0": rows}, {"task": "pose", "names": "{0: 'person'}", "end2end": "True"}))
 
 
 def test_o1_rt_detr_of_ultralytics_84(load: Any) -> None:
-    rows = joined(centres(corners(300)) / SIDE, scores(300, 1), classes_of(300))
+    rows = joined_rows(centres(corners(300)) / SIDE, scores(300, 1), classes_of(300))
     for metadata in ({}, COCO, {"description": "Ultralytics RT-DETR-l"}):
         detector = load({"output0": rows}, metadata)
         assert (str(detector.layout), detector.spec.placement) == ("end-to-end: boxes cxcywh, 0..1", "stretch")
@@ -206,16 +180,16 @@ def test_o2_yolov5_with_one_class(load: Any) -> None:
 
 
 def test_o2_yolov5_with_eighty(load: Any) -> None:
-    rows = joined(centres(corners(25200)), np.ones(25200), scores(25200, 80))
+    rows = joined_rows(centres(corners(25200)), np.ones(25200), scores(25200, 80))
     sees(load({"output0": rows}, COCO))
 
 
 @pytest.mark.parametrize("head", ["dense", "end-to-end"])
 def test_o3_boxes_in_shares(load: Any, head: str) -> None:
     if head == "dense":
-        output = joined(centres(corners(CELLS)) / SIDE, scores(CELLS, 80)).transpose(0, 2, 1)
+        output = joined_rows(centres(corners(CELLS)) / SIDE, scores(CELLS, 80)).transpose(0, 2, 1)
     else:
-        output = joined(corners(300) / SIDE, scores(300, 1), classes_of(300))
+        output = joined_rows(corners(300) / SIDE, scores(300, 1), classes_of(300))
     detector = load({"output0": output}, COCO)
     assert detector.layout.box_units == "share"
     sees(detector)
@@ -226,14 +200,14 @@ def test_o3_a_person_of_a_pixels_size_is_refused_while_it_runs(load: Any) -> Non
     from detector.inference.decode import make_decoder
     from detector.inference.layout import Layout
 
-    rows = joined(corners(9) / SIDE, scores(9, 1), classes_of(9)).astype(np.float32)
+    rows = joined_rows(corners(9) / SIDE, scores(9, 1), classes_of(9)).astype(np.float32)
     with pytest.raises(InferenceError, match=r"model\.output\.units: share"):
         make_decoder(Layout(kind="end-to-end", width=SIDE, height=SIDE))((rows,), 0.5)
 
 
 def test_o4_rtmdet_and_yolox_cannot_be_told_apart(load: Any) -> None:
     outputs = {
-        "dets": joined(corners(20), scores(20, 1)),
+        "dets": joined_rows(corners(20), scores(20, 1)),
         "labels": classes_of(20).astype(np.int64)[None],
     }
     with pytest.raises(ModelError, match=r"RTMDet wants mean and standard deviation\): say it: model\.input"):
@@ -267,7 +241,7 @@ def test_o5_damo_yolo_gives_scores_first(load: Any) -> None:
 
 
 def test_o5_decoded_yolox(load: Any) -> None:
-    rows = joined(centres(corners(CELLS)), np.full(CELLS, 0.999), scores(CELLS, 80))
+    rows = joined_rows(centres(corners(CELLS)), np.full(CELLS, 0.999), scores(CELLS, 80))
     with pytest.raises(ModelError, match=r"decoded YOLOX takes 0\.\.255.*model\.input"):
         load({"output": rows})
     detector = load({"output": rows}, spec=SPEC)
@@ -288,7 +262,7 @@ def test_o5_o7_everything_open(tmp_path: Path, size: int) -> None:
     side = size or SIDE
     rows = (side // 32) ** 2 * 21 * 3
     boxes = corners(rows) * side / SIDE
-    write(path, {"output0": joined(centres(boxes), np.ones(rows), scores(rows, 80))}, COCO)
+    write(path, {"output0": joined_rows(centres(boxes), np.ones(rows), scores(rows, 80))}, COCO)
     open_shapes(path, ["a", "b", "c"], ["batch", 3, "height", "width"])
     said = {"detector.size": f"[{size}, {size}]"} if size else None
     detector = load_detector(path=path, name="m", threads=1, score_floor=0.5, said=said)
@@ -298,164 +272,8 @@ def test_o5_o7_everything_open(tmp_path: Path, size: int) -> None:
 
 def test_o7_a_dense_head_with_no_lengths(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
-    write(path, {"output0": joined(centres(corners(CELLS)), scores(CELLS, 80)).transpose(0, 2, 1)}, COCO)
+    write(path, {"output0": joined_rows(centres(corners(CELLS)), scores(CELLS, 80)).transpose(0, 2, 1)}, COCO)
     open_shapes(path, ["a", "b", "c"], ["batch", 3, "height", "width"])
     detector = load_detector(path=path, name="m", threads=1, score_floor=0.5)
     assert detector.layout.kind == "dense"
     sees(detector)
-
-
-def test_the_authors_rt_detr_and_d_fine(load: Any, tmp_path: Path) -> None:
-    outputs = {
-        "labels": classes_of(300).astype(np.int64)[None],
-        "boxes": corners(300)[None],
-        "scores": scores(300, 1).T,
-    }
-    path = write(tmp_path / "m.onnx", outputs)
-    add_input(path, "orig_target_sizes", TensorProto.INT64, ["batch", 2])
-    detector = load_detector(path=path, name="m", threads=1, score_floor=0.5)
-    assert (detector.layout.kind, detector.spec.placement) == ("detections", "stretch")
-    sees(detector)
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ("detection_boxes", "detection_scores", "detection_classes", "num_detections"),
-        ("TFLite_Detection_PostProcess", "TFLite_Detection_PostProcess:1", "TFLite_Detection_PostProcess:2", "num"),
-    ],
-)
-def test_ssd_of_tensorflow(load: Any, names: tuple[str, ...]) -> None:
-    person = 1 if names[0].startswith("detection") else 0
-    boxes = corners(100)[:, [1, 0, 3, 2]][None] / SIDE
-    filled = [boxes, scores(100, 1).T.copy(), classes_of(100, person=person)[None], np.array([50.0])]
-    filled[1][0, 60] = 0.99  # beyond their number
-    filled[2][0, 60] = person
-    order = (3, 0, 1, 2) if person else (0, 2, 1, 3)
-    outputs = {names[index]: filled[index] for index in order}
-    detector = load(outputs, input_shape=(1, SIDE, SIDE, 3), input_type=TensorProto.UINT8)
-    assert (detector.layout.box_form, detector.layout.person, detector.layout.rgb_bytes) == ("yxyx", person, True)
-    sees(detector)
-
-
-def test_ssd_without_known_names_is_asked_about(load: Any) -> None:
-    outputs = {"a": corners(100)[None], "b": scores(100, 1).T, "c": classes_of(100, person=1)[None]}
-    with pytest.raises(ModelError, match=r"often 0 or 1\): model\.person_class"):
-        load(outputs)
-    sees(load(outputs, said={"detector.person_class": "1"}, spec=SPEC))
-
-
-def test_torchvision_has_no_batch_axis(load: Any) -> None:
-    outputs = {"boxes": corners(40), "labels": classes_of(40, person=1).astype(np.int64), "scores": scores(40, 1)[:, 0]}
-    sees(load(outputs, said={"detector.person_class": "1"}, spec=SPEC))
-
-
-def test_pp_yoloe(load: Any) -> None:
-    outputs = {"scores": scores(CELLS, 80).T[None], "boxes": corners(CELLS)[None]}
-    with pytest.raises(ModelError, match=r"PP-YOLOE RGB in 0\.\.1\): say it: model\.input"):
-        load(outputs)
-    said = {"detector.input": '{"color": "rgb", "scale": 0.00392156862745098, "placement": "stretch"}'}
-    sees(load(outputs, said=said))
-
-
-def test_paddle_with_nms(tmp_path: Path) -> None:
-    rows = np.concatenate((classes_of(30)[:, None], scores(30, 1), corners(30)), axis=1)
-    path = write(tmp_path / "m.onnx", {"multiclass_nms3_0.tmp_0": rows, "multiclass_nms3_0.tmp_2": np.array([30])})
-    add_input(path, "scale_factor", TensorProto.FLOAT, [1, 2])
-    sees(load_detector(path=path, name="m", threads=1, score_floor=0.5, spec=SPEC))
-
-
-def test_nanodet(load: Any) -> None:
-    """Distances as 8 bins a side; places at the cells' corners, four strides (NanoDet-Plus)."""
-    cells, bins = 3598, np.zeros((3598, 4, 8), np.float32)
-    found = np.full((cells, 80), 0.01, np.float32)
-    found[60, 0] = 0.8  # row 1, column 8 of the grid of stride 8
-    for side, distance in enumerate((2, 1, 3, 5)):
-        bins[60, side, distance] = 60.0
-    output = np.concatenate((found, bins.reshape(cells, 32)), axis=1)[None]
-    detector = load({"output": output}, input_shape=(1, 3, 416, 416))
-    assert (detector.layout.kind, detector.spec.normalised, detector.spec.placement) == ("gfl", True, "stretch")
-    boxes, best, _ = detector.detect_image(ArrayImage(np.zeros((416, 416, 3), np.uint8)))
-    np.testing.assert_allclose(best, [0.8])
-    np.testing.assert_allclose(boxes, [[64 - 16, 8 - 8, 64 + 24, 8 + 40]], atol=0.01)
-
-
-@pytest.mark.parametrize("names", [COCO, {}, {"names": "{0: 'person'}"}])
-def test_deepstream_yolo(load: Any, names: dict[str, str]) -> None:
-    output = joined(
-        corners(CELLS), scores(CELLS, 1), classes_of(CELLS, other=0 if "{0: 'person'}" in str(names) else 7)
-    )
-    output[0, 8] = output[0, 3]  # not suppressed in the graph
-    detector = load({"output": output}, names)
-    assert (detector.layout.kind, detector.layout.suppress) == ("end-to-end", True)
-    sees(detector)
-
-
-def test_yolov6_and_transposed_dense(load: Any) -> None:
-    rows = joined(centres(corners(CELLS)), np.ones(CELLS), scores(CELLS, 80))
-    sees(load({"outputs": rows}, COCO, spec=SPEC))
-    sees(load({"output0": joined(centres(corners(CELLS)), scores(CELLS, 80))}, COCO))
-
-
-def test_half_precision_in_and_out(load: Any) -> None:
-    dense = joined(centres(corners(CELLS)), scores(CELLS, 80)).transpose(0, 2, 1).astype(np.float16)
-    sees(load({"output0": dense}, COCO, input_type=TensorProto.FLOAT16), atol=0.5)
-
-
-@pytest.mark.parametrize("strides", [(4, 8, 16, 32), (8, 16, 32, 64)])
-def test_more_grids_than_usual(load: Any, strides: tuple[int, ...]) -> None:
-    cells = sum((SIDE // stride) ** 2 for stride in strides)
-    dense = joined(centres(corners(cells)), scores(cells, 80)).transpose(0, 2, 1)
-    sees(load({"output0": dense}, COCO))
-
-
-@pytest.mark.parametrize("family", ["dense", "end-to-end", "boxes-scores"])
-def test_what_cannot_be_is_refused_when_it_is_loaded(load: Any, family: str) -> None:
-    boxes = corners(CELLS)
-    if family == "dense":
-        wrong = joined(-centres(boxes), scores(CELLS, 80)).transpose(0, 2, 1)
-        outputs = {"output0": wrong}
-    elif family == "end-to-end":
-        outputs = {"output0": joined(corners(300), scores(300, 1), scores(300, 1) * 9 + 0.3)}
-    else:
-        outputs = {"boxes": boxes[None] * 1e5 * [[-1, 1, -1, -1]], "scores": scores(CELLS, 80)[None]}
-    with pytest.raises(ModelError, match=r"m\.onnx: its outputs .* are not understood: as "):
-        load(outputs, COCO)
-
-
-def test_openvino_reads_the_same(tmp_path: Path, load: Any) -> None:
-    pytest.importorskip("openvino", reason="needs the extra openvino")
-    sees(load({"boxes": corners(CELLS)[None], "scores": scores(CELLS, 80)[None]}, backend="openvino"))
-    outputs = {
-        "labels": classes_of(300).astype(np.int64)[None],
-        "boxes": corners(300)[None],
-        "scores": scores(300, 1).T,
-    }
-    path = write(tmp_path / "two.onnx", outputs)
-    add_input(path, "orig_target_sizes", TensorProto.INT64, [1, 2])
-    sees(load_detector(path=path, name="m", threads=1, score_floor=0.5, backend="openvino"))
-
-
-def open_shapes(path: Path, output: list[int | str], picture: list[int | str] | None = None) -> None:
-    """Leaves lengths of the first output, and of the input, open."""
-    import onnx
-
-    model = onnx.load(str(path))
-    for info, sides in ((model.graph.output[0], output), (model.graph.input[0], picture)):
-        for dim, side in zip(info.type.tensor_type.shape.dim, sides or [], strict=False):
-            dim.Clear()
-            if isinstance(side, int):
-                dim.dim_value = side
-            else:
-                dim.dim_param = side
-    onnx.save(model, str(path))
-
-
-def add_input(path: Path, name: str, kind: int, shape: list[int | str]) -> None:
-    """One more input, which the graph reads."""
-    import onnx
-
-    model = onnx.load(str(path))
-    model.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, shape))
-    model.graph.node.append(onnx.helper.make_node("Identity", [name], [f"{name}_read"]))
-    onnx.save(model, str(path))

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
+
+from detector.core.types import ArrayImage
+from detector.inference.detector import PersonDetector
+from detector.inference.spec import InputSpec
 
 from .graphs import write_constant
 
@@ -20,6 +25,8 @@ PERSONS = np.array([A, B], np.float32)
 SCORES = np.array([0.9, 0.6], np.float32)
 COCO = {"names": str({index: "person" if index == 0 else f"thing {index}" for index in range(80)})}
 Array = NDArray[Any]
+PICTURE = ArrayImage(np.full((SIDE, SIDE, 3), 90, np.uint8))
+SPEC = InputSpec(color="rgb", scale=1 / 255)
 
 
 def write(path: Path, outputs: Mapping[str, Array], metadata: Mapping[str, str] | None = None, **options: Any) -> Path:
@@ -66,3 +73,31 @@ def classes_of(count: int, *, person: int = 0, other: int = 7) -> Array:
 def joined_rows(boxes: Array, *columns: Array) -> Array:
     """Boxes [N,4] and further columns as one output [1,N,4+columns]."""
     return np.concatenate((boxes, *(column.reshape(len(boxes), -1) for column in columns)), axis=1)[None]
+
+
+def open_shapes(path: Path, output: list[int | str], picture: list[int | str] | None = None) -> None:
+    """Leaves lengths of the first output, and of the input, open."""
+    model = onnx.load(str(path))
+    for info, sides in ((model.graph.output[0], output), (model.graph.input[0], picture)):
+        for dim, side in zip(info.type.tensor_type.shape.dim, sides or [], strict=False):
+            dim.Clear()
+            if isinstance(side, int):
+                dim.dim_value = side
+            else:
+                dim.dim_param = side
+    onnx.save(model, str(path))
+
+
+def add_input(path: Path, name: str, kind: int, shape: list[int | str]) -> None:
+    """One more input, which the graph reads."""
+    model = onnx.load(str(path))
+    model.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, shape))
+    model.graph.node.append(onnx.helper.make_node("Identity", [name], [f"{name}_read"]))
+    onnx.save(model, str(path))
+
+
+def sees(detector: PersonDetector, *, atol: float = 0.1) -> None:
+    """Both persons and nobody else."""
+    boxes, found, _ = detector.detect_image(PICTURE)
+    np.testing.assert_allclose(found, SCORES, atol=2e-3)
+    np.testing.assert_allclose(boxes, PERSONS, atol=atol)
