@@ -21,7 +21,6 @@ from .output_values import (
     array,
     as_scores,
     best,
-    class_numbers,
     corners,
     in_px,
     likely,
@@ -56,7 +55,7 @@ def _end_to_end(layout: Layout, iou: float, outputs: Outputs, floor: float) -> P
     rows = array(outputs, layout, layout.boxes, (1, layout.rows, 6 + layout.extra))[0]
     scores = as_scores(layout, rows[:, 4])
     kept = likely(scores, floor)
-    kept = kept[class_numbers(rows[kept, 5]) == layout.person]
+    kept = kept[np.rint(rows[kept, 5]) == layout.person]  # quantised graphs give class numbers a little off
     boxes = in_px(layout, rows[kept, :4])
     return suppressed(layout, boxes, scores[kept], iou) if layout.suppress else best(layout, boxes, scores[kept])
 

@@ -34,7 +34,7 @@ def dets_and_labels(layout: Layout, _iou: float, outputs: Outputs, floor: float)
     labels = array(outputs, layout, layout.labels or 0, (1, len(rows)))[0]
     scores = as_scores(layout, rows[:, 4])
     kept = likely(scores, floor)
-    kept = kept[class_numbers(labels[kept]) == layout.person]
+    kept = kept[np.rint(labels[kept]) == layout.person]
     return best(layout, in_px(layout, rows[kept, :4]), scores[kept])
 
 

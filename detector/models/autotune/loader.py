@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from detector.config.schema import Model
-from detector.core.errors import DetectorError
+from detector.core.errors import DetectorError, ModelError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.input_sizes import InputSize
@@ -94,6 +94,12 @@ class AutotunedLoader:
             return detector
         try:
             self.seen = probed(detector)
+        except ModelError as error:
+            detector.close()
+            if self.choice is None or self.choice.taken.exact:
+                raise
+            log.warning("%s", error)
+            return self()  # the choice gives way
         except BaseException:
             detector.close()
             raise

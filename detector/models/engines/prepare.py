@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.errors import InferenceError, ModelError, one_line
+from detector.inference.acceptance import accepted_layout
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.layout import Layout, default_spec, find_layout
+from detector.inference.model_metadata import ACTIVATION, BOXES, LAYOUT, UNITS
 from detector.inference.spec import InputSpec
 from detector.inference.tensors import TensorSpec
 from detector.models.graph.fp16 import to_fp16
@@ -57,6 +59,7 @@ def prepare(path: Path, *, precision: BuildPrecision = "auto", batch: int = 1) -
     if layout.pixels:
         raise ModelError(f"{path.name} has its preprocessing folded in: build the engine from the model without it")
     spec = default_spec(layout)
+    metadata |= _settled(path, metadata)
     if layout.kind == "yolox-nms":
         model, metadata = _before_nms(model, path)
         layout = _layout(model, metadata)
@@ -76,6 +79,18 @@ def prepare(path: Path, *, precision: BuildPrecision = "auto", batch: int = 1) -
         spec=spec,
         steps=tuple(steps),
     )
+
+
+def _settled(path: Path, metadata: dict[str, str]) -> dict[str, str]:
+    """What a run of an uncommon model settles, as metadata: an engine's first run is on the device."""
+    backend = OnnxRuntimeBackend(path=path, threads=1)
+    try:
+        layout = accepted_layout(backend, metadata, first_run=True)
+    finally:
+        backend.close()
+    if layout.usual:
+        return {}
+    return {LAYOUT: layout.kind, BOXES: layout.box_form, UNITS: layout.box_units, ACTIVATION: layout.activation}
 
 
 def _load(path: Path) -> Any:
