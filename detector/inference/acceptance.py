@@ -59,6 +59,8 @@ def accepted_layout(backend: Backend, metadata: dict[str, str], *, first_run: bo
     if sure and not first_run:
         return layouts[0]
     outputs = _run(backend, metadata, layouts)
+    if sure and not _finite(outputs):
+        return layouts[0]  # each run of such a model is an InferenceError, its warm-up the first
     if not layouts or len(layouts) > 1:
         layouts = find_layouts(backend.inputs, _real(backend.outputs, outputs), metadata)
         layouts = _with_open_rows(layouts, backend.outputs)
@@ -110,7 +112,14 @@ def _run(backend: Backend, metadata: dict[str, str], layouts: Sequence[Layout]) 
     try:
         return tuple(np.array(output) for output in backend.run(pixels))
     except InferenceError as error:
+        if layouts and layouts[0].usual:
+            return ()  # its warm-up says the same
         raise ModelError(f"it does not run on a picture of {width} x {height} px: {error}") from None
+
+
+def _finite(outputs: Outputs) -> bool:
+    """Whether there are numbers to decide by."""
+    return bool(outputs) and all(output.dtype.kind != "f" or np.isfinite(output).all() for output in outputs)
 
 
 def _real(specs: Sequence[TensorSpec], outputs: Outputs) -> tuple[TensorSpec, ...]:

@@ -62,8 +62,8 @@ def test_results_outlive_the_next_picture(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scores, before[1])
 
 
-def test_nan_from_the_model_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="NaN"):
+def test_nan_from_the_model_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InferenceError, match="NaN"):
         tiny(tmp_path, np.full((1, 300, 6), np.nan, np.float32)).detect_image(ArrayImage(grey(64, 64)))
 
 
