@@ -36,26 +36,27 @@ install: $(VENV)/.install  ## .venv with everything that make test needs
 run: $(VENV)/.run  ## the service on a sample clip, alerts printed as a subscriber gets them (ARGS="--duration 30")
 	@$(BIN)/detector demo $(ARGS)
 
-test: $(VENV)/.install  ## the whole CPU test suite
+test: $(VENV)/.install  ## the CPU test suite: some minutes (longer tests have targets of their own, below)
 	@$(PYTEST) $(ARGS)
 
 # Where a wrong branch costs an alert: at least 95 % of the branches are tested.
 CORE := analytics.tracker analytics.kalman analytics.assignment analytics.rules analytics.zones analytics.visit analytics.alarm \
-  inference.decode inference.nms alerts.outbox alerts.outbox_db
+  inference.decode inference.nms alerts.outbox alerts.outbox_db alerts.outbox_queue
 coverage: $(VENV)/.install  ## branch coverage of tracking, rules, decoders and outbox, at least 95 %
 	@$(PYTEST) -q $(addprefix tests/,analytics/test_tracker.py analytics/test_kalman.py analytics/test_assignment.py \
 	  analytics/test_rules.py analytics/test_visit.py analytics/test_zones.py analytics/test_alarm.py inference/test_decode.py \
-	  inference/test_nms.py alerts/test_outbox.py alerts/test_outbox_db.py alerts/test_outbox_db_damage.py) \
+	  inference/test_nms.py alerts/test_outbox.py alerts/test_outbox_model.py alerts/test_outbox_db.py alerts/test_outbox_db_damage.py) \
 	  -k "not vtest and not one_by_one" --cov-branch --cov-fail-under=95 $(addprefix --cov=detector.,$(CORE))
 
 mutants: $(VENV)/.install  ## can the tests fail? one wrong thing at a time, and the tests that must notice
 	@$(BIN)/python scripts/mutants.py $(ARGS)
 
-check: $(VENV)/.install  ## lint, format, types, import contracts
+check: $(VENV)/.install  ## lint, format, types, import contracts, dead code
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python scripts/dead_code.py
 
 $(VENV)/.bench: $(VENV)/.install bench/requirements.txt
 	@$(BIN)/python -m pip install --quiet --no-deps -r bench/requirements.txt
@@ -71,7 +72,7 @@ fault: $(VENV)/.install  ## brokers killed, cameras pulled, disks filled
 soak: $(VENV)/.install  ## minutes of running, memory and threads watched
 	@$(PYTEST) -m soak --timeout 1800 $(ARGS)
 
-test-fresh: $(VENV)/.install  ## make run from a bare clone, set-up included
+test-fresh: $(VENV)/.install  ## make run and make test in bare clones, set-up included, oldest and newest Python
 	@$(PYTEST) -m fresh $(ARGS)
 
 gpu-test: $(VENV)/.install  ## the tests that need an NVIDIA GPU
@@ -82,11 +83,11 @@ $(OPTIMIZE)/.install: pyproject.toml detector/__init__.py detector/optimize/requ
 	@echo "setting up $(OPTIMIZE) (once)..."
 	@$(PYTHON) -m venv $(OPTIMIZE)
 	@$(OPTIMIZE)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(OPTIMIZE)/bin/python -m pip install --quiet --progress-bar on -e '.[dev,transformer,tensorrt-rtx,openvino]'
+	@$(OPTIMIZE)/bin/python -m pip install --quiet --progress-bar on -e '.[dev,transformer,tensorrt-rtx,nvrtc,openvino]'
 	@$(OPTIMIZE)/bin/python -m pip install --quiet --no-deps -r detector/optimize/requirements.txt
 	@touch $@
 
-test-optimize: $(OPTIMIZE)/.install  ## the tests that need PyTorch, ultralytics or TensorRT-RTX, and long ones
+test-optimize: $(OPTIMIZE)/.install  ## the tests that need PyTorch, ultralytics, OpenVINO, TensorRT-RTX or NVRTC, and long ones
 	@$(OPTIMIZE)/bin/python -m pytest -m optimize $(ARGS)
 
 jetson:  ## on a Jetson: set up on JetPack's own libraries, build the engine, check it, measure (docs/jetson.md)

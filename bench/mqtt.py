@@ -35,7 +35,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # Mosquitto
 from detector.core.types import Message
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import MqttClient
-from detector.mqtt.connection import MqttSettings
+from detector.mqtt.settings import MqttSettings
 from detector.service.process import gc_frozen
 from support.mosquitto import Mosquitto, free_port
 

@@ -97,8 +97,8 @@ def _lessons(folder: Path, media: Path) -> Path:
         part = folder.with_name("learned.part")
         part.mkdir(exist_ok=True)
         _frames(media / "video" / "vtest.avi", part, lambda number: number % LEARN_VTEST == 1)
-        room = media / "video" / "one-by-one-person-detection.mp4"
-        _frames(room, part, lambda number: number % LEARN_ROOM == 0)
+        clip = media / "video" / "one-by-one-person-detection.mp4"
+        _frames(clip, part, lambda number: number % LEARN_ROOM == 0)
         for path in [*(media / "images").iterdir(), *(media / "negatives").iterdir()]:
             (part / path.name).write_bytes(path.read_bytes())
         part.replace(folder)

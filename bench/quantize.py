@@ -38,8 +38,9 @@ from detector.models.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, QdqStyle
 from detector.models.graph.quantize import Calibrated
 from detector.models.graph.variants import prepare
 from detector.models.registry import load_registry
-from detector.optimize.quantize.int8 import Runtime, runtimes
+from detector.optimize.quantize.int8 import runtimes
 from detector.optimize.quantize.quantize import METHODS, QuantizeRequest, quantize
+from detector.optimize.quantize.search import Runtime
 from detector.optimize.quantize.timing import race
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,9 +17,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from detector.core.system_info import machine
 from detector.models.registry import load_registry
 
-from .section import ROOT, Figures, ResultSection, machine
+from .section import ROOT, Figures, ResultSection
 from .sections import all_sections
 from .sections.models import DATA_SET
 from .store import Store

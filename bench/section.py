@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from detector import __version__
+from detector.core.system_info import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 Figures = dict[str, Any]
@@ -42,13 +42,6 @@ class ResultSection:
     measure: Callable[[Path], Figures]
     render: Callable[[Figures], Sequence[str]]
     packages: tuple[str, ...] = ()
-
-
-def machine() -> str:
-    """The processor's name and how many cores of it there are."""
-    info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    name = re.search(r"^model name\s*: (.+)$", info, re.MULTILINE)
-    return f"{name[1] if name else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
 
 
 def environment(packages: Sequence[str] = ()) -> Figures:

@@ -35,9 +35,8 @@ sys.path.append(str(ROOT / "tests"))  # the scoring is the tests' own
 from detector.analytics.assignment import pair  # noqa: E402  # after the path is set
 from detector.analytics.crops import detect_in_crops  # noqa: E402
 from detector.analytics.pipeline import CameraPipeline  # noqa: E402
-from detector.capture.factory import file_source  # noqa: E402
+from detector.capture.pictures import clip_frames  # noqa: E402
 from detector.config.schema import Camera  # noqa: E402
-from detector.core.errors import EndOfStreamError  # noqa: E402
 from detector.core.geometry import iou  # noqa: E402  # after the path is set
 from detector.core.types import ArrayImage, Box, Detections, Frame, Pixels  # noqa: E402
 from detector.inference.detector import PersonDetector  # noqa: E402
@@ -188,15 +187,7 @@ def _scenes(shared: Path) -> Iterator[SmallScene]:
 
 
 def _read(path: Path) -> Iterator[Pixels]:
-    source = file_source(path)
-    source.open()
-    try:
-        while True:
-            yield source.read().image.bgr()
-    except EndOfStreamError:
-        return
-    finally:
-        source.close()
+    return (frame.image.bgr() for frame in clip_frames(path))
 
 
 def _wide(path: Path) -> Iterator[Pixels]:

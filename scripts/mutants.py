@@ -63,7 +63,7 @@ MUTANTS = [
     ),
     Mutant(
         name="foreign-engine-passes", path=_MANIFEST, tests=_MANIFEST_TESTS,
-        old='if then != now and field.name != "driver":', new='if then != now and field.name == "gpu":',
+        old='if then[name] != now[name] and name != "driver"', new='if then[name] != now[name] and name == "gpu"',
     ),
     Mutant(
         name="damaged-engine-passes", path=_MANIFEST, tests=_MANIFEST_TESTS,

@@ -1,7 +1,7 @@
 """Opening SQLite files so that they survive power cuts, damage and full disks.
 
 Every sqlite3 error leaves here as a StorageError that says what to do. A damaged file raises
-DamagedError; `open_or_rebuild` saves what can be read.
+DamagedError; `open_or_set_aside` keeps it under another name and goes on with a new one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,8 @@ from detector.core.errors import StorageError
 log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
-Salvage = Callable[[sqlite3.Connection, sqlite3.Connection], int]
 _SIDE_FILES = ("", "-wal", "-shm")
 _BUSY_S = 5.0
-_PROBES = 2000  # steps over unreadable rows before a salvage gives up; each is one B-tree descent
 _KEEP_DAMAGED = 5  # set-aside files: enough to look into, not enough to fill a small disk
 
 
@@ -78,8 +77,10 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection to a file that is there; raises sqlite3.Error."""
+    uri = f"{path.absolute().as_uri()}?mode=rw"  # never a new, empty file
+    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     # One rotten byte must not make its whole row unreadable.
     connection.text_factory = lambda raw: raw.decode(errors="replace")
     return connection
@@ -120,20 +121,8 @@ def _sides(path: Path) -> list[Path]:
     return [path.with_name(path.name + suffix) for suffix in _SIDE_FILES]
 
 
-def _fresh(path: Path) -> Path:
-    return path.with_name(path.name + ".rebuild")
-
-
-def _adopt_rebuilt(path: Path) -> None:
-    """Finish a `rebuild` that was cut off between its last two renames."""
-    if not path.exists() and _fresh(path).exists():
-        for stale in _sides(path)[1:]:
-            stale.unlink(missing_ok=True)  # the damaged file's log must not be played into the new one
-        _fresh(path).rename(path)
-
-
 class Database:
-    """One connection behind a lock, usable from any thread.
+    """One connection behind a lock: for the thread that writes. Other threads read with `read_apart`.
 
     Raises StorageError: unreadable, unwritable, full, foreign or held file; DamagedError: damage.
     """
@@ -143,9 +132,8 @@ class Database:
         self._lock = threading.RLock()
         self._durable: bool | None = None
         with self._explained():
-            _adopt_rebuilt(path)
             _create(path)
-            self._connection = _connect(path)
+            self._connection = connect(path)
         try:
             with self._explained():
                 self._prepare(layout, check=check)
@@ -170,9 +158,14 @@ class Database:
             raise explain(error, self.path) from error
 
     def read(self, sql: str, args: Sequence[object] = ()) -> list[Row]:
-        """All rows of one query."""
+        """All rows of one query, by the writer's connection."""
         with self._lock, self._explained():
             return self._connection.execute(sql, args).fetchall()
+
+    def read_apart(self, sql: str, args: Sequence[object] = ()) -> list[Row]:
+        """All rows of one query, by a connection of its own: holds no lock that a write waits for."""
+        with self._explained(), closing(connect(self.path)) as connection:
+            return connection.execute(sql, args).fetchall()
 
     @contextmanager
     def write(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
@@ -195,7 +188,7 @@ class Database:
                 raise
 
     def in_place(self) -> bool:
-        """Whether `path` still is the open file: SQLite goes on writing to a deleted one, for nobody."""
+        """Whether `path` still is the open file: SQLite goes on writing to a deleted one, and nothing reads it."""
         return _place(self.path) == self._place
 
     def file_bytes(self) -> int:
@@ -207,70 +200,43 @@ class Database:
             self._connection.close()
 
 
-def readable_rows(connection: sqlite3.Connection, table: str, key: str) -> Iterator[Row]:
-    """The rows of a damaged table that can still be read, by rising integer `key`, each once.
+def set_aside(path: Path) -> Path:
+    """Rename the damaged file and its log to `NAME.damaged-TIME`; the newest few of these are kept.
 
-    Goes up to the damage, steps over it key by key, then comes from the other end for what lies behind.
+    Raises StorageError where the folder does not allow it.
     """
-    seen: set[int] = set()
-    for order, sign, start in (("ASC", 1, -1), ("DESC", -1, 2**62)):
-        last = start
-        sql = f"SELECT * FROM {table} WHERE {key} {'>' if sign > 0 else '<'} ? ORDER BY {key} {order}"  # noqa: S608 - our own names
-        for _ in range(_PROBES):
-            try:
-                for row in connection.execute(sql, (last,)):
-                    last = int(row[0])
-                    if last not in seen:
-                        seen.add(last)
-                        yield row
-            except (sqlite3.Error, TypeError, ValueError):
-                last += sign
-            else:
-                return
-
-
-def _set_aside(path: Path) -> Path:
-    taken = sorted(
-        (int(tail), old)
-        for old in path.parent.glob(path.name + ".corrupt-*")
-        if (tail := old.name.rpartition("-")[2]).isdigit()
-    )
-    aside = path.with_name(f"{path.name}.corrupt-{taken[-1][0] + 1 if taken else 1}")
-    for source, target in zip(_sides(path), _sides(aside), strict=True):
-        if source.exists():
-            source.rename(target)
-    for _, old in taken[: max(0, len(taken) + 1 - _KEEP_DAMAGED)]:
-        for side in _sides(old):
-            side.unlink(missing_ok=True)
+    old = sorted(path.parent.glob(f"{path.name}.damaged-*[0-9Z]"))
+    aside = path.with_name(f"{path.name}.damaged-{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%fZ}")
+    try:
+        for source, target in zip(_sides(path), _sides(aside), strict=True):
+            if source.exists():
+                source.rename(target)
+        for name in old[: max(0, len(old) + 1 - _KEEP_DAMAGED)]:
+            for side in _sides(name):
+                side.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise explain(error, path) from error
     return aside
 
 
-def open_or_rebuild(path: Path, layout: SchemaLayout, salvage: Salvage, *, check_up_to: int = sys.maxsize) -> Database:
-    """The database in `path`; a damaged one is first replaced by a new file of what can be read of it.
+def open_or_set_aside(
+    path: Path,
+    layout: SchemaLayout,
+    *,
+    check_up_to: int = sys.maxsize,
+    rescue: Callable[[], None] = lambda: None,
+) -> Database:
+    """The database in `path`; a damaged file is set aside whole, the log says so, and a new one takes its place.
 
-    The old file stays as `.corrupt-N`. `salvage(old, new)` copies rows and returns how many. Files of
-    more than `check_up_to` bytes are not read through: their damage shows when it is met.
+    Files of more than `check_up_to` bytes are not read through: their damage shows when it is met. `rescue` is
+    called while the damaged file is still there.
     """
     check = _size(path) <= check_up_to
     try:
         return Database(path=path, layout=layout, check=check)
-    except DamagedError:
-        _rebuild(path, layout, salvage)
-        return Database(path=path, layout=layout, check=check)
-
-
-def _rebuild(path: Path, layout: SchemaLayout, salvage: Salvage) -> None:
-    """Crash-safe: at any point there is either the old file or the finished new one."""
-    fresh = _fresh(path)
-    try:
-        for side in _sides(fresh):
-            side.unlink(missing_ok=True)
-        new = Database(path=fresh, layout=layout, check=False)
-        with closing(new), closing(_connect(path)) as old, new.write(durable=True) as connection:
-            saved = salvage(old, connection)
-        aside = _set_aside(path)
-        fresh.rename(path)
-        sync_folder(path.parent)
-    except (sqlite3.Error, OSError) as error:
-        raise explain(error, path) from error
-    log.error("%s was damaged: kept as %s, %d entries saved from it", path, aside.name, saved)
+    except DamagedError as error:
+        rescue()
+        aside = set_aside(path)
+        log.error("%s: it is kept as %s and a new file goes on without its content", error, aside.name)  # noqa: TRY400 - the stack says nothing
+        return Database(path=path, layout=layout)

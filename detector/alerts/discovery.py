@@ -1,38 +1,96 @@
-"""Home Assistant's discovery message, kept in step with the config."""
+"""Home Assistant's discovery message, kept in step with the config, and all that the broker retains of us.
+
+What was announced is kept on the disk. What is no longer ours at the next start (a renamed or removed camera, another
+device id or prefix, discovery turned off) is cleared at the broker, until the broker has said so.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from typing import Any
 
 from detector import __version__
 from detector.config.schema import Config
-from detector.core.types import Message
+from detector.core.types import JsonObject, Message
 
-from .homeassistant import discovery_message
+from .homeassistant import discovery_message, discovery_topic
 from .payloads import Topics
+
+ANNOUNCED = "announced"
+"""The name under which the outbox keeps it: `topics` that the broker retains, `discovery` topic, `cameras` in it."""
+_HINT = "mqtt.discovery_prefix: null turns discovery off"
+_MAX_GONE = 20  # removed cameras that are still named
+
+Send = Callable[[Message, "str | None"], None]
+Save = Callable[[str, JsonObject], None]
 
 
 class Discovery:
-    """`announce` sends the message of the cameras as they are; nothing where discovery is off."""
+    """From any thread, returns at once. `saved` is what `save` kept in an earlier start; see `Dispatcher.send`."""
 
-    def __init__(self, *, topics: Topics, send: Callable[[Message], None]) -> None:
-        self._topics, self._send = topics, send
-        self._known: set[str] = set()
+    def __init__(self, *, topics: Topics, send: Send, saved: JsonObject | None, save: Save) -> None:
+        self._topics, self._send, self._save = topics, send, save
+        self._lock = threading.Lock()
+        self._ours: set[str] = set()
+        self._announced: dict[str, Any] = dict(saved or {})
 
     def announce(self, config: Config, *, page_url: str | None) -> None:
-        if config.mqtt.discovery_prefix is None:
-            return
-        cameras = [name for name, camera in config.cameras.items() if camera.enabled]
-        # Once gone, a camera is named for good: whoever was offline then must learn of it too.
-        self._known |= set(cameras)
-        self._send(
-            discovery_message(
-                device=config.device,
-                cameras=cameras,
-                removed=self._known - set(cameras),
-                topics=self._topics,
-                discovery_prefix=config.mqtt.discovery_prefix,
-                version=__version__,
-                configuration_url=page_url,
-            )
+        """Say what there is, and clear what there no longer is."""
+        with self._lock:
+            prefix = config.mqtt.discovery_prefix
+            topic = None if prefix is None else discovery_topic(config.device, prefix)
+            self._ours = self._retained(config) | ({topic} if topic else set())
+            stale = _texts(self._announced.get("topics")) - self._ours
+            cameras = [name for name, camera in config.cameras.items() if camera.enabled]
+            gone = self._gone(topic, cameras)
+            for one in sorted(stale):
+                self._send(Message(topic=one, payload=b"", qos=1, retain=True), _HINT if _is_config(one) else None)
+            if prefix is not None:
+                self._send(self._message(config, prefix, cameras, gone, page_url), _HINT)
+            self._keep(topics=sorted(self._ours | stale), discovery=topic, cameras=[*cameras, *gone])
+
+    def cleared(self, topic: str) -> None:
+        """The broker has forgotten `topic`."""
+        with self._lock:
+            left = _texts(self._announced.get("topics"))
+            if topic in left and topic not in self._ours:
+                self._keep(topics=sorted(left - {topic}))
+
+    def _message(
+        self, config: Config, prefix: str, cameras: list[str], gone: list[str], page_url: str | None
+    ) -> Message:
+        return discovery_message(
+            device=config.device,
+            cameras=cameras,
+            removed=gone,
+            topics=self._topics,
+            discovery_prefix=prefix,
+            version=__version__,
+            configuration_url=page_url,
         )
+
+    def _gone(self, topic: str | None, cameras: list[str]) -> list[str]:
+        """Cameras that this device had: named again, so that a Home Assistant that was away lets go of them too."""
+        if topic is None or self._announced.get("discovery") != topic:
+            return []
+        known = self._announced.get("cameras")
+        names = [name for name in known if isinstance(name, str)] if isinstance(known, list) else []
+        return [name for name in dict.fromkeys(names) if name not in cameras][-_MAX_GONE:]
+
+    def _retained(self, config: Config) -> set[str]:
+        topics = self._topics
+        return {topics.available, topics.alarm_state}.union(*(topics.retained_of(name) for name in config.cameras))
+
+    def _keep(self, **changes: object) -> None:
+        self._announced = {**self._announced, **changes}
+        self._save(ANNOUNCED, self._announced)
+
+
+def _texts(value: object) -> set[str]:
+    """What a file says cannot be trusted to be what was written."""
+    return {one for one in value if isinstance(one, str)} if isinstance(value, list) else set()
+
+
+def _is_config(topic: str) -> bool:
+    return topic.endswith("/config")

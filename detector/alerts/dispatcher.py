@@ -1,8 +1,9 @@
-"""The post room's one clerk: takes what the worker found, writes it down, hands it to the link.
+"""The way out for all that the service has to say: alerts, events, states and pictures.
 
-An alert is on the disk before anything of it is sent, and its picture is published just before the
-alert that speaks of it. Every visit gets a picture in the history. Alerts are never dropped; when the disk is slow,
-events and other messages are, the oldest first, and counted.
+An alert is numbered, encoded once and given to the outbox, whose thread writes it down; meanwhile its picture is
+made here. Once it is on the disk (or the disk is late, see `Outbox`) it is handed to the MQTT client, its picture
+just before it. Alerts are never dropped; where things do not keep up, events and other messages are, the oldest
+first, and counted.
 """
 
 from __future__ import annotations
@@ -10,37 +11,55 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
+
+import numpy as np
 
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import BrokerError
-from detector.core.types import Alert, EventChange, JsonObject, Message
+from detector.core.types import AlarmState, Alert, ArrayImage, Box, EventChange, Frame, JsonObject, Message
 
 from .delivery import RETRY_S, MessageSink, OutboxDelivery
-from .history import History
-from .outbox import ResilientOutbox
-from .outbox_entries import Entry, NewEntry
-from .payloads import Topics, alert_payload, event_payload
-from .snapshot_encoder import FrameJpegs, LazyJpeg, SnapshotEncoder
+from .history_writer import HistoryWriter, MakeJpeg
+from .outbox import Outbox
+from .payloads import Topics, alert_payload, encode, event_payload
+from .snapshot_fit import fitted
 
 log = logging.getLogger(__name__)
 
+EncodeSnapshot = Callable[[Frame, Box, float, "int | None"], "bytes | None"]
+"""The frame as JPEG with the person's box and score drawn, at most so many px wide; None where the picture is lost."""
+SNAPSHOT_WIDTH = 960
+"""px. Of 1080p half of each side: a JPEG in 2 ms where the whole takes 6, and a third of its bytes."""
 MAX_WAITING = 1000
-MAX_FIRSTS = 8  # visits whose first picture is still to be made: each holds a frame
+MAX_FIRSTS = 8  # visits with a first picture still to be made: each holds a frame
+_SMALLER = "raise its limit (Mosquitto: message_size_limit) or set mqtt.snapshot_width"
 _LOOK_S = 0.25  # a stop may go unnoticed this long, and the heartbeat is this old while idle
+_NOTHING = Frame(
+    camera="", seq=0, captured_mono=0.0, captured_wall=0.0, image=ArrayImage(np.zeros((72, 128, 3), np.uint8))
+)
 
 
 class PublishingLink(MessageSink, Protocol):
-    """The link as the dispatcher uses it: it also tells when it can take more."""
+    """The MQTT client as the dispatcher uses it."""
 
-    def listen(self, callback: Callable[[], None]) -> None: ...
+    def listen(self, callback: Callable[[], None], is_behind: Callable[[int], bool]) -> None: ...
+
+    def offer(self, message: Message, *, hint: str | None = None, shrinks: bool = False) -> bool: ...
+
+    def size_limit(self) -> int | None: ...
+
+    def take_rejected(self) -> list[Message]: ...
+
+    def restate(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DispatchStats:
-    """`waiting`: submitted, not yet written; the rest counts since the start.
+    """`waiting`: submitted, not yet given on; the rest counts since the start.
 
     `dropped`: events and messages that found the queue full, or no broker (those without retain).
     """
@@ -53,17 +72,22 @@ class DispatchStats:
 
 
 class Dispatcher:
-    """`submit` from any thread; `run` in one; `drain` after it. `device` is the device's id."""
+    """Every method but `run` and `drain` may be called from any thread and returns at once; those two from one thread.
+
+    `device` is the device's id, `snapshot_width` px (0: as wide as the frame). `outbox` and `history` have threads
+    of their own.
+    """
 
     def __init__(
         self,
         *,
-        outbox: ResilientOutbox,
-        history: History,
+        outbox: Outbox,
+        history: HistoryWriter,
         link: PublishingLink,
         topics: Topics,
         device: str,
-        darkroom: SnapshotEncoder,
+        encode_snapshot: EncodeSnapshot,
+        snapshot_width: int = SNAPSHOT_WIDTH,
         clock: Clock = SYSTEM_CLOCK,
         max_waiting: int = MAX_WAITING,
         retry_s: float = RETRY_S,
@@ -72,67 +96,128 @@ class Dispatcher:
             raise ValueError("max_waiting must be at least 1")
         self._outbox, self._history, self._link = outbox, history, link
         self._topics, self._device, self._clock = topics, device, clock
-        self._darkroom, self._max_waiting = darkroom, max_waiting
-        self._changed = threading.Condition()
+        self._encode, self._snapshot_width = encode_snapshot, snapshot_width
+        self._max_waiting = max_waiting
+        self._changed = threading.Condition()  # never held over disk, network or an encoder
         self._woken = False
-        self._alerts: deque[tuple[Alert, FrameJpegs]] = deque()
-        self._events: deque[NewEntry] = deque()
+        self._alerts: deque[Alert] = deque()
+        self._events: deque[EventChange] = deque()
         self._firsts: deque[EventChange] = deque(maxlen=MAX_FIRSTS)
         self._messages: deque[Message] = deque()
-        self._retained: dict[str, Message] = {}
-        self._states: dict[str, JsonObject] = {}
+        self._retained: dict[str, tuple[Message, str | None]] = {}
+        self._pictures: dict[int, Message] = {}  # of alerts that have not gone out: by the outbox's number
+        self._last_alerted: deque[str] = deque(maxlen=MAX_FIRSTS)
+        self._repeated: dict[str, Message] = {}  # states that are not retained: the last of each topic
         self._dropped = 0
-        self._sender = OutboxDelivery(outbox=outbox, link=link, clock=clock, wake=self.wake, retry_s=retry_s)
+        self._delivery = OutboxDelivery(
+            outbox=outbox,
+            history=history,
+            link=link,
+            clock=clock,
+            wake=self.wake,
+            before_alert=self._publish_picture,
+            retry_s=retry_s,
+        )
         self.progress_mono = clock.mono()
-        link.listen(self.wake)
+        link.listen(self.wake, self._delivery.is_behind)
+        outbox.listen(self.wake)
 
-    def submit(self, item: Alert | EventChange | Message) -> None:
-        """Take over `item`; returns at once. Of many new visits at once only the latest get a first picture."""
-        event = self._event(item) if isinstance(item, EventChange) else None
-        picture = self._darkroom.begin(item.frame, item.box, item.score) if isinstance(item, Alert) else None
-        with self._changed:
-            if isinstance(item, EventChange) and event is not None:
-                self._append(self._events, event)
-                if item.type == "new":
-                    self._firsts.append(item)
-            elif isinstance(item, Alert) and picture is not None:
-                self._alerts.append((item, picture))
-            elif isinstance(item, Message) and item.retain:
-                self._retained[item.topic] = item  # of a state only the last value matters
-            elif isinstance(item, Message):
-                self._append(self._messages, item)
-            self._woken = True
-            self._changed.notify()
+    # What there is to say
+
+    def alert(self, alert: Alert) -> None:
+        """Never dropped."""
+        self._take(lambda: self._alerts.append(alert))
+
+    def change(self, change: EventChange) -> None:
+        """An event's step. Of many new visits at once only the latest get a first picture."""
+
+        def take() -> None:
+            self._append(self._events, replace(change, frame=_NOTHING))  # a queue of frames would be a queue of MBs
+            if change.type == "new":
+                self._firsts.append(change)
+
+        self._take(take)
+
+    def people(self, camera: str, count: int) -> None:
+        self._say(self._topics.person(camera), str(count), retain=True)
+
+    def motion(self, camera: str, moving: bool) -> None:
+        self._repeat(Message(topic=self._topics.motion(camera), payload=_on_off(moving).encode()))
+
+    def camera_status(self, camera: str, status: str) -> None:
+        self._say(self._topics.camera_status(camera), status, qos=1, retain=True)
+
+    def detect_state(self, camera: str, on: bool) -> None:
+        self._say(self._topics.detect_state(camera), _on_off(on), qos=1, retain=True)
+
+    def alarm_state(self, state: AlarmState) -> None:
+        self._say(self._topics.alarm_state, state, qos=1, retain=True)
+
+    def status(self, document: JsonObject) -> None:
+        """The status document, for `P/stats`."""
+        self._repeat(Message(topic=self._topics.stats, payload=encode(document)))
+
+    def forget_camera(self, camera: str) -> None:
+        """Clear a removed camera's retained topics, so that nothing shows its last state for ever."""
+        self._repeated.pop(self._topics.motion(camera), None)
+        for topic in self._topics.retained_of(camera):
+            self.send(Message(topic=topic, payload=b"", qos=1, retain=True))
+
+    def send(self, message: Message, hint: str | None = None) -> None:
+        """Of a retained topic only the last value matters; others are dropped when there are too many.
+
+        With `hint`, what to do where the broker forbids it, the message is not needed and goes last.
+        """
+
+        def take() -> None:
+            if message.retain:
+                self._retained[message.topic] = message, hint
+            else:
+                self._append(self._messages, message)
+
+        self._take(take)
+
+    def restate(self) -> None:
+        """Say every state again, motion and status too: a subscriber has come that may have missed them."""
+        for message in list(self._repeated.values()):
+            self.send(message)
+        self._link.restate()
 
     def save_state(self, name: str, document: JsonObject) -> None:
-        """Keep `document` under `name` over restarts; returns at once. The last one counts.
-
-        It is written before any alert that is submitted after it.
-        """
-        with self._changed:
-            self._states[name] = document
-            self._woken = True
-            self._changed.notify()
+        """Keep a small document over restarts: the last value wins, and is on the disk before any alert that follows."""
+        self._outbox.save_state(name, document)
 
     def wake(self) -> None:
-        """Look again now: the link can take more, or an answer came."""
+        """Look again now: the link can take more, the disk has it, or an answer came."""
         with self._changed:
             self._woken = True
             self._changed.notify()
 
+    def stats(self) -> DispatchStats:
+        return DispatchStats(
+            waiting=self._waiting(),
+            dropped=self._dropped,
+            alerts_acknowledged=self._delivery.counts["alert"],
+            events_acknowledged=self._delivery.counts["event"],
+            refusals=self._delivery.refusals,
+        )
+
+    # The thread
+
     def run(self, stop: threading.Event) -> None:
+        self._made(partial(self._encode, _NOTHING, (8.0, 40.0, 32.0, 64.0), 0.0, None))  # loads a font: 70 ms, once
         while not stop.is_set():
             self._wait(_LOOK_S)
             self._round()
 
     def drain(self, deadline: float) -> bool:
-        """After `run`: write down what was submitted, and send while the link takes it.
+        """After `run`: give on what was submitted, and send while the link takes it.
 
         Until `deadline`, monotonic s; True when nothing waits for an answer any more. What was not
-        acknowledged stays on the disk.
+        acknowledged stays in the outbox.
         """
         self._round()
-        while not (self._sender.idle and not self._waiting()):
+        while not (self._delivery.idle and not self._waiting()):
             left = deadline - self._clock.mono()
             if left <= 0:
                 return False
@@ -140,26 +225,20 @@ class Dispatcher:
             self._round()
         return True
 
-    def stats(self) -> DispatchStats:
-        sent = self._sender.stats
-        return DispatchStats(
-            waiting=self._waiting(),
-            dropped=self._dropped,
-            alerts_acknowledged=sent.alerts,
-            events_acknowledged=sent.events,
-            refusals=sent.refusals,
-        )
+    def _take(self, take: Callable[[], None]) -> None:
+        with self._changed:
+            take()
+            self._woken = True
+            self._changed.notify()
 
-    def _event(self, change: EventChange) -> NewEntry:
-        return NewEntry(
-            kind="event",
-            key=change.after.id,
-            topic=self._topics.events,
-            payload=event_payload(change, device=self._device),
-            created_wall=self._clock.wall(),
-        )
+    def _repeat(self, message: Message) -> None:
+        self._repeated[message.topic] = message
+        self.send(message)
 
-    def _append(self, queue: deque[NewEntry] | deque[Message], item: NewEntry | Message) -> None:
+    def _say(self, topic: str, text: str, *, qos: int = 0, retain: bool = False) -> None:
+        self.send(Message(topic=topic, payload=text.encode(), qos=qos, retain=retain))
+
+    def _append(self, queue: deque[EventChange] | deque[Message], item: EventChange | Message) -> None:
         if len(queue) >= self._max_waiting:
             queue.popleft()
             self._dropped += 1
@@ -169,88 +248,119 @@ class Dispatcher:
         return len(self._alerts) + len(self._events) + len(self._messages) + len(self._retained)
 
     def _wait(self, seconds: float) -> None:
+        hold = self._delivery.hold_s
         with self._changed:
-            self._changed.wait_for(lambda: self._woken, seconds)
+            self._changed.wait_for(lambda: self._woken, seconds if hold is None else min(seconds, hold))
             self._woken = False
 
     def _round(self) -> None:
         self.progress_mono = self._clock.mono()
-        try:
-            self._write_states()
-            alerted = self._write_alerts()
-            self._hand_over_messages()
-            self._write_events(pictured={str(entry.payload["event_id"]) for entry in alerted})
-            for entry in alerted:  # after the events: the visit that it belongs to must be known
-                self._history.mark_alerted(str(entry.payload["event_id"]), entry.payload)
-            self._sender.work()
-        except Exception:
-            log.exception("the dispatcher stumbled and goes on")
+        # Answers first: what waited must be known to be out before a new alert's picture may go.
+        for step in (self._delivery.work, self._put_alerts, self._hand_over_messages, self._put_events, self._send):
+            try:
+                step()
+            except Exception:
+                log.exception("the dispatcher stumbled and goes on")
         self.progress_mono = self._clock.mono()
 
-    def _write_states(self) -> None:
-        with self._changed:
-            states, self._states = self._states, {}
-        for name, document in states.items():
-            self._outbox.set_state(name, document)
+    def _send(self) -> None:
+        self._delivery.work()
+        self._shrink_rejected()
+        # Without a broker nobody waits for the order of picture and alert; what waits for long must not pile up.
+        keep = 0 if self._link.session() is None else MAX_FIRSTS
+        for seq in list(self._pictures)[: max(0, len(self._pictures) - keep)]:
+            self._publish_picture(seq)
 
-    def _write_alerts(self) -> list[Entry]:
-        entries: list[Entry] = []
+    def _put_alerts(self) -> None:
         while self._alerts:
-            alert, picture = self._alerts[0]
+            alert = self._alerts[0]
+            document = alert_payload(alert, device=self._device, seq=0)  # the outbox numbers it
             entry = self._outbox.put(
                 kind="alert",
                 key=alert.id,
                 topic=self._topics.alerts,
-                payload=alert_payload(alert, device=self._device, seq=0),  # the outbox numbers it
+                document=document,
                 created_wall=self._clock.wall(),
             )
-            self._alerts.popleft()  # only now: it is on the disk
-            self._sender.added(entry)
-            jpeg = self._developed(alert.camera, picture.preview)
-            if jpeg is not None:
-                self._link.publish(Message(topic=self._topics.snapshot(alert.camera), payload=jpeg, retain=True))
-            self._sender.work()
-            if jpeg is not None:
-                self._keep(alert.camera, alert.event_id, picture)  # after it was sent: this waits for the disk
-            entries.append(entry)
-        return entries
+            self._delivery.added(entry)
+            self._alerts.popleft()
+            self._picture(alert, entry.seq)  # while the disk writes
+            self._delivery.work()
+            self._history.mark_alerted(document)
 
-    def _developed(self, camera: str, print_: LazyJpeg) -> bytes | None:
+    def _picture(self, alert: Alert, seq: int) -> None:
+        make = partial(self._encode, alert.frame, alert.box, alert.score)
+        small = 0 < self._snapshot_width < alert.frame.image.width
+        jpeg = self._made(partial(make, self._snapshot_width if small else None))
+        if jpeg is not None:
+            self._pictures[seq] = Message(topic=self._topics.snapshot(alert.camera), payload=jpeg, retain=True)
+            self._history.save_picture(alert.event_id, partial(make, None) if small else lambda: jpeg)
+            self._last_alerted.append(alert.event_id)
+
+    def _made(self, make: MakeJpeg) -> bytes | None:
         """Whatever happens to the picture, the alert goes out."""
         try:
-            return print_.get()
+            return make()
         except Exception:
-            log.exception("camera %s: a picture could not be made", camera)
+            log.exception("a picture could not be made")
             return None
 
-    def _keep(self, camera: str, event_id: str, picture: FrameJpegs) -> None:
-        jpeg = self._developed(camera, picture.full)
-        if jpeg is not None:
-            self._history.save_snapshot(event_id, jpeg)
+    def _publish_picture(self, seq: int) -> None:
+        message = self._pictures.pop(seq, None)
+        if message is not None:
+            self._offer_picture(message)
+
+    def _offer_picture(self, message: Message) -> None:
+        limit = self._link.size_limit()
+        jpeg = fitted(message.payload, limit)
+        if jpeg is None:
+            log.warning("%s: no picture is small enough for a broker that takes %s bytes", message.topic, limit)
+            return
+        hint = f"{_SMALLER}, or allow {message.topic} in its access rules"
+        self._give(replace(message, payload=jpeg), hint=hint, shrinks=True)
+
+    def _shrink_rejected(self) -> None:
+        for message in self._link.take_rejected():
+            self._offer_picture(message)
 
     def _hand_over_messages(self) -> None:
         with self._changed:
             retained, self._retained = self._retained, {}
             messages, self._messages = self._messages, deque()
-        for message in [*retained.values(), *messages]:
-            try:
-                taken = self._link.publish(message)
-            except BrokerError as error:
-                taken = False
-                log.warning("%s", error)
-            if not taken:
-                with self._changed:
-                    self._dropped += 1
+        for message, hint in [*retained.values(), *((message, None) for message in messages)]:
+            self._give(message, hint=hint)
 
-    def _write_events(self, *, pictured: Collection[str]) -> None:
+    def _give(self, message: Message, *, hint: str | None = None, shrinks: bool = False) -> None:
+        try:
+            taken = self._link.offer(message, hint=hint, shrinks=shrinks)
+        except BrokerError as error:
+            taken = False
+            log.warning("%s", error)
+        if not taken:
+            with self._changed:
+                self._dropped += 1
+
+    def _put_events(self) -> None:
         with self._changed:
             events, self._events = list(self._events), deque()
             firsts = list(self._firsts)
             self._firsts.clear()
-        for entry in self._outbox.put_many(events) if events else ():
-            self._sender.added(entry)
-            self._history.record(entry.payload["after"])
+        for change in events:
+            document = event_payload(change, device=self._device)
+            self._outbox.put(
+                kind="event",
+                key=change.after.id,
+                topic=self._topics.events,
+                document=document,
+                created_wall=self._clock.wall(),
+                droppable=change.type == "update",
+            )
+            self._history.record(document["after"])
         for change in firsts:
-            if change.after.id not in pictured:
-                picture = self._darkroom.picture(change.frame, change.after.box, change.after.score)
-                self._keep(change.after.camera, change.after.id, picture)
+            if change.after.id not in self._last_alerted:  # an alert's picture takes the place of a first one
+                make = partial(self._encode, change.frame, change.after.box, change.after.score, None)
+                self._history.save_picture(change.after.id, make)
+
+
+def _on_off(value: bool) -> str:
+    return "ON" if value else "OFF"

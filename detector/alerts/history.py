@@ -1,7 +1,8 @@
 """What happened: each person's visit and its picture, for the API and the operators' page.
 
 The history is a convenience; alerts do not wait for it. So writing never raises: it says False, logs
-the fault once, and leaves the disk alone for a while. Reading raises StorageError.
+the fault once, and leaves the disk alone for a while. Reading raises StorageError, and holds no lock that
+a write waits for. The service writes in one thread, `HistoryWriter`'s.
 """
 
 from __future__ import annotations
@@ -11,25 +12,25 @@ import logging
 import math
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import StorageError
 from detector.core.types import JsonObject
 
-from .database import DamagedError, Database, Row, SchemaLayout, open_or_rebuild, readable_rows
-from .payloads import encode
+from .database import DamagedError, Database, Row, SchemaLayout, open_or_set_aside, set_aside
+from .payloads import encode, unseen_event
 from .snapshot_files import Snapshots
 
 log = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
 Document = dict[str, Any]
 _MAX_LIMIT = 1000
 _DAY_S = 86_400.0
 _ORPHAN_S = 3600.0  # a picture may be written before its visit: leave young ones alone
+PRUNE_STEP = 200  # visits a transaction: some ms on a slow card, so what comes in need not wait long
 _CHECKED_BYTES = 64 << 20  # a check reads the whole file: up to here that takes well under a second
 _ALERT_FIELDS = ("id", "seq", "zones", "score", "captured_at", "confirmed_at")
 _COLUMNS = "number, id, camera, start_time, end_time, seen, body, alerts"
@@ -53,17 +54,30 @@ LAYOUT = SchemaLayout(
         """,
     ),
 )
-_FROM_VISIT = "(start_time, number) {} (SELECT start_time, number FROM events WHERE id = ?)"
+_AFTER_VISIT = "(start_time, number) > (SELECT start_time, number FROM events WHERE id = ?)"
 _UPSERT = """
 INSERT INTO events (id, camera, start_time, end_time, seen, body, alerts) VALUES (?, ?, ?, ?, ?, ?, '[]')
-ON CONFLICT (id) DO UPDATE SET end_time = excluded.end_time, seen = excluded.seen, body = excluded.body
+ON CONFLICT (id) DO UPDATE SET end_time = excluded.end_time, seen = excluded.seen, body = excluded.body,
+  start_time = min(start_time, excluded.start_time)
 WHERE excluded.seen >= events.seen
 """
 
 
-def _salvage(old: sqlite3.Connection, new: sqlite3.Connection) -> int:
-    sql = f"INSERT OR IGNORE INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - own names
-    return sum(new.execute(sql, row).rowcount for row in readable_rows(old, "events", "number"))
+def _record(connection: sqlite3.Connection, after: Mapping[str, Any]) -> None:
+    known = (after["id"], after["camera"], after["start_time"], after["end_time"], after["frame_time"])
+    connection.execute(_UPSERT, (*known, encode(after).decode()))
+
+
+def _mark_alerted(connection: sqlite3.Connection, alert: Mapping[str, Any]) -> None:
+    find, event_id = "SELECT alerts FROM events WHERE id = ?", alert["event_id"]
+    row = connection.execute(find, (event_id,)).fetchone()
+    if row is None:  # a crash took the visit's own news, the alert survived in the outbox
+        _record(connection, unseen_event(alert))
+    known = _alerts(row[0]) if row else []
+    if all(one.get("id") != alert["id"] for one in known):
+        short = {name: alert[name] for name in _ALERT_FIELDS if name in alert}
+        text = json.dumps([*known, short], allow_nan=False)
+        connection.execute("UPDATE events SET alerts = ? WHERE id = ?", (text, event_id))
 
 
 class History:
@@ -91,6 +105,7 @@ class History:
         self._lock = threading.RLock()
         self._database: Database | None = None
         self._closed_leftovers = False
+        self._damaged = False
         self._fault: str | None = None
         self._retry_at = -math.inf
         self._write(lambda _: None)
@@ -100,28 +115,22 @@ class History:
         """Why nothing can be written at present; None while all is well."""
         return self._fault
 
-    def record(self, after: Mapping[str, Any]) -> bool:
-        """Keep a visit as it stands: the `after` of an event's document. Older news than known is no change."""
-        row = (
-            after["id"],
-            after["camera"],
-            after["start_time"],
-            after["end_time"],
-            after["frame_time"],
-            encode(after).decode(),
-        )
-        return self._write(lambda connection: connection.execute(_UPSERT, row))
+    def record(self, document: JsonObject) -> bool:
+        """Keep a visit as an event's `after` describes it; news older than what is known changes nothing."""
+        return self.write([document], ())
 
-    def mark_alerted(self, event_id: str, alert: JsonObject) -> bool:
-        """Add an alert's document to its visit, once; a visit that is not known stays unknown."""
-        short = {name: alert[name] for name in _ALERT_FIELDS if name in alert}
+    def mark_alerted(self, alert: JsonObject) -> bool:
+        """Note an alert, once, with the visit that it belongs to; an unknown visit is made of what the alert says."""
+        return self.write((), [alert])
+
+    def write(self, documents: Iterable[JsonObject], alerts: Iterable[JsonObject]) -> bool:
+        """`record` all documents, then `mark_alerted` all alerts, in one transaction."""
 
         def work(connection: sqlite3.Connection) -> None:
-            row = connection.execute("SELECT alerts FROM events WHERE id = ?", (event_id,)).fetchone()
-            known = _alerts(row[0]) if row else []
-            if all(one.get("id") != short.get("id") for one in known):
-                text = json.dumps([*known, short], allow_nan=False)
-                connection.execute("UPDATE events SET alerts = ? WHERE id = ?", (text, event_id))
+            for document in documents:
+                _record(connection, document)
+            for alert in alerts:
+                _mark_alerted(connection, alert)
 
         return self._write(work)
 
@@ -134,27 +143,18 @@ class History:
             return False
         return True
 
-    def events(
-        self,
-        camera: str | None = None,
-        after: float | str | None = None,
-        limit: int = 50,
-        *,
-        before: float | str | None = None,
-    ) -> list[Document]:
-        """Visits, newest first, at most `limit` (1000): begun later than `after`, earlier than `before`.
+    def events(self, camera: str | None = None, after: float | str | None = None, limit: int = 50) -> list[Document]:
+        """Visits, newest first, at most `limit` (1000): begun later than `after`.
 
-        Both are epoch seconds or a visit's id; an id that is not known gives nothing. For the next page,
-        `before` the last id of this one.
+        `after` is epoch seconds or a visit's id; an id that is not known gives nothing.
         """
         where, args = ["1"], list[object]()
         if camera is not None:
             where.append("camera = ?")
             args.append(camera)
-        for bound, sign in ((after, ">"), (before, "<")):
-            if bound is not None:
-                where.append((_FROM_VISIT if isinstance(bound, str) else "start_time {} ?").format(sign))
-                args.append(bound)
+        if after is not None:
+            where.append(_AFTER_VISIT if isinstance(after, str) else "start_time > ?")
+            args.append(after)
         condition = " AND ".join(where)
         sql = f"SELECT {_COLUMNS} FROM events WHERE {condition} ORDER BY start_time DESC, number DESC LIMIT ?"  # noqa: S608 - own words
         return self._documents(sql, (*args, min(max(limit, 1), _MAX_LIMIT)))
@@ -168,28 +168,36 @@ class History:
         """The visit's JPEG; None where there is none. Any text may come in."""
         return self._snapshots.load(event_id)
 
-    def prune(self) -> int:
-        """Remove what is too old or too many, pictures too, and pictures without a visit; how many visits."""
+    def prune(self, limit: int = PRUNE_STEP) -> int:
+        """Remove up to `limit` visits that are too old or too many, with their pictures; how many went."""
         gone: list[str] = []
 
         def work(connection: sqlite3.Connection) -> None:
             cutoff = self._clock.wall() - self._keep_s
             rows = connection.execute(
                 "SELECT id FROM events WHERE end_time IS NOT NULL AND (end_time < ? OR number IN"
-                " (SELECT number FROM events ORDER BY start_time DESC, number DESC LIMIT -1 OFFSET ?))",
-                (cutoff, self._max_events),
+                " (SELECT number FROM events ORDER BY start_time DESC, number DESC LIMIT -1 OFFSET ?)) LIMIT ?",
+                (cutoff, self._max_events, limit),
             ).fetchall()
             connection.executemany("DELETE FROM events WHERE id = ?", rows)
             gone[:] = [row[0] for row in rows]
 
         if not self._write(work):
             return 0
+        self._delete_pictures(gone)  # only now: a crash before this leaves pictures for `prune_pictures`
+        return len(gone)
+
+    def prune_pictures(self, limit: int = PRUNE_STEP) -> int:
+        """Remove up to `limit` old pictures that no visit has; how many."""
+        orphans: list[str] = []
         try:
-            # Only now: a crash before this leaves pictures without a visit, which the next round finds.
-            self._snapshots.delete([*gone, *self._orphans()])
+            for one in self._snapshots.ids(before=self._clock.wall() - _ORPHAN_S):
+                if len(orphans) < limit and not self._rows("SELECT 1 FROM events WHERE id = ?", (one,)):
+                    orphans.append(one)
         except StorageError as error:
             self._fail(error)
-        return len(gone)
+        self._delete_pictures(orphans)
+        return len(orphans)
 
     def close(self) -> None:
         with self._lock:
@@ -199,9 +207,11 @@ class History:
 
     # -- inside -------------------------------------------------------------------------------------
 
-    def _orphans(self) -> list[str]:
-        ids = self._snapshots.ids(before=self._clock.wall() - _ORPHAN_S)
-        return [one for one in ids if not self._rows("SELECT 1 FROM events WHERE id = ?", (one,))]
+    def _delete_pictures(self, event_ids: list[str]) -> None:
+        try:
+            self._snapshots.delete(event_ids)
+        except StorageError as error:
+            self._fail(error)
 
     def _documents(self, sql: str, args: tuple[object, ...]) -> list[Document]:
         return [made for row in self._rows(sql, args) if (made := self._document(row)) is not None]
@@ -222,7 +232,15 @@ class History:
         }
 
     def _rows(self, sql: str, args: tuple[object, ...]) -> list[Row]:
-        return self._guarded(lambda database: database.read(sql, args))
+        database = self._database
+        if database is None or not database.in_place():
+            with self._lock:
+                database = self._opened()
+        try:
+            return database.read_apart(sql, args)
+        except DamagedError:
+            self._damaged = True  # the next write sets the file aside
+            raise
 
     def _write(self, work: Callable[[sqlite3.Connection], object]) -> bool:
         def transaction(database: Database) -> None:
@@ -242,20 +260,26 @@ class History:
             self._fault = None
             return True
 
-    def _guarded(self, work: Callable[[Database], _T]) -> _T:
-        """Run `work`; where the file turns out to be damaged, save what can be read and run it once more."""
-        with self._lock:
+    def _guarded(self, work: Callable[[Database], object]) -> None:
+        """Run `work`; where the file turns out to be damaged, set it aside and run it with a new one."""
+        if not self._damaged:
             try:
-                return work(self._opened())
+                work(self._opened())
             except DamagedError:
-                self.close()
-                return work(self._opened())
+                self._damaged = True
+            else:
+                return
+        self.close()
+        if self._path.exists():
+            log.error("%s is damaged: kept as %s, a new history begins", self._path, set_aside(self._path).name)
+        self._damaged = False
+        work(self._opened())
 
     def _opened(self) -> Database:
         if self._database is not None and not self._database.in_place():
             self.close()
         if self._database is None:
-            self._database = open_or_rebuild(self._path, LAYOUT, _salvage, check_up_to=_CHECKED_BYTES)
+            self._database = open_or_set_aside(self._path, LAYOUT, check_up_to=_CHECKED_BYTES)
         if not self._closed_leftovers:
             with self._database.write(durable=False) as connection:
                 connection.execute("UPDATE events SET end_time = max(start_time, seen) WHERE end_time IS NULL")

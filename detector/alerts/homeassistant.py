@@ -1,7 +1,7 @@
 """Home Assistant's MQTT discovery: one retained message that describes the whole device.
 
 Pure functions. Source of the format: Home Assistant's documentation of the MQTT integration,
-"Device discovery payload". Publish again when `status_topic` says `online`.
+"Device discovery payload".
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from detector.config.schema import Device
 from detector.core.types import Message
 
 from .payloads import Topics, encode
-
-__all__ = ["discovery_message", "removal_message", "status_topic"]
 
 Component = dict[str, Any]
 _PEOPLE_ONLY = "{{ 'ON' if value | int(0) > 0 else 'OFF' }}"
@@ -34,11 +32,6 @@ _CAMERA_PARTS = {
     "detect": "switch",
     "status": "binary_sensor",
 }
-
-
-def status_topic(discovery_prefix: str) -> str:
-    """Where Home Assistant says `online` when it has started and wants to be told everything again."""
-    return f"{discovery_prefix}/status"
 
 
 def discovery_message(
@@ -68,15 +61,11 @@ def discovery_message(
     if configuration_url is not None:
         about["configuration_url"] = configuration_url
     document = {"device": about, "origin": {"name": "detector", "sw_version": version}, "components": components}
-    return Message(topic=_topic(device, discovery_prefix), payload=encode(document), qos=1, retain=True)
+    return Message(topic=discovery_topic(device, discovery_prefix), payload=encode(document), qos=1, retain=True)
 
 
-def removal_message(*, device: Device, discovery_prefix: str) -> Message:
-    """Takes the device and all its entities out of Home Assistant."""
-    return Message(topic=_topic(device, discovery_prefix), payload=b"", qos=1, retain=True)
-
-
-def _topic(device: Device, discovery_prefix: str) -> str:
+def discovery_topic(device: Device, discovery_prefix: str) -> str:
+    """Where the device is described; an empty retained message there takes it out of Home Assistant."""
     return f"{discovery_prefix}/device/{device.id}/config"
 
 

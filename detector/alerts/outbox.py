@@ -1,17 +1,22 @@
-"""The outbox that the dispatcher uses: on the disk, and in memory for as long as the disk fails.
+"""The queue of what the broker is owed: in memory for those who send, on the disk for what comes after a crash.
 
-An alert must go out when the disk is full too. What cannot be written is kept here, numbered on from
-the disk's last numbers, and written as soon as the disk takes it again. Until then a crash loses it, so
-`stats().fault` says why and the log says it once.
+Nothing here waits for the disk but `run`, which one thread calls: it writes what was put, acknowledged and saved
+since its last round, all in one transaction. An alert waits with its sending (`hold_s`) until that transaction is
+on the disk, power cut or not. Where the disk fails, or takes longer than `slow_s`, the alert goes out from memory,
+`stats().fault` says so, and it is written when the disk is back.
+
+In memory is the head of the queue, a bounded number of each kind; the rest is read from the disk when the head
+is sent. `seq` is the queue's order: it rises and is never used twice, over deletions, restarts and damage. Alerts
+have a count of their own besides, without gaps, which `put` writes into their document as `seq`: a subscriber
+that sees 7, then 9, missed one.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,240 +26,301 @@ from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import StorageError
 from detector.core.types import JsonObject
 
-from .outbox_db import MAX_EVENTS, Outbox
-from .outbox_entries import Counters, Entry, Kind, NewEntry, OutboxStats, is_update, next_entry, unknown_counters
-
-__all__ = ["MAX_EVENTS", "Entry", "Kind", "NewEntry", "Outbox", "OutboxStats", "ResilientOutbox"]
+from .database import DamagedError, open_or_set_aside, set_aside
+from .outbox_db import LAYOUT, OutboxBatch, OutboxFile, last_numbers
+from .outbox_entries import KINDS, Entry, Kind, OutboxStats
+from .outbox_queue import EntryQueue
+from .payloads import encode
 
 log = logging.getLogger(__name__)
 
+MAX_EVENTS = 10_000
+HEAD = 500  # entries of a kind in memory: some 0.5 MB
+SLOW_S = 0.9  # with the way to the socket, an alert leaves within a second
+_LOOK_S = 0.25  # how long a stop or the end of a pause may go unnoticed
+_LINGER_S = 0.02
 
-class ResilientOutbox:
-    """`Outbox` without its errors: no call raises StorageError. Safe from any thread.
 
-    `retry_s`: how long to leave a failing disk alone, monotonic s.
+class Outbox:
+    """`run` in one thread, the rest from any; no call raises StorageError. Opens (and reads) the file when made.
+
+    Events are capped at `max_events`, updates first, the oldest before the newer; alerts never go. `retry_s`: how
+    long a failing disk is left alone, `slow_s`: how long an alert waits for a slow one, monotonic s.
     """
 
     def __init__(
-        self, path: Path, *, max_events: int = MAX_EVENTS, retry_s: float = 5.0, clock: Clock = SYSTEM_CLOCK
+        self,
+        path: Path,
+        *,
+        max_events: int = MAX_EVENTS,
+        retry_s: float = 5.0,
+        slow_s: float = SLOW_S,
+        head: int = HEAD,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._path = path
-        self._max_events = max_events
-        self._retry_s = retry_s
-        self._clock = clock
-        self._lock = threading.RLock()
-        self._disk: Outbox | None = None
-        self._counters: Counters | None = None  # known once the disk was read, or once it had to be guessed
-        # What the disk does not know yet.
-        self._entries: dict[int, Entry] = {}
-        self._sent: set[int] = set()
-        self._done: set[int] = set()
-        self._state: dict[str, JsonObject] = {}
+        if max_events < 1:
+            raise ValueError("max_events must be at least 1")
+        self._path, self._max_events, self._head = path, max_events, head
+        self._queue = EntryQueue(head=head, max_events=max_events)
+        self._retry_s, self._slow_s, self._clock = retry_s, slow_s, clock
+        self._changed = threading.Condition()  # never held over the disk
+        self._at_disk = threading.Lock()  # held by the one thread that is in a round; nothing waits for it
+        self._on_change: Callable[[], None] = lambda: None
+        self._file: OutboxFile | None = None
+        self._states: dict[str, JsonObject] = {}
+        self._unsaved: set[str] = set()  # states that the disk does not know yet
+        self._bytes = 0
         self._fault: str | None = None
         self._retry_at = -math.inf
-        self._figures = OutboxStats()
-        self._reach()
+        self.progress_mono = clock.mono()
+        self.flush()
+        if self._file is None:
+            self._queue.counters.raise_to(last_numbers(path))
 
-    def put(self, *, kind: Kind, key: str, topic: str, payload: JsonObject, created_wall: float) -> Entry:
-        """Keep one entry, on the disk if it can be; see `Outbox.put`."""
-        return self.put_many([NewEntry(kind=kind, key=key, topic=topic, payload=payload, created_wall=created_wall)])[0]
+    # From any thread; nothing here waits for the disk
 
-    def put_many(self, news: Iterable[NewEntry]) -> list[Entry]:
-        """Keep all, in one transaction where the disk takes it."""
-        batch = list(news)
-        with self._lock:
-            if (disk := self._reach()) is not None:
-                try:
-                    entries = disk.put_many(batch)
-                except StorageError as error:
-                    self._fail(error)
-                else:
-                    self._counters = replace(disk.counters)
-                    self._measure()
-                    return entries
-            entries = [self._keep(new) for new in batch]
-            self._measure()
-            return entries
+    def listen(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called after each round of the disk."""
+        self._on_change = callback
 
-    def pending(self, limit: int, after_seq: int = 0) -> list[Entry]:
-        """The first `limit` entries behind `after_seq`, in order, from the disk and from memory."""
-        with self._lock:
-            self._reach()
-            found = {entry.seq: entry for entry in self._from_disk(limit + len(self._done), after_seq)}
-            found |= {seq: entry for seq, entry in self._entries.items() if seq > after_seq}
-            waiting = [found[seq] for seq in sorted(found.keys() - self._done)[:limit]]
-            return [replace(entry, sent=entry.sent or entry.seq in self._sent) for entry in waiting]
+    def put(
+        self,
+        *,
+        kind: Kind,
+        key: str,
+        topic: str,
+        document: dict[str, Any],
+        created_wall: float,
+        droppable: bool = False,
+    ) -> Entry:
+        """Queue one message, and write an alert's number into its `document` as `seq`.
 
-    def mark_sent(self, seqs: Iterable[int]) -> None:
-        """Remember that these were handed to the broker."""
-        self._note(self._sent, set(seqs))
+        An alert whose `key` still waits is not queued again: that entry returns. ValueError for a document that
+        JSON cannot say.
+        """
+        with self._changed:
+            if kind == "alert" and (waiting := self._queue.find_alert(key)) is not None:
+                return waiting
+            counters = self._queue.counters
+            if kind == "alert":
+                document["seq"] = counters.alerts + 1
+            payload = encode(document)
+            counters.seq += 1
+            counters.alerts += kind == "alert"
+            entry = Entry(
+                seq=counters.seq,
+                kind=kind,
+                key=key,
+                topic=topic,
+                payload=payload,
+                created_wall=created_wall,
+                droppable=droppable,
+                put_mono=self._clock.mono(),
+            )
+            self._queue.add(entry)
+            self._changed.notify()
+            return entry
+
+    def first(self, kind: Kind, *, beside: Collection[int] = ()) -> Entry | None:
+        """The first that waits and is not among `beside`, as far as memory knows."""
+        with self._changed:
+            return self._queue.first(kind, beside=beside, unread_too=self._fault is not None)
+
+    def more(self, kind: Kind) -> bool:
+        """Whether `first` will know of further ones once the disk has been read."""
+        with self._changed:
+            return self._queue.more[kind] and self._fault is None
+
+    def hold_s(self, entry: Entry) -> float:
+        """How long to wait with sending `entry` for the disk to have it, s; 0: send it."""
+        with self._changed:
+            if entry.seq not in self._queue.unwritten or self._fault is not None:
+                return 0.0
+            return max(0.0, entry.put_mono + self._slow_s - self._clock.mono())
+
+    def acknowledged(self, seqs: Iterable[int]) -> None:
+        """The broker has these: they are not given out again, and stay on the disk until `done`."""
+        with self._changed:
+            self._queue.acknowledge(seqs)
+            self._changed.notify()  # the head may want to be filled up
 
     def done(self, seqs: Iterable[int]) -> None:
-        """Forget these: the broker has them."""
-        self._note(self._done, set(seqs))
+        """Delete these. Unknown numbers are no error."""
+        with self._changed:
+            self._queue.remove(set(seqs))
+            self._changed.notify()
 
     def get_state(self, name: str) -> dict[str, Any] | None:
-        """The small document kept under `name`; None where there is none or the disk cannot be read."""
-        with self._lock:
-            if name in self._state:
-                return dict(self._state[name])
-            try:
-                return self._disk.get_state(name) if self._disk is not None else None
-            except StorageError as error:
-                self._fail(error)
-                return None
+        """The small document kept under `name`; None where there is none."""
+        with self._changed:
+            return dict(self._states[name]) if name in self._states else None
 
-    def set_state(self, name: str, value: JsonObject) -> None:
-        """Keep a small document, on the disk as soon as it can be."""
-        with self._lock:
-            self._state[name] = dict(value)
-            self._push()
+    def save_state(self, name: str, document: JsonObject) -> None:
+        """Keep a small document, on the disk as soon as it can be, before any alert put after it; the last value wins."""
+        with self._changed:
+            if self._states.get(name) == document:
+                return
+            self._states[name] = dict(document)
+            self._unsaved.add(name)
+            self._changed.notify()
 
     def stats(self) -> OutboxStats:
-        """Figures as of the last change; never waits. Counts what is acknowledged but not yet deleted."""
-        return self._figures
+        """Counts what is acknowledged but not yet deleted; never waits."""
+        with self._changed:
+            queue = self._queue
+            return OutboxStats(
+                pending_alerts=queue.waiting["alert"],
+                pending_events=queue.waiting["event"],
+                oldest_wall=queue.oldest_wall,
+                bytes=self._bytes,
+                dropped_events=queue.counters.dropped,
+                in_memory=len(queue.unwritten),
+                fault=self._fault or self._slow_fault(),
+            )
+
+    # For the thread of `run`
+
+    def run(self, stop: threading.Event) -> None:
+        """Write what comes in until `stop`; `close` it afterwards."""
+        while not stop.is_set():
+            with self._changed:
+                self._changed.wait_for(self._has_work, _LOOK_S)
+                # A state is often followed by the alert that changed it: one sync of the disk for both.
+                self._changed.wait_for(lambda: self._holds_alert() or not self._has_work(), _LINGER_S)
+            self.flush()
+
+    def flush(self) -> None:
+        """One round: write what the disk does not know, and fill up the head. Raises nothing."""
+        self.progress_mono = self._clock.mono()
+        with self._changed:
+            if not self._has_work() and not (self._file is None and self._fault is None):
+                return
+        if not self._at_disk.acquire(blocking=False):
+            return  # the thread of `run` hangs at the disk while another closes
+        try:
+            self._try_round()
+        except StorageError as error:
+            self._failed(error)
+        else:
+            self._recovered()
+        finally:
+            self._at_disk.release()
+        self.progress_mono = self._clock.mono()
+        self._on_change()
 
     def close(self) -> None:
-        """Try once more to write what is only in memory; say what is lost if that fails."""
-        with self._lock:
-            self._retry_at = -math.inf
-            if self._reach() is None and self._entries:
-                log.error("%d alerts and events are lost with this process: %s", len(self._entries), self._fault)
-            if self._disk is not None:
-                self._disk.close()
-                self._disk = None
+        """After `run`: try once more to write what is only in memory; say what is lost if that fails."""
+        self._retry_at = -math.inf
+        self.flush()
+        if lost := len(self._queue.unwritten):
+            log.error("%d alerts and events are lost with this process: %s", lost, self._fault)
+        if self._file is not None and self._at_disk.acquire(blocking=False):
+            with suppress(StorageError):
+                self._file.close()
+            self._file = None
+            self._at_disk.release()
 
-    # -- inside -------------------------------------------------------------------------------------
+    # -- inside, under `_changed` -------------------------------------------------------------------
 
-    def _reach(self) -> Outbox | None:
-        """The disk, once it has taken all that memory holds; None while it fails or is left alone."""
-        if self._disk is not None and self._fault is None:
-            return self._disk
-        if self._fault is not None and self._clock.mono() < self._retry_at:
-            return None
-        try:
-            self._disk = self._settled()
-        except StorageError as error:
-            self._fail(error)
-            return None
+    def _has_work(self) -> bool:
         if self._fault is not None:
-            log.warning("the outbox is on the disk again: %s", self._path)
-        self._fault = None
-        self._measure()
-        return self._disk
+            return self._clock.mono() >= self._retry_at
+        wants_more = any(self._queue.wanted_after(kind) is not None for kind in KINDS)
+        return self._queue.has_work or bool(self._unsaved) or wants_more
 
-    def _settled(self) -> Outbox:
-        """The open outbox, or else a newly opened one, after `_settle`."""
-        old = self._disk
-        if old is not None:
-            try:
-                self._settle(old)
-            except StorageError:
-                log.debug("the outbox still fails: opening it anew")
-            else:
-                return old
-            if not old.in_place():
-                self._rescue(old)
-                old.close()
-                self._disk = None
-        fresh = Outbox(self._path, max_events=self._max_events)
-        try:
-            self._settle(fresh)
-        except BaseException:
-            fresh.close()
-            raise
-        if self._disk is not None:
-            self._disk.close()
-        return fresh
+    def _holds_alert(self) -> bool:
+        return any(entry.kind == "alert" for entry in self._queue.unwritten.values())
 
-    def _rescue(self, old: Outbox) -> None:
-        """A file that was deleted or moved while open can still be read through its connection."""
-        with suppress(StorageError):
-            self._entries = {entry.seq: entry for entry in old.pending(sys.maxsize)} | self._entries
-            self._state = {**old.states(), **self._state}
-
-    def _settle(self, disk: Outbox) -> None:
-        """Write what memory holds. Each step may be repeated, so a failure half-way does no harm."""
-        # Deletions first: an acknowledged alert must not stand in the way of a new one of the same key.
-        disk.done(self._done)
-        counters = self._counters or Counters()
-        if self._entries or counters.seq > disk.counters.seq:  # numbers whose entries are gone again count too
-            disk.adopt(self._entries.values(), counters=counters)
-        disk.mark_sent(self._sent)
-        for name, value in self._state.items():
-            disk.set_state(name, value)
-        for kept in (self._entries, self._sent, self._done, self._state):
-            kept.clear()
-        self._counters = replace(disk.counters)
-
-    def _fail(self, error: StorageError) -> None:
-        if self._fault is None:
-            log.error("alerts go out from memory, and a restart would lose them: %s", error)
-        self._fault = str(error)
-        self._retry_at = self._clock.mono() + self._retry_s
-        self._measure()
-
-    def _keep(self, new: NewEntry) -> Entry:
-        if new.kind == "alert" and (waiting := self._waiting_alert(new.key)) is not None:
-            return waiting
-        if self._counters is None:
-            self._counters = unknown_counters()
-        entry = next_entry(new, self._counters)
-        self._entries[entry.seq] = entry
-        self._cap(self._counters)
-        return entry
-
-    def _waiting_alert(self, key: str) -> Entry | None:
-        for entry in self._entries.values():
-            if entry.kind == "alert" and entry.key == key:
-                return entry
-        with suppress(StorageError):
-            found = self._disk.waiting_alert(key) if self._disk is not None else None
-            return found if found is None or found.seq not in self._done else None
+    def _slow_fault(self) -> str | None:
+        late = self._clock.mono() - self._slow_s
+        if any(entry.kind == "alert" and entry.put_mono <= late for entry in self._queue.unwritten.values()):
+            return f"{self._path} takes longer than {self._slow_s:g} s to write: alerts go out from memory meanwhile"
         return None
 
-    def _cap(self, counters: Counters) -> None:
-        events = [entry for entry in self._entries.values() if entry.kind == "event"]
-        if len(events) > self._max_events:
-            victim = next((entry for entry in events if is_update(entry.kind, entry.payload)), events[0])
-            del self._entries[victim.seq]
-            counters.dropped += 1
+    # -- inside: the disk, without a lock -----------------------------------------------------------
 
-    def _note(self, known: set[int], seqs: set[int]) -> None:
-        with self._lock:
-            given_out = self._counters.seq if self._counters is not None else 0
-            known |= {seq for seq in seqs if seq <= given_out}  # a number yet to come must not be hidden by this
-            for seq in self._done & self._entries.keys():
-                del self._entries[seq]
-            self._push()
-
-    def _push(self) -> None:
-        """Write now what changed in memory, if the disk takes it."""
-        if (disk := self._reach()) is not None:
-            try:
-                self._settle(disk)
-            except StorageError as error:
-                self._fail(error)
-        self._measure()
-
-    def _from_disk(self, limit: int, after_seq: int) -> list[Entry]:
+    def _try_round(self) -> None:
         try:
-            return self._disk.pending(limit, after_seq) if self._disk is not None else []
-        except StorageError as error:
-            self._fail(error)
-            return []
+            self._round()
+        except DamagedError:
+            self._round()  # it was set aside: with a new file
 
-    def _measure(self) -> None:
-        disk = self._disk.stats() if self._disk is not None else OutboxStats()
-        kept = list(self._entries.values())
-        alerts = sum(entry.kind == "alert" for entry in kept)
-        walls = [entry.created_wall for entry in kept] + ([disk.oldest_wall] if disk.oldest_wall is not None else [])
-        self._figures = replace(
-            disk,
-            pending_alerts=disk.pending_alerts + alerts,
-            pending_events=disk.pending_events + len(kept) - alerts,
-            oldest_wall=min(walls, default=None),
-            dropped_events=max(disk.dropped_events, self._counters.dropped if self._counters else 0),
-            in_memory=len(kept),
-            fault=self._fault,
-        )
+    def _round(self) -> None:
+        file = self._opened()
+        with self._changed:
+            batch = replace(self._queue.batch(), states={name: self._states[name] for name in self._unsaved})
+        try:
+            if batch.entries or batch.done or batch.states:
+                self._written(batch, file.write(batch))
+            for kind in KINDS:
+                self._fill_up(file, kind)
+            self._bytes = file.bytes()
+        except DamagedError as error:
+            self._leave(file)
+            aside = set_aside(self._path)
+            log.error("%s: it is kept as %s and a new file goes on", error, aside.name)  # noqa: TRY400 - the stack says nothing
+            raise
+
+    def _written(self, batch: OutboxBatch, dropped: list[Entry]) -> None:
+        with self._changed:
+            self._queue.written(batch, dropped)
+            self._unsaved -= {name for name, value in batch.states.items() if self._states[name] is value}
+
+    def _fill_up(self, file: OutboxFile, kind: Kind) -> None:
+        with self._changed:
+            after = self._queue.wanted_after(kind)
+        if after is None:
+            return
+        entries, rotten = file.pending(kind, after_seq=after, limit=self._head)
+        with self._changed:
+            self._queue.fill(kind, entries, rotten)
+
+    def _opened(self) -> OutboxFile:
+        if self._file is not None and not self._file.in_place():
+            self._leave(self._file)
+        if self._file is None:
+            self._file = self._open()
+        return self._file
+
+    def _open(self) -> OutboxFile:
+        database = open_or_set_aside(self._path, LAYOUT, rescue=self._rescue_numbers)
+        file = OutboxFile(database, max_events=self._max_events)
+        try:
+            numbers, counts, states = file.counters(), file.counts(), file.states()
+        except BaseException:
+            file.close()
+            raise
+        with self._changed:
+            self._states = {**states, **self._states}
+            self._queue.file_opened(numbers, counts)
+        return file
+
+    def _rescue_numbers(self) -> None:
+        """A damaged file is about to be set aside: count on above its numbers."""
+        if self._queue.counters.seq == 0:
+            self._queue.counters.raise_to(last_numbers(self._path))
+
+    def _leave(self, file: OutboxFile) -> None:
+        """The file is damaged or was taken away: all that memory holds is to be written to the next one."""
+        rescued: list[Entry] = []
+        with suppress(StorageError):  # a deleted file can still be read while it is open
+            rescued = [entry for kind in KINDS for entry in file.pending(kind, after_seq=0, limit=-1)[0]]
+        with suppress(StorageError):
+            file.close()
+        with self._changed:
+            self._file = None
+            self._queue.file_lost(rescued)
+            self._unsaved = set(self._states)
+
+    def _failed(self, error: StorageError) -> None:
+        with self._changed:
+            if self._fault is None:
+                log.error("alerts go out from memory, and a restart would lose them: %s", error)
+            self._fault = str(error)
+            self._retry_at = self._clock.mono() + self._retry_s
+
+    def _recovered(self) -> None:
+        with self._changed:
+            if self._fault is not None:
+                log.warning("the outbox is on the disk again: %s", self._path)
+            self._fault = None

@@ -1,49 +1,39 @@
-"""What lies in an outbox: the values that go in, come out, and describe it."""
+"""What lies in an outbox: one entry, the last numbers given out, and the figures that describe it."""
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
-from dataclasses import dataclass
-from typing import Any, Literal
-
-from detector.core.types import JsonObject
-
-from .payloads import encode
+from dataclasses import dataclass, field
+from typing import Literal
 
 Kind = Literal["alert", "event"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewEntry:
-    """What to put: `key` is the alert's or event's id, `created_wall` epoch s."""
-
-    kind: Kind
-    key: str
-    topic: str
-    payload: JsonObject
-    created_wall: float
+KINDS: tuple[Kind, ...] = ("alert", "event")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What waits: `sent` means handed to the broker before, so a further sending is a replay."""
+    """One message that waits for the broker: `payload` is its JSON, `key` the alert's or event's id.
+
+    `seq` is the queue's order. `created_wall` epoch s. `put_mono` is when this process put it in, monotonic s;
+    0 for one that an earlier process wrote. `droppable`: among the first to go when there are too many events.
+    """
 
     seq: int
     kind: Kind
     key: str
     topic: str
-    payload: dict[str, Any]
+    payload: bytes
     created_wall: float
-    sent: bool = False
+    droppable: bool = False
+    put_mono: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxStats:
     """`oldest_wall` epoch s; `bytes` on the disk; `dropped_events` since the file was made.
 
-    `in_memory` of the pending are not on the disk yet, for the reason in `fault`.
+    `in_memory` of the pending are not on the disk yet; `fault` says why, None while the disk works.
     """
 
     pending_alerts: int = 0
@@ -54,6 +44,16 @@ class OutboxStats:
     in_memory: int = 0
     fault: str | None = None
 
+    def alerts_wait(self) -> str:
+        """How many alerts wait and where, "" for none: a part of a sentence for an operator."""
+        if not self.pending_alerts:
+            return ""
+        if not self.in_memory:
+            return f"{self.pending_alerts} alerts wait on disk"
+        return (
+            f"{self.pending_alerts} alerts wait, {self.in_memory} messages only in memory: a restart would lose those"
+        )
+
 
 @dataclass(slots=True, kw_only=True)
 class Counters:
@@ -62,6 +62,11 @@ class Counters:
     seq: int = 0
     alerts: int = 0
     dropped: int = 0
+
+    def raise_to(self, other: Counters) -> None:
+        """Count on from the higher of both, number by number."""
+        self.seq, self.alerts = max(self.seq, other.seq), max(self.alerts, other.alerts)
+        self.dropped = max(self.dropped, other.dropped)
 
 
 def unknown_counters() -> Counters:
@@ -72,25 +77,3 @@ def unknown_counters() -> Counters:
     """
     now = int(time.time())
     return Counters(seq=(now << 20) | secrets.randbits(20), alerts=now)
-
-
-def next_entry(new: NewEntry, counters: Counters) -> Entry:
-    """`new` with the next `seq`; an alert's number goes into its payload. Counts `counters` up."""
-    counters.seq += 1
-    payload: dict[str, Any] = json.loads(encode(new.payload))  # what a reader will get; refuses what JSON cannot say
-    if new.kind == "alert":
-        counters.alerts += 1
-        payload["seq"] = counters.alerts
-    return Entry(
-        seq=counters.seq,
-        kind=new.kind,
-        key=new.key,
-        topic=new.topic,
-        payload=payload,
-        created_wall=float(new.created_wall),
-    )
-
-
-def is_update(kind: Kind, payload: JsonObject) -> bool:
-    """Updates go first when events must be dropped: an event's start and end say more."""
-    return kind == "event" and payload.get("type") == "update"

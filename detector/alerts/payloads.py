@@ -1,4 +1,4 @@
-"""What goes over the wire: event and alert documents, topic names, their JSON and its schemas.
+"""What goes over the wire: event and alert documents, topic names, their JSON; `schemas/` describes it.
 
 Event fields follow Frigate's, so that its clients understand them; alert fields are this
 detector's own. Every number is finite and rounded, every box ordered and inside its picture.
@@ -11,11 +11,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib import resources
-from typing import Any, Literal
+from typing import Any
 
 from detector.core.types import Alert, Box, Event, EventChange
 
+_END = b',"confirmed_at":'  # an alert's document from here on is written when it is sent
+_CONSTANT: dict[str, Any] = {
+    "label": "person",
+    "sub_label": None,
+    "false_positive": False,
+    "has_clip": False,
+    "thumbnail": None,
+    "attributes": {},
+    "current_attributes": [],
+}
 _LAST_SECOND = 253_402_300_799.0  # 9999-12-31T23:59:59Z: the last that RFC 3339 can write
 
 
@@ -53,6 +62,11 @@ def _seconds(wall: float) -> float:
     return round(finite(wall), 6)
 
 
+def _ratio(width: int, height: int) -> float:
+    """Width over height, as Frigate's filters mean it."""
+    return round(width / height, 4) if height else 0.0
+
+
 def _event(event: Event, device: str) -> dict[str, Any]:
     x1, y1, x2, y2 = box = pixel_box(event.box, event.frame_size)
     width, height = x2 - x1, y2 - y1
@@ -60,9 +74,7 @@ def _event(event: Event, device: str) -> dict[str, Any]:
         "id": event.id,
         "device": device,
         "camera": event.camera,
-        "label": "person",
-        "sub_label": None,
-        "false_positive": False,
+        **_CONSTANT,
         "frame_time": _seconds(event.frame_wall),
         "start_time": _seconds(event.start_wall),
         "end_time": None if event.end_wall is None else _seconds(event.end_wall),
@@ -70,7 +82,7 @@ def _event(event: Event, device: str) -> dict[str, Any]:
         "top_score": _score(max(finite(event.top_score), finite(event.score))),
         "box": box,
         "area": width * height,
-        "ratio": round(width / height, 4) if height else 0.0,  # width over height, as Frigate's filters mean it
+        "ratio": _ratio(width, height),
         "region": [0, 0, *event.frame_size],  # the model sees the whole picture
         "frame_size": list(event.frame_size),
         "current_zones": list(event.current_zones),
@@ -78,10 +90,6 @@ def _event(event: Event, device: str) -> dict[str, Any]:
         "stationary": event.stationary,
         "active": event.end_wall is None and not event.stationary,
         "has_snapshot": event.has_snapshot,
-        "has_clip": False,
-        "thumbnail": None,
-        "attributes": {},
-        "current_attributes": [],
     }
 
 
@@ -103,25 +111,12 @@ def _latency(capture_to_confirm: float, confirm_to_publish: float | None) -> dic
     return {"capture_to_confirm": first, "confirm_to_publish": second, "total": round(first + second, 1)}
 
 
-def alert_payload(
-    alert: Alert,
-    *,
-    device: str,
-    seq: int,
-    confirmed_wall: float | None = None,
-    published_wall: float | None = None,
-    replayed: bool = False,
-) -> dict[str, Any]:
-    """The document of `alert`; walls in epoch s.
-
-    `confirmed_wall` left out is the capture's wall time plus the monotonic time since. With
-    `published_wall` left out the document is not finished: store it, `stamp_published` it when
-    it is handed to the broker.
-    """
+def alert_payload(alert: Alert, *, device: str, seq: int) -> dict[str, Any]:
+    """The document of `alert` as it is kept: not finished until `published` adds what the moment of sending knows."""
     frame = alert.frame
     size = (frame.image.width, frame.image.height)
     took = finite(alert.confirmed_mono - frame.captured_mono, low=0.0)
-    payload = {
+    return {
         "id": alert.id,
         "seq": int(seq),
         "event_id": alert.event_id,
@@ -132,42 +127,73 @@ def alert_payload(
         "box": pixel_box(alert.box, size),
         "frame_size": list(size),
         "captured_at": timestamp(frame.captured_wall),
-        "confirmed_at": timestamp(frame.captured_wall + took if confirmed_wall is None else confirmed_wall),
+        "confirmed_at": timestamp(frame.captured_wall + took),
         "published_at": None,
         "latency_ms": _latency(took * 1000, None),
-        "replayed": bool(replayed),
+        "replayed": False,
         "snapshot": snapshot_path(alert.event_id),
     }
-    if published_wall is None:
-        return payload
-    return stamp_published(payload, published_wall=published_wall, replayed=replayed)
 
 
-def stamp_published(payload: Mapping[str, Any], *, published_wall: float, replayed: bool) -> dict[str, Any]:
-    """A copy of an alert's document with what only the moment of sending knows.
+def published(document: Mapping[str, Any], *, wall: float, replayed: bool = False) -> dict[str, Any]:
+    """A copy of an alert's document (or of its part from `confirmed_at` on) as it is sent at `wall`, epoch s.
 
     `replayed`: it may have been sent before. A wall clock that was set back in between gives a
     latency of 0, never a negative one.
     """
-    waited = finite(published_wall) - parse_timestamp(payload["confirmed_at"])
+    waited = finite(wall) - parse_timestamp(document["confirmed_at"])
     return {
-        **payload,
-        "published_at": timestamp(published_wall),
-        "latency_ms": _latency(payload["latency_ms"]["capture_to_confirm"], waited * 1000),
+        **document,
+        "published_at": timestamp(wall),
+        "latency_ms": _latency(document["latency_ms"]["capture_to_confirm"], waited * 1000),
         "replayed": bool(replayed),
+    }
+
+
+def stamp_published(text: bytes, *, wall: float, replayed: bool) -> bytes:
+    """`published` on an encoded document: all before `confirmed_at` stays as it was encoded.
+
+    Raises ValueError for what is no alert's document.
+    """
+    start = text.rindex(_END)  # quotes in a JSON string are escaped, so this can only be the key
+    try:
+        end = published(json.loads(b"{" + text[start + 1 :]), wall=wall, replayed=replayed)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not an alert's document: {error!r}") from None
+    return text[: start + 1] + encode(end)[1:]
+
+
+def unseen_event(alert: Mapping[str, Any]) -> dict[str, Any]:
+    """An event's document as far as one of its alerts tells it: for a visit that is known by its alert alone."""
+    x1, y1, x2, y2 = box = alert["box"]
+    width, height = x2 - x1, y2 - y1
+    seen = parse_timestamp(alert["captured_at"])
+    return {
+        "id": alert["event_id"],
+        "device": alert["device"],
+        "camera": alert["camera"],
+        **_CONSTANT,
+        "frame_time": seen,
+        "start_time": seen,
+        "end_time": None,
+        "score": alert["score"],
+        "top_score": alert["score"],
+        "box": box,
+        "area": width * height,
+        "ratio": _ratio(width, height),
+        "region": [0, 0, *alert["frame_size"]],
+        "frame_size": alert["frame_size"],
+        "current_zones": alert["zones"],
+        "entered_zones": alert["zones"],
+        "stationary": False,
+        "active": True,
+        "has_snapshot": False,
     }
 
 
 def encode(payload: Mapping[str, Any]) -> bytes:
     """Compact UTF-8 JSON: the same document gives the same bytes. ValueError on NaN or infinity."""
     return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-
-
-def load_schema(name: Literal["alert", "event"]) -> dict[str, Any]:
-    """The published JSON Schema (2020-12) of an alert's or an event's document."""
-    text = resources.files(__package__).joinpath("schemas").joinpath(f"{name}.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +244,6 @@ class Topics:
     def detect_state(self, camera: str) -> str:
         return f"{self.prefix}/{camera}/detect/state"
 
-    def camera_of(self, topic: str) -> str | None:
-        """The camera that a `detect/set` topic speaks to; None for any other topic."""
-        head, tail = f"{self.prefix}/", "/detect/set"
-        name = topic[len(head) : -len(tail)]
-        return name if name and "/" not in name and topic == self.detect_set(name) else None
+    def retained_of(self, camera: str) -> list[str]:
+        """The camera's topics that a broker keeps a value of."""
+        return [self.person(camera), self.camera_status(camera), self.detect_state(camera), self.snapshot(camera)]

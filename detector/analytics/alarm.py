@@ -1,10 +1,10 @@
-"""The alarm panel: armed or not, the delays to leave and to enter, and which alerts go out now.
+"""The alarm panel: armed or not, exit and entry delays, and which alerts are published now.
 
-A pure state machine; `t` is monotonic seconds of any origin, and a `t` that lies behind the newest
-one is taken as that one.
+A pure state machine; `t` is monotonic seconds of any origin. A `t` before the newest one is replaced by
+that one.
 
  disarmed --ARM--> pending (exit delay) --> armed --intrusion--> pending (entry delay) --> triggered --> armed
- DISARM leads from everywhere to disarmed, at once, and discards what the entry delay held.
+ DISARM leads from every state to disarmed, at once, and discards the alerts that the entry delay holds back.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ARM: Final[dict[str, ArmedState]] = {"ARM_AWAY": "armed_away", "ARM_HOME": "arm
 
 
 class Alarm:
-    """Starts settled in `state`, or in the configured initial state; not thread-safe."""
+    """The alarm's state; starts in `state`, or in the configured initial state. Not thread-safe."""
 
     def __init__(
         self,
@@ -42,11 +42,11 @@ class Alarm:
 
     @classmethod
     def restored(cls, *, settings: AlarmSettings, saved: Mapping[str, object] | None, t: float) -> Alarm:
-        """Go on after a restart from what `snapshot` gave; a damaged one counts as none.
+        """Continue after a restart from the result of `snapshot`; a damaged one is ignored.
 
         An exit delay and the triggered time start over. An entry delay does not: how long the
-        service was down is unknown and nobody disarmed, so the alarm is triggered and the next
-        `tick` lets go of every alert that was held (their pictures are lost).
+        service was down is unknown and no DISARM came, so the alarm is triggered and the next
+        `tick` returns every alert that was held back (their pictures are lost).
         """
         alarm = cls(settings=settings, t=t)
         if saved is not None:
@@ -57,7 +57,7 @@ class Alarm:
         return alarm
 
     def snapshot(self) -> dict[str, Any]:
-        """What `restored` takes, JSON types only; the same as long as nothing happens."""
+        """The state for `restored`, JSON types only; equal as long as nothing happens."""
         held = [dump(alert) for alert in (*self._due, *self._held)]
         return {"mode": self._mode, "phase": self._phase, "held": held}
 
@@ -84,14 +84,14 @@ class Alarm:
         """How it is armed now; None while disarmed or while the exit delay runs."""
         return None if self._phase == "leaving" else self._mode
 
-    def reconfigure(self, settings: AlarmSettings) -> None:
-        """Use other delays from now on, for those under way too; nothing held is lost."""
+    def use_settings(self, settings: AlarmSettings) -> None:
+        """Use other delays from now on, also for those that are running; no held alert is lost."""
         self._settings = settings
 
     def command(self, command: str, t: float) -> None:
-        """ARM_AWAY, ARM_HOME or DISARM; repeating one changes nothing. Raises ValueError on any other.
+        """ARM_AWAY, ARM_HOME or DISARM; repeating one changes nothing. Raises ValueError for any other.
 
-        Arming never silences: while an intrusion is under way it only changes what comes after.
+        Arming never ends an alarm: during an intrusion it only changes the state that follows.
         """
         if command == "DISARM":
             self._now = max(self._now, t)
@@ -110,7 +110,7 @@ class Alarm:
             self._enter("leaving" if self._settings.exit_delay_s > 0 else "settled")
 
     def intrusion(self, alert: Alert, t: float) -> tuple[Alert, ...]:
-        """The alerts to publish now: none while an entry delay runs, or when it is not armed (any more)."""
+        """Take an alert; returns the alerts to publish now: none during an entry delay, or when not armed."""
         due = self.tick(t)
         if self.armed_as is None:
             return due
@@ -119,11 +119,11 @@ class Alarm:
         if self._phase == "entering":
             self._held.append(alert)
             return due
-        self._enter("triggered")  # anew, if it is already: the quiet time starts over
+        self._enter("triggered")  # also if it is already: `trigger_s` starts over
         return (*due, alert)
 
     def tick(self, t: float) -> tuple[Alert, ...]:
-        """Let time pass; the alerts that the entry delay held and now lets go, each once."""
+        """Advance to time `t`; returns the alerts held back by an entry delay that is now over, each once."""
         self._advance(t)
         due, self._due = tuple(self._due), []
         return due

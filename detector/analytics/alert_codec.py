@@ -1,6 +1,6 @@
-"""Alerts as plain documents and back, so that those an entry delay holds outlive a restart.
+"""Alerts to JSON documents and back, so that alerts held by an entry delay survive a restart.
 
-The picture does not survive: a restored alert's frame is of the right size and black.
+The picture is not kept: a restored alert's frame has the right size and is black.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from detector.core.types import Alert, Frame, Pixels
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostImage:
-    """The place of a picture that is gone: its size, and black pixels."""
+    """An Image in place of a lost one: its size, and black pixels."""
 
     width: int
     height: int
@@ -46,9 +46,9 @@ def dump(alert: Alert) -> dict[str, Any]:
 
 
 def load(document: Mapping[str, Any], *, t: float) -> Alert:
-    """What `dump` wrote, its monotonic stamps moved to `t`, since that clock starts anew at boot.
+    """The alert that `dump` wrote, with its monotonic stamps moved to `t`, since that clock restarts at boot.
 
-    Raises KeyError, TypeError or ValueError on anything else.
+    Raises KeyError, TypeError or ValueError for any other document.
     """
     width, height = (int(side) for side in document["frame_size"])
     x1, y1, x2, y2 = (float(side) for side in document["box"])

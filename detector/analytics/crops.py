@@ -1,11 +1,11 @@
-"""Close looks: what moves and is small in the picture is cropped at native resolution and shown to the model again.
+"""Crops: small moving things are cut out of the picture at native resolution and detected again.
 
-A camera's picture is shrunk to the model's input, and with it people far away, down to a few pixels. A window of
-the input's own size, cut where something small moves that the whole picture does not explain, shows them as the
-camera does (slicing aided inference; Akyon et al., "Slicing Aided Hyper Inference", ICIP 2022, with motion in
-place of a fixed grid).
+A camera's picture is resized to the model's input, which leaves a few pixels of people far away. A window of the
+input's size, cut where something small moves that no detection in the whole picture explains, keeps the camera's
+resolution (slicing aided inference; Akyon et al., "Slicing Aided Hyper Inference", ICIP 2022, with motion instead
+of a fixed grid).
 
-Pure in time: windows and budget follow from the frames and their times alone, so a replay looks where life did.
+Time comes only from the frames: windows and budget depend on nothing else, so a replay makes the same crops.
 """
 
 from __future__ import annotations
@@ -18,32 +18,33 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.core.geometry import iou
+from detector.core.geometry import areas, intersections, iou
 from detector.core.types import ArrayImage, Box, Detections, Floats, Frame
 
-_GAIN = 1.25  # a window must show things at least so much larger than the whole picture does
-_SMALL = 72.0  # px in the model's input: who is taller there is found without a closer look
+_GAIN = 1.25  # a window must show things at least this much larger than the whole picture does
+_SMALL = 72.0  # px in the model's input: taller people are found without a crop
 _SURE = 0.5  # score from which on a box explains what moves in it
-_WIDER = 0.25  # of a box's size: motion leaves a trail around who moves
-_SLOWEST = 8.0  # in vain, e.g. at a tree in the wind, looks come down to this part of the rate
-_FORGIVEN_S = 5.0  # without a reason for a look, after which the next ones come at the full rate again
-_RECENT_S = 1.0  # what was looked at within this time comes after what was not
-_EDGE = 3.0  # px: a box this near to where the window ends is cut off there
+_WIDER = 0.25  # of a box's size: motion leaves a trail around a person
+_SLOWEST = 8.0  # crops that find nothing, e.g. of a tree in the wind, are made this many times more rarely
+_FORGIVEN_S = 5.0  # without a crop, after which the full rate holds again
+_RECENT_S = 1.0  # places cropped within this time come after the others
+_EDGE = 3.0  # px: a box this near to the window's edge is cut off by it
 _SAME_IOU, _SAME_PART = 0.5, 0.7  # overlap, or share of the smaller box, from which on two boxes are one person
+_HELD_IOU = 0.3  # of one who is followed with a sure box: the whole picture shows him
 _ASKED_IOU = 0.1  # low: motion leaves a trail, and limbs move more than bodies do
-_KEPT = 2  # looks kept for who is found: the frames right after it confirm a track
-_FOLLOWED = 2.5  # above what motion can weigh: who is known through windows alone must not be lost
+_KEPT = 2  # crops reserved for people just found: the frames right after that confirm a track
+_FOLLOWED = 2.5  # more than motion can weigh: people found in crops only must not be lost
 _CANDIDATES = 16
 
 CropBox = tuple[int, int, int, int]
 """x1, y1, x2, y2 in source px."""
 DetectMany = Callable[[Sequence[Frame]], Sequence[Detections | Exception]]
-"""The model on several frames, together where that pays."""
+"""Runs the model on several frames, in one batch where that is faster; an exception in place of a failed result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crop:
-    """A window of a frame: `frame` holds its pixels alone; `targets` [N, 4] px are what it is looked at for."""
+    """A window of a frame: `frame` holds only its pixels; `targets` [N, 4] source px are why it was cut."""
 
     frame: Frame
     window: CropBox
@@ -51,7 +52,7 @@ class Crop:
 
 
 class CropPlanner:
-    """Chooses the windows of one camera, at most `per_s` of them a second, fewer while they find nobody.
+    """Chooses one camera's windows, at most `per_s` per second, fewer while they find no people.
 
     Not thread-safe.
     """
@@ -59,16 +60,17 @@ class CropPlanner:
     def __init__(self, *, per_s: float) -> None:
         self._per_s, self._at_once = per_s, max(1.0, per_s / 4)
         self._left, self._now = _KEPT + self._at_once, -math.inf
-        self._in_vain = 0
+        self._fruitless = 0
         self._last = -math.inf
-        self._looked: deque[tuple[float, CropBox]] = deque()
+        self._recent: deque[tuple[float, CropBox]] = deque()
 
     def plan(
         self, found: Detections, *, regions: Sequence[Box], followed: Sequence[Box], size: tuple[int, int]
     ) -> tuple[Crop, ...]:
-        """The windows worth a model run of input `size` (width, height), beside what the whole picture gave.
+        """The crops worth a model run of input `size` (width, height) px, in addition to the whole picture's.
 
-        `regions` are where something moves, `followed` the boxes of those already known; all px.
+        `found` are the detections in the whole picture, `regions` where something moves, `followed` the boxes of
+        the tracked people; all in source px.
         """
         frame = found.frame
         self._earn(frame.captured_mono)
@@ -86,43 +88,49 @@ class CropPlanner:
             windows.append(window)
             left[np.flatnonzero(left)[inside]] = False
         self._left -= len(windows)
-        self._in_vain = 0 if known else self._in_vain + len(windows)
+        self._fruitless = 0 if known else self._fruitless + len(windows)
         self._last = frame.captured_mono if windows else self._last
-        self._looked.extend((frame.captured_mono, window) for window in windows)
-        return tuple(Crop(frame=_cut(frame, window), window=window, targets=targets) for window in windows)
+        self._recent.extend((frame.captured_mono, window) for window in windows)
+        pixels = frame.image.bgr()
+        cuts = [ArrayImage(pixels[y1:y2, x1:x2]) for x1, y1, x2, y2 in windows]
+        return tuple(
+            Crop(frame=replace(frame, image=cut), window=window, targets=targets)
+            for cut, window in zip(cuts, windows, strict=True)
+        )
 
     def _earn(self, t: float) -> None:
-        """Up to `t`: what may be spent, and what was looked at lately."""
+        """Bring the budget and the recent windows up to time `t` (monotonic s)."""
         if t - self._last > _FORGIVEN_S:
-            self._in_vain = 0
+            self._fruitless = 0
         if math.isfinite(self._now):
-            rate = self._per_s / min(_SLOWEST, 1.0 + self._in_vain / (2.0 * self._per_s))
+            rate = self._per_s / min(_SLOWEST, 1.0 + self._fruitless / (2.0 * self._per_s))
             self._left = min(_KEPT + self._at_once, self._left + (t - self._now) * rate)
         self._now = t
-        while self._looked and t - self._looked[0][0] > _RECENT_S:
-            self._looked.popleft()
+        while self._recent and t - self._recent[0][0] > _RECENT_S:
+            self._recent.popleft()
 
     def _targets(
         self, found: Detections, regions: Sequence[Box], followed: Sequence[Box], scale: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Boxes [N, 4] that ask for a closer look, and how much [N]."""
+        """Boxes [N, 4] px that need a crop, and their weights [N]."""
         sure = found.boxes[found.scores >= _SURE].astype(np.float64)
-        asked = [(box, _FOLLOWED) for box in followed if not _holds(sure, box)]
+        known = iou(sure, np.array(followed, np.float64).reshape(-1, 4)).max(axis=0, initial=0.0)
+        asked = [(box, _FOLLOWED) for box, overlap in zip(followed, known, strict=True) if overlap <= _HELD_IOU]
         asked += [(box, 1.0) for box in regions if not _explained(sure, box)]
         asked = [(box, base) for box, base in asked if (box[3] - box[1]) * scale <= _SMALL][:_CANDIDATES]
         boxes = np.array([box for box, _ in asked], np.float64).reshape(-1, 4)
         return boxes, np.array([base + self._waited(box) for box, base in asked], np.float64)
 
     def _waited(self, box: Box) -> float:
-        """Seconds since a window last held the box's middle, at most _RECENT_S."""
+        """Seconds since a window last contained the box's centre, at most _RECENT_S."""
         x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-        seen = [t for t, (x1, y1, x2, y2) in self._looked if x1 <= x <= x2 and y1 <= y <= y2]
+        seen = [t for t, (x1, y1, x2, y2) in self._recent if x1 <= x <= x2 and y1 <= y <= y2]
         return min(_RECENT_S, self._now - seen[-1]) if seen else _RECENT_S
 
 
-def detect_in_crops(found: Detections, closer: Sequence[Crop], detect: DetectMany) -> Detections:
-    """`found` in the whole picture, joined by what `detect` finds in its windows; raises what `detect` met there."""
-    for view, part in zip(closer, detect([view.frame for view in closer]) if closer else (), strict=True):
+def detect_in_crops(found: Detections, crops: Sequence[Crop], detect: DetectMany) -> Detections:
+    """`found` in the whole picture, merged with what `detect` finds in the crops; raises the error of a failed crop."""
+    for view, part in zip(crops, detect([view.frame for view in crops]) if crops else (), strict=True):
         if isinstance(part, Exception):
             raise part
         found = _joined(found, part, view)
@@ -130,10 +138,10 @@ def detect_in_crops(found: Detections, closer: Sequence[Crop], detect: DetectMan
 
 
 def _joined(whole: Detections, part: Detections, view: Crop) -> Detections:
-    """Both as one: of boxes that mark the same person, one in each, the surer one stays.
+    """Both merged: of two boxes for the same person the one with the higher score stays.
 
-    Of the window's boxes only those count that are sure, whole, and where a target is: seen so large, many a sign
-    or bush looks like somebody, but it does not move.
+    A crop's boxes count only with a high score, whole, and where a target is: enlarged, many a sign or bush looks
+    like a person, but it does not move.
     """
     kept = _uncut(part.boxes, view.window, (whole.frame.image.width, whole.frame.image.height))
     kept &= part.scores >= _SURE
@@ -144,7 +152,10 @@ def _joined(whole: Detections, part: Detections, view: Crop) -> Detections:
     of_part = np.arange(len(scores)) >= len(whole.scores)
     order = np.argsort(-scores, kind="stable")
     boxes, scores, of_part = boxes[order], scores[order], of_part[order]
-    same = _same(boxes.astype(np.float64)) & (of_part[:, None] != of_part[None, :])
+    # Large overlap, or one mostly within the other.
+    exact = boxes.astype(np.float64)
+    same = (iou(exact, exact) > _SAME_IOU) | (_shared(exact, exact) > _SAME_PART)
+    same &= of_part[:, None] != of_part[None, :]
     stays = np.ones(len(scores), np.bool_)
     for index in range(1, len(scores)):
         stays[index] = not (same[index, :index] & stays[:index]).any()
@@ -152,7 +163,7 @@ def _joined(whole: Detections, part: Detections, view: Crop) -> Detections:
 
 
 def _uncut(boxes: Floats, window: CropBox, picture: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which boxes, px of the window, do not end where it ends within the picture [N]."""
+    """Which boxes (px of the window) are not cut off by an edge of the window inside the picture [N]."""
     x1, y1, x2, y2 = window
     fine: NDArray[np.bool_] = np.ones(len(boxes), np.bool_)
     for corner, inner in enumerate((x1 > 0, y1 > 0)):
@@ -162,29 +173,14 @@ def _uncut(boxes: Floats, window: CropBox, picture: tuple[int, int]) -> NDArray[
     return fine
 
 
-def _same(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which boxes mark the same thing [N, N]: large overlap, or one mostly within the other."""
-    found: NDArray[np.bool_] = (iou(boxes, boxes) > _SAME_IOU) | (_shared(boxes, boxes) > _SAME_PART)
-    return found
-
-
 def _shared(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """The intersection over the smaller one's area [N, M]."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.clip(high - low, 0.0, None).prod(axis=2)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 1e-9, None).prod(axis=1) for boxes in (a, b)]
-    shared: NDArray[np.float64] = inter / np.minimum(areas[0][:, None], areas[1][None, :])
-    return shared
-
-
-def _holds(boxes: NDArray[np.float64], box: Box) -> bool:
-    """Whether one of `boxes` is the same thing as `box`."""
-    return bool(len(boxes)) and bool(iou(boxes, np.array([box])).max() > 0.3)
+    smaller = np.minimum(areas(a)[:, None], areas(b)[None, :])
+    return np.asarray(intersections(a, b) / np.maximum(smaller, 1e-9), np.float64)
 
 
 def _explained(boxes: NDArray[np.float64], box: Box) -> bool:
-    """Whether what moves in `box` mostly lies in one of `boxes` or close around it."""
+    """Whether the moving `box` lies mostly in one of `boxes` or close around it."""
     if not len(boxes):
         return False
     margin = (boxes[:, 2:] - boxes[:, :2]) * _WIDER
@@ -195,12 +191,12 @@ def _explained(boxes: NDArray[np.float64], box: Box) -> bool:
 def _best(
     targets: NDArray[np.float64], weights: NDArray[np.float64], size: tuple[int, int], picture: tuple[int, int]
 ) -> tuple[CropBox, NDArray[np.bool_]]:
-    """The window around one of the targets that weighs most, and which targets it holds whole [N]."""
+    """The window around one of the targets with the highest total weight, and which targets it contains whole [N]."""
     options = [_around(target, size, picture) for target in targets]
     held = np.array([_within(targets, window) for window in options])
     choice = int((held * weights).sum(axis=1).argmax())
     inside = held[choice].copy()
-    inside[choice] = True  # served, even where it is larger than the window
+    inside[choice] = True  # done, even if it is larger than the window
     return options[choice], inside
 
 
@@ -215,8 +211,3 @@ def _within(targets: NDArray[np.float64], window: CropBox) -> NDArray[np.bool_]:
     low, high = np.array(window[:2]), np.array(window[2:])
     inside = np.concatenate((targets[:, :2] >= low, targets[:, 2:] <= high), axis=1)
     return np.asarray(inside.all(axis=1), np.bool_)
-
-
-def _cut(frame: Frame, window: CropBox) -> Frame:
-    x1, y1, x2, y2 = window
-    return replace(frame, image=ArrayImage(frame.image.bgr()[y1:y2, x1:x2]))

@@ -1,14 +1,14 @@
 """Constant-velocity Kalman filters for many boxes at once, for any time step.
 
 The state of a box is cx, cy, w, h in px, each with its velocity in px/s. Noise and measurement act on
-each of the four alone, so the usual 8x8 filter falls apart into four of 2x2 (position, velocity),
-solved here in closed form over arrays [N, 4]: no loop, no matrix inverse.
+each of the four separately, so the usual 8x8 filter separates into four of 2x2 (position, velocity),
+solved here in closed form over arrays [N, 4] without a loop or a matrix inverse.
 
 Motion is an integrated Ornstein-Uhlenbeck process (Singer, 1970; Bar-Shalom, Li and Kirubarajan,
 "Estimation with Applications to Tracking and Navigation", 2001, section 8.2): a velocity of standard
-deviation `sigma` that is forgotten with the time constant `tau`. Over short steps this is the
-constant-velocity model of SORT and ByteTrack; over long ones the uncertainty stays right, for a step of
-0.04 s as for one of several seconds, and whatever the steps a span of time is cut into.
+deviation `sigma` that decays with the time constant `tau`. Over short steps this is the
+constant-velocity model of SORT and ByteTrack. The uncertainty is right for a step of 0.04 s and for one
+of several seconds, and does not depend on the steps that a span of time is divided into.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
-_MIN_SIZE = 1.0  # px: a predicted box never collapses or turns inside out
+_MIN_SIZE = 1.0  # px: a predicted box keeps a positive size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionModel:
     """How people move in the picture; lengths are shares of the box's height h, times are seconds.
 
-    `sigma` (h/s) is how fast people go, `tau` (s) how long they go on like that: a person of 1.75 m
-    walks at 1.4 m/s, which is 0.8 h/s, for some seconds on end. Width and height change by approach
-    and by posture: slower (`size_sigma`), and forgotten sooner (`size_tau`). `measure` is the standard
+    `sigma` (h/s) is how fast people move, `tau` (s) how long they keep that velocity: a person of 1.75 m
+    walks at 1.4 m/s, which is 0.8 h/s, for several seconds. Width and height change by approach
+    and by posture: more slowly (`size_sigma`), and for a shorter time (`size_tau`). `measure` is the standard
     deviation of a detection's centre and size (h), `weak` that of a low-score one.
     """
 
@@ -118,7 +118,7 @@ def _variance(centers: Array, shares: Array) -> Array:
 
 
 def born(boxes: Array, model: MotionModel) -> Beliefs:
-    """Beliefs about boxes [N, 4] px seen once: place known as well as measured, velocity not at all."""
+    """Beliefs about boxes [N, 4] px measured once: position as exact as the measurement, velocity unknown."""
     mean = _sane(to_center(boxes))
     none = np.zeros_like(mean)
     place, pace = _variance(mean, model.measure_shares), _variance(mean, model.sigma_shares)
@@ -126,7 +126,7 @@ def born(boxes: Array, model: MotionModel) -> Beliefs:
 
 
 def predict(now: Beliefs, dt: Array, model: MotionModel) -> Beliefs:
-    """`now` carried on by `dt` [N] seconds (>= 0)."""
+    """`now` predicted `dt` [N] seconds (>= 0) ahead."""
     mean, velocity, var, cov, velocity_var = now.moments
     tau = model.taus
     share = dt[:, None] / tau

@@ -1,12 +1,12 @@
-"""The gate in front of the model: is this frame worth a run?
+"""The motion gate: decides whether a frame is worth a run of the model.
 
-A small grey picture (about 150 lines high, whatever the camera gives) is compared with a slowly
-following background, a running mean over `_FOLLOW_S` of media time. Against the previous frame alone a
-slow walker would hardly differ; against a fixed background every change of the light would last.
-What changed for good (a parked car, somebody who stands still) fades into the background and is then
-looked after by the re-checks alone.
+A small grey picture (about 150 lines high, whatever the camera's resolution) is compared with a
+background, a running mean over `_FOLLOW_S` of media time. Compared with the previous frame only, a
+slow walker would hardly differ; compared with a fixed background, every change of the light would stay.
+Permanent changes (a parked car, a person who stands still) fade into the background; periodic
+re-checks find them then.
 
-Pure in time: it knows only the times that come with the frames, so a replay decides as life did.
+Time comes only from the frames, so a replay makes the same decisions.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.config.schema import MotionSettings, Polygon
+from detector.config.schema import MotionSettings
+from detector.config.value_types import Polygon
 from detector.core.types import Box, Image, Pixels
 
-_LINES = 144  # the small picture's height is this to twice this: a far-off person is still some dozen pixels
+_LINES = 144  # the small picture's height is this to twice this: a distant person still has some dozen pixels
 _FOLLOW_S = 2.0  # time constant of the background: above a slow step's time, below a cloud's
-_WHOLE = 0.6  # changed share from which on it is the picture (lamp, exposure, IR filter) and not somebody in it
+_WHOLE = 0.6  # changed share from which on the light changed (lamp, exposure, IR filter) and not something in it
 _JOIN = 7  # px of the small picture, odd, by which changed pixels may lie apart and be one thing: limbs, a thin figure
 _SPECK = 6  # changed px of the small picture; fewer are noise
 _SLACK_S = 1e-6  # media times are multiples of 1/fps with rounding: 10 steps of 0.1 s must make 1 s
@@ -57,11 +58,11 @@ class MotionGate:
         self._ran = -math.inf
 
     def assess(self, image: Image, t: float, *, people: bool) -> MotionDecision:
-        """Judge the frame of `t` (monotonic s); `people`: whether somebody is being followed.
+        """Assess the frame of time `t` (monotonic s); `people`: whether people are being tracked.
 
         `moving`: the changed share reaches `min_area`. `run`: something moved within `hold_s`, or a
         re-check is due, or the picture is the first of its size. With the gate disabled `run` is always
-        true and nothing is measured. Raises ValueError for time that runs backwards.
+        true and nothing is measured. Raises ValueError if time runs backwards.
         """
         if not math.isfinite(t) or t < self._now:
             raise ValueError(f"time must be finite and not run backwards: {t} after {self._now}")
@@ -80,7 +81,7 @@ class MotionGate:
         return MotionDecision(moving=moving, area=area, run=run)
 
     def regions(self) -> tuple[Box, ...]:
-        """Where the last frame moved: boxes in source px, largest change first; none while the whole picture changed."""
+        """Where the last frame changed: boxes in source px, largest change first; none if the whole picture changed."""
         if self._size is None or self._change is None:
             return ()
         height, width = self._change.shape
@@ -94,7 +95,7 @@ class MotionGate:
         return t - self._ran >= period - _SLACK_S
 
     def _start(self, image: Image) -> float:
-        """Take the picture as the background; nothing has changed yet."""
+        """Use the picture as the background; returns the changed share, 0."""
         small = _small(image)
         self._size = (image.width, image.height)
         self._background = small.astype(np.float32)
@@ -103,7 +104,7 @@ class MotionGate:
         return 0.0
 
     def _changed(self, image: Image, step: float) -> float:
-        """The share of the picture that differs from the background, which then follows for `step` s."""
+        """The share of the picture that differs from the background, which is then updated for `step` s."""
         assert self._background is not None
         small = _small(image)
         change = cv2.absdiff(small, cv2.convertScaleAbs(self._background))
@@ -116,7 +117,7 @@ class MotionGate:
         area = watched / change.size
         if changed >= _WHOLE * change.size:
             self._change = None
-            self._background = small.astype(np.float32)  # counts once, then the new light is the usual one
+            self._background = small.astype(np.float32)  # counts once, then the new light is the background
         else:
             cv2.accumulateWeighted(small, self._background, 1.0 - math.exp(-step / _FOLLOW_S))
         return area
@@ -146,10 +147,10 @@ def _boxes(change: Pixels, scale: tuple[float, float]) -> tuple[Box, ...]:
 
 
 def _small(image: Image) -> Pixels:
-    """The luma plane, uint8, shrunk by a whole factor to `_LINES` lines or more and smoothed against noise.
+    """The luma plane, uint8, reduced by an integer factor to `_LINES` lines or more and smoothed against noise.
 
-    Each small pixel is the mean of the four in the middle of its place: enough to quiet the noise, and far
-    cheaper than reading the whole plane.
+    Each small pixel is the mean of the four in the middle of its area: enough against noise, and far cheaper
+    than reading the whole plane.
     """
     luma = image.luma()
     if min(luma.shape) < 2 * _LINES:

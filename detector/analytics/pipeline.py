@@ -1,6 +1,6 @@
-"""One camera's way from frame to alert: motion gate, tracker, rules, in this order.
+"""One camera's pipeline from frame to alert: motion gate, tracker, rules, in this order.
 
-The service and `detector replay` run the very same one. The model is not in it: many cameras share one.
+The service and `detector replay` use the same one. The model is not part of it, since many cameras share one.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from .motion import MotionGate
 from .rules import Rules
 from .tracker import Tracker, TrackerSettings
 
-_KNOWN_IOU = 0.3  # a box that overlaps a track's last one so much is the same person
-_SHOWN_S = 0.5  # a box stays in the picture over a flicker, but is not drawn where nobody was seen lately
+_KNOWN_IOU = 0.3  # a box that overlaps a track's last one by this much is the same person
+_SHOWN_S = 0.5  # a box is still drawn this long after the last detection, to bridge single misses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineOutcome:
-    """What one looked-at frame brought; `tracks` are the confirmed people in sight, boxes px."""
+    """The results of one frame; `tracks` are the confirmed people in view (boxes px), `people` counts open events."""
 
     tracks: tuple[Track, ...] = ()
     changes: tuple[EventChange, ...] = ()
@@ -34,7 +34,7 @@ class PipelineOutcome:
 
 
 class CameraPipeline:
-    """Gate, tracker and rules of the camera `name`; another config is another pipeline.
+    """Motion gate, tracker and rules of the camera `name`; for changed settings make a new pipeline.
 
     Not thread-safe: `should_detect` and `process` take frames in order of time.
     """
@@ -47,40 +47,40 @@ class CameraPipeline:
     def _start_over(self) -> None:
         self._gate = MotionGate(settings=self._settings.motion, masks=self._settings.masks)
         motion = self._settings.motion
-        # Without the gate nobody knows where to look.
-        self._closer = CropPlanner(per_s=motion.crops_per_s) if motion.enabled and motion.crops_per_s else None
+        # Crops need the motion gate's regions.
+        self._planner = CropPlanner(per_s=motion.crops_per_s) if motion.enabled and motion.crops_per_s else None
         self._tracks: tuple[Track, ...] = ()
         self._tracker = Tracker(settings=_tracking_for(self._settings.alert))
         self._followed = False
-        self._stirred_mono: float | None = None
+        self._active_mono: float | None = None
         self.moving = self.idle = False
 
     def should_detect(self, frame: Frame) -> bool:
-        """Whether `frame` is worth a model run; every frame must be shown, wanted or not."""
+        """Whether `frame` is worth a model run; must be called for every frame."""
         look = self._gate.assess(frame.image, frame.captured_mono, people=self._followed)
         self.moving = look.moving
-        self._rest(frame.captured_mono)
+        self._update_idle(frame.captured_mono)
         return look.run
 
-    def _rest(self, t: float) -> None:
-        """Idle: nothing moved and nobody was there for a while, and the camera may be decoded sparingly then."""
-        if self.moving or self._followed or self._stirred_mono is None:
-            self._stirred_mono = t
+    def _update_idle(self, t: float) -> None:
+        """Idle: no motion and no people for `idle_after_s`; the camera may then be decoded by key frames only."""
+        if self.moving or self._followed or self._active_mono is None:
+            self._active_mono = t
         motion = self._settings.motion
-        self.idle = motion.idle_decode == "keyframes" and t - self._stirred_mono >= motion.idle_after_s
+        self.idle = motion.idle_decode == "keyframes" and t - self._active_mono >= motion.idle_after_s
 
     def plan_crops(self, found: Detections, size: tuple[int, int]) -> tuple[Crop, ...]:
-        """Where a wanted frame is worth more runs of the model, whose input is `size` (width, height) px.
+        """The crops of a frame that should be detected too; `size` (width, height) px is the model's input.
 
-        What they find is joined to `found` by `crops.detect_in_crops`, then processed as one.
+        `crops.detect_in_crops` merges their results with `found`, the detections in the whole picture.
         """
-        if self._closer is None or self._somebody_new(found):
+        if self._planner is None or self._new_person_in(found):
             return ()
         followed = [track.box for track in self._tracks]
-        return self._closer.plan(found, regions=self._gate.regions(), followed=followed, size=size)
+        return self._planner.plan(found, regions=self._gate.regions(), followed=followed, size=size)
 
-    def _somebody_new(self, found: Detections) -> bool:
-        """Whether the whole picture shows somebody of whom an alert may be due: it must not wait for more runs."""
+    def _new_person_in(self, found: Detections) -> bool:
+        """Whether `found` has a person who is not tracked yet: an alert may be due, which must not wait for crops."""
         alert = self._settings.alert
         sure = found.boxes[found.scores >= alert.min_score].astype(np.float64)
         known = np.array([track.box for track in self._tracks if track.hits > alert.min_frames], np.float64)
@@ -89,17 +89,17 @@ class CameraPipeline:
     def process(
         self, detections: Detections, *, armed_as: schema.ArmedState | None, confirmed_mono: float | None = None
     ) -> PipelineOutcome:
-        """Follow a wanted frame's detections; `armed_as` is how the alarm is armed at this moment.
+        """Track the detections of a frame and apply the rules; `armed_as` is how the alarm is armed now.
 
-        Alerts bear `confirmed_mono`, or without it the frame's own time.
+        Alerts carry `confirmed_mono` (monotonic s), or without it the frame's own time.
         """
         frame = detections.frame
         self._tracks = tracks = self._tracker.update(detections.boxes, detections.scores, frame.captured_mono)
         armed = armed_as in self._settings.alert.armed
         outcome = self._rules.update(frame, tracks, armed=armed, confirmed_mono=confirmed_mono)
-        # Candidates too: the second and third look at somebody must not wait for the idle rate.
+        # Candidates too: the second and third detection of a person must not wait for the idle rate.
         self._followed = bool(tracks) or outcome.people > 0
-        self._rest(frame.captured_mono)
+        self._update_idle(frame.captured_mono)
         return PipelineOutcome(
             tracks=tuple(
                 track
@@ -113,9 +113,9 @@ class CameraPipeline:
         )
 
     def close(self) -> PipelineOutcome:
-        """End every open event at its last sight: camera gone, detection off, shutdown.
+        """End every open event at the time it was last seen: camera lost, detection off, shutdown.
 
-        Frames may follow: they start with a fresh tracker and the same cooldown.
+        Frames may follow: they start with a new tracker and the same cooldown.
         """
         outcome = self._rules.close()
         self._start_over()
@@ -123,7 +123,7 @@ class CameraPipeline:
 
 
 def _tracking_for(alert: schema.AlertSettings) -> TrackerSettings:
-    """The tracker's scores: whoever is sure enough for an alert is sure enough to start a track."""
+    """The tracker's scores: a score that is enough for an alert is enough to start a track."""
     usual = TrackerSettings()
     sure = min(usual.new_score, alert.min_score)
     return TrackerSettings(min_score=min(usual.min_score, sure), high_score=min(usual.high_score, sure), new_score=sure)

@@ -1,6 +1,6 @@
-"""From tracks to events and alerts: who counts as a person, where, and when somebody must hear of it.
+"""The alert rules: from tracks to events and alerts.
 
-Pure: no pictures are looked into, no clock, no network; time comes in with the frame.
+Pure: no pixels, no clock, no network; time comes in with the frame.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from detector.core.types import Alert, Event, EventChange, Frame, Track
 from .visit import RELINK_S, Sighting, Visit
 from .zones import ZoneMap, area_share, foot_point
 
-_UPDATE_S = 5.0  # somebody who moves is told anew this often
+_UPDATE_S = 5.0  # the event of a moving person is updated this often
 _SCORE_STEP = 0.05  # a rise of the top score worth an update
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleOutcome:
-    """What one frame changed; `people` counts the open events, `present` holds their track ids."""
+    """The results of one frame; `people` counts the open events, `present` holds their track ids."""
 
     changes: tuple[EventChange, ...] = ()
     alerts: tuple[Alert, ...] = ()
@@ -39,16 +39,16 @@ def event_id(*, device_id: str, camera: str, start_wall: float, track_id: int) -
 
 
 def alert_id(*, device_id: str, camera: str, event: str) -> str:
-    """A name-based UUID (RFC 9562, version 5): the same alert has the same id wherever it is made."""
+    """A name-based UUID (RFC 9562, version 5): the same alert always gets the same id."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"detector/{device_id}/{camera}/{event}"))
 
 
 class Rules:
-    """One camera's rules. `update` takes every frame that was looked at, in order of time.
+    """One camera's rules; `update` takes every frame that was detected, in order of time. Not thread-safe.
 
-    An event has one `new`, any number of `update`s and one `end`; a track that never gets confirmed
-    leaves no trace. One alert an event at most: when it is confirmed, qualifies now, is armed, in
-    one of the alert zones (or none are named), and the camera's cooldown is over; until then it waits.
+    An event has one `new`, any number of `update`s and one `end`; a track that is never confirmed gives no
+    event. An event gives at most one alert: as soon as it is confirmed, qualifies in the current frame, is in
+    one of the alert zones (or none are named), the alarm is armed and the camera's cooldown is over.
     """
 
     def __init__(self, *, camera: str, settings: schema.Camera, device_id: str) -> None:
@@ -67,9 +67,9 @@ class Rules:
     def update(
         self, frame: Frame, tracks: Sequence[Track], *, armed: bool, confirmed_mono: float | None = None
     ) -> RuleOutcome:
-        """Judge one frame with every live track of its camera.
+        """Apply the rules to one frame with every live track of its camera.
 
-        `confirmed_mono` is stamped on the alerts; without it they bear the frame's own time.
+        Alerts carry `confirmed_mono` (monotonic s), or without it the frame's own time.
         """
         self._frame = frame
         live = {track.id: track for track in tracks}
@@ -79,15 +79,16 @@ class Rules:
         self._confirm(frame, live)
         changes: list[EventChange] = []
         alerts: list[Alert] = []
-        for visit in self._seen_in(frame):
+        seen = [visit for visit in self._visits.values() if visit.id and visit.last_mono == frame.captured_mono]
+        for visit in sorted(seen, key=lambda visit: (visit.start_wall, visit.id)):
             if armed and self._alert_due(visit, frame.captured_mono):
                 alerts.append(self._raise_alert(visit, frame, confirmed_mono))
-            changes.extend(_tell(visit, frame))
+            changes.extend(_change_of(visit, frame))
         present = frozenset(track_id for track_id, visit in self._visits.items() if visit.id)
         return RuleOutcome(changes=(*ends, *changes), alerts=tuple(alerts), people=len(present), present=present)
 
     def close(self) -> RuleOutcome:
-        """End every open event at the time it was last seen: the camera is gone, or the service stops."""
+        """End every open event at the time it was last seen: the camera is lost, or the service stops."""
         visits, self._visits = self._visits, {}
         if self._frame is None:
             return RuleOutcome()
@@ -112,7 +113,7 @@ class Rules:
         visit.observe(Sighting(track=track, mono=frame.captured_mono, size=size, qualifies=qualifies, zones=zones))
 
     def _drop(self, frame: Frame, live: Collection[int]) -> list[EventChange]:
-        """Forget tracks that the tracker gave up; ends the events that nobody can take over any more."""
+        """Remove tracks that the tracker dropped; returns the ends of events that no track can continue."""
         ends = []
         for track_id, visit in list(self._visits.items()):
             if track_id in live:
@@ -126,7 +127,7 @@ class Rules:
         return ends
 
     def _may_return(self, visit: Visit, mono: float) -> bool:
-        """True while somebody may still take up `visit`; one who came back in time gets time to be confirmed."""
+        """True while a track may still continue `visit`; one that started in time gets time to be confirmed."""
         gone = mono - visit.last_mono
         if gone < RELINK_S:
             return True
@@ -134,22 +135,22 @@ class Rules:
         return gone < 2 * RELINK_S and any(visit.continued_by(candidate) is not None for candidate in candidates)
 
     def _confirm(self, frame: Frame, live: Mapping[int, Track]) -> None:
-        """Make ripe candidates events, or the continuation of one whose person was lost from sight."""
+        """Make ripe candidates events, or the continuation of an event whose person was lost from view."""
         for track_id, candidate in list(self._visits.items()):
             if not candidate.ripe:
                 continue
-            lost_id = self._lost_self_of(candidate, frame)
+            lost_id = self._lost_track_of(candidate, frame)
             if lost_id is None:
                 self._open(candidate, track_id, frame)
                 continue
             visit = self._visits.pop(lost_id)
             visit.resume(candidate)
             self._visits[track_id] = visit
-            if lost_id in live:  # should the tracker find it after all, then it is somebody else
+            if lost_id in live:  # if the tracker finds it again, it is another person
                 self._visits[lost_id] = Visit(track=live[lost_id], min_frames=self._alert.min_frames, since=None)
 
-    def _lost_self_of(self, candidate: Visit, frame: Frame) -> int | None:
-        """The track whose event `candidate` most likely continues; None: it is somebody new."""
+    def _lost_track_of(self, candidate: Visit, frame: Frame) -> int | None:
+        """The id of the track that `candidate` most likely continues; None: a new person."""
         offers = [
             (offset, track_id)
             for track_id, visit in self._visits.items()
@@ -165,10 +166,6 @@ class Rules:
         visit.id = event_id(
             device_id=self._device_id, camera=self._camera, start_wall=visit.start_wall, track_id=track_id
         )
-
-    def _seen_in(self, frame: Frame) -> list[Visit]:
-        seen = (visit for visit in self._visits.values() if visit.id and visit.last_mono == frame.captured_mono)
-        return sorted(seen, key=lambda visit: (visit.start_wall, visit.id))
 
     def _alert_due(self, visit: Visit, mono: float) -> bool:
         if visit.alerted or not visit.qualifies or mono - self._alerted_mono < self._alert.cooldown_s:
@@ -190,8 +187,8 @@ class Rules:
         )
 
 
-def _tell(visit: Visit, frame: Frame) -> tuple[EventChange, ...]:
-    """The change that a subscriber should hear of, if there is one."""
+def _change_of(visit: Visit, frame: Frame) -> tuple[EventChange, ...]:
+    """The change to publish for `visit`, if there is one."""
     before, after = visit.event, visit.as_event(frame)
     if before is not None and not (
         _differs(before, after) or (not after.stationary and frame.captured_mono - visit.published_mono >= _UPDATE_S)
@@ -202,7 +199,7 @@ def _tell(visit: Visit, frame: Frame) -> tuple[EventChange, ...]:
 
 
 def _differs(before: Event, after: Event) -> bool:
-    """True when something changed that a subscriber would act upon."""
+    """True if something changed that subscribers act on."""
     return (
         (before.current_zones, before.entered_zones, before.stationary)
         != (after.current_zones, after.entered_zones, after.stationary)
@@ -213,5 +210,5 @@ def _end(visit: Visit, frame: Frame) -> EventChange:
     last_wall = visit.last_mono + (frame.captured_wall - frame.captured_mono)
     # A wall clock that was set back meanwhile must not make a visit end before it began.
     after = replace(visit.as_event(frame), end_wall=max(last_wall, visit.start_wall))
-    assert visit.event is not None  # it was told in the frame that confirmed it
+    assert visit.event is not None  # set in the frame that confirmed it
     return EventChange(type="end", before=visit.event, after=after, frame=frame)

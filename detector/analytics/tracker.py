@@ -1,12 +1,12 @@
-"""Detections of one camera to persons followed over time.
+"""The tracker: follows the persons of one camera over time.
 
 ByteTrack (Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV
-2022): sure detections are paired with the predicted boxes by overlap first, weak ones then with what
-is left, so that a half-hidden person keeps the id, while weak detections never start a track. Two
-additions make it fit for frames that come when they like (motion gate, overload, outages): all motion
-and patience is in seconds, and a third round pairs by distance where a step was too long for overlap.
+2022): detections with a high score are paired with the predicted boxes by overlap first, weak ones then
+with the remaining boxes, so that a half-hidden person keeps the id; weak detections never start a track.
+Two additions make it work for frames at irregular times (motion gate, overload, outages): motion and
+time limits are in seconds, and a third round pairs by distance where a step was too long for overlap.
 
-Pure: time comes in with the detections, nothing is read or written.
+Pure: time comes in with the detections.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.geometry import iou
-from detector.core.types import Box, Floats, Track
+from detector.core.types import Floats, Track
 
 from .assignment import Array, Index, pair
 from .kalman import MotionModel, born, correct, predict, to_center
@@ -32,8 +32,8 @@ _ROW = np.dtype([("id", "i8"), ("score", "f8"), ("first", "f8"), ("last", "f8"),
 class TrackerSettings:
     """Scores 0..1, overlaps (IoU) 0..1, times in s, counts in updates.
 
-    `_s` and `_updates` bounds go together: patience ends when both are exceeded, so neither a high
-    nor a low frame rate shortens it.
+    `_s` and `_updates` limits go together: a limit is reached when both are exceeded, so neither a high
+    nor a low frame rate makes it shorter.
     """
 
     min_score: float = 0.1
@@ -64,7 +64,7 @@ class TrackerSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """One frame's detections in an order of their own: boxes [N, 4], scores [N], sure [N]."""
+    """One frame's detections, best first: boxes [N, 4] px, scores [N], whether the score is high [N]."""
 
     boxes: Array
     scores: Array
@@ -72,12 +72,12 @@ class _Seen:
 
 
 class Tracker:
-    """Follows the persons of one camera; not thread-safe.
+    """Tracks the persons of one camera; not thread-safe.
 
-    A track is returned from its first sure detection on (`hits` 1) until it is given up, so that rules
-    can count frames themselves; who wants only confirmed ones asks for `hits >= confirm_hits`. Boxes are
-    the filter's estimate, in px; a lost track's is its prediction, which coasts for `coast_s` at most.
-    Ids count up from 1 and are never used again.
+    A track is returned from its first high-score detection on (`hits` 1) until it is dropped, so that rules
+    can count frames themselves; confirmed tracks have `hits >= confirm_hits`. Boxes are the filter's estimate,
+    in px; that of a lost track is its prediction, which moves on for `coast_s` at most. Ids count up from 1 and
+    are never reused.
     """
 
     def __init__(self, *, settings: TrackerSettings | None = None) -> None:
@@ -94,8 +94,8 @@ class Tracker:
     def update(self, boxes: Floats, scores: Floats, t: float) -> tuple[Track, ...]:
         """Every live track after one frame, by id: boxes [N, 4] px, scores [N] 0..1, `t` monotonic s.
 
-        The order of the detections does not matter. Raises ValueError, and leaves all as it was, for
-        wrong shapes, values that are not finite, inside-out boxes, or time that runs backwards.
+        The order of the detections does not matter. Raises ValueError, and changes nothing, for wrong shapes,
+        values that are not finite, inverted boxes, or time that runs backwards.
         """
         step = self._step(t)
         seen = self._order(*_checked(boxes, scores))
@@ -104,9 +104,14 @@ class Tracker:
         owner = self._associate(seen, t, outage=outage)
         self._follow(seen, owner, t)
         self._forget(t, outage=outage)
-        self._welcome(seen, owner, t)
+        self._start_tracks(seen, owner, t)
         self._now = t
-        return self._tracks()
+        return tuple(
+            Track(id=key, box=tuple(box), score=score, first_mono=first, last_mono=last, hits=hits, matched=not misses)
+            for (key, score, first, last, hits, misses), box in zip(
+                self._rows.tolist(), self._beliefs.boxes.tolist(), strict=True
+            )
+        )
 
     def _step(self, t: float) -> float:
         if not math.isfinite(t):
@@ -116,14 +121,14 @@ class Tracker:
         return 0.0 if self._now is None else t - self._now
 
     def _order(self, boxes: Array, scores: Array) -> _Seen:
-        # Best first, then by place: ids and ties must not hang on the order the model gave.
+        # Best first, then by position: ids and ties must not depend on the model's order.
         order = np.lexsort((*boxes.T[::-1], -scores))
         order = order[scores[order] >= self._settings.min_score]
         scores = scores[order]
         return _Seen(boxes[order], scores, scores >= self._settings.high_score)
 
     def _coast(self, t: float, step: float) -> None:
-        """Carry every belief on to `t`, but none further than `coast_s` beyond its last sighting."""
+        """Predict every belief to time `t`, but at most `coast_s` beyond its last detection."""
         if not len(self._rows):
             return
         end = self._rows["last"] + self._settings.coast_s
@@ -138,7 +143,7 @@ class Tracker:
         settings = self._settings
         overlap = iou(self._beliefs.boxes, seen.boxes)
         confirmed = self._rows["hits"] >= settings.confirm_hits
-        # After an outage nobody knows who walked where: only who still stands in place is the same.
+        # After an outage positions are unknown: only a person still in the same place is the same.
         floor = settings.min_iou_weak if outage else settings.min_iou
         rounds.play(overlap, confirmed, seen.sure, floor=floor)
         rounds.play(overlap, confirmed, ~seen.sure, floor=settings.min_iou_weak)
@@ -167,7 +172,7 @@ class Tracker:
         return found
 
     def _follow(self, seen: _Seen, owner: Index, t: float) -> None:
-        """Correct the tracks that were found; count a miss for the others."""
+        """Correct the tracks that were matched; count a miss for the others."""
         found = np.flatnonzero(owner >= 0)
         rows = owner[found]
         self._rows["misses"] += 1
@@ -189,8 +194,8 @@ class Tracker:
             kept = np.flatnonzero(~gone)
             self._rows, self._beliefs = self._rows[kept], self._beliefs.take(kept)
 
-    def _welcome(self, seen: _Seen, owner: Index, t: float) -> None:
-        """Start tracks for sure detections that belong to nobody and double nobody's."""
+    def _start_tracks(self, seen: _Seen, owner: Index, t: float) -> None:
+        """Start tracks for high-score detections that match no track and duplicate no matched detection."""
         settings = self._settings
         free = np.flatnonzero((owner < 0) & (seen.scores >= settings.new_score))
         taken = np.flatnonzero(owner >= 0)
@@ -206,13 +211,9 @@ class Tracker:
         self._rows = np.concatenate((self._rows, rows))
         self._beliefs = self._beliefs.joined(born(seen.boxes[free], settings.motion))
 
-    def _tracks(self) -> tuple[Track, ...]:
-        pairs = zip(self._rows.tolist(), self._beliefs.boxes.tolist(), strict=True)
-        return tuple(_track(row, tuple(box)) for row, box in pairs)
-
 
 class _Rounds:
-    """The pairing as it grows round by round: who is taken stays taken."""
+    """The pairing over several rounds: a pair made in one round is kept."""
 
     def __init__(self, tracks: int, detections: int) -> None:
         self.owner: Index = np.full(detections, -1, np.intp)
@@ -225,11 +226,6 @@ class _Rounds:
             rows, columns = pair(likeness, rows, columns, floor=floor)
             self.owner[columns] = rows
             self._free[rows] = False
-
-
-def _track(row: tuple[int, float, float, float, int, int], box: Box) -> Track:
-    key, score, first, last, hits, misses = row
-    return Track(id=key, box=box, score=score, first_mono=first, last_mono=last, hits=hits, matched=misses == 0)
 
 
 def _checked(boxes: Floats, scores: Floats) -> tuple[Array, Array]:

@@ -1,7 +1,7 @@
-"""One person's visit, from the first look to the last: what is counted, and when two are the same.
+"""One person's visit, from the first detection to the last: its counts, and when two visits are the same.
 
-A visit starts as a candidate that leaves no trace and is confirmed by M of the last N looks (the
-M-of-N logic of radar trackers): a flicker neither confirms a phantom nor loses a person. Pure; times
+A visit starts as a candidate and is confirmed by M of the last N frames (the M-of-N logic of radar
+trackers): a single false detection does not confirm it, a single miss does not lose a person. Pure; times
 are monotonic seconds, boxes px.
 """
 
@@ -11,6 +11,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+from detector.core.geometry import from_segment
 from detector.core.types import Box, Event, Frame, Track
 
 from .zones import Size, ZoneWatch
@@ -22,19 +23,19 @@ STILL_SHARE = 0.25
 STILL_S = 5.0
 """... for this many seconds."""
 RELINK_S = 2.0
-"""A person who comes back into sight within this time may still be the same visit."""
+"""A person who comes back into view within this time may still be the same visit."""
 _REACH = 0.3  # heights: how far a box may jump between two detections of one person
-_WANDER = 0.3  # heights a second: how far from the extrapolated path people get who stop or turn
+_WANDER = 0.3  # heights per second: how far people who stop or turn get from the extrapolated path
 _SCALE = 2.0  # sizes further apart than this factor are two people
-_AT_EDGE = 0.02  # of the picture's side: detectors stop short of the very edge
+_AT_EDGE = 0.02  # of the picture's side: boxes often end just before the edge
 _MOVING = 0.3  # heights a second: clearly walking (walkers do about 0.8), above the jitter of boxes
 _OPPOSED = -0.5  # cosine: more than 120 degrees apart
-_TRAIL_S = 1.0  # a walking direction is taken over this time
+_TRAIL_S = 1.0  # a walking direction is measured over this time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """What one frame says of a matched track; `zones` hold the foot point; `size` in px."""
+    """A matched track in one frame; `zones` contain the foot point; `size` is the picture's, px."""
 
     track: Track
     mono: float
@@ -44,7 +45,7 @@ class Sighting:
 
 
 class Stillness:
-    """Says whether a point keeps to its place, with the same measure for coming and going."""
+    """Whether a person's foot point stays in one place (STILL_SHARE, STILL_S)."""
 
     def __init__(self) -> None:
         self._anchor: tuple[float, float] | None = None
@@ -59,7 +60,7 @@ class Stillness:
 
 
 class Trail:
-    """The last second of a person's way: where, how fast, how tall."""
+    """The last second of a person's path: position, velocity, height."""
 
     def __init__(self) -> None:
         self._points: deque[tuple[float, Box]] = deque()
@@ -81,10 +82,10 @@ class Trail:
 
     @property
     def velocity(self) -> Vector:
-        """Px/s, per axis the slower of the box's two sides, 0 where they disagree.
+        """Px/s; per axis that of the slower of the box's two sides, 0 if their directions differ.
 
-        Somebody who walks takes both sides along; one that moves alone is being hidden or uncovered.
-        Except at the picture's edge, which holds a side in place: there the other one tells.
+        Both sides of a walking person move; a side that moves alone is being hidden or uncovered. At the
+        picture's edge, which holds one side in place, the other side's velocity counts.
         """
         (t0, a), (t1, b) = self._points[0], self._points[-1]
         if t1 <= t0:
@@ -98,10 +99,10 @@ class Trail:
 
 
 class Visit:
-    """The running account of one track; `since` is when it was first seen (None: at the next look).
+    """The state of one track's visit; `since` is when it was first seen (None: at the next detection).
 
-    `id` and `start_wall` are given when the visit is confirmed ("" until then); `event` is what was
-    last told of it.
+    `id` and `start_wall` are set when the visit is confirmed (`id` is "" until then); `event` is the last one
+    published.
     """
 
     def __init__(self, *, track: Track, min_frames: int, since: float | None) -> None:
@@ -139,7 +140,7 @@ class Visit:
 
     @property
     def ripe(self) -> bool:
-        """A candidate with enough qualifying looks, the present one among them."""
+        """A candidate with enough qualifying frames, the current one among them."""
         return not self.id and self.qualifies and sum(self._qualified) >= self._min_frames
 
     @property
@@ -155,7 +156,7 @@ class Visit:
         return self._zones.entered
 
     def as_event(self, frame: Frame) -> Event:
-        """The visit as it stands at `frame`; only once it is confirmed."""
+        """The visit at `frame` as an Event; only after it is confirmed."""
         return Event(
             id=self.id,
             camera=frame.camera,
@@ -170,11 +171,11 @@ class Visit:
             current_zones=self.current_zones,
             entered_zones=self.entered_zones,
             stationary=self.stationary,
-            has_snapshot=True,  # the post room takes one of every visit, at its first step
+            has_snapshot=True,  # the publisher takes one of every visit, at its first change
         )
 
     def resume(self, later: Visit) -> None:
-        """Go on as `later`, another track of the same person."""
+        """Continue as `later`, another track of the same person."""
         self.last_mono, self.track, self.qualifies = later.last_mono, later.track, later.qualifies
         self.top_score = max(self.top_score, later.top_score)
         self._qualified = later._qualified
@@ -183,11 +184,11 @@ class Visit:
         self._still.observe(later._trail.last, later.last_mono)
 
     def continued_by(self, later: Visit) -> float | None:
-        """How far off (0..1, smaller is likelier) `later` would be as this same person; None: another.
+        """How unlikely (0..1, smaller is likelier) it is that `later` is the same person; None: another person.
 
-        The same: seen again soon after, about as large, near the path walked so far; neither the
-        first went out nor the second came in over a side of the picture far from the other, and
-        their ways do not oppose (somebody who comes in where the first just went out).
+        The same person: seen again soon after, about as large, near the path walked so far; the first did
+        not leave, and the second did not enter, over a side of the picture far from the other; and their
+        directions are not opposite (a person who enters where the first just left).
         """
         gone, come = self._trail, later._trail
         if later.since is None or come.first is None:
@@ -209,16 +210,16 @@ class Visit:
 
 
 def _both(low: float, high: float, low_held: bool, high_held: bool) -> float:
-    """The common speed of two sides, of which one may be held by the picture's edge."""
+    """The common speed of two sides, one of which the picture's edge may hold in place."""
     if low_held != high_held:
         return high if low_held else low
     return min(low, high, key=abs) if low * high > 0.0 else 0.0
 
 
 def _crossed(at: Box, velocity: Vector, slow: float, size: Size, other: Box) -> bool:
-    """True when somebody at `at` goes out over a side of the picture that `other` is not near.
+    """True if a person at `at` leaves over a side of the picture that `other` is not near.
 
-    Time runs both ways: with the velocity turned around it is somebody who came in.
+    With the velocity reversed: if a person entered there.
     """
     outward = (-velocity[0], -velocity[1], velocity[0], velocity[1])
     sides = zip(outward, _edges(at, size, _AT_EDGE), _edges(other, size, 2 * _AT_EDGE), strict=True)
@@ -226,7 +227,7 @@ def _crossed(at: Box, velocity: Vector, slow: float, size: Size, other: Box) -> 
 
 
 def _opposed(a: Vector, b: Vector, slow: float) -> bool:
-    """True when both are faster than `slow` and point apart."""
+    """True if both are faster than `slow` and their directions are opposite."""
     speeds = math.hypot(*a), math.hypot(*b)
     if min(speeds) <= slow:
         return False
@@ -240,17 +241,10 @@ def _edges(box: Box, size: Size, margin: float) -> tuple[bool, bool, bool, bool]
 
 
 def _from_path(box: Box, velocity: Vector, gap: float, later: Box) -> float:
-    """How far (px) `later` lies from the straight way that `box` may have gone in `gap` s.
+    """How far (px) `later` is from the straight path of `box` during `gap` s.
 
-    By the feet or by the head, whichever is nearer: what hides a person mostly hides one of them.
+    By the feet or by the head, whichever is nearer: mostly only one of them is hidden.
     """
     x = (later[0] + later[2] - box[0] - box[2]) / 2
     way = velocity[0] * gap, velocity[1] * gap
-    return min(_from_segment((x, y), way) for y in (later[3] - box[3], later[1] - box[1]))
-
-
-def _from_segment(point: Vector, way: Vector) -> float:
-    """Distance of `point` from the segment that leads from the origin to `way`."""
-    square = way[0] ** 2 + way[1] ** 2
-    along = min(max((point[0] * way[0] + point[1] * way[1]) / square, 0.0), 1.0) if square else 0.0
-    return math.hypot(point[0] - along * way[0], point[1] - along * way[1])
+    return min(from_segment((x, y), way) for y in (later[3] - box[3], later[1] - box[1]))

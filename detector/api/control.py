@@ -29,10 +29,14 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Whether the model is loaded and every enabled camera gave a frame; else what is missing."""
+    """Whether the model is loaded and every enabled camera gave a frame; else what is missing.
+
+    `stages` are the names of what is missing alone (model, camera-NAME): all that is said without a token.
+    """
 
     ok: bool
     reasons: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
 
 
 class Control(Protocol):

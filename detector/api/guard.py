@@ -12,6 +12,7 @@ import ipaddress
 import logging
 from urllib.parse import urlsplit
 
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -111,6 +112,14 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
+_AUTHORIZED = "detector.authorized"
+
+
+def is_authorized(request: Request) -> bool:
+    """Whether the request carries the token, or none is set; for open routes that say more to the operator."""
+    return bool(request.scope.get(_AUTHORIZED, False))
+
+
 class Guard:
     """ASGI middleware around all routes; lets no exception and no unmarked answer through."""
 
@@ -155,6 +164,7 @@ class Guard:
                 refusal = fault(413, "the body is larger than 1 MiB", headers={"connection": "close"})
             except asyncio.TimeoutError:
                 refusal = fault(408, "the body did not arrive in time", headers={"connection": "close"})
+        scope = {**scope, _AUTHORIZED: self._authorizer.allows(headers)}
         if scope["method"] == "HEAD" and not scope["path"].endswith(".mjpg"):
             # The server itself leaves a HEAD's body out, and tells it by its own scope.
             scope = {**scope, "method": "GET"}

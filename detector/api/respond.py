@@ -37,14 +37,19 @@ def _finite(value: Any) -> Any:
 
 
 def document(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer, UTF-8."""
+    """A JSON answer, UTF-8, with the secrets in its text masked."""
+    return fixed(redact.document(content), status=status, headers=headers)
+
+
+def fixed(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer of the program's own words, a schema, in which no secret can be."""
     body = json.dumps(_finite(content), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return Response(body.encode(), status, headers, media_type="application/json")
 
 
 def fault(status: int, error: str, *, key: str = "", headers: Mapping[str, str] | None = None) -> Response:
     """A JSON fault; `key` is the dotted path of the parameter or config key that is wrong."""
-    return document({"error": redact(error), "key": key}, status=status, headers=headers)
+    return document({"error": error, "key": key}, status=status, headers=headers)
 
 
 def _on_http(_request: Request, error: Exception) -> Response:
@@ -70,7 +75,7 @@ def _on_detector(_request: Request, error: Exception) -> Response:
         return fault(422, str(error), key=error.key)
     if isinstance(error, StaleConfigError):
         return fault(412, str(error))
-    _log.warning("a request failed: %s", redact(str(error)))
+    _log.warning("a request failed: %s", error)
     return fault(503, str(error))
 
 

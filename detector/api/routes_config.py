@@ -15,7 +15,7 @@ from detector.core.errors import ConfigError
 
 from . import documents as doc
 from .control import Control, Document, StaleConfigError
-from .respond import document
+from .respond import document, fixed
 
 _MAX_VALUES, _MAX_DEPTH = 100_000, 32
 _EXAMPLE = {"cameras": {"porch": {"source": "rtsp://***@10.0.0.4/stream1"}}, "api": {"token": "***"}}
@@ -100,8 +100,10 @@ def router(control: Control, schema: Document) -> APIRouter:
     @routes.put(
         "",
         summary="Replace the configuration as a whole, in JSON or YAML",
-        description="A secret that is still masked keeps its value. The whole is validated before any of it "
-        "applies; untouched cameras lose no frame. A fault leaves the old configuration in place.",
+        description="A secret that is still masked keeps its value, for the host that it was for. The whole is "
+        "validated before any of it applies; untouched cameras lose no frame. A fault leaves the old configuration in "
+        "place. Files, pipelines, paths, new ${...} and http cameras on this machine are for the config file itself, "
+        "which may list more in api.allowed_sources.",
         response_model=doc.ConfigReplaced,
         responses={
             400: {"model": doc.Fault, "description": "The body is not valid JSON or YAML"},
@@ -134,6 +136,6 @@ def router(control: Control, schema: Document) -> APIRouter:
 
     @routes.get("/schema", summary="The configuration's JSON Schema", response_model=dict[str, Any])
     def shape() -> Response:
-        return document(schema)
+        return fixed(schema)
 
     return routes

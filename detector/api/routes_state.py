@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
+
+from detector.core.redact import redact
 
 from . import documents as doc
 from .control import Control
+from .guard import is_authorized
 from .metrics import CONTENT_TYPE, exposition
 from .respond import document
 
@@ -18,27 +21,31 @@ def router(control: Control) -> APIRouter:
     @routes.get(
         "/healthz",
         summary="Is the process alive and does every stage progress?",
+        description="Without the token (where one is set) `detail` stays empty.",
         response_model=doc.HealthAnswer,
         responses={503: {"model": doc.HealthAnswer, "description": "A stage stands still; `stage` names it"}},
     )
-    async def healthz() -> Response:
+    async def healthz(request: Request) -> Response:
         health = control.health()
-        body = {"ok": health.ok, "stage": health.stage, "detail": health.detail}
+        detail = health.detail if is_authorized(request) else ""
+        body = {"ok": health.ok, "stage": health.stage, "detail": detail}
         return document(body, status=200 if health.ok else 503)
 
     @routes.get(
         "/readyz",
         summary="Is the model loaded and has every enabled camera given a frame?",
+        description="Without the token (where one is set) `reasons` holds no more than the stages' names.",
         response_model=doc.ReadyAnswer,
         responses={503: {"model": doc.ReadyAnswer, "description": "Not yet; `reasons` says what is missing"}},
     )
-    async def readyz() -> Response:
+    async def readyz(request: Request) -> Response:
         ready = control.ready()
-        return document({"ok": ready.ok, "reasons": ready.reasons}, status=200 if ready.ok else 503)
+        reasons = ready.reasons if is_authorized(request) else ready.stages
+        return document({"ok": ready.ok, "reasons": reasons}, status=200 if ready.ok else 503)
 
     @routes.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)
     def metrics() -> Response:
-        return Response(exposition(control.status()), media_type=CONTENT_TYPE)
+        return Response(exposition(redact.document(control.status())), media_type=CONTENT_TYPE)
 
     @routes.get("/api/version", summary="What runs here", response_model=doc.Version)
     def version() -> Response:

@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import anyio.to_thread
@@ -83,37 +84,29 @@ class GuardedConnection(H11Protocol):
 
 
 class _UvicornServer(uvicorn.Server):
-    """Stops on a thread's event instead of a signal."""
+    """Stops on a thread's event instead of a signal; overrides `main_loop` alone."""
 
     def __init__(
-        self, config: uvicorn.Config, *, stop: threading.Event, started: threading.Event, app: FastAPI
+        self,
+        config: uvicorn.Config,
+        *,
+        stop: threading.Event,
+        on_start: Callable[[], None],
+        on_stop: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._stop = stop
-        self._has_started = started
+        self._on_start = on_start
+        self._on_stop = on_stop
         self.progress_mono = SYSTEM_CLOCK.mono()
-        self._app = app
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = WORKERS
-        await super().startup(sockets)
-        self._has_started.set()
 
     async def main_loop(self) -> None:
+        self._on_start()
         # uvicorn itself wakes ten times a second for its clock and its end: more than all else it does.
-        while not await self.on_tick(0):  # noqa: ASYNC110 - the end is a thread's event, which nothing here can await
+        while not self._stop.is_set() and not await self.on_tick(0):
+            self.progress_mono = SYSTEM_CLOCK.mono()
             await asyncio.sleep(TICK_S)
-
-    async def on_tick(self, counter: int) -> bool:
-        self.progress_mono = SYSTEM_CLOCK.mono()
-        return await super().on_tick(counter) or self._stop.is_set()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._app.state.streams.close()
-        await super().shutdown(sockets)
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        await asyncio.sleep(0)  # lets the aborted connections close their sockets
+        self._on_stop()
 
 
 def _why(error: OSError, host: str, port: int) -> str:
@@ -201,9 +194,17 @@ class ApiServer:
             timeout_graceful_shutdown=1,
             h11_max_incomplete_event_size=16 << 10,
         )
-        self._server = server = _UvicornServer(config, stop=stop, started=self._started, app=self._app)
+        streams = self._app.state.streams
+        self._server = server = _UvicornServer(config, stop=stop, on_start=self._started.set, on_stop=streams.close)
         with self._socket:
-            asyncio.run(server.serve([self._socket]))
+            asyncio.run(self._serve(server))
+
+    async def _serve(self, server: _UvicornServer) -> None:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = WORKERS
+        await server.serve([self._socket])
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # lets the aborted connections close their sockets
 
     def wait_started(self, timeout: float) -> bool:
         """Whether it answers, waiting at most `timeout` seconds for that."""

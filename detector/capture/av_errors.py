@@ -1,4 +1,4 @@
-"""FFmpeg's errors in plain English: what was wrong, and what to do."""
+"""FFmpeg's errors as one line each: what is wrong, and what to do."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ import av.error
 from detector.core.errors import SourceError
 from detector.core.redact import redact
 
-# Looked through in order: the first class that fits speaks.
+from .source import CameraRefusedError
+
+# In order: the first class that matches is used.
 _NETWORK: tuple[tuple[type[BaseException], str], ...] = (
     (av.error.HTTPUnauthorizedError, "the camera refuses the user name or password (401)"),
     (av.error.HTTPForbiddenError, "the camera forbids this stream to this user (403)"),
     (av.error.HTTPNotFoundError, "the camera has no such stream (404); check the path in the URL"),
     (av.error.HTTPBadRequestError, "the camera does not understand the request (400); check the path in the URL"),
-    (av.error.HTTPClientError, "the camera refuses the request; check the URL and that it offers RTSP over TCP"),
+    (
+        av.error.HTTPClientError,
+        "the camera refuses the request; check the URL; where it is over UDP only, set transport: udp",
+    ),
     (av.error.HTTPServerError, "the camera reports an error of its own (5xx); it may be starting or overloaded"),
     (builtins.ConnectionRefusedError, "connection refused; is the camera on, and is the port right?"),
     (builtins.ConnectionResetError, "the camera closed the connection"),
@@ -32,29 +37,31 @@ _FILE: tuple[tuple[type[BaseException], str], ...] = (
     (av.error.InvalidDataError, "not a video or picture that can be read; is it damaged, or another kind of file?"),
     (builtins.EOFError, "not a video or picture that can be read; it ends too early"),
 )
+_REFUSED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN)
 
 
 def network_error(exc: BaseException, *, shown: str, timeout_s: float) -> SourceError:
-    """What to say when a camera at `shown` (already masked) cannot be opened or read."""
+    """The error for a camera at `shown` (already masked) that cannot be opened or read."""
     if isinstance(exc, (builtins.TimeoutError, av.error.ExitError)):
         return SourceError(f"{shown}: no answer within {timeout_s:g} s; is the camera on and reachable?")
     if isinstance(exc, builtins.OSError) and exc.errno in _UNREACHABLE:
         return SourceError(f"{shown}: the network cannot reach this host; check the address and the cabling")
     if isinstance(exc, builtins.OSError) and exc.errno == errno.EIO:
         return SourceError(f"{shown}: the host is unknown, or what answers there is not a camera; check the URL")
-    return SourceError(f"{shown}: {_said(exc, _NETWORK)}")
+    kind = CameraRefusedError if isinstance(exc, _REFUSED) else SourceError
+    return kind(f"{shown}: {_explanation(exc, _NETWORK)}")
 
 
 def file_error(exc: BaseException, *, shown: str) -> SourceError:
-    """What to say when the file `shown` cannot be opened or read."""
-    return SourceError(f"{shown}: {_said(exc, _FILE)}")
+    """The error for the file `shown` that cannot be opened or read."""
+    return SourceError(f"{shown}: {_explanation(exc, _FILE)}")
 
 
-def _said(exc: BaseException, table: tuple[tuple[type[BaseException], str], ...]) -> str:
+def _explanation(exc: BaseException, table: tuple[tuple[type[BaseException], str], ...]) -> str:
     for kind, text in table:
         if isinstance(exc, kind):
             return text
-    # Never str(exc): PyAV puts the URL, password and all, into it.
+    # Never str(exc): PyAV puts the URL with its password into it.
     detail = getattr(exc, "strerror", None) or type(exc).__name__
     return redact(f"cannot be read ({detail})")

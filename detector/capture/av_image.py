@@ -1,4 +1,4 @@
-"""A decoder's frame as an Image: planes stay as they are until somebody needs pixels."""
+"""A decoder's frame as an Image: planes are converted only when pixels are needed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _LUMA_FIRST = frozenset(
     f"{prefix}{layout}" for prefix in ("yuv", "yuvj") for layout in ("420p", "422p", "440p", "444p", "411p", "410p")
 ) | frozenset(("nv12", "nv21", "nv16", "nv24", "gray"))
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG: 0..255, not 16..235
-_BT709 = 1  # AVCOL_SPC_BT709; where a stream does not say, FFmpeg's conversion takes BT.601
+_BT709 = 1  # AVCOL_SPC_BT709; if a stream does not say, FFmpeg's conversion uses BT.601
 _SHOWN: dict[str, PlaneFormat] = {"yuv420p": "i420", "yuvj420p": "i420", "nv12": "nv12"}
 
 
 class AvImage:
-    """`frame`, turned upright as its metadata asks; conversions are done once, at the first call.
+    """`frame`, rotated as its metadata says; conversions are done once, at the first call.
 
-    Safe to share between threads: one converts at a time. A frame of PyAV has one scaler, and two threads in it at once
-    end the process (a snapshot and the live picture of the same frame) or stand still.
+    Thread-safe: one thread converts at a time. A frame of PyAV has one scaler, and two threads in it at once (a
+    snapshot and the live picture of the same frame) crash the process or hang.
     """
 
     __slots__ = ("_bgr", "_frame", "_lock", "_luma", "_turns")
@@ -36,7 +36,7 @@ class AvImage:
         self._bgr: Pixels | None = None
         self._luma: Pixels | None = None
         self._lock = threading.Lock()
-        # Quarter turns, counter-clockwise; the first releases of PyAV 14 do not tell.
+        # Quarter turns, counter-clockwise; the first releases of PyAV 14 do not have it.
         self._turns = round(getattr(frame, "rotation", 0) / 90) % 4
 
     @property
@@ -69,7 +69,7 @@ class AvImage:
             sizes = [sizes[0], (sizes[1][0], 2 * sizes[1][1])]
         planes = frame.planes
         if any(plane.line_size < row for plane, (_, row) in zip(planes, sizes, strict=True)):
-            return None  # upside down: FFmpeg says so by a negative one
+            return None  # a negative line size means upside down
         return Planes(
             format=known,
             width=frame.width,
@@ -87,7 +87,7 @@ class AvImage:
 
     def _converted(self, target: str) -> Pixels:
         if self._frame.color_range == _FULL_RANGE:
-            # Said aloud: releases of PyAV differ in whether they look at the frame's own range.
+            # Explicitly: releases of PyAV differ in whether they use the frame's own range.
             pixels = self._frame.to_ndarray(format=target, src_color_range=_FULL_RANGE, dst_color_range=_FULL_RANGE)
         else:
             pixels = self._frame.to_ndarray(format=target)
@@ -103,5 +103,5 @@ class AvImage:
 
 def _lines(plane: VideoPlane, rows: int, row: int) -> Pixels:
     line = plane.line_size
-    # Lines are padded for SIMD; the view holds the plane, and so the decoder's buffer, alive.
+    # Lines are padded for SIMD; the view keeps the plane, and so the decoder's buffer, alive.
     return np.frombuffer(memoryview(plane), np.uint8, count=line * rows).reshape(rows, line)[:, :row]

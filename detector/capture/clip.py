@@ -14,13 +14,13 @@ from .source import CapturedImage
 
 
 class ClipSource(Protocol):
-    """What `replay` needs of a source that is open already; the caller closes it."""
+    """An open source; the caller closes it."""
 
     def read(self) -> CapturedImage: ...
 
 
 class _MediaClock:
-    """Stands where the newest frame stands."""
+    """A clock at the time of the newest frame."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -33,14 +33,17 @@ class _MediaClock:
 
 
 def due_frames(camera: str, detect_fps: float, source: ClipSource, progress: Progress | None) -> Iterator[Frame]:
-    """The frames that the live slot would hand out to a worker that always has time."""
+    """The frames that LatestFrames would give to an inference loop that is never busy, in order.
+
+    Times are media seconds from 0; raises SourceError for a source without time stamps.
+    """
     clock = _MediaClock()
     slots = LatestFrames(clock=clock)
     slots.add(camera, detect_fps)
     for frame in _frames(camera, source):
         clock.now = frame.captured_mono
         if held := slots.take(0.0):
-            yield held  # came too early for its turn, and no other came in time
+            yield held  # was early, and no other frame came in time
         slots.put(frame)
         if due := slots.take(0.0):
             yield due
@@ -55,10 +58,12 @@ def _frames(camera: str, source: ClipSource) -> Iterator[Frame]:
     seq = 0
     while True:
         try:
-            grab = source.read()
+            picture = source.read()
         except EndOfStreamError:
             return
-        if grab.media_s is None:
+        if picture.media_s is None:
             raise SourceError("the source has no time stamps: only a recorded clip can be replayed")
-        yield Frame(camera=camera, seq=seq, captured_mono=grab.media_s, captured_wall=grab.media_s, image=grab.image)
+        yield Frame(
+            camera=camera, seq=seq, captured_mono=picture.media_s, captured_wall=picture.media_s, image=picture.image
+        )
         seq += 1

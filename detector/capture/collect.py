@@ -1,11 +1,12 @@
-"""Pictures from one's own camera, gathered to disk: what calibration and fine-tuning learn from.
+"""Collects pictures of a camera to disk, for calibration and fine-tuning.
 
-Time is cut into windows; each gives at most one picture, the one that differs most from all that were kept, and none
-where nothing new was seen. A still scene lowers the bar step by step, so that it is kept too, only more rarely.
+Time is divided into windows; each gives at most one picture, the one that differs most from all that were kept, and
+none if nothing is new. In a still scene the threshold falls step by step, so that it is kept too, but more rarely.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from collections.abc import Iterator
@@ -14,27 +15,28 @@ from dataclasses import dataclass
 from detector.config.schema import Camera
 from detector.core.backoff import Backoff
 from detector.core.clock import SYSTEM_CLOCK, Clock
-from detector.core.errors import EndOfStreamError, SourceError
+from detector.core.errors import SourceError
 from detector.core.progress import Progress
 from detector.core.types import Image
 
-from .factory import file_source, make_source
+from .factory import make_source
 from .image_diff import Grid, grid, max_difference
 from .picture_folder import PictureStore
-from .source import CapturedImage, Source
+from .pictures import clip_frames
+from .source import CapturedImage, Source, WaitingError
 
-_LOOKS = 4  # frames looked at in a window: more would cost CPU and hardly differ
-_NEW = 12.0  # grey levels by which the most changed cell must differ: somebody moved
-_SAME = 0.75  # below it two pictures are one: sensor noise in cells of 36 px is less
-_PATIENT = 3  # windows without anything new, then the bar is halved
-_FROZEN = 40  # windows without any picture: nothing will come any more
-_DARK = 4.0  # grey levels of spread: a covered lens, a lamp out
-_GIVE_UP_S = 60.0  # a camera that is away longer ends it; the same command goes on later
+_LOOKS = 4  # frames compared per window: more would cost CPU and hardly differ
+_NEW = 12.0  # grey levels by which the most changed cell must differ, as when a person moves
+_SAME = 0.75  # below it two pictures are the same: sensor noise in cells of 36 px is less
+_PATIENT = 3  # windows without anything new before the threshold is halved
+_FROZEN = 40  # windows without any picture before it stops
+_DARK = 4.0  # grey levels of standard deviation: a covered lens, no light
+_GIVE_UP_S = 60.0  # an outage longer than this ends it; the same command continues later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """How many pictures the set has now, how many are new, how many were passed over, and why it ended early."""
+    """Numbers of pictures: in the set, new, too dark, too similar; `note`: why it ended early."""
 
     pictures: int
     new: int
@@ -62,10 +64,10 @@ def gather(
     clock: Clock = SYSTEM_CLOCK,
     stop: threading.Event | None = None,
 ) -> Gathered:
-    """Adds pictures of `camera` to `store` until it has `count`, at most one in `every_s` seconds.
+    """Add pictures of `camera` to `store` until it has `count`, at most one in `every_s` seconds.
 
-    A file is read as fast as it goes, in its own time, once. Raises SourceError where the camera gives nothing, only
-    darkness or always the same picture; StorageError from the store. What was stored stays.
+    A file is read once, as fast as possible, on its own time. Raises SourceError if the camera gives nothing, only
+    dark pictures or always the same one; StorageError from the store. Stored pictures are kept.
     """
     chosen = _Choice([grid(pixels) for pixels in store.pixels()])
     began, window_end = len(store), -math.inf
@@ -77,7 +79,8 @@ def gather(
         if len(store) >= count:
             break
         chosen.look(image, at_s=at_s, wall=clock.wall())
-        _refuse_useless(chosen, store)
+        if chosen.empty >= _FROZEN:
+            raise SourceError(f"{_why_none(chosen)}; the set has {len(store)} pictures")
     else:
         _keep(chosen, store, report, count)
         if len(store) < count:
@@ -88,7 +91,7 @@ def gather(
 
 
 class _Choice:
-    """The best frame of the running window, against all that were kept."""
+    """The frame of the current window that differs most from all that were kept."""
 
     def __init__(self, kept: list[Grid]) -> None:
         self._kept = kept
@@ -106,7 +109,7 @@ class _Choice:
             self._best = _Candidate(image=image, at_s=at_s, wall=wall, thumb=thumb, difference=apart)
 
     def take(self) -> _Candidate | None:
-        """The window's picture, if it is new enough; the next window begins."""
+        """The window's picture if it is new enough; starts the next window."""
         best, self._best = self._best, None
         bar = max(_SAME, _NEW * 0.5 ** (self.empty // _PATIENT))
         if best is None or best.difference < bar:
@@ -124,11 +127,6 @@ def _keep(chosen: _Choice, store: PictureStore, report: Progress, count: int) ->
     report(len(store), count, "gathering pictures")
 
 
-def _refuse_useless(chosen: _Choice, store: PictureStore) -> None:
-    if chosen.empty >= _FROZEN:
-        raise SourceError(f"{_why_none(chosen)}; the set has {len(store)} pictures")
-
-
 def _why_none(chosen: _Choice) -> str:
     if chosen.dark > chosen.alike:
         return "the camera shows nothing but darkness or one colour: is its lens covered, is it night?"
@@ -136,47 +134,36 @@ def _why_none(chosen: _Choice) -> str:
 
 
 def _frames(camera: Camera, gap_s: float, clock: Clock, stop: threading.Event) -> Iterator[tuple[float, Image]]:
-    """(seconds since the first picture, picture), at most one in `gap_s`; ends with a recording.
+    """(seconds since the first picture, picture), at most one in `gap_s`; ends at the end of a recording.
 
-    A camera is read without a pause, or its pictures would grow older and older.
+    A camera is read without pauses, since its pictures would become older and older otherwise.
     """
     live = camera.kind != "file"
     due, origin = -math.inf, 0.0
-    for grab in _lasting(camera, clock, stop) if live else _recorded(camera):
-        now = clock.mono() if grab.media_s is None or live else grab.media_s
+    recorded = camera.source.get_secret_value().strip()
+    for picture in _lasting(camera, clock, stop) if live else clip_frames(recorded):
+        now = clock.mono() if picture.media_s is None or live else picture.media_s
         origin = now if due == -math.inf else origin
         if now >= due:
             due = now + gap_s
-            yield now - origin, grab.image
-
-
-def _recorded(camera: Camera) -> Iterator[CapturedImage]:
-    source = file_source(camera.source.get_secret_value().strip())
-    try:
-        source.open()
-        while True:
-            yield source.read()
-    except EndOfStreamError:
-        return
-    finally:
-        source.close()
+            yield now - origin, picture.image
 
 
 def _lasting(camera: Camera, clock: Clock, stop: threading.Event) -> Iterator[CapturedImage]:
-    """A camera's pictures over its outages; one that never answered, or is away too long, raises SourceError."""
+    """A camera's pictures, over outages; raises SourceError if it never answered or an outage is too long."""
     backoff, last = Backoff(), clock.mono()
     seen = False
     while not stop.is_set():
         source = make_source(camera, stop=stop)
         try:
-            for grab in _connected(source, stop):
+            for picture in _connected(source, stop):
                 backoff.reset()
                 seen, last = True, clock.mono()
-                yield grab
+                yield picture
         except SourceError as error:
             if not seen or clock.mono() - last > _GIVE_UP_S:
                 raise SourceError(
-                    f"{error}; the pictures so far are kept, the same command goes on with them"
+                    f"{error}; the pictures so far are kept, the same command continues the set"
                 ) from None
             stop.wait(backoff.next())
 
@@ -185,6 +172,7 @@ def _connected(source: Source, stop: threading.Event) -> Iterator[CapturedImage]
     try:
         source.open()
         while not stop.is_set():
-            yield source.read()
+            with contextlib.suppress(WaitingError):
+                yield source.read()
     finally:
         source.close()

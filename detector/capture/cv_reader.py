@@ -1,4 +1,4 @@
-"""What V4L2, CSI and GStreamer share: a camera read through OpenCV's VideoCapture."""
+"""Reads a camera through OpenCV's VideoCapture; used for V4L2, CSI and GStreamer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 
 
 class CvSource:
-    """`target` opened by OpenCV's `backend`; both, and the properties, by cv2's own names.
+    """`target` opened with OpenCV's `backend`; the backend and the properties are cv2's constants by name.
 
-    `at_open` are properties that the backend reads while it opens, `wishes` those that it is
-    asked for afterwards and may refuse. `shown` and `hint` go into errors: what, and what to do.
-    `raw` is the format of `target`'s pictures where it is told to leave them as they are; `leave_yuyv`
-    asks a V4L2 camera that gives YUYV not to have it converted.
+    `at_open` are properties for the open itself, `wishes` those set afterwards, which a camera may ignore.
+    `shown` and `hint` are for errors: what failed, and what to do. `raw` is the format of `target`'s pictures if
+    they are not BGR; `leave_yuyv` turns off the conversion of a V4L2 camera that gives YUYV.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class CvSource:
         self._capture: cv2.VideoCapture | None = None
 
     def __repr__(self) -> str:
-        return f"CvSource({self._shown})"
+        return f"{type(self).__name__}({self._shown})"
 
     def open(self) -> None:
         import cv2
@@ -56,7 +55,7 @@ class CvSource:
         for name, value in self._wishes.items():
             capture.set(getattr(cv2, name), value)
         if self._leave_yuyv and int(capture.get(cv2.CAP_PROP_FOURCC)) == fourcc("YUYV"):
-            # Without the conversion there is no BGR to pay for: motion looks at Y, a GPU takes YUYV as it is.
+            # Saves the conversion to BGR: motion uses Y, a GPU takes YUYV as it is.
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         self._capture = capture
 
@@ -76,12 +75,12 @@ class CvSource:
 
 
 def fourcc(code: str) -> int:
-    """A pixel format's number in V4L2 and OpenCV."""
+    """The number of a pixel format in V4L2 and OpenCV; `code` has four ASCII characters."""
     return int.from_bytes(code.encode("ascii"), "little")
 
 
 def _image(pixels: Pixels, raw: PlaneFormat | None) -> Image:
-    """What OpenCV gave: two channels are YUYV, one with half as many rows again is what `raw` says."""
+    """OpenCV's array as an Image: two channels are YUYV; one channel with 3/2 of the rows has the format `raw`."""
     if pixels.ndim == 3 and pixels.shape[2] == 2:
         return yuyv_image(pixels)
     if raw in ("nv12", "i420") and (pixels.ndim == 2 or pixels.shape[2] == 1) and pixels.shape[0] % 3 == 0:

@@ -9,10 +9,9 @@ from pathlib import Path
 from detector.core.errors import SourceError
 
 from .cv_reader import CvSource, fourcc
-from .source import CapturedImage
 
 _USB = "usb://"
-_WIDTH, _HEIGHT = 1280, 720  # nearly every UVC camera has it as MJPG; another one gives its nearest
+_WIDTH, _HEIGHT = 1280, 720  # nearly every UVC camera has it as MJPG; others give their nearest size
 
 
 def device_path(source: str) -> Path:
@@ -20,15 +19,15 @@ def device_path(source: str) -> Path:
     return Path(f"/dev/video{int(source.removeprefix(_USB))}") if source.startswith(_USB) else Path(source)
 
 
-class DeviceSource:
-    """A V4L2 camera, asked for MJPG (raw frames choke USB 2) and for no queue of old frames.
+class DeviceSource(CvSource):
+    """A V4L2 camera, set to MJPG (raw frames are too much for USB 2) and to a queue of one frame.
 
-    One that has no MJPG gives YUYV, which stays as it is until somebody needs BGR.
+    A camera without MJPG gives YUYV, which is converted only when BGR is needed.
     """
 
     def __init__(self, *, source: str, timeout_s: float) -> None:
         self._path, self._timeout_s = device_path(source), timeout_s
-        self._camera = CvSource(
+        super().__init__(
             target=str(self._path),
             backend="CAP_V4L2",
             shown=str(self._path),
@@ -44,21 +43,12 @@ class DeviceSource:
         )
 
     def open(self) -> None:
-        self._check()
-        # OpenCV's V4L2 waits 10 s for a frame unless this, its only way to say it, is set before it opens.
-        os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(max(1, math.floor(self._timeout_s))))
-        self._camera.open()
-
-    def read(self) -> CapturedImage:
-        return self._camera.read()
-
-    def close(self) -> None:
-        self._camera.close()
-
-    def _check(self) -> None:
         if not self._path.exists():
             raise SourceError(f"{self._path}: no such camera; plug it in, or see /dev/video* for what there is")
         if not self._path.is_char_device():
             raise SourceError(f"{self._path}: this is not a camera device")
         if not os.access(self._path, os.R_OK | os.W_OK):
             raise SourceError(f"{self._path}: may not be opened; add this user to the group video")
+        # OpenCV's V4L2 waits 10 s for a frame unless this, its only way to say it, is set before it opens.
+        os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(max(1, math.floor(self._timeout_s))))
+        super().open()

@@ -1,4 +1,4 @@
-"""From a configured camera to the source that reads it."""
+"""Makes the source that reads a configured camera."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _FILE_URL = "file://"
 
 
 def make_source(camera: Camera, *, stop: threading.Event, keyframes_only: Callable[[], bool] = lambda: False) -> Source:
-    """A closed source for `camera`; files are paced, as a camera would send them.
+    """A closed source for `camera`; files are read in real time, like a camera.
 
-    A file's pacing ends early when `stop` is set. `keyframes_only` is asked by RTSP cameras alone. The libraries are loaded here, for the kind asked for.
+    A file's waits end when `stop` is set. `keyframes_only` is used by RTSP cameras only. The libraries are imported
+    here, only those that the kind of camera needs.
     """
     source, kind = camera.source.get_secret_value().strip(), camera.kind
     if kind == "file":
@@ -33,18 +34,22 @@ def make_source(camera: Camera, *, stop: threading.Event, keyframes_only: Callab
 
         return GStreamerSource(source=source, timeout_s=camera.timeout_s)
     if source.lower().startswith(("rtsp://", "rtsps://")):
+        if camera.transport == "udp":
+            from .network import NetworkSource
+
+            return NetworkSource(url=source, timeout_s=camera.timeout_s, transport="udp")
         from .rtsp.source import RtspSource
 
         return RtspSource(url=source, timeout_s=camera.timeout_s, keyframes_only=keyframes_only)
-    from .network import NetworkSource
+    from .mjpeg.source import HttpSource
 
-    return NetworkSource(url=source, timeout_s=camera.timeout_s)
+    return HttpSource(url=source, timeout_s=camera.timeout_s, poll_fps=camera.detect_fps, stop=stop)
 
 
 def file_source(
     path: str | Path, *, paced: bool = False, loop: bool = False, stop: threading.Event | None = None
 ) -> Source:
-    """A closed source for the file `path`, also written file://...; as fast as it can be read unless `paced`."""
+    """A closed source for the file `path` (or file://...); as fast as it can be read unless `paced`."""
     from .file import FileSource
 
     text = str(path)

@@ -1,4 +1,4 @@
-"""A recorded clip or a picture, as fast as it can be read, or paced as a camera would send it."""
+"""A recorded clip or a picture, read as fast as possible, or in real time like a camera."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from .av_reader import AvReader, stamp_s
 from .source import CapturedImage
 from .timeline import Timeline
 
-_LONGEST_WAIT_S = 5.0  # a clip's longer pauses are cut to this: a read must not look hung
-_CATCH_UP_S = 0.5  # skipping late frames takes at most this long; then slow motion beats no picture
+_LONGEST_WAIT_S = 5.0  # longer pauses of a clip are shortened to this: a read must not seem to hang
+_CATCH_UP_S = 0.5  # skipping late frames takes at most this long; then slow motion is better than no picture
 _LATE_S = 0.05
-_STILL_S = 0.2  # how long a single picture stands in a loop
+_STILL_S = 0.2  # duration of a single picture that is looped
 
 
 class _Pace:
-    """Holds media time to the clock, as a camera does: what is late is gone."""
+    """Keeps media time in step with the clock, like a camera: late frames are lost."""
 
     def __init__(self, *, stop: threading.Event, clock: Clock) -> None:
         self._stop, self._clock = stop, clock
         self._origin: float | None = None  # monotonic second of media second 0
 
     def reached(self, media_s: float, *, interval_s: float, give_up_mono: float) -> bool:
-        """Wait for `media_s`; False where it passed too long ago to be shown."""
+        """Wait for `media_s`; False if it passed too long ago."""
         now = self._clock.mono()
         if self._origin is None:
             self._origin = now - media_s
@@ -47,8 +47,8 @@ class _Pace:
 class FileSource:
     """The pictures of the file `path`.
 
-    `paced` holds reads to the file's own time; a reader that falls behind misses frames, as with
-    a camera. `loop` starts again at the end, media time going on. A wait ends when `stop` is set.
+    `paced` reads in real time; a reader that falls behind loses frames, as with a camera. `loop` starts
+    again at the end, and media time continues. A wait ends when `stop` is set.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class FileSource:
     def read(self) -> CapturedImage:
         give_up = self._clock.mono() + _CATCH_UP_S
         while True:
-            grab = self._next()
-            assert grab.media_s is not None
+            picture = self._next()
+            assert picture.media_s is not None
             if not self._paced or self._pace.reached(
-                grab.media_s, interval_s=self._reader.interval_s, give_up_mono=give_up
+                picture.media_s, interval_s=self._reader.interval_s, give_up_mono=give_up
             ):
-                return grab
+                return picture
 
     def close(self) -> None:
         self._reader.close()
@@ -101,20 +101,17 @@ class FileSource:
                 raise
             if self._run_length == 1:
                 interval = _STILL_S
-            self._rewind()
+            # Opened again instead of a seek: that works for every container, and leaves no decoder state.
+            self._check_path()
+            self._reader.open()
+            self._timeline.restart()
+            self._run_length = 0
             frame = self._reader.read()
         self._run_length += 1
         return CapturedImage(image=AvImage(frame), media_s=self._timeline.at(stamp_s(frame), interval_s=interval))
 
-    def _rewind(self) -> None:
-        # Opened anew rather than sought: that works for every container, and leaves no decoder state.
-        self._check_path()
-        self._reader.open()
-        self._timeline.restart()
-        self._run_length = 0
-
     def _check_path(self) -> None:
-        # FFmpeg would wait for ever on a pipe, and says "invalid data" of an empty file.
+        # FFmpeg would wait for ever on a pipe, and says "invalid data" for an empty file.
         if self._path.exists() and not self._path.is_file():
             what = "a directory" if self._path.is_dir() else "not a regular file"
             raise SourceError(f"{self._path}: this is {what}; name a video file")

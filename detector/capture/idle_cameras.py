@@ -6,20 +6,20 @@ import threading
 
 
 class IdleCameras:
-    """A camera rests when it was told to; at first none does."""
+    """The set of idle cameras; at first none is."""
 
     def __init__(self) -> None:
-        self._resting: set[str] = set()
+        self._idle: set[str] = set()
         self._lock = threading.Lock()
 
-    def set(self, camera: str, resting: bool) -> None:
-        """Whether `camera` need not be looked at closely from now on."""
+    def set(self, camera: str, idle: bool) -> None:
+        """Set whether `camera` is idle from now on."""
         with self._lock:
-            if resting:
-                self._resting.add(camera)
+            if idle:
+                self._idle.add(camera)
             else:
-                self._resting.discard(camera)
+                self._idle.discard(camera)
 
     def is_idle(self, camera: str) -> bool:
         with self._lock:
-            return camera in self._resting
+            return camera in self._idle

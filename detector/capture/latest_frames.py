@@ -1,4 +1,4 @@
-"""Between cameras and inference: the newest frame of each camera, handed out at its rate, fairly."""
+"""The newest frame of each camera, between capture and inference: given out at each camera's rate, fairly."""
 
 from __future__ import annotations
 
@@ -10,40 +10,57 @@ from dataclasses import dataclass
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.types import Frame
 
-_EARLY = 0.25  # of the interval: a frame that comes so much before its turn is in time
-_OWED_S = 10.0  # a lost frame is remembered about this long,
-_OWED, _MOST_OWED = 0.2, 3.0  # ... makes its camera so many intervals more urgent, all together at most so many
-_LATE = 1.0 - _EARLY  # the most that a camera in step is late by, whose rate is no multiple of the limit
+_EARLY = 0.25  # of the interval: a frame this much before its due time is in time
+_OWED_S = 10.0  # a lost frame counts for about this long,
+_OWED, _MOST_OWED = 0.2, 3.0  # ... and makes its camera this many intervals more urgent; all together at most so many
+_LATE = 1.0 - _EARLY  # the most by which a camera is late if its rate is not a multiple of the limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotCounts:
-    """`taken` by inference; `dropped` unread though due; `skipped` because of the rate limit alone."""
+    """`taken` by inference; `dropped` unread though due; `skipped` because of the rate limit alone.
+
+    `refused`: older than one that came before.
+    """
 
     taken: int = 0
     dropped: int = 0
     skipped: int = 0
+    refused: int = 0
 
 
 class _CameraSlot:
     """One camera's newest frame and its schedule, in seconds of `captured_mono`."""
 
-    __slots__ = ("_owed", "_owed_at", "dropped", "due", "frame", "interval", "served", "skipped", "taken")
+    __slots__ = (
+        "_owed",
+        "_owed_at",
+        "dropped",
+        "due",
+        "frame",
+        "interval",
+        "newest",
+        "refused",
+        "served",
+        "skipped",
+        "taken",
+    )
 
     def __init__(self, max_fps: float) -> None:
         self.interval = 1.0 / max_fps
         self.due = -math.inf
         self.frame: Frame | None = None
-        self.taken = self.dropped = self.skipped = 0
+        self.taken = self.dropped = self.skipped = self.refused = 0
+        self.newest = -math.inf  # `captured_mono` of the newest frame that came
         self._owed, self._owed_at = 0.0, 0.0
         self.served = -math.inf
 
     @property
     def opens_mono(self) -> float:
-        """From when on the held frame may be taken; infinity without one.
+        """When the held frame may be taken (monotonic s); infinity without one.
 
-        A frame captured in time may go at once. One captured too early is left to be outrun by a
-        fresher one; only where none comes for a whole interval does it go after all.
+        A frame captured in time may be taken at once. One captured too early waits for a fresher one, and
+        is taken only if none comes for a whole interval.
         """
         if self.frame is None:
             return math.inf
@@ -51,24 +68,26 @@ class _CameraSlot:
         return -math.inf if in_time else self.due + self.interval
 
     def turn(self, now: float) -> float:
-        """The lower, the more urgent: when it was last served, earlier by what it lost lately.
+        """Lower is more urgent: the time when it was last taken from, minus what it lost recently.
 
-        By that alone, a slight overload takes all its frames from those cameras whose own rhythm
-        happens to bring them behind the others.
+        By the time alone, a slight overload would take all lost frames from the cameras that happen to
+        deliver just after the others.
         """
         return self.served - self._still_owed(now)
 
     def _still_owed(self, now: float) -> float:
         return self._owed * math.exp((self._owed_at - now) / _OWED_S)
 
-    def _owing_one_more(self, now: float) -> float:
-        return min(self._still_owed(now) + _OWED * self.interval, _MOST_OWED * self.interval)
-
     def put(self, frame: Frame, now: float) -> None:
+        if frame.captured_mono < self.newest:
+            self.refused += 1  # what comes after can neither follow a person back in time nor measure motion
+            return
+        self.newest = frame.captured_mono
         if self.frame is not None:
             if self.opens_mono <= now:
                 self.dropped += 1
-                self._owed, self._owed_at = self._owing_one_more(now), now
+                self._owed = min(self._still_owed(now) + _OWED * self.interval, _MOST_OWED * self.interval)
+                self._owed_at = now
             else:
                 self.skipped += 1
         self.frame = frame
@@ -77,19 +96,19 @@ class _CameraSlot:
         frame, self.frame = self.frame, None
         self.served = now
         assert frame is not None
-        # The schedule adds up, so neither jitter nor an odd camera rate costs frames. It is drawn
-        # along by a camera that fell further behind, so a pause is not made good by a burst.
+        # The schedule is cumulative, so neither jitter nor an odd camera rate costs frames. It moves
+        # along with a camera that fell further behind, so a pause is not followed by a burst.
         self.due = max(self.due, frame.captured_mono - self.interval * _LATE) + self.interval
         self.taken += 1
         return frame
 
 
 class LatestFrames:
-    """One slot a camera: a newer frame replaces an unread one. Thread-safe.
+    """One slot per camera: a newer frame replaces an unread one. Thread-safe.
 
-    Frames of a camera are handed out at no more than its `max_fps` by their `captured_mono`: any N
-    frames span at least N - 2 intervals. A camera at just that rate loses none to jitter of a
-    quarter of an interval either way.
+    Frames of a camera are given out at most at its `max_fps`, by their `captured_mono`: any N frames span
+    at least N - 2 intervals. A camera with exactly that rate loses none to jitter of a quarter of an
+    interval either way.
     """
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -99,7 +118,7 @@ class LatestFrames:
         self._closed = False
 
     def add(self, camera: str, max_fps: float) -> None:
-        """Begin to take frames of `camera`; for one that is known, only change its rate."""
+        """Accept frames of `camera`; for a known one only change its rate. Raises ValueError for a bad rate."""
         if not (max_fps > 0.0 and math.isfinite(max_fps)):
             raise ValueError(f"max_fps must be positive, got {max_fps}")
         with self._changed:
@@ -107,7 +126,7 @@ class LatestFrames:
             if slot is None:
                 self._slots[camera] = _CameraSlot(max_fps)
             else:
-                # Without this, going from once a minute to ten a second would show after a minute.
+                # Without this, a change from one per minute to ten per second would take a minute.
                 slot.due = min(slot.due, slot.due - slot.interval + 1.0 / max_fps)
                 slot.interval = 1.0 / max_fps
             self._changed.notify_all()
@@ -118,7 +137,10 @@ class LatestFrames:
             self._slots.pop(camera, None)
 
     def put(self, frame: Frame) -> None:
-        """Keep `frame` as its camera's newest; ignored for a camera that is not (or no longer) known."""
+        """Keep `frame` as its camera's newest; ignored for a camera that is not (or no longer) known.
+
+        A frame older than one that came before is refused, and counted.
+        """
         with self._changed:
             slot = self._slots.get(frame.camera)
             if slot is None or self._closed:
@@ -127,7 +149,7 @@ class LatestFrames:
             self._changed.notify()
 
     def take(self, timeout_s: float) -> Frame | None:
-        """The frame whose turn came first, waiting up to `timeout_s`; None when none came, or closed."""
+        """The most urgent frame, waiting up to `timeout_s`; None if none came, or after `close`."""
         deadline = self._clock.mono() + timeout_s
         with self._changed:
             while not self._closed:
@@ -142,7 +164,7 @@ class LatestFrames:
             return None
 
     def take_waiting(self, besides: Collection[str]) -> Frame | None:
-        """The frame whose turn came first of the cameras not in `besides`; None when none waits."""
+        """The most urgent frame of the cameras not in `besides`, without waiting; None if there is none."""
         with self._changed:
             now = self._clock.mono()
             slot = None if self._closed else self._ready(now, besides)
@@ -159,15 +181,15 @@ class LatestFrames:
             slot = self._slots.get(camera)
             if slot is None:
                 return SlotCounts()
-            return SlotCounts(taken=slot.taken, dropped=slot.dropped, skipped=slot.skipped)
+            return SlotCounts(taken=slot.taken, dropped=slot.dropped, skipped=slot.skipped, refused=slot.refused)
 
     def close(self) -> None:
-        """Wake whoever waits in `take`; from now on it gives None at once."""
+        """Wake a waiting `take`; from now on it returns None at once."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def _ready(self, now: float, besides: Collection[str] = ()) -> _CameraSlot | None:
-        # Who waited longest goes first: a camera that is passed over only gets more urgent, so none starves.
+        # The one that waited longest first: a camera that is not chosen becomes more urgent, so none starves.
         ready = [slot for name, slot in self._slots.items() if slot.opens_mono <= now and name not in besides]
         return min(ready, key=lambda slot: slot.turn(now), default=None)

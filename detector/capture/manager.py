@@ -1,25 +1,24 @@
-"""The set of cameras: each a capture loop in a thread of its own, started and stopped as the config says."""
+"""The cameras' capture loops, one thread each, started and stopped as the config says."""
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from detector.config.schema import Camera
 from detector.core.clock import Clock
 from detector.core.threads import ServiceThread
-from detector.core.types import CameraState
 
-from .camera import CameraLoop, CaptureStats
+from .camera import CameraLoop, CaptureStats, OnState
 from .factory import make_source
 from .idle_cameras import IdleCameras
 from .latest_frames import LatestFrames
 
-OnState = Callable[[str, CameraState, str | None], None]
-_CAPTURE_KEYS = ("source", "loop", "timeout_s", "enabled")  # a change of these opens the source anew
-STOP_S = 2.0  # on top of the camera's read time-out
+_CAPTURE_KEYS = ("source", "loop", "timeout_s", "transport", "enabled")  # a change of these reopens the source
+STOP_S = 2.0  # in addition to the camera's read time-out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +29,7 @@ class _Running:
 
 
 class Cameras:
-    """Start, stop and look at the capture loops. `apply` and `stop` come from one thread at a time."""
+    """Starts and stops the capture loops. Call `apply` and `stop` from one thread at a time, the rest from any."""
 
     def __init__(
         self, *, frames: LatestFrames, clock: Clock, on_state: OnState, idle: IdleCameras | None = None
@@ -41,9 +40,11 @@ class Cameras:
         self._lock = threading.Lock()
 
     def apply(self, wanted: Mapping[str, Camera]) -> None:
-        """Make what runs be `wanted`; a camera whose source is unchanged loses no frame."""
+        """Run the cameras of `wanted`; a camera with an unchanged source loses no frame."""
         current = self.running()
-        stale = [n for n, r in current.items() if n not in wanted or _differs(r.settings, wanted[n])]
+        stale = [
+            name for name, running in current.items() if name not in wanted or _differs(running.settings, wanted[name])
+        ]
         self._close(stale)
         for name, settings in wanted.items():
             if not settings.enabled:
@@ -57,7 +58,7 @@ class Cameras:
                 self._open(name, settings)
 
     def _open(self, name: str, settings: Camera) -> None:
-        # The loop is told to stop through its thread, and a paced file waits on the same event.
+        # The thread's stop event ends the loop, and also the waits of a paced file.
         stop = threading.Event()
         loop = CameraLoop(
             name=name,
@@ -72,12 +73,13 @@ class Cameras:
             self._running[name] = _Running(settings=settings, loop=loop, thread=thread)
         thread.start()
 
-    def _close(self, names: list[str]) -> None:
-        running = self.running()
+    def _close(self, names: list[str], *, at_most_s: float = math.inf) -> None:
+        running, deadline = self.running(), self._clock.mono() + at_most_s
         for name in names:
             running[name].thread.signal()
         for name in names:
-            running[name].thread.join(running[name].settings.timeout_s + STOP_S)
+            left = max(0.0, deadline - self._clock.mono())
+            running[name].thread.join(min(running[name].settings.timeout_s + STOP_S, left))
             self._frames.remove(name)
             with self._lock:
                 del self._running[name]
@@ -89,10 +91,16 @@ class Cameras:
     def stats(self) -> dict[str, CaptureStats]:
         return {name: entry.loop.stats() for name, entry in self.running().items()}
 
-    def stop(self) -> None:
-        """End all loops; each has its read time-out to notice."""
-        self._close(list(self.running()))
+    def threads(self) -> list[ServiceThread]:
+        """One for each enabled camera; none of them ends unless it is stopped."""
+        return [entry.thread for entry in self.running().values()]
+
+    def stop(self, at_most_s: float = math.inf) -> None:
+        """Stop all loops, in at most so many seconds together; each may take its read time-out to notice."""
+        self._close(list(self.running()), at_most_s=at_most_s)
 
 
 def _differs(old: Camera, new: Camera) -> bool:
-    return any(getattr(old, key) != getattr(new, key) for key in _CAPTURE_KEYS)
+    # Single pictures are polled at the detect rate.
+    keys = (*_CAPTURE_KEYS, "detect_fps") if new.kind == "http" else _CAPTURE_KEYS
+    return any(getattr(old, key) != getattr(new, key) for key in keys)

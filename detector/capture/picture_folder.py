@@ -1,4 +1,4 @@
-"""A folder of gathered pictures and its manifest: only added to, never overwritten, for its owner's eyes alone."""
+"""A folder of collected pictures and its manifest: append-only, readable only by its owner."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from detector.core.types import Image
 MANIFEST = "manifest.json"
 Format = Literal["jpg", "png"]
 _QUALITY = 95  # above it files grow and no network sees a difference
-_RESERVE = 256 << 20  # bytes left free on the disk: others live there too
+_RESERVE = 256 << 20  # bytes left free on the disk for other programs
 _VERSION = 1
 _OWNERS = 0o600  # pictures of one's own are nobody else's
 
 
 class PictureStore:
-    """The set of `camera`'s pictures in `folder`, made with mode 0700 or gone on with; at most `limit` bytes.
+    """The set of `camera`'s pictures in `folder`, created with mode 0700 or continued; at most `limit` bytes.
 
-    Raises UsageError for a folder that holds something else, StorageError where it cannot be used.
+    Raises UsageError for a folder with other contents, StorageError if it cannot be used.
     """
 
     def __init__(self, folder: Path, *, camera: str, picture_format: Format, limit: int) -> None:
@@ -47,22 +47,23 @@ class PictureStore:
 
     @property
     def size(self) -> int:
-        """What the set's pictures take on the disk."""
+        """Size of the set's pictures on disk, bytes."""
         return sum(int(entry["bytes"]) for entry in self._entries)
 
     def pixels(self) -> Iterator[NDArray[np.uint8]]:
-        """The stored pictures, BGR uint8 [H,W,3], in their order; one that was since removed or damaged is left out."""
+        """The stored pictures, BGR uint8 [H,W,3], in order; removed or damaged ones are left out."""
         for entry in self._entries:
             pixels = cv2.imread(str(self._folder / entry["file"]), cv2.IMREAD_COLOR)
             if pixels is not None:
                 yield np.asarray(pixels, np.uint8)
 
     def add(self, image: Image, *, at_s: float, wall: float, difference: float) -> Path:
-        """Stores a picture, then the manifest that names it; both appear whole or not at all. Raises StorageError.
+        """Store a picture, then the manifest with its entry, each atomically; returns its path.
 
-        `at_s` seconds since the run's first picture, `wall` epoch seconds.
+        `at_s`: seconds since the run's first picture; `wall`: epoch seconds. Raises StorageError.
         """
-        data = self._encoded(image)
+        options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if self._format == "jpg" else []
+        data = bytes(cv2.imencode(f".{self._format}", image.bgr(), options)[1])
         self._refuse_overflow(len(data))
         path = self._free_name()
         try:
@@ -78,9 +79,13 @@ class PictureStore:
                     "difference": round(difference, 2),
                 }
             )
-            self._write_manifest()
+            document = {"version": _VERSION, "camera": self._camera, "pictures": self._entries}
+            write_atomically(self._folder / MANIFEST, json.dumps(document, indent=1) + "\n", mode=_OWNERS)
         except OSError as error:
-            raise self._trouble(error) from None
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                why = f"the disk of {self._folder} is full at {len(self)} pictures: make room and repeat"
+                raise StorageError(why) from None
+            raise StorageError(f"cannot write to {self._folder}: {error.strerror}") from None
         return path
 
     def _read(self) -> list[dict[str, Any]]:
@@ -100,11 +105,6 @@ class PictureStore:
             raise UsageError(f"{self._folder} holds pictures of camera {camera}: name another folder with --out")
         return entries
 
-    def _encoded(self, image: Image) -> bytes:
-        options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if self._format == "jpg" else []
-        _, data = cv2.imencode(f".{self._format}", image.bgr(), options)
-        return bytes(data)
-
     def _refuse_overflow(self, size: int) -> None:
         if self.size + size > self._limit:
             raise StorageError(
@@ -118,21 +118,12 @@ class PictureStore:
             )
 
     def _free_name(self) -> Path:
-        """A name that no file has: one that a killed run left without an entry is kept as it is."""
+        """An unused name; a file that a killed run left without an entry is kept."""
         taken = {path.stem for path in self._folder.iterdir()}
         number = len(self._entries) + 1
         while f"{self._camera}-{number:06d}" in taken:
             number += 1
         return self._folder / f"{self._camera}-{number:06d}.{self._format}"
-
-    def _write_manifest(self) -> None:
-        document = {"version": _VERSION, "camera": self._camera, "pictures": self._entries}
-        write_atomically(self._folder / MANIFEST, json.dumps(document, indent=1) + "\n", mode=_OWNERS)
-
-    def _trouble(self, error: OSError) -> StorageError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return StorageError(f"the disk of {self._folder} is full at {len(self)} pictures: make room and repeat")
-        return StorageError(f"cannot write to {self._folder}: {error.strerror}")
 
 
 def _write_new(path: Path, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Pictures on disk: one file's, a folder's, a clip's frames, and the hash that knows them again."""
+"""Pictures on disk: a file's, a folder's, a clip's frames, and a hash over them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def folder_pictures(folder: Path, *, count: int = COUNT) -> Iterator[Image]:
         yield read_picture(path)
 
 
-def clip_frames(clip: Path, *, loop: bool = False) -> Iterator[CapturedImage]:
+def clip_frames(clip: str | Path, *, loop: bool = False) -> Iterator[CapturedImage]:
     """The clip's frames as fast as they can be read, from the start again with `loop`; raises SourceError."""
     with closing(file_source(clip, loop=loop)) as source:
         source.open()

@@ -1,4 +1,4 @@
-"""Pictures whose planes stay as the source wrote them: converted on the CPU only when somebody asks for BGR."""
+"""Pictures that keep their source's planes, converted on the CPU only when BGR is needed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _PACKED = {"yuyv": cv2.COLOR_YUV2BGR_YUY2, "i420": cv2.COLOR_YUV2BGR_I420}
 
 
 class RawImage:
-    """`planes` of NV12, YUYV or I420, even sizes; BGR is made once, at the first call.
+    """An Image of NV12, YUYV or I420 `planes` with even sizes; BGR is made once, at the first call.
 
-    OpenCV converts by BT.601 of limited range, whatever `planes` say of themselves. Safe to share between threads:
-    at worst two of them convert the same picture at once.
+    OpenCV converts with BT.601 limited range, whatever `planes` declare. Thread-safe: at worst two threads convert
+    the same picture at once.
     """
 
     def __init__(self, planes: Planes) -> None:
@@ -57,7 +57,7 @@ class RawImage:
 
 
 def nv12_image(pixels: Pixels) -> RawImage:
-    """NV12 as OpenCV's GStreamer gives it: uint8 [H * 3 / 2, W], chroma below."""
+    """NV12 as OpenCV's GStreamer gives it: uint8 [H * 3 / 2, W], interleaved chroma below."""
     rows, width = pixels.shape[:2]
     height = rows * 2 // 3
     whole = pixels.reshape(rows, width)
@@ -65,7 +65,7 @@ def nv12_image(pixels: Pixels) -> RawImage:
 
 
 def i420_image(pixels: Pixels) -> RawImage:
-    """I420 as OpenCV's GStreamer gives it: uint8 [H * 3 / 2, W], all of U, then all of V below."""
+    """I420 as OpenCV's GStreamer gives it: uint8 [H * 3 / 2, W], U, then V below."""
     rows, width = pixels.shape[:2]
     height = rows * 2 // 3
     whole = pixels.reshape(-1)

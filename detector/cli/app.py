@@ -13,6 +13,7 @@ import typer
 
 from detector import __version__
 from detector.core.errors import DetectorError
+from detector.core.logs import mask_tracebacks
 from detector.core.redact import redact
 
 from . import (
@@ -79,12 +80,7 @@ app.command("bench")(bench.bench)
 
 
 def _say(message: str) -> None:
-    typer.echo(f"detector: {redact(' '.join(message.split()))}", err=True)
-
-
-def _is_usage_error(error: Exception) -> bool:
-    """Typer's own errors, whichever click it carries, know how to format themselves."""
-    return hasattr(error, "format_message") and hasattr(error, "exit_code")
+    typer.echo(f"detector: {' '.join(redact(message).split())}", err=True)
 
 
 def call(arguments: list[str]) -> int:
@@ -102,9 +98,10 @@ def call(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if not _is_usage_error(error):
+        # Typer's own errors, whichever click it carries, know how to format themselves.
+        if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
             raise
-        if message := error.format_message():  # type: ignore[attr-defined]  # checked above; "" after a help text
+        if message := error.format_message():  # "" after a help text
             _say(f"{message} (see detector --help)")
         return 2
     return result if isinstance(result, int) else 0
@@ -112,4 +109,5 @@ def call(arguments: list[str]) -> int:
 
 def main() -> None:
     """The console script."""
+    mask_tracebacks()
     sys.exit(call(sys.argv[1:]))

@@ -73,6 +73,7 @@ def build(
 
     from .progress import progress
 
+    load_registry().check_name(model)
     library()  # says how to get it before anything is fetched
     with progress(download=True) as report:
         found = load_registry().resolve(model, report)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from detector.core.errors import DetectorError
 
-from .run import DurationOption, checked_duration, stopping_on_signals
+from .run import DurationOption, checked_duration, handling_signals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,22 +76,18 @@ class Subscriber:
             client.loop_stop()
 
     def _print(self, payload: bytes) -> None:
+        from detector.alerts.payloads import parse_timestamp
+
         now = time.time()
         alert = json.loads(payload)
         self.alerts += 1
-        taken = now - _epoch(alert["captured_at"])
+        taken = now - parse_timestamp(alert["captured_at"])
         self._console.print(
             f"[bold red]ALERT {alert['seq']}[/]  {alert['captured_at']}  person at {alert['camera']}  "
             f"score {alert['score']:.2f}  box {alert['box']}  latency {taken * 1000:.0f} ms from capture to subscriber",
             highlight=False,
             soft_wrap=True,
         )
-
-
-def _epoch(stamp: str) -> float:
-    from detector.alerts.payloads import parse_timestamp
-
-    return parse_timestamp(stamp)
 
 
 def _welcome(console: Console, service: Service) -> None:
@@ -134,7 +130,7 @@ def _run(console: Console, document: dict[str, Any], seconds: float | None) -> i
             _welcome(console, service)
 
         service = Service(document=document, on_running=running)
-        with stopping_on_signals(service.stop_event):
+        with handling_signals(service.stop_event):
             code = service.run(duration_s=seconds)
     console.print(f"stopped after {subscriber.alerts} alert{'' if subscriber.alerts == 1 else 's'}", highlight=False)
     if code:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detector.core.errors import DetectorError, SourceError, UsageError
+from detector.core.errors import SourceError, UsageError
 
 from .load import DEFAULT_MODEL, BackendOption, JsonOption, ModelOption, ShapeOption
 
@@ -114,9 +114,5 @@ def detect(
                     _save(save, result)
         except SourceError as error:
             failed += 1
-            _complain(error)
+            typer.echo(f"detector: {error}", err=True)
     return 1 if failed else 0
-
-
-def _complain(error: DetectorError) -> None:
-    typer.echo(f"detector: {error}", err=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detector.core.errors import DetectorError, UsageError
+from detector.core.errors import UsageError
 from detector.core.progress import Progress
 
 from .load import JsonOption
+from .values import sides as parse_sides
 
 if TYPE_CHECKING:
     from detector.core.types import Image
@@ -71,7 +71,8 @@ def export(
 
     model, output = _of_registry(model, output)
     target = _target(model, output)
-    sides, at_once = _sides(size), _batch(batch)
+    at_once = _batch(batch)
+    sides = None if size is None else parse_sides(size, square=True)
     if model.suffix.lower() == ".onnx":
         if head is not None or batch != "1":
             raise UsageError("--head and --batch are for checkpoints (.pt): an ONNX file has its own")
@@ -87,7 +88,17 @@ def export(
             raise UsageError("--random-weights is for a transformers folder")
         with progress() as report:
             report(0, None, "loading the model")
-            loaded = _folder(model, random_weights) if model.is_dir() else _checkpoint(model, head, person_only)
+            if model.is_dir():
+                from detector.optimize.export import transformers_models
+
+                found = transformers_models.load(model, random_weights=random_weights)
+                loaded: Loaded = found.network, found.size
+            else:
+                from detector.optimize.export import ultralytics_models
+                from detector.optimize.export.traceable import from_ultralytics
+
+                network = from_ultralytics(ultralytics_models.load(model), head=head, person_only=person_only)
+                loaded = network, _DEFAULT_SIZE
             document = _exported(target, loaded, (sides, at_once, person_only, pixels), images, report)
     _say({"output": str(target), **document}, as_json=as_json)
 
@@ -116,36 +127,12 @@ def _target(model: Path, output: Path | None) -> Path:
     return target
 
 
-def _sides(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d{1,5})(?:[xX](\d{1,5}))?", text)
-    if found is None:
-        raise UsageError(f"--size {text}: give width and height in px as 640x384, or one number for a square")
-    return int(found[1]), int(found[2] or found[1])
-
-
 def _batch(text: str) -> int:
     if text == "dynamic":
         return 0
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 64:
         raise UsageError(f"--batch {text}: give a number from 1 to 64, or dynamic")
     return int(text)
-
-
-def _checkpoint(model: Path, head: Head | None, person_only: bool) -> Loaded:
-    from detector.optimize.export import ultralytics_models
-    from detector.optimize.export.traceable import from_ultralytics
-
-    network = from_ultralytics(ultralytics_models.load(model), head=head, person_only=person_only)
-    return network, _DEFAULT_SIZE
-
-
-def _folder(model: Path, random_weights: bool) -> Loaded:
-    from detector.optimize.export import transformers_models
-
-    found = transformers_models.load(model, random_weights=random_weights)
-    return found.network, found.size
 
 
 def _exported(
@@ -177,13 +164,11 @@ def _exported(
 def _rewritten(
     model: Path, target: Path, sides: tuple[int, int] | None, wish: tuple[bool, bool, bool], images: Path | None
 ) -> dict[str, Any]:
+    from detector.models.graph import edit
+    from detector.models.graph.onnx_file import read
+    from detector.models.graph.rewrite import Steps, rewrite
     from detector.models.registry import load_registry
 
-    try:
-        from detector.models.graph import edit
-        from detector.models.graph.rewrite import Steps, read, rewrite
-    except ImportError:
-        raise DetectorError("editing a model needs the package onnx: pip install onnx") from None
     before_nms, person_only, pixels = wish
     spec = load_registry().resolve(model).spec
     steps = Steps(size=sides, before_nms=before_nms, person_only=person_only, pixels=pixels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,16 +27,12 @@ def list_models(as_json: JsonOption = False) -> None:
         typer.echo(json.dumps(rows))
         return
     for row in rows:
-        _print(row)
-
-
-def _print(row: dict[str, Any]) -> None:
-    """One block of lines per model, since nine columns do not fit a terminal."""
-    size = f"{row['size'] / 2**20:.1f} MiB"
-    typer.echo(f"{row['name']}  {row['input']}  {size}  {row['licence']}  {row['here']}")
-    typer.echo(f"    {row['description']}")
-    for key in ("sha256", "accuracy", "speed", "sources"):
-        typer.echo(f"    {key:9} {row[key] or 'not measured yet'}")
+        # One block of lines per model, since nine columns do not fit a terminal.
+        size = f"{row['size'] / 2**20:.1f} MiB"
+        typer.echo(f"{row['name']}  {row['input']}  {size}  {row['licence']}  {row['here']}")
+        typer.echo(f"    {row['description']}")
+        for key in ("sha256", "accuracy", "speed", "sources"):
+            typer.echo(f"    {key:9} {row[key] or 'not measured yet'}")
 
 
 @app.command("get")

@@ -11,9 +11,9 @@ import typer
 from detector.core.errors import DetectorError, ModelError, UsageError
 
 from .load import JsonOption
+from .values import sides
 
 if TYPE_CHECKING:
-    from detector.inference.input_sizes import InputSize
     from detector.optimize.study.request import StudyRequest
 
 _Folder = Annotated[Path | None, typer.Option("--calibration", metavar="DIR", help="Pictures to calibrate INT8 with.")]
@@ -112,7 +112,7 @@ def _request(
         calibration=pictures,
         limits=limits(
             base,
-            shapes=[_size(text) for text in sizes],
+            shapes=[sides(text) for text in sizes],
             threads=threads or sorted({1, usable_threads(0)}),
             sources=("model", *others),
             calibrated=pictures is not None,
@@ -124,13 +124,6 @@ def _request(
         candidates=others,
         rounds=rounds,
     )
-
-
-def _size(text: str) -> InputSize:
-    width, _, height = text.lower().partition("x")
-    if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
-        raise UsageError(f"--size {text}: width and height in px are needed, such as 640x384")
-    return int(width), int(height)
 
 
 def _run(request: StudyRequest, model: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import typer
 from detector.core.errors import UsageError
 
 from .load import JsonOption
+from .values import labelled, sides
 
 if TYPE_CHECKING:
     from detector.optimize.prune.job import Lessons
@@ -62,14 +63,18 @@ def prune(
     if not 0.0 < rate <= 1.0:
         raise UsageError(f"--rate {rate:g}: must lie in 0..1")
     steps, epochs = _length(length)
-    sizes = _sides(size, "--size"), _sides(train_size, "--train-size")
-    judged = _judged(images, annotations)
+    sizes = _input(size, "--size"), _input(train_size, "--train-size")
+    truth = labelled(images, annotations)
+    if truth is not None:  # an hour of fine-tuning must not end at a missing picture
+        from detector.models.accuracy.average_precision import read_truth
+
+        read_truth(truth.annotations, truth.images)
     from detector.optimize.export import ultralytics_models
 
     from .progress import progress
 
     ultralytics_models.require(threads=threads)  # says how to get it before anything that needs it is imported
-    from detector.optimize.prune.job import AnnotatedSet, Lessons, PruneRequest, carry_out
+    from detector.optimize.prune.job import Lessons, PruneRequest, carry_out
 
     lessons: Lessons | None = None
     if data is not None:
@@ -78,7 +83,6 @@ def prune(
         )
     elif steps or epochs or data_annotations:
         raise UsageError("--data DIR is missing: fine-tuning needs pictures")
-    truth = AnnotatedSet(images=judged[0], annotations=judged[1]) if judged else None
     order = PruneRequest(model=model, output=target, macs=macs, size=sizes[0], truth=truth, lessons=lessons, seed=seed)
     try:
         with progress() as report:
@@ -94,14 +98,8 @@ def prune(
 
 
 def _target(model: Path, output: Path | None) -> Path:
-    """The file to write; raises UsageError where the model is no checkpoint or would be overwritten."""
     if model.suffix != ".pt":
-        raise UsageError(
-            f"{model} cannot be pruned: only ultralytics checkpoints (.pt) can, and neither ONNX files nor the models "
-            "of the registry are such"
-        )
-    if not model.is_file():
-        raise UsageError(f"no checkpoint {model}: check the path")
+        raise UsageError(f"{model} is no checkpoint: only a PyTorch checkpoint (.pt) can be pruned")
     target = output or model.with_name(f"{model.stem}-pruned.pt")
     if target.suffix not in (".pt", ".onnx"):
         raise UsageError(f"--output {target}: its name must end in .pt or .onnx")
@@ -118,26 +116,11 @@ def _length(text: str) -> tuple[int, int]:
     return (0, int(found[1])) if found[2] else (int(found[1]), 0)
 
 
-def _sides(text: str, option: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{2,4})(?:x(\d{2,4}))?", text)
-    if found is None:
-        raise UsageError(f"{option} {text}: give width and height in px as 640x384")
-    sides = int(found[1]), int(found[2] or found[1])
-    if any(side % 32 or not 64 <= side <= 2048 for side in sides):
+def _input(text: str, option: str) -> tuple[int, int]:
+    found = sides(text, option, square=True)
+    if any(side % 32 or not 64 <= side <= 2048 for side in found):
         raise UsageError(f"{option} {text}: both sides must be multiples of 32, from 64 to 2048")
-    return sides
-
-
-def _judged(images: Path | None, annotations: Path | None) -> tuple[Path, Path] | None:
-    """Pictures and annotations, checked first: an hour of fine-tuning must not end at a missing picture."""
-    if (images is None) != (annotations is None):
-        raise UsageError("--images and --annotations belong together: accuracy needs both")
-    if images is None or annotations is None:
-        return None
-    from detector.models.accuracy.average_precision import read_truth
-
-    read_truth(annotations, images)
-    return images, annotations
+    return found
 
 
 def _print(done: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import typer
 from detector.core.errors import UsageError
 
 from .load import JsonOption
+from .values import labelled
 
 if TYPE_CHECKING:
     from detector.core.progress import Progress
@@ -72,7 +73,7 @@ def quantize(
 
     from .progress import progress
 
-    truth = _truth(images, annotations)
+    truth = labelled(images, annotations)
     with progress(download=True) as report:
         found = load_registry().resolve(model, report)
     target_file = _output(found, precision, output)
@@ -93,16 +94,6 @@ def quantize(
             report,
         )
     _say(result, found.path, as_json=as_json)
-
-
-def _truth(images: Path | None, annotations: Path | None) -> LabelledPictures | None:
-    from detector.models.accuracy.gate import LabelledPictures
-
-    if images is None and annotations is None:
-        return None
-    if images is None or annotations is None:
-        raise UsageError("--images and --annotations go together: the pictures and their ground truth")
-    return LabelledPictures(images=images, annotations=annotations)
 
 
 def _output(found: Resolved, precision: Wanted, output: Path | None) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,8 +40,11 @@ def checked_duration(seconds: float | None) -> float | None:
 
 
 @contextmanager
-def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set `stop` while the block runs; a second one ends the process at once."""
+def handling_signals(stop: threading.Event, *, reload: threading.Event | None = None) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stop` while the block runs; a second one ends the process at once.
+
+    SIGHUP sets `reload`; without it, it stops too: it is what a terminal sends when its window is closed.
+    """
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
@@ -48,6 +52,8 @@ def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
         stop.set()
 
     before = {s: signal.signal(s, handle) for s in (signal.SIGTERM, signal.SIGINT)}
+    hung_up = handle if reload is None else lambda _number, _frame: reload.set()
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, hung_up)
     try:
         yield
     finally:
@@ -56,7 +62,7 @@ def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
 
 
 def run(config: ConfigOption = None, duration: DurationOption = None) -> int:
-    """Run the service in the foreground until Ctrl-C or SIGTERM."""
+    """Run the service in the foreground until Ctrl-C or SIGTERM; SIGHUP reads the config file again."""
     from detector.config import document
     from detector.core import logs
     from detector.service.service import Service
@@ -64,5 +70,6 @@ def run(config: ConfigOption = None, duration: DurationOption = None) -> int:
     path, seconds = find_config(config), checked_duration(duration)
     logs.setup()
     service = Service(document=document.read(path), path=path)
-    with stopping_on_signals(service.stop_event):
+    reload = None if sys.stdin.isatty() else service.reload_event
+    with handling_signals(service.stop_event, reload=reload):
         return service.run(duration_s=seconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ from detector.core.errors import UsageError
 
 from .load import JsonOption
 from .run import ConfigOption, find_config
+from .values import sides
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,7 +53,7 @@ def tune(
     without = sorted(set(scenes_of(settings).values()) - set(given))
     if size is not None and not without:
         raise UsageError(f"--size {size}: every camera has pictures, and their size is used; leave it out")
-    order_size = _SIZE if size is None else _sides(size)
+    order_size = _SIZE if size is None else sides(size)
     with progress(download=True) as report:
         found = resolve(settings.model, report)
     check(settings.model, found)
@@ -90,27 +90,12 @@ def _attributed(text: str, cameras: list[str]) -> tuple[str, Path]:
     raise UsageError(f"--pictures {text}: say of which camera, as {(cameras or ['CAMERA'])[0]}={text}; known: {known}")
 
 
-def _sides(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([1-9]\d{1,4})[xX]([1-9]\d{1,4})", text)
-    if found is None:
-        raise UsageError(f"--size {text}: give the pictures' width and height in px, such as 1920x1080")
-    return int(found[1]), int(found[2])
-
-
 def _document(done: OfflineResult, model: str) -> dict[str, Any]:
-    choice = done.choice
     return {
         "model": model,
-        "taken": str(choice.taken),
-        "why": choice.why,
-        "shapes": [f"{width}x{height}" for width, height in choice.shapes],
-        "scenes": list(choice.scenes),
-        "candidates": [
-            {"form": str(each.form), "ms": each.ms, "cpu_ms": each.cpu_ms, "refused": each.refused}
-            for each in choice.results
-        ],
+        **done.choice.summary(),
         "without_int8": done.without_int8,
-        "left_out": choice.failed,
+        "left_out": done.choice.failed,
         "replaced_a_choice_by_pictures": done.lost,
         "pictures": {
             name: {

@@ -1,4 +1,4 @@
-"""The configuration as a document: read, expanded, explained when wrong, masked, written back.
+"""The configuration as a document: read, validated, masked, written back.
 
 A document is the YAML as the user wrote it, `${NAME}` unexpanded; only `validate` turns it into a
 `Config`. Errors name the key and never the value, which may be a secret.
@@ -7,65 +7,45 @@ A document is the YAML as the user wrote it, `${NAME}` unexpanded; only `validat
 from __future__ import annotations
 
 import copy
-import difflib
 import hashlib
 import json
+import logging
 import os
-import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError
 
 from detector.core.errors import ConfigError
-from detector.core.redact import MASK, redact, redact_urls, userinfo_secrets
+from detector.core.redact import redact
 
+from .device_id import with_kept_id
+from .edit import updated
+from .explain import explain
+from .masking import Document, learn, mask_value, masked
+from .saving import keep_beside, save
 from .schema import Config
+from .variables import expand
+from .yaml_text import dump, parse
 
-Document = dict[str, Any]
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SECRET_KEYS = {"password", "token"}
+__all__ = ["Document", "etag", "load", "masked", "mqtt_password", "parse", "read", "unmasked", "validate", "write"]
+log = logging.getLogger(__name__)
 _MAX_BYTES = 1 << 20
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, where YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node.value, str):
-                continue  # a list as a key: the base class refuses what cannot be one
-            if key_node.value in seen:
-                line = key_node.start_mark.line + 1
-                raise yaml.MarkedYAMLError(problem=f"line {line}: the key {key_node.value!r} is given twice")
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep=deep)
-
-
-def parse(text: str) -> Document:
-    """YAML to a document; raises ConfigError naming the line."""
-    try:
-        document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derives from SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(f"not valid YAML: {where}{error.problem}") from None
-    except (yaml.YAMLError, RecursionError):
-        raise ConfigError("not valid YAML: is it a text file?") from None
-    except (ValueError, TypeError, AttributeError, KeyError):
-        # PyYAML's constructors let these out: a key that is a list, 2024-13-45, !!int x.
-        raise ConfigError("not valid YAML: a key must be plain text, a value must fit its type") from None
-    if not isinstance(document, dict):
-        raise ConfigError("the config must be a mapping of sections: run `detector init` for a starter file")
-    return document
 
 
 def read(path: Path) -> Document:
     """The document at `path`; raises ConfigError that says what to do."""
+    text = _text(path)
+    try:
+        return parse(text)
+    except ConfigError as error:
+        copy_of_new = path.with_name(f".{path.name}.new")
+        hint = f"; saving it was interrupted: the whole new text is in {copy_of_new}" if copy_of_new.is_file() else ""
+        raise ConfigError(f"{path}: {error}{hint}") from None
+
+
+def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -75,90 +55,23 @@ def read(path: Path) -> Document:
     if len(data) > _MAX_BYTES:
         raise ConfigError(f"{path} is larger than 1 MiB: not a config file")
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text: not a config file") from None
-    try:
-        return parse(text)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-
-
-def _expand(value: Any, path: str, environment: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {k: _expand(v, f"{path}.{k}" if path else str(k), environment) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_expand(v, f"{path}.{i}", environment) for i, v in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    def substitute(match: re.Match[str]) -> str:
-        name = match[1]
-        if name not in environment:
-            raise ConfigError(f"the environment variable {name} is not set", key=path)
-        # Whatever comes from the environment is meant to stay out of sight.
-        if path.rpartition(".")[2] in {*_SECRET_KEYS, "source"}:
-            redact.learn(environment[name])
-        return environment[name]
-
-    return _VARIABLE.sub(substitute, value)
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The sections that a field's annotation speaks of, inside dict[...] or Annotated[...] too."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for argument in getattr(annotation, "__args__", ()) for found in _models_in(argument)]
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the section holding `location`'s last part takes."""
-    section: type[BaseModel] = Config
-    for part in location[:-1]:
-        field = section.model_fields.get(str(part))
-        # A part that is no field is a name in a mapping (a camera): the section stays.
-        section = next(iter(_models_in(field.annotation)), section) if field else section
-    return list(section.model_fields)
-
-
-def _explain(location: tuple[int | str, ...], kind: str, message: str) -> ConfigError:
-    key = ".".join(str(part) for part in location if part != "[key]")
-    if kind == "extra_forbidden":
-        known = _known_keys(location)
-        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
-        return ConfigError(f"unknown key; {hint}", key=key)
-    if kind == "missing":
-        return ConfigError("required, but not given", key=key)
-    if kind == "string_pattern_mismatch":
-        return ConfigError("use 1 to 32 of a-z, 0-9, _ and -", key=key)
-    text = message.removeprefix("Value error, ").removeprefix("Input ")
-    return ConfigError(text[:1].lower() + text[1:], key=key)
 
 
 def validate(document: Document, environment: Mapping[str, str] | None = None) -> Config:
     """A document to a Config, `${NAME}` filled in; raises ConfigError for the first fault.
 
-    Teaches the redactor every secret on the way.
+    Teaches the redactor every secret on the way. An id that is not configured is the one kept in data_dir. Top-level keys that begin with x- hold YAML anchors and are left out.
     """
-    expanded = _expand(document, "", os.environ if environment is None else environment)
+    sections = {key: value for key, value in document.items() if not str(key).startswith("x-")}
+    expanded = expand(sections, os.environ if environment is None else environment)
+    learn(expanded)
     try:
-        config = Config.model_validate(expanded)
+        return with_kept_id(Config.model_validate(expanded))
     except ValidationError as error:
-        # include_input=False: pydantic would echo the value, which may be a password.
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-        # An unknown key is the likeliest root of the rest, so it is told first.
-        first = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
-        raise _explain(first["loc"], first["type"], first["msg"]) from None
-    _learn(config)
-    return config
-
-
-def _learn(config: Config) -> None:
-    for camera in config.cameras.values():
-        redact.learn(*userinfo_secrets(camera.source.get_secret_value()))
-    for secret in (config.mqtt.password, config.api.token):
-        redact.learn(secret.get_secret_value() if secret else None)
+        raise explain(error, expanded, getattr(document, "marks", {})) from None
 
 
 def load(path: Path) -> Config:
@@ -180,30 +93,8 @@ def mqtt_password(config: Config) -> SecretStr | None:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise ConfigError(f"cannot read {path}: {reason}", key="mqtt.password_file") from None
-    redact.learn(secret)
+    redact.learn_login(config.mqtt.username or "", secret)
     return SecretStr(secret)
-
-
-def _mask_value(key: str, value: Any) -> Any:
-    if not isinstance(value, str) or _VARIABLE.fullmatch(value):
-        return value  # `${NAME}` tells no secret, and must survive a round trip
-    if key in _SECRET_KEYS:
-        return MASK
-    return redact_urls(value) if key == "source" else value
-
-
-def masked(document: Document) -> Document:
-    """A copy fit to be shown: secrets are `***`, URLs lose their user-info."""
-
-    def walk(value: Any, key: str) -> Any:
-        if isinstance(value, dict):
-            return {k: walk(v, str(k)) for k, v in value.items()}
-        if isinstance(value, list):
-            return [walk(v, key) for v in value]
-        return _mask_value(key, value)
-
-    result: Document = walk(document, "")
-    return result
 
 
 def unmasked(document: Document, current: Document) -> Document:
@@ -213,7 +104,10 @@ def unmasked(document: Document, current: Document) -> Document:
         if isinstance(new, dict):
             olds = old if isinstance(old, dict) else {}
             return {k: walk(v, olds.get(k), str(k)) for k, v in new.items()}
-        if isinstance(new, str) and isinstance(old, str) and new == _mask_value(key, old):
+        if isinstance(new, list):
+            before = old if isinstance(old, list) else []
+            return [walk(v, before[i] if i < len(before) else None, key) for i, v in enumerate(new)]
+        if isinstance(new, str) and isinstance(old, str) and new == mask_value(key, old):
             return old
         return copy.deepcopy(new)
 
@@ -227,21 +121,15 @@ def etag(document: Document) -> str:
     return f'"{hashlib.sha256(canonical).hexdigest()[:32]}"'
 
 
-def write(path: Path, document: Document) -> None:
-    """Replace `path` atomically, its mode kept: a power cut leaves the old or the new, never half."""
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    try:
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(mode)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink()
-            raise
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from None
+def write(path: Path, document: Document, *, copies: Path | None = None) -> None:
+    """Make the file at `path` say `document`; its comments, order and anchors stay. Raises ConfigError.
+
+    What the text could not keep is left beside it as NAME.before, and the log says so. `copies` is a
+    folder for the copy that a write in place needs where the file's own cannot be written (`saving.save`).
+    """
+    old = _text(path) if path.is_file() else ""
+    text, whole = updated(old, document) if old.strip() else (dump(document), True)
+    beside = None if whole else keep_beside(path, old)
+    save(path, text, copies=copies)
+    if not whole:
+        log.warning("%s: not every comment could be kept; the old text is %s", path, beside or "lost")

@@ -6,51 +6,62 @@ are `SecretStr`, with stars as their repr.
 
 from __future__ import annotations
 
-import math
 import re
 import socket
-from fractions import Fraction
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from detector.core.redact import redact_urls
+from detector.core.redact import shown_source
+
+from .source_kind import SourceKind, port_is_valid, source_kind
+from .value_types import (
+    FilePath,
+    HostName,
+    Identifier,
+    Origin,
+    Polygon,
+    Seconds,
+    Secret,
+    Text,
+    Topic,
+    Unit,
+    WebUrl,
+    fraction,
+    printable_secret,
+)
 
 BackendName = Literal["auto", "tensorrt", "onnxruntime", "openvino"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
 ArmedState = Literal["armed_away", "armed_home"]
-_ID = r"^[a-z0-9_-]{1,32}$"
-Identifier = Annotated[str, Field(pattern=_ID)]
-Unit = Annotated[float, Field(ge=0.0, le=1.0)]
-Point = tuple[Unit, Unit]
-Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
-
-
-def _polygon(points: tuple[Point, ...]) -> tuple[Point, ...]:
-    if len(points) < 3:
-        raise ValueError(f"a polygon needs at least 3 points, this has {len(points)}")
-    pairs = zip(points, points[1:] + points[:1], strict=True)
-    if math.isclose(sum(a[0] * b[1] - b[0] * a[1] for a, b in pairs), 0.0, abs_tol=1e-9):
-        raise ValueError("the polygon has no area: its points lie on one line")
-    return points
-
-
-def _topic(text: str) -> str:
-    if not text or any(c in text for c in "+#\0\n\r") or text.startswith(("/", "$")) or text.endswith("/"):
-        raise ValueError("must be a plain MQTT topic: no + # or control characters, no / at its ends")
-    return text
-
-
-Polygon = Annotated[tuple[Point, ...], AfterValidator(_polygon)]
-Topic = Annotated[str, Field(max_length=128), AfterValidator(_topic)]
 
 
 class ConfigSection(BaseModel):
-    """A part of the configuration: immutable, strict about its keys."""
+    """A part of the configuration: immutable, strict about its keys.
+
+    A key without a value (all its children commented out) has its default; keys that begin with x- are YAML's anchors'.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, data: Any) -> Any:
+        if data is None:
+            return {}
+        if not isinstance(data, Mapping):
+            return data
+        return {key: value for key, value in data.items() if not cls._is_left_out(str(key), value)}
+
+    @classmethod
+    def _is_left_out(cls, key: str, value: Any) -> bool:
+        field = cls.model_fields.get(key)
+        if field is None:
+            return key.startswith("x-")
+        return value is None and type(None) not in getattr(field.annotation, "__args__", ())
 
 
 def default_device_id() -> str:
@@ -61,27 +72,15 @@ def default_device_id() -> str:
 
 class Device(ConfigSection):
     id: Identifier = Field(default_factory=default_device_id)
-    name: str | None = Field(default=None, min_length=1, max_length=64)
+    name: Text | None = Field(default=None, min_length=1, max_length=64)
 
     @property
     def title(self) -> str:
         return self.name or self.id
 
 
-def _null_is_default(value: Any) -> Any:
-    return {} if value is None else value
-
-
-def _fraction(value: Any) -> Any:
-    """`1/255` as well as a number: exact, and as people write it."""
-    try:
-        return float(Fraction(value)) if isinstance(value, str) else value
-    except ZeroDivisionError:
-        raise ValueError("a fraction of zero") from None
-
-
-_Number = Annotated[float, BeforeValidator(_fraction)]
-_Positive = Annotated[float, BeforeValidator(_fraction), Field(gt=0.0)]
+_Number = Annotated[float, BeforeValidator(fraction)]
+_Positive = Annotated[float, BeforeValidator(fraction), Field(gt=0.0)]
 _Side = Annotated[int, Field(ge=32, le=8192)]
 
 
@@ -92,7 +91,7 @@ class ModelInput(ConfigSection):
         default=None, description="width and height in px, of a model that takes any"
     )
     color: Literal["rgb", "bgr"] | None = None
-    scale: Annotated[float, BeforeValidator(_fraction), Field(gt=0.0, le=1.0)] | None = Field(
+    scale: Annotated[float, BeforeValidator(fraction), Field(gt=0.0, le=1.0)] | None = Field(
         default=None, description="multiplies pixels of 0..255: 1, or 1/255 for values of 0..1"
     )
     mean: tuple[_Number, _Number, _Number] | None = Field(
@@ -106,7 +105,7 @@ class ModelInput(ConfigSection):
 class ModelOutput(ConfigSection):
     """What a model's outputs mean where its shapes and numbers do not tell."""
 
-    layout: str | None = Field(default=None, description="a layout's name, as `detector models inspect` gives it")
+    layout: Text | None = Field(default=None, description="a layout's name, as `detector models inspect` gives it")
     boxes: Literal["xyxy", "cxcywh", "yxyx"] | None = None
     units: Literal["px", "share"] | None = Field(default=None, description="share: 0..1 of the input's sides")
     scores: Literal["none", "sigmoid", "softmax"] | None = Field(
@@ -115,7 +114,7 @@ class ModelOutput(ConfigSection):
 
 
 class Model(ConfigSection):
-    name: str = Field(
+    name: Text = Field(
         default="yolox-tiny-person", min_length=1, description="a name of the registry, or the path of a model file"
     )
     backend: BackendName = "auto"
@@ -123,11 +122,11 @@ class Model(ConfigSection):
     threads: int = Field(
         default=0, ge=0, le=64, description="CPU threads of the model; 0: chosen for this machine, at most 4"
     )
-    person_class: Annotated[int, Field(ge=0, strict=True)] | str | None = Field(
+    person_class: Annotated[int, Field(ge=0, strict=True)] | Text | None = Field(
         default=None, description="the person's class by name or number, where the model's own names do not say person"
     )
-    input: Annotated[ModelInput, BeforeValidator(_null_is_default)] = ModelInput()
-    output: Annotated[ModelOutput, BeforeValidator(_null_is_default)] = ModelOutput()
+    input: ModelInput = ModelInput()
+    output: ModelOutput = ModelOutput()
     probe: bool = Field(
         default=True,
         description="show it a picture with and one without a person before it serves; false: a special model",
@@ -200,32 +199,10 @@ class AlertSettings(ConfigSection):
         return self
 
 
-SourceKind = Literal["rtsp", "http", "v4l2", "csi", "file", "gstreamer"]
-
-
-def source_kind(source: str) -> SourceKind:
-    """How `source` is opened; raises ValueError that names the known schemes."""
-    scheme = source.split(":", 1)[0].lower() if ":" in source else ""
-    if scheme in ("rtsp", "rtsps", "http", "https"):
-        if not urlsplit(source).hostname:
-            raise ValueError("the URL has no host")
-        return "rtsp" if scheme.startswith("rtsp") else "http"
-    if scheme == "gst":
-        return "gstreamer"
-    if scheme in ("usb", "csi"):
-        if not re.fullmatch(r"(usb|csi)://\d{1,3}", source):
-            raise ValueError(f"write {scheme}://N with the camera's number")
-        return "v4l2" if scheme == "usb" else "csi"
-    if "://" in source and scheme != "file":
-        raise ValueError(
-            f"unknown scheme {scheme}://; known: rtsp(s)://, http(s)://, usb://N, csi://N, gst:..., a path"
-        )
-    return "v4l2" if re.fullmatch(r"/dev/video\d+", source) else "file"
-
-
 def _source(secret: SecretStr) -> SecretStr:
     if not secret.get_secret_value().strip():
         raise ValueError("must not be empty")
+    printable_secret(secret)
     source_kind(secret.get_secret_value())
     return secret
 
@@ -237,6 +214,9 @@ class Camera(ConfigSection):
     loop: bool = Field(default=False, description="files only: start again at the end of the file")
     timeout_s: float = Field(
         default=5.0, ge=0.5, le=120.0, description="seconds after which an open or a read counts as failed"
+    )
+    transport: Literal["tcp", "udp"] = Field(
+        default="tcp", description="RTSP only: udp for a camera that offers nothing else; lost packets smear pictures"
     )
     motion: MotionSettings = MotionSettings()
     zones: dict[Identifier, Polygon] = Field(default_factory=dict)
@@ -250,7 +230,7 @@ class Camera(ConfigSection):
     @property
     def shown_source(self) -> str:
         """The source without its credentials."""
-        return redact_urls(self.source.get_secret_value())
+        return shown_source(self.source.get_secret_value())
 
     @model_validator(mode="after")
     def _consistent(self) -> Camera:
@@ -260,6 +240,8 @@ class Camera(ConfigSection):
             raise ValueError(f"alert.zones names {', '.join(unknown)}; this camera's zones: {known}")
         if self.loop and self.kind != "file":
             raise ValueError("loop is for files only")
+        if self.transport == "udp" and not self.source.get_secret_value().strip().lower().startswith("rtsp://"):
+            raise ValueError("transport: udp is for rtsp:// cameras only")
         if self.motion.idle_decode == "keyframes" and self.kind != "rtsp":
             raise ValueError("motion.idle_decode: keyframes is for RTSP cameras only")
         return self
@@ -268,34 +250,45 @@ class Camera(ConfigSection):
 def _broker(url: str) -> str:
     if url == "embedded":
         return url
-    parts = urlsplit(url)
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-        raise ValueError("write embedded, mqtt://host:1883 or mqtts://host:8883")
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:  # its text holds the URL
+        host = None
+    if host is None or parts.scheme not in ("mqtt", "mqtts", "ws", "wss"):
+        raise ValueError("write embedded, mqtt://host:1883, mqtts://host:8883, ws://host/path or wss://host/path")
     if parts.username or parts.password:
         raise ValueError("put the user and password in mqtt.username and mqtt.password, not in the URL")
-    if parts.path not in ("", "/") or parts.query:
-        raise ValueError("nothing may follow the host and port")
-    _ = parts.port  # raises ValueError on a bad one
+    if (parts.path not in ("", "/") and parts.scheme in ("mqtt", "mqtts")) or parts.query or parts.fragment:
+        raise ValueError("nothing may follow the host and port (ws, wss: but a path)")
+    if not re.fullmatch(r"(?:\[[^\]]*\]|[^\s:@\[\]]+)(:\d{1,5})?", parts.netloc) or not port_is_valid(parts.netloc):
+        raise ValueError("the port must be a number between 1 and 65535")
     return url
 
 
 class EmbeddedBrokerSettings(ConfigSection):
-    host: str = "127.0.0.1"
+    host: HostName = "127.0.0.1"
     port: int = Field(default=1883, ge=0, le=65535, description="0: any free port")
 
 
 class Mqtt(ConfigSection):
     broker: Annotated[str, AfterValidator(_broker)] = "embedded"
     embedded: EmbeddedBrokerSettings = EmbeddedBrokerSettings()
-    username: str | None = None
-    password: SecretStr | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = Field(
+    username: Text | None = Field(default=None, max_length=1024)
+    password: Secret | None = None
+    password_file: FilePath | None = None
+    ca_file: FilePath | None = Field(
         default=None, description="mqtts: a CA certificate to trust in addition to the system's"
     )
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    client_id: str | None = Field(default=None, min_length=1, max_length=64)
+    tls_name: Text | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="mqtts, wss: the name in the broker's certificate, where it is another than the host's",
+    )
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
+    client_id: Text | None = Field(default=None, min_length=1, max_length=64)
     topic_prefix: Topic = "detector"
     discovery_prefix: Topic | None = "homeassistant"
     keepalive_s: int = Field(default=30, ge=5, le=3600)
@@ -332,9 +325,18 @@ class AlarmSettings(ConfigSection):
 
 class Api(ConfigSection):
     enabled: bool = True
-    host: str = "127.0.0.1"
+    host: HostName = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port")
-    token: SecretStr | None = None
+    token: Secret | None = None
+    public_url: WebUrl | None = Field(default=None, description="the page's address as people reach it, for links")
+    frame_ancestors: tuple[Origin, ...] = Field(
+        default=(),
+        max_length=16,
+        description="origins whose pages may show this one in a frame, such as http://ha:8123",
+    )
+    allowed_sources: tuple[Text, ...] = Field(
+        default=(), description="in the file alone: more sources that may be set over HTTP; * stands for any text"
+    )
 
     @model_validator(mode="after")
     def _guarded(self) -> Api:
@@ -353,11 +355,23 @@ class HistorySettings(ConfigSection):
 class Config(ConfigSection):
     """The whole configuration."""
 
-    device: Annotated[Device, BeforeValidator(_null_is_default)] = Field(default_factory=Device)
-    model: Annotated[Model, BeforeValidator(_null_is_default)] = Model()
+    device: Device = Field(default_factory=Device)
+    model: Model = Model()
     cameras: dict[Identifier, Camera] = Field(min_length=1, max_length=64)
-    mqtt: Annotated[Mqtt, BeforeValidator(_null_is_default)] = Mqtt()
-    alarm: Annotated[AlarmSettings, BeforeValidator(_null_is_default)] = AlarmSettings()
-    api: Annotated[Api, BeforeValidator(_null_is_default)] = Api()
-    history: Annotated[HistorySettings, BeforeValidator(_null_is_default)] = HistorySettings()
-    data_dir: Path = Path("data")
+    mqtt: Mqtt = Mqtt()
+    alarm: AlarmSettings = AlarmSettings()
+    api: Api = Api()
+    history: HistorySettings = HistorySettings()
+    data_dir: FilePath = Path("data")
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Config:
+        embedded = self.mqtt.embedded
+        same = self.api.port == embedded.port and self.api.port != 0
+        if same and self.api.enabled and self.mqtt.broker == "embedded" and _overlap(self.api.host, embedded.host):
+            raise ValueError(f"api.port and mqtt.embedded.port are both {embedded.port}: give them different ports")
+        return self
+
+
+def _overlap(a: str, b: str) -> bool:
+    return a == b or {a, b} & {"0.0.0.0", "::"} != set() or {a, b} <= {"127.0.0.1", "localhost", "::1"}  # noqa: S104 - compared, not bound

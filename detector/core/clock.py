@@ -1,4 +1,4 @@
-"""Time, injected so that tests and replays can hold it still."""
+"""The clock, which is injected so that tests and replays can control time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Monotonic seconds for durations and deadlines, wall seconds (epoch, UTC) for stamps."""
+    """`mono`: monotonic seconds, for durations and deadlines; `wall`: epoch seconds (UTC), for time stamps."""
 
     def mono(self) -> float: ...
 

@@ -1,4 +1,4 @@
-"""Every way the detector says no: one line that says what was wrong and what to do."""
+"""The detector's exceptions: each message is one line that says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import ClassVar
 
 
 class DetectorError(Exception):
-    """It ran and failed. `str()` is one plain-English line, free of secrets."""
+    """The command ran and failed. `str()` is one line of plain English, without secrets."""
 
     exit_code: ClassVar[int] = 1
 
@@ -18,7 +18,7 @@ class UsageError(DetectorError):
 
 
 class ConfigError(UsageError):
-    """The configuration is wrong; `key` is the dotted path of the culprit, "" for the whole."""
+    """The configuration is wrong; `key` is the dotted path of the wrong key, "" for the whole."""
 
     def __init__(self, message: str, *, key: str = "") -> None:
         super().__init__(f"{key}: {message}" if key else message)
@@ -34,21 +34,19 @@ class EndOfStreamError(SourceError):
 
 
 class ModelError(DetectorError):
-    """A model cannot be found, fetched, verified or understood."""
+    """A model cannot be found, downloaded, verified or used."""
 
 
-class UnknownModelError(ModelError):
-    """A model's name that the registry does not know: an argument or a key of the config is wrong."""
-
-    exit_code = 2
+class UnknownNameError(ModelError, UsageError):
+    """No model or clip of the registry has this name: the argument, or the configuration, is wrong."""
 
 
 class InferenceError(DetectorError):
-    """A model run failed or gave nonsense (NaN, wrong shapes): never to be read as "nobody there"."""
+    """A model run failed or returned nonsense (NaN, wrong shapes); never to be taken for an empty picture."""
 
 
 class BrokerError(DetectorError):
-    """The MQTT broker cannot be reached or refuses."""
+    """The MQTT broker cannot be reached or refuses the connection."""
 
 
 class StorageError(DetectorError):
@@ -56,6 +54,6 @@ class StorageError(DetectorError):
 
 
 def one_line(error: BaseException | str, limit: int = 200) -> str:
-    """An engine's message on one line, its end cut."""
+    """A library's message on one line, at most `limit` characters."""
     text = " ".join(str(error).split())
     return text if len(text) <= limit else f"{text[:limit]}..."

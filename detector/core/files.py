@@ -1,4 +1,4 @@
-"""Files: where fetched ones are kept, writing one whole or not at all, a lock between processes, SHA-256."""
+"""Files: the cache folder, atomic writes, a lock between processes, sha256."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pathlib import Path
 from .errors import ModelError
 
 PUBLIC = 0o644
-"""A file's mode where a service under another user reads what an owner made."""
+"""The mode of a file that a service under another user must be able to read."""
 _CHUNK = 1 << 20
 _LOCK_POLL_S = 0.1
 
 
 def existing_file(path: Path) -> Path:
-    """`path` when it is a file with something in it; raises ModelError."""
+    """`path` if it is a file that is not empty; raises ModelError otherwise."""
     if path.is_dir():
         raise ModelError(f"{path} is a folder: give the .onnx file itself")
     if not path.is_file():
@@ -31,11 +31,11 @@ def existing_file(path: Path) -> Path:
 
 
 def cache_dir(environment: Mapping[str, str] | None = None) -> Path:
-    """Where fetched files are kept."""
+    """The folder of downloaded and generated files: DETECTOR_CACHE, else detector/ in the XDG cache folder."""
     environment = os.environ if environment is None else environment
     if own := environment.get("DETECTOR_CACHE"):
         return Path(own).expanduser()
-    # The XDG specification: a relative path there is to be ignored.
+    # XDG specification: a relative path must be ignored.
     xdg = Path(environment.get("XDG_CACHE_HOME", ""))
     return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "detector"
 
@@ -105,6 +105,11 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[i
         yield handle
     finally:
         os.close(handle)
+
+
+def key_of(*parts: object) -> str:
+    """16 hex digits for a name in a cache; equal for parts of equal `repr`, in another process too."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def file_sha256(path: Path) -> str:

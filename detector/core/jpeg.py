@@ -1,4 +1,4 @@
-"""Frames to JPEG, boxes drawn: for snapshots, live pictures and `detect --save`."""
+"""Encodes frames as JPEG with boxes: for snapshots, live pictures and `detect --save`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .resize import Shrinker
 from .types import Box, Image, Pixels, PlanarImage
 
 _GREEN, _BLACK = (80, 220, 60), (0, 0, 0)
-JPEG_QUALITY = 85  # 1080p in about 5 ms; above it size grows faster than what an eye can tell
-_SLOW_AREA = 2.0  # times; OpenCV 5 takes 9 ms to average 1080p over areas that are no whole pixels
-_SIZES = 4  # shrinkers a thread keeps; each holds one small picture
+JPEG_QUALITY = 85  # 1080p in about 5 ms; above it the size grows without a visible difference
+_SLOW_AREA = 2.0  # reduction up to which INTER_LINEAR is used: OpenCV 5's INTER_AREA takes 9 ms for 1080p
+_SIZES = 4  # buffers per thread; each holds one small picture
 
 
 class _Kept(threading.local):
-    """Each thread's own."""
+    """The buffers of one thread."""
 
     def __init__(self) -> None:
         self.shrinkers: dict[tuple[int, int], Shrinker] = {}
@@ -30,7 +30,7 @@ _kept = _Kept()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """A box in source px and the words above it."""
+    """A box in source px and the text above it."""
 
     box: Box
     text: str
@@ -47,7 +47,7 @@ def _draw(pixels: Pixels, label: Label, scale: float) -> None:
 
 
 def _shrinker(width: int, height: int) -> Shrinker:
-    """One of that size for this thread alone: its buffer is used again, since fresh memory costs more than the shrinking."""
+    """The thread's Shrinker of that size; its buffer is reused, since fresh memory costs more than the resizing."""
     kept, size = _kept.shrinkers, (width, height)
     if size not in kept:
         if len(kept) >= _SIZES:
@@ -56,8 +56,8 @@ def _shrinker(width: int, height: int) -> Shrinker:
     return kept[size]
 
 
-def _shrunk(image: Image, width: int, height: int) -> Pixels:
-    """`image` at that smaller size, to be drawn upon until the thread's next one."""
+def _resized(image: Image, width: int, height: int) -> Pixels:
+    """`image` in that smaller size; may be drawn on, and is valid until this thread's next call."""
     planes = image.planes() if isinstance(image, PlanarImage) else None
     pixels = _shrinker(width, height)(planes) if planes is not None else None
     if pixels is not None:
@@ -67,11 +67,11 @@ def _shrunk(image: Image, width: int, height: int) -> Pixels:
 
 
 def render(image: Image, labels: Sequence[Label] = (), *, max_width: int | None = None) -> Pixels:
-    """BGR uint8 [H,W,3] of `image` with `labels` drawn, at most `max_width` px wide; good until the thread's next."""
+    """BGR uint8 [H,W,3] of `image` with `labels`, at most `max_width` px wide; valid until this thread's next call."""
     scale = 1.0
     if max_width is not None and image.width > max_width:
         scale = max_width / image.width
-        pixels = _shrunk(image, max_width, max(1, round(image.height * scale)))
+        pixels = _resized(image, max_width, max(1, round(image.height * scale)))
     else:
         pixels = image.bgr().copy() if labels else image.bgr()
     for label in labels:
@@ -80,6 +80,6 @@ def render(image: Image, labels: Sequence[Label] = (), *, max_width: int | None 
 
 
 def encode_jpeg(image: Image, labels: Sequence[Label] = (), *, max_width: int | None = None) -> bytes:
-    """`render` as JPEG bytes."""
+    """The result of `render` as JPEG bytes."""
     _, data = cv2.imencode(".jpg", render(image, labels, max_width=max_width), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return bytes(data)

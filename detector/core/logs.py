@@ -6,8 +6,10 @@ import logging
 import os
 import sys
 import threading
+import traceback
+from types import TracebackType
 
-from .redact import RedactingFilter
+from .redact import RedactingFilter, redact
 
 _CHATTY = ("asyncio", "uvicorn", "uvicorn.access", "libav", "urllib3")
 
@@ -25,6 +27,16 @@ def setup(level: int = logging.INFO) -> None:
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(level, logging.ERROR))
     threading.excepthook = _log_thread_death
+    mask_tracebacks()
+
+
+def mask_tracebacks() -> None:
+    """Make the traceback of a fault that nothing catches go through the redactor; idempotent."""
+    sys.excepthook = _print_masked
+
+
+def _print_masked(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _log_thread_death(args: threading.ExceptHookArgs) -> None:

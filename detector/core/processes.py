@@ -1,4 +1,4 @@
-"""A command in a process of its own, at low priority, that ends when the stage does."""
+"""Runs a command in a child process at low priority, which ends with the thread that waits for it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from .errors import DetectorError
 
 LOOK_S = 0.25
-KILL_S = 10.0  # a build looks at its signals several times a second
+KILL_S = 10.0  # between SIGTERM and SIGKILL; a build checks for signals several times a second
 
 
 def run(command: Sequence[str], stop: threading.Event, *, nice: int = 10, given: bytes = b"") -> bytes | None:
-    """What `command` wrote to stdout, `given` on its stdin; None when `stop` ended it.
+    """The stdout of `command`, which gets `given` on stdin; None if `stop` ended it.
 
-    Raises DetectorError with what it said last on stderr when it fails.
+    Raises DetectorError with its last line on stderr if it fails.
     """
-    # Files rather than pipes: nobody need read them while it runs. What is given stays in memory.
+    # Files instead of pipes: they need not be read while it runs. The input stays in memory.
     with (
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as err,
@@ -33,24 +33,17 @@ def run(command: Sequence[str], stop: threading.Event, *, nice: int = 10, given:
             while child.poll() is None and not stop.wait(LOOK_S):
                 pass
             if child.poll() is None:
-                _end(child)
+                child.send_signal(signal.SIGTERM)
+                try:
+                    child.wait(KILL_S)
+                except subprocess.TimeoutExpired:
+                    child.kill()
                 return None
         for file in (out, err):
             file.seek(0)
         if child.returncode != 0:
-            raise DetectorError(_last_line(err.read()) or f"{command[0]} ended with {child.returncode}")
+            lines = err.read().decode(errors="replace").strip().splitlines() or [
+                f"{command[0]} ended with {child.returncode}"
+            ]
+            raise DetectorError(lines[-1].removeprefix("detector: "))
         return out.read()
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    child.send_signal(signal.SIGTERM)
-    try:
-        child.wait(KILL_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-
-
-def _last_line(output: bytes) -> str:
-    """What the command said last, without its name in front."""
-    lines = output.decode(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("detector: ") if lines else ""

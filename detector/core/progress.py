@@ -1,11 +1,11 @@
-"""How long work reports how far it is."""
+"""The callback for progress reports of long work."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[int, "int | None", str], None]
-"""Called with what is done, of how much (None: unknown, show a pulse), and in words what is being done."""
+"""Called with (done, total, text): total None is unknown; `text` says what is being done."""
 
 
 def quiet(_done: int, _total: int | None, _what: str) -> None:

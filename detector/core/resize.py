@@ -1,6 +1,6 @@
-"""From a decoder's planes straight to a small BGR picture: colours are converted only where pixels remain.
+"""Resizes a decoder's planes before colour conversion, which then has fewer pixels to convert.
 
-Converting 1080p and shrinking it then takes about 1.2 ms of CPU, shrinking the planes first 0.45 (640x360).
+From 1080p to 640x360: converting first takes about 1.2 ms of CPU, resizing the planes first 0.45.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from .types import Pixels, Planes
 
 
 class Shrinker:
-    """Pictures to BGR uint8 [height, width, 3] in a buffer of its own: the next call overwrites it."""
+    """Planes to BGR uint8 [height, width, 3] in a buffer of this object: the next call overwrites it."""
 
     def __init__(self, *, width: int, height: int) -> None:
         self._size = (width, height)
-        self._even = width % 2 == 0 and height % 2 == 0  # OpenCV's I420 is
+        self._even = width % 2 == 0 and height % 2 == 0  # required by OpenCV's I420
         self._bgr: Pixels = np.empty((height, width, 3), np.uint8)
         self._yuv: Pixels = np.empty((height * 3 // 2, width), np.uint8)
         self._parts: tuple[Pixels, ...] = ()
@@ -25,7 +25,7 @@ class Shrinker:
             self._parts = (self._yuv[:height], below[0], below[1])
 
     def __call__(self, planes: Planes) -> Pixels | None:
-        """None where the whole picture must be converted first: OpenCV knows BT.601 of limited range only."""
+        """The picture; None if it must be converted first (OpenCV supports only BT.601 with limited range)."""
         usual = planes.matrix == "bt601" and not planes.full_range
         smaller = planes.width >= self._size[0] and planes.height >= self._size[1]
         if planes.format != "i420" or not (usual and smaller and self._even):

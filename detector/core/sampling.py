@@ -1,4 +1,4 @@
-"""A few of many, spread evenly over all of them."""
+"""Evenly spread samples of a sequence."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ Item = TypeVar("Item")
 
 
 def spread(items: Sequence[Item], most: int) -> list[Item]:
-    """At most `most` of them, evenly over all."""
+    """At most `most` of the items, evenly spread."""
     count = len(items)
     return list(items) if count <= most else [items[index * count // most] for index in range(most)]
 
 
 class SampleBuffer(Generic[Item]):
-    """Holds at most twice `most` of what is put in, spread evenly over all of it; how many come need not be known."""
+    """Keeps at most twice `most` items, evenly spread over all that were put in; their number need not be known."""
 
     def __init__(self, most: int) -> None:
         self._most, self._every, self._count = max(1, most), 1, 0
@@ -23,7 +23,7 @@ class SampleBuffer(Generic[Item]):
 
     @property
     def due(self) -> bool:
-        """Whether the next item will be kept: what is costly need not be made for one that will not."""
+        """Whether the next item will be kept; otherwise a costly item need not be made."""
         return self._count % self._every == 0
 
     def put(self, item: Item) -> None:

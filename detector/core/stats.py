@@ -1,4 +1,4 @@
-"""Rolling figures: percentiles of the last values, a rate over the last seconds. Thread-safe."""
+"""Rolling statistics: percentiles of the last values, a rate over the last seconds. Thread-safe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Percentiles:
             self._values.append(value)
 
     def percentiles(self, digits: int = 2) -> dict[str, float | None]:
-        """{"p50", "p99"}, None while nothing was measured."""
+        """{"p50", "p99"}, rounded to `digits`; None without values."""
         with self._lock:
             values = list(self._values)
         if not values:
@@ -30,7 +30,7 @@ class Percentiles:
 
 
 class Rate:
-    """Events per second over the last `window_s` seconds."""
+    """Events per second over the last `window_s` seconds; falls as soon as the next event is overdue."""
 
     def __init__(self, window_s: float = 5.0) -> None:
         self._window = window_s
@@ -42,13 +42,19 @@ class Rate:
             self._times.append(now)
             self._forget(now)
 
+    def clear(self) -> None:
+        with self._lock:
+            self._times.clear()
+
     def value(self, now: float) -> float:
         with self._lock:
             self._forget(now)
             if len(self._times) < 2:
                 return 0.0
-            # Intervals over the time they took: exact from the second event on.
-            return (len(self._times) - 1) / max(now - self._times[0], 1e-6)
+            first, last, intervals = self._times[0], self._times[-1], len(self._times) - 1
+            # One interval after the last event is normal; what is longer is late.
+            span = max(last - first, now - first - (last - first) / intervals)
+            return intervals / span if span > 0.0 else 0.0
 
     def _forget(self, now: float) -> None:
         while self._times and now - self._times[0] > self._window:

@@ -1,7 +1,7 @@
-"""What the stages hand to each other: frozen values, no behaviour beyond conversion.
+"""The values that the stages pass to each other: frozen dataclasses without behaviour.
 
-Units: boxes are x1, y1, x2, y2 in source pixels; `*_mono` is monotonic seconds, `*_wall` is
-seconds since the epoch (UTC). Wall time is stamped once, at capture.
+Units: boxes are x1, y1, x2, y2 in source pixels; `*_mono` is monotonic seconds, `*_wall` is seconds since the epoch
+(UTC). Wall time is stamped once, at capture.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ Matrix = Literal["bt601", "bt709"]
 
 
 class Image(Protocol):
-    """A decoded picture that converts itself only when asked.
+    """A decoded picture, converted only when needed.
 
-    A decoder's planes are kept as they are until somebody needs them, so a frame that nobody
-    looks at costs no colour conversion.
+    It keeps the decoder's planes, so a frame that is not used costs no colour conversion.
     """
 
     @property
@@ -34,7 +33,7 @@ class Image(Protocol):
     def height(self) -> int: ...
 
     def bgr(self) -> Pixels:
-        """The picture as uint8 [height, width, 3], BGR, contiguous; callers must not write to it."""
+        """The picture as BGR uint8 [height, width, 3], contiguous; callers must not write to it."""
         ...
 
     def luma(self) -> Pixels:
@@ -44,10 +43,10 @@ class Image(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planes:
-    """A picture's memory as its source wrote it: uint8 [rows, bytes a row] views, possibly strided.
+    """A picture in its source's format: uint8 [rows, bytes per row] views, possibly strided.
 
-    bgr: one plane. nv12: Y, then U and V in turn, half as many rows. yuyv: one, Y0 U Y1 V for two pixels.
-    i420: Y, U, V. `matrix` and `full_range` say what Y, U and V mean.
+    bgr: one plane. nv12: Y, then interleaved U and V with half as many rows. yuyv: one, Y0 U Y1 V for two pixels.
+    i420: Y, U, V. `matrix` and `full_range` are the colour standard of Y, U and V.
     """
 
     format: PlaneFormat
@@ -60,16 +59,16 @@ class Planes:
 
 @runtime_checkable
 class PlanarImage(Protocol):
-    """An Image that may show its planes, for who converts colours elsewhere than on the CPU."""
+    """An Image that may give its planes, for a colour conversion elsewhere than on the CPU."""
 
     def planes(self) -> Planes | None:
-        """None where it has none that `Planes` describes; callers must not write."""
+        """The planes; None if `Planes` does not support their format. Callers must not write to them."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayImage:
-    """A picture that already is a BGR array, uint8 [height, width, 3]."""
+    """A picture from a BGR array, uint8 [height, width, 3]."""
 
     pixels: Pixels
 
@@ -85,7 +84,7 @@ class ArrayImage:
         return self.pixels
 
     def luma(self) -> Pixels:
-        # Green carries 59 % of luma (BT.601) and is a free view: enough to see that something moved.
+        # Green is 59 % of luma (BT.601) and is a view without a copy: enough to detect motion.
         return self.pixels[:, :, 1]
 
 
@@ -102,7 +101,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detections:
-    """The persons that the model saw in `frame`: boxes float32 [N,4] px, scores float32 [N] 0..1."""
+    """The persons detected in `frame`: boxes float32 [N,4] px, scores float32 [N] 0..1, best first."""
 
     frame: Frame
     boxes: Floats
@@ -112,10 +111,10 @@ class Detections:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
-    """One person followed over frames; `id` is unique within the camera's tracker.
+    """One person tracked over frames; `id` is unique within the camera's tracker.
 
-    `matched` is False while the track is only predicted; `score` is that of the last matched
-    detection; `hits` counts matched frames.
+    `matched` is False while the track is only predicted; `score` is that of the last matched detection; `hits`
+    counts matched frames.
     """
 
     id: int
@@ -129,7 +128,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A person's visit as it stands at one frame; `start_wall`, `end_wall`, `frame_wall` in epoch s."""
+    """A person's visit at one frame; `start_wall`, `end_wall`, `frame_wall` in epoch s."""
 
     id: str
     camera: str
@@ -149,7 +148,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventChange:
-    """An event's step: `before` equals `after` for a new one; `frame` is the frame that caused it."""
+    """A change of an event: `before` equals `after` for a new one; `frame` is the frame that caused it."""
 
     type: Literal["new", "update", "end"]
     before: Event
@@ -159,7 +158,7 @@ class EventChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """An intrusion: what is told once per event; `frame` is the very frame it speaks of."""
+    """An intrusion, published once per event; `frame` is the frame in which it was confirmed."""
 
     id: str
     event_id: str
@@ -173,7 +172,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What goes to the broker, topic complete with its prefix."""
+    """An MQTT message; `topic` includes the prefix."""
 
     topic: str
     payload: bytes

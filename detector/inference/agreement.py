@@ -1,4 +1,4 @@
-"""How far a candidate's detections are from the reference's, and whether that is near enough."""
+"""How far a candidate's detections differ from the reference's, and the limits for accepting it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a candidate may differ by. `sure` is the reference's score from which a person must be found.
+    """The allowed differences. `sure` is the reference's score from which on a person must be found.
 
-    `slack` is how much lower the other's score may be for the same person; shares are of the
+    `slack` is how much lower the candidate's score for the same person may be; shares are of the
     reference's persons; `ap_drop` in points of 100.
     """
 
@@ -25,9 +25,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """`missed` and `extra` persons of `persons` that the reference is sure of; `reasons` is empty when accepted.
+    """Persons `missed` and `extra`, of `persons` in the reference; `reasons` is empty if accepted.
 
-    IoU and score deltas are over the persons that both found; None where there is none, or no ground truth.
+    IoU and score differences are over the persons that both found; None if there are none. `ap_drop` (points of
+    100) is None without ground truth.
     """
 
     accepted: bool

@@ -1,4 +1,4 @@
-"""Picture in, persons out: preprocessing, model and decoding bound together."""
+"""The person detector: preprocessing, model and decoding."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from .acceptance import accepted_layout
 from .backends.base import Backend, DeviceDetections, PictureBackend
 from .decode import make_decoder
 from .layout import Layout, default_spec, is_yolox
-from .model_metadata import nms_iou
 from .preprocess import Letterbox, Placement
 from .spec import InputSpec, from_metadata
 
 _GREY = 114
 Result = tuple[Floats, Floats, float]
-"""Boxes float32 [N,4] source px, scores float32 [N] best first, ms of the model run alone."""
+"""Boxes float32 [N,4] source px, scores float32 [N] best first, ms of only the model run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageTimes:
-    """What the last picture took, in ms."""
+    """Times of the last picture, ms."""
 
     preprocess_ms: float
     infer_ms: float
@@ -37,7 +36,7 @@ class StageTimes:
 
 
 class PersonDetector:
-    """Finds persons in pictures. Owns `backend`; for one thread.
+    """Detects persons in pictures. Owns `backend`; not thread-safe.
 
     `spec` None takes what the metadata says, else what models of the graph's layout are commonly trained with.
     `said` is laid over the file's metadata (see `model_metadata`). The model runs once on drawn content. Raises
@@ -70,11 +69,10 @@ class PersonDetector:
             pixels=self.layout.pixels,
             rgb_bytes=self.layout.rgb_bytes and self.spec.color == "rgb",
         )
-        iou = nms_iou(metadata)
-        self._decode = make_decoder(self.layout, iou=iou)
+        self._decode = make_decoder(self.layout, iou=self.layout.iou)
         self._device: PictureBackend | None = None
         if isinstance(backend, PictureBackend) and backend.configure(
-            layout=self.layout, spec=self.spec, floor=score_floor, iou=iou
+            layout=self.layout, spec=self.spec, floor=score_floor, iou=self.layout.iou
         ):
             self._device = backend
         self._tensor: NDArray[Any] | None = None
@@ -109,12 +107,12 @@ class PersonDetector:
 
     @property
     def note(self) -> str | None:
-        """Why the engine is no faster one, where it knows."""
+        """Why no faster engine is used, if the backend knows."""
         return getattr(self._backend, "note", None)
 
     @property
     def max_batch(self) -> int:
-        """How many pictures one run takes: more than one where an engine was built so; a CPU gains nothing by it."""
+        """Pictures per run: more than one only for an engine built so; on a CPU it would not be faster."""
         return 1 if self._device is None else self._device.batch
 
     @property
@@ -127,9 +125,9 @@ class PersonDetector:
         return Detections(frame=frame, boxes=boxes, scores=scores, infer_ms=infer_ms)
 
     def detect_many(self, frames: Sequence[Frame]) -> list[Detections | Exception]:
-        """As `detect` for each frame, `max_batch` of them in one run.
+        """Like `detect` for each frame, `max_batch` of them in one run.
 
-        What is wrong with one frame alone stands in its place; raises InferenceError when a run failed.
+        An error of a single frame is returned in its place; raises InferenceError if a run failed.
         """
         return [
             found
@@ -139,34 +137,34 @@ class PersonDetector:
         ]
 
     def detect_images(self, images: Sequence[Image]) -> list[Result | Exception]:
-        """As `detect_many`, for pictures; the ms are those of the run that the picture was in."""
+        """Like `detect_many`, for pictures; the ms are those of the whole run."""
         if self._device is None:
-            return [self._alone(image) for image in images]
+            return [self._detect_or_error(image) for image in images]
         most, found = self.max_batch, []
         for first in range(0, len(images), most):
-            found += self._together(self._device, images[first : first + most])
+            found += self._detect_on_device(self._device, images[first : first + most])
         return found
 
     def detect_image(self, image: Image) -> Result:
-        """Boxes float32 [N,4] source px, scores float32 [N] best first, ms of the model run alone.
+        """Boxes float32 [N,4] source px, scores float32 [N] best first, ms of only the model run.
 
         Raises InferenceError.
         """
         if self._device is None:
-            return self._by_tensor(image)
-        (found,) = self._together(self._device, [image])
+            return self._detect_on_cpu(image)
+        (found,) = self._detect_on_device(self._device, [image])
         if isinstance(found, Exception):
             raise found
         return found
 
-    def _alone(self, image: Image) -> Result | Exception:
+    def _detect_or_error(self, image: Image) -> Result | Exception:
         try:
-            return self._by_tensor(image)
-        except Exception as error:  # a camera's picture may fail in any way as it is converted
+            return self._detect_on_cpu(image)
+        except Exception as error:  # the conversion of a camera's picture may fail in any way
             return error
 
-    def _by_tensor(self, image: Image) -> Result:
-        """Letterbox and decoding on the CPU."""
+    def _detect_on_cpu(self, image: Image) -> Result:
+        """Letterbox and decode on the CPU."""
         begun = time.perf_counter()
         self._tensor, placement = self._letterbox(image)
         prepared = time.perf_counter()
@@ -176,12 +174,12 @@ class PersonDetector:
         self._note_times(begun, prepared, inferred)
         return boxes, scores, self._times.infer_ms
 
-    def _together(self, device: PictureBackend, images: Sequence[Image]) -> list[Result | Exception]:
-        """One wait for all of it: what is before and behind the model cannot be told apart from it."""
+    def _detect_on_device(self, device: PictureBackend, images: Sequence[Image]) -> list[Result | Exception]:
+        """One wait for all stages, so their times cannot be measured separately."""
         begun = time.perf_counter()
         seen = device.infer(images)
         inferred = time.perf_counter()
-        found = [_one(each, (inferred - begun) * 1e3) for each in seen]
+        found = [_result(each, (inferred - begun) * 1e3) for each in seen]
         self._note_times(begun, begun, inferred)
         return found
 
@@ -193,9 +191,9 @@ class PersonDetector:
         )
 
     def warm_up(self) -> float:
-        """Runs grey pictures, so that the first real ones are not slow; the ms of one. Raises InferenceError."""
+        """Run grey pictures, so that the first real ones are not slow; returns ms of one. Raises InferenceError."""
         grey = ArrayImage(np.full((self.layout.height, self.layout.width, 3), _GREY, np.uint8))
-        # Each number of pictures that a run may have is set up when it first comes.
+        # Each batch size is set up at its first run.
         for count in range(self.max_batch, 1, -1):
             for found in self.detect_images([grey] * count):
                 if isinstance(found, Exception):
@@ -203,23 +201,23 @@ class PersonDetector:
         return self.detect_image(grey)[2]
 
     def run_bare(self) -> float:
-        """Runs the last picture's tensor through the backend alone; ms. What a pipeline is compared with."""
+        """Run only the backend on the last picture's tensor; returns ms, to compare the pipeline with."""
         if self._device is not None:
             begun = time.perf_counter()
             self._device.rerun()
             return (time.perf_counter() - begun) * 1e3
         if self._tensor is None:
-            raise InferenceError("no picture was seen yet: nothing to run")
+            raise InferenceError("no picture was detected yet: nothing to run")
         begun = time.perf_counter()
         self._backend.run(self._tensor)
         return (time.perf_counter() - begun) * 1e3
 
     def close(self) -> None:
-        """Lets go of the model; harmless twice."""
+        """Free the model; may be called again."""
         self._backend.close()
 
 
-def _one(seen: DeviceDetections | Exception, ms: float) -> Result | Exception:
+def _result(seen: DeviceDetections | Exception, ms: float) -> Result | Exception:
     if isinstance(seen, Exception):
         return seen
     (boxes, scores), placement = seen
@@ -227,7 +225,7 @@ def _one(seen: DeviceDetections | Exception, ms: float) -> Result | Exception:
 
 
 def _in_source(boxes: Floats, scores: Floats, placement: Placement) -> tuple[Floats, Floats]:
-    """Boxes of the input in px of the source; one that lay in the padding alone has nothing left."""
+    """Boxes in input px to source px; boxes only in the padding are removed."""
     if not scores.size:
         return boxes, scores
     boxes = placement.to_source(boxes)

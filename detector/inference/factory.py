@@ -1,4 +1,4 @@
-"""From a model file and a wish to a detector."""
+"""Loads a detector from a model file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detector.core.errors import ModelError
 from detector.core.files import existing_file
 
 from .backends.base import Backend, Precision
-from .backends.onnxruntime import OnnxRuntimeBackend, Provider
+from .backends.onnxruntime import OnnxRuntimeBackend
 from .backends.openvino import IR_SUFFIX, OpenVinoBackend
 from .detector import PersonDetector
 from .spec import InputSpec
@@ -31,15 +31,14 @@ def load_detector(
     precision: Precision = "auto",
     threads: int = 0,
     score_floor: float = 0.1,
-    provider: Provider = "cpu",
     judged: bool = True,
     said: Mapping[str, str] | None = None,
 ) -> PersonDetector:
     """The detector for the model at `path`, called `name`; raises ModelError in one line.
 
-    `spec` None: as the graph's layout is commonly trained. `threads` 0: the usable cores, at most 4.
-    `provider` is ONNX Runtime's: anything but the CPU is taken only when told. `judged` False opens an
-    engine that the accuracy gate has yet to judge; nothing else may. `said` is laid over the file's metadata.
+    `spec` None: the input that models of this layout are commonly trained with. `threads` 0: the usable cores, at most 4.
+    `judged` False also opens an engine that the accuracy gate has not checked yet; only the gate itself may do that.
+    `said` is laid over the file's metadata.
     """
     path = existing_file(path)
     said = said or {}
@@ -47,9 +46,9 @@ def load_detector(
         engine = _open_engine(path, backend, precision, judged=judged)
     else:
         # OpenVINO makes the usual preparation part of the model: not where another is asked for.
-        engine = _open(path, spec, backend, precision, threads, provider, fold=not said)
+        engine = _open(path, spec, backend, precision, threads, fold=not said)
     try:
-        # An engine carries the words of the model that it was built from.
+        # An engine's manifest has the spec of the model that it was built from.
         spec = spec or getattr(engine, "spec", None)
         return PersonDetector(model_name=name, backend=engine, spec=spec, score_floor=score_floor, said=said)
     except ModelError as error:
@@ -65,7 +64,7 @@ def open_backend(path: Path, *, spec: InputSpec | None = None) -> Backend:
     path = existing_file(path)
     if path.suffix == ".engine":
         return _open_engine(path, "auto", "auto", judged=False)
-    return _open(path, spec, "auto", "auto", 1, "cpu", fold=False)
+    return _open(path, spec, "auto", "auto", 1, fold=False)
 
 
 def _open(
@@ -74,7 +73,6 @@ def _open(
     backend: BackendName,
     precision: Precision,
     threads: int,
-    provider: Provider,
     *,
     fold: bool,
 ) -> Backend:
@@ -97,8 +95,8 @@ def _open(
             return _open_built(path, precision)
         except ModelError as error:
             log.warning("onnxruntime runs %s: %s", path.name, error)
-            precision = "auto"  # what was wanted was wanted of the engine
-    return OnnxRuntimeBackend(path=path, precision=precision, threads=threads, provider=provider)
+            precision = "auto"  # the requested precision was for the engine
+    return OnnxRuntimeBackend(path=path, precision=precision, threads=threads)
 
 
 def quantised_for(path: Path) -> str | None:
@@ -109,7 +107,7 @@ def quantised_for(path: Path) -> str | None:
 
 
 def tensorrt_usable() -> bool:
-    """Whether there is a GPU with a TensorRT beside it; on other machines nothing is imported to find out."""
+    """Whether there are a GPU and TensorRT; without a GPU nothing is imported to find out."""
     return gpu.device_files() and gpu.tensorrt_there()
 
 

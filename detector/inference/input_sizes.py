@@ -1,4 +1,4 @@
-"""Which input size serves a picture's aspect: the less padding, the less work, at the same scale."""
+"""The input size for a picture's aspect ratio: less padding is less work at the same scale."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ InputSize = tuple[int, int]
 """Width and height in px."""
 
 _MULTIPLE = 32  # the coarsest grid's stride
-_SHORT_SIDES = ((3, 4), (9, 16))  # of the long one: cameras' usual aspects
+_SHORT_SIDES = ((3, 4), (9, 16))  # as a share of the long side: the usual aspect ratios of cameras
 _SAME_SCALE = 0.999
 
 
 def allowed_input_sizes(base: InputSize) -> tuple[InputSize, ...]:
-    """The sizes that a model for `base` is made for: itself, and for a square one 4:3 and 16:9, lying and standing.
+    """The input sizes of a model for `base`: itself, and for a square one 4:3 and 16:9, landscape and portrait.
 
-    The long side stays, so a person is as many pixels tall as before; the short one is rounded up to a
-    multiple of 32. A model that is not square was made for its aspect already.
+    The long side is kept, so people keep their height in pixels; the short one is rounded up to a multiple of 32.
+    A model that is not square is already made for an aspect ratio.
     """
     side, height = base
     if side != height or side % _MULTIPLE:
@@ -25,7 +25,7 @@ def allowed_input_sizes(base: InputSize) -> tuple[InputSize, ...]:
 
 
 def best_input_size(base: InputSize, width: int, height: int) -> InputSize:
-    """Of the allowed sizes the smallest that shows a picture of `width` x `height` px as large as any does."""
+    """The smallest allowed size that shows a picture of `width` x `height` px at the largest scale."""
     if width < 1 or height < 1:
         raise ValueError(f"a picture of {width} x {height} px has no aspect")
     shapes = allowed_input_sizes(base)

@@ -16,11 +16,21 @@ from . import model_metadata as said
 from .input_tensors import shown, split_inputs
 from .layout_match import Form, LayoutKind, Match, Units, anchor_counts, matches
 from .model_metadata import ACTIVATION, PIXELS
-from .person_class import find_person
+from .person_class import find_person, person_of
 from .spec import InputSpec
 from .tensors import TensorSpec
 
-__all__ = ("ACTIVATION", "PIXELS", "Activation", "Layout", "LayoutKind", "anchors", "default_spec", "find_layout")
+__all__ = (
+    "ACTIVATION",
+    "PIXELS",
+    "Activation",
+    "Layout",
+    "LayoutKind",
+    "anchors",
+    "default_spec",
+    "find_layout",
+    "person_of",
+)
 
 Activation = Literal["none", "sigmoid", "softmax"]
 STRIDES = (8, 16, 32)

@@ -1,9 +1,10 @@
-"""One model in several input sizes side by side: each picture goes to the one that fits its aspect."""
+"""One model in several input sizes: each picture is detected in the one that fits its aspect ratio."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from detector.core.errors import ModelError
 from detector.core.types import Detections, Floats, Frame, Image
@@ -14,19 +15,38 @@ from .layout import Layout
 from .spec import InputSpec
 
 LoadInputSize = Callable[[InputSize], PersonDetector | None]
-"""None: there is none of that size; what is wrong with one is a ModelError."""
+"""Returns None if there is no model of that size; raises ModelError if it cannot be loaded."""
 
 log = logging.getLogger(__name__)
 
 
-class MultiSizeDetector:
-    """A PersonDetector a size, each loaded by `load` when first needed; for one thread, as they are.
+def _of_last(name: str) -> Any:
+    return property(lambda self: getattr(self._last, name))
 
-    `base` is the model's own size in px; `expected` are the (width, height) of frames that will come: their
-    sizes are loaded by `warm_up`, so that no camera waits for another's model. Sessions share nothing in ONNX
-    Runtime: each size costs its own weights and buffers. A size that is not there is served by `base`.
-    Properties speak of the size used last. Raises ModelError when not even `base` can be loaded.
+
+class MultiSizeDetector:
+    """One PersonDetector per size, each loaded by `load` when first needed; not thread-safe.
+
+    `base` is the model's own size in px; `expected` are the (width, height) of the frames to come: `warm_up` loads
+    their sizes, so that no camera waits for a model. ONNX Runtime's sessions share nothing: each size has its own
+    weights and buffers. A missing size is replaced by `base`. Properties are those of the size used last. Raises
+    ModelError if even `base` cannot be loaded.
     """
+
+    # Of the size used last.
+    model_name: str = _of_last("model_name")
+    score_floor: float = _of_last("score_floor")
+    layout: Layout = _of_last("layout")
+    spec: InputSpec = _of_last("spec")
+    backend: str = _of_last("backend")
+    backend_version: str = _of_last("backend_version")
+    precision: str = _of_last("precision")
+    provider: str = _of_last("provider")
+    input_size: InputSize = _of_last("input_size")
+    engine_key: str = _of_last("engine_key")
+    last_times: StageTimes = _of_last("last_times")
+    note: str | None = _of_last("note")
+    max_batch: int = _of_last("max_batch")
 
     def __init__(self, *, load: LoadInputSize, base: InputSize, expected: Sequence[InputSize] = ()) -> None:
         self._load, self._base, self._expected = load, base, tuple(expected)
@@ -36,72 +56,17 @@ class MultiSizeDetector:
         self._last = self._of(first)
 
     @property
-    def model_name(self) -> str:
-        return self._last.model_name
-
-    @property
-    def score_floor(self) -> float:
-        return self._last.score_floor
-
-    @property
-    def layout(self) -> Layout:
-        return self._last.layout
-
-    @property
-    def spec(self) -> InputSpec:
-        return self._last.spec
-
-    @property
-    def backend(self) -> str:
-        return self._last.backend
-
-    @property
-    def backend_version(self) -> str:
-        return self._last.backend_version
-
-    @property
-    def precision(self) -> str:
-        return self._last.precision
-
-    @property
-    def provider(self) -> str:
-        return self._last.provider
-
-    @property
     def base(self) -> InputSize:
         """Width and height in px that the model was made for."""
         return self._base
-
-    @property
-    def input_size(self) -> InputSize:
-        """Width and height in px of the size used last."""
-        return self._last.input_size
 
     @property
     def shapes(self) -> tuple[InputSize, ...]:
         """The sizes that are loaded, in px."""
         return tuple(dict.fromkeys(detector.input_size for detector in self._detectors.values()))
 
-    @property
-    def engine_key(self) -> str:
-        return self._last.engine_key
-
-    @property
-    def last_times(self) -> StageTimes:
-        return self._last.last_times
-
-    @property
-    def note(self) -> str | None:
-        """Of the size used last."""
-        return self._last.note
-
-    @property
-    def max_batch(self) -> int:
-        """Of the size used last."""
-        return self._last.max_batch
-
     def detect_many(self, frames: Sequence[Frame]) -> list[Detections | Exception]:
-        """As PersonDetector.detect_many; frames of one size run together."""
+        """Like PersonDetector.detect_many; frames of one size run together."""
         by_size: dict[PersonDetector, list[int]] = {}
         for index, frame in enumerate(frames):
             by_size.setdefault(self._for(frame.image), []).append(index)
@@ -111,25 +76,25 @@ class MultiSizeDetector:
         return [found[index] for index in range(len(frames))]
 
     def detect(self, frame: Frame) -> Detections:
-        """As PersonDetector.detect."""
+        """Like PersonDetector.detect."""
         return self._for(frame.image).detect(frame)
 
     def detect_image(self, image: Image) -> tuple[Floats, Floats, float]:
-        """As PersonDetector.detect_image."""
+        """Like PersonDetector.detect_image."""
         return self._for(image).detect_image(image)
 
     def warm_up(self) -> float:
-        """Loads the sizes of `expected` and runs a grey picture through all that are loaded; the slowest one's ms."""
+        """Load the sizes of `expected` and run a grey picture in all loaded ones; returns ms of the slowest."""
         for size in self._expected:
             self._of(best_input_size(self._base, *size))
         return max(detector.warm_up() for detector in set(self._detectors.values()))
 
     def run_bare(self) -> float:
-        """As PersonDetector.run_bare, of the size used last."""
+        """Like PersonDetector.run_bare, for the size used last."""
         return self._last.run_bare()
 
     def close(self) -> None:
-        """Lets go of every size; harmless twice. Nothing is loaded after it."""
+        """Free all sizes; may be called again. Nothing is loaded afterwards."""
         self._closed = True
         for detector in self._detectors.values():
             detector.close()
@@ -150,7 +115,7 @@ class MultiSizeDetector:
         except ModelError as error:
             if shape == self._base:
                 raise
-            log.warning("%s; %d x %d px serves instead", error, *self._base)
+            log.warning("%s; %d x %d px is used instead", error, *self._base)
             found = None
         if found is None and shape == self._base:
             raise ModelError("the model's own size is missing")

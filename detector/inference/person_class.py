@@ -38,13 +38,22 @@ def find_person(
         return PersonClass(number=_chosen(wanted.strip(), names, classes))
     if names is None:
         return _unnamed(classes, coco_ids=coco_ids)
+    if len(names) == 1 and _plain(names[0]) not in _NAMES:
+        return PersonClass(number=0, note=f"its one class, {names[0]!r}, is taken for person")
+    return PersonClass(number=person_of(names))
+
+
+def person_of(names: Mapping[int, str]) -> int:
+    """The index of the class person by its name; raises ModelError where there is none."""
     for known in _NAMES:
         for index, name in names.items():
-            if name.strip().lower().replace("_", " ").replace("-", " ") == known:
-                return PersonClass(number=index)
-    if len(names) == 1:
-        return PersonClass(number=0, note=f"its one class, {names[0]!r}, is taken for person")
+            if _plain(name) == known:
+                return index
     raise ModelError(f"this model knows no persons: its classes are {_few(names)}; name the one that is: {KEY}: NAME")
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("_", " ").replace("-", " ")
 
 
 def _unnamed(classes: int | None, *, coco_ids: bool) -> PersonClass:

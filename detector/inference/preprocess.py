@@ -1,4 +1,4 @@
-"""A picture becomes a model's input: scaled to fit, padded with grey, planes of floats or bytes as they are."""
+"""Preprocessing: a picture is scaled to fit the model's input and padded with grey, as float planes or bytes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .spec import InputSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where a picture of `source_width` x `source_height` px sits in the model's input.
+    """Where a picture of `source_width` x `source_height` px is in the model's input.
 
-    input px = source px * scale + pad, by axis: the resized picture has whole pixels, so for thin
-    pictures the two scales differ noticeably.
+    input px = source px * scale + pad, per axis. The resized picture has whole pixels, so for thin pictures the two
+    scales differ noticeably.
     """
 
     scale_x: float
@@ -39,23 +39,18 @@ class Placement:
         np.minimum(source, np.array((self.source_width, self.source_height) * 2, np.float32), out=source)
         return source
 
-    def to_input(self, boxes: Floats) -> Floats:
-        """Boxes float32 [N,4] in source px to input px: the inverse of `to_source` before its clipping."""
-        scaled = boxes * np.array((self.scale_x, self.scale_y) * 2, np.float32)
-        return scaled + np.array((self.pad_x, self.pad_y) * 2, np.float32)
-
 
 def place(
     source: tuple[int, int], target: tuple[int, int], *, centered: bool, stretched: bool = False
 ) -> tuple[Placement, tuple[int, int]]:
-    """Where a picture of `source` (width, height) px goes in a `target` one, and its resized size.
+    """The placement of a picture of `source` (width, height) px in `target`, and its resized size.
 
-    Sizes and pads round as the models were trained: to the nearest pixel, half a pixel of padding
-    to the bottom and right (ultralytics' letterbox), or all padding there (YOLOX). `stretched`: no padding.
+    Sizes and padding are rounded as in the models' training: to the nearest pixel, an odd pixel of padding to the
+    bottom and right (ultralytics' letterbox), or all padding there (YOLOX). `stretched`: no padding.
     """
     (width, height), (target_width, target_height) = source, target
     ratio = min(target_width / width, target_height / height)
-    # Very thin pictures would otherwise round to no pixels at all.
+    # Very thin pictures would be rounded to 0 px otherwise.
     new_width = min(max(1, round(width * ratio)), target_width)
     new_height = min(max(1, round(height * ratio)), target_height)
     if stretched:
@@ -72,12 +67,12 @@ def place(
 
 
 class Letterbox:
-    """Pictures to float32 [1,3,height,width] as `spec` says, or with `pixels` to uint8 [1,height,width,3].
+    """Pictures to float32 [1,3,height,width] by `spec`, or with `pixels` to uint8 [1,height,width,3].
 
     Bytes are BGR, whatever `spec.color` is: models with folded preprocessing turn them round themselves. With
     `rgb_bytes` they are RGB, for models whose own input is bytes.
 
-    The tensor returned is this object's own buffer: the next call overwrites it. Not thread-safe.
+    The returned tensor is a buffer of this object: the next call overwrites it. Not thread-safe.
     """
 
     def __init__(
@@ -102,32 +97,32 @@ class Letterbox:
         self._planes: list[Floats] = []
 
     def __call__(self, image: Image) -> tuple[NDArray[Any], Placement]:
-        """The input tensor and where the picture sits in it; raises InferenceError on no picture at all."""
-        pixels = self._shrunk(image)
+        """The input tensor and the picture's placement in it; raises InferenceError for an invalid picture."""
+        pixels = self._resized_planes(image)
         if pixels is not None:
-            return self._laid_out(pixels), self._placed(image.width, image.height)
+            return self._to_tensor(pixels), self._prepare(image.width, image.height)
         pixels = image.bgr()
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
             raise InferenceError(f"not a BGR picture: {pixels.dtype} {list(pixels.shape)}, needed uint8 [H, W, 3]")
-        placement = self._placed(pixels.shape[1], pixels.shape[0])
-        return self._laid_out(pixels), placement
+        placement = self._prepare(pixels.shape[1], pixels.shape[0])
+        return self._to_tensor(pixels), placement
 
-    def _shrunk(self, image: Image) -> Pixels | None:
-        """The picture in its size here, where its planes can be shrunk before their colours are converted."""
+    def _resized_planes(self, image: Image) -> Pixels | None:
+        """The resized picture, if its planes can be resized before colour conversion; else None."""
         planes = image.planes() if isinstance(image, PlanarImage) else None
         if planes is None:
             return None
-        self._placed(planes.width, planes.height)
+        self._prepare(planes.width, planes.height)
         return self._shrink(planes)
 
-    def _laid_out(self, pixels: Pixels) -> NDArray[Any]:
+    def _to_tensor(self, pixels: Pixels) -> NDArray[Any]:
         if self._bytes is not None:
             return self._pasted(pixels, self._bytes)[None]
         self._fill(pixels)
         return self._tensor
 
-    def _placed(self, width: int, height: int) -> Placement:
-        """Lays out the buffers for a picture's size; the padding is written only when that changes."""
+    def _prepare(self, width: int, height: int) -> Placement:
+        """Prepare the buffers for a picture's size; the padding is written only when the size changes."""
         known = self._placement
         if known is not None and (known.source_width, known.source_height) == (width, height):
             return known
@@ -152,7 +147,7 @@ class Letterbox:
         return placement
 
     def _pasted(self, pixels: Pixels, canvas: Pixels) -> Pixels:
-        """The picture in its place on the grey canvas, resized straight into it."""
+        """The picture on the grey canvas, resized directly into its place."""
         placement, (height, width) = self._placement, self._resized.shape[:2]
         assert placement is not None
         part = canvas[placement.pad_y : placement.pad_y + height, placement.pad_x : placement.pad_x + width]
@@ -170,7 +165,7 @@ class Letterbox:
             height, width = self._resized.shape[:2]
             cv2.resize(pixels, (width, height), dst=self._resized, interpolation=cv2.INTER_LINEAR)
             source = self._resized
-        # Splitting bytes first, then widening whole planes, beats strided reads and mixed-type products.
+        # Splitting bytes first, then converting whole planes, is faster than strided reads and mixed-type products.
         cv2.split(source, self._split)
         steps = zip(self._planes, self._split, self._factors, self._summands, strict=True)
         for plane, values, factor, summand in steps:

@@ -1,4 +1,4 @@
-"""What a model's input or output is called, its shape and its type."""
+"""Name, shape and type of a model's input or output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """An input or output; None is a length that the graph leaves open; `dtype` is NumPy's name."""
+    """An input or output; None in `shape` is a dynamic length; `dtype` is NumPy's name."""
 
     name: str
     shape: tuple[int | None, ...]

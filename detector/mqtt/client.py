@@ -4,58 +4,50 @@ Nothing waits here: `publish` takes a message only when it can go out now, so me
 through any outage and the outbox is the one queue. Retained messages are the exception: of each
 topic the last value is kept and goes out on every connect, so a broker that lost its retained
 messages gets them back.
+
+What goes out when is `outgoing`'s: alerts and events first, what is not needed last.
 """
 
 from __future__ import annotations
 
 import logging
-import random
-import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
-from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
-from detector.config.schema import Config
+from detector.core.backoff import Backoff
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import BrokerError
 from detector.core.redact import redact
 from detector.core.types import Message
 
 from .broker.topic_filter import matches
-from .connection import (
-    BrokerConnection,
-    MqttSettings,
-    ProtocolName,
-    RefusedError,
-    VersionError,
-    check_message,
-    dial,
-    tls_context,
-)
+from .connection import Ack, BrokerConnection, Incoming, RefusedError, VersionError, check_message, dial
+from .outgoing import AckCallback, Outgoing
+from .settings import MqttSettings, ProtocolName, settings_of
+from .tls import tls_context
 
 __all__ = ["AckCallback", "ClientStatus", "MqttClient", "MqttSettings", "probe", "settings_of"]
 
 log = logging.getLogger(__name__)
 
-AckCallback = Callable[[str | None], None]
-"""Called once for each message taken: None when the broker acknowledged it, else why it did not."""
 MessageHandler = Callable[[str, bytes], None]
 ClientState = Literal["connecting", "connected", "refused", "offline"]
 ONLINE = b"online"
 WINDOW = 20  # unacknowledged QoS 1 messages
-_MAX_BYTES = 8 * 1024 * 1024  # taken and not yet written or acknowledged
 _STEP_S = 0.2  # how long a stop may go unnoticed; messages do not wait for it
-_FIRST_DELAY_S, _MAX_DELAY_S = 0.5, 30.0
-_STABLE_S = 5.0  # a connection that lasted this long starts the back-off anew
+_MAX_DELAY_S = 30.0
+_STABLE_S = 5.0  # a connection that lasted this long starts the back-off again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientStatus:
-    """`since_mono`: when `state` began; `error`: the last trouble, also while connected; `connects`: so far."""
+    """`since_mono`: when `state` began; `error`: the last trouble, also while connected; `connects`: so far.
+
+    `unacknowledged` messages wait for the broker's word, the oldest for `unacknowledged_s`: None while none does.
+    `left_out`: one line on each thing that the broker ended the connection at.
+    """
 
     state: ClientState
     address: str
@@ -64,47 +56,8 @@ class ClientStatus:
     since_mono: float
     connects: int
     unacknowledged: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Unacknowledged:
-    message: Message
-    on_ack: AckCallback | None
-
-    @property
-    def size(self) -> int:
-        return len(self.message.payload) + len(self.message.topic)
-
-
-def settings_of(config: Config, *, password: SecretStr | None, embedded_port: int | None = None) -> MqttSettings:
-    """How to reach the configured broker; `embedded_port` is where the embedded one listens."""
-    mqtt = config.mqtt
-    common = MqttSettings(
-        host=mqtt.embedded.host,
-        port=mqtt.embedded.port if embedded_port is None else embedded_port,
-        client_id=mqtt.client_id or f"detector-{config.device.id}",
-        username=mqtt.username,
-        password=password,
-        keepalive_s=mqtt.keepalive_s,
-        protocol="3.1.1",
-    )
-    if mqtt.broker == "embedded":
-        any_address = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to be reached, not bound
-        # Whoever else may connect and names our client id ends our session: be unguessable.
-        client_id = mqtt.client_id or f"{common.client_id}-{secrets.token_hex(4)}"
-        return replace(common, host=any_address.get(common.host, common.host), client_id=client_id)
-    url = urlsplit(mqtt.broker)
-    tls = url.scheme == "mqtts"
-    return replace(
-        common,
-        host=url.hostname or "",
-        port=url.port or (8883 if tls else 1883),
-        protocol="auto",
-        tls=tls,
-        ca_file=mqtt.ca_file,
-        cert_file=mqtt.cert_file,
-        key_file=mqtt.key_file,
-    )
+    unacknowledged_s: float | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def probe(settings: MqttSettings, *, timeout: float = 5.0) -> None:
@@ -140,19 +93,17 @@ class MqttClient:
         self._on_connect = on_connect
         self._handlers: dict[str, MessageHandler] = {}
         self._listeners: list[Callable[[], None]] = []
-        self._max_window, self._max_delay_s, self._flush_s = window, max_delay_s, flush_s
+        self._on_cleared: list[Callable[[str], None]] = []
+        self._flush_s = flush_s
+        self._backoff = Backoff(base=min(0.5, max_delay_s), cap=max_delay_s)
         self._protocols = settings.protocols
         # Held around calls into paho, never the other way round: its callbacks take no lock of ours.
         self._lock = threading.Lock()
-        self._connection: BrokerConnection | None = None
-        self._window = window
-        self._flights: dict[int, _Unacknowledged] = {}
-        self._retained: dict[str, Message] = {}
-        self._stale: dict[str, None] = {}  # retained topics whose last value is not sent yet, in order
+        self._out = Outgoing(clock=clock, window=window)
         self._error: str | None = None
         self._state: ClientState = "connecting"
         self._since = clock.mono()
-        self._connects = 0
+        self.progress_mono = clock.mono()
 
     def subscribe(self, topic_filter: str, handler: MessageHandler) -> None:
         """Have `handler(topic, payload)` called, in the loop's thread, for what comes; before `run`.
@@ -161,72 +112,108 @@ class MqttClient:
         """
         self._handlers[topic_filter] = handler
 
-    def listen(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called, in the loop's thread, whenever `publish` may take messages again."""
+    def listen(self, callback: Callable[[], None], is_behind: Callable[[int], bool] | None = None) -> None:
+        """Have `callback` called, in the loop's thread, whenever `publish` may take messages again.
+
+        States and all that is not needed wait while `is_behind(session)`: it must not call back here, nor wait.
+        """
         self._listeners.append(callback)
+        if is_behind is not None:
+            self._out.is_behind = is_behind
+
+    def listen_cleared(self, callback: Callable[[str], None]) -> None:
+        """Have `callback(topic)` called, in the loop's thread, when the broker has cleared a retained topic."""
+        self._on_cleared.append(callback)
 
     def status(self) -> ClientStatus:
         with self._lock:
+            now = self._clock.mono()
+            out = self._out
+            waiting = [flight.since_mono for flight in out.flights.values() if flight.message.qos > 0]
             return ClientStatus(
                 state=self._state,
                 address=self._settings.address,
-                protocol=self._connection.protocol if self._connection else None,
+                protocol=out.connection.protocol if out.connection else None,
                 error=self._error,
                 since_mono=self._since,
-                connects=self._connects,
-                unacknowledged=sum(f.message.qos > 0 for f in self._flights.values()),
+                connects=out.sessions,
+                unacknowledged=len(waiting),
+                unacknowledged_s=now - min(waiting) if waiting else None,
+                left_out=tuple(out.trials.left_out(now)),
             )
 
     def session(self) -> int | None:
         """Which connection stands, counted from 1; None while there is none."""
         with self._lock:
-            return self._connects if self._connection is not None else None
+            return self._out.sessions if self._out.connection is not None else None
+
+    def size_limit(self) -> int | None:
+        """How many bytes of payload the broker is known to take at most; None while that is unknown."""
+        with self._lock:
+            return self._out.size_limit()
+
+    def take_rejected(self) -> list[Message]:
+        """Retained messages that were too large for the broker since the last call: their topics wait for smaller ones."""
+        with self._lock:
+            return self._out.take_rejected()
 
     def publish(self, message: Message, on_ack: AckCallback | None = None) -> bool:
-        """Hand over `message`; False: not now (no connection, or the window is full).
+        """Hand over a message that must arrive; False: not now (no connection, or the window is full).
 
-        Taken means `on_ack` will be called, once, in the loop's thread. A retained message is always
-        taken: the last value of its topic goes out as soon as it can, so it has no `on_ack`.
-        Raises BrokerError for a message that can never be sent, ValueError for `on_ack` with `retain`.
+        Taken means `on_ack` will be called, once, in the loop's thread; without it this is `offer`. Raises BrokerError
+        for a message that can never be sent, ValueError for a retained one with `on_ack`: only its last value counts.
         """
+        if on_ack is None:
+            return self.offer(message)
         check_message(message)
-        if message.retain and on_ack is not None:
+        if message.retain:
             raise ValueError("a retained message has no single acknowledgement")
         with self._lock:
-            if not message.retain:
-                return self._send(message, on_ack)
-            self._retained[message.topic] = message
-            self._stale[message.topic] = None
-            self._flush_retained()
-            return True
+            return self._out.send(message, on_ack)
+
+    def offer(self, message: Message, *, hint: str | None = None, shrinks: bool = False) -> bool:
+        """Hand over a state, or what is good for the moment only; False: not now, or left out.
+
+        A retained message is always taken: the last value of its topic goes out as soon as it can. With `hint` (what
+        to do where the broker forbids it) it is one that is not needed and goes last; one that `shrinks` comes back
+        by `take_rejected` where the broker finds it too large. Raises BrokerError for one that can never be sent.
+        """
+        check_message(message)
+        with self._lock:
+            return self._out.offer(message, hint=hint, shrinks=shrinks)
 
     def restate(self) -> None:
         """Send all retained messages again, as after a connect."""
         with self._lock:
-            self._stale = dict.fromkeys(self._retained)
-            self._flush_retained()
+            self._out.restate()
+
+    def flush(self) -> None:
+        """Send what waited for alerts and events, if it may go now."""
+        with self._lock:
+            self._out.flush()
 
     def run(self, stop: threading.Event) -> None:
         """Keep the link up until `stop`, then say `offline` and leave. A dial in progress ends first."""
-        attempt = 0
         while not stop.is_set():
+            self.progress_mono = self._clock.mono()
+            refused = False
             try:
                 connection = self._dial()
             except BrokerError as error:
                 self._failed(error)
-                slow = isinstance(error, RefusedError)
+                refused = isinstance(error, RefusedError)
             else:
-                began, slow = self._clock.mono(), False
+                began = self._clock.mono()
                 self._serve(connection, stop)
-                attempt = 0 if self._clock.mono() - began >= _STABLE_S else attempt
-            stop.wait(self._delay(attempt, slow=slow))
-            attempt += 1
+                if self._clock.mono() - began >= _STABLE_S:
+                    self._backoff.reset()
+            self._pause(self._backoff.long() if refused else self._backoff.next(), stop)
         self._set_state("offline", None)
 
-    def _delay(self, attempt: int, *, slow: bool) -> float:
-        # Full jitter: after a broker's restart its clients must not all come at once.
-        bound = self._max_delay_s if slow else min(self._max_delay_s, _FIRST_DELAY_S * 2.0 ** min(attempt, 10))
-        return random.uniform(bound / 2 if slow else 0.0, bound)  # noqa: S311 - no secret
+    def _pause(self, seconds: float, stop: threading.Event) -> None:
+        until = self._clock.mono() + seconds
+        while (left := until - self._clock.mono()) > 0 and not stop.wait(min(left, 1.0)):
+            self.progress_mono = self._clock.mono()
 
     def _dial(self) -> BrokerConnection:
         try:
@@ -241,6 +228,8 @@ class MqttClient:
         text = redact(str(error))
         level = logging.DEBUG if text == self._error else logging.WARNING
         log.log(level, "MQTT: %s", text)
+        with self._lock:
+            self._out.trials.forgive()
         self._set_state("refused" if isinstance(error, RefusedError) else "offline", text)
 
     def _set_state(self, state: ClientState, error: str | None) -> None:
@@ -249,80 +238,84 @@ class MqttClient:
                 self._state, self._since = state, self._clock.mono()
             self._error = error
 
+    # One connection
+
     def _serve(self, connection: BrokerConnection, stop: threading.Event) -> None:
         try:
             self._attach(connection)
             alive = True
             while alive and not stop.is_set():
+                self.progress_mono = self._clock.mono()
                 alive = connection.step(_STEP_S)
                 self._settle(connection)
             if alive:
                 self._farewell(connection)
         finally:
-            self._detach(connection)
+            self._detach(connection, wanted=stop.is_set())
 
     def _attach(self, connection: BrokerConnection) -> None:
-        connection.subscribe(tuple(self._handlers))
         with self._lock:
-            self._connection = connection
-            self._window = min(self._max_window, connection.receive_maximum)
-            self._connects += 1
             self._state, self._since, self._error = "connected", self._clock.mono(), None
-            # "online" goes last: who trusts it finds the states behind it already true.
-            self._retained.pop(self._will.topic, None)
-            self._retained[self._will.topic] = replace(self._will, payload=ONLINE)
-            self._stale = dict.fromkeys(self._retained)
-            self._flush_retained()
+            self._out.attach(connection, alive=replace(self._will, payload=ONLINE), filters=self._handlers)
         log.info("MQTT: connected to %s, MQTT %s", self._settings.address, connection.protocol)
         self._call(self._on_connect)
         self._notify()
+        self.flush()
 
-    def _detach(self, connection: BrokerConnection) -> None:
+    def _detach(self, connection: BrokerConnection, *, wanted: bool) -> None:
         with self._lock:
-            self._connection = None
-            flights, self._flights = list(self._flights.values()), {}
+            flights, guilty = self._out.detach(wanted=wanted)
         connection.abandon()
         reason = connection.closed_because or "the connection was closed"
         for flight in flights:
             if flight.on_ack is not None:
                 self._call(flight.on_ack, reason)
         log.info("MQTT: %s: %s", self._settings.address, reason)
+        if guilty is not None:
+            log.warning("MQTT: %s", guilty.verdict())
         self._set_state("offline", reason)
 
     def _settle(self, connection: BrokerConnection) -> None:
-        """Act on what the last step brought: acknowledgements, then commands."""
+        """Act on what the last step brought: acknowledgements, then messages."""
+        arrived = connection.take_incoming()
+        with self._lock:
+            for incoming in arrived:
+                if incoming.retained:
+                    self._out.take_echo(incoming)
         acks = connection.take_acks()
         for ack in acks:
-            if ack.error is not None:
-                self._note_refusal(ack.mid, ack.error)
-            with self._lock:
-                flight = self._flights.pop(ack.mid, None)
-                if flight is not None:
-                    self._forget_cleared(flight.message)
-            if flight is not None and flight.on_ack is not None:
-                self._call(flight.on_ack, ack.error)
+            self._take_ack(ack)
+        with self._lock:
+            self._out.trials.pass_time(self._clock.mono())
+            self._out.flush()
         if acks:
-            with self._lock:
-                self._flush_retained()
             self._notify()
-        for incoming in connection.take_incoming():
-            if incoming.retained:
-                continue
-            for topic_filter, handler in self._handlers.items():
-                if matches(topic_filter, incoming.topic):
-                    self._call(handler, incoming.topic, incoming.payload)
+        for incoming in arrived:
+            if not incoming.retained:
+                self._hand_over(incoming)
+
+    def _hand_over(self, incoming: Incoming) -> None:
+        for topic_filter, handler in self._handlers.items():
+            if matches(topic_filter, incoming.topic):
+                self._call(handler, incoming.topic, incoming.payload)
+
+    def _take_ack(self, ack: Ack) -> None:
+        if ack.error is not None:
+            self._note_refusal(ack.mid, ack.error)
+        with self._lock:
+            flight, cleared = self._out.take_ack(ack)
+        if flight is not None and flight.on_ack is not None:
+            self._call(flight.on_ack, ack.error)
+        if cleared is not None:
+            for callback in self._on_cleared:
+                self._call(callback, cleared)
 
     def _note_refusal(self, mid: int, error: str) -> None:
         with self._lock:
-            flight = self._flights.get(mid)
+            flight = self._out.flights.get(mid)
             text = f"the broker refuses {flight.message.topic}: {error}" if flight else error
             known, self._error = self._error == text, text
         log.log(logging.DEBUG if known else logging.WARNING, "MQTT: %s", text)
-
-    def _forget_cleared(self, message: Message) -> None:
-        """An empty retained message has cleared its topic: nothing is left to restore."""
-        if message.retain and not message.payload and self._retained.get(message.topic) is message:
-            del self._retained[message.topic]
 
     def _notify(self) -> None:
         for listener in self._listeners:
@@ -336,41 +329,10 @@ class MqttClient:
         except Exception:
             log.exception("MQTT: a listener failed")
 
-    def _send(self, message: Message, on_ack: AckCallback | None) -> bool:
-        connection = self._connection
-        if connection is None or not self._has_room(message):
-            return False
-        if len(message.payload) + len(message.topic) + 16 > connection.maximum_packet:
-            raise BrokerError(f"the message on {message.topic} is larger than the broker takes")
-        mid = connection.publish(message)
-        if mid is None:
-            return False
-        self._flights[mid] = _Unacknowledged(message, on_ack)
-        return True
-
-    def _has_room(self, message: Message) -> bool:
-        flights = self._flights.values()
-        unacknowledged = sum(f.message.qos > 0 for f in flights)
-        size = len(message.payload) + sum(f.size for f in flights)
-        return (message.qos == 0 or unacknowledged < self._window) and (not self._flights or size < _MAX_BYTES)
-
-    def _flush_retained(self) -> None:
-        for topic in list(self._stale):
-            try:
-                if not self._send(self._retained[topic], None):
-                    return
-            except BrokerError as error:
-                log.warning("MQTT: %s", error)
-            del self._stale[topic]
-
     def _farewell(self, connection: BrokerConnection) -> None:
-        """Say `offline` ourselves: a clean goodbye keeps the broker from sending the will."""
         with self._lock:
-            self._connection = None  # nothing new from here on
-            mid = connection.publish(self._will)
-            if mid is not None:
-                self._flights[mid] = _Unacknowledged(self._will, None)
+            self._out.farewell(self._will)
         deadline = self._clock.mono() + self._flush_s
-        while self._flights and self._clock.mono() < deadline and connection.step(0.05):
+        while self._out.flights and self._clock.mono() < deadline and connection.step(0.05):
             self._settle(connection)
         connection.close(self._clock.mono() + 0.5)

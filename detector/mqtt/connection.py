@@ -17,6 +17,7 @@ What the socket does not take at once stays queued, and the loop is woken to wri
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import ssl
@@ -26,20 +27,19 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from pydantic import SecretStr
 
-from detector.core.errors import BrokerError, ConfigError
-from detector.core.redact import redact
+from detector.core.errors import BrokerError
 from detector.core.types import Message
 
-ProtocolName = Literal["5", "3.1.1"]
+from .settings import MqttSettings, ProtocolName
+from .tls import distrust, reason
+
 _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 _HINTS = {
     "Bad user name or password": "check mqtt.username and mqtt.password",
@@ -60,37 +60,9 @@ class VersionError(BrokerError):
     """The broker does not speak this version of MQTT, or went silent when addressed in it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MqttSettings:
-    """How to reach a broker; `protocol` "auto" tries MQTT 5 first, then 3.1.1."""
-
-    host: str
-    port: int
-    client_id: str
-    tls: bool = False
-    username: str | None = None
-    password: SecretStr | None = None
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    keepalive_s: int = 30
-    connect_timeout_s: float = 5.0
-    protocol: Literal["auto", "5", "3.1.1"] = "auto"
-
-    @property
-    def address(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
-
-    @property
-    def protocols(self) -> tuple[ProtocolName, ...]:
-        """The versions worth trying, best first."""
-        return ("5", "3.1.1") if self.protocol == "auto" else (self.protocol,)
-
-
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """What became of a published message: `error` is None when the broker (QoS 0: the socket) took it."""
+    """What became of a packet: `error` is None when the broker (a message of QoS 0: the socket) took it."""
 
     mid: int
     error: str | None
@@ -103,36 +75,6 @@ class Incoming:
     topic: str
     payload: bytes
     retained: bool
-
-
-class _TidySocket(ssl.SSLSocket):
-    """Closes itself when its handshake fails; paho loses sight of it then."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
-
-
-def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
-    """What verifies the broker; raises ConfigError that names the key of an unusable file."""
-    if not settings.tls:
-        return None
-    context = ssl.create_default_context()
-    context.sslsocket_class = _TidySocket
-    if settings.ca_file is not None:
-        try:
-            context.load_verify_locations(settings.ca_file)
-        except OSError as error:  # ssl.SSLError is one
-            raise ConfigError(f"cannot use {settings.ca_file}: {_reason(error)}", key="mqtt.ca_file") from None
-    if settings.cert_file is not None:
-        try:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
-        except OSError as error:
-            raise ConfigError(f"cannot use {settings.cert_file}: {_reason(error)}", key="mqtt.cert_file") from None
-    return context
 
 
 @lru_cache(maxsize=256)  # a device has few topics
@@ -149,9 +91,20 @@ def check_message(message: Message) -> None:
         raise BrokerError(f"the message on {topic[:64]!r} is larger than MQTT allows")
 
 
-def _reason(error: Exception) -> str:
-    text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
-    return redact(str(text).splitlines()[0] if text else type(error).__name__)
+class _TidyClient(paho.Client):
+    """Remembers its socket from the start: paho loses sight of it when TLS or WebSocket do not come about."""
+
+    dialled: Any = None
+
+    def _create_socket_connection(self) -> socket.socket:
+        self.dialled = super()._create_socket_connection()
+        made: socket.socket = self.dialled
+        return made
+
+    def _ssl_wrap_socket(self, tcp_sock: Any) -> ssl.SSLSocket:
+        self.dialled = super()._ssl_wrap_socket(tcp_sock)
+        made: ssl.SSLSocket = self.dialled
+        return made
 
 
 class BrokerConnection:
@@ -177,12 +130,15 @@ class BrokerConnection:
         self._bell, self._pull = socket.socketpair()  # ends the wait in `step`
         self._bell.setblocking(False)
         self._pull.setblocking(False)
-        self._client = paho.Client(
+        self._client = _TidyClient(
             CallbackAPIVersion.VERSION2,
             client_id=settings.client_id,
             protocol=_VERSIONS[protocol],
+            transport="tcp" if settings.websocket_path is None else "websockets",
             reconnect_on_failure=False,
         )
+        if settings.websocket_path is not None:
+            self._client.ws_set_options(path=settings.websocket_path)
         self._client.connect_timeout = settings.connect_timeout_s
         self._client.max_inflight_messages = 0  # the link keeps the window, paho must not queue
         if settings.username is not None:
@@ -201,6 +157,7 @@ class BrokerConnection:
         client.on_publish = self._on_publish
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.on_socket_open = self._on_socket_open
         client.on_socket_register_write = self._on_register_write
 
@@ -218,15 +175,13 @@ class BrokerConnection:
         try:
             self._client.connect(self._settings.host, self._settings.port, self._settings.keepalive_s)
         except ssl.SSLCertVerificationError as error:
-            raise RefusedError(
-                f"the certificate of {where} is not trusted: {_reason(error)}; set mqtt.ca_file to its CA"
-            ) from None
+            raise RefusedError(distrust(error, self._settings)) from None
         except ssl.SSLError as error:
-            raise RefusedError(f"{where} does not complete TLS: {_reason(error)}; is it a TLS port?") from None
+            raise RefusedError(f"{where} does not complete TLS: {reason(error)}; is it a TLS port?") from None
         except socket.gaierror:
             raise BrokerError(f"cannot find the host of {where}: check mqtt.broker and the DNS") from None
         except (OSError, ValueError) as error:
-            raise BrokerError(f"cannot reach {where}: {_reason(error)}; check mqtt.broker and that it runs") from None
+            raise BrokerError(f"cannot reach {where}: {reason(error)}; check mqtt.broker and that it runs") from None
 
     def _await_answer(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -237,13 +192,13 @@ class BrokerConnection:
             raise VersionError(f"{where} gave no answer to MQTT {self.protocol}: is it an MQTT broker?")
         if not self._answer.is_failure:
             return
-        reason = self._answer.getName()
-        if reason in ("Unsupported protocol version", "Malformed packet", "Protocol error"):
-            raise VersionError(f"{where} does not speak MQTT {self.protocol}: {reason}")
-        if reason in _PASSING:
-            raise BrokerError(f"{where} takes no connection now: {reason.lower()}")
-        hint = _HINTS.get(reason, "see the broker's log")
-        raise RefusedError(f"{where} refuses the connection: {reason.lower()}; {hint}")
+        answer = self._answer.getName()
+        if answer in ("Unsupported protocol version", "Malformed packet", "Protocol error"):
+            raise VersionError(f"{where} does not speak MQTT {self.protocol}: {answer}")
+        if answer in _PASSING:
+            raise BrokerError(f"{where} takes no connection now: {answer.lower()}")
+        hint = _HINTS.get(answer, "see the broker's log")
+        raise RefusedError(f"{where} refuses the connection: {answer.lower()}; {hint}")
 
     def step(self, timeout: float) -> bool:
         """Serve the socket for at most `timeout` s; False once the connection is gone."""
@@ -252,7 +207,7 @@ class BrokerConnection:
             with self._guard:
                 return self._turn(readable=readable)
         except Exception as error:  # a broker's malformed packet raises whatever paho stumbles over
-            self.closed_because = f"the broker sent what is not MQTT: {_reason(error)}"
+            self.closed_because = f"the broker sent what is not MQTT: {reason(error)}"
             return False
 
     def _wait(self, seconds: float) -> bool:
@@ -261,7 +216,7 @@ class BrokerConnection:
             sock: Any = self._client.socket()
             if sock is None:
                 return False
-            if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            if (pending := getattr(sock, "pending", None)) is not None and pending():  # TLS: read, but not taken
                 return True
             poll, fd = select.poll(), sock.fileno()  # select would fail from file 1024 on
             poll.register(fd, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
@@ -296,11 +251,22 @@ class BrokerConnection:
             self._ring()
         return info.mid
 
-    def subscribe(self, filters: Sequence[str]) -> None:
-        """For the loop's own thread: the next `step` sends it."""
-        if filters:
-            with self._guard:
-                self._client.subscribe([(one, 1) for one in filters])
+    def subscribe(self, filters: Sequence[str]) -> int | None:
+        """In the loop's own thread: the id for the `Ack` to come, None if not taken."""
+        with self._guard:
+            rc, mid = self._client.subscribe([(one, 1) for one in filters])
+        return mid if rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
+
+    def ask(self, topic: str | None = None) -> int | None:
+        """Send something that any broker answers: an UNSUBSCRIBE of `topic`, or of what never was subscribed.
+
+        Returns the id for the `Ack` to come, None if not taken.
+        """
+        with self._guard:
+            rc, mid = self._client.unsubscribe(topic or f"{self._settings.client_id}/nothing")
+            self._client.loop_write()
+        self._ring()
+        return mid if rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def _ring(self) -> None:
         with contextlib.suppress(BlockingIOError):  # full of rings that were not heard yet
@@ -323,14 +289,14 @@ class BrokerConnection:
 
     def abandon(self) -> None:
         """Drop the connection as it is."""
-        sock: Any = self._client.socket()
-        if sock is not None:
-            sock.close()
+        for sock in (self._client.socket(), self._client.dialled):
+            if sock is not None:
+                sock.close()
         self._bell.close()
         self._pull.close()
         # The client refers to this object through its callbacks; without them it dies here
         # instead of waiting for the garbage collector.
-        for name in ("connect", "disconnect", "publish", "message", "subscribe", "socket_open"):
+        for name in ("connect", "disconnect", "publish", "message", "subscribe", "unsubscribe", "socket_open"):
             setattr(self._client, f"on_{name}", None)
         self._client.on_socket_register_write = None
 
@@ -357,13 +323,17 @@ class BrokerConnection:
 
     def _on_subscribe(self, _c: object, _u: object, mid: int, reasons: list[ReasonCode], _p: object) -> None:
         refused = [r.getName().lower() for r in reasons if r.is_failure]
-        if refused:
-            self._acks.append(Ack(-mid, f"the broker refuses a subscription, commands will not arrive: {refused[0]}"))
+        error = f"the broker refuses a subscription, commands will not arrive: {refused[0]}" if refused else None
+        self._acks.append(Ack(mid, error))
+
+    def _on_unsubscribe(self, _c: object, _u: object, mid: int, _reasons: object, _p: object) -> None:
+        self._acks.append(Ack(mid, None))
 
     @staticmethod
     def _on_socket_open(_c: object, _u: object, sock: Any) -> None:
         # Nagle's algorithm against delayed acknowledgements costs 30 to 70 ms a message.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with socket.socket(fileno=os.dup(sock.fileno())) as same:  # a WebSocket's wrapper knows no options
+            same.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @staticmethod
     def _on_register_write(_c: object, _u: object, _sock: object) -> None:

@@ -70,10 +70,10 @@ class AlarmController:
             self._published = None
             self._settle(())
 
-    def reconfigure(self, settings: AlarmSettings) -> None:
+    def use_settings(self, settings: AlarmSettings) -> None:
         """Other delays; the state stays."""
         with self._lock:
-            self._alarm.reconfigure(settings)
+            self._alarm.use_settings(settings)
 
     def _settle(self, due: Iterable[Alert]) -> None:
         # The state goes first: after a crash, an alert that went out must not have been sent by a disarmed alarm.

@@ -19,7 +19,7 @@ def status_word(stats: CaptureStats, *, failing: bool) -> str:
     return "degraded" if failing else "online"
 
 
-class CameraStatus:
+class CameraStatusPublisher:
     """`publish(camera, word)` is called for each change, `end_visits(camera)` once when a camera goes dark.
 
     Not thread-safe but for `forget`: the main thread calls it twice a second.

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from detector.alerts.discovery import Discovery
+from detector.alerts.discovery import ANNOUNCED, Discovery
 from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
-from detector.alerts.outbox import ResilientOutbox
+from detector.alerts.history_writer import HistoryWriter
+from detector.alerts.outbox import Outbox
 from detector.alerts.payloads import Topics
-from detector.alerts.publisher import EventPublisher
-from detector.alerts.snapshot_encoder import SnapshotEncoder
 from detector.analytics.alert_codec import LostImage
 from detector.capture.idle_cameras import IdleCameras
 from detector.capture.latest_frames import LatestFrames
@@ -35,7 +34,7 @@ from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
 from .autotuner import Autotuner
-from .camera_status import CameraStatus
+from .camera_status import CameraStatusPublisher
 from .camera_switches import DETECT_STATE, CameraSwitches
 from .config_store import ConfigStore
 from .control import ServiceControl
@@ -55,8 +54,9 @@ log = logging.getLogger(__name__)
 class Storage:
     """What lies on the disk."""
 
-    outbox: ResilientOutbox
+    outbox: Outbox
     history: History
+    history_writer: HistoryWriter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +65,7 @@ class Output:
 
     broker: EmbeddedBroker | None
     client: MqttClient
-    snapshots: SnapshotEncoder
     dispatcher: Dispatcher
-    publisher: EventPublisher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +92,10 @@ class Components:
     detection: Detection
     load: LoadMeter
     health: HealthMonitor
-    camera_status: CameraStatus
+    camera_status: CameraStatusPublisher
     status: StatusReporter
     announcer: Announcer
+    reloader: ConfigReloader
     api: ApiThread | None
     autotuner: Autotuner
     engine_upgrade: EngineUpgrade
@@ -112,7 +111,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     closing.callback(frames.close)
     threads, load = ThreadGroup(), LoadMeter()
     health = HealthMonitor(
-        threads=threads,
+        threads=lambda: (*threads, *cameras.threads()),
         cameras=cameras.stats,
         model=detection.model,
         broker=output.client,
@@ -134,13 +133,18 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         alarm=detection.alarm,
         clock=clock,
     )
-    camera_status = CameraStatus(
-        cameras=cameras.stats, publish=output.publisher.camera_status, end_visits=loop.end_visits, clock=clock
+    camera_status = CameraStatusPublisher(
+        cameras=cameras.stats, publish=output.dispatcher.camera_status, end_visits=loop.end_visits, clock=clock
     )
     topics = Topics(config.mqtt.topic_prefix)
-    announcer = Announcer(
-        discovery=Discovery(topics=topics, send=output.publisher.send), restate=output.client.restate, store=store
+    discovery = Discovery(
+        topics=topics,
+        send=output.dispatcher.send,
+        saved=storage.outbox.get_state(ANNOUNCED),
+        save=output.dispatcher.save_state,
     )
+    output.client.listen_cleared(discovery.cleared)
+    announcer = Announcer(discovery=discovery, restate=output.dispatcher.restate, store=store)
     commands = MqttCommands(
         topics=topics, store=store, alarm=detection.alarm, switches=detection.switches, announce=announcer.announce
     )
@@ -149,7 +153,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
 
     def remove_camera(name: str) -> None:
         loop.remove(name)
-        output.publisher.forget_camera(name)
+        output.dispatcher.forget_camera(name)
 
     reloader = ConfigReloader(
         store=store,
@@ -183,6 +187,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         camera_status=camera_status,
         status=status,
         announcer=announcer,
+        reloader=reloader,
         api=ApiThread(control=control, settings=config.api) if config.api.enabled else None,
         autotuner=Autotuner(
             store=store,
@@ -198,7 +203,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
 
 def _storage(config: Config, clock: Clock, closing: ExitStack) -> Storage:
     folder, keep = config.data_dir, config.history
-    outbox = ResilientOutbox(folder / "outbox.db", clock=clock)
+    outbox = Outbox(folder / "outbox.db", clock=clock)
     closing.callback(outbox.close)
     history = History(
         path=folder / "history.db",
@@ -208,7 +213,7 @@ def _storage(config: Config, clock: Clock, closing: ExitStack) -> Storage:
         clock=clock,
     )
     closing.callback(history.close)
-    return Storage(outbox=outbox, history=history)
+    return Storage(outbox=outbox, history=history, history_writer=HistoryWriter(history, clock=clock))
 
 
 def _output(config: Config, storage: Storage, clock: Clock, closing: ExitStack) -> Output:
@@ -225,18 +230,17 @@ def _output(config: Config, storage: Storage, clock: Clock, closing: ExitStack) 
         will=Message(topic=topics.available, payload=b"offline", qos=1, retain=True),
         clock=clock,
     )
-    snapshots = SnapshotEncoder(encode=_snapshot, told_width=mqtt.snapshot_width)
     dispatcher = Dispatcher(
         outbox=storage.outbox,
-        history=storage.history,
+        history=storage.history_writer,
         link=client,
         topics=topics,
         device=config.device.id,
-        darkroom=snapshots,
+        encode_snapshot=_snapshot,
+        snapshot_width=mqtt.snapshot_width,
         clock=clock,
     )
-    publisher = EventPublisher(dispatcher=dispatcher, topics=topics)
-    return Output(broker=broker, client=client, snapshots=snapshots, dispatcher=dispatcher, publisher=publisher)
+    return Output(broker=broker, client=client, dispatcher=dispatcher)
 
 
 def _detection(config: Config, resolved: Resolved, storage: Storage, output: Output, clock: Clock) -> Detection:
@@ -246,21 +250,21 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
     model = ModelHost(load=load, clock=clock)
 
     def alarm_changed(state: AlarmState, snapshot: Mapping[str, object]) -> None:
-        output.publisher.alarm_state(state)
+        output.dispatcher.alarm_state(state)
         output.dispatcher.save_state(ALARM_STATE, snapshot)
 
     alarm = AlarmController(
         settings=config.alarm,
         saved=storage.outbox.get_state(ALARM_STATE),
         clock=clock,
-        send=output.publisher.alert,
+        send=output.dispatcher.alert,
         on_change=alarm_changed,
     )
     loop = InferenceLoop(
         frames=frames,
         model=model,
         alarm=alarm,
-        findings=output.publisher,
+        findings=output.dispatcher,
         clock=clock,
         device_id=config.device.id,
         idle=idle,
@@ -275,7 +279,7 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
             saved=storage.outbox.get_state(DETECT_STATE),
             channels=loop,
             save=output.dispatcher.save_state,
-            publish=output.publisher.detect_state,
+            publish=output.dispatcher.detect_state,
         ),
         autotune=autotune,
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector.api.control import StaleConfigError
 from detector.config import document as config_file
 from detector.config.schema import Config
 
@@ -23,6 +27,7 @@ class ConfigStore:
     def __init__(self, *, document: config_file.Document, path: Path | None, config: Config) -> None:
         self.path = path
         self._current = CurrentConfig(document, config)
+        self._changing = threading.Lock()
 
     @property
     def current(self) -> CurrentConfig:
@@ -33,10 +38,23 @@ class ConfigStore:
     def config(self) -> Config:
         return self._current.config
 
+    @contextmanager
+    def change(self) -> Iterator[CurrentConfig]:
+        """For one change at a time: loads of models and writes of files may be inside the block.
+
+        Raises StaleConfigError at once while another change is on its way, instead of waiting for it.
+        """
+        if not self._changing.acquire(blocking=False):
+            raise StaleConfigError
+        try:
+            yield self._current
+        finally:
+            self._changing.release()
+
     def write(self, document: config_file.Document) -> None:
         """Put `document` into the file, whole or not at all; raises ConfigError."""
         if self.path is not None:
-            config_file.write(self.path, document)
+            config_file.write(self.path, document, copies=self.config.data_dir)
 
     def replace(self, document: config_file.Document, config: Config) -> None:
         """From now on this is the configuration; one caller at a time."""

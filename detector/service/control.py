@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import platform
-import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from detector import __version__
 from detector.api.control import Health, Ready, StaleConfigError
 from detector.config import document as config_file
+from detector.config import remote
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand
 
@@ -54,7 +54,6 @@ class ServiceControl:
     ) -> None:
         self._store, self._health, self._status, self._history = store, health, status, history
         self._channel, self._alarm, self._switches, self._apply = channel, alarm, switches, apply
-        self._applying = threading.Lock()  # nobody waits for it: see replace_config
 
     def version(self) -> Document:
         return {
@@ -79,18 +78,12 @@ class ServiceControl:
         return config_file.masked(document), config_file.etag(document)
 
     def replace_config(self, document: Document, if_match: str | None) -> tuple[Document, str, list[str]]:
-        # A change loads models and writes files. A second one meanwhile is refused instead of waiting for that.
-        if not self._applying.acquire(blocking=False):
-            raise StaleConfigError
-        try:
-            current = self._store.current.document
-            if if_match not in (None, "*", config_file.etag(current)):
+        with self._store.change() as current:
+            if if_match not in (None, "*", config_file.etag(current.document)):
                 raise StaleConfigError
-            restart = self._apply(config_file.unmasked(document, current))
+            restart = self._apply(remote.accepted(document, current.document))
             log.info("the configuration was replaced%s", f"; restart for {', '.join(restart)}" if restart else "")
             return (*self.config_document(), restart)
-        finally:
-            self._applying.release()
 
     def events(self, camera: str | None, after: float | None, limit: int) -> list[Document]:
         return self._history.events(camera=camera, after=after, limit=limit)

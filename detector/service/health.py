@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from detector.alerts.outbox_entries import OutboxStats
 from detector.api.control import Health, Ready
 from detector.capture.camera import CaptureStats
 from detector.core.clock import Clock
-from detector.core.threads import ServiceThread, ThreadGroup
+from detector.core.threads import ServiceThread
 from detector.mqtt.client import ClientStatus
 
 from .config_store import ConfigStore
@@ -24,6 +24,7 @@ FAILING_S = 10.0  # a model that failed this long is more than a hiccup
 STALE_FRAME_S = 5.0
 
 CameraStats = Callable[[], Mapping[str, CaptureStats]]
+Threads = Callable[[], Iterable[ServiceThread]]
 
 
 class Broker(Protocol):
@@ -32,7 +33,7 @@ class Broker(Protocol):
     def status(self) -> ClientStatus: ...
 
 
-class Outbox(Protocol):
+class OutboxCounts(Protocol):
     """What is asked of the outbox; must not wait for the disk."""
 
     def stats(self) -> OutboxStats: ...
@@ -44,11 +45,11 @@ class HealthMonitor:
     def __init__(
         self,
         *,
-        threads: ThreadGroup,
+        threads: Threads,
         cameras: CameraStats,
         model: ModelHost,
         broker: Broker,
-        outbox: Outbox,
+        outbox: OutboxCounts,
         load: LoadMeter,
         store: ConfigStore,
         clock: Clock,
@@ -76,7 +77,7 @@ class HealthMonitor:
     def faults(self) -> Iterator[tuple[str, str]]:
         """(thread, what is wrong with it) of each that is not well."""
         now = self._clock.mono()
-        for thread in self._threads:
+        for thread in self._threads():
             if not thread.alive:
                 yield thread.name, _ended(thread)
         for name, age in self.ages().items():
@@ -89,24 +90,23 @@ class HealthMonitor:
     def _patience(self, name: str) -> float:
         settings = self._store.config.cameras.get(name.removeprefix("camera-"))
         # A read may block for its whole time-out, opening for another, before the loop turns again.
-        return STALE_S + (2 * settings.timeout_s if settings is not None else 0.0)
+        return max(STALE_S, 2 * settings.timeout_s + 1.0) if settings is not None else STALE_S
 
     def ages(self) -> dict[str, float]:
         """Seconds since each thread last progressed."""
         now = self._clock.mono()
-        ages = {t.name: now - t.heartbeat.progress_mono for t in self._threads if t.heartbeat is not None}
+        ages = {t.name: now - t.heartbeat.progress_mono for t in self._threads() if t.heartbeat is not None}
         return ages | {f"camera-{name}": now - stats.progress_mono for name, stats in self._cameras().items()}
 
     def ready(self) -> Ready:
         """Whether the model is loaded and every enabled camera has given a frame."""
-        reasons = [
-            f"camera {name} has given no frame yet: {stats.error or stats.state}"
-            for name, stats in self._cameras().items()
-            if stats.frames == 0
-        ]
+        missing = {name: stats for name, stats in self._cameras().items() if stats.frames == 0}
+        reasons = [f"camera {name} has given no frame yet: {s.error or s.state}" for name, s in missing.items()]
+        stages = [f"camera-{name}" for name in missing]
         if self._model.detector is None:
             reasons.insert(0, "the model is not loaded")
-        return Ready(ok=not reasons, reasons=tuple(reasons))
+            stages.insert(0, "model")
+        return Ready(ok=not reasons, reasons=tuple(reasons), stages=tuple(stages))
 
     def problems(self) -> list[str]:
         """What an operator should know, one plain line each; empty when all is well."""
@@ -136,8 +136,9 @@ class HealthMonitor:
     def _delivery_problems(self) -> Iterator[str]:
         broker, outbox = self._broker.status(), self._outbox.stats()
         if broker.state != "connected":
-            waiting = f"; {outbox.pending_alerts} alerts wait on disk" if outbox.pending_alerts else ""
-            yield f"broker {broker.address}: {broker.error or broker.state}{waiting}"
+            yield "; ".join(
+                filter(None, (f"broker {broker.address}: {broker.error or broker.state}", outbox.alerts_wait()))
+            )
         if outbox.fault:
             yield f"outbox: {outbox.fault}"
 

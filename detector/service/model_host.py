@@ -15,6 +15,8 @@ from detector.core.errors import DetectorError, InferenceError
 from detector.core.stats import Percentiles
 from detector.inference.multi_size import AnyDetector
 
+from .process import release_memory
+
 log = logging.getLogger(__name__)
 
 FAILURES_BEFORE_RELOAD = 3
@@ -100,8 +102,13 @@ class ModelHost:
             return
         old, self.detector, self._load = self.detector, detector, load
         self.succeeded()
-        if old is not None:
-            old.close()
+        self._dispose(old)
+
+    @staticmethod
+    def _dispose(detector: AnyDetector | None) -> None:
+        if detector is not None:
+            detector.close()
+            release_memory()
 
     def succeeded(self) -> None:
         """A run gave an answer that makes sense: earlier failures are over."""
@@ -134,7 +141,7 @@ class ModelHost:
             return
         old, self.detector = self.detector, fresh
         if old is not None:
-            old.close()
+            self._dispose(old)
             # Kept for good, not until the next frame: hours later somebody asks why another engine runs.
             now_runs = f"{fresh.backend} serves instead" if fresh.backend != old.backend else "it was loaded again"
             self.note = f"{old.backend} failed ({why}): {now_runs}"

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from detector.alerts.payloads import Topics
+from detector.core.clock import SYSTEM_CLOCK, Clock
 
 from .alarm_controller import AlarmController
 from .camera_switches import CameraSwitches
@@ -14,6 +15,7 @@ from .config_store import ConfigStore
 log = logging.getLogger(__name__)
 
 _MAX_BYTES = 64
+LINE_S = 60.0  # between two lines about nonsense
 Handler = Callable[[str, bytes], None]
 
 
@@ -28,9 +30,13 @@ class MqttCommands:
         alarm: AlarmController,
         switches: CameraSwitches,
         announce: Callable[[], None],
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._topics, self._store, self._alarm = topics, store, alarm
         self._switches, self._announce = switches, announce
+        self._clock = clock
+        self._next_line = 0.0
+        self.refused = 0  # commands that made no sense, since the start
 
     def handlers(self) -> list[tuple[str, Handler]]:
         """(topic filter, handler): what to give the MQTT client before it starts."""
@@ -43,7 +49,7 @@ class MqttCommands:
         try:
             self._alarm.command(word)
         except ValueError:
-            _refuse(topic, word)
+            self._refuse(topic, word)
             return
         log.info("alarm: %s by MQTT: now %s", word, self._alarm.state)
 
@@ -51,12 +57,12 @@ class MqttCommands:
         word = _word(payload).upper()
         camera = next((name for name in self._store.config.cameras if topic == self._topics.detect_set(name)), None)
         if camera is None or word not in ("ON", "OFF"):
-            _refuse(topic, word)
+            self._refuse(topic, word)
             return
         try:
             self._switches.switch(camera, enabled=word == "ON")
         except KeyError:  # disabled in the config
-            _refuse(topic, word)
+            self._refuse(topic, word)
             return
         log.info("camera %s: detection %s by MQTT", camera, word)
 
@@ -64,10 +70,19 @@ class MqttCommands:
         if _word(payload) == "online":
             self._announce()
 
+    def _refuse(self, topic: str, word: str) -> None:
+        """One line a minute at most: who can send one nonsense can send thousands."""
+        self.refused += 1
+        now = self._clock.mono()
+        if now >= self._next_line:
+            self._next_line = now + LINE_S
+            log.warning(
+                "MQTT: %s: %r is not a command that is known here (%d so far, one line a minute)",
+                topic,
+                word,
+                self.refused,
+            )
+
 
 def _word(payload: bytes) -> str:
     return payload[:_MAX_BYTES].decode("utf-8", "replace").strip()
-
-
-def _refuse(topic: str, word: str) -> None:
-    log.warning("MQTT: %s: %r is not a command that is known here", topic, word)

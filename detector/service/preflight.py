@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from detector.capture.factory import make_source
+from detector.capture.source import Noting, WaitingError, read_patiently
 from detector.config import document
 from detector.config.schema import Camera, Config
-from detector.core.errors import DetectorError
+from detector.core.addresses import bind_fault
+from detector.core.errors import ConfigError, DetectorError, SourceError
 from detector.core.redact import redact
 from detector.models.autotune.choice import scenes_of
 from detector.models.autotune.loader import AutotunedLoader
@@ -21,7 +23,10 @@ from detector.models.probe import NOT_PROBED
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import probe, settings_of
 
+from .data_dir import locked_data_dir
+
 BROKER_S = 5.0
+PICTURE_S = 30.0  # a camera that sends, but no picture, is waited for so long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +52,19 @@ def _camera(settings: Camera) -> str:
     begun = time.monotonic()
     try:
         source.open()
-        image = source.read().image
+        image = read_patiently(source, patience_s=PICTURE_S).image
+        notes = source.notes if isinstance(source, Noting) else ()
+    except WaitingError as error:
+        raise SourceError(
+            f"{settings.shown_source}: {error}; none came within {time.monotonic() - begun:.0f} s: shorten the camera's "
+            "key frame interval, or switch off its H.264+ / H.265+ (the service itself goes on waiting)"
+        ) from None
     finally:
         source.close()
-    return f"{image.width}x{image.height}, first frame after {time.monotonic() - begun:.1f} s ({settings.shown_source})"
+    found = (
+        f"{image.width}x{image.height}, first frame after {time.monotonic() - begun:.1f} s ({settings.shown_source})"
+    )
+    return "; ".join((found, *notes))
 
 
 def _model(config: Config) -> str:
@@ -81,6 +95,18 @@ def _broker(config: Config) -> str:
     return f"embedded, on {embedded.host} port {broker.port}"
 
 
+def _api(config: Config) -> str:
+    fault = bind_fault(config.api.host, config.api.port)
+    if fault is not None:
+        raise ConfigError(fault, key="api")
+    return f"{config.api.host} port {config.api.port} is free"
+
+
+def _data_dir(config: Config) -> str:
+    with locked_data_dir(config.data_dir) as path:
+        return f"{path} can be written"
+
+
 def check(config: Config) -> list[Finding]:
     """Every finding, model first; cameras are tried at the same time, since a dark one takes its time-out."""
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="check") as pool:
@@ -90,4 +116,7 @@ def check(config: Config) -> list[Finding]:
         ]
         broker = pool.submit(_tried, "broker", lambda: _broker(config))
         model = _tried("model", lambda: _model(config))
-        return [model, *(future.result() for future in cameras), broker.result()]
+        rest = [_tried("data_dir", lambda: _data_dir(config))]
+        if config.api.enabled:
+            rest.append(_tried("api", lambda: _api(config)))
+        return [model, *(future.result() for future in cameras), broker.result(), *rest]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import cv2
 
@@ -22,6 +23,16 @@ def gc_frozen() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def release_memory() -> None:
+    """Give memory that was freed back to the system; nothing where the C library cannot.
+
+    A model that another one replaced leaves its blocks in the allocator: without this the process is 20 MiB larger
+    after each change of YOLOX-tiny in ONNX Runtime, with it no larger than before (glibc 2.36).
+    """
+    with suppress(AttributeError, OSError):  # musl, macOS
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def use_one_opencv_thread() -> None:

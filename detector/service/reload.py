@@ -15,7 +15,7 @@ from detector.models.autotune.status import AutotuneStatus
 from detector.models.loading import resolve
 
 from .alarm_controller import AlarmController
-from .camera_status import CameraStatus
+from .camera_status import CameraStatusPublisher
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
 from .model_host import ModelHost
@@ -33,7 +33,7 @@ class CaptureSet(Protocol):
 
 
 class ConfigReloader:
-    """`apply(document)`: raises ConfigError naming the key, and then nothing has changed. One call at a time."""
+    """Raises ConfigError naming the key, and then nothing has changed. Call it inside `ConfigStore.change`."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class ConfigReloader:
         alarm: AlarmController,
         cameras: CaptureSet,
         switches: CameraSwitches,
-        status: CameraStatus,
+        status: CameraStatusPublisher,
         remove_camera: Callable[[str], None],
         announce: Callable[[], None],
     ) -> None:
@@ -52,17 +52,18 @@ class ConfigReloader:
         self._cameras, self._switches, self._status = cameras, switches, status
         self._remove_camera, self._announce = remove_camera, announce
 
-    def apply(self, document: config_file.Document) -> list[str]:
-        """Make `document` the configuration; returns the sections that wait for a restart."""
+    def apply(self, document: config_file.Document, *, write: bool = True) -> list[str]:
+        """Make `document` the configuration, in the file too; returns the sections that wait for a restart."""
         old, new = self._store.config, config_file.validate(document)
         # A new model is loaded beside the old one: no frame waits for it, and one that fails changes nothing.
         fresh = self._load_model(new) if new.model != old.model else None
-        self._store.write(document)
+        if write:
+            self._store.write(document)
         self._store.replace(document, new)
         if fresh is not None:
             self._autotune.chose(fresh[1].choice)
             self._model.swap(*fresh)
-        self._alarm.reconfigure(new.alarm)
+        self._alarm.use_settings(new.alarm)
         self._change_cameras(old, new)
         return [key for key in RESTART if getattr(old, key) != getattr(new, key)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from detector.alerts.payloads import alert_payload, event_payload
+from detector.alerts.payloads import alert_payload, event_payload, published
 from detector.analytics.alarm import Alarm
 from detector.analytics.crops import detect_in_crops
 from detector.analytics.pipeline import CameraPipeline
@@ -75,5 +75,5 @@ class _Session:
     def _alerts(self, alerts: Sequence[Alert], t: float) -> Iterator[Line]:
         for alert in alerts:
             self._published += 1
-            payload = alert_payload(alert, device=self._device, seq=self._published, published_wall=t)
+            payload = published(alert_payload(alert, device=self._device, seq=self._published), wall=t)
             yield {"topic": "alerts", "payload": payload}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detector.config import document as config_file
+from detector.config.device_id import keep_id
 from detector.config.schema import Config
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.progress import Progress, quiet
@@ -20,17 +21,22 @@ from detector.models.loading import resolve
 from .components import Components, build
 from .config_store import ConfigStore
 from .data_dir import locked_data_dir
+from .file_reload import FileReload
+from .model_host import ModelHost
 from .process import gc_frozen, use_one_opencv_thread
 from .systemd import Notifier
 
 log = logging.getLogger(__name__)
 
 CHECK_S = 0.5
+STOP_TOTAL_S = 4.0  # a supervisor, or a person, does not wait longer for the end
+LAST_S = 0.2  # for each thread once that is over
 START_S = 10.0
+LOOK_S = 0.05  # how often a start looks whether it is to stop
 LOAD_S = 600.0  # an engine may have to come off a slow card
 BUILD_STOP_S = 30.0  # an engine build looks up between its steps, and loading one cannot be cut short
-DRAIN_S = 3.0  # for the broker to acknowledge what is under way
-PRUNE_S = 3600.0
+CAMERA_STOP_S = 2.0
+DRAIN_S = 2.0  # for the broker to acknowledge what is under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +50,16 @@ class ThreadRow:
     wanted: bool = True
 
 
+class _StopRequestedError(Exception):
+    """Told to stop while it starts."""
+
+
 class Service:
     """Everything between a config and a running detector.
 
     `document` is the config as written, `path` where it came from (None: nowhere, changes are not
-    kept). `stop_event` ends `run`; a signal handler need do no more than set it.
+    kept). `stop_event` ends `run`, `reload_event` has the file read again; a signal handler need do no more
+    than set them.
     """
 
     def __init__(
@@ -63,11 +74,13 @@ class Service:
     ) -> None:
         self.config: Config = config_file.validate(document)
         self.stop_event = threading.Event()
+        self.reload_event = threading.Event()
         self.broker_address: tuple[str, int] | None = None
         self.page_url: str | None = None
         self._store = ConfigStore(document=document, path=path, config=self.config)
         self._clock, self._progress, self._on_running = clock, progress, on_running
         self._notifier = notifier or Notifier()
+        self._stop_by: float | None = None  # monotonic s
 
     def run(self, *, duration_s: float | None = None) -> int:
         """Start, watch until told to stop or `duration_s` of running is over, stop; returns the exit code.
@@ -77,9 +90,14 @@ class Service:
         use_one_opencv_thread()
         with ExitStack() as closing:
             closing.enter_context(locked_data_dir(self.config.data_dir))
-            resolved = resolve(self.config.model, self._progress)
-            parts = build(self._store, resolved, clock=self._clock, closing=closing)
-            self._start(parts, closing)
+            keep_id(self.config)
+            try:
+                resolved = resolve(self.config.model, self._unless_stopped(self._progress))
+                parts = build(self._store, resolved, clock=self._clock, closing=closing)
+                self._start(parts, closing)
+            except _StopRequestedError:
+                log.info("told to stop while starting")
+                return 0
             self._notifier.ready()
             log.info("running: %s", self._summary(parts))
             self._on_running(self)
@@ -99,16 +117,16 @@ class Service:
         detection = parts.detection
         for name, settings in self.config.cameras.items():
             detection.switches.open_channel(name, settings)
-        closing.callback(detection.cameras.stop)
+        closing.callback(lambda: detection.cameras.stop(self._left(CAMERA_STOP_S)))
         detection.cameras.apply(self.config.cameras)
         # The model loads, cameras connect and the API is imported at the same time: together they take as long.
         self._start_threads(self._api_rows(parts), parts, closing)
         if parts.api is not None:
             self.page_url = parts.announcer.page_url = parts.api.wait_started(START_S)
-        detection.model.wait_loaded(LOAD_S)
+        self._wait_loaded(detection.model)
         detection.alarm.announce()
         parts.announcer.announce()
-        self._start_threads(self._model_rows(parts), parts, closing)
+        self._start_threads(self._change_rows(parts), parts, closing)
 
     def _output_rows(self, parts: Components) -> list[ThreadRow]:
         broker, output, loop = parts.output.broker, parts.output, parts.detection.loop
@@ -120,8 +138,9 @@ class Service:
 
         return [
             *([] if broker is None else [ThreadRow("broker", broker.run, broker)]),
+            ThreadRow("outbox", parts.storage.outbox.run),
+            ThreadRow("history", parts.storage.history_writer.run),
             ThreadRow("mqtt", output.client.run),
-            ThreadRow("snapshots", output.snapshots.run),
             ThreadRow("dispatch", dispatch, output.dispatcher),
             ThreadRow("inference", loop.run, loop),
         ]
@@ -129,24 +148,50 @@ class Service:
     def _api_rows(self, parts: Components) -> list[ThreadRow]:
         return [] if parts.api is None else [ThreadRow("api", parts.api.run, parts.api)]
 
-    def _model_rows(self, parts: Components) -> list[ThreadRow]:
+    def _change_rows(self, parts: Components) -> list[ThreadRow]:
         engines = tensorrt_usable()
+        reload = FileReload(store=self._store, reloader=parts.reloader, requested=self.reload_event)
         return [
+            ThreadRow("reload", reload.run),
             ThreadRow("engine-build", parts.engine_upgrade.run, stop_s=BUILD_STOP_S, wanted=engines),
             ThreadRow("autotune", parts.autotuner.run, stop_s=BUILD_STOP_S, wanted=not engines),
         ]
 
-    @staticmethod
-    def _start_threads(rows: list[ThreadRow], parts: Components, closing: ExitStack) -> None:
+    def _unless_stopped(self, progress: Progress) -> Progress:
+        def report(done: int, total: int | None, what: str) -> None:
+            if self.stop_event.is_set():
+                raise _StopRequestedError
+            progress(done, total, what)
+
+        return report
+
+    def _wait_loaded(self, model: ModelHost) -> None:
+        deadline = self._clock.mono() + LOAD_S
+        while model.loading and self._clock.mono() < deadline:
+            if self.stop_event.wait(LOOK_S):
+                raise _StopRequestedError
+        model.wait_loaded(0.0)
+
+    def _left(self, at_most_s: float) -> float:
+        """Of the time that a stop may take: `at_most_s`, or what remains of STOP_TOTAL_S since its begin."""
+        now = self._clock.mono()
+        if self._stop_by is None:
+            self._stop_by = now + STOP_TOTAL_S
+        return max(LAST_S, min(at_most_s, self._stop_by - now))
+
+    def _start_threads(self, rows: list[ThreadRow], parts: Components, closing: ExitStack) -> None:
         for row in rows:
             if row.wanted:
                 thread = ServiceThread(name=row.name, run=row.run, heartbeat=row.heartbeat)
-                closing.callback(thread.join, row.stop_s)
+                closing.callback(self._join, thread, row.stop_s)
                 parts.threads.start(thread)
+
+    def _join(self, thread: ServiceThread, at_most_s: float) -> None:
+        thread.join(self._left(at_most_s))
 
     def _watch(self, parts: Components, deadline: float | None) -> int:
         """Feed systemd's watchdog while all is well; a thread that ended ends the service with 1."""
-        next_stats = next_prune = 0.0
+        next_stats = 0.0
         while not self.stop_event.wait(CHECK_S):
             now = self._clock.mono()
             self._look_at_cameras(parts, now)
@@ -155,9 +200,6 @@ class Service:
             if now >= next_stats:
                 next_stats = now + self._store.config.mqtt.stats_interval_s
                 self._publish_status(parts)
-            if now >= next_prune:
-                next_prune = now + PRUNE_S
-                parts.storage.history.prune()
             if deadline is not None and now >= deadline:
                 return 0
             if (dead := parts.threads.dead()) is not None:
@@ -178,7 +220,7 @@ class Service:
 
     def _publish_status(self, parts: Components) -> None:
         document = parts.status.write()
-        parts.output.publisher.stats(document)
+        parts.output.dispatcher.status(document)
         self._notifier.status(_one_line(document["problems"]))
 
     def _summary(self, parts: Components) -> str:

@@ -11,12 +11,13 @@ from detector.capture.camera import CaptureStats
 from detector.capture.latest_frames import LatestFrames
 from detector.config.schema import Camera
 from detector.core.clock import Clock
+from detector.core.redact import redact
 from detector.core.system_info import SystemProbe
 from detector.models.autotune.status import AutotuneStatus
 
 from .alarm_controller import AlarmController
 from .config_store import ConfigStore
-from .health import Broker, CameraStats, HealthMonitor, Outbox
+from .health import Broker, CameraStats, HealthMonitor, OutboxCounts
 from .inference_loop import CameraChannel
 from .model_host import ModelHost
 
@@ -38,7 +39,7 @@ _UNKNOWN: dict[str, Any] = dict.fromkeys(
             "height",
         ),
     )
-) | {"latency_ms": {"p50": None, "p99": None}}
+) | {"notes": [], "latency_ms": {"p50": None, "p99": None}}
 """A camera that is switched off: every figure is there, none is known."""
 
 
@@ -60,7 +61,7 @@ class StatusReporter:
         model: ModelHost,
         autotune: AutotuneStatus,
         broker: Broker,
-        outbox: Outbox,
+        outbox: OutboxCounts,
         alarm: AlarmController,
         clock: Clock,
     ) -> None:
@@ -75,6 +76,10 @@ class StatusReporter:
         return round(self._clock.mono() - self._started_mono, 1)
 
     def write(self) -> dict[str, Any]:
+        document: dict[str, Any] = redact.document(self._document())
+        return document
+
+    def _document(self) -> dict[str, Any]:
         device, problems = self._store.config.device, self._health.problems()
         link, outbox = self._broker.status(), self._outbox.stats()
         now = self._clock.wall()
@@ -144,12 +149,13 @@ class StatusReporter:
             **head,
             "state": "degraded" if stats.state == "online" and self._host.failing_since else stats.state,
             "error": stats.error,
+            "notes": list(stats.notes),
             "fps": round(stats.fps, 1),
             "detect_fps": round(view.rate.value(now), 1),
             "frame_age_s": _rounded(age),
             "frames": stats.frames,
             "detected": view.detected,
-            "dropped": counts.dropped,
+            "dropped": counts.dropped + counts.refused,
             "skipped": counts.skipped,
             "reconnects": stats.reconnects,
             "decoded": stats.decode.decoded,

@@ -1,4 +1,4 @@
-"""An outbox on disk, and a broker that keeps sessions."""
+"""Outboxes and brokers for the tests of alerts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.alerts.outbox_db import Outbox
+from detector.alerts.outbox import Outbox
 from support.mosquitto import Mosquitto
 
 

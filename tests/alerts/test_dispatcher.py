@@ -7,8 +7,9 @@ import json
 import signal
 import subprocess
 import sys
-import textwrap
+import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -16,28 +17,30 @@ import jsonschema
 import numpy as np
 import pytest
 
-from detector.alerts.outbox import ResilientOutbox
-from detector.alerts.payloads import load_schema
+from detector.alerts.outbox import Outbox
+from detector.alerts.payloads import alert_payload
 from detector.core.types import ArrayImage
 from detector.mqtt.broker.server import EmbeddedBroker
 from support.dispatcher import alerts_in, encode, has, has_all, ids, running_dispatcher
 from support.messages import make_alert, make_change, make_frame, running
 from support.mosquitto import Heard, Mosquitto, RecordingSubscriber, free_port, wait_until
+from support.outboxes import on_disk
+from support.schemas import load_schema
 
 
 def test_an_alert_arrives_with_its_picture_and_is_forgotten_once_acknowledged(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     subscriber = RecordingSubscriber(broker.port, "p/#")
-    with running_dispatcher(tmp_path, broker.port) as room:
-        wait_until(room.link.session)
-        room.dispatcher.submit(make_change(7))
-        room.dispatcher.submit(make_alert(7))
+    with running_dispatcher(tmp_path, broker.port) as delivery:
+        wait_until(delivery.link.session)
+        delivery.dispatcher.change(make_change(7))
+        delivery.dispatcher.alert(make_alert(7))
         heard = subscriber.wait_for(lambda h: {"p/events", "p/alerts"} <= {m.topic for m in h})
-        wait_until(lambda: room.outbox.pending(10) == [])
-        event, picture = room.history.event("event-7"), room.history.snapshot("event-7")
-        wait_until(lambda: room.dispatcher.stats().events_acknowledged == 1)
-        assert room.dispatcher.stats().alerts_acknowledged == 1
+        wait_until(lambda: delivery.waiting() == [])
+        event, picture = delivery.history.event("event-7"), delivery.history.snapshot("event-7")
+        wait_until(lambda: delivery.dispatcher.stats().events_acknowledged == 1)
+        assert delivery.dispatcher.stats().alerts_acknowledged == 1
     subscriber.close()
     (alert,) = alerts_in(heard)
     jsonschema.validate(alert, load_schema("alert"))
@@ -61,11 +64,11 @@ def test_a_large_picture_is_told_small_and_kept_whole(broker: Mosquitto, tmp_pat
     subscriber = RecordingSubscriber(broker.port, "p/#")
     image = ArrayImage(np.full((90, 1920, 3), 90, np.uint8))
     told = dataclasses.replace(make_alert(7), frame=dataclasses.replace(make_frame(seq=7), image=image))
-    with running_dispatcher(tmp_path, broker.port) as room:
-        room.dispatcher.submit(told)
+    with running_dispatcher(tmp_path, broker.port) as delivery:
+        delivery.dispatcher.alert(told)
         heard = subscriber.wait_for(has("alert-7"))
-        wait_until(lambda: room.history.snapshot(told.event_id))
-        kept = room.history.snapshot(told.event_id)
+        wait_until(lambda: delivery.history.snapshot(told.event_id))
+        kept = delivery.history.snapshot(told.event_id)
     subscriber.close()
     (sent,) = [m.payload for m in heard if m.topic == "p/porch/person/snapshot"]
     assert sent == encode(told.frame, told.box, told.score, 960)
@@ -77,20 +80,23 @@ def test_nothing_is_lost_when_the_broker_is_killed_mid_stream(broker: Mosquitto,
     subscriber = RecordingSubscriber(broker.port, "p/alerts", durable="ledger")
     broker.save()
     count = 120
-    with running_dispatcher(tmp_path, broker.port, protocol=protocol) as room:
-        wait_until(room.link.session)
+    with running_dispatcher(tmp_path, broker.port, protocol=protocol) as delivery:
+        wait_until(delivery.link.session)
         for start in (0, 40, 80):
             for number in range(start, start + 40):
-                room.dispatcher.submit(make_alert(number))
+                delivery.dispatcher.alert(make_alert(number))
             if start < 80:
                 subscriber.wait_for(has(f"alert-{start + 5}"))
+                # What it wrote must come through: a socket that dies with unread bytes takes unsent ones along.
+                broker.signal(signal.SIGSTOP)
+                time.sleep(0.1)
                 broker.kill()
                 broker.start()
                 # What the broker acknowledged and holds for an absent subscriber would die with it.
                 subscriber.wait_for(has_all(start + 40))
         heard = subscriber.wait_for(has_all(count))
-        wait_until(lambda: room.pending() == [])
-        assert room.link.status().connects >= 3
+        wait_until(lambda: delivery.pending() == [])
+        assert delivery.link.status().connects >= 3
     subscriber.close()
     first = list(dict.fromkeys(ids(heard)))
     assert first == [f"alert-{number}" for number in range(count)]  # in order, each there
@@ -103,17 +109,17 @@ def test_nothing_is_lost_when_the_broker_is_killed_mid_stream(broker: Mosquitto,
 def test_the_embedded_broker_gets_all_too(tmp_path: Path) -> None:
     port, count = free_port(), 60
     heard: list[Heard] = []
-    with running_dispatcher(tmp_path, port, protocol="3.1.1") as room:
+    with running_dispatcher(tmp_path, port, protocol="3.1.1") as delivery:
         for start in (0, 30):
             with running(EmbeddedBroker(port=port).run):
-                wait_until(room.link.session)
+                wait_until(delivery.link.session)
                 subscriber = RecordingSubscriber(port, "p/alerts")
                 for number in range(start, start + 30):
-                    room.dispatcher.submit(make_alert(number))
+                    delivery.dispatcher.alert(make_alert(number))
                 heard += subscriber.wait_for(lambda h: len(set(ids(h))) == 30)
-                wait_until(lambda: room.pending() == [])
+                wait_until(lambda: delivery.pending() == [])
                 subscriber.close()
-            wait_until(lambda: room.link.session() is None)
+            wait_until(lambda: delivery.link.session() is None)
     assert list(dict.fromkeys(ids(heard))) == [f"alert-{number}" for number in range(count)]
 
 
@@ -121,18 +127,18 @@ def test_a_backlog_goes_out_in_order_alerts_first_and_says_that_it_is_late(broke
     subscriber = RecordingSubscriber(broker.port, "p/#", durable="ledger")
     broker.save()
     broker.kill()
-    with running_dispatcher(tmp_path, broker.port) as room:
+    with running_dispatcher(tmp_path, broker.port) as delivery:
         for number in range(30):
-            room.dispatcher.submit(make_change(number))
-            room.dispatcher.submit(make_alert(number))
-        wait_until(lambda: len(room.outbox.pending(100)) == 60)
+            delivery.dispatcher.change(make_change(number))
+            delivery.dispatcher.alert(make_alert(number))
+        wait_until(lambda: len(delivery.waiting()) == 60)
         subscriber.heard.clear()
         broker.start()
         heard = subscriber.wait_for(
             lambda h: len(set(ids(h))) == 30 and sum(m.topic == "p/events" for m in h) >= 30, "the backlog did not come"
         )
-        wait_until(lambda: room.outbox.pending(100) == [])
-        room.dispatcher.submit(make_alert(99))
+        wait_until(lambda: delivery.waiting() == [])
+        delivery.dispatcher.alert(make_alert(99))
         heard = subscriber.wait_for(lambda h: "alert-99" in ids(h))
     subscriber.close()
     late, (live,) = alerts_in(heard)[:-1], alerts_in(heard)[-1:]
@@ -147,25 +153,24 @@ def test_a_backlog_goes_out_in_order_alerts_first_and_says_that_it_is_late(broke
 
 
 _CHILD = """
-    import threading
-    from pathlib import Path
-    from support.messages import make_alert, running
-    from support.dispatcher import running_dispatcher
-    from support.mosquitto import wait_until
-    import sys
-    with running_dispatcher(Path(sys.argv[1]), int(sys.argv[2])) as opened:
-        for number in range(10_000):
-            wait_until(lambda: len(opened.pending()) < 40)
-            opened.dispatcher.submit(make_alert(number))
-            print(number, flush=True)
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from support.dispatcher import running_dispatcher
+from support.messages import make_alert
+from support.mosquitto import wait_until
+with running_dispatcher(Path(sys.argv[2]), int(sys.argv[3])) as delivery:
+    for number in range(10_000):
+        wait_until(lambda: len(delivery.pending()) < 40)
+        delivery.dispatcher.alert(make_alert(number))
+        print(number, flush=True)
 """
 
 
 def test_what_a_killed_process_owed_is_sent_by_the_next(broker: Mosquitto, tmp_path: Path) -> None:
     subscriber = RecordingSubscriber(broker.port, "p/#")
     tests = str(Path(__file__).resolve().parents[1])
-    script = f"import sys; sys.path.insert(0, {tests!r})\n" + textwrap.dedent(_CHILD)
-    command = [sys.executable, "-c", script, str(tmp_path), str(broker.port)]
+    command = [sys.executable, "-c", _CHILD, tests, str(tmp_path), str(broker.port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         try:
             subscriber.wait_for(lambda h: len(ids(h)) >= 20)
@@ -177,16 +182,33 @@ def test_what_a_killed_process_owed_is_sent_by_the_next(broker: Mosquitto, tmp_p
             child.kill()
     broker.signal(signal.SIGCONT)
     subscriber.wait_for(lambda h: h[-1].payload == b"offline", "no last will")
-    outbox = ResilientOutbox(tmp_path / "outbox.db")
-    owed = [entry.key for entry in outbox.pending(1000)]
-    outbox.close()
+    owed = on_disk(tmp_path / "outbox.db")
     assert owed
     before = len(subscriber.heard)
-    with running_dispatcher(tmp_path, broker.port) as room:
+    with running_dispatcher(tmp_path, broker.port) as delivery:
         subscriber.wait_for(lambda h: set(owed) <= set(ids(h[before:])))
-        wait_until(lambda: room.pending() == [])
+        wait_until(lambda: delivery.pending() == [])
     heard = subscriber.wait_for(lambda h: h[-1].payload == b"offline")
     subscriber.close()
     assert all(a["replayed"] for a in alerts_in(heard[before:]))
     numbers = sorted({a["seq"] for a in alerts_in(heard)})
     assert numbers == list(range(1, len(numbers) + 1))  # every one that was ever written has come
+
+
+def test_an_alert_that_a_kill_kept_from_the_history_is_there_after_the_next_start(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    """Delivered and acknowledged, but the process died before its history was written."""
+    with closing(Outbox(tmp_path / "outbox.db")) as outbox:
+        for number in (1, 2):
+            document = alert_payload(make_alert(number), device="yard", seq=0)
+            entry = outbox.put(
+                kind="alert", key=f"alert-{number}", topic="p/alerts", document=document, created_wall=1.0
+            )
+        outbox.acknowledged([entry.seq])
+    with running_dispatcher(tmp_path, broker.port) as delivery:
+        wait_until(lambda: delivery.pending() == [] and delivery.outbox.stats().pending_alerts == 0)
+        for number in (1, 2):
+            event = delivery.history.event(f"event-{number}")
+            assert event is not None
+            assert [alert["seq"] for alert in event["alerts"]] == [number]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from detector.alerts.homeassistant import discovery_message, removal_message, status_topic
+from detector.alerts.homeassistant import discovery_message, discovery_topic
 from detector.alerts.payloads import Topics
 from detector.config.schema import Device
 from detector.core.types import Message
@@ -121,10 +121,5 @@ def test_a_removed_camera_is_named_with_its_platforms_alone() -> None:
     assert "name" in components["porch_status"]  # it is there again, whatever was removed before
 
 
-def test_removal_clears_the_retained_message() -> None:
-    gone = removal_message(device=DEVICE, discovery_prefix="homeassistant")
-    assert gone == Message(topic=message("porch").topic, payload=b"", qos=1, retain=True)
-
-
-def test_where_home_assistant_says_it_is_back() -> None:
-    assert status_topic("homeassistant") == "homeassistant/status"
+def test_the_message_is_where_the_device_is_found() -> None:
+    assert message("porch").topic == discovery_topic(DEVICE, "homeassistant")

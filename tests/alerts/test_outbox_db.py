@@ -1,9 +1,10 @@
-"""The outbox on the disk: order, durability, damage."""
+"""The outbox's file: order, durability, what a SIGKILL leaves, files of earlier versions."""
 
 from __future__ import annotations
 
-import math
+import json
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -12,157 +13,116 @@ from pathlib import Path
 
 import pytest
 
-from detector.alerts.outbox_db import Outbox
-from detector.alerts.outbox_entries import Counters, Entry, NewEntry
-from support.outboxes import PAGE, an_event, keys, put_alert
+from detector.alerts.database import open_or_set_aside
+from detector.alerts.outbox import Outbox
+from detector.alerts.outbox_db import LAYOUT, OutboxBatch, OutboxFile
+from detector.alerts.outbox_entries import Counters, Entry, Kind
+from support.outboxes import PAGE, file_entries, number, on_disk, opened, put, waiting
 
 
-def test_what_is_put_comes_back_in_order(outbox: Outbox) -> None:
-    first = put_alert(outbox, "a", zones=["garden"])
-    rest = outbox.put_many([an_event("e", "new"), an_event("e", "end")])
-    assert outbox.pending(10) == [first, *rest]
-    assert first == Entry(
-        seq=1,
-        kind="alert",
-        key="a",
-        topic="d/alerts",
-        payload={"id": "a", "zones": ["garden"], "seq": 1},
-        created_wall=10.0,
-    )
-    assert outbox.pending(1) == [first]
-    assert outbox.pending(10, after_seq=first.seq) == rest
-    assert outbox.pending(0) == []
+def entry(seq: int, key: str, kind: Kind = "alert", **changes: object) -> Entry:
+    made = {"seq": seq, "kind": kind, "key": key, "topic": "t", "payload": b'{"x":"y"}', "created_wall": 1.0}
+    return Entry(**(made | changes))  # type: ignore[arg-type]
 
 
-def test_an_alert_that_waits_is_not_written_twice(outbox: Outbox) -> None:
-    first = put_alert(outbox, "a")
-    assert put_alert(outbox, "a", other="news") == first
-    assert keys(outbox) == ["a"]
-    outbox.done([first.seq])
-    assert put_alert(outbox, "a").seq > first.seq
+def test_what_is_written_comes_back_in_order(path: Path) -> None:
+    entries = [entry(3, "a"), entry(4, "e", "event", droppable=True), entry(7, "b", payload='{"n":"Tür"}'.encode())]
+    with closing(opened(path)) as file:
+        file.write(OutboxBatch(entries=entries, counters=Counters(seq=7, alerts=2)))
+        assert file_entries(file) == entries
+        assert file.pending("alert", after_seq=3, limit=5) == ([entries[2]], [])
+        assert file.counts() == {"alert": 2, "event": 1}
+        assert file.bytes() >= PAGE
+    with closing(opened(path)) as file:
+        assert file_entries(file) == entries
+        assert file.counters() == Counters(seq=7, alerts=2)
+        file.write(OutboxBatch(done=frozenset({3, 99})))
+        assert file.counters() == Counters(seq=7, alerts=2), "numbers never go back"
+    assert on_disk(path) == ["e", "b"]
 
 
-def test_numbers_never_come_back(path: Path) -> None:
-    numbers: list[int] = []
-    counts: list[int] = []
-    for round_ in range(3):
-        with closing(Outbox(path)) as outbox:
-            outbox.put_many([an_event("e")])
-            entry = put_alert(outbox, f"a{round_}")
-            numbers.append(entry.seq)
-            counts.append(entry.payload["seq"])
-            outbox.done(range(entry.seq + 1))
-            assert outbox.pending(10) == []
-    assert numbers == [2, 4, 6]
-    assert counts == [1, 2, 3]  # without gaps, whatever events come between
+def test_a_batch_may_be_repeated(path: Path) -> None:
+    batch = OutboxBatch(entries=[entry(1, "a")], states={"alarm": {"n": 1}}, counters=Counters(seq=1, alerts=1))
+    with closing(opened(path)) as file:
+        file.write(batch)
+        file.write(batch)
+        assert file_entries(file) == [entry(1, "a")]
+        assert file.states() == {"alarm": {"n": 1}}
 
 
-def test_sent_and_done_survive_a_restart(path: Path) -> None:
-    with closing(Outbox(path)) as outbox:
-        for key in "abc":
-            put_alert(outbox, key)
-        outbox.mark_sent([1, 2])
-        outbox.done([1, 99])
-        outbox.mark_sent([])
-    with closing(Outbox(path)) as outbox:
-        assert [(entry.key, entry.sent) for entry in outbox.pending(10)] == [("b", True), ("c", False)]
+def test_the_deletion_of_an_alert_makes_way_for_one_of_the_same_key(path: Path) -> None:
+    with closing(opened(path)) as file:
+        file.write(OutboxBatch(entries=[entry(1, "a")]))
+        file.write(OutboxBatch(entries=[entry(2, "a")], done=frozenset({1})))
+        assert [one.seq for one in file_entries(file)] == [2]
 
 
-def test_a_batch_is_written_whole_or_not_at_all(outbox: Outbox) -> None:
-    unsayable = NewEntry(kind="event", key="e", topic="t", payload={"x": math.nan}, created_wall=0.0)
-    with pytest.raises(ValueError, match="JSON"):
-        outbox.put_many([an_event("good"), unsayable])
-    assert outbox.pending(10) == []
-    assert outbox.stats().pending_events == 0
-
-
-def test_figures(outbox: Outbox) -> None:
-    assert outbox.stats().oldest_wall is None
-    outbox.put_many([an_event("e", wall=5.0)])
-    put_alert(outbox, "a")
-    figures = outbox.stats()
-    assert (figures.pending_alerts, figures.pending_events, figures.oldest_wall) == (1, 1, 5.0)
-    assert figures.bytes >= PAGE
-    outbox.done([1])
-    assert outbox.stats().oldest_wall == 10.0
-
-
-def test_figures_are_there_after_a_restart(path: Path) -> None:
-    with closing(Outbox(path)) as outbox:
-        put_alert(outbox, "a")
-        before = outbox.counters
-    with closing(Outbox(path)) as outbox:
-        assert outbox.stats().pending_alerts == 1
-        assert outbox.counters == before
-
-
-def test_too_many_events_go_updates_first_and_alerts_never(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with closing(Outbox(path, max_events=3)) as outbox:
-        put_alert(outbox, "alert")
-        outbox.put_many([an_event("n1", "new"), an_event("u1"), an_event("u2"), an_event("n2", "new")])
-        assert keys(outbox) == ["alert", "n1", "u2", "n2"]
-        outbox.put_many([an_event("n3", "new"), an_event("n4", "end")])
-        assert keys(outbox) == ["alert", "n2", "n3", "n4"]
-        for number in range(5):
-            put_alert(outbox, f"alert{number}")
-        assert outbox.stats().pending_alerts == 6
-        assert outbox.stats().dropped_events == 3
-    assert "1 events were dropped" in caplog.text
-    with closing(Outbox(path, max_events=3)) as outbox:
-        assert outbox.stats().dropped_events == 3
-
-
-def test_a_cap_below_one_is_refused(path: Path) -> None:
-    with pytest.raises(ValueError, match="max_events"):
-        Outbox(path, max_events=0)
-
-
-def test_state_survives(path: Path) -> None:
-    with closing(Outbox(path)) as outbox:
-        assert outbox.get_state("alarm") is None
-        outbox.set_state("alarm", {"state": "pending"})
-        outbox.set_state("alarm", {"state": "disarmed"})
-        outbox.set_state("detect", {"porch": False})
-    with closing(Outbox(path)) as outbox:
-        assert outbox.get_state("alarm") == {"state": "disarmed"}
-        assert outbox.states() == {"alarm": {"state": "disarmed"}, "detect": {"porch": False}}
-
-
-def test_files_are_the_owners_alone(outbox: Outbox, path: Path) -> None:
-    put_alert(outbox, "a")
-    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+def test_files_are_the_owners_alone(path: Path) -> None:
+    with closing(opened(path)) as file:
+        file.write(OutboxBatch(entries=[entry(1, "a")]))
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     assert modes == {"outbox.db": 0o600, "outbox.db-wal": 0o600, "outbox.db-shm": 0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_alerts_and_state_wait_for_the_disk_and_the_rest_does_not(outbox: Outbox) -> None:
-    def level() -> int:
-        return int(outbox._database.read("PRAGMA synchronous")[0][0])
+@pytest.mark.parametrize(
+    ("batch", "level"),
+    [
+        (OutboxBatch(entries=[entry(1, "a")]), 2),
+        (OutboxBatch(states={"alarm": {}}), 2),
+        (OutboxBatch(entries=[entry(1, "a"), entry(2, "e", "event")], done=frozenset({5})), 2),
+        (OutboxBatch(done=frozenset({5})), 1),
+        (OutboxBatch(entries=[entry(1, "e", "event")]), 1),
+    ],
+)
+def test_alerts_and_states_wait_for_the_disk_and_the_rest_does_not(path: Path, batch: OutboxBatch, level: int) -> None:
+    database = open_or_set_aside(path, LAYOUT)
+    with closing(OutboxFile(database, max_events=5)) as file:
+        file.write(batch)
+        assert database.read("PRAGMA synchronous") == [(level,)]
+        assert database.read("PRAGMA journal_mode") == [("wal",)]
 
-    put_alert(outbox, "a")
-    assert level() == 2
-    outbox.done([1])
-    assert level() == 1
-    outbox.set_state("alarm", {})
-    assert level() == 2
-    outbox.put_many([an_event("e")])
-    assert level() == 1
-    assert outbox._database.read("PRAGMA journal_mode") == [("wal",)]
+
+def test_a_file_of_the_first_version_is_read_on(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    payload = '{"id":"a","seq":41,"confirmed_at":"2026-09-21T14:13:20.375Z"}'
+    with closing(sqlite3.connect(path)) as old, old:
+        old.executescript(LAYOUT.migrations[0])
+        old.execute(f"PRAGMA application_id={LAYOUT.application_id}")
+        old.execute("PRAGMA user_version=1")
+        row = "INSERT INTO entries (seq, kind, key, topic, payload, created_wall, sent, is_update) VALUES (?,?,?,?,?,?,?,?)"
+        old.execute(row, (88, "alert", "a", "t", payload, 5.0, 1, 0))
+        old.execute(row, (89, "event", "e", "t", "{}", 6.0, 0, 1))
+        old.execute("UPDATE sqlite_sequence SET seq = 90")
+        old.execute("UPDATE counters SET value = 41 WHERE id = 1")
+        old.execute("INSERT INTO state (name, value) VALUES ('alarm', '{\"state\":\"disarmed\"}')")
+    with closing(Outbox(path)) as outbox:
+        first, second = waiting(outbox)
+        assert (first.seq, first.key, first.payload.decode()) == (88, "a", payload)
+        assert second.droppable
+        assert outbox.get_state("alarm") == {"state": "disarmed"}
+        following = put(outbox, "b")
+        assert (following.seq, number(following)) == (91, 42)
+    with closing(sqlite3.connect(path)) as new:
+        assert "sent" not in [row[1] for row in new.execute("PRAGMA table_info(entries)")]
 
 
 CHILD = """
-import sys
+import json, sys
 from pathlib import Path
-from detector.alerts.outbox_db import Outbox
+from detector.alerts.outbox import Outbox
 outbox = Outbox(Path(sys.argv[1]))
 number = 0
 while True:
     number += 1
     entry = outbox.put(kind="alert", key=f"{sys.argv[2]}-{number}", topic="t",
-                       payload={"x": "y" * 300}, created_wall=1.0)
-    print(entry.seq, entry.payload["seq"], entry.key, flush=True)
+                       document={"x": "y" * 300}, created_wall=1.0)
+    outbox.flush()
+    assert outbox.hold_s(entry) == 0.0 and outbox.stats().fault is None
+    print(entry.seq, json.loads(entry.payload)["seq"], entry.key, flush=True)
     if number % 4 == 0:
         outbox.done([entry.seq])
+        outbox.flush()
         print("done", entry.seq, flush=True)
 """
 
@@ -178,22 +138,23 @@ def _acknowledged(path: Path, name: str, lines: int) -> list[list[str]]:
     return [line.split() for line in said if line.endswith("\n")]
 
 
-def test_nothing_acknowledged_is_lost_to_sigkill(path: Path) -> None:
-    """Every put that was acknowledged is there; a kill between a commit and its line may leave one step more."""
-    waiting: set[int] = set()
+def test_nothing_that_was_written_is_lost_to_sigkill(path: Path) -> None:
+    """Every put that was on the disk is there; a kill between a commit and its line may leave one step more."""
+    owed: set[int] = set()
     last = Counters()
     for round_ in range(6):
         for words in _acknowledged(path, f"r{round_}", 5 + 17 * round_):
             if words[0] == "done":
-                waiting.remove(int(words[1]))
+                owed.remove(int(words[1]))
                 continue
             seq, count = int(words[0]), int(words[1])
             assert (seq > last.seq, count) == (True, last.alerts + 1)
             last = Counters(seq=seq, alerts=count)
-            waiting.add(seq)
+            owed.add(seq)
             deletes_next = int(words[2].partition("-")[2]) % 4 == 0
-        with closing(Outbox(path)) as outbox:
-            found = {entry.seq for entry in outbox.pending(100_000)}
-            assert waiting - found <= ({last.seq} if deletes_next else set())
-            assert found - waiting <= {last.seq + 1}
-            waiting, last = found, outbox.counters
+        with closing(opened(path)) as file:
+            found = {one.seq for one in file_entries(file)}
+            assert all(json.loads(one.payload) for one in file_entries(file))
+            assert owed - found <= ({last.seq} if deletes_next else set())
+            assert found - owed <= {last.seq + 1}
+            owed, last = found, file.counters()

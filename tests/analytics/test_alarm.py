@@ -176,7 +176,7 @@ def test_time_that_goes_back_counts_as_now() -> None:
 def test_reconfigured_delays_count_for_what_is_under_way() -> None:
     alarm = Alarm(settings=settings(entry_delay_s=20))
     alarm.intrusion(alert(1), 0.0)
-    alarm.reconfigure(settings(entry_delay_s=5))
+    alarm.use_settings(settings(entry_delay_s=5))
     assert alarm.tick(6.0) == (alert(1),)
 
 

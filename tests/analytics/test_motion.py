@@ -12,8 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detector.analytics.motion import MotionDecision, MotionGate, _boxes
-from detector.config.schema import MotionSettings, Polygon
+from detector.config.schema import MotionSettings
+from detector.config.value_types import Polygon
 from detector.core.types import ArrayImage, Box, Image, Pixels
+from support import sample
 
 SETTINGS = MotionSettings()
 LEFT_HALF: Polygon = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
@@ -296,7 +298,7 @@ def film(path: Path) -> Iterator[Image]:
 
 
 @pytest.fixture(scope="module")
-def noisy(shared: Path) -> Callable[[Pixels], Image]:
+def noisy() -> Callable[[Pixels], Image]:
     """Adds a poor camera's noise, 10 grey levels of standard deviation, new each time."""
     random = np.random.default_rng(0)
     grain = random.normal(0.0, 10.0, (8, 800, 900, 3)).astype(np.float32)
@@ -310,10 +312,10 @@ def noisy(shared: Path) -> Callable[[Pixels], Image]:
 
 
 @pytest.fixture(scope="module")
-def street(shared: Path) -> Pixels:
-    """An empty place, from the one-by-one clip: 768x432."""
-    images = film(shared / "media" / "video" / "one-by-one-person-detection.mp4")
-    return next(images).bgr()
+def street() -> Pixels:
+    """An empty street, 768x432."""
+    (pixels,) = sample.frames([60])
+    return np.asarray(cv2.resize(pixels, (768, 432), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def test_busy_clip_is_run_whole(shared: Path) -> None:
@@ -330,11 +332,10 @@ def test_still_noisy_scene_is_skipped_but_for_rechecks(street: Pixels, noisy: Ca
 
 @pytest.mark.parametrize("speed", [2.0, 6.0, 40.0])
 def test_slow_person_is_never_missed_for_longer_than_the_hold(
-    shared: Path, street: Pixels, noisy: Callable[[Pixels], Image], speed: float
+    street: Pixels, noisy: Callable[[Pixels], Image], speed: float
 ) -> None:
-    picture = cv2.imread(str(shared / "media" / "images" / "bus.jpg"))
-    assert picture is not None
-    person = cv2.resize(picture[400:900, 50:240], (38, 100), interpolation=cv2.INTER_AREA)
+    (picture,) = sample.frames([120])
+    person = cv2.resize(picture[:, 330:504], (38, 100), interpolation=cv2.INTER_AREA)
 
     def images() -> Iterator[Image]:
         for k in range(150):

@@ -113,7 +113,7 @@ def test_an_invalid_configuration_names_the_key_and_never_the_value(
         (b"a: 1\na: 2", "application/yaml"),
         (b"- a", "application/yaml"),
         (b"? [a]\n: b", "application/yaml"),
-        (b"a: 2024-13-45", "application/yaml"),
+        (b"a: !secret x", "application/yaml"),
         (b"a: !!int x", "application/yaml"),
         (b"a: !!map x", "application/yaml"),
         (b"? {a: b}\n: c", "application/yaml"),
@@ -139,3 +139,24 @@ def test_a_body_that_is_no_mapping_is_a_422(free: RunningApi, content: bytes) ->
 def test_the_schema_is_the_configurations_own(free: RunningApi) -> None:
     schema = free.client.get("/api/config/schema").json()
     assert set(schema["properties"]) >= {"device", "model", "cameras", "mqtt", "alarm", "api", "data_dir"}
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"cameras": {"porch": {"source": "/etc/passwd"}}}, "cameras.porch.source"),
+        ({"cameras": {"porch": {"source": "http://127.0.0.1/"}}}, "cameras.porch.source"),
+        ({"cameras": {"porch": {"source": "rtsp://***@10.9.9.9/porch"}}}, "cameras.porch.source"),
+        ({"cameras": {"porch": {"source": "rtsp://u:${HOME}@10.0.0.4/porch"}}}, "cameras.porch.source"),
+        ({"data_dir": "/tmp/elsewhere"}, "data_dir"),
+        ({"model": {"name": "/etc/passwd"}}, "model.name"),
+        ({"mqtt": {"topic_prefix": "a\u0001b"}}, "mqtt.topic_prefix"),
+    ],
+)
+def test_what_only_the_file_may_hold_is_a_422_that_names_the_key(free: RunningApi, change: Document, key: str) -> None:
+    before = copy.deepcopy(free.control.document)
+    document = {**free.client.get("/api/config").json(), **change}
+    answer = free.client.put("/api/config", json=document, headers={"If-Match": "*"})
+    assert (answer.status_code, answer.json()["key"]) == (422, key)
+    assert SECRET not in answer.text
+    assert free.control.document == before

@@ -5,7 +5,8 @@ import pytest
 from detector.api.control import Control, Health, Ready
 from detector.api.documents import Status
 from detector.core.errors import ModelError
-from support.api import RunningApi, StartApi
+from detector.core.redact import redact
+from support.api import TOKEN, RunningApi, StartApi
 
 
 def test_health_names_the_stage_that_stands_still(window: StartApi) -> None:
@@ -63,3 +64,26 @@ def test_wrong_addresses_answer_in_json(free: RunningApi, method: str, path: str
     answer = free.client.request(method, path, headers={"Content-Type": "application/json"})
     assert answer.status_code == status
     assert "/docs" in answer.json()["error"]
+
+
+def test_without_the_token_health_and_readiness_name_the_stage_and_nothing_more(window: StartApi) -> None:
+    opened = window(token=TOKEN)
+    opened.control.healthy = Health(False, "camera-porch", "failing: rtsp://cam:12/34@10.0.0.4/1")
+    opened.control.readiness = Ready(False, ("camera porch has given no frame yet: refused",), ("camera-porch",))
+    assert opened.client.get("/healthz").json() == {"ok": False, "stage": "camera-porch", "detail": ""}
+    assert opened.client.get("/readyz").json() == {"ok": False, "reasons": ["camera-porch"]}
+    wrong = {"Authorization": "Bearer wrong-token"}
+    assert opened.client.get("/readyz", headers=wrong).json() == {"ok": False, "reasons": ["camera-porch"]}
+    right = {"Authorization": f"Bearer {TOKEN}"}
+    detail = opened.client.get("/healthz", headers=right).json()["detail"]
+    assert detail.startswith("failing: rtsp://***@10.0.0.4/1")
+    assert "refused" in opened.client.get("/readyz", headers=right).json()["reasons"][0]
+
+
+def test_every_answer_is_masked(window: StartApi) -> None:
+    opened = window()
+    redact.learn("per/haps secret")
+    opened.control.cameras["porch"]["error"] = "it is per/haps secret"
+    opened.control.overrides["problems"] = ["camera porch: per%2Fhaps%20secret"]
+    for path in ("/api/status", "/metrics"):
+        assert "haps" not in opened.client.get(path).text

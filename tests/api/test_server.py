@@ -3,9 +3,12 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import ExitStack
+from importlib.metadata import version
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from detector.api import server
 from detector.api.app import create_app
@@ -102,7 +105,7 @@ def test_endless_headers_are_refused(window: StartApi) -> None:
 
 
 def test_held_connections_make_room_the_oldest_first(window: StartApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEADER_S", 600)  # so that nothing but the lack of room ends them
+    monkeypatch.setattr(server, "HEADER_S", 600)  # so that nothing but too many connections ends them
     opened = window()
     with ExitStack() as stack:
         held = [stack.enter_context(connect(opened)) for _ in range(MAX_CONNECTIONS)]
@@ -132,6 +135,30 @@ def test_a_websocket_is_not_offered(window: StartApi) -> None:
             b"Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         assert b"HTTP/1.1 101" not in sock.recv(4096)
+
+
+def test_the_installed_uvicorn_is_not_newer_than_the_one_that_was_read() -> None:
+    """api/server.py overrides Server.main_loop and H11Protocol's callbacks, and uses attributes that are not documented.
+
+    When this fails: read uvicorn/server.py and uvicorn/protocols/http/h11_impl.py for changes of `main_loop`,
+    `on_tick`, `server_state.connections`, `conn`, `cycle.response_complete`, `connections`, `loop` and `transport`,
+    run the tests of this file, then raise the number.
+    """
+    assert [int(part) for part in version("uvicorn").split(".")[:2]] <= [0, 54]
+
+
+@pytest.mark.parametrize(
+    ("owner", "names"),
+    [
+        (uvicorn.Server, {"main_loop", "on_tick", "serve"}),
+        (
+            H11Protocol,
+            {"connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing"},
+        ),
+    ],
+)
+def test_uvicorn_still_has_what_is_overridden(owner: type, names: set[str]) -> None:
+    assert names <= set(vars(owner)), "an override that nothing calls"
 
 
 def test_it_leaves_no_thread_of_its_own(window: StartApi) -> None:

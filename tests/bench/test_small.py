@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,8 @@ def test_closer_looks_find_more_far_people_and_nobody_false(shared: Path) -> Non
     assert closer.far_precision > without.far_precision - 0.01
 
 
-def test_a_scene_without_marks_is_not_scored(shared: Path) -> None:
-    detector = load_detector(path=shared / "models" / "yolox_tiny_humanart.onnx", name="tiny", threads=2)
+def test_a_scene_without_marks_is_not_scored(model_file: Callable[[str], Path]) -> None:
+    detector = load_detector(path=model_file("yolox_tiny_humanart"), name="tiny", threads=2)
     grey = SmallScene(name="grey", pictures=lambda: iter([np.full((720, 1280, 3), 90, np.uint8)] * 3))
     row = measure(detector, grey, 5.0, 10)
     detector.close()

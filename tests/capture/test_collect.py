@@ -24,7 +24,7 @@ from detector.core.types import ArrayImage
 from support import clips, scenes
 from support.rtsp_server import RtspServer, why_not
 
-WALK = [None] * 10 + list(range(0, 280, 4))  # a second of nobody, then seven seconds across the room
+WALK = [None] * 10 + list(range(0, 280, 4))  # a second of nobody, then seven seconds across the picture
 
 
 def store(folder: Path, *, camera: str = "porch", picture_format: Format = "jpg", limit: int = 1 << 30) -> PictureStore:
@@ -65,7 +65,7 @@ def test_different_pictures_spread_over_time(walk: Path, tmp_path: Path) -> None
     assert all(np.abs(one - other).max() > 12 for i, one in enumerate(thumbs) for other in thumbs[:i])
 
 
-def test_a_still_room_is_kept_once_and_the_walker_is_found(tmp_path: Path) -> None:
+def test_a_still_scene_is_kept_once_and_the_walker_is_found(tmp_path: Path) -> None:
     clip = scenes.clip(tmp_path / "c.mp4", [None] * 15 + [100] * 10 + [None] * 10)
     done = run(clip, tmp_path / "set", count=20)
     entries = manifest(tmp_path / "set")
@@ -130,7 +130,7 @@ def test_a_frozen_camera_does_not_keep_one_waiting(tmp_path: Path) -> None:
 def test_a_camera_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SourceError):
         run(tmp_path / "none.mp4", tmp_path / "set", count=1)
-    with pytest.raises(SourceError, match="the same command goes on"):
+    with pytest.raises(SourceError, match="the same command continues"):
         run("rtsp://cam:s3cret@127.0.0.1:1/live", tmp_path / "set", count=1)
 
 
@@ -173,13 +173,13 @@ from pathlib import Path
 from detector.core.errors import StorageError
 from detector.capture.picture_folder import PictureStore
 from detector.core.types import ArrayImage
-from support.scenes import room
+from support.scenes import square_at
 store = PictureStore(Path(sys.argv[1]), camera="porch", picture_format="png", limit=1 << 30)
-store.add(ArrayImage(room(None)), at_s=0.0, wall=0.0, difference=1.0)
+store.add(ArrayImage(square_at(None)), at_s=0.0, wall=0.0, difference=1.0)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # no file may grow further: writes fail half-way
 try:
-    store.add(ArrayImage(room(50)), at_s=1.0, wall=1.0, difference=1.0)
+    store.add(ArrayImage(square_at(50)), at_s=1.0, wall=1.0, difference=1.0)
 except StorageError as error:
     print(error)
 """

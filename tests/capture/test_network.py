@@ -3,10 +3,12 @@ from __future__ import annotations
 import collections
 import socket
 from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 
 from detector.capture.network import NetworkSource
+from detector.capture.rtsp.source import RtspSource
 from detector.capture.source import CapturedImage
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import EndOfStreamError, SourceError
@@ -164,6 +166,30 @@ def test_mjpeg_refusals_are_told_apart(mjpeg: MjpegServer) -> None:
     assert "404" in why(mjpeg.url.replace("/video", "/nothing"))
     assert "5xx" in why(mjpeg.url.replace("/video", "/broken"))
     assert "check the URL" in why(mjpeg.url.replace("/video", "/text"))
+
+
+ODD = "p#s/s? w'9\"@<x>100%"
+
+
+@pytest.mark.parametrize("written", [ODD, quote(ODD, safe="")])
+def test_r3_an_odd_password_logs_in_raw_and_encoded(written: str) -> None:
+    with MjpegServer(user="cam", password=ODD) as server:
+        source = opened(f"http://cam:{written}@127.0.0.1:{server.port}/video")
+        assert source.read().image.width == 320
+        source.close()
+
+
+@pytest.mark.parametrize("written", [ODD, quote(ODD, safe="")])
+def test_r3_an_odd_password_logs_in_to_rtsp(written: str) -> None:
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    with RtspServer(user="cam", password=ODD) as server:
+        url = server.url_without_credentials.replace("://", f"://cam:{written}@")
+        for source in (NetworkSource(url=url, timeout_s=5.0), RtspSource(url=url, timeout_s=5.0)):
+            source.open()
+            assert source.read().image.width == 320
+            source.close()
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "http", "https"])

@@ -9,6 +9,7 @@ import pytest
 
 from detector.capture.pictures import clip_frames, clip_pictures, fingerprint, folder_pictures, read_picture
 from detector.core.errors import SourceError
+from support import sample
 from support.clips import clip
 from support.networks import noise_pictures
 
@@ -31,9 +32,8 @@ def test_what_is_no_folder_of_pictures_is_told(tmp_path: Path) -> None:
         list(folder_pictures(tmp_path))
 
 
-def test_frames_of_a_clip(shared: Path) -> None:
-    clip = shared / "media/video/vtest.avi"
-    assert len(list(clip_pictures(clip, count=3, every=2))) == 3
+def test_frames_of_a_clip() -> None:
+    assert len(list(clip_pictures(sample.clip(), count=3, every=2))) == 3
 
 
 def test_a_clip_ends_or_starts_again(tmp_path: Path) -> None:

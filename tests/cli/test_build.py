@@ -38,7 +38,7 @@ def test_without_tensorrt_one_line_says_how_to_get_it(tmp_path: Path) -> None:
 
 @pytest.mark.optimize
 def test_an_engine_is_built_where_the_service_looks(shared: Path, tmp_path: Path) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx (make test-optimize)")
     done = run(shared / "models/yolox_nano.onnx", "--json", cache=tmp_path)
     assert done.returncode == 1, done.stderr  # no GPU to check it on
     answer = json.loads(done.stdout)
@@ -65,7 +65,7 @@ def street(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.optimize
 def test_int8_is_made_judged_by_ground_truth_and_built(shared: Path, tmp_path: Path, street: Path) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx (make test-optimize)")
     truth: list[str | Path] = [
         "--images",
         shared / "media/coco/images",
@@ -83,7 +83,7 @@ def test_int8_is_made_judged_by_ground_truth_and_built(shared: Path, tmp_path: P
 
 @pytest.mark.optimize
 def test_a_refused_int8_gives_way_to_fp16_and_it_is_said(shared: Path, tmp_path: Path, street: Path) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx (make test-optimize)")
     images = shared / "media/coco/images"
     done = run(shared / "models/yolox_nano.onnx", "--calibration", street, "--images", images, "--json", cache=tmp_path)
     assert done.returncode == 1, done.stderr  # no GPU to check it on
@@ -95,7 +95,7 @@ def test_a_refused_int8_gives_way_to_fp16_and_it_is_said(shared: Path, tmp_path:
 
 @pytest.mark.optimize
 def test_a_model_for_one_picture_is_built_for_four(shared: Path, tmp_path: Path) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx (make test-optimize)")
     done = run(shared / "models/yolox_tiny_humanart.onnx", "--batch", "4", "--json", cache=tmp_path)
     assert done.returncode == 1, done.stderr  # no GPU to check it on
     assert json.loads(done.stdout)["batch"] == 4
@@ -103,7 +103,7 @@ def test_a_model_for_one_picture_is_built_for_four(shared: Path, tmp_path: Path)
 
 @pytest.mark.optimize
 def test_mistakes_are_one_line(shared: Path, tmp_path: Path) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx (make test-optimize)")
     model = shared / "models/yolox_nano.onnx"
     (tmp_path / "short.onnx").write_bytes(model.read_bytes()[:3_000_000])
     for arguments, code, words in (
@@ -129,7 +129,7 @@ def test_mistakes_are_one_line(shared: Path, tmp_path: Path) -> None:
 
 @pytest.mark.optimize
 def test_ctrl_c_stops_the_build_and_leaves_nothing(shared: Path, tmp_path: Path) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx (make test-optimize)")
     ours, theirs = pty.openpty()
     output = tmp_path / "m.engine"
     command = [*BUILD, str(shared / "models/yolov8n.onnx"), "--output", str(output)]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import stat
 from pathlib import Path
 
@@ -63,3 +64,32 @@ def test_the_password_file_is_read_and_its_newline_dropped(tmp_path: Path) -> No
     secret.unlink()
     with pytest.raises(ConfigError, match=r"mqtt\.password_file"):
         document.mqtt_password(document.validate(document.parse(text), {}))
+
+
+def test_c6_a_save_keeps_every_comment_and_the_order(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(starter(), encoding="utf-8")
+    changed = copy.deepcopy(dict(document.read(path)))
+    changed["cameras"]["porch"]["detect_fps"] = 7
+    document.write(path, changed)
+    before, after = starter().splitlines(), path.read_text(encoding="utf-8").splitlines()
+    assert [line for line in after if line not in before] == [
+        "    detect_fps: 7               # at most this many detections per second"
+    ]
+    assert len(before) == len(after)
+    assert document.read(path) == changed
+    assert [p.name for p in tmp_path.iterdir()] == ["c.yaml"]
+
+
+def test_a_copy_of_an_interrupted_save_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("cameras: {a: {sou", encoding="utf-8")
+    (tmp_path / ".c.yaml.new").write_text("cameras: {a: {source: x}}", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"interrupted: the whole new text is in .*\.c\.yaml\.new"):
+        document.read(path)
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"\xef\xbb\xbfcameras: {a: {source: x}}\r\n")
+    assert document.read(path) == {"cameras": {"a": {"source": "x"}}}

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from detector.config import document as configfile
-from detector.config.schema import Config, default_device_id, source_kind
+from detector.config.schema import Config, default_device_id
+from detector.config.source_kind import source_kind
 from detector.core.errors import ConfigError
 
 CONTRACT = """
@@ -88,6 +89,14 @@ def test_the_default_id_fits_the_alphabet(monkeypatch: pytest.MonkeyPatch) -> No
         ("cameras: {a: {source: ''}}", "cameras.a.source", "must not be empty"),
         ("cameras: {a: {source: 'ftp://h/x'}}", "cameras.a.source", "unknown scheme ftp://"),
         ("cameras: {a: {source: 'rtsp:///x'}}", "cameras.a.source", "no host"),
+        ("cameras: {a: {source: 'rtsp://u:p/a'}}", "cameras.a.source", "/ as %2F"),
+        ("cameras: {a: {source: 'rtsp://u:p#a@'}}", "cameras.a.source", "# as %23"),
+        ("cameras: {a: {source: 'rtsp://u:12/34@10.0.0.4/1'}}", "cameras.a.source", "/ as %2F"),
+        ("cameras: {a: {source: 'rtsp://u:a@b/c@10.0.0.4/1'}}", "cameras.a.source", "@ as %40 in the path"),
+        ("cameras: {a: {source: 'rtsp://h/a b'}}", "cameras.a.source", "a blank as %20"),
+        ("cameras: {a: {source: 'rtsp://h/a#b'}}", "cameras.a.source", "# as %23"),
+        ("cameras: {a: {source: 'rtsp://h:0/a'}}", "cameras.a.source", "between 1 and 65535"),
+        ("cameras: {a: {source: 'rtsp://h:70000/a'}}", "cameras.a.source", "between 1 and 65535"),
         ("cameras: {a: {source: 'usb://x'}}", "cameras.a.source", "usb://N"),
         ("cameras: {a: {source: x, zones: {z: [[0, 0], [1, 1]]}}}", "cameras.a.zones.z", "at least 3 points"),
         ("cameras: {a: {source: x, zones: {z: [[0, 0], [1, 1], [0.5, 0.5]]}}}", "cameras.a.zones.z", "no area"),

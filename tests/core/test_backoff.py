@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.core.backoff import Backoff
+from detector.core.backoff import FIRST_CAP_S, FIRST_S, Backoff
 
 
 @given(st.integers(), st.integers(min_value=0, max_value=40))
@@ -16,10 +16,25 @@ def test_wait_is_within_a_ceiling_that_doubles_up_to_the_cap(seed: int, failures
         assert 0.0 <= backoff.next() <= min(30.0, 0.5 * 2**n)
 
 
+def test_within_a_minutes_outage_no_wait_is_long() -> None:
+    longest = 0.0
+    for seed in range(200):
+        backoff, waited = Backoff(rng=random.Random(seed)), 0.0
+        while waited < FIRST_S:
+            wait = backoff.next()
+            waited += wait
+            assert wait <= FIRST_CAP_S
+        later = [backoff.next() for _ in range(60)]
+        longest = max(longest, *later)
+        assert max(later) <= 30.0
+        assert 15.0 <= backoff.long() <= 30.0
+    assert longest > 25.0, "it grows after all"
+
+
 def test_jitter_is_full() -> None:
     draws = []
     for seed in range(400):
-        backoff = Backoff(base=1.0, cap=8.0, rng=random.Random(seed))
+        backoff = Backoff(base=1.0, cap=8.0, first_cap=8.0, rng=random.Random(seed))
         draws.append([backoff.next() for _ in range(6)][-1])
     # Even between 0 and the cap: a tenth of the draws in each tenth, roughly.
     assert sum(d < 0.8 for d in draws) > 15

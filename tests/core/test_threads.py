@@ -32,7 +32,7 @@ def test_a_failure_is_kept_and_logged(caplog: pytest.LogCaptureFixture) -> None:
         stage.start()
         assert stage.join(5)
     assert isinstance(stage.failure, ValueError)
-    assert "stage s failed" in caplog.text
+    assert "thread s failed" in caplog.text
 
 
 def test_one_that_does_not_stop_is_told_of_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from detector.alerts.payloads import load_schema
 from support.clip_server import ClipServer
 from support.mosquitto import Heard, Mosquitto, RecordingSubscriber
 from support.program import Program
 from support.rtsp_server import why_not
+from support.schemas import load_schema
 
 
 def base(model: Path, clip: Path, **camera: Any) -> dict[str, Any]:
@@ -210,3 +213,22 @@ def test_two_services_do_not_share_a_data_dir(tmp_path: Path, model: Path, clip:
         assert second.process.wait(60) == 1
         assert re.search(rf"data_dir .* is in use by process {first.process and first.process.pid}", second.log())
         assert first.stop() == 0
+
+
+def test_h3_a_new_host_name_is_no_new_device(tmp_path: Path, model: Path) -> None:
+    unshare = ["unshare", "-ru", "sh", "-c"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*unshare, "hostname x"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("this machine lets no user make a namespace with a host name of its own (unshare -ru)")
+    config = tmp_path / "detector.yaml"
+    text = (
+        f"cameras: {{a: {{source: none.mp4}}}}\nmodel: {{name: {model}, threads: 1}}\ndata_dir: {tmp_path / 'data'}\n"
+    )
+    config.write_text(f"{text}mqtt: {{embedded: {{port: 0}}}}\napi: {{enabled: false}}\n", encoding="utf-8")
+    for host in ("first-host", "second-host"):
+        command = f'hostname {host}; exec "{sys.executable}" -m detector run -c {config} --duration 0.5'
+        done = subprocess.run([*unshare, command], check=False, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "data" / "device-id").read_text(encoding="utf-8") == "first-host\n"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from detector.models.registry import load_registry
+from support import sample
 from support.clip_server import ClipServer
 from support.mosquitto import Mosquitto, RecordingSubscriber
 from support.program import Program
@@ -23,7 +23,8 @@ ROUNDS = 4
 
 @pytest.fixture
 def clip() -> Path:
-    return load_registry().fetch_clip("bikes")
+    sample.model()  # the service wants it too
+    return sample.clip()
 
 
 @pytest.fixture

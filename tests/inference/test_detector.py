@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from detector.core.errors import InferenceError, ModelError
-from detector.core.types import ArrayImage, Frame, Pixels
+from detector.core.types import ArrayImage, Frame, Image, Pixels
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
+from support import sample
+from support.extras import needs_openvino
 from support.graphs import write_constant
 
 ROWS = np.zeros((1, 300, 6), np.float32)
@@ -134,34 +136,42 @@ MODELS = ["yolox_tiny_humanart", "yolov10n", "yolox_nano", "yolov8n", "yolo11n"]
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def real(request: pytest.FixtureRequest, shared: Path) -> PersonDetector:
+def real(request: pytest.FixtureRequest, model_file: Callable[[str], Path]) -> PersonDetector:
     name: str = request.param
-    return load_detector(path=shared / "models" / f"{name}.onnx", name=name)
+    return load_detector(path=model_file(name), name=name)
 
 
-# bus.jpg shows four, the fourth cut in half by the left edge: no model is half sure of that one.
-@pytest.mark.parametrize(("picture", "people"), [("bus.jpg", 3), ("zidane.jpg", 2), ("astronaut.png", 1)])
-def test_people_are_counted(real: PersonDetector, shared: Path, picture: str, people: int) -> None:
-    pixels = cv2.imread(str(shared / "media" / "images" / picture))
-    assert pixels is not None
-    boxes, scores, _ = real.detect_image(ArrayImage(np.asarray(pixels, np.uint8)))
+@pytest.fixture(scope="module")
+def counted(request: pytest.FixtureRequest, has_shared: bool) -> list[tuple[Image, int]]:
+    """Three pictures and how many people each shows."""
+    if not has_shared:
+        (two, also_two), (one,) = sample.pairs()[:2], sample.frames([120])
+        return [(ArrayImage(two), 2), (ArrayImage(also_two), 2), (ArrayImage(one), 1)]
+    images = request.getfixturevalue("shared") / "media" / "images"
+    # bus.jpg shows four, the fourth cut in half by the left edge: no model is half sure of that one.
+    people = {"bus.jpg": 3, "zidane.jpg": 2, "astronaut.png": 1}
+    return [(sample.image(images / name), count) for name, count in people.items()]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_people_are_counted(real: PersonDetector, counted: list[tuple[Image, int]], number: int) -> None:
+    image, people = counted[number]
+    boxes, scores, _ = real.detect_image(image)
     assert (scores >= 0.5).sum() == people
     assert (boxes[:, 2:] > boxes[:, :2]).all()
     assert (boxes >= 0).all()
-    assert (boxes <= [pixels.shape[1], pixels.shape[0]] * 2).all()
+    assert (boxes <= [image.width, image.height] * 2).all()
 
 
-@pytest.mark.parametrize("picture", ["chelsea.png", "coffee.png", "grass.png"])
-def test_nobody_where_nobody_is(real: PersonDetector, shared: Path, picture: str) -> None:
-    pixels = cv2.imread(str(shared / "media" / "negatives" / picture))
-    _, scores, _ = real.detect_image(ArrayImage(np.asarray(pixels, np.uint8)))
+@pytest.mark.parametrize("number", range(3))
+def test_nobody_where_nobody_is(real: PersonDetector, nobody: Path, number: int) -> None:
+    _, scores, _ = real.detect_image(sample.image(sorted(nobody.iterdir())[number]))
     assert (scores >= 0.3).sum() == 0
 
 
-def test_openvino_finds_the_same(shared: Path) -> None:
-    pytest.importorskip("openvino", reason="needs the extra openvino")
-    path = shared / "models" / "yolox_tiny_humanart.onnx"
-    image = ArrayImage(np.asarray(cv2.imread(str(shared / "media" / "images" / "zidane.jpg")), np.uint8))
+@needs_openvino
+def test_openvino_finds_the_same(model_file: Callable[[str], Path], counted: list[tuple[Image, int]]) -> None:
+    path, (image, _) = model_file("yolox_tiny_humanart"), counted[1]
     one, other = (load_detector(path=path, name="x", backend=b, score_floor=0.3) for b in ("onnxruntime", "openvino"))
     np.testing.assert_allclose(one.detect_image(image)[0], other.detect_image(image)[0], atol=0.5)
     np.testing.assert_allclose(one.detect_image(image)[1], other.detect_image(image)[1], atol=1e-3)

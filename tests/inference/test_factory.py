@@ -12,6 +12,7 @@ from detector.inference.factory import load_detector, tensorrt_usable
 from detector.inference.tensorrt import gpu, manifest
 from detector.inference.tensorrt.library import flavour
 from support.engines import ORIN
+from support.extras import needs_openvino
 from support.graphs import write_constant
 
 ROWS = {"output0": np.zeros((1, 300, 6), np.float32)}
@@ -21,8 +22,8 @@ def test_auto_is_onnxruntime(tmp_path: Path) -> None:
     assert load_detector(path=write_constant(tmp_path / "m.onnx", ROWS), name="m").backend == "onnxruntime"
 
 
+@needs_openvino
 def test_openvino_when_asked(tmp_path: Path) -> None:
-    pytest.importorskip("openvino", reason="needs the extra openvino")
     path = write_constant(tmp_path / "m.onnx", ROWS)
     assert load_detector(path=path, name="m", backend="openvino").backend == "openvino"
 

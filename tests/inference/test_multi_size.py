@@ -114,7 +114,7 @@ def test_a_size_that_cannot_be_made_is_served_by_the_base(tmp_path: Path, caplog
             detector.detect_image(image(640, 480))
     assert detector.input_size == BASE
     assert shelf.asked == [BASE, WIDE], "tried once, told once"
-    assert [record.message for record in caplog.records] == ["no (128, 96); 128 x 128 px serves instead"]
+    assert [record.message for record in caplog.records] == ["no (128, 96); 128 x 128 px is used instead"]
     detector.close()
 
 

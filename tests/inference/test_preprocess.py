@@ -129,7 +129,8 @@ def test_boxes_go_in_and_come_back(
     placement, (new_width, new_height) = place((width, height), target, centered=centered)
     xs, ys = sorted((corners[0] * width, corners[1] * width)), sorted((corners[2] * height, corners[3] * height))
     box = np.array([[xs[0], ys[0], xs[1], ys[1]]], np.float32)
-    inside = placement.to_input(box)
+    scale, pad = (placement.scale_x, placement.scale_y) * 2, (placement.pad_x, placement.pad_y) * 2
+    inside = box * np.array(scale, np.float32) + np.array(pad, np.float32)
     slack = 0.01
     assert (inside >= -slack).all()
     assert (inside[:, 0::2] <= placement.pad_x + new_width + slack).all()

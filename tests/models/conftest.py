@@ -1,24 +1,17 @@
-"""Models and pictures for the graph room's tests."""
+"""Models and pictures for the tests of graphs and loading."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 import pytest
 
 from detector.capture.factory import file_source
 from detector.core.types import ArrayImage, Image
-
-MODELS = ("yolox_tiny_humanart", "yolox_nano", "yolov10n", "yolov8n", "yolo11n")
-
-
-@pytest.fixture(scope="session")
-def model_file(shared: Path) -> Callable[[str], Path]:
-    return lambda name: shared / "models" / f"{name}.onnx"
+from support import sample
 
 
 @pytest.fixture(scope="session")
@@ -27,15 +20,17 @@ def model(model_file: Callable[[str], Path]) -> Callable[[str], onnx.ModelProto]
 
 
 @pytest.fixture(scope="session")
-def photos(shared: Path) -> list[Image]:
-    """Every fourth of the COCO pictures, most with persons."""
-    files = sorted((shared / "media" / "coco" / "images").iterdir())[::4]
-    return [ArrayImage(np.asarray(cv2.imread(str(file)), np.uint8)) for file in files]
+def photos(people: Path) -> list[Image]:
+    """Sixteen pictures or so, most with persons."""
+    return [sample.image(path) for path in sorted(people.iterdir())[::4]]
 
 
 @pytest.fixture(scope="session")
-def street(shared: Path) -> list[Image]:
-    """Three frames of vtest, 768x576, 2 to 8 persons in each."""
+def street(request: pytest.FixtureRequest, has_shared: bool) -> list[Image]:
+    """Three pictures of 4:3 with 2 to 8 persons in each: frames of vtest, else of the sample clip."""
+    if not has_shared:
+        return [ArrayImage(np.pad(pair, ((0, 0), (0, 86), (0, 0)), mode="edge")) for pair in sample.pairs()[:3]]
+    shared: Path = request.getfixturevalue("shared")
     source = file_source(shared / "media" / "video" / "vtest.avi")
     source.open()
     frames = [source.read().image for _ in range(21)]

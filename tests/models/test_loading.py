@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,8 @@ def resolved(path: Path) -> Resolved:
     return Resolved(name="m", path=path, spec=None, entry=None)
 
 
-def test_default_model_in_two_sizes(shared: Path, street: list[Image]) -> None:
-    found = load_registry().resolve(shared / "models" / "yolox_tiny_humanart.onnx")
+def test_default_model_in_two_sizes(model_file: Callable[[str], Path], street: list[Image]) -> None:
+    found = load_registry().resolve(model_file("yolox_tiny_humanart"))
     detector = shaped_loader(Model(threads=1), found, [(768, 576)])()
     assert isinstance(detector, MultiSizeDetector)
     detector.warm_up()
@@ -57,7 +58,7 @@ def test_a_model_that_is_not_understood_runs_as_it_is(tmp_path: Path, caplog: py
         detector.detect_image(ArrayImage(np.zeros((48, 64, 3), np.uint8)))
     assert detector.shapes == ((128, 128),)
     assert "not understood" in caplog.text
-    assert "128 x 128 px serves instead" in caplog.text
+    assert "128 x 128 px is used instead" in caplog.text
     detector.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,21 +58,24 @@ def test_inputs_are_what_preprocessing_takes(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_inputs_are_what_the_graphs_say(registry: Registry, shared: Path, name: str) -> None:
+def test_inputs_are_what_the_graphs_say(registry: Registry, model_file: Callable[[str], Path], name: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     entry = registry.entry(name)
     file = next(source.file for source in entry.sources if isinstance(source, LocalFile))
-    path = file.replace("${DETECTOR_MODELS}", str(shared / "models"))
-    shape = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).get_inputs()[0].shape
+    path = model_file(Path(file).stem)
+    shape = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).get_inputs()[0].shape
     sizes = [value if isinstance(value, int) else None for value in shape]
     assert sizes in ([1, 3, entry.input.height, entry.input.width], [None, 3, None, None])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_shared_models_are_known_by_content(
-    registry: Registry, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    registry: Registry, model_file: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setenv("DETECTOR_MODELS", str(shared / "models"))
+    file = next(source.file for source in registry.entry(name).sources if isinstance(source, LocalFile))
+    (tmp_path / "models").mkdir()
+    shutil.copyfile(model_file(Path(file).stem), tmp_path / "models" / Path(file).name)
+    monkeypatch.setenv("DETECTOR_MODELS", str(tmp_path / "models"))
     fetched = registry.resolve(name)
     assert (fetched.name, fetched.path) == (name, registry.path(name))
     renamed = tmp_path / "mine.onnx"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import pytest
 
@@ -63,6 +64,21 @@ def test_a_broker_that_comes_later_is_found(make_broker: MakeBroker) -> None:
         broker.start()
         connected(link)
         assert link.status().error is None
+
+
+def test_a_broker_that_was_away_for_some_seconds_is_found_within_five(make_broker: MakeBroker) -> None:
+    broker = make_broker()
+    link = make_link(broker.port, max_delay_s=30.0)  # as in the service
+    with running(link.run):
+        connected(link)
+        broker.kill()
+        time.sleep(3.0)
+        heartbeat = link.progress_mono
+        broker.start()
+        began = time.monotonic()
+        connected(link)
+        assert time.monotonic() - began < 5.0
+        assert link.progress_mono > heartbeat
 
 
 def test_retained_state_comes_back_after_the_broker_lost_it(make_broker: MakeBroker) -> None:
@@ -129,8 +145,8 @@ def test_a_failing_listener_costs_nothing(make_broker: MakeBroker) -> None:
 def test_the_window_bounds_what_is_on_its_way(make_broker: MakeBroker) -> None:
     broker = make_broker()
     link = make_link(broker.port, window=5)
-    room = threading.Event()
-    link.listen(room.set)
+    free = threading.Event()
+    link.listen(free.set)
     with running(link.run):
         connected(link)
         wait_until(lambda: link.status().unacknowledged == 0)
@@ -139,9 +155,9 @@ def test_the_window_bounds_what_is_on_its_way(make_broker: MakeBroker) -> None:
         assert taken == [True] * 5 + [False] * 3
         big = Message(topic="p/y", payload=bytes(3 << 20))
         assert [link.publish(big) for _ in range(5)].count(True) <= 3  # nor do bytes pile up
-        room.clear()
+        free.clear()
         broker.signal(signal.SIGCONT)
-        assert room.wait(DEADLINE)
+        assert free.wait(DEADLINE)
         wait_until(lambda: link.publish(Message(topic="p/x", payload=b"x", qos=1)))
 
 

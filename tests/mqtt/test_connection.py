@@ -10,7 +10,8 @@ from functools import partial
 import pytest
 
 from detector.core.types import Message
-from detector.mqtt.connection import Ack, BrokerConnection, dial, tls_context
+from detector.mqtt.connection import Ack, BrokerConnection, dial
+from detector.mqtt.tls import tls_context
 from support.links import MakeBroker, connected, make_link, settings
 from support.messages import running
 from support.mosquitto import Certificates, Heard, RecordingSubscriber, wait_until

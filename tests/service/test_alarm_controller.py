@@ -85,7 +85,7 @@ def test_a_kept_snapshot_restores_it_held_alerts_included(alert: Alert) -> None:
 def test_other_delays_leave_the_state(alert: Alert) -> None:
     alarm = Recorded().controller(HeldClock())
     alarm.command("ARM_HOME")
-    alarm.reconfigure(AlarmSettings(initial="disarmed", exit_delay_s=5))
+    alarm.use_settings(AlarmSettings(initial="disarmed", exit_delay_s=5))
     assert (alarm.state, alarm.armed_as) == ("armed_home", "armed_home")
     with pytest.raises(ValueError, match="unknown alarm command"):
         alarm.command("OPEN")

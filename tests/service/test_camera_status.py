@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from detector.service.camera_status import DARK_S, CameraStatus
+from detector.service.camera_status import DARK_S, CameraStatusPublisher
 from support.service import CaptureFigures, captured
 from support.visits import StillClock
 
@@ -17,7 +17,7 @@ class Watched:
     ended: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.status = CameraStatus(
+        self.status = CameraStatusPublisher(
             cameras=self.cameras.stats,
             publish=lambda camera, word: self.published.append((camera, word)),
             end_visits=self.ended.append,

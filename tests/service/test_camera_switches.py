@@ -12,7 +12,7 @@ PORCH = Camera.model_validate({"source": "a.mp4"})
 
 
 @dataclass
-class Recorded:
+class RecordedSwitches:
     """The inference loop's channels, the store and the publisher, written down."""
 
     channels: dict[str, bool] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Recorded:
 
 
 def test_detection_is_on_unless_it_was_switched_off() -> None:
-    recorded = Recorded()
+    recorded = RecordedSwitches()
     switches = recorded.switches({"porch": False, "gate": True})
     for name in ("porch", "gate", "yard"):
         switches.open_channel(name, PORCH)
@@ -49,7 +49,7 @@ def test_detection_is_on_unless_it_was_switched_off() -> None:
 
 
 def test_a_disabled_camera_has_no_channel() -> None:
-    recorded = Recorded()
+    recorded = RecordedSwitches()
     switches = recorded.switches()
     switches.open_channel("porch", PORCH)
     switches.open_channel("porch", Camera.model_validate({"source": "a.mp4", "enabled": False}))
@@ -57,7 +57,7 @@ def test_a_disabled_camera_has_no_channel() -> None:
 
 
 def test_a_switch_is_kept_and_published() -> None:
-    recorded = Recorded()
+    recorded = RecordedSwitches()
     switches = recorded.switches({"gate": False})
     switches.open_channel("porch", PORCH)
     switches.switch("porch", enabled=False)
@@ -67,7 +67,7 @@ def test_a_switch_is_kept_and_published() -> None:
 
 
 def test_an_unknown_camera_changes_nothing() -> None:
-    recorded = Recorded()
+    recorded = RecordedSwitches()
     with pytest.raises(KeyError):
         recorded.switches().switch("attic", enabled=False)
     assert (recorded.saved, recorded.published) == ([], [])

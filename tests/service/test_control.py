@@ -13,7 +13,6 @@ from detector.capture.latest_frames import LatestFrames
 from detector.config import document as config_file
 from detector.config.schema import AlarmSettings, Camera
 from detector.core.errors import InferenceError
-from detector.core.threads import ThreadGroup
 from detector.core.types import ArrayImage, Frame
 from detector.inference.multi_size import AnyDetector
 from detector.models.autotune.status import AutotuneStatus
@@ -55,7 +54,7 @@ class Controlled:
             settings=AlarmSettings(), saved=None, clock=clock, send=lambda _a: None, on_change=lambda _s, _d: None
         )
         health = HealthMonitor(
-            threads=ThreadGroup(),
+            threads=lambda: (),
             cameras=cameras.stats,
             model=model,
             broker=broker,

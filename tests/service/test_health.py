@@ -46,7 +46,7 @@ class Monitored:
     def __post_init__(self) -> None:
         self.model = ModelHost(load=_no_model, clock=self.clock)
         self.health = HealthMonitor(
-            threads=self.threads,
+            threads=lambda: self.threads,
             cameras=self.cameras.stats,
             model=self.model,
             broker=self.broker,
@@ -96,6 +96,28 @@ def test_a_thread_that_ended_is_named_with_its_reason(service: Monitored) -> Non
     assert not service.health.check()
 
 
+def test_a_camera_thread_that_died_is_named_at_once() -> None:
+    """Its heartbeat alone would show that after the camera's time-outs."""
+    service = Monitored()
+    thread = ServiceThread(name="camera-porch", run=lambda _stop: None)
+    thread.start()
+    thread.join(10)
+    service.threads.start(ServiceThread(name="mqtt", run=_wait))
+    health = HealthMonitor(
+        threads=lambda: (*service.threads, thread),
+        cameras=service.cameras.stats,
+        model=service.model,
+        broker=service.broker,
+        outbox=service.outbox,
+        load=service.load,
+        store=make_store(),
+        clock=service.clock,
+    )
+    assert (health.health().stage, health.health().detail) == ("camera-porch", "ended")
+    for running in service.threads:
+        running.join(10)
+
+
 def test_a_change_of_health_is_logged_once(service: Monitored, caplog: pytest.LogCaptureFixture) -> None:
     beat = Beat()
     service.start("mqtt", beat)
@@ -114,9 +136,9 @@ def test_a_change_of_health_is_logged_once(service: Monitored, caplog: pytest.Lo
 
 
 def test_a_camera_may_take_its_time_out_twice_before_it_hangs(service: Monitored) -> None:
-    service.clock.now_mono += STALE_S + 1
+    service.clock.now_mono += STALE_S + 0.5
     assert service.health.health().ok, "a read and an open may each take the time-out of 5 s"
-    service.clock.now_mono += 10.0
+    service.clock.now_mono += 1.0
     assert service.health.health().stage == "camera-porch"
 
 

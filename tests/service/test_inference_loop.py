@@ -31,10 +31,10 @@ def test_a_person_becomes_an_event_an_alert_a_count_and_a_scene(seeing: Path) ->
     with RunningInference(seeing) as shop:
         shop.model.wait_loaded(20)
         shop.feed_until(lambda: shop.findings.alerts)
-        room = shop.loop.channel("a")
-        assert room is not None
-        shop.feed_until(lambda: room.view.latency.percentiles()["p50"])
-        scene = room.view.scene()
+        channel = shop.loop.channel("a")
+        assert channel is not None
+        shop.feed_until(lambda: channel.view.latency.percentiles()["p50"])
+        scene = channel.view.scene()
         assert scene is not None
         assert len(scene.people) == 1
     diary = shop.findings
@@ -99,12 +99,12 @@ def test_detection_switched_off_ends_the_visit_and_looks_at_nothing(seeing: Path
         shop.feed_until(lambda: ("a", 1) in shop.findings.counts)
         shop.loop.switch("a", enabled=False)
         assert shop.findings.changes[-1].type == "end"
-        room = shop.loop.channel("a")
-        assert room is not None
-        seen = room.view.detected
+        channel = shop.loop.channel("a")
+        assert channel is not None
+        seen = channel.view.detected
         taken = shop.frames.counts("a").taken
         shop.feed_until(lambda: shop.frames.counts("a").taken > taken + 5)
-        assert room.view.detected <= seen + 1, "the frame under way may still finish"
+        assert channel.view.detected <= seen + 1, "the frame under way may still finish"
         with pytest.raises(KeyError):
             shop.loop.switch("nobody", enabled=True)
 
@@ -138,10 +138,10 @@ def test_one_cameras_fault_leaves_the_others_their_eyes(seeing: Path, caplog: py
         shop.model.wait_loaded(20)
         shop.frames.add("b", 100)
         shop.loop.add("b", shop.camera, enabled=True)
-        shop.feed_until(lambda: (room := shop.loop.channel("b")) and room.view.scene(), camera="b")
-        room = shop.loop.channel("b")
-        assert room is not None
-        scene = room.view.scene()
+        shop.feed_until(lambda: (channel := shop.loop.channel("b")) and channel.view.scene(), camera="b")
+        channel = shop.loop.channel("b")
+        assert channel is not None
+        scene = channel.view.scene()
         assert scene is not None
         later = scene.frame.captured_mono + 60
         torn = dataclasses.replace(scene.frame, captured_mono=later, image=TornFrame())  # type: ignore[arg-type]  # torn on purpose

@@ -60,7 +60,7 @@ def test_waiting_cameras_share_a_run_and_none_waits_for_another(shop: Batches) -
         shop.feed_until(lambda: all(shop.frames.counts(name).taken for name in CAMERAS))
         shop.feed_all(lambda: {alert.camera for alert in shop.findings.alerts} == set(CAMERAS))
     assert 4 in shop.engines[0].runs[:warm], "the sizes are set up before the first frame"
-    assert max(shop.engines[0].runs[warm:]) == 4, "three waited, and room for four is the next"
+    assert max(shop.engines[0].runs[warm:]) == 4, "three waited, and channel for four is the next"
     shares = [shop.frames.counts(name).taken for name in CAMERAS[1:]]
     assert max(shares) - min(shares) <= 2, "those who are fed alike are served alike"
     for name in CAMERAS:
@@ -76,11 +76,11 @@ def test_a_gated_camera_takes_no_place(shop: Batches) -> None:
         shop.model.wait_loaded(20)
         warm = len(shop.engines[0].runs)
         shop.feed_until(lambda: all(shop.frames.counts(name).taken for name in CAMERAS))
-        room = shop.loop.channel("b")
-        assert room is not None
-        shop.feed_until(room.view.scene, camera="b")
+        channel = shop.loop.channel("b")
+        assert channel is not None
+        shop.feed_until(channel.view.scene, camera="b")
         shop.feed_until(lambda: len(shop.engines[0].runs) > warm)
-    assert room.view.detected == 0
+    assert channel.view.detected == 0
     assert max(shop.engines[0].runs[warm:]) <= 2, "two cameras are looked at"
 
 

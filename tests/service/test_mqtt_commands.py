@@ -23,6 +23,7 @@ class Commanded:
     announced: int = 0
 
     def __post_init__(self) -> None:
+        self.clock = StillClock()
         self.alarm = AlarmController(
             settings=AlarmSettings(),
             saved=None,
@@ -38,6 +39,7 @@ class Commanded:
                 saved=None, channels=self, save=lambda _name, _document: None, publish=lambda _camera, _on: None
             ),
             announce=self._announce,
+            clock=self.clock,
         )
 
     def _announce(self) -> None:
@@ -119,3 +121,14 @@ def test_nonsense_is_named_and_has_no_effect(
     assert "not a command" in caplog.text
     assert len(caplog.text) < 1000
     assert (service.switched, service.alarm.state) == ([], before)
+
+
+def test_3000_bad_commands_make_one_line_a_minute_and_are_counted(
+    service: Commanded, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3000):
+        service.send("detector/alarm/set", b"nonsense %d" % number)
+        service.clock.now_mono += 0.05  # 150 s in all
+    assert len([one for one in caplog.records if "not a command" in one.message]) == 3
+    assert "(2403 so far" in caplog.text
+    assert service.commands.refused == 3000

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import time
 import weakref
 
@@ -66,3 +68,26 @@ def test_opencv_takes_no_second_thread() -> None:
         assert cv2.getNumThreads() == 1
     finally:
         cv2.setNumThreads(before)
+
+
+_FREED = """
+import sys
+from detector.service.process import release_memory
+def rss():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+kept = [bytearray(60_000) for _ in range(4000)]  # below the size that the allocator maps apart
+top = bytearray(60_000)  # keeps the heap from shrinking by itself
+full = rss()
+kept.clear()
+before = rss()
+release_memory()
+print(full, before, rss())
+"""
+
+
+def test_freed_memory_goes_back_to_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", _FREED], capture_output=True, text=True, timeout=60, check=True)
+    full, before, after = map(int, done.stdout.split())
+    if before < full - 100 * 2**20:
+        pytest.skip("this C library gives it back by itself")
+    assert after < full - 200 * 2**20

@@ -12,7 +12,7 @@ from detector.config.schema import AlarmSettings, Camera
 from detector.core.errors import ConfigError
 from detector.models.autotune.status import AutotuneStatus
 from detector.service.alarm_controller import AlarmController
-from detector.service.camera_status import CameraStatus
+from detector.service.camera_status import CameraStatusPublisher
 from detector.service.camera_switches import CameraSwitches
 from detector.service.config_store import ConfigStore
 from detector.service.model_host import ModelHost
@@ -50,7 +50,7 @@ class Reloading:
             alarm=self.alarm,
             cameras=self,
             switches=CameraSwitches(saved=None, channels=self, save=lambda _n, _d: None, publish=lambda _c, _on: None),
-            status=CameraStatus(
+            status=CameraStatusPublisher(
                 cameras=CaptureFigures().stats,
                 publish=lambda _c, _w: None,
                 end_visits=lambda _c: None,
@@ -133,7 +133,7 @@ def test_what_waits_for_a_restart_is_named(reloading: Reloading) -> None:
 
 
 def test_a_file_that_cannot_be_written_changes_nothing(reloading: Reloading, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_path: Path, _document: object) -> None:
+    def full(_path: Path, _document: object, *, copies: Path) -> None:
         raise ConfigError("no space left on device")
 
     monkeypatch.setattr(config_file, "write", full)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.models.registry import load_registry
+from support import sample
 from support.clip_server import ClipServer
 from support.mosquitto import Mosquitto, RecordingSubscriber
 from support.program import Program
@@ -30,7 +30,8 @@ def _figures(pid: int) -> tuple[float, int, int]:
 
 @pytest.mark.skipif(why_not() is not None, reason=f"needs a real RTSP server: {why_not()}")
 def test_memory_threads_and_descriptors_stay_flat_through_outages(tmp_path: Path) -> None:
-    clip = load_registry().fetch_clip("bikes")
+    sample.model()  # the service wants it too
+    clip = sample.clip()
     broker = Mosquitto(tmp_path / "mosquitto")
     broker.start()
     subscriber = RecordingSubscriber(broker.port, "detector/alerts")

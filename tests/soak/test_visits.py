@@ -8,9 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from detector.alerts.payloads import load_schema
 from support.mosquitto import Mosquitto, RecordingSubscriber
 from support.program import Program
+from support.schemas import load_schema
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(400)]
 

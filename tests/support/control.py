@@ -11,6 +11,7 @@ import numpy as np
 
 from detector.api.control import Document, Health, Ready, StaleConfigError
 from detector.config import document as configfile
+from detector.config import remote
 from detector.core.errors import ConfigError
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand, ArrayImage
@@ -112,7 +113,7 @@ class MemoryControl:
         with self._lock:
             if if_match not in (None, configfile.etag(self.document)):
                 raise StaleConfigError
-            fresh = configfile.unmasked(document, self.document)
+            fresh = remote.accepted(document, self.document)
             configfile.validate(fresh)
             restart = ["api"] if fresh.get("api") != self.document.get("api") else []
             self.document = fresh

@@ -1,25 +1,27 @@
-"""A post room with the real outbox, history and link, and what its subscribers heard."""
+"""A dispatcher with the real outbox, history and MQTT client, and what its subscribers heard."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detector.alerts.dispatcher import Dispatcher
+from detector.alerts.dispatcher import Dispatcher, EncodeSnapshot
 from detector.alerts.history import History
-from detector.alerts.outbox import ResilientOutbox
+from detector.alerts.history_writer import HistoryWriter
+from detector.alerts.outbox import Outbox
+from detector.alerts.outbox_entries import Entry
 from detector.alerts.payloads import Topics
-from detector.alerts.snapshot_encoder import EncodeSnapshot, SnapshotEncoder
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.jpeg import Label, encode_jpeg
-from detector.core.types import Box, Frame
+from detector.core.types import Box, Frame, Message
 from detector.mqtt.client import MqttClient, MqttSettings
 from support.messages import WILL, running
 from support.mosquitto import DEADLINE, Heard
+from support.outboxes import waiting
 
 TOPICS = Topics("p")
 
@@ -30,15 +32,19 @@ def encode(frame: Frame, box: Box, _score: float, max_width: int | None) -> byte
 
 @dataclass
 class RunningDispatcher:
-    """A post room on `folder`; its threads run inside `running_dispatcher`."""
+    """A dispatcher on `folder`; its threads run inside `running_dispatcher`."""
 
-    outbox: ResilientOutbox
+    outbox: Outbox
     history: History
     link: MqttClient
     dispatcher: Dispatcher
 
     def pending(self) -> list[str]:
-        return [entry.key for entry in self.outbox.pending(100_000) if entry.kind == "alert"]
+        """Keys of the alerts that the outbox owes, in order."""
+        return [entry.key for entry in self.waiting() if entry.kind == "alert"]
+
+    def waiting(self) -> list[Entry]:
+        return waiting(self.outbox)
 
 
 @contextlib.contextmanager
@@ -49,24 +55,32 @@ def running_dispatcher(
     encode_snapshot: EncodeSnapshot = encode,
     protocol: str = "auto",
     connect: bool = True,
+    subscriptions: Sequence[str] = (),
+    topics: Topics = TOPICS,
+    will: Message = WILL,
     **options: Any,
 ) -> Iterator[RunningDispatcher]:
     settings = MqttSettings(host="127.0.0.1", port=port, client_id="detector-t", protocol=protocol)  # type: ignore[arg-type]
-    link = MqttClient(settings=settings, will=WILL, max_delay_s=0.2)
+    link = MqttClient(settings=settings, will=will, max_delay_s=0.2)
+    for topic_filter in subscriptions:
+        link.subscribe(topic_filter, lambda _topic, _payload: None)
     with contextlib.ExitStack() as stack:
-        outbox = ResilientOutbox(folder / "outbox.db")
+        outbox = Outbox(folder / "outbox.db")
         stack.callback(outbox.close)
         history = History(path=folder / "history.db", snapshot_dir=folder / "snapshots")
         stack.callback(history.close)
+        writer = HistoryWriter(history)
         dispatcher = Dispatcher(
             outbox=outbox,
-            history=history,
+            history=writer,
             link=link,
-            topics=TOPICS,
+            topics=topics,
             device="yard",
-            darkroom=SnapshotEncoder(encode=encode_snapshot),
+            encode_snapshot=encode_snapshot,
             **options,
         )
+        stack.enter_context(running(outbox.run))
+        stack.enter_context(running(writer.run))
         if connect:
             stack.enter_context(running(link.run))
         stack.callback(lambda: dispatcher.drain(SYSTEM_CLOCK.mono() + DEADLINE))

@@ -15,7 +15,7 @@ from detector.inference.tensorrt.manifest import EngineManifest, EngineRecipe, E
 ORIN = Environment(
     flavour="tensorrt", tensorrt="10.3.0", cuda="12.6", compute="8.7", gpu="Orin (nvgpu)", driver="36.4.0"
 )
-GPU = Gpu(name=ORIN.gpu, compute=ORIN.compute, cuda=ORIN.cuda, driver=ORIN.driver, integrated=True)
+GPU = Gpu(name=ORIN.gpu, compute=ORIN.compute, cuda=ORIN.cuda, driver=ORIN.driver)
 PLAN = b"a plan " * 100
 
 

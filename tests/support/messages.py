@@ -1,4 +1,4 @@
-"""Pieces for tests of the post room: threads that end, alerts and events with a real picture."""
+"""Pieces for tests of alerts: threads that end, alerts and events with a real picture."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def network(
 
     `bins_last`: the softmax over the last axis, as exporters for older operator sets write it.
     """
-    builder = _Builder(width, height, best)
+    builder = _NetworkBuilder(width, height, best)
     builder.bins_last = bins_last
     outputs = getattr(builder, head.replace("-", "_"))(builder.features())
     graph = helper.make_graph(
@@ -41,7 +41,7 @@ def network(
     return model
 
 
-class _Builder:
+class _NetworkBuilder:
     def __init__(self, width: int, height: int, best: int) -> None:
         self.width, self.height, self.best = width, height, best
         self.nodes: list[onnx.NodeProto] = []

@@ -1,4 +1,4 @@
-"""Which of the waiting pictures to decode, so that pictures stay young when decoding falls behind."""
+"""Chooses which of the waiting pictures to decode, so that pictures stay recent when decoding falls behind."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ LATE_S = 0.5
 _BEHIND_S = LATE_S / 2
 _MAX_BYTES = 1 << 25
 _MAX_ASIDE_BYTES = 1 << 23
-_OVERDUE = 1.5  # intervals without a key frame, after which the camera has changed its ways
-_SOON_S = 0.1  # the newest picture is at hand so soon: an older one would only keep the model from it
-_COSTS = 9  # pictures whose median cost is what one costs: neither a key frame nor a halt of the machine is usual
-_SMOOTH = 0.1  # the weight of the newest in the running mean of the interval
-_PAUSE_S = 10.0  # stamps further apart say nothing of the frame rate
+_OVERDUE = 1.5  # intervals without a key frame, after which the interval is no longer trusted
+_SOON_S = 0.1  # if the newest picture is decoded within this time, an older one would only delay it
+_COSTS = 9  # pictures of which the median decoding time counts: neither key frames nor pauses of the machine
+_SMOOTH = 0.1  # the weight of the newest value in the running mean of the interval
+_PAUSE_S = 10.0  # time stamps further apart are not used for the frame rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """The next to decode; `fresh`: it follows on nothing that was decoded before.
+    """The next unit to decode; `fresh`: it does not depend on the unit decoded before.
 
-    `alone`: nothing that follows on it will be decoded; `seen`: its picture was handed over before.
+    `alone`: no unit that depends on it will be decoded; `seen`: its picture was returned before.
     """
 
     unit: AccessUnit
@@ -37,35 +37,35 @@ class Turn:
 class DecodeQueue:
     """Pictures received and not yet decoded, oldest first. Times are the stream's own, in seconds.
 
-    A quarter of a second behind, pictures that no other needs are left out, and all that come
-    before the newest key frame at hand. Half a second behind, with no key frame at hand, it is
-    reckoned what is fresh sooner: to decode on, or to wait for the next key frame.
+    A quarter of a second behind, it skips pictures that no other depends on, and all before the newest key frame
+    in the queue. Half a second behind, without a key frame in the queue, it estimates what gives a current picture
+    sooner: to continue decoding, or to wait for the next key frame.
 
-    While `keyframes_only` says so, all others are put aside, so that the picture goes on at once when it
-    says no; a camera whose key frames are further apart than `longest_s`, or irregular, is decoded whole.
+    While `keyframes_only()` is true, all others are buffered, so that decoding can continue at once when it becomes
+    false. A camera whose key frames are further apart than `longest_s`, or irregular, is decoded completely.
     """
 
     def __init__(
         self, *, clock_rate: int, keyframes_only: Callable[[], bool] = lambda: False, longest_s: float = 4.0
     ) -> None:
         self._tick_s, self._keyframes_only, self._longest_s = 1.0 / clock_rate, keyframes_only, longest_s
-        self._aside: list[AccessUnit] = []  # since, and with, the last key frame that was handed out alone
-        self._alone: set[int] = set()  # the stamps of waiting key frames that nothing will follow on
-        self._again: int | None = None  # the stamp of that key frame when it is to be decoded once more
+        self._aside: list[AccessUnit] = []  # since the last key frame that was decoded alone, and that one
+        self._alone: set[int] = set()  # the stamps of waiting key frames that no decoded unit depends on
+        self._again: int | None = None  # the stamp of that key frame when it must be decoded again
         self.sparing = False
-        """Whether nothing but key frames is decoded now."""
+        """Whether only key frames are decoded now."""
         self._units: deque[AccessUnit] = deque()
         self._bytes = 0
-        self._owed = b""  # parameter sets of what was left out
+        self._owed = b""  # parameter sets of skipped units
         self._newest: int | None = None
         self._keys: deque[int] = deque(maxlen=2)
         self._waiting = self._fresh = False
         self._interval_s = 0.0
         self._costs_s: deque[float] = deque(maxlen=_COSTS)
-        self._dear = False  # the one handed out last is a key frame
-        self._recovering = False  # from having been late, until nothing waits
+        self._dear = False  # the last one returned is a key frame
+        self._recovering = False  # it was late, and units are still waiting
         self.skipped = 0
-        """Pictures left out so far."""
+        """Pictures skipped so far."""
 
     def __len__(self) -> int:
         return len(self._units)
@@ -85,7 +85,7 @@ class DecodeQueue:
             self._wait_for_key()
 
     def take(self) -> Turn | None:
-        """The next to decode, None where none waits."""
+        """The next unit to decode; None if none waits."""
         self._catch_up()
         if not self._units:
             return None
@@ -99,9 +99,9 @@ class DecodeQueue:
         return Turn(unit=unit, fresh=fresh, alone=alone, seen=seen)
 
     def late(self, timestamp: int) -> bool:
-        """Whether a picture of then is not worth handing over: a newer one waits.
+        """Whether a picture with `timestamp` (clock ticks) is too old to return, since a newer one waits.
 
-        Once one was late, so are the others before the newest, if that comes soon.
+        After a late picture, all others before the newest are late too if that one is decoded soon.
         """
         if not self._units:
             return False
@@ -110,7 +110,7 @@ class DecodeQueue:
         return late or (self._recovering and self._until_fresh_s() <= _SOON_S)
 
     def spent(self, seconds: float) -> None:
-        """What decoding the last one took."""
+        """Note the time that decoding the last unit took."""
         if not self._dear:
             self._costs_s.append(seconds)
 
@@ -118,13 +118,14 @@ class DecodeQueue:
         if self._newest is not None:
             gap_s = (unit.timestamp - self._newest) * self._tick_s
             if 0.0 < gap_s < _PAUSE_S:
-                self._interval_s = _mean(self._interval_s, gap_s)
+                mean = self._interval_s
+                self._interval_s = mean + _SMOOTH * (gap_s - mean) if mean else gap_s
         self._newest = unit.timestamp
         if unit.key:
             self._keys.append(unit.timestamp)
 
     def _lag_s(self, timestamp: int) -> float:
-        # Against the last that came: a camera whose stamps leap is not behind for ever.
+        # Relative to the last one received: a camera whose stamps jump is not behind for ever.
         return 0.0 if self._newest is None else (self._newest - timestamp) * self._tick_s
 
     def _behind(self, seconds: float) -> bool:
@@ -143,7 +144,7 @@ class DecodeQueue:
             self._wait_for_key()
 
     def _spared(self, unit: AccessUnit) -> bool:
-        """Whether `unit` need not be decoded because it is no key frame."""
+        """Whether `unit` need not be decoded because only key frames are."""
         if not (self._keyframes_only() and self._regular()):
             self._resume()
             return False
@@ -162,7 +163,7 @@ class DecodeQueue:
         return True
 
     def _regular(self) -> bool:
-        """Whether key frames come often enough to do with them alone."""
+        """Whether key frames come often enough to decode only those."""
         if len(self._keys) < 2 or self._newest is None:
             return False
         interval_s = (self._keys[1] - self._keys[0]) * self._tick_s
@@ -170,19 +171,19 @@ class DecodeQueue:
         return 0.0 < interval_s <= self._longest_s and since_s <= _OVERDUE * interval_s
 
     def _put_off(self) -> None:
-        """What was put aside will never be decoded, but for its key frame, which was."""
+        """Skip the buffered units, except for their key frame, which was decoded."""
         for unit in self._aside:
             if not unit.key:
                 self._leave_out(unit)
         self._aside = []
 
     def _resume(self) -> None:
-        """Go on from where all but key frames were put aside."""
+        """Queue the buffered units: decode all pictures again."""
         if not self.sparing:
             return
         self.sparing, aside, self._aside = False, self._aside, []
         if aside and aside[0].key:
-            # The decoder forgot it, so it comes once more; its picture only where nobody saw it yet.
+            # The decoder has dropped it, so it is decoded again; its picture is returned only if it was not yet.
             waits = any(unit is aside[0] for unit in self._units)
             while self._units:
                 unit = self._pop()
@@ -194,13 +195,13 @@ class DecodeQueue:
             self._bytes += len(unit.data)
 
     def _until_fresh_s(self) -> float:
-        """How long it takes to decode all that waits and what comes meanwhile."""
+        """Seconds to decode all that waits and what arrives meanwhile; infinity if it never ends."""
         cost_s = statistics.median(self._costs_s) if self._costs_s else 0.0
         spare = 1.0 - cost_s / self._interval_s if self._interval_s else 1.0
         return len(self._units) * cost_s / spare if spare > 0.0 else math.inf
 
     def _until_key_s(self) -> float:
-        """How long until the next key frame, by the distance of the last two; infinity if unknown or overdue."""
+        """Seconds until the next key frame, by the distance of the last two; infinity if unknown or overdue."""
         if len(self._keys) < 2 or self._newest is None:
             return math.inf
         left_s = (2 * self._keys[1] - self._keys[0] - self._newest) * self._tick_s
@@ -220,7 +221,3 @@ class DecodeQueue:
     def _leave_out(self, unit: AccessUnit) -> None:
         self.skipped += 1
         self._owed = unit.parameters or self._owed
-
-
-def _mean(mean: float, value: float) -> float:
-    return mean + _SMOOTH * (value - mean) if mean else value

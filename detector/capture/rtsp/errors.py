@@ -1,4 +1,4 @@
-"""What an RTSP camera can refuse, as errors with one plain line each."""
+"""An RTSP camera's refusals as errors of one line each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from detector.capture.av_errors import network_error
 from detector.core.errors import SourceError
 from detector.core.redact import redact
 
-# Final answers: FFmpeg would get the very same one.
+# Final answers: FFmpeg would get the same one.
 _REFUSALS: dict[int, type[av.error.FFmpegError]] = {
     401: av.error.HTTPUnauthorizedError,
     403: av.error.HTTPForbiddenError,
@@ -17,11 +17,16 @@ _REFUSALS: dict[int, type[av.error.FFmpegError]] = {
 
 
 class NotUnderstoodError(SourceError):
-    """The camera says or sends what this client does not know; another client may."""
+    """The camera sends something that this client does not support; FFmpeg may."""
 
 
 def not_understood(what: str, *, shown: str) -> NotUnderstoodError:
     return NotUnderstoodError(redact(f"{shown}: {what}"))
+
+
+def udp_only(what: str, *, shown: str) -> SourceError:
+    """FFmpeg over TCP would get the very same answer; UDP is for the user to choose, as it loses packets."""
+    return SourceError(redact(f"{shown}: this camera {what}: it offers UDP only; set transport: udp for this camera"))
 
 
 def refusal(status: int, *, shown: str, timeout_s: float) -> SourceError:

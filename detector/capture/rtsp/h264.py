@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from .nal import Fragments, NalKind, aggregated, split
+from .nal import Depacketizer, NalKind
 
-_IDR, _LAST_PICTURE, _SPS, _PPS, _STAP_A, _FU_A = 5, 5, 7, 8, 24, 28
+_IDR, _LAST_PICTURE, _SPS, _PPS = 5, 5, 7, 8
 
 
-class H264:
-    """packetization-mode 0 and 1; units of the interleaved mode are left out."""
+class H264(Depacketizer):
+    """Depacketises packetization-mode 0 and 1; units of the interleaved mode are left out."""
 
-    def __init__(self) -> None:
-        self._fragments = Fragments()
+    header, aggregation, fragment = 1, 24, 28
 
-    @property
-    def damaged(self) -> bool:
-        damaged, self._fragments.damaged = self._fragments.damaged, False
-        return damaged
+    @staticmethod
+    def type_of(data: bytes) -> int:
+        return data[0] & 0x1F
 
-    def units(self, payload: bytes, *, gap: bool) -> list[bytes]:
-        kind = payload[0] & 0x1F
-        if gap or kind != _FU_A:
-            self._fragments.give_up()
-        if kind == _FU_A:
-            return self._fragment(payload)
-        if kind == _STAP_A:
-            units = aggregated(payload, 1)
-            self._fragments.damaged |= units is None
-            return units or []
-        return split(payload) if kind < _STAP_A else []
+    @staticmethod
+    def unit_header(payload: bytes) -> bytes:
+        return bytes((payload[0] & 0xE0 | payload[1] & 0x1F,))
 
     def kind(self, unit: bytes) -> NalKind:
-        kind = unit[0] & 0x1F
+        kind = self.type_of(unit)
         picture = 1 <= kind <= _LAST_PICTURE
         return NalKind(
             picture=picture,
@@ -41,9 +31,3 @@ class H264:
             reference=unit[0] & 0x60 != 0,
             parameters=kind in (_SPS, _PPS),
         )
-
-    def _fragment(self, payload: bytes) -> list[bytes]:
-        if len(payload) < 2:
-            return []
-        header = bytes((payload[0] & 0xE0 | payload[1] & 0x1F,))
-        return self._fragments.add(header, payload[2:], start=payload[1] & 0x80 != 0, end=payload[1] & 0x40 != 0)

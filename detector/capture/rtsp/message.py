@@ -9,6 +9,9 @@ from dataclasses import dataclass
 _STATUS = re.compile(r"RTSP/\d\.\d\s+(\d{3})\b")
 _REQUEST = re.compile(r"([A-Z_]{3,20})\s+\S+\s+RTSP/\d\.\d")
 _MAX_BODY = 1 << 18
+# The headers that are read here: found behind stray bytes, too, unless those make another header's name of them.
+_KNOWN = ("content-length", "content-type", "content-base", "www-authenticate", "transport", "session", "cseq")
+_KNOWN_AT_END = re.compile(f"(?:.*[^-])?({'|'.join(_KNOWN)})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,7 @@ class RtspMessage:
 
 
 def parse_head(head: bytes) -> RtspMessage:
-    """A message without its body; ValueError where it is none."""
+    """A message without its body; raises ValueError if it is not RTSP."""
     lines = head.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     status, request = _STATUS.match(lines[0]), _REQUEST.fullmatch(lines[0].strip())
     if status is None and request is None:
@@ -38,14 +41,20 @@ def parse_head(head: bytes) -> RtspMessage:
     for line in lines[1:]:
         name, colon, value = line.partition(":")
         if colon:
-            headers.append((name.strip().lower(), value.strip()))
+            headers.append((_header_name(name), value.strip()))
     return RtspMessage(
         status=int(status[1]) if status else None, method=request[1] if request else None, headers=tuple(headers)
     )
 
 
+def _header_name(text: str) -> str:
+    name = text.strip().lower()
+    found = _KNOWN_AT_END.fullmatch(name)
+    return found[1] if found else name
+
+
 def body_length(message: RtspMessage) -> int:
-    """Bytes of body that follow; ValueError where that is nonsense."""
+    """Length of the body in bytes; raises ValueError if it is invalid."""
     text = message.get("content-length") or "0"
     if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) > _MAX_BODY:
         raise ValueError("a Content-Length that makes no sense")

@@ -1,4 +1,4 @@
-"""RTP packets (RFC 3550): the header's fields, lost packets, and stamps that do not wrap."""
+"""RTP packets (RFC 3550): header fields, lost packets, and time stamps that do not wrap."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 _HEADER = struct.Struct(">BBHII")
 _HALF = 1 << 31
-_PLAIN = 0x80  # the first byte of version 2 without padding, extension and list of sources
+_PLAIN = 0x80  # the first byte of version 2 without padding, extension and list of contributing sources
 
 
 class RtpPacket(NamedTuple):
-    """`gap`: packets before it are missing. `timestamp`: in ticks of the clock rate, grows over 32 bits.
+    """`gap`: packets before it are missing. `timestamp`: in ticks of the clock rate, extended beyond 32 bits.
 
-    A tuple, as hundreds come a second: a frozen dataclass takes several times as long to make.
+    A tuple, since there are hundreds per second: a frozen dataclass takes several times as long to make.
     """
 
     marker: bool
@@ -23,7 +23,7 @@ class RtpPacket(NamedTuple):
 
 
 class Receiver:
-    """One sender's packets; others' payload types, repetitions and broken headers give None."""
+    """Parses one sender's packets; other payload types, repetitions and broken headers give None."""
 
     def __init__(self, *, payload_type: int) -> None:
         self._payload_type = payload_type
@@ -40,22 +40,19 @@ class Receiver:
             return None
         gap = False
         if source != self._source:
-            self._source = source  # a sender that starts anew
+            self._source = source  # the sender restarted
         elif sequence == self._sequence:
             return None
         else:
             gap = sequence != (self._sequence + 1) & 0xFFFF
         self._sequence = sequence
-        return RtpPacket(second >= 0x80, self._grown(stamp), gap, payload)
-
-    def _grown(self, stamp: int) -> int:
         last = self._timestamp
         self._timestamp = stamp if last is None else last + (stamp - last + _HALF) % (2 * _HALF) - _HALF
-        return self._timestamp
+        return RtpPacket(second >= 0x80, self._timestamp, gap, payload)
 
 
 def _payload(data: bytes, first: int) -> bytes:
-    """What is behind the header, its list of sources and its extension, without the padding; b"" if broken."""
+    """The payload after the header, contributing sources and extension, without padding; b"" if broken."""
     start = _HEADER.size + 4 * (first & 0x0F)
     if first & 0x10:
         start += 4 + 4 * int.from_bytes(data[start + 2 : start + 4], "big")

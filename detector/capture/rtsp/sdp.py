@@ -1,4 +1,4 @@
-"""What a camera says of its stream: the first video section of its SDP (RFC 8866, 6184, 7798)."""
+"""A camera's stream description: the first video section of its SDP (RFC 8866, 6184, 7798)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_FPS = 240.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Video:
-    """`codec` is FFmpeg's name; `parameter_sets` are NAL units without start codes; `fps` None if not said."""
+    """`codec` is FFmpeg's name; `parameter_sets` are NAL units without start codes; `fps` None if unknown."""
 
     codec: str
     payload_type: int
@@ -29,7 +29,7 @@ class Video:
 
 
 def parse(text: str) -> Video:
-    """The first video section; ValueError says what this client cannot do with it."""
+    """The first video section; raises ValueError that says what is not supported."""
     session, sections = _sections(text)
     lines = next((lines for lines in sections if lines[0].startswith("video ")), None)
     if lines is None:
@@ -44,7 +44,7 @@ def parse(text: str) -> Video:
 
 
 def _sections(text: str) -> tuple[list[str], list[list[str]]]:
-    """The session's "a=" lines and, for each "m=" line, itself and the "a=" lines below; prefixes cut."""
+    """The session's "a=" lines and, for each "m=" line, itself and the "a=" lines below, without prefixes."""
     session: list[str] = []
     sections: list[list[str]] = []
     for line in text.splitlines():
@@ -94,7 +94,7 @@ def _format(lines: list[str], payload_type: int) -> dict[str, str]:
 
 
 def _units(text: str) -> list[bytes]:
-    """Base64 NAL units, comma separated; what cannot be decoded is left out: it comes in-band too."""
+    """Base64 NAL units, comma separated; invalid ones are left out, since they come in-band too."""
     units = []
     for part in text.split(","):
         try:

@@ -1,6 +1,6 @@
-"""An RTSP camera read by the detector's own client: a picture is out as soon as its last packet is in.
+"""An RTSP camera read by the detector's own client: a picture is decoded at its last packet.
 
-FFmpeg's demuxer hands a picture over only when the next one begins, a whole frame interval later.
+FFmpeg's demuxer returns a picture only when the next one begins, a whole frame interval later.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from detector.capture.source import CapturedImage, DecodeCounts
 from detector.capture.timeline import Timeline
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import SourceError
-from detector.core.redact import redact
+from detector.core.redact import shown_source
 
 from .errors import NotUnderstoodError
 from .stream import Stream
 
 log = logging.getLogger(__name__)
 
-# By masked URL, and the process's, as each connection is a new source.
-_told: set[str] = set()
+# By masked URL, for the whole process, since each connection is a new source.
+_logged: set[str] = set()
 _pictureless: set[str] = set()
-"""Cameras whose last connection played, but gave no picture: the next one is FFmpeg's."""
+"""Cameras whose last connection played but gave no picture: the next one is made with FFmpeg."""
 
 
 class RtspSource:
     """The camera at `url`; an open and a read take at most about `timeout_s` seconds each.
 
-    What this client does not understand (another codec, a way to log in, nonsense) is left to
-    FFmpeg, in the same `open`. While `keyframes_only` says so, no other pictures are decoded, where the
-    camera's key frames come often enough; FFmpeg decodes all.
+    Whatever this client does not support (another codec or authentication scheme, invalid data) is read with
+    FFmpeg, in the same `open`. While `keyframes_only()` is true, only key frames are decoded if the camera sends
+    them often enough; FFmpeg decodes all.
     """
 
     def __init__(
@@ -46,18 +46,26 @@ class RtspSource:
         if not timeout_s > 0.0:
             raise ValueError(f"timeout_s must be positive, got {timeout_s}")
         self._url, self._timeout_s, self._clock, self._keyframes_only = url, timeout_s, clock, keyframes_only
-        self._shown = redact(url)
+        self._shown = shown_source(url)
         self._stream: Stream | None = None
         self._fallback: NetworkSource | None = None
         self._timeline = Timeline()
         self._read_by_ffmpeg = 0
+        self._why_ffmpeg: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"RtspSource({self._shown})"
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the camera does unusually, and which way round it was taken."""
+        if self._fallback is not None:
+            return (*self._why_ffmpeg, *self._fallback.notes)
+        return self._stream.notes if self._stream is not None else ()
+
+    @property
     def counts(self) -> DecodeCounts:
-        """Since it was opened; FFmpeg leaves nothing out that it could tell of."""
+        """The counts since it was opened; FFmpeg reports only decoded pictures."""
         stream = self._stream
         if stream is None:
             return DecodeCounts(decoded=self._read_by_ffmpeg)
@@ -75,25 +83,28 @@ class RtspSource:
             try:
                 self._open_stream()
             except NotUnderstoodError as exc:
-                self._tell(str(exc))
+                self._log_fallback(str(exc))
+                self._why_ffmpeg = (f"read through FFmpeg: {str(exc).removeprefix(f'{self._shown}: ')}",)
             else:
                 return
-        _pictureless.discard(self._shown)  # when this connection ends, the own client has its chance again
+        else:
+            self._why_ffmpeg = ("read through FFmpeg: the last connection gave no picture",)
+        _pictureless.discard(self._shown)  # the next connection tries the own client again
         self._fallback = NetworkSource(url=self._url, timeout_s=self._timeout_s, clock=self._clock)
         self._fallback.open()
 
     def read(self) -> CapturedImage:
         if self._fallback is not None:
-            grab = self._fallback.read()
+            picture = self._fallback.read()
             self._read_by_ffmpeg += 1
-            return grab
+            return picture
         if self._stream is None:
             raise SourceError(f"{self._shown}: not open")
         try:
             frame, mono = self._stream.read()
         except NotUnderstoodError as exc:
             _pictureless.add(self._shown)
-            self._tell(str(exc))
+            self._log_fallback(str(exc))
             raise
         stamp_s = self._stream.stamp_s(frame)
         return CapturedImage(
@@ -119,7 +130,7 @@ class RtspSource:
         stream.open()
         self._stream = stream
 
-    def _tell(self, why: str) -> None:
-        if self._shown not in _told:
-            _told.add(self._shown)
+    def _log_fallback(self, why: str) -> None:
+        if self._shown not in _logged:
+            _logged.add(self._shown)
             log.info("%s; read through FFmpeg, whose pictures are a frame interval older", why)

@@ -1,4 +1,4 @@
-"""The bytes of one RTSP connection: a socket with deadlines, cut into messages and interleaved packets."""
+"""The bytes of one RTSP connection: a socket with deadlines."""
 
 from __future__ import annotations
 
@@ -7,46 +7,32 @@ import select
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from detector.core.clock import Clock
 
-from .message import RtspMessage, body_length, parse_head
+from .framing import Framing, Interleaved
+from .message import RtspMessage
 
 _T = TypeVar("_T")
 _CHUNK = 1 << 17
-# A camera faster than this program must neither hold it here nor fill its memory. More than any item.
-_HELD, _TURN = 1 << 20, 1 << 12  # bytes waiting, items taken at once
-_MAX_HEAD = 1 << 16
-_SLICE_S = 1.0  # a clock that is not the system's is asked again so often
-_MAX_JUNK = 1 << 16  # in one go: some cameras pad, but a stream of junk is another protocol
-_HEAD_END = (b"\r\n\r\n", b"\n\n")
-_DOLLAR, _HEADER = 0x24, 4  # of an interleaved packet
-
-
-class Interleaved(NamedTuple):
-    """An RTP or RTCP packet between the messages (RFC 2326, section 10.12).
-
-    A tuple, as hundreds come a second: a frozen dataclass takes several times as long to make.
-    """
-
-    channel: int
-    data: bytes
+# A camera faster than this program must neither block it nor fill its memory. Larger than any item.
+_HELD = 1 << 20  # bytes waiting
+_SLICE_S = 1.0  # how often the injected clock is read while waiting
 
 
 class RtspTransport:
-    """Sends and receives until a deadline in `clock`'s monotonic seconds; a late one is a TimeoutError.
+    """Sends and receives until a deadline in `clock`'s monotonic seconds, then raises TimeoutError.
 
-    Raises OSError for what the network does and ValueError for bytes that are not RTSP.
+    Raises OSError for failures of the network and ValueError for bytes that are not RTSP.
     """
 
     def __init__(self, *, host: str, port: int, secure: bool, deadline: float, clock: Clock) -> None:
         self._clock = clock
         self.received_mono = clock.mono()
-        self._buffer, self._at, self._junk = b"", 0, 0
-        self._space = memoryview(bytearray(_CHUNK))  # received into again and again: none is sought for each time
+        self.framing = Framing()
+        self._space = memoryview(bytearray(_CHUNK))  # reused for each read
         self._socket = _connected(host, port, deadline, clock)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -67,22 +53,22 @@ class RtspTransport:
             rest = rest[self._until(deadline, select.POLLOUT, partial(self._socket.send, rest)) :]
 
     def wait(self, deadline: float) -> None:
-        """Receive what comes next; EOFError where the camera hung up."""
+        """Receive the next bytes; raises EOFError if the camera closed the connection."""
         if self._clock.mono() >= deadline:
-            raise TimeoutError  # a camera that never pauses does not get round it
-        if len(self._buffer) - self._at >= _HELD:
+            raise TimeoutError  # also for a camera that never pauses
+        if self.framing.held >= _HELD:
             return
-        if not self._secured:  # TLS may hold bytes that no poll tells of; elsewhere a first try would mostly fail
+        if not self._secured:  # TLS may hold bytes that poll does not report; without TLS a first try would mostly fail
             self._poll(select.POLLIN, deadline)
         self._received(self._until(deadline, select.POLLIN, self._receive))
 
     def silent(self) -> bool:
-        """Whether nothing is there for certain: a cheap question, as to find nothing by `drain` is an exception."""
-        return not self._secured and self._at == len(self._buffer) and not self._polls[select.POLLIN].poll(0)
+        """Whether certainly nothing is there; cheaper than `drain`, which finds out by an exception."""
+        return not self._secured and not self.framing.held and not self._polls[select.POLLIN].poll(0)
 
     def drain(self) -> bool:
-        """Receive what is there already, without waiting for more; False where there is the end and nothing else."""
-        parts, held, ended = [self._buffer[self._at :]], len(self._buffer) - self._at, False
+        """Receive what is there, without waiting; False if there is only the end of the connection."""
+        parts, held, ended = list[bytes](), self.framing.held, False
         while held < _HELD and not ended:
             try:
                 count = self._receive()
@@ -90,20 +76,15 @@ class RtspTransport:
                 break
             parts.append(bytes(self._space[:count]))
             held, ended = held + count, count == 0
-        if held > len(parts[0]):
+        if any(parts):
             self.received_mono = self._clock.mono()
-            self._buffer, self._at = b"".join(parts), 0  # once: megabytes wait after a stall
+            self.framing.add(*parts)
             return True
         return not ended
 
     def items(self) -> Iterator[RtspMessage | Interleaved]:
-        """What the received bytes hold that is whole, up to a number: the rest is for the next time."""
-        for _ in range(_TURN):
-            item = self._interleaved() or self._other()
-            if item is None:
-                return
-            self._junk = 0
-            yield item
+        """The complete items in the received bytes, up to a limit; the rest is for the next call."""
+        return self.framing.items()
 
     def close(self) -> None:
         self._socket.close()
@@ -115,52 +96,11 @@ class RtspTransport:
         if not count:
             raise EOFError
         self.received_mono = self._clock.mono()
-        self._buffer = self._buffer[self._at :] + self._space[:count]
-        self._at = 0
-
-    def _interleaved(self) -> Interleaved | None:
-        """The packet that comes next, if it is one and whole."""
-        buffer, at = self._buffer, self._at
-        if len(buffer) - at < _HEADER or buffer[at] != _DOLLAR:
-            return None
-        end = at + _HEADER + (buffer[at + 2] << 8 | buffer[at + 3])
-        if len(buffer) < end:
-            return None
-        self._at = end
-        return Interleaved(buffer[at + 1], buffer[at + _HEADER : end])
-
-    def _other(self) -> RtspMessage | Interleaved | None:
-        self._skip_junk()
-        if len(self._buffer) - self._at < _HEADER:
-            return None
-        return self._interleaved() if self._buffer[self._at] == _DOLLAR else self._message()
-
-    def _skip_junk(self) -> None:
-        buffer = self._buffer
-        start = self._at
-        while self._at < len(buffer) and buffer[self._at] != _DOLLAR and not 0x41 <= buffer[self._at] <= 0x5A:
-            self._at += 1
-        self._junk += self._at - start
-        if self._junk > _MAX_JUNK:
-            raise ValueError("what it sends is not RTSP")
-
-    def _message(self) -> RtspMessage | None:
-        found = [(at + len(end), at) for end in _HEAD_END if (at := self._buffer.find(end, self._at)) >= 0]
-        if not found:
-            if len(self._buffer) - self._at > _MAX_HEAD:
-                raise ValueError("a header without an end")
-            return None
-        after, at = min(found)
-        message = parse_head(self._buffer[self._at : at])
-        end = after + body_length(message)
-        if len(self._buffer) < end:
-            return None
-        self._at = end
-        return replace(message, body=self._buffer[after:end].decode("utf-8", "replace"))
+        self.framing.add(self._space[:count])
 
     def _secure(self, host: str, deadline: float) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        # Cameras sign their certificates themselves; FFmpeg (before 9) does not check them either.
+        # Cameras have self-signed certificates; FFmpeg (before 9) does not verify them either.
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         secured = context.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
@@ -171,7 +111,7 @@ class RtspTransport:
             raise ValueError("the camera's TLS is not understood") from None
 
     def _until(self, deadline: float, event: int, act: Callable[[], _T]) -> _T:
-        """What `act` gives, tried again whenever the socket is ready; TLS may want the other direction."""
+        """The result of `act`, retried when the socket is ready; TLS may need the other direction."""
         while True:
             try:
                 return act()
@@ -193,7 +133,7 @@ class RtspTransport:
 
 
 def _connected(host: str, port: int, deadline: float, clock: Clock) -> socket.socket:
-    """A connection to the first of the host's addresses that takes one; the resolver has limits of its own."""
+    """A connection to the first of the host's addresses that accepts one; the resolver has its own time-outs."""
     failure: OSError = OSError(errno.EIO, "no address")
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

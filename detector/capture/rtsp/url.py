@@ -1,20 +1,21 @@
-"""RTSP URLs: where to connect, who asks, what to ask for; and how a control attribute extends them."""
+"""RTSP URLs: host, credentials and request; and how a control attribute extends them."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import unquote
+
+from detector.core.urls import split_url
 
 _PORTS = {"rtsp": 554, "rtsps": 322}
-_URL = re.compile(r"(?P<scheme>rtsps?)://(?P<authority>[^/?#]*)(?P<path>[^#]*)", re.IGNORECASE)
+_UNSENDABLE = re.compile(r"[ #]")
 _HOST = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>\d{1,5})?)?")
 _ABSOLUTE = re.compile(r"rtsps?://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RtspTarget:
-    """`request` is the URL as it goes over the wire: without the user, with the port."""
+    """`request` is the URL as it is sent: without the user, with the port."""
 
     secure: bool
     host: str
@@ -24,7 +25,7 @@ class RtspTarget:
     password: str = field(default="", repr=False)
 
     def redirected(self, location: str) -> RtspTarget:
-        """Where `location` leads; the user goes along only to the same host, and never from TLS to none."""
+        """The target `location`; the credentials are sent only to the same host, and never from TLS to plain."""
         target = parse(location)
         if target.user is not None or target.host != self.host or (self.secure and not target.secure):
             return target
@@ -39,27 +40,30 @@ class RtspTarget:
 
 
 def parse(url: str) -> RtspTarget:
-    """The parts of `url`; ValueError, without the URL in it, where it is none of RTSP."""
-    url = url.strip()
-    # A line's end in it would end the request's line too.
-    found = _URL.fullmatch(url) if url.isprintable() and " " not in url else None
-    # Up to the last @: passwords may hold one.
-    info, _, place = found["authority"].rpartition("@") if found else ("", "", "")
-    host = _HOST.fullmatch(place)
-    if found is None or host is None:
+    """The parts of `url`, a password in it percent-encoded or raw; ValueError, without the URL in it, where it is none."""
+    found = split_url(url.strip())
+    # A line's end in what is sent would end the request's line too.
+    sent = f"{found.place}{found.rest}" if found is not None else ""
+    host = _HOST.fullmatch(found.place) if found is not None else None
+    if (
+        found is None
+        or host is None
+        or found.scheme not in _PORTS
+        or not sent.isprintable()
+        or _UNSENDABLE.search(sent)
+    ):
         raise ValueError("not an RTSP URL")
-    scheme = found["scheme"].lower()
-    port = int(host["port"] or _PORTS[scheme])
+    port = int(host["port"] or _PORTS[found.scheme])
     if not 0 < port < 65536:
         raise ValueError("not an RTSP URL: no such port")
-    user, _, password = info.partition(":")
+    name = f"[{host['six']}]" if host["six"] else host["name"]
     return RtspTarget(
-        secure=scheme == "rtsps",
+        secure=found.scheme == "rtsps",
         host=host["six"] or host["name"],
         port=port,
-        request=f"{scheme}://{place.partition(']')[0] + ']' if host['six'] else host['name']}:{port}{found['path']}",
-        user=unquote(user) if info else None,
-        password=unquote(password),
+        request=f"{found.scheme}://{name}:{port}{found.rest}",
+        user=found.user,
+        password=found.password,
     )
 
 
@@ -68,10 +72,10 @@ def absolute(url: str) -> bool:
 
 
 def controlled(base: str, control: str) -> str:
-    """The URL that `control` (an SDP attribute, "" for none) names below `base`.
+    """The URL that `control` (an SDP attribute, "" for none) names relative to `base`.
 
-    Cameras expect a relative one to be hung on to the end, behind a query too, where RFC 3986
-    would replace the last part.
+    Cameras expect a relative one to be appended, also after a query, where RFC 3986 would replace the last
+    part.
     """
     control = control.strip()
     if control in ("", "*"):

@@ -1,4 +1,4 @@
-"""What the workshop asks of an engine that runs a model."""
+"""The interface of a backend, which runs a model."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ Precision = Literal["auto", "fp32", "fp16", "int8"]
 
 
 class Backend(Protocol):
-    """A loaded model. Used by one thread."""
+    """A loaded model; used by one thread at a time."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def version(self) -> str:
-        """Of the library that runs the model."""
+        """Version of the library that runs the model."""
         ...
 
     @property
     def precision(self) -> str:
-        """What the numbers really are: fp32, fp16, bf16 or int8."""
+        """The precision actually used: fp32, fp16, bf16 or int8."""
         ...
 
     @property
     def provider(self) -> str:
-        """Which device or execution provider really runs it."""
+        """The device or execution provider actually used."""
         ...
 
     @property
@@ -55,45 +55,45 @@ class Backend(Protocol):
     def metadata(self) -> Mapping[str, str]: ...
 
     def run(self, tensor: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """The outputs for float32 [1,3,H,W], or uint8 [1,H,W,3] where the model takes bytes, valid until the next run.
+        """The outputs for float32 [1,3,H,W], or uint8 [1,H,W,3] if the model takes bytes; valid until the next run.
 
         Raises InferenceError.
         """
         ...
 
     def close(self) -> None:
-        """Lets go of memory and threads; harmless twice."""
+        """Free memory and threads; may be called again."""
         ...
 
 
 DeviceDetections = tuple[tuple[Floats, Floats], "Placement"]
-"""Boxes float32 [N,4] in input px and scores [N], best first, and where the picture sat in the input."""
+"""Boxes float32 [N,4] in input px and scores [N], best first, and the picture's placement in the input."""
 
 
 @runtime_checkable
 class PictureBackend(Protocol):
-    """A backend that may take pictures whole, and letterbox and decode where it runs the model."""
+    """A backend that can take whole pictures, and letterbox and decode on its own device."""
 
     def configure(self, *, layout: Layout, spec: InputSpec, floor: float, iou: float | None) -> bool:
-        """Get ready for that; False where it cannot, and pictures go the usual way."""
+        """Prepare for `infer`; False if it cannot: pictures are then prepared on the CPU and passed to `run`."""
         ...
 
     @property
     def batch(self) -> int:
-        """How many pictures a run may have."""
+        """The largest number of pictures in one run."""
         ...
 
     def infer(self, images: Sequence[Image]) -> list[DeviceDetections | Exception]:
-        """What is in each picture, at most `batch`, or what is wrong with that one; raises InferenceError for all."""
+        """The detections of each picture (at most `batch`), or its error; raises InferenceError if the run failed."""
         ...
 
     def rerun(self) -> None:
-        """The model alone, on what it last read; raises InferenceError."""
+        """Run only the model, on its last input; raises InferenceError."""
         ...
 
 
 def usable_threads(threads: int) -> int:
-    """`threads`, or for 0 as many as pay: the cores this process may use, at most 4."""
+    """`threads`, or for 0 the cores that this process may use, at most 4 (more are not faster)."""
     if threads < 0:
         raise ValueError("threads must not be negative")
     return threads or min(4, len(os.sched_getaffinity(0)))

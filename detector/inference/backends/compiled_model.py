@@ -1,4 +1,4 @@
-"""Model files that were optimised for one machine: for which, and whether it is this one."""
+"""Model files optimised for one machine, and the check that it is this one."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from detector.core.errors import ModelError
+from detector.core.system_info import cpu_info
 
 KEY = "detector.compiled"
-"""Metadata of a compiled ONNX file: JSON of what it was compiled from and for. In the file, so that both stay together."""
+"""Metadata key of a compiled ONNX file: JSON of what it was compiled from and for, kept in the file itself."""
 
 _FEATURES = ("flags", "Features")  # as x86 and ARM kernels call them
 
 
 def made_for(runtime: str, version: str) -> dict[str, str]:
-    """What a compiled graph depends on: ONNX Runtime arranges weights for the instructions that this CPU has."""
-    lines = _cpu()
+    """What a compiled graph depends on: ONNX Runtime arranges weights for this CPU's instructions."""
+    lines = cpu_info()
     features = next((lines[name] for name in _FEATURES if name in lines), "")
     return {
         "runtime": f"{runtime} {version}",
@@ -28,13 +29,13 @@ def made_for(runtime: str, version: str) -> dict[str, str]:
 
 
 def refuse_foreign(path: Path, metadata: Mapping[str, str], runtime: str, version: str) -> bool:
-    """Whether the file is a compiled one; raises ModelError where it was compiled for another machine or runtime."""
+    """Whether the file is compiled; raises ModelError if it was compiled for another machine or runtime."""
     if KEY not in metadata:
         return False
     here = made_for(runtime, version)
     try:
-        told = json.loads(metadata[KEY])
-        source, wanted = str(told["source"]), {name: str(told[name]) for name in here}
+        document = json.loads(metadata[KEY])
+        source, wanted = str(document["source"]), {name: str(document[name]) for name in here}
     except (ValueError, KeyError, TypeError):
         raise ModelError(f"{path.name} does not say what it was compiled for: compile it again") from None
     if wanted != here:
@@ -43,13 +44,3 @@ def refuse_foreign(path: Path, metadata: Mapping[str, str], runtime: str, versio
             f"{here['runtime']}: redo it here with detector compile {source} --target onnxruntime"
         )
     return True
-
-
-def _cpu() -> dict[str, str]:
-    """The first processor's lines of /proc/cpuinfo."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -1,4 +1,4 @@
-"""CUDA graphs through cuda-bindings, the only file that imports it: many launches become one."""
+"""CUDA graphs through cuda-bindings (the only file that imports it): many launches become one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ log = logging.getLogger(__name__)
 
 
 class Captured:
-    """What was enqueued on a stream, launched again as one."""
+    """The recorded work of a stream, which is launched again as one graph."""
 
     def __init__(self, *, driver: Any, graph: Any, executable: Any, stream: int) -> None:
         self._driver, self._graph, self._executable, self._stream = driver, graph, executable, stream
 
     def launch(self) -> None:
-        """Onto the stream it was captured from; raises RuntimeError, as does the driver's next call."""
+        """Launch it on the stream that it was captured from; raises RuntimeError, as does the driver's next call."""
         _checked(self._driver.cuGraphLaunch(self._executable, self._stream))
 
     def __del__(self) -> None:
@@ -25,7 +25,7 @@ class Captured:
 
 
 def capture(stream: int, enqueue: Callable[[], None]) -> Captured | None:
-    """What `enqueue` puts on `stream`, recorded but not run; None, and a line in the log, where it cannot be.
+    """Record what `enqueue` puts on `stream`, without running it; None, and a log line, if that is not possible.
 
     Run it once before and wait for it: lazy set-up cannot be recorded.
     """
@@ -41,14 +41,14 @@ def capture(stream: int, enqueue: Callable[[], None]) -> Captured | None:
         finally:
             graph = _checked(driver.cuStreamEndCapture(stream))
         executable = _checked(driver.cuGraphInstantiate(graph, 0))
-    except Exception as error:  # whatever the engine says of it: it still runs without
+    except Exception as error:  # whatever it is: the engine still runs without a graph
         log.info("no CUDA graph: %s", error)
         return None
     return Captured(driver=driver, graph=graph, executable=executable, stream=stream)
 
 
 def _checked(result: tuple[Any, ...]) -> Any:
-    """cuda-bindings' answers: the status, then the value if there is one."""
+    """The value in a result of cuda-bindings (status, then the value if there is one); raises RuntimeError."""
     status, *value = result
     if int(status) != 0:
         raise RuntimeError(f"CUDA: {status.name}")

@@ -1,8 +1,8 @@
-"""A picture's whole way on the GPU: letterbox before the engine, decoding and NMS behind it.
+"""The stages around an engine on the GPU: letterbox before it, decoding and NMS after it.
 
-Host and device share pinned, mapped memory for what is small (descriptions, results); on a GPU that has the
-host's memory for its own the frames stay there too. Everything is allocated when it is first needed, and a
-frame no larger than the largest so far allocates nothing. CUDA comes in as an argument: the backend imports it.
+Host and device share pinned, mapped memory for small data (descriptions, results); on a GPU that shares the host's
+memory the frames stay there too. Everything is allocated when it is first needed, and a frame no larger than the
+largest so far allocates nothing. The CUDA module is an argument: the backend imports it.
 """
 
 from __future__ import annotations
@@ -34,15 +34,14 @@ from detector.inference.output_values import Persons
 from detector.inference.preprocess import Placement
 from detector.inference.spec import InputSpec
 
-LAUNCHES_BEFORE_ENGINE = 1
-_ALIGNED = 256  # where a plane begins
+_ALIGNED = 256  # bytes: planes begin at multiples of this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
-    """Where the engine reads and writes: its outputs are a head that the kernels decode.
+    """The engine's input and outputs in memory; the kernels decode the outputs.
 
-    `outputs` are addresses in the layout's order; `sizes` how many pictures a run may have, the most last.
+    `outputs` are addresses in the layout's order; `sizes` the allowed numbers of pictures per run, the largest last.
     """
 
     input_address: int
@@ -55,7 +54,7 @@ class Ends:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeSettings:
-    """What the detector wants of it; `iou` None takes the family's own."""
+    """How to decode; `iou` None is the model family's own NMS threshold."""
 
     layout: Layout
     spec: InputSpec
@@ -64,7 +63,7 @@ class DecodeSettings:
 
 
 class Pinned:
-    """Pinned host memory of `shape`, and the address under which the GPU sees it."""
+    """Pinned host memory of `size` bytes, and its address for the GPU."""
 
     def __init__(self, cuda: Any, size: int) -> None:
         flags = cuda.host_alloc_flags.DEVICEMAP
@@ -76,7 +75,7 @@ class Pinned:
 
 
 class _BatchSlot:
-    """Room for one picture of the batch; it grows to the largest that came."""
+    """Memory for one picture of the batch; it grows to the largest picture so far."""
 
     def __init__(self, cuda: Any, stream: Any, *, shared: bool) -> None:
         self._cuda, self._stream, self._shared = cuda, stream, shared
@@ -84,13 +83,17 @@ class _BatchSlot:
         self._device: Any = None
 
     def take(self, planes: Planes) -> DevicePicture:
-        """A copy of the picture where the GPU reads it; enqueues the transfer where there is one."""
+        """Copy the picture to where the GPU reads it; enqueues the transfer if one is needed."""
         sizes = plane_sizes(planes.format, planes.width, planes.height)
         begins, size = [], 0
         for rows, row in sizes:
             begins.append(size)
             size += -(-rows * row // _ALIGNED) * _ALIGNED
-        host = self._room(size)
+        if self._host is None or self._host.bytes.size < size:
+            self._host = self._device = None  # free before allocating more
+            self._host = Pinned(self._cuda, size)
+            self._device = None if self._shared else self._cuda.mem_alloc(size)
+        host = self._host
         for begin, (rows, row), plane in zip(begins, sizes, planes.planes, strict=True):
             np.copyto(host.bytes[begin : begin + rows * row].reshape(rows, row), plane)
         base = host.address
@@ -107,16 +110,9 @@ class _BatchSlot:
             full_range=planes.full_range,
         )
 
-    def _room(self, size: int) -> Pinned:
-        if self._host is None or self._host.bytes.size < size:
-            self._host = self._device = None  # give back before taking more
-            self._host = Pinned(self._cuda, size)
-            self._device = None if self._shared else self._cuda.mem_alloc(size)
-        return self._host
-
 
 class DevicePath:
-    """Owns the buffers and kernels on both sides of an engine. Raises what CUDA raises, and ModelError."""
+    """Owns the buffers and kernels around an engine. Raises CUDA's errors, and ModelError."""
 
     def __init__(
         self, *, cuda: Any, stream: Any, arch: str, cache: Path, shared: bool, ends: Ends, task: DecodeSettings
@@ -138,7 +134,14 @@ class DevicePath:
         self._scratch = cuda.mem_alloc(scratch)
         cuda.memset_d8(int(self._scratch), 0, scratch)
         self.before = {count: self._letterbox(count) for count in ends.sizes}
-        self.after = {count: self._decoding(tensors.cells, count) for count in ends.sizes}
+        head, results, dtype = self._head.address, self._results.address, ends.output_dtype
+        self.after = {
+            count: (
+                post.gather(head=head, scratch=int(self._scratch), cells=tensors.cells, count=count, dtype=dtype),
+                post.suppress(head=head, scratch=int(self._scratch), results=results, count=count, dtype=dtype),
+            )
+            for count in ends.sizes
+        }
 
     def _letterbox(self, count: int) -> Launch:
         layout, ends = self._task.layout, self._ends
@@ -152,23 +155,17 @@ class DevicePath:
             dtype=ends.input_dtype,
         )
 
-    def _decoding(self, cells: int, count: int) -> tuple[Launch, Launch]:
-        head, scratch, dtype = self._head.address, int(self._scratch), self._ends.output_dtype
-        gather = post.gather(head=head, scratch=scratch, cells=cells, count=count, dtype=dtype)
-        suppress = post.suppress(head=head, scratch=scratch, results=self._results.address, count=count, dtype=dtype)
-        return gather, suppress
-
     def stage(self, images: Sequence[Image], count: int) -> list[Placement | Exception]:
-        """Pictures to where the GPU reads them, for a run of `count`; places without one become grey.
+        """Copy pictures to where the GPU reads them, for a run of `count`; slots without a picture become grey.
 
-        What is wrong with a picture itself takes its own place in the list: the others go on.
+        The error of a single picture is returned in its place; the others are processed.
         """
         failed: dict[int, Exception] = {}
         sources: list[DevicePicture | None] = [None] * count
         for index, image in enumerate(images):
             try:
                 planes = _planes(image)
-            except Exception as error:  # a camera's picture may fail in any way as it is converted
+            except Exception as error:  # the conversion of a camera's picture may fail in any way
                 failed[index] = error
             else:
                 sources[index] = self._slots[index].take(planes)
@@ -178,7 +175,7 @@ class DevicePath:
         return [place or failed[index] for index, place in enumerate(placements[: len(images)])]
 
     def enqueue(self, engine: Callable[[], None], count: int) -> None:
-        """The fixed part, on the stream: letterbox, `engine`, decoding; may be recorded as a graph."""
+        """Put the fixed part on the stream: letterbox, `engine`, decoding; may be recorded as a graph."""
         self._launch(self.before[count])
         engine()
         for launch in self.after[count]:
@@ -188,12 +185,12 @@ class DevicePath:
         self._functions[launch.kernel](*launch.args, block=launch.block, grid=launch.grid, stream=self._stream)
 
     def persons(self, index: int) -> Persons:
-        """What was found in a picture, once the stream was waited for; raises InferenceError on nonsense."""
+        """The persons in a picture, after waiting for the stream; raises InferenceError for an invalid result."""
         return post.persons(self._results.bytes.view(post.RESULT)[index])
 
 
 def _planes(image: Image) -> Planes:
-    """The picture as its source wrote it, or as BGR; raises InferenceError where it is no picture."""
+    """The picture's planes in its source's format, or as BGR; raises InferenceError if it is invalid."""
     planes = image.planes() if isinstance(image, PlanarImage) else None
     if planes is None:
         pixels = image.bgr()

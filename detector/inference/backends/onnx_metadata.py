@@ -1,7 +1,7 @@
-"""What an ONNX file tells without running it: digest, metadata, precision.
+"""Facts about an ONNX file without running it: sha256, metadata, precision.
 
-A walk over the protobuf wire format (protobuf.dev, "Encoding") that skips the weights, so that the
-service needs no onnx package. Field numbers are those of onnx.proto.
+Parses the protobuf wire format (protobuf.dev, "Encoding") and skips the weights, so that the service
+does not import the onnx package. Field numbers are those of onnx.proto.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _NODE, _INITIALIZER = 1, 5  # GraphProto
 _OP_TYPE = 4  # NodeProto
 _DATA_TYPE, _EXTERNAL, _FLOAT, _FLOAT16 = 2, 13, 1, 10  # TensorProto
 INT8_FOR = "detector.int8_for"
-"""The metadata key under which an INT8 file says which runtime its pairs are placed for."""
+"""Metadata key of an INT8 file: the runtime that its Q/DQ pairs are placed for."""
 
 UNPACK = "detector.unpack"
-"""The metadata key of a file whose weights are to be unpacked once, when it is loaded (INT4 convolutions)."""
+"""Metadata key of a file whose weights are unpacked once, while loading (INT4 convolutions)."""
 
 _QUANTISED = {"QuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
 
@@ -42,14 +42,14 @@ class OnnxFile:
 
 
 class _Contents:
-    """What the walk gathers: operators, bytes of weights by ONNX data type, second files, metadata."""
+    """The parsed contents: operators, bytes of weights by ONNX data type, files of external data, metadata."""
 
     def __init__(self, data: memoryview) -> None:
         self.operators: set[str] = set()
         self.weights: Counter[int] = Counter()
         self.external: set[str] = set()
         self.metadata: dict[str, str] = {}
-        self.versioned = False  # every whole model names its operator set, and exporters write that last
+        self.versioned = False  # every complete model names its operator set, and exporters write that last
         for field, value in _parts(data):
             if field == _METADATA:
                 key, text = _entry(value)
@@ -83,13 +83,17 @@ class _Contents:
 
 
 def inspect(path: Path) -> OnnxFile:
-    """Reads `path` and the files with weights beside it; raises ModelError when it is no whole ONNX model."""
+    """Read `path` and its external data files; raises ModelError if it is not a complete ONNX model."""
     try:
         data = existing_file(path).read_bytes()
         contents = _contents(path, memoryview(data))
         digest = hashlib.sha256(data)
         for name in sorted(contents.external):
-            digest.update(_second_file(path, name).read_bytes())
+            if not (second := path.parent / name).is_file():
+                raise ModelError(
+                    f"{path.name} keeps its weights in a second file, {name}, which is missing: put it beside it"
+                )
+            digest.update(second.read_bytes())
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from None
     return OnnxFile(
@@ -101,9 +105,9 @@ def inspect(path: Path) -> OnnxFile:
 
 
 def metadata_bytes(key: str, value: str) -> bytes:
-    """A ModelProto with that one entry of metadata: written behind a model's own bytes it becomes one of its entries.
+    """A ModelProto with one metadata entry: appended to a model's bytes it becomes one of the model's entries.
 
-    Protobuf's messages add up so (protobuf.dev, "Encoding", last one wins and repeated fields grow).
+    Concatenated protobuf messages are merged (protobuf.dev, "Encoding": repeated fields are concatenated).
     """
     entry = b"".join(_field(number, text.encode()) for number, text in ((1, key), (2, value)))
     return _field(_METADATA, entry)
@@ -129,13 +133,6 @@ def _contents(path: Path, data: memoryview) -> _Contents:
     except (ValueError, IndexError):
         pass
     raise ModelError(f"{path} is not an ONNX model, or is cut short: fetch or export it again")
-
-
-def _second_file(path: Path, name: str) -> Path:
-    second = path.parent / name
-    if not second.is_file():
-        raise ModelError(f"{path.name} keeps its weights in a second file, {name}, which is missing: put it beside it")
-    return second
 
 
 def _entry(data: memoryview) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the only file that imports it."""
+"""The ONNX Runtime backend; the only file that imports onnxruntime."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,28 +21,18 @@ from .base import Precision, usable_threads
 from .compiled_model import KEY, made_for, refuse_foreign
 from .onnx_metadata import UNPACK, inspect, metadata_bytes
 
-Provider = Literal["cpu", "cuda", "tensorrt"]
-_PROVIDERS = {
-    "cpu": ["CPUExecutionProvider"],
-    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
-    # TensorRT hands what it cannot take to CUDA.
-    "tensorrt": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
-}
 _DTYPES = {"float": "float32", "double": "float64"}
 
 
 class OnnxRuntimeBackend:
-    """A model in ONNX Runtime, whose precision is the file's own.
+    """A model in ONNX Runtime, in the file's own precision.
 
-    Raises ModelError for a file that cannot be used, a `precision` that the file does not have, and
-    a `provider` that is not really there: ONNX Runtime alone would quietly take the CPU.
+    Raises ModelError for a file that cannot be used and a `precision` that the file does not have.
     """
 
     name = "onnxruntime"
 
-    def __init__(
-        self, *, path: Path, precision: Precision = "auto", threads: int = 0, provider: Provider = "cpu"
-    ) -> None:
+    def __init__(self, *, path: Path, precision: Precision = "auto", threads: int = 0) -> None:
         file = inspect(path)
         if precision not in ("auto", file.precision):
             raise ModelError(
@@ -56,7 +46,7 @@ class OnnxRuntimeBackend:
         self.operators = file.operators
         compiled = refuse_foreign(path, file.metadata, self.name, self.version)
         options = _options(runtime, threads, unpack=UNPACK in file.metadata, optimised=compiled)
-        self._session = _session(runtime, path, options, provider)
+        self._session = _session(runtime, path, options)
         self.provider: str = self._session.get_providers()[0]
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
@@ -77,8 +67,7 @@ class OnnxRuntimeBackend:
 
 
 def _import() -> Any:
-    # From 1.32 on its Linux wheels report to their maker, device id and all, unless told not to before
-    # they are loaded: not from a camera.
+    # From 1.32 on its Linux wheels send telemetry with a device id unless this is set before they are loaded.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
@@ -87,28 +76,36 @@ def _import() -> Any:
     return onnxruntime
 
 
-def save_optimised(path: Path, output: Path) -> None:
-    """Writes the graph as ONNX Runtime would run it on this CPU; `OnnxRuntimeBackend` opens it here alone.
+def import_quantization() -> Any:
+    """The module onnxruntime.quantization, which imports onnx; raises ModelError where it cannot be imported."""
+    _import()
+    from onnxruntime import quantization
 
-    Raises ModelError; the file appears whole or not at all.
+    return quantization
+
+
+def save_optimised(path: Path, output: Path) -> None:
+    """Write the graph as optimised by ONNX Runtime for this CPU; `OnnxRuntimeBackend` opens it on this machine only.
+
+    The file is written atomically. Raises ModelError.
     """
     runtime, file = _import(), inspect(path)
     options = _options(runtime, 1, unpack=UNPACK in file.metadata)
-    told = made_for(OnnxRuntimeBackend.name, runtime.__version__)
-    told |= {"source": str(path), "source_sha256": file.digest}
+    facts = made_for(OnnxRuntimeBackend.name, runtime.__version__)
+    facts |= {"source": str(path), "source_sha256": file.digest}
     try:
         with replacing(output) as part:
             options.optimized_model_filepath = str(part)
-            _session(runtime, path, options, "cpu")
+            _session(runtime, path, options)
             with part.open("ab") as behind:
-                behind.write(metadata_bytes(KEY, json.dumps(told)))
+                behind.write(metadata_bytes(KEY, json.dumps(facts)))
     except OSError as error:
         raise ModelError(f"cannot write {output}: {error.strerror or error}; make room or choose another") from None
 
 
 def _options(runtime: Any, threads: int, *, unpack: bool, optimised: bool = False) -> Any:
     options = runtime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised, and told once
+    options.log_severity_level = 4  # errors are raised, and logged once by the caller
     options.intra_op_num_threads = usable_threads(threads)
     options.inter_op_num_threads = 1
     options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
@@ -117,36 +114,25 @@ def _options(runtime: Any, threads: int, *, unpack: bool, optimised: bool = Fals
     # Threads that spin while they wait cost 1.7 times the CPU when anything else runs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    if unpack:  # else each run would do it anew
+    if unpack:  # otherwise each run would do it again
         options.add_session_config_entry("session.disable_quant_qdq", "1")
-    # Without the arena glibc gives a run's tensors back to the kernel, and the next run's page faults cost a
-    # fifth more CPU (YOLOv10n). It keeps what the largest run needed; NMS's sizes hardly vary.
+    # Without the arena glibc returns a run's tensors to the kernel, and the next run's page faults cost a
+    # fifth more CPU (YOLOv10n). The arena keeps the memory of the largest run.
     options.enable_cpu_mem_arena = True
     return options
 
 
-def _session(runtime: Any, path: Path, options: Any, provider: Provider) -> Any:
-    wanted = _PROVIDERS[provider]
-    _require(wanted[0], runtime.get_available_providers())
+def _session(runtime: Any, path: Path, options: Any) -> Any:
     try:
-        session = runtime.InferenceSession(str(path), sess_options=options, providers=wanted)
+        session = runtime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its classes share no public base
         raise ModelError(_explained(path, str(error), runtime.__version__)) from None
     session.disable_fallback()
-    _require(wanted[0], session.get_providers())
     return session
 
 
-def _require(provider: str, present: list[str]) -> None:
-    if provider not in present:
-        raise ModelError(
-            f"{provider} was asked for, but onnxruntime has only {', '.join(present)} here: "
-            "install the build for this device, or use the CPU"
-        )
-
-
 def _explained(path: Path, message: str, version: str) -> str:
-    """One line for a model that would not load; the path is taken out lest its words mislead."""
+    """One line for a model that cannot be loaded; the path is removed first, since its words could match below."""
     text = re.sub(
         r"^.*?\[ONNXRuntimeError\] : \d+ : \w+ : ", "", message.replace(str(path), path.name), flags=re.DOTALL
     )

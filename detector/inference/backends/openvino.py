@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: the only file that imports it (extra `openvino`)."""
+"""The OpenVINO backend, on the CPU; the only file that imports openvino (extra `openvino`)."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _OPERATOR = re.compile(rb' type="(\w+)"')
 class OpenVinoBackend:
     """A model in OpenVINO, tuned for latency.
 
-    `precision` auto and fp32 compute in float32: OpenVINO's own default on CPUs with bfloat16 would
-    quietly lose digits. fp16 takes what half precision the CPU has, bfloat16 first, and `precision`
-    then says `bf16`. int8 needs a quantised model, whose remaining floats may be bfloat16. With `fold` a
-    detection model of fixed size takes uint8 [1,H,W,3] BGR, and what makes its floats (`spec`, or what its layout is
-    commonly trained with) is compiled into it: 0.08 ms where the same outside takes 0.3. Raises ModelError.
+    `precision` auto and fp32 compute in float32, not in OpenVINO's default, which is bfloat16 on CPUs that have
+    it. fp16 uses the CPU's half precision, bfloat16 first, and `precision` is then `bf16`. int8 needs a quantised
+    model, and its remaining layers may run in bfloat16. With `fold` a detection model of fixed size takes uint8
+    [1,H,W,3] BGR, and the conversion to its floats (by `spec`, or as its layout is commonly trained) is compiled into
+    it, which takes 0.08 ms instead of 0.3. Raises ModelError.
     """
 
     name = "openvino"
@@ -53,7 +53,7 @@ class OpenVinoBackend:
         core = openvino.Core()
         file = _inspect_ir(core, path) if path.suffix == IR_SUFFIX else inspect(path)
         if file.metadata.get(INT8_FOR) == "tensorrt":
-            # Seen with 2026.4: it runs, and sees nobody.
+            # Observed with 2026.4: it runs, and detects nothing.
             raise ModelError(
                 f"{path.name} is quantised for TensorRT, which openvino runs wrongly: use one quantised with --target cpu"
             )
@@ -63,7 +63,10 @@ class OpenVinoBackend:
         self.digest = file.digest
         self.operators = file.operators
         self.metadata: Mapping[str, str] = file.metadata
-        model = _read(core, path)
+        try:
+            model = core.read_model(str(path))
+        except Exception as error:
+            raise ModelError(f"openvino cannot load {path.name}: {one_line(error)}") from None
         if fold:
             model = _folded(openvino, model, file, spec)
         self._model = _compile(core, model, path, hint, usable_threads(threads))
@@ -95,15 +98,15 @@ class OpenVinoBackend:
 
 
 def save_ir(path: Path, output: Path) -> None:
-    """Writes the model as OpenVINO's own `output`.xml and .bin, weights as they are; raises ModelError.
+    """Write the model as OpenVINO's `output`.xml and .bin, weights unchanged; raises ModelError.
 
-    Both files hold for any machine. The .xml, without which the other counts for nothing, appears last.
+    Both files are valid on any machine. The .xml is written last, since the .bin is useless without it.
     """
     openvino, file = _import(), inspect(path)
-    told = {"metadata": file.metadata, "precision": file.precision, "source_sha256": file.digest}
+    facts = {"metadata": file.metadata, "precision": file.precision, "source_sha256": file.digest}
     try:
         model = openvino.Core().read_model(str(path))
-        model.set_rt_info(json.dumps(told), [_RT_INFO])
+        model.set_rt_info(json.dumps(facts), [_RT_INFO])
         with replacing(output) as part:
             weights = part.with_suffix(".bin")
             try:
@@ -116,7 +119,7 @@ def save_ir(path: Path, output: Path) -> None:
 
 
 def _inspect_ir(core: Any, path: Path) -> OnnxFile:
-    """What `save_ir` wrote of the model; of another's file, what can be seen."""
+    """The facts that `save_ir` stored; for files of other tools, what the file shows."""
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise ModelError(f"{path.name} keeps its weights in a second file, {weights.name}, which is missing")
@@ -124,22 +127,22 @@ def _inspect_ir(core: Any, path: Path) -> OnnxFile:
     digest = hashlib.sha256(text + weights.read_bytes()).hexdigest()
     try:
         model = core.read_model(str(path))
-        told = json.loads(model.get_rt_info([_RT_INFO]).astype(str)) if model.has_rt_info([_RT_INFO]) else {}
+        facts = json.loads(model.get_rt_info([_RT_INFO]).astype(str)) if model.has_rt_info([_RT_INFO]) else {}
     except Exception as error:
         raise ModelError(f"openvino cannot load {path.name}: {one_line(error)}") from None
     precision = "int8" if b'type="FakeQuantize"' in text else "fp32"
     return OnnxFile(
         digest=digest,
-        precision=told.get("precision", precision),
-        metadata=told.get("metadata", {}),
+        precision=facts.get("precision", precision),
+        metadata=facts.get("metadata", {}),
         operators=frozenset(kind.decode() for kind in _OPERATOR.findall(text)),
     )
 
 
 def _import() -> Any:
-    # With it openvino writes a device id under the home folder when it is imported, and reports to its maker: not from
-    # a camera. Where it is missing openvino does without.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # None is how an import is forbidden
+    # With this package openvino writes a device id to the home folder at its import, and sends telemetry. Without it
+    # openvino works too.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # None forbids the import
     try:
         import openvino
     except ImportError:
@@ -148,12 +151,12 @@ def _import() -> Any:
 
 
 def _precision(path: Path, wanted: Precision, own: str, core: Any) -> tuple[str, str]:
-    """What to report and OpenVINO's hint for it."""
+    """The precision to report, and OpenVINO's hint for it; raises ModelError."""
     if (wanted == "int8") != (own == "int8") and wanted != "auto":
         raise ModelError(f"{path.name} is an {own} model: use precision auto, or a model exported as {wanted}")
     half = _half(core)
     if own == "int8":
-        # What is left in floats between integers has no digits to lose there.
+        # The remaining floating-point layers lose nothing in bfloat16 between integer layers.
         return "int8", "bf16" if half == "bf16" else "f32"
     if wanted != "fp16":
         return "fp32", "f32"
@@ -163,7 +166,7 @@ def _precision(path: Path, wanted: Precision, own: str, core: Any) -> tuple[str,
 
 
 def half_precision() -> str | None:
-    """bf16 or fp16, whichever OpenVINO computes in here; None where neither, or no OpenVINO."""
+    """bf16 or fp16, whichever OpenVINO can compute in on this CPU; None if neither, or without OpenVINO."""
     try:
         return _half(_import().Core())
     except ModelError:
@@ -175,20 +178,13 @@ def _half(core: Any) -> str | None:
     return next((half for half in ("bf16", "fp16") if half.upper() in able), None)
 
 
-def _read(core: Any, path: Path) -> Any:
-    try:
-        return core.read_model(str(path))
-    except Exception as error:
-        raise ModelError(f"openvino cannot load {path.name}: {one_line(error)}") from None
-
-
 def _folded(openvino: Any, model: Any, file: OnnxFile, spec: InputSpec | None) -> Any:
     """`model` with its preprocessing in front; as it is where it takes bytes already or is not understood."""
     inputs = tuple(_spec(port) for port in model.inputs)
     try:
         layout = find_layout(inputs, tuple(_spec(port) for port in model.outputs), file.metadata)
     except ModelError:
-        return model  # who asked for a detector says it better
+        return model  # PersonDetector raises a better error
     if len(inputs) != 1 or inputs[0].dtype != "float32" or None in inputs[0].shape:
         return model
     assumed = spec is None and layout.asks is not None and not is_yolox(layout, file.operators)

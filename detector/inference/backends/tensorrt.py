@@ -1,10 +1,10 @@
-"""TensorRT through pycuda: the only file that imports pycuda.
+"""The TensorRT backend, through pycuda; the only file that imports pycuda.
 
-One retained primary context, pushed around every call, so that loading in one thread and serving in
-another is sound; at any time one thread uses the backend. Buffers, stream and graphs are made once.
-Per run of one or more pictures: a copy of each into pinned memory, one launch, the engine, two launches, a wait for
-our own stream alone. An engine with an open batch has an execution context for each of 1, 2, 4, ... pictures, since
-TensorRT allows a recorded graph only as long as its context keeps the shapes.
+One retained primary context, pushed around every call, so that the model can be loaded in one thread and run in
+another; only one thread may use the backend at a time. Buffers, stream and graphs are made once. Per run of one or
+more pictures: a copy of each into pinned memory, one launch, the engine, two launches, and a wait for our own stream
+only. An engine with a dynamic batch has an execution context for each of 1, 2, 4, ... pictures, since TensorRT allows
+a recorded graph only while its context keeps the shapes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from detector.core.errors import DetectorError, InferenceError, ModelError, one_line
 from detector.core.files import existing_file
-from detector.core.types import Floats, Image
+from detector.core.types import Image
 from detector.inference.kernels.launch import FloatType
 from detector.inference.layout import Layout
 from detector.inference.preprocess import Placement
@@ -47,9 +47,9 @@ _FLOATS: dict[str, FloatType] = {"float32": "float32", "float16": "float16"}
 
 @dataclass(slots=True, kw_only=True)
 class _Tensor:
-    """An input or output: `host` is pinned, [batch, ...]; `address` is what the engine reads or writes.
+    """An input or output: `host` is pinned, [batch, ...]; `address` is where the engine reads or writes.
 
-    `device` is None where the GPU shares the host's memory: then `address` is the host buffer's own.
+    `device` is None if the GPU shares the host's memory: then `address` is that of the host buffer.
     """
 
     spec: TensorSpec
@@ -64,9 +64,9 @@ class _Tensor:
 class TensorRtBackend:
     """The engine at `path`, made by `detector build`.
 
-    Refuses with ModelError, and the command that helps, what is stale, foreign, damaged or (with
-    `judged`) not accepted on this machine; `model_sha256` is that of the ONNX file now, where there is
-    one. After an InferenceError from CUDA every further run fails at once: load it anew.
+    Raises ModelError, with the command that helps, for an engine that is outdated, made for another machine, damaged
+    or (with `judged`) not accepted on this machine; `model_sha256` is that of the current ONNX file, if there is one.
+    After an InferenceError from CUDA every further run fails at once: load the model again.
     """
 
     name = "tensorrt"
@@ -92,7 +92,7 @@ class TensorRtBackend:
         self.spec, self.note = described.spec, described.note
         self._failed: str | None = None
         self._wants_graphs = graphs
-        self._graphs: dict[tuple[str, int], Captured | None] = {}  # by way and size; None: it cannot be recorded
+        self._graphs: dict[tuple[str, int], Captured | None] = {}  # by kind of run and size; None: cannot be recorded
         self._path: DevicePath | None = None
         self._file, self._arch = path, f"sm_{here.compute.replace('.', '')}"
         self._cuda = _cuda()
@@ -113,10 +113,12 @@ class TensorRtBackend:
     # Loading
 
     def _open(self, path: Path, described: manifest.EngineManifest) -> None:
+        from detector.inference.tensorrt.library import trt
+
         self._stream: Any = self._cuda.Stream()
         self._runtime, self._engine = _deserialise(path, described)
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
-        inputs = [name for name in names if self._is_input(name)]
+        inputs = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         if len(inputs) != 1:
             raise ModelError(f"{path.name} takes {len(inputs)} inputs, one picture is needed")
         least, _, most = described.recipe.shapes[inputs[0]]
@@ -128,7 +130,7 @@ class TensorRtBackend:
         self.inputs, self.outputs = (self._input.spec,), tuple(result.spec for result in self._results)
 
     def _execution(self, name: str, shape: tuple[int, ...], path: Path) -> trt.IExecutionContext:
-        """A context whose input has that shape for good."""
+        """An execution context with a fixed input shape."""
         execution = self._engine.create_execution_context()
         if execution is None:
             raise ModelError(f"{path} cannot be run here, for want of memory perhaps: {said()}")
@@ -136,13 +138,8 @@ class TensorRtBackend:
             raise ModelError(f"{path.name} refuses {shape} pictures: {said()}")
         return execution
 
-    def _is_input(self, name: str) -> bool:
-        from detector.inference.tensorrt.library import trt
-
-        return bool(self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT)
-
     def _tensor(self, name: str, path: Path) -> _Tensor:
-        """The tensor's buffers, at the engine's largest shapes."""
+        """The tensor's buffers, for the engine's largest shapes."""
         from detector.inference.tensorrt.library import trt
 
         shape = tuple(sides_of(self._executions[self.batch].get_tensor_shape(name)))
@@ -155,26 +152,20 @@ class TensorRtBackend:
         flags = self._cuda.host_alloc_flags.DEVICEMAP
         host: NDArray[Any] = self._cuda.pagelocked_empty(shape, dtype, mem_flags=flags)
         host.fill(0)
-        # A Jetson's GPU reads the host's memory itself: a copy would only cost.
+        # A Jetson's GPU reads the host's memory itself, without a copy.
         device = None if self._shared else self._cuda.mem_alloc(host.nbytes)
         pinned: Any = host.base  # pycuda's allocation
         address = int(pinned.get_device_pointer()) if device is None else int(device)
         if not all(execution.set_tensor_address(name, address) for execution in self._executions.values()):
             raise ModelError(f"{path.name} refuses its buffer {name}: {said()}")
-        # What a picture at a time sees: layouts are told by one.
+        # As for one picture at a time: layouts are found by that.
         sides = (1 if shape[0] == 1 else None, *shape[1:])
         return _Tensor(spec=TensorSpec(name, sides, dtype.name), host=host, device=device, address=address)
 
     # Running
 
-    @property
-    def input_buffer(self) -> Floats | None:
-        """Pinned float32 [1,3,H,W] that preprocessing may fill, to spare a copy; None for other types."""
-        first = self._input.part(1)
-        return first if first.dtype == np.float32 else None
-
     def configure(self, *, layout: Layout, spec: InputSpec, floor: float, iou: float | None) -> bool:
-        """Get ready to take pictures whole (`infer`); False, and a line in the log, where they must come as tensors."""
+        """Prepare for whole pictures (`infer`); False, and a log line, if they must come as tensors."""
         if not layout.usual or spec.normalised:  # the kernels know the common heads and letterboxes
             log.info("pictures are prepared and read on the CPU: the GPU's kernels do not know %s", layout)
             return False
@@ -207,9 +198,9 @@ class TensorRtBackend:
         return True
 
     def infer(self, images: Sequence[Image]) -> list[DeviceDetections | Exception]:
-        """Boxes in input px and scores of each picture, at most `batch`, and where it sat; after `configure`.
+        """Boxes in input px, scores and placement of each picture (at most `batch`); needs `configure` before.
 
-        What is wrong with one picture alone stands in its place; raises InferenceError when the run failed.
+        The error of a single picture is returned in its place; raises InferenceError if the run failed.
         """
         self._require_sound()
         assert self._path is not None
@@ -232,7 +223,7 @@ class TensorRtBackend:
             return error
 
     def rerun(self) -> None:
-        """The engine alone on what it last read; raises InferenceError. What a pipeline is compared with."""
+        """Run only the engine on its last input, to compare the pipeline with; raises InferenceError."""
         self._require_sound()
         with self._guarded():
             self._execute(self._last)
@@ -259,7 +250,7 @@ class TensorRtBackend:
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Our context current; a fault of CUDA's or TensorRT's is remembered and raised as InferenceError."""
+        """Make our context current; an error of CUDA or TensorRT is remembered and raised as InferenceError."""
         try:
             with self._current():
                 yield
@@ -268,24 +259,21 @@ class TensorRtBackend:
             raise InferenceError(f"the GPU failed: {self._failed}") from None
 
     def _launch(self, way: str, count: int) -> None:
-        """The fixed part of a run of `count`, as a graph where it was recorded; raises RuntimeError."""
+        """Launch the fixed part of a run of `count`, as a graph if it was recorded; raises RuntimeError."""
         self._last = count
         if (way, count) not in self._graphs:
-            self._set_up(way, count)
+            # The first run of a kind: once as it is, as TensorRT demands, then recorded.
+            self._enqueue(way, count)
+            self._stream.synchronize()
+            recorded = capture(self._stream.handle, lambda: self._enqueue(way, count)) if self._wants_graphs else None
+            self._graphs[way, count] = recorded
         elif (graph := self._graphs[way, count]) is not None:
             graph.launch()
         else:
             self._enqueue(way, count)
 
-    def _set_up(self, way: str, count: int) -> None:
-        """The first run of a kind: once as it is, as TensorRT demands, then recorded."""
-        self._enqueue(way, count)
-        self._stream.synchronize()
-        recorded = capture(self._stream.handle, lambda: self._enqueue(way, count)) if self._wants_graphs else None
-        self._graphs[way, count] = recorded
-
     def _enqueue(self, way: str, count: int) -> None:
-        """Everything of a run that is always the same, onto our stream."""
+        """Put the fixed part of a run on our stream."""
         if way == _PICTURES:
             assert self._path is not None
             self._path.enqueue(lambda: self._execute(count), count)
@@ -313,7 +301,7 @@ class TensorRtBackend:
             self._cuda.Context.pop()
 
     def close(self) -> None:
-        """Buffers and engine first, then the context that they live in; harmless twice."""
+        """Free buffers and engine, then their context; may be called again."""
         if getattr(self, "_context", None) is None:
             return
         with contextlib.suppress(self._cuda.Error), self._current():
@@ -324,7 +312,7 @@ class TensorRtBackend:
 
 
 def sizes_up_to(most: int) -> tuple[int, ...]:
-    """1, 2, 4, ... and `most`: how many pictures a run may have, at the cost of a context each."""
+    """1, 2, 4, ... and `most`: the allowed numbers of pictures per run; each needs an execution context."""
     doubled = [1 << step for step in range(most.bit_length()) if 1 << step < most]
     return (*doubled, most)
 

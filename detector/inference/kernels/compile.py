@@ -1,4 +1,4 @@
-"""Kernels for one GPU: compiled once, kept beside the engine, found again without any compiler."""
+"""Kernels for one GPU: compiled once and cached beside the engine, so that later no compiler is needed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FIGURES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a kernel takes: registers a thread, bytes spilled a thread, bytes of static shared memory a block."""
+    """A kernel's resources: registers per thread, bytes spilled per thread, bytes of static shared memory per block."""
 
     registers: int
     spilled: int = 0
@@ -58,10 +58,10 @@ def compiled(
 ) -> CompiledKernels:
     """The kernels of `source` for `arch` (sm_NN), from `cache` or compiled into it.
 
-    Files are keyed by the sources' sha256, arch and compiler. What the cache holds for these sources and
-    arch is taken whatever compiled it, newest first, so that a service starts without a compiler; `rebuild`
-    compiles anew. `compilers`: None takes those of this machine, looked for only when needed. Raises ModelError
-    when nothing can compile, StorageError when the cache cannot be written.
+    Files are keyed by the sources' sha256, arch and compiler. A cached file for these sources and arch is used
+    whichever compiler made it, newest first, so that a service starts without a compiler; `rebuild` compiles again.
+    `compilers` None: those of this machine, searched only when needed. Raises ModelError if nothing can compile,
+    StorageError if the cache cannot be written.
     """
     if not _ARCH.fullmatch(arch):
         raise ModelError(f"{arch!r} names no GPU architecture: it must look like sm_87")
@@ -76,7 +76,7 @@ def compiled(
 
 
 def source_digest(source: KernelSource) -> str:
-    """sha256 of all that the source is made of, hex."""
+    """sha256 over the source, its header and the compiler flags, hex."""
     digest = hashlib.sha256()
     for path in (_FOLDER / f"{source}.cu", _FOLDER / _SHARED, _FOLDER / "compilers.py"):  # that one holds the flags
         digest.update(path.read_bytes() + b"\0")
@@ -84,7 +84,7 @@ def source_digest(source: KernelSource) -> str:
 
 
 def resource_usage(log: str) -> dict[str, Usage]:
-    """The figures of each kernel in what ptxas says with -v; raises ModelError when there are none."""
+    """Each kernel's resources from the output of ptxas -v; raises ModelError if there are none."""
     # Split at a pattern with one group: text before, then name and text in turn.
     parts = _ENTRY.split(log)[1:]
     usage = {}
@@ -114,7 +114,7 @@ def _compile(source: KernelSource, arch: str, compilers: Iterable[Compiler]) -> 
 
 
 def _cached(source: KernelSource, arch: str, cache: Path, stem: str) -> CompiledKernels | None:
-    """The newest whole entry; what is cut short or changed is passed over."""
+    """The newest intact entry; truncated or changed files are ignored."""
     try:
         notes = sorted(cache.glob(f"{stem}-*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     except OSError:
@@ -135,7 +135,7 @@ def _keep(made: CompiledKernels, cache: Path, stem: str) -> None:
     usage = {name: asdict(figures) for name, figures in made.usage.items()}
     told = {"compiler": made.compiler, "sha256": hashlib.sha256(made.cubin).hexdigest(), "usage": usage}
     try:
-        # The note last: it vouches for the other by its digest.
+        # The JSON last: its sha256 shows that the cubin is complete.
         write_atomically(cache / f"{stem}.cubin", made.cubin, mode=PUBLIC)
         write_atomically(cache / f"{stem}.json", json.dumps(told, indent=1), mode=PUBLIC)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What turns a kernel's source into a cubin: nvcc where the toolkit is, else the NVRTC library. No GPU is needed."""
+"""Compilers of a kernel's source to a cubin: nvcc of the toolkit, else the NVRTC library. No GPU is needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Protocol
 
 from detector.core.errors import ModelError, one_line
 
-# Products that are added to are explicit fmaf in the sources: what else there is must round as the host does.
+# Fused multiply-adds are explicit fmaf in the sources: everything else must round as on the host.
 _SHARED_FLAGS = ("-std=c++17", "--fmad=false")
 _TOOLKIT = Path("/usr/local/cuda")  # where JetPack and NVIDIA's packages put it, outside the PATH
 _DEADLINE_S = 120.0
@@ -23,14 +23,14 @@ _NVRTC_MAJORS = (13, 12)
 
 
 class Compiler(Protocol):
-    """A compiler that is there."""
+    """An installed compiler."""
 
     def version(self) -> str:
         """Name and release."""
         ...
 
     def compile(self, source: Path, arch: str) -> tuple[bytes, str]:
-        """The cubin for `arch` (sm_NN), and what ptxas said of resources; raises ModelError."""
+        """The cubin for `arch` (sm_NN), and the output of ptxas about resources; raises ModelError."""
         ...
 
 
@@ -73,7 +73,7 @@ class Nvcc:
 
 
 class Nvrtc:
-    """The run-time compilation library, through ctypes: the sources need no header of the toolkit's."""
+    """The run-time compilation library, through ctypes; the sources need no headers of the toolkit."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library

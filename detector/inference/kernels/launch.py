@@ -1,8 +1,8 @@
-"""How the kernels are called: parameter structs, grids and arguments; no CUDA is imported here.
+"""How the kernels are called: parameter structs, grids and arguments; CUDA is not imported here.
 
-A backend places the structs and buffers where the device reads them (mapped or device memory), then for
-each launch: `module.get_function(launch.kernel)(*launch.args, block=launch.block, grid=launch.grid, stream=...)`.
-Pointers are device addresses as int. `letterbox.cu` and `post.cu` say what the kernels do.
+A backend puts the structs and buffers where the device reads them (mapped or device memory), then for each launch
+calls `module.get_function(launch.kernel)(*launch.args, block=launch.block, grid=launch.grid, stream=...)`.
+Pointers are device addresses as int. `letterbox.cu` and `post.cu` describe the kernels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from detector.inference.spec import InputSpec
 FloatType = Literal["float32", "float16"]
 
 LETTERBOX_BLOCK = (64, 4, 1)
-PIXELS_A_THREAD = (2, 4)  # side by side, and one below the other
+PIXELS_A_THREAD = (2, 4)  # horizontally, vertically
 MAX_SIDE = 16384  # the kernel's exact arithmetic is 32-bit
 
 PICTURE = np.dtype(
@@ -42,7 +42,7 @@ PICTURE = np.dtype(
 
 _FORMATS: tuple[PlaneFormat, ...] = ("bgr", "nv12", "yuyv", "i420")
 PLANES: dict[PlaneFormat, int] = {"bgr": 1, "nv12": 2, "yuyv": 1, "i420": 3}
-# What the address and stride of the first plane must be multiples of.
+# The address and stride of the first plane must be multiples of this.
 _ALIGNED = {"bgr": 1, "nv12": 1, "yuyv": 4, "i420": 1}
 _LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}  # of red and blue: ITU-R BT.601, BT.709
 SUFFIXES: dict[FloatType, str] = {"float32": "f32", "float16": "f16"}
@@ -60,7 +60,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevicePicture:
-    """A picture in memory that the device reads: addresses and strides (bytes) of its planes.
+    """A picture in memory that the device can read: addresses and strides (bytes) of its planes.
 
     bgr: [H, W, 3] bytes. nv12: Y, then interleaved UV of half size. yuyv: Y0 U Y1 V for two pixels.
     i420: Y, U, V, the last two of half size and of one stride.
@@ -88,11 +88,11 @@ class DevicePicture:
         if self.format == "nv12" and (self.strides[1] % 2 or self.planes[1] % 2):
             raise ValueError("the UV plane needs an even address, and an even stride that holds its rows")
         if self.format == "i420" and self.strides[1] != self.strides[2]:
-            raise ValueError("the U and V planes need one stride")
+            raise ValueError("the U and V planes need the same stride")
 
 
 def plane_sizes(picture_format: PlaneFormat, width: int, height: int) -> list[tuple[int, int]]:
-    """Rows, and bytes of a row, of each plane; chroma of an odd picture is rounded up."""
+    """(rows, bytes per row) of each plane; chroma of a picture with odd sides is rounded up."""
     across, down = -(-width // 2), -(-height // 2)
     chroma = {"bgr": [], "yuyv": [], "nv12": [(down, 2 * across)], "i420": [(down, across)] * 2}
     first = {"bgr": 3 * width, "yuyv": 4 * across, "nv12": width, "i420": width}
@@ -102,9 +102,9 @@ def plane_sizes(picture_format: PlaneFormat, width: int, height: int) -> list[tu
 def picture_structs(
     sources: Sequence[DevicePicture | None], *, width: int, height: int, spec: InputSpec
 ) -> tuple[NDArray[np.void], list[Placement | None]]:
-    """PICTURE [len(sources)] for an input of `width` x `height` px, and where each picture sits in it.
+    """PICTURE [len(sources)] for an input of `width` x `height` px, and each picture's placement in it.
 
-    None is an empty place of the batch: it becomes all grey.
+    None is an empty slot of the batch, which becomes grey.
     """
     structs = np.zeros(len(sources), PICTURE)
     placements: list[Placement | None] = []
@@ -116,7 +116,7 @@ def picture_structs(
 def letterbox(
     *, pictures: int, count: int, out: int, width: int, height: int, spec: InputSpec, dtype: FloatType = "float32"
 ) -> Launch:
-    """`count` PICTUREs at address `pictures` into `out` [count, 3, height, width] of `dtype`."""
+    """The launch that letterboxes `count` PICTUREs at `pictures` to `out` [count, 3, height, width] of `dtype`."""
     _refuse_unless(1 <= count <= 65535 and 1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE, "no such batch")
     _refuse_unless(not spec.normalised, "the kernel knows no mean and standard deviation")
     _refuse_unless(out % 8 == 0, "the input's address must be a multiple of 8")

@@ -1,6 +1,6 @@
-"""Post-processing on the device: how post.cu is called, and what comes back read as persons.
+"""Post-processing on the device: how post.cu is called, and its results as persons.
 
-As in launch.py, no CUDA is imported: pointers are device addresses as int.
+CUDA is not imported here: pointers are device addresses as int.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ from .launch import SUFFIXES, FloatType, Launch
 
 HeadForm = Literal["centers", "corners", "grid"]
 
-CANDIDATES = 1024  # the best ones that NMS looks at
 NO_NMS = 1.0
 _GATHER_BLOCK, _SUPPRESS_BLOCK = 256, 512
 _FORMS: tuple[HeadForm, ...] = ("centers", "corners", "grid")
-_TRUNCATED = 8
 _NONSENSE = {
     1: "the model gave NaN or infinite numbers: its result cannot be used",
     2: "the model gave scores outside 0 to 1",
@@ -54,9 +52,9 @@ RESULT = np.dtype(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadTensors:
-    """Where a head's numbers lie: addresses, and strides in elements. `count` cells a picture.
+    """A head's tensors in memory: addresses, and strides in elements; `cells` per picture.
 
-    `scores` is the person class's first; `objectness` multiplies it; rows whose label is not `person` are left out.
+    `scores` is the address of the person class; `objectness` multiplies it; rows with another label are left out.
     """
 
     form: HeadForm
@@ -78,7 +76,7 @@ def head_tensors(
 ) -> HeadTensors:
     """The tensors of a layout with one output at `address`; `cells` is the number of rows of end-to-end heads.
 
-    Raises ValueError for YOLOX with its NMS in the graph: cut it before, and see `cut_tensors`.
+    Raises ValueError for YOLOX with its NMS in the graph: remove the NMS, and use `cut_tensors`.
     """
     size, classes = np.dtype(dtype).itemsize, layout.classes or 1
     count = anchors(layout.width, layout.height)
@@ -103,11 +101,11 @@ def head_tensors(
             boxes=address, box_step=6, box_pitch=1, box_image=6 * cells,
             scores=address + 4 * size, score_step=6, score_image=6 * cells, labels=address + 5 * size,
         )  # fmt: skip
-    raise ValueError(f"the {layout.kind} head is none that is decoded on the device")
+    raise ValueError(f"the {layout.kind} head cannot be decoded on the device")
 
 
 def cut_tensors(boxes: int, scores: int, *, cells: int, classes: int, person: int = 0, dtype: FloatType) -> HeadTensors:
-    """YOLOX cut before its NMS: boxes [B, cells, 4] corners in px, scores [B, classes, cells]."""
+    """The tensors of YOLOX without its NMS: boxes [B, cells, 4] corners in px, scores [B, classes, cells]."""
     return HeadTensors(
         form="corners", cells=cells, iou=IOU_YOLOX,
         boxes=boxes, box_step=4, box_pitch=1, box_image=4 * cells,
@@ -116,7 +114,7 @@ def cut_tensors(boxes: int, scores: int, *, cells: int, classes: int, person: in
 
 
 def head_struct(tensors: HeadTensors, layout: Layout, *, floor: float) -> NDArray[np.void]:
-    """HEAD [1]: `tensors` of a model of `layout`, persons of score >= `floor`."""
+    """HEAD [1] for `tensors` of a model of `layout`, and persons with score >= `floor`."""
     struct = np.zeros(1, HEAD)
     for name in HeadTensors.__slots__:
         value: Any = getattr(tensors, name)
@@ -127,12 +125,12 @@ def head_struct(tensors: HeadTensors, layout: Layout, *, floor: float) -> NDArra
 
 
 def scratch_bytes(cells: int, count: int) -> int:
-    """Device memory that the two kernels share for `count` pictures; to be zeroed once."""
+    """Bytes of device memory that both kernels use for `count` pictures; it must be zeroed once."""
     return (16 + 8 * cells) * count
 
 
 def gather(*, head: int, scratch: int, cells: int, count: int, dtype: FloatType = "float32") -> Launch:
-    """First launch: the candidates of `count` pictures into `scratch`."""
+    """The first launch: writes the candidates of `count` pictures to `scratch`."""
     return Launch(
         kernel=f"gather_{SUFFIXES[dtype]}",
         grid=(-(-cells // _GATHER_BLOCK), count, 1),
@@ -142,7 +140,7 @@ def gather(*, head: int, scratch: int, cells: int, count: int, dtype: FloatType 
 
 
 def suppress(*, head: int, scratch: int, results: int, count: int, dtype: FloatType = "float32") -> Launch:
-    """Second launch, on the same stream: the persons of `count` pictures into RESULT [count] at `results`."""
+    """The second launch, on the same stream: writes the persons of `count` pictures to RESULT [count] at `results`."""
     return Launch(
         kernel=f"suppress_{SUFFIXES[dtype]}",
         grid=(count, 1, 1),
@@ -164,8 +162,3 @@ def persons(result: np.void) -> Persons:
         raise InferenceError(f"the device gave {count} persons: its result cannot be used")
     rows = result["rows"][:count]
     return rows[:, :4].copy(), rows[:, 4].copy()
-
-
-def truncated(result: np.void) -> bool:
-    """Whether there were more candidates than NMS looks at: the best `CANDIDATES` were taken."""
-    return bool(result["status"] & _TRUNCATED)

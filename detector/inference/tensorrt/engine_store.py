@@ -1,4 +1,4 @@
-"""Where this machine's engines lie, and which of them serves a model."""
+"""The engines of this machine in the cache, and the one to use for a model."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from . import manifest
 from .manifest import Environment
 
 PRECISIONS = ("int8", "fp16", "fp32")
-"""Fastest first; each further one is safer."""
+"""Fastest first, safest last."""
 
 
 def engine_path(model: Path, model_sha256: str, precision: str) -> Path:
-    """In the cache, by content: two models of one name do not meet."""
+    """The engine's path in the cache; the model's sha256 in it separates models of the same name."""
     return cache_dir() / "engines" / f"{model.stem}-{model_sha256[:8]}-{precision}.engine"
 
 
 def find(model: Path, model_sha256: str, here: Environment, *, precisions: Sequence[str] = PRECISIONS) -> Path:
-    """The fastest accepted engine for the model on this machine; raises ModelError with the command that makes one."""
+    """The fastest accepted engine for the model on this machine; raises ModelError with the command to build one."""
     refusal: ModelError | None = None
     for precision in precisions:
         path = engine_path(model, model_sha256, precision)

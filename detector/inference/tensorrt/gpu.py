@@ -1,4 +1,4 @@
-"""What GPU is here, asked of the driver alone: no context is made, and without a driver there is none."""
+"""Finds the GPU through the driver only, without creating a CUDA context; without a driver there is none."""
 
 from __future__ import annotations
 
@@ -7,34 +7,33 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_MAJOR, _MINOR, _INTEGRATED = 75, 76, 18  # CUdevice_attribute
+_MAJOR, _MINOR = 75, 76  # CUdevice_attribute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """`compute` is its architecture (8.7: Orin), `cuda` the newest CUDA that the driver speaks, `driver` its release."""
+    """`compute` is the compute capability (8.7: Orin), `cuda` the driver's newest CUDA version, `driver` its release."""
 
     name: str
     compute: str
     cuda: str
     driver: str
-    integrated: bool
 
 
 def device_files(root: Path = Path("/dev")) -> bool:
-    """Whether the kernel shows an NVIDIA GPU: a desktop's, or a Jetson's."""
+    """Whether there are device files of an NVIDIA GPU, on a desktop or a Jetson."""
     return any((root / name).exists() for name in ("nvidia0", "nvidiactl", "nvhost-gpu", "nvgpu", "nvhost-ctrl-gpu"))
 
 
 def tensorrt_there() -> bool:
-    """Whether some TensorRT could be imported."""
+    """Whether a TensorRT package is installed; it is not imported."""
     from .library import flavour
 
     return flavour() is not None
 
 
 def find_gpu() -> Gpu | None:
-    """The first GPU, or None where there is none or its driver does not answer."""
+    """The first GPU; None if there is none or its driver does not answer."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -55,12 +54,11 @@ def find_gpu() -> Gpu | None:
         compute=f"{attribute(_MAJOR)}.{attribute(_MINOR)}",
         cuda=f"{number.value // 1000}.{number.value % 1000 // 10}",
         driver=_release(),
-        integrated=bool(attribute(_INTEGRATED)),
     )
 
 
 def _release(root: Path = Path("/")) -> str:
-    """The driver's release: of the kernel module, else of the Jetson's Linux."""
+    """The release of the driver: of the kernel module, else of Jetson Linux."""
     for path, pattern in (
         ("sys/module/nvidia/version", r"([\d.]+)"),
         ("proc/driver/nvidia/version", r"Module\D*([\d.]+)"),

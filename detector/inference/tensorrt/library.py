@@ -1,7 +1,7 @@
-"""The one place that imports TensorRT: JetPack's `tensorrt`, else `tensorrt_rtx`, of the same shape.
+"""The only place that imports TensorRT: JetPack's `tensorrt`, else `tensorrt_rtx`, which has the same API.
 
-`from .module import trt`, inside a function, imports it then and there, or raises ModelError. What
-differs from 10.3 to 11 and RTX is asked of `network_flags`.
+`from .library import trt`, inside a function, imports it then, or raises ModelError. `network_flags` covers
+the difference between 10.3, 11 and RTX.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _HOW = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Library:
-    """Which TensorRT is here."""
+    """The installed TensorRT."""
 
     flavour: Flavour
     version: str
@@ -44,7 +44,7 @@ class Library:
 
 
 def flavour() -> Flavour | None:
-    """Which one could be imported, without importing it."""
+    """Which one is installed, without importing it."""
     return next((name for name in _FLAVOURS if importlib.util.find_spec(name) is not None), None)
 
 
@@ -66,23 +66,23 @@ def __getattr__(name: str) -> Any:
 
 
 def library() -> Library:
-    """What is here; raises ModelError that says how to get it."""
+    """The installed TensorRT; raises ModelError that says how to install it."""
     module = _module()
     return Library(flavour="tensorrt_rtx" if "rtx" in module.__name__ else "tensorrt", version=module.__version__)
 
 
 def network_flags() -> int:
-    """For `create_network`: strongly typed, so that precision is the ONNX's own.
+    """Flags for `create_network`: strongly typed, so that the ONNX model decides the precision.
 
-    10.x is asked to be; 11 and RTX always are, and may drop the name of the flag. EXPLICIT_BATCH does
-    nothing from 10 on and is gone from 11.
+    10.x needs the flag; 11 and RTX are always strongly typed, and may not have it. EXPLICIT_BATCH has no effect
+    from 10 on and is removed in 11.
     """
     typed = getattr(_module().NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     return 0 if typed is None else 1 << int(typed)
 
 
 def sides_of(dims: trt.Dims) -> list[int]:
-    """A shape's lengths, -1 where it is open."""
+    """A shape's lengths; -1 is dynamic."""
     return [int(dims[index]) for index in range(len(dims))]
 
 
@@ -91,7 +91,7 @@ _lines: deque[str] = deque(maxlen=50)
 
 @cache
 def logger() -> trt.ILogger:
-    """The process's only one: TensorRT keeps the first it is given. Errors are kept for `said`."""
+    """The process's only logger: TensorRT keeps the first one. Errors are kept for `said`."""
     module = _module()
 
     class Logger(module.ILogger):  # type: ignore[misc, name-defined, unused-ignore]  # imported late
@@ -108,7 +108,7 @@ def logger() -> trt.ILogger:
 
 
 def said() -> str:
-    """TensorRT's first error since this was last asked, on one line; the rest follows from it."""
+    """TensorRT's first error since the last call, on one line; the others are consequences of it."""
     first = _lines[0] if _lines else "it does not say why"
     _lines.clear()
     return one_line(first)

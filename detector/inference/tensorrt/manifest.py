@@ -1,7 +1,7 @@
-"""What lies beside an engine: what it was made from, for which machine, and how its detections were judged.
+"""An engine's manifest: what it was built from, for which machine, and how its detections were checked.
 
-F.engine has F.engine.json. An engine is refused before a byte of it is given to TensorRT when it was
-made for something else, is cut short, or was not accepted here.
+The manifest of F.engine is F.engine.json. An engine that was built for something else, is truncated, or was not
+accepted on this machine is rejected before it is given to TensorRT.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import dataclasses
 import hashlib
 import json
 import shlex
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from detector.core.errors import ModelError
-from detector.core.files import PUBLIC, write_atomically
+from detector.core.files import PUBLIC, file_sha256, write_atomically
 from detector.inference.agreement import Verdict
 from detector.inference.spec import InputSpec
 
@@ -28,7 +27,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """The machine: an engine holds for one. `driver` alone may change under it, but then it is judged anew."""
+    """The machine that an engine is valid for. Only `driver` may change, but then the engine is checked again."""
 
     flavour: str
     tensorrt: str
@@ -39,7 +38,7 @@ class Environment:
 
     @classmethod
     def of(cls, library: Library, gpu: Gpu | None) -> Environment:
-        """Without a GPU (a build for the sake of its checks) its fields say none."""
+        """From the library and the GPU; without a GPU (a build only for tests) its fields are "none"."""
         return cls(
             flavour=library.flavour,
             tensorrt=library.version,
@@ -56,7 +55,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRecipe:
-    """What the engine was made from; `calibration` is the hash of an INT8 model's calibration pictures."""
+    """What the engine was built from; `calibration` is the hash of an INT8 model's calibration pictures."""
 
     model_sha256: str
     precision: str
@@ -68,7 +67,7 @@ class EngineRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineManifest:
-    """`metadata` and `spec` are the model's, so that the engine needs no ONNX beside it."""
+    """The manifest; `metadata` and `spec` are the model's, so that the engine works without the ONNX file."""
 
     recipe: EngineRecipe
     environment: Environment
@@ -90,7 +89,7 @@ class EngineManifest:
         return _digest({"recipe": dataclasses.asdict(self.recipe), "environment": made_for})
 
     def rebuild(self, engine: Path) -> str:
-        """The command that makes the engine at `engine` anew, and checks it."""
+        """The command that builds the engine at `engine` again and checks it."""
         words = ["detector", "build", self.model_path, "--precision", self.recipe.precision, "--output", str(engine)]
         if self.calibrated_by is not None:
             words += ["--calibration", self.calibrated_by]
@@ -100,7 +99,7 @@ class EngineManifest:
 
     @property
     def batch(self) -> int:
-        """How many pictures a run takes at most."""
+        """The largest number of pictures per run."""
         return max((shapes[-1][0] for shapes in self.recipe.shapes.values()), default=1)
 
     def judged(self, verdict: Verdict, environment: Environment, note: str | None = None) -> EngineManifest:
@@ -111,22 +110,14 @@ def path_of(engine: Path) -> Path:
     return engine.with_name(f"{engine.name}.json")
 
 
-def file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def write(engine: Path, sidecar: EngineManifest) -> None:
-    """The sidecar, whole or not at all; raises ModelError."""
+    """Write the manifest atomically; raises ModelError."""
     document = {"format": FORMAT, "key": sidecar.key, **dataclasses.asdict(sidecar)}
     write_bytes(path_of(engine), json.dumps(document, indent=1).encode())
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Whole or not at all, for a service under another user to read what an owner built; raises ModelError."""
+    """Write atomically, readable for a service that runs as another user; raises ModelError."""
     try:
         write_atomically(path, content, mode=PUBLIC)
     except OSError as error:
@@ -134,7 +125,7 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 
 
 def read(engine: Path) -> EngineManifest:
-    """The engine's sidecar; raises ModelError when there is none or it is not whole."""
+    """The engine's manifest; raises ModelError if there is none or it is damaged."""
     path = path_of(engine)
     again = "build it anew with detector build MODEL.onnx"
     try:
@@ -170,15 +161,18 @@ def _parsed(document: Any) -> EngineManifest:
 def require_fit(
     engine: Path, sidecar: EngineManifest, here: Environment, *, model_sha256: str | None = None, judged: bool = True
 ) -> None:
-    """Refuses, with the command that helps, what is not for this machine, model and detector.
+    """Raise ModelError, with the command that helps, for an engine that does not fit this machine and model.
 
-    `model_sha256` is that of the ONNX file now, None where it is not at hand. `judged` False lets an
-    engine through that has yet to be judged. Raises ModelError.
+    `model_sha256` is that of the current ONNX file, None if there is none. `judged` False allows an engine that has
+    not been checked yet.
     """
     again = sidecar.rebuild(engine)
     if model_sha256 not in (None, sidecar.recipe.model_sha256):
         raise ModelError(f"{engine} was built from another {Path(sidecar.model_path).name}: run {again}")
-    if strange := list(_strange(sidecar.environment, here)):
+    then, now = dataclasses.asdict(sidecar.environment), dataclasses.asdict(here)
+    if strange := [
+        f"{name} {then[name]} (here {now[name]})" for name in now if then[name] != now[name] and name != "driver"
+    ]:
         raise ModelError(f"{engine} was built for {', '.join(strange)}: run {again}")
     _require_whole(engine, sidecar)
     if not judged:
@@ -187,13 +181,6 @@ def require_fit(
         raise ModelError(f"{engine} has not been checked against ONNX Runtime on this machine: run {again}")
     if not sidecar.verdict.accepted:
         raise ModelError(f"{engine} was refused ({sidecar.verdict.why}): run {again}")
-
-
-def _strange(made_for: Environment, here: Environment) -> Iterable[str]:
-    for field in dataclasses.fields(Environment):
-        then, now = getattr(made_for, field.name), getattr(here, field.name)
-        if then != now and field.name != "driver":
-            yield f"{field.name} {then} (here {now})"
 
 
 def _require_whole(engine: Path, sidecar: EngineManifest) -> None:
@@ -213,5 +200,5 @@ def _digest(document: Any) -> str:
 
 
 def environment() -> Environment:
-    """What engines made here are for; raises ModelError without TensorRT."""
+    """The environment of engines built on this machine; raises ModelError without TensorRT."""
     return Environment.of(library(), find_gpu())

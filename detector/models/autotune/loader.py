@@ -1,4 +1,4 @@
-"""What the service loads: the form that was chosen, else the exact variants in the cache, else the model as it is."""
+"""Loads the chosen variant, else the exact variants in the cache, else the model unchanged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def open_form(
     expected: Sequence[InputSize] = (),
     score_floor: float = SCORE_FLOOR,
 ) -> AnyDetector:
-    """The model in `form`, from what the cache holds; raises ModelError. `files` are a calibrated form's variants."""
+    """The model as `form`, from files in the cache; `files` are those of a calibrated variant. Raises ModelError."""
 
     def file_of(shape: InputSize) -> Path | None:
         made = variants_dir() / files[shape] if files and shape in files else None
@@ -52,7 +52,7 @@ def open_form(
 
 
 def kept_choice(path: Path) -> Choice | None:
-    """What lies at `path`; None too where a variant that it speaks of is gone."""
+    """The choice stored at `path`; None if there is none or one of its files is missing."""
     choice = read(path)
     if choice is None or not all(whole(variants_dir() / name) for name in choice.files.values()):
         return None
@@ -60,11 +60,11 @@ def kept_choice(path: Path) -> Choice | None:
 
 
 class AutotunedLoader:
-    """A `model_host.Load`. Called again, after the form that it gave failed, it gives the reference and says so.
+    """A `model_host.Load`. Called again, after the variant that it returned failed, it returns the reference.
 
-    Nothing is made or measured here: a start is never later than with the model as it is. `shapes` are the input
-    sizes that will be asked for, where that is known better than by the choice. `on_change` gets
-    the choice after a failure, in the calling thread.
+    Nothing is made or measured here, so a start takes no longer than with the unchanged model. `shapes` are the input
+    sizes that will be needed, if known better than from the choice. `on_change` gets the choice after a failure, in
+    the calling thread.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class AutotunedLoader:
         self._place = place(model, resolved) if shapeable(model, resolved) else None
         kept = None if self._place is None else kept_choice(self._place)
         if kept is not None and model.backend != "auto":
-            if kept.results:  # how many threads pay was measured
+            if kept.results:  # the number of threads was measured
                 self._model = model.model_copy(update={"threads": kept.taken.threads})
             self._shapes, kept = self._shapes or kept.shapes, None
         self.choice = None if kept is None else kept.fit_for(scenes)
@@ -110,7 +110,7 @@ class AutotunedLoader:
         if choice is None:
             return self._as_configured()
         if not choice.taken.exact and self._given:
-            choice = self._give_up(choice, "it did not run when it served")
+            choice = self._give_up(choice, "it failed in operation")
         self._given = True
         if not choice.taken.exact:
             try:
@@ -126,7 +126,7 @@ class AutotunedLoader:
         return open_form(self._resolved, choice.taken, files=choice.files, expected=self._shapes or choice.shapes)
 
     def _as_configured(self) -> AnyDetector:
-        """What the user set, or auto before anything was measured: ONNX Runtime."""
+        """The configured backend; for auto before the measurement ONNX Runtime."""
         if self._place is None:
             return self._unchanged()
         return shaped(
@@ -137,12 +137,12 @@ class AutotunedLoader:
         )
 
     def _give_up(self, choice: Choice, why: str) -> Choice:
-        log.warning("%s gives way to ONNX Runtime fp32: %s", choice.taken, why)
+        log.warning("%s is replaced by ONNX Runtime fp32: %s", choice.taken, why)
         self.choice = choice.without(choice.taken, why, threads=self._model.threads)
         assert self._place is not None
         try:
             write(self._place, self.choice)
         except OSError as error:
-            log.warning("cannot note it in %s: %s", self._place.parent, error.strerror)
+            log.warning("cannot store this in %s: %s", self._place.parent, error.strerror)
         self._on_change(self.choice)
         return self.choice

@@ -1,4 +1,4 @@
-"""One file out of a zip (a wheel is one) or a tarball."""
+"""Extracts one file from a zip (such as a wheel) or a tarball."""
 
 from __future__ import annotations
 
@@ -17,27 +17,22 @@ _CHUNK = 1 << 20
 def extract(archive: Path, member: str, target: Path, *, limit: int) -> None:
     """Write `member` of `archive` to `target`.
 
-    `member` is a path in the archive or the end of exactly one. Raises UnavailableError when there
-    is no such member, it is larger than `limit` bytes, or the archive is damaged; OSError when
-    `target` cannot be written.
+    `member` is a path in the archive or the end of exactly one. Raises UnavailableError if there is no such member,
+    it is larger than `limit` bytes, or the archive is damaged; OSError if `target` cannot be written.
     """
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as folder, folder.open(_find(folder.namelist(), member)) as source:
                 _copy(source, target, limit)
         else:
-            _untar(archive, member, target, limit)
+            with tarfile.open(archive) as tar:
+                names = {item.name: item for item in tar if item.isfile()}
+                content = tar.extractfile(names[_find(names, member)])
+                assert content is not None  # a regular file has content
+                with content:
+                    _copy(content, target, limit)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
         raise UnavailableError(f"the archive is damaged: {error}") from None
-
-
-def _untar(archive: Path, member: str, target: Path, limit: int) -> None:
-    with tarfile.open(archive) as folder:
-        names = {item.name: item for item in folder if item.isfile()}
-        source = folder.extractfile(names[_find(names, member)])
-        assert source is not None  # a regular file has content
-        with source:
-            _copy(source, target, limit)
 
 
 def _find(names: Iterable[str], member: str) -> str:

@@ -1,4 +1,4 @@
-"""The cache's discipline: one process at a time brings a file, and only a verified one gets its name."""
+"""The cache: one process at a time downloads a file, and only a verified file gets its name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .download import discard, download
 from .errors import UnavailableError
 from .packages import download_wheel, pack_npm
 from .pin import FileHash
-from .sources import LocalFile, NpmSource, Source, UrlSource, WheelSource
+from .sources import LocalFile, Source, UrlSource, WheelSource
 
 Status = Literal["absent", "ok", "corrupt"]
 _LOCK_POLL_S = 0.1
@@ -27,7 +27,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSpec:
-    """A file by name: where it shall lie, what it must be, and where it can be had, in order."""
+    """A file: its name, its path in the cache, its size and sha256, and its sources in order."""
 
     name: str
     path: Path
@@ -36,7 +36,7 @@ class FileSpec:
 
     @property
     def pins(self) -> tuple[FileHash, ...]:
-        """Every variant that is accepted."""
+        """The sizes and hashes of all accepted versions of the file."""
         return (self.pin, *(source.pin(self.pin) for source in self.sources))
 
     @property
@@ -45,7 +45,7 @@ class FileSpec:
 
 
 def status(wanted: FileSpec) -> Status:
-    """How the cache's copy stands; hashes it."""
+    """The state of the copy in the cache; hashes it."""
     try:
         size = wanted.path.stat().st_size
         sizes = {pin.size for pin in wanted.pins}
@@ -59,7 +59,7 @@ def status(wanted: FileSpec) -> Status:
 
 def ensure(wanted: FileSpec, progress: Progress = quiet) -> Path:
     """The verified file: from the cache, else from the first source that gives it; raises ModelError."""
-    if status(wanted) == "ok":  # without the lock: a cache that cannot be written serves as well
+    if status(wanted) == "ok":  # without the lock: a read-only cache works too
         return wanted.path
 
     def waiting() -> None:
@@ -103,74 +103,55 @@ def _bring(wanted: FileSpec, progress: Progress) -> None:
 
 
 def _from(source: Source, wanted: FileSpec, work: Path, progress: Progress) -> Path:
-    """A verified file, not yet in its place; raises UnavailableError."""
-    pin = source.pin(wanted.pin)
+    """A verified file in the folder `work`; raises UnavailableError."""
+    pin, file = source.pin(wanted.pin), work / "file"
     if isinstance(source, UrlSource):
-        return _from_url(source, pin, wanted.part, work, progress)
-    file = work / "file"
+        return _from_url(source, pin, wanted.part, file, progress)
     if isinstance(source, LocalFile):
-        # A file of the user's own may be any accepted variant.
-        _copy(_expanded(source.file), file, (pin, *wanted.pins))
+        _copy(source.file, file)
+        # The user's own file may be any accepted version. The copy is checked, since the original may change.
+        faults = [each.fault(file) for each in (pin, *wanted.pins)]
+        if all(faults):
+            raise UnavailableError(str(faults[0]))
         return file
-    if isinstance(source, WheelSource):
-        archive = download_wheel(source, work, progress)
-    else:
-        archive = pack_npm(source, work, progress)
-    _check_archive(archive, source)
+    archive = (download_wheel if isinstance(source, WheelSource) else pack_npm)(source, work, progress)  # type: ignore[arg-type]  # the two kinds left
+    if source.archive_sha256 is not None:
+        fault = FileHash(size=archive.stat().st_size, sha256=source.archive_sha256).fault(archive)
+        if fault:
+            raise UnavailableError(f"the package is not the pinned one: {fault}")
     extract(archive, source.member, file, limit=pin.size)
-    return _checked(file, pin)
+    return _verified(file, pin)
 
 
-def _from_url(source: UrlSource, pin: FileHash, part: Path, work: Path, progress: Progress) -> Path:
-    resumed = download(source.url, part, size=None if source.member else pin.size, progress=progress)
-    try:
-        return _unpacked(source, pin, part, work)
-    except UnavailableError:
-        discard(part)
-        if not resumed:
-            raise
-    # The beginning may have come from another version of the file: once more, from the start.
-    return _from_url(source, pin, part, work, progress)
+def _from_url(source: UrlSource, pin: FileHash, part: Path, file: Path, progress: Progress) -> Path:
+    while True:
+        resumed = download(source.url, part, size=None if source.member else pin.size, progress=progress)
+        try:
+            if source.member is None:
+                return _verified(part, pin)
+            extract(part, source.member, file, limit=pin.size)
+            return _verified(file, pin)
+        except UnavailableError:
+            discard(part)
+            if not resumed:
+                raise
+        # The beginning may have come from another version of the file: once more, from the start.
 
 
-def _unpacked(source: UrlSource, pin: FileHash, part: Path, work: Path) -> Path:
-    if source.member is None:
-        return _checked(part, pin)
-    file = work / "file"
-    extract(part, source.member, file, limit=pin.size)
-    return _checked(file, pin)
-
-
-def _expanded(text: str) -> Path:
-    """The path with `${NAME}` filled in; raises UnavailableError for a missing one."""
+def _copy(text: str, target: Path) -> None:
+    """Copy the file at the path `text`, with `${NAME}` from the environment, to `target`; raises UnavailableError."""
     missing = [name for name in _VARIABLE.findall(text) if not os.environ.get(name)]
     if missing:
         raise UnavailableError(f"{missing[0]} is not set")
-    return Path(_VARIABLE.sub(lambda match: os.environ[match[1]], text)).expanduser()
-
-
-def _copy(path: Path, target: Path, pins: tuple[FileHash, ...]) -> None:
     try:
-        source = path.open("rb")
+        source = Path(_VARIABLE.sub(lambda match: os.environ[match[1]], text)).expanduser().open("rb")
     except OSError as error:
         raise UnavailableError(error.strerror or str(error)) from None
     with source, target.open("wb") as file:
         shutil.copyfileobj(source, file)
-    # The copy is judged, not the original, which may change meanwhile.
-    faults = [pin.fault(target) for pin in pins]
-    if all(faults):
-        raise UnavailableError(str(faults[0]))
 
 
-def _check_archive(archive: Path, source: WheelSource | NpmSource) -> None:
-    if source.archive_sha256 is None:
-        return
-    fault = FileHash(size=archive.stat().st_size, sha256=source.archive_sha256).fault(archive)
-    if fault:
-        raise UnavailableError(f"the package is not the pinned one: {fault}")
-
-
-def _checked(file: Path, pin: FileHash) -> Path:
+def _verified(file: Path, pin: FileHash) -> Path:
     fault = pin.fault(file)
     if fault:
         file.unlink()

@@ -1,4 +1,4 @@
-"""The numbers that detection heads keep per cell: where each cell lies and its stride, over the three grids."""
+"""The tables of detection heads: each cell's position and stride, over the three grids."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _Table = Callable[[Sides], Array]
 
 
 def regrid(values: Array, old: Sides, new: Sides) -> Array | None:
-    """`values`, a table over the cells of an `old` input, for a `new` one; None when it is no known table.
+    """`values`, a table over the cells of an `old` input, for a `new` one; None if it is not a known table.
 
-    Known by exact equality: corners or centres of cells, in cells or px, strides once or for x and y;
-    cells first or last, with any axes of length 1 around; all grids or one of them.
+    Tables are recognised by exact equality: corners or centres of cells, in cells or px, strides once or for x and y;
+    cells first or last, with any axes of length 1; all grids or one of them.
     """
     core = np.squeeze(values)
     for table in _tables():
@@ -29,15 +29,11 @@ def regrid(values: Array, old: Sides, new: Sides) -> Array | None:
                 was = was.T
             if was.shape == core.shape and np.array_equal(was.astype(values.dtype), core):
                 made = table(new).T if turned else table(new)
-                return _as(values, made)
+                # The axes of length 1 stay; the axis of cells takes the new length.
+                lengths = iter(made.shape)
+                shape = [1 if side == 1 else next(lengths) for side in values.shape]
+                return made.astype(values.dtype).reshape(shape)
     return None
-
-
-def _as(values: Array, made: Array) -> Array:
-    """`made` with the axes of length 1 that `values` had; the axis of cells takes the new length."""
-    lengths = iter(made.shape)
-    shape = [1 if side == 1 else next(lengths) for side in values.shape]
-    return made.astype(values.dtype).reshape(shape)
 
 
 def _tables() -> Iterator[_Table]:
@@ -46,7 +42,7 @@ def _tables() -> Iterator[_Table]:
             for in_px in (False, True):
                 yield partial(_places, strides=strides, offset=offset, in_px=in_px)
         yield partial(_strides, strides=strides)
-        yield partial(_stride_pairs, strides=strides)
+        yield partial(_strides, strides=strides, pairs=True)
 
 
 def _places(sides: Sides, *, strides: tuple[int, ...], offset: float, in_px: bool) -> Array:
@@ -58,11 +54,7 @@ def _places(sides: Sides, *, strides: tuple[int, ...], offset: float, in_px: boo
     return np.concatenate(grids)
 
 
-def _stride_pairs(sides: Sides, *, strides: tuple[int, ...]) -> Array:
-    """Each cell's stride, for x and for y [N,2]."""
-    return np.repeat(_strides(sides, strides=strides)[:, None], 2, axis=1)
-
-
-def _strides(sides: Sides, *, strides: tuple[int, ...]) -> Array:
-    """Each cell's stride [N]."""
-    return np.concatenate([np.full((sides[0] // s) * (sides[1] // s), float(s)) for s in strides])
+def _strides(sides: Sides, *, strides: tuple[int, ...], pairs: bool = False) -> Array:
+    """Each cell's stride [N]; with `pairs` for x and for y [N,2]."""
+    found = np.concatenate([np.full((sides[0] // s) * (sides[1] // s), float(s)) for s in strides])
+    return np.repeat(found[:, None], 2, axis=1) if pairs else found

@@ -1,4 +1,4 @@
-"""Another input size: every constant that holds the old grid is worked out anew, or the model is refused."""
+"""Changes a model's input size: every constant that depends on the old grid is computed again, or ModelError is raised."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SIZED = {"Expand", "Slice", "Tile", "ConstantOfShape", "Range", "Pad"}
 
 
 def resize(graph: Graph, old: Sides, new: Sides) -> None:
-    """Turns a graph of fixed size `old` (width, height px) into one of `new`; raises ModelError."""
+    """Change a graph of fixed input size `old` (width, height px) to `new`; raises ModelError."""
     before = graph.shapes()
     graph.set_input_size(*new)
     _regrid_constants(graph, old, new)
@@ -29,11 +29,15 @@ def resize(graph: Graph, old: Sides, new: Sides) -> None:
         if node.op_type == "Reshape":
             _reshape(graph, node, before, (old, new))
         elif node.op_type == "Resize" and len(node.input) > 3 and node.input[3]:
-            _resize_sizes(graph, node, (old, new))
+            sizes = graph.constant(node.input[3])
+            fits = set() if sizes is None else set(_changed(tuple(sizes.tolist()), (old, new)))
+            if len(fits) != 1:
+                raise _unknown("a Resize to a fixed size")
+            node.input[3] = graph.add_constant(np.array(fits.pop(), np.int64), "sizes")
 
 
 def _regrid_constants(graph: Graph, old: Sides, new: Sides) -> None:
-    """Anchors and strides, told by their very numbers."""
+    """Anchors and strides, recognised by their values."""
     counts = {anchors(*old), *(math.prod(_cells(old, stride)) for stride in STRIDES)}
     for name in graph.constants():
         values = graph.constant(name)
@@ -49,7 +53,7 @@ def _regrid_constants(graph: Graph, old: Sides, new: Sides) -> None:
 
 
 def _recount(graph: Graph, old: Sides, new: Sides) -> None:
-    """The number of all cells (a TopK's count, a factor): no other number looks like it."""
+    """The number of all cells (a TopK's count, a factor), recognised by its value."""
     total = anchors(*old)
     per_grid = {math.prod(_cells(old, stride)) for stride in STRIDES}
     for name in graph.constants():
@@ -64,7 +68,7 @@ def _recount(graph: Graph, old: Sides, new: Sides) -> None:
 
 
 def _reshape(graph: Graph, node: onnx.NodeProto, before: dict[str, Shape], sides: tuple[Sides, Sides]) -> None:
-    """A new target for a Reshape whose input has changed: the one way in which grid sizes explain the old one."""
+    """The new target of a Reshape with a changed input, if grid sizes explain the old target in exactly one way."""
     target = graph.constant(node.input[1])
     if target is None:
         raise _unknown("a Reshape whose target is computed")
@@ -82,14 +86,6 @@ def _reshape(graph: Graph, node: onnx.NodeProto, before: dict[str, Shape], sides
     if len(fits) != 1:
         raise _unknown(f"a Reshape to {list(result)} of what is now {list(source)}")
     node.input[1] = graph.add_constant(np.array(fits.pop(), np.int64), "target")
-
-
-def _resize_sizes(graph: Graph, node: onnx.NodeProto, sides: tuple[Sides, Sides]) -> None:
-    sizes = graph.constant(node.input[3])
-    fits = set() if sizes is None else set(_changed(tuple(sizes.tolist()), sides))
-    if len(fits) != 1:
-        raise _unknown("a Resize to a fixed size")
-    node.input[3] = graph.add_constant(np.array(fits.pop(), np.int64), "sizes")
 
 
 def _changed(shape: Shape, sides: tuple[Sides, Sides]) -> Iterator[Shape]:

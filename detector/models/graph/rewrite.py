@@ -1,27 +1,26 @@
-"""An ONNX file becomes another by the edits that were asked for, proved on pictures, and appears whole or not at all."""
+"""Edits an ONNX file, verifies the result on pictures, and writes it atomically."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
 
-from detector.core.errors import InferenceError, ModelError, one_line
-from detector.core.files import existing_file, replacing
+from detector.core.errors import InferenceError, ModelError
 from detector.core.types import Image
 from detector.inference.input_sizes import InputSize
 from detector.inference.spec import InputSpec
 
 from . import edit
+from .onnx_file import read, writing
 from .verify import Difference, difference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """What to do: another input size in px, the NMS cut off, persons alone, bytes in."""
+    """The edits: another input size (px), without NMS, only the class person, bytes as input."""
 
     size: InputSize | None = None
     before_nms: bool = False
@@ -44,9 +43,9 @@ def edited(model: onnx.ModelProto, steps: Steps, spec: InputSpec | None = None) 
 def rewrite(
     source: Path, output: Path, steps: Steps, pictures: Sequence[Image] = (), *, spec: InputSpec | None = None
 ) -> Difference:
-    """Writes `source` after the steps to `output`; how it differs from the model of that size without the others.
+    """Write `source` after the steps to `output`; returns the difference from the model of that size without the others.
 
-    Refused with ModelError unless equal; without `pictures` generated ones are compared.
+    Raises ModelError unless they are equal; without `pictures` generated ones are compared.
     """
     model = read(source)
     sized = model if steps.size is None else edit.reshape(model, *steps.size)
@@ -67,25 +66,3 @@ def rewrite(
     except InferenceError as error:
         raise ModelError(f"the changed form of {source.name} does not run: {error}") from None
     return found
-
-
-def read(path: Path) -> onnx.ModelProto:
-    """The model at `path`; raises ModelError."""
-    try:
-        return onnx.load(str(existing_file(path)))
-    except ModelError:
-        raise
-    except Exception as error:  # protobuf's and onnx's share no public base
-        raise ModelError(f"{path} is not an ONNX model, or is cut short: {one_line(error)}") from None
-
-
-@contextlib.contextmanager
-def writing(output: Path) -> Iterator[Path]:
-    """`replacing`; raises ModelError where there is no place for the file."""
-    try:
-        with replacing(output) as part:
-            yield part
-    except OSError as error:
-        raise ModelError(
-            f"cannot write {output.parent}: {error.strerror or error}; make room or choose another"
-        ) from None

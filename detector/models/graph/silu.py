@@ -35,18 +35,18 @@ def silus(graph: Graph) -> list[Silu]:
 
 
 def fuse(model: onnx.ModelProto) -> None:
-    """Makes each one operator, in place; ONNX's own shape inference knows less of the model from then on."""
+    """Replace each by one operator, in place; ONNX's shape inference does not know that operator."""
     found = {silu.product: silu for silu in silus(Graph(model))}
     if not found:
         return
     gone = {silu.sigmoid for silu in found.values()}
-    nodes = [_fused(node, found.get(node.name)) for node in model.graph.node if node.name not in gone]
+    nodes = []
+    for node in model.graph.node:
+        if silu := found.get(node.name):
+            how = {"name": node.name, "domain": _DOMAIN, "alpha": 1.0}
+            nodes.append(helper.make_node(_OPERATOR, [silu.value], list(node.output), **how))
+        elif node.name not in gone:
+            nodes.append(node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
-
-
-def _fused(node: onnx.NodeProto, silu: Silu | None) -> onnx.NodeProto:
-    if silu is None:
-        return node
-    return helper.make_node(_OPERATOR, [silu.value], list(node.output), name=node.name, domain=_DOMAIN, alpha=1.0)

@@ -1,23 +1,21 @@
-"""A model's variant, made once and kept in the cache: `variants/NAME-KEY.onnx`, its facts beside it in JSON.
+"""A model's variants, each made once and stored in the cache: `variants/NAME-KEY.onnx`, with its facts in JSON.
 
-onnx is imported only when something must be made; a start that finds the variant needs none of it.
+onnx is imported only if a variant must be made.
 """
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from detector.capture.pictures import fingerprint
-from detector.core.errors import InferenceError, ModelError, one_line
-from detector.core.files import PUBLIC, cache_dir, file_sha256, locked, replacing, write_atomically
+from detector.core.errors import InferenceError, ModelError
+from detector.core.files import PUBLIC, cache_dir, file_sha256, key_of, locked, replacing, write_atomically
 from detector.core.progress import Progress, quiet
 from detector.core.types import Image
 from detector.inference.backends.onnx_metadata import inspect
@@ -25,7 +23,7 @@ from detector.inference.input_sizes import InputSize
 from detector.inference.spec import InputSpec
 
 VERSION = 3
-"""Of the edits: raised whenever one of them gives other files than before."""
+"""Version of the edits; increased when one of them gives different files than before."""
 
 VariantPrecision = Literal["fp32", "int8", "int8-mixed", "int8-openvino"]
 """int8-mixed keeps the last two layers of convolutions in floats, int8 the last one; int8-openvino is placed for it."""
@@ -40,7 +38,7 @@ _FLOAT_LAYERS = {"int8": 1, "int8-mixed": 2, "int8-openvino": 1}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Order:
-    """What to make of `source`; `shape` None keeps its size."""
+    """The variant to make of `source`; `shape` None keeps its size."""
 
     source: Path
     sha256: str
@@ -53,8 +51,7 @@ class _Order:
     @property
     def key(self) -> str:
         calibration = (fingerprint(self.pictures), self.spec) if self.precision in _FLOAT_LAYERS else ()
-        parts = (VERSION, self.sha256, self.shape, self.person_only, self.precision, *calibration)
-        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+        return key_of(VERSION, self.sha256, self.shape, self.person_only, self.precision, *calibration)
 
 
 def prepare(
@@ -70,9 +67,9 @@ def prepare(
 ) -> Path:
     """The variant of the model at `path`, from the cache or made now; raises ModelError.
 
-    Making proves it: person-only must see the very same persons as the full model at the same size, in
-    `pictures` or else in generated ones. int8 forms are calibrated on `pictures`; what it costs in precision is the
-    caller's to measure. Two processes make it once; a killed one leaves nothing behind that counts.
+    A new variant is verified: person-only must find exactly the same persons as the full model at the same size, in
+    `pictures` or else in generated ones. int8 variants are calibrated on `pictures`; measuring their accuracy is left to
+    the caller. Two processes make it only once; a killed one leaves no valid file.
     """
     if precision not in get_args(VariantPrecision):
         raise ValueError(f"no precision {precision!r}")
@@ -106,7 +103,7 @@ def prepare(
 
 
 def find(path: Path, *, shape: InputSize) -> Path | None:
-    """The person-only fp32 variant of that size where the cache has it; makes nothing. Raises ModelError."""
+    """The person-only fp32 variant of that size if it is in the cache, else None. Raises ModelError."""
     order = _Order(
         source=path,
         sha256=inspect(path).digest,
@@ -121,7 +118,7 @@ def find(path: Path, *, shape: InputSize) -> Path | None:
 
 
 def variants_dir() -> Path:
-    """Where variants lie."""
+    """The folder of the variants."""
     return cache_dir() / "variants"
 
 
@@ -131,16 +128,12 @@ def _place(order: _Order, cache: Path | None) -> Path:
 
 
 def whole(target: Path) -> bool:
-    """Whether the variant is there as it was made."""
+    """Whether the variant's file is intact."""
     try:
-        facts = json.loads(_facts(target).read_text(encoding="utf-8"))
+        facts = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
         return bool(facts["sha256"] == file_sha256(target))
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def _facts(target: Path) -> Path:
-    return target.with_suffix(".json")
 
 
 def _make(order: _Order, target: Path) -> None:
@@ -158,24 +151,28 @@ def _make(order: _Order, target: Path) -> None:
                 "sha256": file_sha256(work),
                 "made_s": made_s,
             }
-            write_atomically(_facts(target), json.dumps(facts) + "\n", mode=PUBLIC)
+            write_atomically(target.with_suffix(".json"), json.dumps(facts) + "\n", mode=PUBLIC)
     finally:
         plain.unlink(missing_ok=True)
 
 
 def _give_back() -> None:
-    """Returns freed memory to the system: making leaves some 150 MB in glibc's hands, for good unless told."""
+    """Return freed memory to the system: after making a variant glibc would keep some 150 MB."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
     if trim is not None:
         trim(0)
 
 
 def _edited(order: _Order, plain: Path, work: Path) -> str:
-    """Writes the fp32 variant to `work`, proved against the full model of its size in `plain`; the steps."""
-    onnx = _onnx()
-    from . import edit
+    """Write the fp32 variant to `work`, verified against the full model of its size in `plain`; returns the steps."""
+    import onnx
 
-    model = _loaded(onnx, order)
+    from . import edit
+    from .onnx_file import read
+
+    model = read(order.source)
+    if not any(entry.key == edit.SOURCE for entry in model.metadata_props):
+        model.metadata_props.add(key=edit.SOURCE, value=order.sha256)
     if order.shape is not None:
         layout = edit.layout_of(model)
         if order.shape != (layout.width, layout.height) or edit.is_dynamic(model):
@@ -192,7 +189,7 @@ def _edited(order: _Order, plain: Path, work: Path) -> str:
 
 
 def _quantised(order: _Order, work: Path, steps: str) -> str:
-    """`work` in INT8, proved to load and run; the steps."""
+    """Quantise `work`, and check that it loads and runs; returns the steps."""
     from .edit import PRECISION_STEP
     from .quantize import quantize_cpu, quantize_openvino
 
@@ -226,23 +223,3 @@ def _prove(order: _Order, plain: Path, work: Path) -> None:
             f"the person-only form of {order.source.name} sees other persons than the model itself "
             f"({found.missing} missing, {found.px:.3g} px, {found.score:.3g} in score): use the model as it is"
         )
-
-
-def _loaded(onnx: ModuleType, order: _Order) -> Any:
-    from .edit import SOURCE
-
-    try:
-        model = onnx.load(str(order.source))
-    except Exception as error:  # protobuf's and onnx's share no public base
-        raise ModelError(f"{order.source} is not an ONNX model, or is cut short: {one_line(error)}") from None
-    if not any(entry.key == SOURCE for entry in model.metadata_props):
-        model.metadata_props.add(key=SOURCE, value=order.sha256)
-    return model
-
-
-def _onnx() -> ModuleType:
-    try:
-        import onnx
-    except ImportError:
-        raise ModelError("making a variant of a model needs the package onnx: pip install onnx") from None
-    return onnx

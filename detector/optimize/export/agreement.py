@@ -1,4 +1,4 @@
-"""Whether an exported model gives PyTorch's numbers, on pictures."""
+"""Compares an exported model's results with PyTorch's, on pictures."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from detector.core.errors import InferenceError, ModelError
 from detector.core.types import Floats, Image
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.decode import make_decoder
-from detector.inference.layout import Layout, default_spec, find_layout
+from detector.inference.layout import default_spec, find_layout
 from detector.inference.preprocess import Letterbox
-from detector.inference.spec import InputSpec
 
 from .traceable import Rows
 
@@ -50,58 +49,42 @@ def agreement(path: Path, rows: Rows, pictures: Sequence[Image]) -> Agreement:
     Every person that the file gives (at most 300 a picture, unsure ones too) is looked up among PyTorch's
     candidates, and every candidate of score 0.05 among the file's.
     """
+    import torch
+
     backend = OnnxRuntimeBackend(path=path, threads=1)
     try:
         layout = find_layout(backend.inputs, backend.outputs, backend.metadata)
         decode = make_decoder(layout, iou=_FULL_NMS)
         spec = default_spec(layout)
-        taken, planes = _letterbox(layout, spec, pixels=layout.pixels), _letterbox(layout, spec, pixels=False)
+        taken, planes = (
+            Letterbox(width=layout.width, height=layout.height, spec=spec, pixels=pixels)
+            for pixels in (layout.pixels, False)
+        )
         compared = missing = 0
         px = score = 0.0
         for picture in pictures:
             found = decode(backend.run(taken(picture)[0]), 0.0)
-            wanted = _rows(rows, planes(picture)[0])
-            gaps = _nearest(found, wanted)
-            compared, px, score = compared + len(found[1]), max(px, gaps[0]), max(score, gaps[1])
-            sure = wanted[1] >= _SEEN
-            missing += _unmatched((wanted[0][sure], wanted[1][sure]), found)
+            with torch.no_grad():
+                every = [each.numpy().astype(np.float32) for each in rows(torch.from_numpy(planes(picture)[0].copy()))]
+            px_gaps, score_gaps = _gaps(found, (every[0], every[1]))
+            compared += len(found[1])
+            px, score = max(px, px_gaps.max(initial=0.0)), max(score, score_gaps.max(initial=0.0))
+            sure = every[1] >= _SEEN
+            px_gaps, score_gaps = _gaps((every[0][sure], every[1][sure]), found)
+            missing += int(((px_gaps > MAX_PX) | (score_gaps > MAX_SCORE)).sum())
     except InferenceError as error:
         raise ModelError(f"the exported model does not run: {error}") from None
     finally:
         backend.close()
-    return Agreement(pictures=len(pictures), persons=compared, missing=missing, px=px, score=score)
-
-
-def _letterbox(layout: Layout, spec: InputSpec, *, pixels: bool) -> Letterbox:
-    return Letterbox(width=layout.width, height=layout.height, spec=spec, pixels=pixels)
-
-
-def _rows(rows: Rows, tensor: Floats) -> tuple[Floats, Floats]:
-    import torch
-
-    with torch.no_grad():
-        boxes, scores = rows(torch.from_numpy(tensor.copy()))
-    return boxes.numpy().astype(np.float32), scores.numpy().astype(np.float32)
+    return Agreement(pictures=len(pictures), persons=compared, missing=missing, px=float(px), score=float(score))
 
 
 def _gaps(some: tuple[Floats, Floats], others: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
-    """For each of `some` the gaps [N] in px and in score to the one of `others` that is most like it."""
+    """For each of `some` the gaps [N] in px and in score to the one of `others` that is most like it; inf without any."""
+    if not len(some[1]) or not len(others[1]):
+        return (np.full(len(some[1]), np.inf, np.float32),) * 2
     px = np.abs(some[0][:, None] - others[0][None]).max(axis=2)
     score = np.abs(some[1][:, None] - others[1][None])
     best = (px / MAX_PX + score / MAX_SCORE).argmin(axis=1)
     each = np.arange(len(best))
     return px[each, best], score[each, best]
-
-
-def _nearest(found: tuple[Floats, Floats], wanted: tuple[Floats, Floats]) -> tuple[float, float]:
-    if not len(found[1]):
-        return 0.0, 0.0
-    px, score = _gaps(found, wanted)
-    return float(px.max()), float(score.max())
-
-
-def _unmatched(wanted: tuple[Floats, Floats], found: tuple[Floats, Floats]) -> int:
-    if not len(wanted[1]) or not len(found[1]):
-        return len(wanted[1])
-    px, score = _gaps(wanted, found)
-    return int(((px > MAX_PX) | (score > MAX_SCORE)).sum())

@@ -1,4 +1,4 @@
-"""A checkpoint becomes an ONNX file that gives PyTorch's numbers, or none at all."""
+"""Exports a checkpoint to an ONNX file, which is kept only if it gives PyTorch's results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detector.core.progress import Progress
 from detector.core.types import Image
 from detector.inference.input_sizes import InputSize
 from detector.models.graph import edit
-from detector.models.graph.rewrite import writing
+from detector.models.graph.onnx_file import writing
 
 from .agreement import MAX_PX, MAX_SCORE, Agreement, agreement
 from .trace import trace

@@ -1,4 +1,4 @@
-"""A PyTorch detector made ready to be traced: which outputs it gives, of which classes, and what the file says of it."""
+"""Prepares a PyTorch detector for tracing: its outputs, its classes, and the file's metadata."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from detector.core.errors import ModelError, UsageError
-from detector.inference.layout import ACTIVATION
+from detector.inference.layout import ACTIVATION, person_of
 
 Head = Literal["nms-free", "dense"]
 Rows = Callable[[Any], tuple[Any, Any]]
@@ -38,9 +38,7 @@ def from_ultralytics(model: Any, *, head: Head | None, person_only: bool) -> Net
     `head` None keeps the NMS-free one where there is one. `model` stays as it was.
     """
     names = {int(number): str(name) for number, name in dict(model.names).items()}
-    person = next((number for number, name in names.items() if name.lower() == _PERSON), None)
-    if person is None:
-        raise ModelError(f"this model knows no persons: its classes are {', '.join(list(names.values())[:5])}")
+    person = person_of(names)
     whole, cut = copy.deepcopy(model).eval(), copy.deepcopy(model).eval()
     last = cut.model[-1]
     metadata = {"task": "detect", "names": str({0: _PERSON} if person_only else names)}

@@ -1,4 +1,4 @@
-"""Transformer detectors in folders as the package transformers keeps them: RT-DETR, D-FINE and their kin.
+"""Loads transformer detectors (RT-DETR, D-FINE and similar) from folders of the package transformers.
 
 The only file that imports transformers (extra `transformer`). Weights are safetensors, which cannot run code.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.core.errors import ModelError, one_line
-from detector.inference.layout import ACTIVATION
+from detector.inference.layout import ACTIVATION, person_of
 from detector.inference.spec import INPUT, InputSpec, to_metadata
 
 from .traceable import Network, Rows, to_corners
@@ -37,14 +37,14 @@ class Folder:
 def load(folder: Path, *, random_weights: bool = False, seed: int = 0) -> Folder:
     """The detector whose config.json and model.safetensors lie in `folder`; raises ModelError.
 
-    `random_weights` takes the architecture alone: it finds nobody, but its cost is the real one.
+    `random_weights` uses only the architecture: it detects nothing, but its speed is the real one.
     """
     model = _model(folder, random_weights, seed)
     names = _names(model.config)
     told = _read(folder / _PICTURES)
     classes = _classes(model, _size(told))
     softmax = classes == len(names) + 1
-    person = next(number for number, name in names.items() if name == _PERSON)
+    person = person_of(names)
     return Folder(
         network=Network(
             module=_wrapped(model, told),
@@ -113,8 +113,6 @@ def _names(config: Any) -> dict[int, str]:
     names = {int(number): str(name) for number, name in config.id2label.items()}
     if all(name == f"LABEL_{number}" for number, name in names.items()) and len(names) in (_COCO, _COCO_IDS):
         names[0 if len(names) == _COCO else 1] = _PERSON
-    if _PERSON not in names.values():
-        raise ModelError(f"this model knows no persons: its classes are {', '.join(list(names.values())[:5])}")
     return names
 
 

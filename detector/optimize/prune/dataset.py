@@ -1,8 +1,8 @@
-"""Pictures to learn from: a folder's, letterboxed to the training size, varied the same way for the same seed and step."""
+"""Training pictures: a folder's, letterboxed to the training size, augmented the same way for the same seed and step."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,10 +52,15 @@ class Dataset:
         self.size = size
         self._boxes = _truth(annotations, folder) if annotations else {}
         self._folder = folder
-        self.paths = sorted({*_pictures(folder), *(folder / name for name in self._boxes)})
+        if not folder.is_dir():
+            raise ModelError(f"no folder {folder} with pictures")
+        found = {path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
+        self.paths = sorted(found | {folder / name for name in self._boxes})
         if len(self.paths) < FEWEST:
             raise ModelError(f"{len(self.paths)} pictures in {folder}: at least {FEWEST} are needed to learn from")
-        _refuse_unreadable(self.paths, folder)
+        bad = [path.name for path in self.paths if not cv2.haveImageReader(str(path))]
+        if bad:
+            raise ModelError(f"{len(bad)} of {len(self.paths)} pictures in {folder} cannot be read, {bad[0]} first")
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -126,18 +131,6 @@ def _shrunk(pixels: Pixels, zoom: _Zoom, matrix: NDArray[np.float64], how: int) 
     height, width = (max(1, round(side * zoom.scale)) for side in pixels.shape[:2])
     matrix[:] = [[1, 0, zoom.shift[0]], [0, 1, zoom.shift[1]]]
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.uint8)
-
-
-def _pictures(folder: Path) -> Sequence[Path]:
-    if not folder.is_dir():
-        raise ModelError(f"no folder {folder} with pictures")
-    return [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
-
-
-def _refuse_unreadable(paths: Sequence[Path], folder: Path) -> None:
-    bad = [path.name for path in paths if not cv2.haveImageReader(str(path))]
-    if bad:
-        raise ModelError(f"{len(bad)} of {len(paths)} pictures in {folder} cannot be read, {bad[0]} first")
 
 
 def _truth(annotations: Path, folder: Path) -> Mapping[str, Floats]:

@@ -1,4 +1,4 @@
-"""What a smaller network learns from the one it was cut from: its answers, point by point, and its feature maps.
+"""The distillation losses: the unpruned network's outputs, point by point, and its feature maps.
 
 Answers (anchor point i, class c): class scores by the quality focal loss |q - t|^2 * BCE(q, t) towards the teacher's
 probability t (Li et al., "Generalized Focal Loss", NeurIPS 2020, eq. 3, beta = 2); box edges by
@@ -56,7 +56,10 @@ def loss_of(student: RawOutputs, target: DistillTarget, projections: Any, *, per
     """How far the student's raw outputs are from `target`; every part is a mean, by persons where persons count."""
     persons = target.scores[:, person]
     mass = persons.sum().clamp_min(1.0)
-    classes = (_focal(student.scores, target.scores) * _weights(target.scores, person)).sum() / mass
+    plain = functional.binary_cross_entropy_with_logits(student.scores, target.scores, reduction="none")
+    weights = torch.full((1, target.scores.shape[1], 1), _OTHERS)
+    weights[:, person] = 1.0
+    classes = ((student.scores.sigmoid() - target.scores).square() * plain * weights).sum() / mass
     log_edges = student.boxes.unflatten(1, (4, -1)).log_softmax(2)
     apart = functional.kl_div(log_edges, target.edges, reduction="none").sum(2).mean(1)
     boxes = (apart * persons).sum() / mass
@@ -76,17 +79,6 @@ def projections(pairs: Sequence[tuple[RawOutputs, RawOutputs]]) -> Any:
     """
     maps = range(len(pairs[0][0].features))
     return nn.ModuleList(_fitted([(one.features[i], other.features[i]) for one, other in pairs]) for i in maps)
-
-
-def _focal(logits: Any, wanted: Any) -> Any:
-    plain = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    return (logits.sigmoid() - wanted).square() * plain
-
-
-def _weights(scores: Any, person: int) -> Any:
-    weights = torch.full((1, scores.shape[1], 1), _OTHERS)
-    weights[:, person] = 1.0
-    return weights
 
 
 def _features(student: RawOutputs, target: DistillTarget, learned: Any) -> Any:

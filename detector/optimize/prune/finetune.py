@@ -1,4 +1,4 @@
-"""The pruned network learns back what it lost: from its teacher's answers, and from annotations where there are any.
+"""Fine-tunes a pruned network by distillation from the unpruned one, and with annotations if there are any.
 
 AdamW (Loshchilov and Hutter, 2019), a cosine from the full rate to a hundredth after a short warm-up, and the moving
 average of the weights as the result. Batch norms keep their statistics: batches here are small, and checkpoints with
@@ -21,10 +21,11 @@ import torch
 from detector.core.errors import ModelError, StorageError
 from detector.core.files import replacing
 from detector.core.progress import Progress, quiet
+from detector.inference.layout import person_of
 
 from .dataset import Dataset
 from .distill import Loss, loss_of, projections, target_of
-from .network import RawOutputs, person_class, raw
+from .network import raw
 from .teacher_labels import correct
 
 _WARM_UP = 0.05  # of all steps
@@ -91,9 +92,11 @@ class _Run:
         for parameter in self._student.model[-1].dfl.parameters():
             parameter.requires_grad_(False)  # the bins' numbers, not weights
         self.average = copy.deepcopy(self._student)
-        self._person, self._strides = person_class(student), [float(stride) for stride in student.stride]
+        self._person, self._strides = person_of(student.names), [float(stride) for stride in student.stride]
         with torch.no_grad():
-            self._projections = projections([self._pair(index) for index in _spread(len(data), _FITTED)])
+            fitted = range(0, len(data), -(-len(data) // _FITTED))
+            pictures = [torch.from_numpy(data.plain(index).picture[None]) for index in fitted]
+            self._projections = projections([(raw(self._student, each), raw(self._teacher, each)) for each in pictures])
         self._optimizer = torch.optim.AdamW(_parameter_groups(self._student, self._projections), lr=schedule.rate)
         self.step, self.losses = 0, []  # type: int, list[dict[str, float]]
 
@@ -125,7 +128,10 @@ class _Run:
         self._optimizer.step()
         self.step += 1
         self.losses.append({"classes": found.classes, "boxes": found.boxes, "features": found.features})
-        self._follow(min(_AVERAGE, self.step / (10.0 + self.step)))
+        keep = min(_AVERAGE, self.step / (10.0 + self.step))
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), self._student.parameters(), strict=True):
+                mean.lerp_(value, 1.0 - keep)
 
     def _loss(self) -> Loss:
         pictures, boxes = self._batch(self.step)
@@ -134,20 +140,10 @@ class _Run:
         target = correct(target, boxes, person=self._person, strides=self._strides)
         return loss_of(raw(self._student, pictures), target, self._projections, person=self._person)
 
-    def _pair(self, index: int) -> tuple[RawOutputs, RawOutputs]:
-        """Both networks' outputs on one picture."""
-        picture = torch.from_numpy(self._data.plain(index).picture[None])
-        return raw(self._student, picture), raw(self._teacher, picture)
-
     def _batch(self, step: int) -> tuple[Any, list[Any]]:
         samples = self._data.batch(step, self._schedule.batch, seed=self._schedule.seed)
         pictures = torch.from_numpy(np.stack([sample.picture for sample in samples]))
         return pictures, [None if s.boxes is None else torch.from_numpy(s.boxes) for s in samples]
-
-    def _follow(self, keep: float) -> None:
-        with torch.no_grad():
-            for mean, value in zip(self.average.parameters(), self._student.parameters(), strict=True):
-                mean.lerp_(value, 1.0 - keep)
 
     def save(self) -> None:
         """Everything that goes on from here; the file is the old one or the new one, never half of it."""
@@ -195,11 +191,6 @@ class _Run:
         files = [(path.name, path.stat().st_size) for path in self._data.paths]
         weights = [float(value.double().sum()) for value in self._teacher.state_dict().values()]
         return hashlib.sha256(repr((shapes, told, files, self._data.size, weights)).encode()).hexdigest()
-
-
-def _spread(total: int, count: int) -> range:
-    """At most `count` of `total` indices, evenly."""
-    return range(0, total, -(-total // count))
 
 
 def _parameter_groups(student: Any, projected: Any) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How much a network's answers would change if a channel were gone: the scores that pruning goes by.
+"""Scores the channels of a network by how much its outputs would change without each.
 
 Each channel gets a gate of 1 behind its batch norm. Taking the channel away moves gate 1 to 0, so to first order an
 output o changes by the gate's gradient, and the squared change summed over outputs is what counts: Molchanov et al.,
@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from .network import RawOutputs, person_class, raw
+from detector.inference.layout import person_of
+
+from .network import RawOutputs, raw
 
 _BACKGROUND = 0.02  # of a sure person's weight: a false alarm in the background is a change too
 Scores = dict[Any, Any]
@@ -24,7 +26,7 @@ Scores = dict[Any, Any]
 
 def sensitivity(model: Any, pictures: Sequence[Any], *, seed: int = 0) -> Scores:
     """Expected squared change of the person outputs by channel, over `pictures` (float32 [1,3,H,W] each)."""
-    person, random = person_class(model), torch.Generator().manual_seed(seed)
+    person, random = person_of(model.names), torch.Generator().manual_seed(seed)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     affine = [parameter for norm in norms for parameter in (norm.weight, norm.bias)]
     scores: Scores = {norm: torch.zeros(norm.num_features) for norm in norms}

@@ -1,4 +1,4 @@
-"""Pruning as one piece of work: cut, judge, tune, judge again, time, write; every stage's figures side by side."""
+"""A whole pruning job: prune, evaluate, fine-tune, evaluate, time, write; with the figures of every stage."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 
@@ -21,6 +22,7 @@ from detector.core.types import ArrayImage, Image
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
+from detector.models.accuracy.gate import LabelledPictures
 from detector.models.registry import sample_pictures
 from detector.optimize.export import ultralytics_models
 from detector.optimize.export.export import ExportOptions, export
@@ -33,16 +35,8 @@ from .finetune import Schedule, finetune
 from .network import positions, size_of
 from .prune import Pruned, prune
 
-_JUDGES = 24  # pictures that say which channels matter
+_JUDGES = 24  # pictures to score the channels with
 _ROUNDS = 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnnotatedSet:
-    """Pictures to measure accuracy on, and their annotations in COCO's format."""
-
-    images: Path
-    annotations: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +65,7 @@ class PruneRequest:
     output: Path
     macs: float
     size: tuple[int, int]
-    truth: AnnotatedSet | None
+    truth: LabelledPictures | None
     lessons: Lessons | None
     seed: int = 0
 
@@ -164,7 +158,9 @@ def _times(before: Any, after: Any, order: PruneRequest, report: Progress) -> di
         pairs = {"onnxruntime": {}, "pytorch": {}}  # type: dict[str, dict[str, PersonDetector]]
         for name, model in (("before", before), ("after", after)):
             path = Path(folder) / f"{name}.onnx"
-            _traced(model, order.size, path)
+            # Only timed and not kept, so it is not compared with PyTorch.
+            network = from_ultralytics(copy.deepcopy(model), head=None, person_only=False)
+            onnx.save(trace(network, width=order.size[0], height=order.size[1], batch=1), str(path))
             pairs["onnxruntime"][name] = load_detector(path=path, name=name, backend="onnxruntime", threads=1)
             pairs["pytorch"][name] = judge(model, size=order.size, score_floor=0.1)
         try:
@@ -177,7 +173,7 @@ def _times(before: Any, after: Any, order: PruneRequest, report: Progress) -> di
 
 
 def _in_turns(pair: Mapping[str, PersonDetector], report: Progress) -> dict[str, float]:
-    picture = ArrayImage(_noise())
+    picture = ArrayImage(np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8))
     for detector in pair.values():
         detector.detect_image(picture)
     times: dict[str, list[float]] = {name: [] for name in pair}
@@ -186,18 +182,6 @@ def _in_turns(pair: Mapping[str, PersonDetector], report: Progress) -> dict[str,
         for name, detector in pair.items():
             times[name].append(detector.run_bare())
     return {name: round(statistics.median(values), 3) for name, values in times.items()}
-
-
-def _noise() -> Any:
-    import numpy as np
-
-    return np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-
-
-def _traced(model: Any, size: tuple[int, int], output: Path) -> None:
-    """The ONNX file that is only timed: nobody else ever sees it, so it is not compared with PyTorch."""
-    network = from_ultralytics(copy.deepcopy(model), head=None, person_only=False)
-    onnx.save(trace(network, width=size[0], height=size[1], batch=1), str(output))
 
 
 def _comparison(order: PruneRequest) -> list[Image]:

@@ -1,4 +1,4 @@
-"""What this room asks of an ultralytics detection network: the head that is deployed, its raw outputs, its size."""
+"""What pruning asks of an ultralytics detection network: the head that is deployed, its raw outputs, its size."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import torch
 from torch import nn
 
 from detector.core.errors import ModelError
-
-_PERSON = ("person", "pedestrian", "people", "human")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +58,6 @@ def output_layers(model: Any) -> list[Any]:
     head = model.model[-1]
     names = ("one2one_cv2", "one2one_cv3") if head.cv2 is None else ("cv2", "cv3")
     return [branch[-1] for name in names for branch in getattr(head, name)]
-
-
-def person_class(model: Any) -> int:
-    """The index of the class person, by name; raises ModelError where there is none."""
-    names: Mapping[int, str] = getattr(model, "names", {})
-    for wanted in _PERSON:
-        for index, name in names.items():
-            if name.strip().lower() == wanted:
-                return int(index)
-    raise ModelError(f"this model knows no persons: its classes are {', '.join(list(names.values())[:5])}")
 
 
 def positions(model: Any, width: int, height: int) -> dict[Any, int]:

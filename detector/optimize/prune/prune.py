@@ -1,4 +1,4 @@
-"""Structured pruning: whole channels go, the least important for what they cost first, until the work target is met.
+"""Structured pruning: removes whole channels, those of least importance per cost first, down to the target.
 
 torch-pruning (Fang et al., "DepGraph", CVPR 2023) says which layers' channels hang together; which go is decided here,
 by importance lost over multiply-accumulates saved. Both halves and all inner blocks of a C2f keep one width, so the
@@ -113,10 +113,11 @@ class _Cut:
                 if item.dep.target.module in collectors and not self._is_out(item)
             ]
             tied.setdefault(reads[0] if reads else root, []).append(root)
-        return [_Unit(roots=roots, least=self._rounded(roots[0].out_channels * _LEAST)) for roots in tied.values()]
-
-    def _rounded(self, width: float) -> int:
-        return max(self._round, -(-int(width) // self._round) * self._round)
+        step, found = self._round, []
+        for roots in tied.values():
+            width = int(roots[0].out_channels * _LEAST)
+            found.append(_Unit(roots=roots, least=max(step, -(-width // step) * step)))
+        return found
 
     def down_to(self, target: float, score: Callable[[Any], Scores], report: Progress) -> None:
         """Takes one step of channels after the other; raises UsageError where nothing is left to take."""

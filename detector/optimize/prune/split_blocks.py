@@ -1,4 +1,4 @@
-"""Blocks that cut one convolution's output in two (ultralytics' C2f family), as pruning can follow them: with two convolutions.
+"""Splits blocks that divide one convolution's output in two (ultralytics' C2f family) into two convolutions, for pruning.
 
 Channels are removed by convolution; through a `chunk` no pruner can tell whose they are. The two halves give the very
 same numbers, and joined again after pruning the block is ultralytics' own class: its checkpoint needs nothing of ours.
@@ -20,7 +20,8 @@ class SplitBlock(nn.Module):
 
     def __init__(self, block: Any) -> None:
         super().__init__()
-        self.first, self.second = (_half(block.cv1, half) for half in _halves(block.c))
+        self.first = _half(block.cv1, slice(None, block.c))
+        self.second = _half(block.cv1, slice(block.c, None))
         self.m, self.cv2 = block.m, block.cv2
         self.f, self.i, self.type = block.f, block.i, block.type  # ultralytics' walk through the layers reads these
         self.original = [block]  # in a list, so that it is no submodule
@@ -58,10 +59,6 @@ def _joined(layer: SplitBlock) -> Any:
     block.c, block.m, block.cv2 = width, layer.m, layer.cv2
     block.cv1 = _both(layer.first, layer.second)
     return block
-
-
-def _halves(width: int) -> tuple[slice, slice]:
-    return slice(None, width), slice(width, None)
 
 
 def _half(conv: Any, part: slice) -> Any:

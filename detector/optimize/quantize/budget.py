@@ -1,4 +1,4 @@
-"""Whether a smaller model is good enough: by ground truth where there is some, else by agreement with the original."""
+"""Decides whether a smaller model is good enough: by ground truth, or without it by agreement with the original."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class ByTruth:
 
 
 class ByAgreement:
-    """The accuracy gate's measure over pictures that nobody annotated."""
+    """The accuracy gate's measure on pictures without annotations."""
 
     def __init__(self, reference: Open, pictures: Sequence[Image]) -> None:
         self._reference, self._pictures, self._limits = reference, pictures, Limits()
@@ -80,10 +80,7 @@ class ByAgreement:
         floor = self._limits.sure - self._limits.slack
         with closing(self._reference(floor)) as reference, closing(candidate(floor)) as loaded:
             verdict = compare(reference, loaded, self._pictures, limits=self._limits)
-        return Ruling(holds=verdict.accepted, why=verdict.why, loss=_loss(verdict), verdict=verdict)
-
-
-def _loss(verdict: Verdict) -> float:
-    """Persons lost or invented weigh most, then how far boxes and scores lie off."""
-    wrong = (verdict.missed + verdict.extra) / max(1, verdict.persons)
-    return wrong + 1.0 - (verdict.iou_mean or 0.0) + (verdict.score_delta_mean or 0.0)
+        # Persons lost or invented weigh most, then how far boxes and scores lie off.
+        wrong = (verdict.missed + verdict.extra) / max(1, verdict.persons)
+        loss = wrong + 1.0 - (verdict.iou_mean or 0.0) + (verdict.score_delta_mean or 0.0)
+        return Ruling(holds=verdict.accepted, why=verdict.why, loss=loss, verdict=verdict)

@@ -1,36 +1,20 @@
-"""INT4 weights under a budget: the layers whose weights matter most stay in floats until it holds."""
+"""INT4 weights within a budget: the layers with the most important weights stay in floating point."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import onnx
 
 from detector.core.errors import ModelError
 from detector.core.progress import Progress
-from detector.models.graph.int4 import eligible, pack, ready
+from detector.models.graph.int4 import Packed, eligible, pack, ready
 
 from .budget import Judge, Ruling
-from .int8 import Int8Request, opener
-from .search import Kept, Trial, fewest
-from .sensitivity import Sensitivity, SensitivitySet, measure
-
-_RANKED_BY = 8  # pictures
+from .int8 import Int8Request, kept, opener, rank
+from .search import Made, QuantTrial, fewest
+from .sensitivity import Sensitivity
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Int4Model:
-    """A model with INT4 weights that holds the budget; `products` counts its packed MatMul and Gemm layers."""
-
-    model: onnx.ModelProto
-    products: int
-    layers: int
-    kept: tuple[Kept, ...]
-    trials: tuple[Trial, ...]
-    ruling: Ruling
-
-
-def search(task: Int8Request, judge: Judge, report: Progress) -> Int4Model | None:
+def search(task: Int8Request, judge: Judge, report: Progress) -> Made | None:
     """The fewest layers in floats that `judge` lets pass; None where no layer can be packed. Raises ModelError.
 
     Convolutions are packed for CPUs alone: TensorRT has no INT4 for them.
@@ -40,22 +24,27 @@ def search(task: Int8Request, judge: Judge, report: Progress) -> Int4Model | Non
     layers = eligible(plain, convolutions=task.target == "cpu")
     if not layers:
         return None
-    trials: list[Trial] = []
+    trials: list[QuantTrial] = []
     known: dict[int, Ruling] = {}
     ranked: list[Sensitivity] = []
 
-    def made(count: int) -> onnx.ModelProto:
+    def probe(layer: str | None) -> onnx.ModelProto:
+        return pack(plain, [layer] if layer else [], source=source).model
+
+    def packed(count: int) -> Packed:
         kept = {item.layer for item in ranked[:count]}
-        return pack(plain, [layer for layer in layers if layer not in kept], source=source).model
+        return pack(plain, [layer for layer in layers if layer not in kept], source=source)
 
     def holds(count: int) -> bool:
         if count and not ranked:
-            ranked.extend(_ranked(task, plain, source, layers, report))
+            ranked.extend(rank(task, layers, probe, form="int4", report=report))
         report(len(trials), None, f"trying {count} of {len(layers)} layers in floats")
         path = task.work / "trial-int4.onnx"
-        onnx.save(made(count), str(path))
+        onnx.save(packed(count).model, str(path))
         ruling = known[count] = judge(opener(path, name=task.name, spec=task.spec))
-        trials.append(Trial(runtime="onnxruntime", method=None, float_layers=count, holds=ruling.holds, why=ruling.why))
+        trials.append(
+            QuantTrial(runtime="onnxruntime", method=None, float_layers=count, holds=ruling.holds, why=ruling.why)
+        )
         return ruling.holds
 
     count = fewest(len(layers) - 1, holds)
@@ -64,32 +53,13 @@ def search(task: Int8Request, judge: Judge, report: Progress) -> Int4Model | Non
             f"no int4 form of {task.name} holds the budget: with all but one of {len(layers)} layers in floats, "
             f"{trials[-1].why}; allow a larger drop"
         )
-    packed = pack(
-        plain, [layer for layer in layers if layer not in {item.layer for item in ranked[:count]}], source=source
-    )
-    return Int4Model(
-        model=packed.model,
-        products=packed.products,
+    found = packed(count)
+    notes = () if found.products else ("no eligible MatMul or Gemm layers: INT4 saves storage here, not time",)
+    return Made(
+        model=found.model,
         layers=len(layers),
-        kept=tuple(Kept(layer=item.layer, error=round(item.error, 4)) for item in ranked[:count]),
+        kept=kept(ranked[:count]),
         trials=tuple(trials),
         ruling=known[count],
-    )
-
-
-def _ranked(
-    task: Int8Request, plain: onnx.ModelProto, source: onnx.ModelProto, layers: list[str], report: Progress
-) -> list[Sensitivity]:
-    sample = SensitivitySet(
-        name=task.name,
-        spec=task.spec,
-        pictures=task.pictures[:: max(1, len(task.pictures) // _RANKED_BY)][:_RANKED_BY],
-        key=f"{task.digest} int4",
-        cache=task.cache,
-    )
-    return measure(
-        layers,
-        lambda layer: pack(plain, [layer] if layer else [], source=source).model,
-        sample,
-        progress=report,
+        notes=(*notes, "for ONNX Runtime: OpenVINO does not read it"),
     )

@@ -1,4 +1,4 @@
-"""INT8 under a budget: layers ranked by measurement, the most sensitive left in floats until the budget holds.
+"""INT8 within a budget: layers are ranked by measurement, and the most sensitive stay in floating point.
 
 For CPUs there are as many forms as runtimes (where the pairs stand decides what a runtime can fuse), and for each
 the calibration method that costs least; every form is brought to hold the budget, then the fastest is taken.
@@ -7,7 +7,7 @@ the calibration method that costs least; every form is brought to hold the budge
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -24,25 +24,12 @@ from detector.models.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, QdqStyle
 from detector.models.graph.quantize import Calibrated
 
 from .budget import Judge, Open, Ruling
-from .search import Kept, Trial, fewest
-from .sensitivity import Sensitivity, SensitivitySet, measure
+from .search import Kept, Made, QuantTrial, Runtime, fewest
+from .sensitivity import Probe, Sensitivity, SensitivitySet, measure
 from .timing import race
 
-Runtime = Literal["onnxruntime", "openvino"]
 Target = Literal["cpu", "tensorrt"]
 _RANKED_BY = 8  # pictures: more change the order little
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Int8Model:
-    """A model in INT8 that holds the budget; `runtime` is what its pairs are placed for."""
-
-    model: onnx.ModelProto
-    runtime: Runtime
-    method: Method
-    layers: int
-    kept: tuple[Kept, ...]
-    ruling: Ruling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +47,8 @@ class Int8Request:
     cache: Path | None = None
 
 
-def search(task: Int8Request, judge: Judge, report: Progress) -> tuple[Int8Model, list[Trial]]:
-    """The fastest form that `judge` lets pass, and all that was tried; raises ModelError where none passes."""
+def search(task: Int8Request, judge: Judge, report: Progress) -> Made:
+    """The fastest form that `judge` accepts; raises ModelError if it accepts none."""
     return _Search(task, judge, report).run()
 
 
@@ -89,13 +76,30 @@ def runtimes(path: Path, *, name: str, spec: InputSpec | None) -> list[Runtime]:
     return found
 
 
+def rank(task: Int8Request, layers: Sequence[str], probe: Probe, *, form: str, report: Progress) -> list[Sensitivity]:
+    """The layers, the most sensitive first; `form` names what `probe` makes of them."""
+    sample = SensitivitySet(
+        name=task.name,
+        spec=task.spec,
+        pictures=task.pictures[:: max(1, len(task.pictures) // _RANKED_BY)][:_RANKED_BY],
+        key=f"{task.digest} {form}",
+        cache=task.cache,
+    )
+    return measure(layers, probe, sample, progress=report)
+
+
+def kept(layers: Sequence[Sensitivity]) -> tuple[Kept, ...]:
+    """As they are reported."""
+    return tuple(Kept(layer=item.layer, error=round(item.error, 4)) for item in layers)
+
+
 class _Search:
     def __init__(self, task: Int8Request, judge: Judge, report: Progress) -> None:
         self._task, self._judge, self._report = task, judge, report
         self._source = onnx.load(str(task.model))
-        self._trials: list[Trial] = []
+        self._trials: list[QuantTrial] = []
 
-    def run(self) -> tuple[Int8Model, list[Trial]]:
+    def run(self) -> Made:
         calibrated = {method: self._calibrated(method) for method in self._task.methods}
         found = [each for runtime, form in self._forms() if (each := self._held(runtime, form, calibrated)) is not None]
         if not found:
@@ -104,7 +108,8 @@ class _Search:
                 f"no int8 form of {self._task.name} holds the budget: with {last.float_layers} layers in floats, "
                 f"{last.why}; allow a larger drop, or calibrate on other pictures"
             )
-        return (found[0] if len(found) == 1 else self._fastest(found)), self._trials
+        best = found[0] if len(found) == 1 else self._fastest(found)
+        return replace(best, trials=tuple(self._trials))
 
     def _forms(self) -> list[tuple[Runtime, QdqStyle]]:
         if self._task.target == "tensorrt":
@@ -123,7 +128,7 @@ class _Search:
             progress=lambda done, total: self._report(done, total, f"calibrating ({method})"),
         )
 
-    def _held(self, runtime: Runtime, form: QdqStyle, calibrated: dict[Method, Calibrated]) -> Int8Model | None:
+    def _held(self, runtime: Runtime, form: QdqStyle, calibrated: dict[Method, Calibrated]) -> Made | None:
         """The form with the fewest layers in floats that holds the budget, by the best of the methods."""
         make = partial(self._made, form)
         rulings = {method: self._tried(runtime, method, 0, make(each, [])) for method, each in calibrated.items()}
@@ -140,30 +145,18 @@ class _Search:
         count = fewest(len(chosen.layers) // 2, holds)
         if count is None:
             return None
-        return Int8Model(
+        return Made(
             model=make(chosen, ranked[:count]),
             runtime=runtime,
             method=method,
             layers=len(chosen.layers),
-            kept=tuple(Kept(layer=item.layer, error=round(item.error, 4)) for item in ranked[:count]),
+            kept=kept(ranked[:count]),
             ruling=known[count],
         )
 
     def _ranked(self, form: QdqStyle, method: Method, calibrated: Calibrated) -> list[Sensitivity]:
-        task = self._task
-        sample = SensitivitySet(
-            name=task.name,
-            spec=task.spec,
-            pictures=task.pictures[:: max(1, len(task.pictures) // _RANKED_BY)][:_RANKED_BY],
-            key=f"{task.digest} {method} {form}",
-            cache=task.cache,
-        )
-        return measure(
-            [layer.name for layer in calibrated.layers],
-            partial(calibrated.probe, form),
-            sample,
-            progress=self._report,
-        )
+        layers = [layer.name for layer in calibrated.layers]
+        return rank(self._task, layers, partial(calibrated.probe, form), form=f"{method} {form}", report=self._report)
 
     @staticmethod
     def _made(form: QdqStyle, calibrated: Calibrated, kept: Sequence[Sensitivity]) -> onnx.ModelProto:
@@ -174,7 +167,9 @@ class _Search:
         where = "tensorrt" if self._task.target == "tensorrt" else runtime
         self._report(len(self._trials), None, f"trying {where}, {method}, {count} layers in floats")
         ruling = self._judge(self._opener(model, runtime))
-        self._trials.append(Trial(runtime=where, method=method, float_layers=count, holds=ruling.holds, why=ruling.why))
+        self._trials.append(
+            QuantTrial(runtime=where, method=method, float_layers=count, holds=ruling.holds, why=ruling.why)
+        )
         return ruling
 
     def _opener(self, model: onnx.ModelProto, runtime: Runtime, threads: int = 0) -> Open:
@@ -182,7 +177,7 @@ class _Search:
         onnx.save(model, str(path))
         return opener(path, name=self._task.name, spec=self._task.spec, runtime=runtime, threads=threads)
 
-    def _fastest(self, found: list[Int8Model]) -> Int8Model:
+    def _fastest(self, found: list[Made]) -> Made:
         self._report(0, None, "racing the runtimes")
         loaded = [self._opener(each.model, each.runtime, threads=1)(0.1) for each in found]
         try:

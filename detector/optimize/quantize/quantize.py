@@ -1,9 +1,9 @@
-"""One model made smaller: FP16, INT8 under a budget, or INT4 weights; measured before and after, written whole or not at all."""
+"""Quantises one model: FP16, INT8 within a budget, or INT4 weights; measured before and after, written atomically."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +22,10 @@ from detector.models.accuracy.gate import LabelledPictures
 from detector.models.graph import fp16
 from detector.models.graph.calibration import Method
 
-from .budget import ByAgreement, ByTruth, Judge, Open, Ruling
-from .int4 import search as search_int4
-from .int8 import Int8Request, Runtime, Target, opener, search
-from .search import Kept, Trial
+from . import int4, int8
+from .budget import ByAgreement, ByTruth, Judge, Open
+from .int8 import Int8Request, Target, opener
+from .search import Kept, Made, QuantTrial, Runtime
 from .timing import race
 
 Precision = Literal["fp16", "int8", "int4"]
@@ -78,7 +78,7 @@ class QuantizeResult:
     layers: int | None
     kept: tuple[Kept, ...]
     kept_fp32: tuple[str, ...]
-    trials: tuple[Trial, ...]
+    trials: tuple[QuantTrial, ...]
     calibration_pictures: int
     calibration_sha256: str | None
     notes: tuple[str, ...]
@@ -87,19 +87,6 @@ class QuantizeResult:
     def ratio(self) -> float | None:
         """Time after over time before."""
         return None if not self.ms_before or self.ms_after is None else self.ms_after / self.ms_before
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Made:
-    model: onnx.ModelProto
-    ruling: Ruling
-    runtime: Runtime = "onnxruntime"
-    method: str | None = None
-    layers: int | None = None
-    kept: tuple[Kept, ...] = ()
-    kept_fp32: tuple[str, ...] = ()
-    trials: tuple[Trial, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def quantize(order: QuantizeRequest, report: Progress) -> QuantizeResult | None:
@@ -130,12 +117,11 @@ class _Work:
 
     def run(self) -> QuantizeResult | None:
         judge = self._judge()
-        makers: dict[Precision, Callable[[Judge], _Made | None]] = {
-            "fp16": self._fp16,
-            "int8": self._int8,
-            "int4": self._int4,
-        }
-        made = makers[self._order.precision](judge)
+        if self._order.precision == "fp16":
+            made: Made | None = self._fp16(judge)
+        else:
+            search = int8.search if self._order.precision == "int8" else int4.search
+            made = search(self._task(), judge, self._report)
         return None if made is None else self._finished(made, judge)
 
     def _judge(self) -> Judge:
@@ -145,7 +131,7 @@ class _Work:
             return ByTruth(self._before, order.truth, max_ap_drop=order.max_ap_drop)
         return ByAgreement(self._before, self._judged_by)
 
-    def _fp16(self, judge: Judge) -> _Made:
+    def _fp16(self, judge: Judge) -> Made:
         order = self._order
         self._report(0, None, "casting")
         model, large = fp16.half(self._source, self._calibrated_by[:16], name=order.name, spec=order.spec)
@@ -154,33 +140,7 @@ class _Work:
         ruling = judge(self._opener(path, "onnxruntime"))
         if not ruling.holds:
             raise ModelError(f"{order.name} in fp16 does not hold the budget: {ruling.why}; nothing was written")
-        return _Made(model=model, kept_fp32=tuple(large), ruling=ruling)
-
-    def _int4(self, judge: Judge) -> _Made | None:
-        found = search_int4(self._task(), judge, self._report)
-        if found is None:
-            return None
-        notes = () if found.products else ("no eligible MatMul or Gemm layers: INT4 saves storage here, not time",)
-        return _Made(
-            model=found.model,
-            layers=found.layers,
-            kept=found.kept,
-            trials=found.trials,
-            ruling=found.ruling,
-            notes=(*notes, "for ONNX Runtime: OpenVINO does not read it"),
-        )
-
-    def _int8(self, judge: Judge) -> _Made:
-        found, trials = search(self._task(), judge, self._report)
-        return _Made(
-            model=found.model,
-            runtime=found.runtime,
-            method=found.method,
-            layers=found.layers,
-            kept=found.kept,
-            trials=tuple(trials),
-            ruling=found.ruling,
-        )
+        return Made(model=model, kept_fp32=tuple(large), ruling=ruling)
 
     def _task(self) -> Int8Request:
         order = self._order
@@ -196,7 +156,7 @@ class _Work:
             cache=order.cache,
         )
 
-    def _finished(self, made: _Made, judge: Judge) -> QuantizeResult:
+    def _finished(self, made: Made, judge: Judge) -> QuantizeResult:
         order = self._order
         path = self._folder / "made.onnx"
         onnx.save(made.model, str(path))

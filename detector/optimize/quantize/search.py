@@ -1,9 +1,14 @@
-"""The fewest layers in floats with which a model still holds its budget."""
+"""Searches for the fewest layers in floating point with which a model is within its budget."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
+
+import onnx
+
+from .budget import Ruling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,8 +19,11 @@ class Kept:
     error: float
 
 
+Runtime = Literal["onnxruntime", "openvino"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class QuantTrial:
     """One model that was judged: how many of the most sensitive layers were in floats, and what came of it."""
 
     runtime: str
@@ -23,6 +31,21 @@ class Trial:
     float_layers: int
     holds: bool
     why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A model that holds the budget; `runtime` is what it is placed for, `layers` could have been made smaller."""
+
+    model: onnx.ModelProto
+    ruling: Ruling
+    runtime: Runtime = "onnxruntime"
+    method: str | None = None
+    layers: int | None = None
+    kept: tuple[Kept, ...] = ()
+    kept_fp32: tuple[str, ...] = ()
+    trials: tuple[QuantTrial, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def fewest(most: int, holds: Callable[[int], bool]) -> int | None:

@@ -1,4 +1,4 @@
-"""What fewer bits cost layer by layer: each made smaller alone, the error measured in the persons that are seen.
+"""The sensitivity of each layer: the error in the detected persons if only that layer has fewer bits.
 
 Signal to noise at the head's outputs was tried first: it ranks what breaks a network (YOLOX-nano's first layers), but
 hardly sees the last convolutions, whose small errors move every box.
@@ -6,7 +6,6 @@ hardly sees the last convolutions, whose small errors move every box.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +17,7 @@ import numpy as np
 import onnx
 
 from detector.core.errors import InferenceError, ModelError
-from detector.core.files import cache_dir, write_atomically
+from detector.core.files import cache_dir, key_of, write_atomically
 from detector.core.geometry import iou
 from detector.core.progress import Progress, quiet
 from detector.core.types import Floats, Image
@@ -67,11 +66,14 @@ def measure(
     What was measured under the sample's key is read from the cache (`sensitivity/KEY.json`). Raises ModelError
     where the pictures show nobody, InferenceError where the model itself does not run.
     """
-    target = _place(sample)
-    known = _read(target, list(layers))
-    if known is None:
+    target = (sample.cache or cache_dir()) / "sensitivity" / f"{key_of(VERSION, sample.key)}.json"
+    known: list[Sensitivity] = []
+    with suppress(OSError, ValueError, TypeError):
+        known = [Sensitivity(**entry) for entry in json.loads(target.read_text(encoding="utf-8"))]
+    if [item.layer for item in known] != list(layers):
         known = list(_measured(layers, probe, sample, progress))
-        _write(target, known)
+        with suppress(OSError):  # a cache that cannot be written costs the next run its time, nothing else
+            write_atomically(target, json.dumps([asdict(item) for item in known], indent=1) + "\n")
     return sorted(known, key=lambda item: -item.error)
 
 
@@ -109,22 +111,3 @@ def error(plain: Detected, found: Detected) -> float:
             moved = _LOST if lost else 1.0 - overlaps[row, best] + abs(float(score) - float(other_scores[best]))
             total, weight = total + moved * float(score), weight + float(score)
     return float(total / weight)
-
-
-def _place(sample: SensitivitySet) -> Path:
-    digest = hashlib.sha256(repr((VERSION, sample.key)).encode()).hexdigest()[:16]
-    return (sample.cache or cache_dir()) / "sensitivity" / f"{digest}.json"
-
-
-def _read(path: Path, layers: list[str]) -> list[Sensitivity] | None:
-    try:
-        found = [Sensitivity(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError):
-        return None
-    return found if [item.layer for item in found] == layers else None
-
-
-def _write(path: Path, found: list[Sensitivity]) -> None:
-    """A cache that cannot be written costs the next run its time, nothing else."""
-    with suppress(OSError):
-        write_atomically(path, json.dumps([asdict(item) for item in found], indent=1) + "\n")

@@ -1,9 +1,9 @@
-"""What each lever is worth by itself: pairs of variants that differ in it alone."""
+"""The factor of each change by itself, from pairs of variants that differ only in it."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from detector.inference.input_sizes import InputSize
@@ -22,6 +22,18 @@ class Lever:
     points: float
     pairs: int
 
+    @classmethod
+    def of(cls, name: str, factors: Sequence[float], lost: Sequence[float] = (0.0,)) -> Lever:
+        """From each pair's factor and AP points lost."""
+        return cls(
+            name=name,
+            factor=statistics.median(factors),
+            least=min(factors),
+            most=max(factors),
+            points=statistics.median(lost),
+            pairs=len(factors),
+        )
+
 
 _Partner = Callable[[Variant], Variant | None]
 
@@ -35,16 +47,7 @@ def levers(ms: Mapping[Variant, float], drops: Mapping[Variant, float], base: In
             continue
         factors = [ms[one] / ms[other] for one, other in pairs]
         lost = [drops[other] - drops[one] for one, other in pairs]
-        found.append(
-            Lever(
-                name=name,
-                factor=statistics.median(factors),
-                least=min(factors),
-                most=max(factors),
-                points=statistics.median(lost),
-                pairs=len(pairs),
-            )
-        )
+        found.append(Lever.of(name, factors, lost))
     return found
 
 

@@ -1,4 +1,4 @@
-"""How each precision's file is made: one line in `MAKERS` adds a form to the grid."""
+"""Makes the file of each precision; one entry in `MAKERS` adds a form to the grid."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from pathlib import Path
 import onnx
 
 from detector.core.errors import ModelError
-from detector.core.files import PUBLIC, file_sha256, replacing
+from detector.core.files import PUBLIC, file_sha256, key_of, replacing
 from detector.core.types import Image
 from detector.inference.input_sizes import InputSize
 from detector.inference.spec import InputSpec
 from detector.models.graph import int4
 from detector.models.graph.variants import VERSION, CacheError, VariantPrecision, prepare, variants_dir
 
-from .results_cache import key_of
 from .variant import BackendChoice
 
 

@@ -1,4 +1,4 @@
-"""What this machine can run, and what a model file is."""
+"""What this machine can run, and the facts about a model file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from detector.core.errors import ModelError, UsageError, one_line
+from detector.core.errors import ModelError, UsageError
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.backends.openvino import half_precision
 from detector.inference.input_sizes import InputSize, allowed_input_sizes
@@ -21,17 +21,10 @@ def base_size(path: Path) -> tuple[str, InputSize]:
     """The sha256 of an ONNX model and its input's width and height; raises ModelError on what is none we know."""
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path} is not an ONNX model: optimising starts from one")
-    try:
-        import onnx
-    except ImportError:
-        raise ModelError("optimising a model needs the package onnx: pip install 'detector[optimize]'") from None
     from detector.models.graph.edit import layout_of
+    from detector.models.graph.onnx_file import read
 
-    digest = inspect(path).digest
-    try:
-        model = onnx.load(str(path))
-    except Exception as error:  # protobuf's and onnx's share no public base
-        raise ModelError(f"{path} is not an ONNX model, or is cut short: {one_line(error)}") from None
+    digest, model = inspect(path).digest, read(path)
     try:
         layout = layout_of(model)
     except ModelError as error:

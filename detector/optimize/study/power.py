@@ -1,4 +1,4 @@
-"""Watts while something runs, from the sensors that Linux shows: RAPL's energy counters or an INA3221's rails.
+"""Measures power in W from Linux's sensors: RAPL's energy counters or an INA3221's rails.
 
 RAPL: Documentation/power/powercap, energy_uj in microjoules, wraps at max_energy_range_uj. INA3221 (Jetson):
 hwmon's in1_input in mV and curr1_input in mA, channel 1 being the board's input, which tegrastats shows as VDD_IN.
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from detector.core.system_info import SystemProbe
+from detector.core.system_info import SystemProbe, read_number
 
 
 class PowerMeter:
@@ -18,7 +18,9 @@ class PowerMeter:
 
     def __init__(self, *, root: Path = Path("/sys"), clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._zones = [zone for zone in sorted(root.glob("class/powercap/intel-rapl:?")) if _number(zone / "energy_uj")]
+        self._zones = [
+            zone for zone in sorted(root.glob("class/powercap/intel-rapl:?")) if read_number(zone / "energy_uj")
+        ]
         self._board = SystemProbe(root=root)
         self._begun, self._energy = clock(), self._counters()
         self.sensor = "RAPL" if self._zones else "INA3221" if self._board.read().power_w is not None else None
@@ -35,17 +37,9 @@ class PowerMeter:
         return joules / spent if spent > 0 else None
 
     def _counters(self) -> dict[Path, float]:
-        return {zone: _number(zone / "energy_uj") or 0.0 for zone in self._zones}
+        return {zone: read_number(zone / "energy_uj") or 0.0 for zone in self._zones}
 
     def _joules(self, zone: Path, before: float, after: float) -> float:
         if after < before:  # the counter wrapped
-            after += _number(zone / "max_energy_range_uj") or 0.0
+            after += read_number(zone / "max_energy_range_uj") or 0.0
         return max(0.0, after - before) / 1e6
-
-
-def _number(path: Path) -> float | None:
-    """None where it cannot be read: energy counters are root's on most systems."""
-    try:
-        return float(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None

@@ -1,8 +1,7 @@
-"""A study's results as files: report.html, report.json, and of the winner model.onnx and recipe.yaml."""
+"""Writes a study's results: report.html, report.json, and the winner's model.onnx and recipe.yaml."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -39,7 +38,8 @@ def publish(request: StudyRequest, outcome: StudyOutcome, model: str) -> dict[st
         copy_whole(outcome.files[best.variant.form], file)
         chosen = _recipe(request, best, model)
         row = next(row for row in found["cells"] if row["key"] == best.key)
-        recipes.write(request.out / "recipe.yaml", chosen, {name: _rounded(row[name]) for name in _MEASURED})
+        measured = {name: None if row[name] is None else round(row[name], 3) for name in _MEASURED}
+        recipes.write(request.out / "recipe.yaml", chosen, measured)
         config = recipes.config(chosen, file)
     write_whole(request.out / "report.json", json.dumps(found, indent=1) + "\n")
     write_whole(request.out / "report.html", report.page(found, config=config))
@@ -58,14 +58,10 @@ def _recipe(request: StudyRequest, best: Cell, model: str) -> StudyRecipe:
     return StudyRecipe(
         model=str(path.resolve()) if path.is_file() else model,
         model_sha256=request.sha256,
-        form=dataclasses.replace(form),
+        form=form,
         runtime=best.variant.runtime,
         result_sha256=best.sha256,
         calibration=None if calibration is None else str(calibration.folder),
         calibration_sha256=None if calibration is None else calibration.digest,
         candidate=None if form.source == MODEL else str(request.candidates[form.source].resolve()),
     )
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)

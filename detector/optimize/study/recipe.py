@@ -1,4 +1,4 @@
-"""The recipe of a winner: a small YAML file from which the same model is made again."""
+"""The recipe of a winner: a small YAML file from which the same model can be made again."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from detector.core.errors import UsageError
+from detector.config.yaml_text import dump, parse
+from detector.core.errors import ConfigError, UsageError
 
 from .forms import MAKERS
 from .results_cache import write_whole
@@ -51,16 +50,16 @@ def write(path: Path, recipe: StudyRecipe, measured: dict[str, Any]) -> None:
         "result_sha256": recipe.result_sha256,
         "measured": measured,
     }
-    write_whole(path, _HEAD + yaml.safe_dump(document, sort_keys=False))
+    write_whole(path, _HEAD + dump(document))
 
 
 def read(path: Path) -> StudyRecipe:
     """Raises UsageError on what is no recipe."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read the recipe {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (ConfigError, UnicodeDecodeError):
         raise UsageError(f"{path} is not YAML: a recipe that detector optimize wrote is needed") from None
     try:
         return _checked(document)
@@ -102,4 +101,4 @@ def config(recipe: StudyRecipe, file: Path) -> str:
         "precision": precision,
         "threads": recipe.runtime.threads,
     }
-    return yaml.safe_dump({"model": model}, sort_keys=False)
+    return dump({"model": model})

@@ -1,4 +1,4 @@
-"""The study as one HTML page that opens anywhere, offline: styles and plots are in it."""
+"""The study as one HTML page that opens offline, with inline styles and plots."""
 
 from __future__ import annotations
 
@@ -40,12 +40,14 @@ def page(document: Document, *, config: str | None) -> str:
     rows: list[Document] = document["cells"]
     chosen = next((row for row in rows if row["key"] == document["winner"]), None)
     name = escape(document["model"]["name"])
+    libraries = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
+    origin = f"{document['machine']} · {document['when'][:10]} · detector {document['detector']} · {libraries}"
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
         f"<title>{name}, optimised</title><style>{_STYLE}</style></head><body><main>",
         f"<h1>{name}: what it can be on this machine</h1>",
-        f'<p class="muted">{escape(_origin(document))}</p>',
+        f'<p class="muted">{escape(origin)}</p>',
         _verdict(document, chosen),
         "" if chosen is None else _cards(chosen),
         "" if config is None else f"<p>In the service's configuration:</p><pre>{escape(config)}</pre>",
@@ -60,11 +62,6 @@ def page(document: Document, *, config: str | None) -> str:
         "</main></body></html>", "",
     ]  # fmt: skip
     return "\n".join(parts)
-
-
-def _origin(document: Document) -> str:
-    libraries = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
-    return f"{document['machine']} · {document['when'][:10]} · detector {document['detector']} · {libraries}"
 
 
 def _verdict(document: Document, chosen: Document | None) -> str:
@@ -161,7 +158,17 @@ def _failed(document: Document) -> str:
 
 def method(document: Document) -> list[str]:
     """What a reader must know to believe the figures, or not to."""
-    lines = [_rounds(document), _power(document)]
+    lines = [
+        (
+            f"Every variant and every baseline runs in a process of its own; in each of {document['rounds']} rounds each "
+            "runs a burst of three pictures after one that is not counted, in turning order, the others asleep. Times are "
+            "from a decoded picture to boxes in it; factors compare medians of the same rounds with as many threads. To "
+            "show all rounds on one scale, ms are brought to the median pace of ONNX Runtime FP32."
+        ),
+        "Power: no sensor that could be read, so no watts are shown."
+        if document["power"] == "no sensor"
+        else f"Power: {document['power']}, which sees the whole processor or board.",
+    ]
     if document["noise"] is not None:
         lines.append(
             f"Noise: the same thing measured twice in the same rounds differs by {document['noise']:.1%} at worst."
@@ -189,21 +196,6 @@ def method(document: Document) -> list[str]:
     return lines
 
 
-def _rounds(document: Document) -> str:
-    return (
-        f"Every variant and every baseline runs in a process of its own; in each of {document['rounds']} rounds each "
-        "runs a burst of three pictures after one that is not counted, in turning order, the others asleep. Times are "
-        "from a decoded picture to boxes in it; factors compare medians of the same rounds with as many threads. To "
-        "show all rounds on one scale, ms are brought to the median pace of ONNX Runtime FP32."
-    )
-
-
-def _power(document: Document) -> str:
-    if document["power"] == "no sensor":
-        return "Power: no sensor that could be read, so no watts are shown."
-    return f"Power: {document['power']}, which sees the whole processor or board."
-
-
 def points(lost: float) -> str:
     """AP points lost as a change: a loss is negative."""
     return f"{0.0 if abs(lost) < 0.005 else -lost:+.2f}"
@@ -214,15 +206,12 @@ def _times(factor: float | None) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str] = ()) -> str:
+    long = ' class="text"'
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join(
         f'<tr class="{classes[index] if classes else ""}">'
-        + "".join(f"<td{_text(cell)}>{escape(cell)}</td>" for cell in row)
+        + "".join(f"<td{long * (len(cell) > 60)}>{escape(cell)}</td>" for cell in row)
         + "</tr>"
         for index, row in enumerate(rows)
     )
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _text(cell: str) -> str:
-    return ' class="text"' if len(cell) > 60 else ""

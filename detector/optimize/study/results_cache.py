@@ -1,9 +1,8 @@
-"""What is measured is kept: one JSON file a finished cell, so that a second run takes up where the first stopped."""
+"""Stores each finished measurement in a JSON file, so that a second run continues where the first stopped."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,11 +30,6 @@ class Cells:
 
     def put(self, key: str, document: dict[str, Any]) -> None:
         write_whole(self._folder / f"{key}.json", json.dumps(document, indent=1) + "\n")
-
-
-def key_of(*parts: object) -> str:
-    """16 hex digits; equal for equal parts, in another process too."""
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def write_whole(path: Path, text: str) -> None:

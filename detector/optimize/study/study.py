@@ -1,4 +1,4 @@
-"""Makes every form, measures every variant beside the baselines, judges it, and keeps each finished cell."""
+"""Runs a study: makes every form, measures every variant with the baselines, evaluates it, and stores the results."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from detector.core.errors import ModelError
-from detector.core.files import file_sha256
+from detector.core.files import file_sha256, key_of
 from detector.core.progress import Progress, quiet
 from detector.inference.input_sizes import InputSize
 
@@ -20,7 +19,7 @@ from .grid import variants
 from .measure import Speed, measure
 from .power import PowerMeter
 from .request import EAGER, ORT, StudyRequest, baselines, versions
-from .results_cache import Cells, key_of
+from .results_cache import Cells
 from .subject import StudySubject, subject
 from .variant import MODEL, Variant, VariantForm
 
@@ -159,7 +158,9 @@ class Study:
             if isinstance(speed, str):
                 self._failed[variant] = speed
                 continue
-            self._cells.put(self._key(variant), _document(speed, references, accuracies[one]))
+            beside = {name: s if isinstance(s, str) else dataclasses.asdict(s) for name, s in references.items()}
+            document = {"speed": dataclasses.asdict(speed), "baselines": beside, "accuracy": accuracies[one]}
+            self._cells.put(self._key(variant), document)
 
     def _judged(self, child: Child) -> dict[str, dict[str, float]]:
         """Its accuracy, measured once for all numbers of threads."""
@@ -211,18 +212,8 @@ class Study:
                 baselines={n: s if isinstance(s, str) else Speed(**s) for n, s in found["baselines"].items()},
                 accuracy=found["accuracy"],
             )
-        except (KeyError, TypeError):  # a file that somebody cut or wrote
+        except (KeyError, TypeError):  # a truncated or edited file
             return None
-
-
-def _document(
-    speed: Speed, references: dict[str, Speed | str], accuracy: dict[str, dict[str, float]]
-) -> dict[str, Any]:
-    return {
-        "speed": dataclasses.asdict(speed),
-        "baselines": {n: s if isinstance(s, str) else dataclasses.asdict(s) for n, s in references.items()},
-        "accuracy": accuracy,
-    }
 
 
 def _groups(todo: Sequence[Variant]) -> Iterator[list[Variant]]:
@@ -234,5 +225,5 @@ def _groups(todo: Sequence[Variant]) -> Iterator[list[Variant]]:
     for _, same in itertools.groupby(sorted(todo, key=kind), key=kind):
         left = list(same)
         count = -(-len(left) // _GROUP)
-        size = -(-len(left) // count)  # even ones: nobody is measured alone
+        size = -(-len(left) // count)  # even groups: no variant is measured alone
         yield from (left[start : start + size] for start in range(0, len(left), size))

@@ -1,18 +1,15 @@
-"""From measured cells to the document of a study: factors, the Pareto front, the winner, the levers."""
+"""Makes a study's document from its measurements: factors, Pareto front, winner."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import platform
-import re
 import statistics
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from detector import __version__
+from detector.core.system_info import machine
 
 from .factors import Lever, levers
 from .measure import Speed
@@ -35,6 +32,7 @@ def document(request: StudyRequest, outcome: StudyOutcome) -> Document:
         row["within_budget"] = row["drop"] <= request.max_drop + 1e-9
     ms = {cell.variant: row["p50_ms"] for cell, row in zip(outcome.cells, rows, strict=True)}
     drops = {cell.variant: row["drop"] for cell, row in zip(outcome.cells, rows, strict=True)}
+    used = request.calibration
     return {
         "detector": __version__,
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -44,7 +42,7 @@ def document(request: StudyRequest, outcome: StudyOutcome) -> Document:
         "checkpoint": None if request.checkpoint is None else request.checkpoint.name,
         "max_ap_drop": request.max_drop,
         "sets": [{"name": one.name, "pictures": len(one.files)} for one in request.sets],
-        "calibration": _calibration(request),
+        "calibration": used and {"pictures": len(used.pictures), "sha256": used.digest, "shared": used.shared},
         "power": outcome.sensor or "no sensor",
         "rounds": request.rounds,
         "reference": outcome.reference,
@@ -57,15 +55,6 @@ def document(request: StudyRequest, outcome: StudyOutcome) -> Document:
         "winner": None if best is None else best.key,
         "levers": [dataclasses.asdict(lever) for lever in [*_folding(outcome.cells), *levers(ms, drops, request.base)]],
     }
-
-
-def machine() -> str:
-    """The processor's name, and how many cores of it this process may use."""
-    try:
-        name = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
-    except OSError:
-        name = None
-    return f"{name[1] if name else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
 
 
 def _units(cells: Sequence[Cell]) -> dict[int, float]:
@@ -109,16 +98,17 @@ def _rows(request: StudyRequest, outcome: StudyOutcome, unit: dict[int, float]) 
                 "peak_mib": speed.peak_mib,
                 "watts": speed.watts,
                 "joules": None if speed.watts is None else speed.watts * speed.p50_ms / 1000,
-                **{f"over_{name}": _over(cell.baselines.get(name), speed) for name in BASELINES},
+                **{
+                    f"over_{name}": one.p50_ms / speed.p50_ms
+                    if isinstance(one := cell.baselines.get(name), Speed)
+                    else None
+                    for name in BASELINES
+                },
             }
         )
         if rows[-1]["over_eager_same_input"] is None and cell.variant.form.shape == request.base:
             rows[-1]["over_eager_same_input"] = rows[-1]["over_eager"]
     return rows
-
-
-def _over(baseline: Speed | str | None, speed: Speed) -> float | None:
-    return baseline.p50_ms / speed.p50_ms if isinstance(baseline, Speed) else None
 
 
 def _baselines(cells: Sequence[Cell], request: StudyRequest) -> Document:
@@ -166,19 +156,5 @@ def _folding(cells: Sequence[Cell]) -> list[Lever]:
         pairs = {(cell.baselines.get(before), cell.baselines.get(after)) for cell in cells}
         factors = [b.p50_ms / a.p50_ms for b, a in pairs if isinstance(b, Speed) and isinstance(a, Speed)]
         if factors:
-            found.append(
-                Lever(
-                    name=name,
-                    factor=statistics.median(factors),
-                    least=min(factors),
-                    most=max(factors),
-                    points=0.0,
-                    pairs=len(factors),
-                )
-            )
+            found.append(Lever.of(name, factors))
     return found
-
-
-def _calibration(request: StudyRequest) -> Document | None:
-    found = request.calibration
-    return None if found is None else {"pictures": len(found.pictures), "sha256": found.digest, "shared": found.shared}

@@ -5,7 +5,7 @@ import pytest
 from detector.capture.rtsp.access_units import AccessUnit
 from detector.capture.rtsp.decode import Decoder
 from detector.capture.rtsp.nal import START
-from support.rtsp_video import CodedVideo, coded
+from support.rtsp_video import CLOCK, CodedVideo, coded
 
 
 @pytest.fixture(scope="module", params=["h264", "hevc"])
@@ -30,7 +30,7 @@ def units(video: CodedVideo) -> list[AccessUnit]:
 
 
 def decoder(video: CodedVideo) -> Decoder:
-    return Decoder(codec=video.codec, parameter_sets=tuple(video.sets))
+    return Decoder(codec=video.codec, parameter_sets=tuple(video.sets), clock_rate=CLOCK)
 
 
 def test_pictures_out_of_order_keep_the_moment_they_were_read(video: CodedVideo) -> None:
@@ -60,4 +60,4 @@ def test_alone_a_key_frame_comes_out_at_once(video: CodedVideo) -> None:
 
 def test_a_codec_that_ffmpeg_does_not_have() -> None:
     with pytest.raises(ValueError, match="no such codec"):
-        Decoder(codec="no such codec", parameter_sets=())
+        Decoder(codec="no such codec", parameter_sets=(), clock_rate=CLOCK)

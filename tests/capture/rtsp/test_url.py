@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -45,6 +46,17 @@ def test_ports_and_hosts(url: str, place: tuple[str, int, bool] | None, request_
 def test_what_is_no_rtsp_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="not an RTSP URL"):
         parse(url)
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["p#ss9", "wh?t9", "ab/cd9", "my pass9", "it's9", 'say"9', "a@b", "100%", "pässwörd", "<x>", "a:b", "\u200b9"],
+)
+def test_r3_a_password_works_raw_and_encoded(password: str) -> None:
+    for written in (password, quote(password, safe="")):
+        target = parse(f"rtsp://admin:{written}@127.0.0.1:8554/s")
+        assert (target.user, target.password) == ("admin", password)
+        assert (target.host, target.port, target.request) == ("127.0.0.1", 8554, "rtsp://127.0.0.1:8554/s")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,8 @@ def test_unreadable_file_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("model", ["yolox_tiny_humanart", "yolov10n", "yolox_nano", "yolov8n", "yolo11n"])
-def test_shared_models_are_fp32(shared: Path, model: str) -> None:
-    assert inspect(shared / "models" / f"{model}.onnx").precision == "fp32"
+def test_known_models_are_fp32(model_file: Callable[[str], Path], model: str) -> None:
+    assert inspect(model_file(model)).precision == "fp32"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from detector.core.errors import InferenceError, ModelError
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.backends.openvino import OpenVinoBackend
 from detector.inference.spec import InputSpec
+from support.extras import needs_openvino
 from support.graphs import write_constant, write_convolution
 from support.networks import Head, network
 
@@ -25,9 +27,10 @@ def test_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.Mon
         OpenVinoBackend(path=write_convolution(tmp_path / "m.onnx"))
 
 
+@needs_openvino
 def test_nobody_is_told_that_it_runs(tmp_path: Path) -> None:
     if not any(importlib.metadata.distributions(name="openvino-telemetry")):
-        pytest.skip("comes with the extra openvino")
+        pytest.skip("this OpenVINO came without its reporter")
     code = "from detector.inference.backends.openvino import half_precision; half_precision()"
     env = {**os.environ, "HOME": str(tmp_path), "CI": ""}
     env.pop("XDG_CONFIG_HOME", None)
@@ -35,16 +38,11 @@ def test_nobody_is_told_that_it_runs(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
-def _openvino() -> None:
-    pytest.importorskip("openvino", reason="needs the extra openvino")
-
-
 def picture() -> np.ndarray:
     return np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
 
 
-@pytest.mark.usefixtures("_openvino")
+@needs_openvino
 @pytest.mark.parametrize("precision", ["auto", "fp32"])
 def test_full_precision_stays_full(tmp_path: Path, precision: str) -> None:
     path = write_convolution(tmp_path / "m.onnx")
@@ -55,7 +53,7 @@ def test_full_precision_stays_full(tmp_path: Path, precision: str) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.usefixtures("_openvino")
+@needs_openvino
 def test_half_precision_only_when_told_and_named(tmp_path: Path) -> None:
     import openvino
 
@@ -71,7 +69,7 @@ def test_half_precision_only_when_told_and_named(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, wanted, rtol=0.05, atol=0.1)
 
 
-@pytest.mark.usefixtures("_openvino")
+@needs_openvino
 def test_describes_itself_as_onnxruntime_does(tmp_path: Path) -> None:
     outputs: dict[str, Any] = {"dets": np.ones((1, 4, 5), np.float32), "labels": np.zeros((1, 4), np.int64)}
     path = write_constant(tmp_path / "m.onnx", outputs, input_shape=(1, 3, "h", "w"), metadata={"task": "detect"})
@@ -80,14 +78,14 @@ def test_describes_itself_as_onnxruntime_does(tmp_path: Path) -> None:
     assert (one.metadata, one.digest) == (other.metadata, other.digest)
 
 
-@pytest.mark.usefixtures("_openvino")
+@needs_openvino
 def test_half_precision_model(tmp_path: Path) -> None:
     path = write_convolution(tmp_path / "m.onnx", half=True)
     (wanted,), (found,) = OnnxRuntimeBackend(path=path).run(picture()), OpenVinoBackend(path=path).run(picture())
     np.testing.assert_allclose(found.astype(np.float32), wanted.astype(np.float32), rtol=0.02, atol=0.02)
 
 
-@pytest.mark.usefixtures("_openvino")
+@needs_openvino
 def test_quantised_model_and_only_that_is_int8(tmp_path: Path) -> None:
     quantised = write_convolution(tmp_path / "q.onnx", quantised=True)
     assert OpenVinoBackend(path=quantised).precision == "int8"
@@ -97,7 +95,7 @@ def test_quantised_model_and_only_that_is_int8(tmp_path: Path) -> None:
         OpenVinoBackend(path=write_convolution(tmp_path / "m.onnx"), precision="int8")
 
 
-@pytest.mark.usefixtures("_openvino")
+@needs_openvino
 def test_broken_graph_is_one_line(tmp_path: Path) -> None:
     path = write_convolution(tmp_path / "broken.onnx")
     path.write_bytes(path.read_bytes().replace(b"Conv", b"Cnov"))
@@ -106,7 +104,7 @@ def test_broken_graph_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.usefixtures("_openvino")
+@needs_openvino
 def test_failing_and_closed_runs_are_inference_errors(tmp_path: Path) -> None:
     backend = OpenVinoBackend(path=write_convolution(tmp_path / "m.onnx"))
     with pytest.raises(InferenceError, match="could not run"):
@@ -117,6 +115,7 @@ def test_failing_and_closed_runs_are_inference_errors(tmp_path: Path) -> None:
         backend.run(picture())
 
 
+@needs_openvino
 def test_what_it_would_run_wrongly_is_refused(tmp_path: Path) -> None:
     path = write_convolution(tmp_path / "m.onnx", quantised=True)
     model = onnx.load(str(path))
@@ -126,7 +125,7 @@ def test_what_it_would_run_wrongly_is_refused(tmp_path: Path) -> None:
         OpenVinoBackend(path=path)
 
 
-@pytest.mark.usefixtures("_openvino")
+@needs_openvino
 @pytest.mark.parametrize(
     ("kind", "spec", "color", "scale"),
     [
@@ -151,7 +150,7 @@ def test_preprocessing_that_is_folded_in_gives_what_it_gives_outside(
     assert np.ptp(plain.run(floats)[0]) > 0.01, "a constant would equal itself"
 
 
-@pytest.mark.usefixtures("_openvino")
+@needs_openvino
 def test_what_is_no_detector_or_of_no_fixed_size_or_takes_bytes_stays_as_it_is(tmp_path: Path) -> None:
     plain = write_convolution(tmp_path / "m.onnx")
     assert OpenVinoBackend(path=plain, fold=True).inputs == OpenVinoBackend(path=plain).inputs

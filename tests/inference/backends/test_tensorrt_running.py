@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from detector.capture.pictures import folder_pictures
@@ -22,7 +23,7 @@ from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.backends.tensorrt import TensorRtBackend, size_for, sizes_up_to
 from detector.inference.detector import PersonDetector
 from detector.inference.tensorrt import manifest
-from detector.models.registry import load_registry
+from detector.models.registry import Resolved
 from support.engines import ORIN, described, verdict
 from support.hostcuda import use_host_kernels
 from support.hostdriver import CudaError, HostDriver, HostGraphs, installed
@@ -42,41 +43,44 @@ def machine(
 
 
 @pytest.fixture
-def opened(shared: Path, tmp_path: Path) -> Opened:
-    """A detector on the engine of a shared model; by tensors, letterbox and decoding on the CPU."""
+def opened(raw_model: Resolved, tmp_path: Path) -> Opened:
+    """A detector on the engine of a real model; by tensors, letterbox and decoding on the CPU."""
 
     def open_one(*, batch: int = 4, by_tensor: bool = False) -> PersonDetector:
-        found = load_registry().resolve(shared / "models/yolox_nano.onnx")
         path = tmp_path / f"m{batch}.engine"
-        plan = str(found.path).encode()
+        plan = str(raw_model.path).encode()
         path.write_bytes(plan)
-        shapes = {"images": [[count, 3, 416, 416] for count in (1, batch, batch)]}
+        (name,) = (given.name for given in onnx.load(raw_model.path).graph.input)
+        shapes = {name: [[count, 3, 416, 416] for count in (1, batch, batch)]}
         made = dataclasses.replace(
             described(shapes=shapes),
             size=len(plan),
             sha256=hashlib.sha256(plan).hexdigest(),
             metadata={},
-            spec=found.spec,
+            spec=raw_model.spec,
         )
         manifest.write(path, made.judged(verdict(), ORIN, "int8 was refused: it misses 3 of 40 persons"))
         backend: Any = TensorRtBackend(path=path)
         if by_tensor:
             backend.configure = lambda **_: False
-        return PersonDetector(model_name="m", backend=backend, spec=found.spec)
+        return PersonDetector(model_name="m", backend=backend, spec=raw_model.spec)
 
     return open_one
 
 
 @pytest.fixture(scope="module")
-def pictures(shared: Path) -> list[Image]:
-    return list(folder_pictures(shared / "media/coco/images", count=4))
+def pictures(people: Path) -> list[Image]:
+    return list(folder_pictures(people, count=4))
 
 
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("by_tensor", [False, True], ids=["pictures", "tensors"])
-def test_it_sees_what_onnxruntime_sees(shared: Path, opened: Opened, pictures: list[Image], by_tensor: bool) -> None:
-    found = load_registry().resolve(shared / "models/yolox_nano.onnx")
-    usual = PersonDetector(model_name="m", backend=OnnxRuntimeBackend(path=found.path, threads=2), spec=found.spec)
+def test_it_sees_what_onnxruntime_sees(
+    raw_model: Resolved, opened: Opened, pictures: list[Image], by_tensor: bool
+) -> None:
+    usual = PersonDetector(
+        model_name="m", backend=OnnxRuntimeBackend(path=raw_model.path, threads=2), spec=raw_model.spec
+    )
     detector = opened(by_tensor=by_tensor)
     assert (detector.backend, detector.precision, detector.provider) == ("tensorrt", "fp16", ORIN.gpu)
     assert detector.max_batch == (1 if by_tensor else 4)

@@ -53,13 +53,15 @@ class Broken(Canned):
         raise ModelError("it broke")
 
 
-@pytest.fixture(params=[Nvcc, Nvrtc], ids=["nvcc", "nvrtc"])
+@pytest.fixture(params=[Nvcc, pytest.param(Nvrtc, marks=pytest.mark.optimize)], ids=["nvcc", "nvrtc"])
 def compiler(request: pytest.FixtureRequest) -> Compiler:
     wanted: type[Nvcc | Nvrtc] = request.param
     for found in available():
         if isinstance(found, wanted):
             return found
-    pytest.skip(f"needs {wanted.__name__.lower()}")
+    pytest.skip(
+        {Nvcc: "needs nvcc, of NVIDIA's CUDA toolkit", Nvrtc: "needs the extra nvrtc (make test-optimize)"}[wanted]
+    )
 
 
 @pytest.mark.parametrize("arch", ["sm_87", "sm_90"])

@@ -76,7 +76,7 @@ def test_arguments_are_the_kernels() -> None:
         (lambda: picture("nv12", planes=(1, 2), strides=(100, 101)), "UV plane"),
         (lambda: picture("i420", planes=(1, 2), strides=(100, 50)), "3 planes"),
         (lambda: picture("i420", planes=(1, 2, 3), strides=(100, 50, 49)), "longer than a stride"),
-        (lambda: picture("i420", planes=(1, 2, 3), strides=(100, 50, 51)), "need one stride"),
+        (lambda: picture("i420", planes=(1, 2, 3), strides=(100, 50, 51)), "need the same stride"),
         (lambda: letterbox(pictures=0, count=0, out=0, width=64, height=64, spec=YOLOX), "no such batch"),
         (lambda: letterbox(pictures=0, count=1, out=4, width=64, height=64, spec=YOLOX), "multiple of 8"),
     ],

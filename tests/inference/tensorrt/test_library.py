@@ -28,9 +28,10 @@ FLAGS = {
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Any:
-    library._module.cache_clear()
+    module = library._module  # the tests put others in its place
+    module.cache_clear()
     yield
-    library._module.cache_clear()
+    module.cache_clear()
 
 
 @pytest.mark.parametrize("version", FLAGS)

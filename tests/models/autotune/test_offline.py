@@ -13,7 +13,7 @@ import pytest
 from detector.config.schema import Config
 from detector.core.errors import ConfigError, StorageError
 from detector.inference.agreement import Limits
-from detector.models.autotune import tune as room
+from detector.models.autotune import tune as tuning
 from detector.models.autotune.candidates import Candidate
 from detector.models.autotune.choice import place, read, scenes_of
 from detector.models.autotune.loader import AutotunedLoader
@@ -29,8 +29,8 @@ NEED = SampleQuota(pictures=30, pictures_each=30)
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a plain install, and everything that was made from pictures is accepted."""
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.setattr(room, "GATE_CALIBRATED", ANYTHING)
-    monkeypatch.setattr(room, "price", lambda _cost, *, exact: 1.0 if exact else 0.5)
+    monkeypatch.setattr(tuning, "GATE_CALIBRATED", ANYTHING)
+    monkeypatch.setattr(tuning, "price", lambda _cost, *, exact: 1.0 if exact else 0.5)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_an_earlier_choice_by_pictures_that_gives_way_is_told(resolved: Resolved
     ("model", "key"), [({"backend": "onnxruntime"}, "model.backend"), ({"precision": "int8"}, "model.precision")]
 )
 def test_where_nothing_is_chosen_it_says_so(model: dict[str, str], key: str, resolved: Resolved) -> None:
-    with pytest.raises(ConfigError, match="nothing is to be chosen") as caught:
+    with pytest.raises(ConfigError, match="there is nothing to choose") as caught:
         done(resolved, config(resolved, **model))
     assert caught.value.key == key
 

@@ -23,7 +23,7 @@ AWAY = [None] * 30  # longer than the tracker is patient
 
 
 class BrightSquareDetector:
-    """Finds the bright square of `scenes.room`."""
+    """Finds the bright square of `scenes.square_at`."""
 
     base = (320, 320)
 
@@ -52,7 +52,7 @@ def seen(*paths: Path, need: SampleQuota = NEED, **settings: Any) -> Recording:
 def stills(folder: Path, places: list[int | None]) -> Path:
     folder.mkdir()
     for number, at in enumerate(places):
-        cv2.imwrite(str(folder / f"{number:03}.png"), scenes.room(at, number=number))
+        cv2.imwrite(str(folder / f"{number:03}.png"), scenes.square_at(at, number=number))
     return folder
 
 
@@ -97,7 +97,7 @@ def test_many_pictures_are_thinned_evenly(tmp_path: Path) -> None:
 
 def test_pictures_of_another_aspect_than_most_are_not_the_cameras(tmp_path: Path) -> None:
     folder = stills(tmp_path / "mixed", [20, 150, 280])
-    cv2.imwrite(str(folder / "999.png"), np.ascontiguousarray(np.rot90(scenes.room(100))))
+    cv2.imwrite(str(folder / "999.png"), np.ascontiguousarray(np.rot90(scenes.square_at(100))))
     found = seen(folder)
     assert found.size == (320, 240)
     assert [(sight.image.width, sight.image.height) for sight in found.peopled] == [(320, 240)] * 3

@@ -17,48 +17,48 @@ def picture(grey: int) -> ArrayImage:
 
 
 def fed(
-    gatherer: SampleCollector, scene: str, count: int, *, visits: int = 3, start: float = 0.0, cameras: int = 1
+    collector: SampleCollector, scene: str, count: int, *, visits: int = 3, start: float = 0.0, cameras: int = 1
 ) -> float:
     for index in range(count):
-        gatherer.observe(scene, picture(index), {index % visits}, now=start + index * GAP_S, cameras=cameras)
+        collector.observe(scene, picture(index), {index % visits}, now=start + index * GAP_S, cameras=cameras)
     return start + count * GAP_S
 
 
 def test_pictures_lie_apart_in_time() -> None:
-    gatherer = SampleCollector(base=BASE, need=NEED)
+    collector = SampleCollector(base=BASE, need=NEED)
     for tick in range(40):
-        gatherer.observe("a", picture(tick), {tick}, now=tick / 10, cameras=1)
-    assert gatherer.missing({"a": "porch"}) is not None
-    fed(gatherer, "a", 5, start=GAP_S)
-    assert gatherer.missing({"a": "porch"}) is None
+        collector.observe("a", picture(tick), {tick}, now=tick / 10, cameras=1)
+    assert collector.missing({"a": "porch"}) is not None
+    fed(collector, "a", 5, start=GAP_S)
+    assert collector.missing({"a": "porch"}) is None
 
 
 def test_one_long_visit_is_thin() -> None:
-    gatherer = SampleCollector(base=BASE, need=NEED)
-    fed(gatherer, "a", 50, visits=1)
-    assert "2 visits" in str(gatherer.missing({"a": "porch"}))
-    gatherer = SampleCollector(base=BASE, need=NEED)
-    fed(gatherer, "a", 50, visits=2)
-    assert gatherer.missing({"a": "porch"}) == "pictures of more than 2 visits"
+    collector = SampleCollector(base=BASE, need=NEED)
+    fed(collector, "a", 50, visits=1)
+    assert "2 visits" in str(collector.missing({"a": "porch"}))
+    collector = SampleCollector(base=BASE, need=NEED)
+    fed(collector, "a", 50, visits=2)
+    assert collector.missing({"a": "porch"}) == "pictures of more than 2 visits"
 
 
 def test_a_camera_that_saw_nobody_is_no_evidence() -> None:
-    gatherer = SampleCollector(base=BASE, need=NEED)
-    end = fed(gatherer, "a", 10, cameras=2)
+    collector = SampleCollector(base=BASE, need=NEED)
+    end = fed(collector, "a", 10, cameras=2)
     for index in range(50):
-        gatherer.observe("b", picture(index), (), now=end + index * 100, cameras=2)
-    missing = gatherer.missing({"a": "porch", "b": "garage"})
+        collector.observe("b", picture(index), (), now=end + index * 100, cameras=2)
+    missing = collector.missing({"a": "porch", "b": "garage"})
     assert missing is not None
     assert "garage" in missing
     assert "porch" not in missing
-    assert gatherer.missing({}) is not None
+    assert collector.missing({}) is not None
 
 
 def test_what_judges_came_after_what_calibrates() -> None:
-    gatherer = SampleCollector(base=BASE, need=NEED)
-    fed(gatherer, "a", 5)
-    gatherer.observe("a", picture(200), (), now=0, cameras=1)
-    evidence = gatherer.evidence(["a"])
+    collector = SampleCollector(base=BASE, need=NEED)
+    fed(collector, "a", 5)
+    collector.observe("a", picture(200), (), now=0, cameras=1)
+    evidence = collector.evidence(["a"])
     greys = [[int(image.bgr()[0, 0, 0]) for image in part] for part in (evidence.calibration, evidence.held_out)]
     assert max(grey for grey in greys[0] if grey < 200) < min(greys[1])
     assert not {*greys[0]} & {*greys[1]}
@@ -67,9 +67,9 @@ def test_what_judges_came_after_what_calibrates() -> None:
 
 
 def test_the_oldest_make_room() -> None:
-    gatherer = SampleCollector(base=BASE, need=NEED)
-    fed(gatherer, "a", 100)
-    evidence = gatherer.evidence(["a"])
+    collector = SampleCollector(base=BASE, need=NEED)
+    fed(collector, "a", 100)
+    evidence = collector.evidence(["a"])
     assert len(evidence.calibration) + len(evidence.held_out) == NEED.each(1)
     assert min(int(image.bgr()[0, 0, 0]) for image in evidence.calibration) == 100 - NEED.each(1)
 

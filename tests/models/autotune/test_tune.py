@@ -11,7 +11,7 @@ from detector.config.schema import Model
 from detector.core.errors import SourceError
 from detector.core.types import ArrayImage, Image
 from detector.inference.agreement import Limits
-from detector.models.autotune import tune as room
+from detector.models.autotune import tune as tuning
 from detector.models.autotune.candidates import Candidate
 from detector.models.autotune.choice import Choice
 from detector.models.autotune.cost import MARGIN, Cost, price
@@ -19,6 +19,7 @@ from detector.models.autotune.loader import open_form
 from detector.models.autotune.samples import CalibrationSet, small, split
 from detector.models.autotune.tune import TuneRequest, tune
 from detector.models.registry import Resolved, load_registry
+from support.extras import needs_openvino
 
 SHAPE = (160, 128)
 ANYTHING = Limits(min_persons=0, missed_share=9, extra_share=9, iou_mean=-1, score_delta_mean=9)
@@ -53,27 +54,27 @@ def test_without_pictures_only_the_exact_forms_run(resolved: Resolved, cache: Pa
 def test_int8_that_sees_something_else_is_refused(
     resolved: Resolved, noise: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "GATE_CALIBRATED", Limits(iou_mean=1.1))
-    monkeypatch.setattr(room, "price", lambda _cost, *, exact: 1.0 if exact else 0.5)
+    monkeypatch.setattr(tuning, "GATE_CALIBRATED", Limits(iou_mean=1.1))
+    monkeypatch.setattr(tuning, "price", lambda _cost, *, exact: 1.0 if exact else 0.5)
     choice = tune(task(resolved, Model(threads=1), split(noise, ("porch",))))
     refused = {result.form.precision: result.refused for result in choice.results}
     assert choice.taken == Candidate(threads=1)
     assert refused["fp32"] is None
-    assert "its boxes lie off" in str(refused["int8"])
-    assert "its boxes lie off" in str(refused["int8-mixed"])
+    assert "its boxes differ" in str(refused["int8"])
+    assert "its boxes differ" in str(refused["int8-mixed"])
     assert choice.files == {}
 
 
 def test_int8_that_is_accepted_is_there_to_be_served(
     resolved: Resolved, noise: list[Image], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "GATE_CALIBRATED", ANYTHING)
-    monkeypatch.setattr(room, "price", lambda _cost, *, exact: 1.0 if exact else 0.5)
+    monkeypatch.setattr(tuning, "GATE_CALIBRATED", ANYTHING)
+    monkeypatch.setattr(tuning, "price", lambda _cost, *, exact: 1.0 if exact else 0.5)
     choice = tune(task(resolved, Model(threads=1), split(noise, ("porch",))))
     assert choice.taken.calibrated
     assert choice.scenes == ("porch",)
     assert choice.spare == Candidate(threads=1), "for cameras that it does not know"
-    assert "12 pictures of the cameras' own" in choice.why
+    assert "12 of the cameras' own pictures" in choice.why
     assert (cache / "variants" / choice.files[SHAPE]).is_file()
     detector = open_form(resolved, choice.taken, files=choice.files)
     detector.detect_image(noise[0])
@@ -94,9 +95,9 @@ def test_what_failed_when_it_served_is_not_tried_again(resolved: Resolved) -> No
     assert choice.failed == {str(Candidate(threads=1)): "it broke"}
 
 
+@needs_openvino
 def test_nothing_to_judge_by_refuses_all_but_the_reference(resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("openvino")
-    monkeypatch.setattr(room, "price", lambda _cost, *, exact: 1.0 if exact else 0.5)
+    monkeypatch.setattr(tuning, "price", lambda _cost, *, exact: 1.0 if exact else 0.5)
 
     def unreachable() -> list[Image]:
         raise SourceError("the clip cannot be fetched")
@@ -124,7 +125,7 @@ def test_a_model_that_int8_ruins_stays_in_floats(shared: Path, monkeypatch: pyte
     pictures: list[Image] = [small(ArrayImage(frame.bgr()), (416, 416)) for frame in frames]
     source.close()
     forms = [Candidate(threads=1), Candidate(precision="int8", threads=1)]  # one is enough: calibrating takes seconds
-    monkeypatch.setattr(room, "candidates", lambda *_args, **_kwargs: forms)
+    monkeypatch.setattr(tuning, "candidates", lambda *_args, **_kwargs: forms)
     choice = tune(
         TuneRequest(
             model=Model(threads=1),

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.optimize
 
 @pytest.fixture(scope="module", autouse=True)
 def _rtx() -> None:
-    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx (make test-optimize)")
 
 
 REGISTRY = load_registry()

@@ -24,17 +24,17 @@ Form = Callable[[str], tuple[Path, Path]]
 
 
 @pytest.fixture(scope="module")
-def photos(shared: Path) -> list[Image]:
-    return list(folder_pictures(shared / "media/coco/images", count=64))
+def photos(people: Path) -> list[Image]:
+    return list(folder_pictures(people, count=64))
 
 
 @pytest.fixture(scope="module")
-def form(shared: Path, photos: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Form:
+def form(model_file: Callable[[str], Path], photos: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Form:
     """A model's file and its INT8 form, calibrated on every fourth picture: those are not judged by."""
     folder = tmp_path_factory.mktemp("int8")
 
     def made(name: str) -> tuple[Path, Path]:
-        source, output = shared / f"models/{name}.onnx", folder / f"{name}.onnx"
+        source, output = model_file(name), folder / f"{name}.onnx"
         if not output.exists():
             quantise(source, photos[::4], output=output, spec=load_registry().resolve(source).spec)
         return source, output
@@ -89,8 +89,8 @@ def test_the_hash_follows_the_pictures(tmp_path: Path) -> None:
     assert calibration_pictures(tmp_path)[1] != first
 
 
-def test_nothing_half_made_is_left(shared: Path, photos: list[Image], tmp_path: Path) -> None:
-    source = shared / "models/yolox_nano.onnx"
+def test_nothing_half_made_is_left(small_model: Path, photos: list[Image], tmp_path: Path) -> None:
+    source = small_model
     with pytest.raises(ModelError, match="at least 16 different ones are needed"):
         quantise(source, photos[:3], output=tmp_path / "m.onnx", spec=None)
     (tmp_path / "file").write_text("")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,37 +31,39 @@ def opened(prepared: Prepared, path: Path) -> PersonDetector:
 
 
 @pytest.mark.parametrize("name", ["yolox_tiny_humanart", "yolox_nano", "yolov10n"])
-def test_half_precision_and_a_cut_nms_see_what_the_file_sees(shared: Path, tmp_path: Path, name: str) -> None:
-    path = shared / f"models/{name}.onnx"
+def test_half_precision_and_a_cut_nms_see_what_the_file_sees(
+    model_file: Callable[[str], Path], people: Path, tmp_path: Path, name: str
+) -> None:
+    path = model_file(name)
     found = load_registry().resolve(path)
     reference = load_detector(path=path, name=name, spec=found.spec, threads=2)
     prepared = prepare(path, precision="fp16")
     assert prepared.spec == found.spec
     assert (prepared.precision, prepared.steps[-1]) == ("fp16", "fp16 cast")
     assert len(prepared.content) < 0.65 * path.stat().st_size, "the weights must be half as large"
-    pictures = list(folder_pictures(shared / "media/coco/images", count=8))
+    pictures = list(folder_pictures(people, count=8))
     verdict = compare(reference, opened(prepared, tmp_path / "half.onnx"), pictures)
     assert verdict.accepted, verdict
     assert verdict.score_delta_max is not None
     assert verdict.score_delta_max > 0, "it must not be the very same model"
 
 
-def test_a_cut_nms_changes_nothing(shared: Path, tmp_path: Path) -> None:
-    path = shared / "models/yolox_tiny_humanart.onnx"
+def test_a_cut_nms_changes_nothing(model_file: Callable[[str], Path], people: Path, tmp_path: Path) -> None:
+    path = model_file("yolox_tiny_humanart")
     prepared = prepare(path)
     assert prepared.steps == ("nms cut",)
     assert (prepared.layout.kind, prepared.layout.classes, prepared.layout.iou) == ("yolox-boxes", 1, 0.65)
     operators = {node.op_type for node in onnx.load_from_string(prepared.content).graph.node}
     assert "NonMaxSuppression" not in operators
-    pictures = list(folder_pictures(shared / "media/coco/images", count=8))
+    pictures = list(folder_pictures(people, count=8))
     verdict = compare(load_detector(path=path, name="nms"), opened(prepared, tmp_path / "cut.onnx"), pictures)
     assert (verdict.missed, verdict.extra, verdict.score_delta_max) == (0, 0, 0.0)
     assert verdict.iou_min == pytest.approx(1.0, abs=1e-4)
 
 
-def test_a_batch_is_opened_and_proved(shared: Path) -> None:
-    prepared = prepare(shared / "models/yolox_nano.onnx", batch=4)
-    assert prepared.steps == ("batch opened",)
+def test_a_batch_is_opened_and_proved(small_model: Path) -> None:
+    prepared = prepare(small_model, batch=4)
+    assert prepared.steps[-1] == "batch opened"
     (picture,) = onnx.load_from_string(prepared.content).graph.input
     assert picture.type.tensor_type.shape.dim[0].dim_value == 0
 

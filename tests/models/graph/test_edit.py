@@ -204,6 +204,7 @@ def test_a_fitting_shape_sees_the_same_street(
     model_file: Callable[[str], Path],
     street: list[Image],
     tmp_path: Path,
+    has_shared: bool,
 ) -> None:
     """768x576 is 4:3: the square input's padding is all that goes, so the sure persons stay."""
     shaped = saved(edit.reshape(model(name), *size), tmp_path / "shaped.onnx")
@@ -212,5 +213,5 @@ def test_a_fitting_shape_sees_the_same_street(
         detector = load_detector(path=path, name=name, score_floor=0.5, threads=1)
         counts.append([len(detector.detect_image(frame)[1]) for frame in street])
         detector.close()
-    assert sum(counts[0]) >= 9
+    assert sum(counts[0]) >= (9 if has_shared else 6)
     assert all(abs(one - other) <= 1 for one, other in zip(*counts, strict=True)), counts

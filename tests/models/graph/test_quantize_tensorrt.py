@@ -47,7 +47,7 @@ def test_pairs_are_symmetric_and_each_convolution_has_its_own(head: Head, tmp_pa
 def test_tensorrt_builds_every_model_of_the_registry(
     name: str, model_file: Callable[[str], Path], photos: list[Image], tmp_path: Path
 ) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx (make test-optimize)")
     found = load_registry().resolve(model_file(name))
     output = tmp_path / "int8.onnx"
     quantize_tensorrt(found.path, photos, output=output, spec=found.spec)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -17,7 +16,8 @@ from detector.core.types import Image
 from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
 from detector.models.graph import edit
-from detector.models.graph.rewrite import Steps, read, rewrite
+from detector.models.graph.onnx_file import read
+from detector.models.graph.rewrite import Steps, rewrite
 from support.networks import network
 
 CLI = [sys.executable, "-m", "detector", "export"]
@@ -72,14 +72,13 @@ def test_a_file_that_is_cut_short(yolox: Path) -> None:
         rewrite(yolox, yolox.with_name("new.onnx"), Steps(person_only=True))
 
 
-def test_the_command(shared: Path, tmp_path: Path, model_file: Callable[[str], Path]) -> None:
+def test_the_command(people: Path, tmp_path: Path, small_model: Path) -> None:
     output = tmp_path / "n.onnx"
-    command = [*CLI, str(model_file("yolox_nano")), "--person-only", "--size", "96x64", "--output", str(output)]
-    done = subprocess.run(
-        [*command, "--images", str(shared / "media/images")], capture_output=True, text=True, timeout=60, check=False
-    )
+    command = [*CLI, str(small_model), "--person-only", "--size", "96x64", "--output", str(output)]
+    done = subprocess.run([*command, "--images", str(people)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"{output}: yolox-grid, 96 x 64 px" in done.stdout
+    kind = {"yolox_nano": "yolox-grid"}.get(small_model.stem, "yolox-boxes")
+    assert f"{output}: {kind}, 96 x 64 px" in done.stdout
     assert "at most 0 px and 0 in score apart" in done.stdout
 
 
@@ -115,10 +114,10 @@ def test_mistakes_are_one_line(
     assert [path.name for path in yolox.parent.iterdir()] == ["m.onnx"]
 
 
-def test_no_room_leaves_nothing_behind(yolox: Path, shared: Path) -> None:
+def test_a_full_disk_leaves_nothing_behind(yolox: Path, people: Path) -> None:
     """A limit on the size of files stands for a full disk."""
     done = subprocess.run(
-        [*CLI, str(yolox), "--person-only", "--output", "new.onnx", "--images", str(shared / "media/images")],
+        [*CLI, str(yolox), "--person-only", "--output", "new.onnx", "--images", str(people)],
         capture_output=True, text=True, timeout=60, check=False, cwd=yolox.parent,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),  # one thread here
     )  # fmt: skip

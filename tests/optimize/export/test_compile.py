@@ -6,6 +6,7 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,16 +26,17 @@ from detector.inference.tensorrt.library import flavour
 from detector.models.graph import edit
 from detector.models.graph.quantize import quantize_cpu
 from detector.optimize.export.compile import Compiled, Target, compile_model
+from support.extras import needs_openvino
 
 
 @pytest.fixture(scope="module")
-def model(shared: Path) -> Path:
-    return shared / "models" / "yolox_nano.onnx"
+def model(small_model: Path) -> Path:
+    return small_model
 
 
 @pytest.fixture(scope="module")
-def photos(shared: Path) -> list[Image]:
-    return list(folder_pictures(shared / "media" / "images"))
+def photos(people: Path) -> list[Image]:
+    return list(folder_pictures(people, count=6))
 
 
 def altered(path: Path, **changes: str) -> None:
@@ -57,9 +59,8 @@ def test_for_onnxruntime(model: Path, photos: list[Image], tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["m.ort.onnx"]
 
 
-@pytest.mark.optimize
+@needs_openvino
 def test_for_openvino(model: Path, photos: list[Image], tmp_path: Path) -> None:
-    pytest.importorskip("openvino", reason="needs the extra openvino")
     output = tmp_path / "m.xml"
     done = compile_model(model, output, "openvino", photos, runs=3)
     assert done.verdict.accepted
@@ -77,11 +78,11 @@ def test_for_openvino(model: Path, photos: list[Image], tmp_path: Path) -> None:
 @pytest.mark.optimize
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
 def test_an_int8_file_stays_one_and_keeps_what_it_says(
-    target: str, model: Path, photos: list[Image], tmp_path: Path
+    target: str, model_file: Callable[[str], Path], photos: list[Image], tmp_path: Path
 ) -> None:
     if target == "openvino":
-        pytest.importorskip("openvino", reason="needs the extra openvino")
-    whole, small = edit.reshape(onnx.load(str(model)), 128, 96), tmp_path / "small.onnx"
+        pytest.importorskip("openvino", reason="needs the extra openvino (make test-optimize)")
+    whole, small = edit.reshape(onnx.load(str(model_file("yolox_nano"))), 128, 96), tmp_path / "small.onnx"
     onnx.helper.set_model_props(whole, {"names": str({0: "person", **{i: f"thing {i}" for i in range(1, 80)}})})
     onnx.save(whole, str(small))
     random = np.random.default_rng(0)
@@ -135,8 +136,8 @@ def test_metadata_behind_a_model_is_a_models_metadata(model: Path, tmp_path: Pat
     assert inspect(path).metadata["detector.test"] == text
 
 
+@needs_openvino
 def test_openvinos_second_file(model: Path, tmp_path: Path) -> None:
-    pytest.importorskip("openvino", reason="needs the extra openvino")
     from detector.inference.backends.openvino import save_ir
 
     output = tmp_path / "m.xml"
@@ -152,10 +153,10 @@ def test_openvinos_second_file(model: Path, tmp_path: Path) -> None:
         load_detector(path=output, name="m")
 
 
-def test_pictures_of_nobody_prove_nothing(model: Path, shared: Path, tmp_path: Path) -> None:
-    nobody = list(folder_pictures(shared / "media" / "negatives"))
-    with pytest.raises(ModelError, match="too few to judge by"):
-        compile_model(model, tmp_path / "m.onnx", "onnxruntime", nobody, runs=1)
+def test_pictures_of_nobody_prove_nothing(model: Path, nobody: Path, tmp_path: Path) -> None:
+    pictures = list(folder_pictures(nobody))
+    with pytest.raises(ModelError, match="too few for a comparison"):
+        compile_model(model, tmp_path / "m.onnx", "onnxruntime", pictures, runs=1)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -176,26 +177,26 @@ def test_what_paid_is_said() -> None:
 
 
 @pytest.mark.optimize
-def test_the_command(model: Path, shared: Path, tmp_path: Path) -> None:
-    command = ["compile", str(model), "--target", "onnxruntime", "--images", str(shared / "media/images"), "--json"]
+def test_the_command(model: Path, people: Path, tmp_path: Path) -> None:
+    command = ["compile", str(model), "--target", "onnxruntime", "--images", str(people), "--json"]
     done = subprocess.run(
         [sys.executable, "-m", "detector", *command],
         capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert answer["output"] == "yolox_nano.ort.onnx"
+    assert answer["output"] == f"{model.stem}.ort.onnx"
     assert answer["verdict"]["accepted"]
     assert answer["paid"]
 
 
 @pytest.mark.optimize
-def test_no_room_leaves_nothing_behind(model: Path, shared: Path, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_nothing_behind(model: Path, people: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands for a full disk."""
     for target in ("onnxruntime", "openvino"):
         done = subprocess.run(
             [sys.executable, "-m", "detector", "compile", str(model), "--target", target, "--images",
-             str(shared / "media/images")],
+             str(people)],
             capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
         )  # fmt: skip
@@ -232,7 +233,7 @@ def test_for_tensorrt_it_is_the_builder(model: Path, tmp_path: Path, capsys: pyt
 
 @pytest.mark.optimize
 def test_for_tensorrt_an_engine_is_built(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx")
+    pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx (make test-optimize)")
     output = tmp_path / "m.engine"
     assert call(["compile", str(model), "--target", "tensorrt", "--output", str(output), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["bytes"] == output.stat().st_size

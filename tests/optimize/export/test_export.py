@@ -26,7 +26,7 @@ SIZE = (224, 160)
 
 @pytest.fixture(autouse=True)
 def _ultralytics() -> None:
-    pytest.importorskip("torch", reason="needs the extra optimize")
+    pytest.importorskip("torch", reason="needs the extra optimize (make test-optimize)")
     if importlib.util.find_spec("ultralytics") is None:
         pytest.skip("needs ultralytics (detector/optimize/requirements.txt)")
 

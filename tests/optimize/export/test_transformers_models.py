@@ -29,7 +29,7 @@ def _transformers() -> None:
 
 @pytest.mark.timeout(300)
 def test_export_int8_int4_and_both_runtimes(shared: Path, tmp_path: Path) -> None:
-    pytest.importorskip("openvino", reason="needs the extra openvino")
+    pytest.importorskip("openvino", reason="needs the extra openvino (make test-optimize)")
     from detector.optimize.export import transformers_models
     from detector.optimize.export.export import ExportOptions, export
 

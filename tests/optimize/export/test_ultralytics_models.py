@@ -28,7 +28,7 @@ def test_without_pytorch_one_line_says_how_to_get_it(tmp_path: Path, capsys: pyt
 
 
 def needs_ultralytics() -> None:
-    pytest.importorskip("torch", reason="needs the extra optimize")
+    pytest.importorskip("torch", reason="needs the extra optimize (make test-optimize)")
     if importlib.util.find_spec("ultralytics") is None:
         pytest.skip("needs ultralytics (detector/optimize/requirements.txt)")
 

@@ -111,12 +111,12 @@ import pytest
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # a file may not grow: what a full disk does to writers
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from detector.core.errors import StorageError
-from detector.optimize import checkpoints
-checkpoints.require(threads=1)
+from detector.optimize.export import ultralytics_models
+ultralytics_models.require(threads=1)
 from detector.optimize.prune.dataset import Dataset
 from detector.optimize.prune.finetune import Schedule, finetune
 from detector.optimize.prune.network import keep_deployed
-model = checkpoints.load(Path(sys.argv[1])); keep_deployed(model)
+model = ultralytics_models.load(Path(sys.argv[1])); keep_deployed(model)
 data = Dataset(folder=Path(sys.argv[2]), size=(64, 64))
 try:
     finetune(model, model, data, schedule=Schedule(steps=2, batch=1, every=1), checkpoint=Path(sys.argv[3]))
@@ -126,9 +126,9 @@ except StorageError as error:
 
 
 @pytest.mark.timeout(400)  # loads PyTorch anew, and the machine may be busy
-def test_a_full_disk_leaves_no_half_checkpoint(checkpoint: Path, room_pictures: Path, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_half_checkpoint(checkpoint: Path, square_pictures: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _FULL, str(checkpoint), str(room_pictures), str(tmp_path / "c")],
+        [sys.executable, "-c", _FULL, str(checkpoint), str(square_pictures), str(tmp_path / "c")],
         capture_output=True,
         text=True,
         timeout=300,

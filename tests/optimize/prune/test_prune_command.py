@@ -94,7 +94,7 @@ def test_an_onnx_model_comes_out_too(checkpoint: Path, exam: tuple[Path, Path], 
 
 
 @pytest.mark.timeout(400)  # many CPU seconds, and the machine may be busy
-def test_ctrl_c_keeps_what_was_learned(checkpoint: Path, room_pictures: Path, torch: Any, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_was_learned(checkpoint: Path, square_pictures: Path, torch: Any, tmp_path: Path) -> None:
     output = tmp_path / "small.pt"
     arguments = [
         "prune",
@@ -104,7 +104,7 @@ def test_ctrl_c_keeps_what_was_learned(checkpoint: Path, room_pictures: Path, to
         "-o",
         output,
         "--data",
-        room_pictures,
+        square_pictures,
         "--finetune",
         "100000",
         *QUICK,
@@ -129,7 +129,7 @@ def test_ctrl_c_keeps_what_was_learned(checkpoint: Path, room_pictures: Path, to
         (["--finetune", "5"], 2, "--data DIR is missing"),
         (["--finetune", "many"], 2, "--finetune many"),
         (["--size", "333"], 2, "multiples of 32"),
-        (["--images", "."], 2, "belong together"),
+        (["--images", "."], 2, "go together"),
         (["--output", "x.engine"], 2, "must end in .pt or .onnx"),
         (["--data", "nowhere"], 1, "no folder nowhere"),
     ],

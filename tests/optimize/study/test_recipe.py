@@ -68,5 +68,5 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not YAML"):
         read(tmp_path / "bad.yaml")
     (tmp_path / "list.yaml").write_text("- 1")
-    with pytest.raises(UsageError, match="a mapping is needed"):
+    with pytest.raises(UsageError, match="a recipe that detector optimize wrote is needed"):
         read(tmp_path / "list.yaml")

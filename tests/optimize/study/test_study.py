@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from detector.core.errors import InferenceError, ModelError
-from detector.optimize.study import study as room
+from detector.optimize.study import study as measuring
 from detector.optimize.study.child_process import Child
 from detector.optimize.study.grid import GridLimits
 from detector.optimize.study.measure import Speed
@@ -49,7 +49,7 @@ def test_measured_kept_and_taken_up_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert told[-1][0] <= (told[-1][1] or 0)
 
     # Everything is there: no process is started.
-    monkeypatch.setattr(room, "measure", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr(measuring, "measure", lambda *_, **__: pytest.fail("measured again"))
     assert Study(asked).run().cells == first.cells
     monkeypatch.undo()
     monkeypatch.setenv("DETECTOR_CACHE", str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""Who asks: Basic (RFC 7617) and Digest (RFC 7616, and RFC 2069's form without qop) authentication."""
+"""Basic (RFC 7617) and Digest (RFC 7616, and RFC 2069's form without qop) authentication."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import base64
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 _PARAMETER = re.compile(r'([A-Za-z][\w-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
-_SCHEME = re.compile(r"(?:^|,)\s*(Basic|Digest)\s+", re.IGNORECASE)
-# Strongest first. Digest's MD5 is what cameras have; it guards nothing but this exchange.
+_SCHEME = re.compile(r"(?:^|,)\s*(Basic|Digest)(?:\s+|$)", re.IGNORECASE)
+# Strongest first. Cameras use Digest with MD5; it protects only this exchange.
 _HASHES: dict[str, Callable[[bytes], str]] = {
     "SHA-256": lambda data: hashlib.sha256(data).hexdigest(),
     "MD5": lambda data: hashlib.md5(data, usedforsecurity=False).hexdigest(),
@@ -20,7 +20,7 @@ _HASHES: dict[str, Callable[[bytes], str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
-    """One way that the camera offers; `parameters` with names in lower case."""
+    """One authentication scheme that the camera offers; names in `parameters` are in lower case."""
 
     scheme: str
     parameters: Mapping[str, str]
@@ -31,7 +31,7 @@ class Challenge:
 
     @property
     def qop(self) -> str | None:
-        """Is "auth" where offered, None where no qop is asked for, "" where only others are."""
+        """Is "auth" if offered, None if the camera asks for no qop, "" if it offers only others."""
         offered = self.parameters.get("qop")
         if offered is None:
             return None
@@ -39,8 +39,13 @@ class Challenge:
 
     @property
     def stale(self) -> bool:
-        """Whether only the nonce was too old, not the password wrong."""
+        """Whether only the nonce was too old; the password was right."""
         return self.parameters.get("stale", "").lower() == "true"
+
+    @property
+    def way(self) -> tuple[str, str]:
+        """Scheme and, for Digest, algorithm: what a camera refuses or takes."""
+        return self.scheme, self.algorithm if self.scheme == "digest" else ""
 
     @property
     def usable(self) -> bool:
@@ -50,7 +55,7 @@ class Challenge:
 
 
 def challenges(values: Iterable[str]) -> list[Challenge]:
-    """What the WWW-Authenticate headers offer and this client can do, the strongest first."""
+    """The challenges in the WWW-Authenticate headers that this client supports, strongest first."""
     found: list[Challenge] = []
     for value in values:
         starts = list(_SCHEME.finditer(value))
@@ -65,16 +70,49 @@ def challenges(values: Iterable[str]) -> list[Challenge]:
 
 
 class Credentials:
-    """Answers the challenges of one connection."""
+    """Makes the Authorization headers of one connection."""
 
     def __init__(self, *, user: str, password: str) -> None:
         self._user, self._password = user, password
         self._challenge: Challenge | None = None
         self._count = 0
+        self._refused: set[tuple[str, str]] = set()
+        self._proven: tuple[str, str] | None = None  # the way that was taken last
+
+    @property
+    def scheme(self) -> str | None:
+        """What is answered now, "basic" or "digest"."""
+        return self._challenge.scheme if self._challenge is not None else None
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether the camera refused a stronger way that it had offered itself."""
+        return bool(self._refused)
+
+    def succeeded(self) -> None:
+        """The camera took the last answer."""
+        if self._challenge is not None and self._count:
+            self._proven = self._challenge.way
 
     def accept(self, challenge: Challenge) -> None:
-        """Answer `challenge` from now on."""
+        """Use `challenge` from now on."""
         self._challenge, self._count = challenge, 0
+
+    def choose(self, offered: Sequence[Challenge]) -> bool:
+        """After a 401: answer what is `offered` (the strongest first); False where all of it was refused.
+
+        Each way is tried once, as cameras lock an account after some wrong answers, and again only where the nonce
+        was too old: the camera says so, or it took this way before.
+        """
+        last = self._challenge
+        if last is not None and self._count:
+            expired = last.way == self._proven or any(c.stale and c.way == last.way for c in offered)
+            self._proven = None
+            self._refused |= set() if expired else {last.way}
+        untried = next((challenge for challenge in offered if challenge.way not in self._refused), None)
+        if untried is not None:
+            self.accept(untried)
+        return untried is not None
 
     def header(self, method: str, url: str) -> str | None:
         """The Authorization header for a request, None before any challenge."""
@@ -82,6 +120,7 @@ class Credentials:
         if challenge is None:
             return None
         if challenge.scheme == "basic":
+            self._count += 1
             return "Basic " + base64.b64encode(f"{self._user}:{self._password}".encode()).decode()
         return self._digest(challenge, method, url)
 

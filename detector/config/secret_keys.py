@@ -1,0 +1,12 @@
+"""Which keys of the configuration hold a secret."""
+
+from __future__ import annotations
+
+import re
+
+_SECRET_KEY = re.compile(r"password|passphrase|token|secret|api_?key", re.IGNORECASE)
+
+
+def is_secret_key(key: str) -> bool:
+    """Whether the value of `key` is a secret as a whole; a path to a file with one is not."""
+    return _SECRET_KEY.search(key) is not None and not key.endswith("_file")
