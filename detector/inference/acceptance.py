@@ -179,9 +179,16 @@ def _settled_boxes(layout: Layout, rows: Floats, metadata: dict[str, str]) -> La
     size = (1.0, 1.0) if layout.box_units == "share" else (layout.width, layout.height)
     if layout.kind in _CHOSEN and most > _SPREAD * max(size):
         raise ModelError(f"as {layout.kind} its boxes reach to {most:.4g}, far outside the picture")
-    if BOXES in metadata:
-        return layout
-    return _settled_form(layout, rows, metadata)
+    if BOXES not in metadata:
+        layout = _settled_form(layout, rows, metadata)
+    if len(rows) >= _MANY and not (_sizes(layout, rows) > 0.0).all(axis=1).any():
+        raise ModelError(f"as {layout.kind} none of its boxes has a size")
+    return layout
+
+
+def _sizes(layout: Layout, rows: Floats) -> Floats:
+    """Widths and heights [N,2], in whichever order."""
+    return rows[:, 2:4] if layout.box_form == "cxcywh" else rows[:, 2:4] - rows[:, :2]
 
 
 def _settled_form(layout: Layout, rows: Floats, metadata: dict[str, str]) -> Layout:

@@ -141,7 +141,9 @@ def find_layouts(
             raise ModelError(f"model.output.layout: {wanted}: these outputs ({shown(outputs)}) fit {kinds}")
         found = of_kind
     if not found:
-        raise ModelError(f"unknown outputs {shown(outputs)}; {_KNOWN}")
+        grids = any(len(spec.shape) == 5 for spec in outputs)
+        hint = "export it with the boxes decoded in the graph; " if grids else ""
+        raise ModelError(f"unknown outputs {shown(outputs)}; {hint}{_KNOWN}")
     layouts, refused = [], []
     for match in found:
         try:

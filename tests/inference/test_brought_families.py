@@ -132,12 +132,14 @@ def test_more_grids_than_usual(load: Any, strides: tuple[int, ...]) -> None:
     sees(load({"output0": dense}, COCO))
 
 
-@pytest.mark.parametrize("family", ["dense", "end-to-end", "boxes-scores"])
+@pytest.mark.parametrize("family", ["dense", "flat", "end-to-end", "boxes-scores"])
 def test_what_cannot_be_is_refused_when_it_is_loaded(load: Any, family: str) -> None:
     boxes = corners(CELLS)
     if family == "dense":
         wrong = joined_rows(-centres(boxes), scores(CELLS, 80)).transpose(0, 2, 1)
         outputs = {"output0": wrong}
+    elif family == "flat":
+        outputs = {"output0": joined_rows(centres(boxes) * [[1, 1, 0, 0]], scores(CELLS, 80)).transpose(0, 2, 1)}
     elif family == "end-to-end":
         outputs = {"output0": joined_rows(corners(300), scores(300, 1), scores(300, 1) * 9 + 0.3)}
     else:

@@ -104,7 +104,7 @@ def test_end_to_end_person_goes_by_name_too() -> None:
         ([(1, 25201, 85)], {}, r"\[1, 25201, 85\].*known are"),
         ([(1, 84, 100)], {}, "unknown outputs"),
         ([(1, None, None)], {}, r"\[1, any, any\]"),
-        ([(1, 3, 80, 80, 85)], {}, "unknown outputs"),
+        ([(1, 3, 80, 80, 85)], {}, "unknown outputs .*; export it with the boxes decoded in the graph; known are"),
         ([(1, 100, 4), (1, 100)], {}, "unknown outputs"),
         ([(1, 84, 8400), (1, 32, 160, 160)], {}, "output1"),
         ([(1, 8400, 4), (1, 1, 8399)], {}, "unknown outputs"),
