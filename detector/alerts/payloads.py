@@ -90,6 +90,8 @@ def _event(event: Event, device: str) -> dict[str, Any]:
         "stationary": event.stationary,
         "active": event.end_wall is None and not event.stationary,
         "has_snapshot": event.has_snapshot,
+        "suppressed": event.suppressed,
+        "stationary_since": None if event.stationary_since is None else _seconds(event.stationary_since),
     }
 
 
@@ -194,6 +196,8 @@ def unseen_event(alert: Mapping[str, Any]) -> dict[str, Any]:
         "stationary": False,
         "active": True,
         "has_snapshot": False,
+        "suppressed": None,
+        "stationary_since": None,
     }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detector.core.errors import ModelError, UsageError
+from detector.core.errors import DetectorError, ModelError, UsageError
 
 from .load import JsonOption
 
@@ -88,7 +88,10 @@ def build(
         if find_gpu() is None:
             made, path, note = judging.without_gpu(orders)
             _say(made, path, note, judging.screened, as_json=as_json)
-            return
+            raise DetectorError(
+                f"{path} was built but not checked, so it will not be used: there is no GPU here to run it on; "
+                f"run detector build {found.path} on the machine with the GPU"
+            )
         done = judging.build(orders, force=force)
     _say(done.sidecar, done.path, done.choice.note, judging.screened, as_json=as_json)
 
@@ -303,7 +306,7 @@ def _say(sidecar: EngineManifest, path: Path, note: str | None, screened: Verdic
     if screened is not None:
         _print_verdict("its int8 form, by ONNX Runtime", screened)
     if verdict is None:
-        typer.echo("not checked: there is no GPU here to run it on, so it will not be used")
+        typer.echo("not checked")
     else:
         _print_verdict("checked against ONNX Runtime fp32", verdict)
     if note:

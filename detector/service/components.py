@@ -35,6 +35,7 @@ from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
 from .autotuner import Autotuner
+from .camera_memory import MEMORY_STATE, CameraMemory
 from .camera_status import CameraStatusPublisher
 from .camera_switches import DETECT_STATE, CameraSwitches
 from .config_store import ConfigStore
@@ -276,6 +277,9 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
         clock=clock,
         device_id=config.device.id,
         idle=idle,
+        memory=CameraMemory(
+            saved=storage.outbox.get_state(MEMORY_STATE), cameras=config.cameras, save=output.dispatcher.save_state
+        ),
     )
     return Detection(
         frames=frames,
