@@ -261,6 +261,8 @@ class Camera(ConfigSection):
             raise ValueError("loop is for files only")
         if self.transport == "udp" and not self.source.get_secret_value().strip().lower().startswith("rtsp://"):
             raise ValueError("transport: udp is for rtsp:// cameras only")
+        if self.transport == "udp" and self.motion.idle_decode == "keyframes":
+            raise ValueError("motion.idle_decode: keyframes needs transport: tcp: over UDP all pictures are decoded")
         if self.motion.idle_decode == "keyframes" and self.kind != "rtsp":
             raise ValueError("motion.idle_decode: keyframes is for RTSP cameras only")
         return self
