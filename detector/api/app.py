@@ -14,6 +14,7 @@ from . import respond, routes_cameras, routes_config, routes_events, routes_page
 from .auth import Authorizer
 from .control import Control, Document
 from .guard import Guard
+from .pictures import Pictures
 from .stream import Streams
 
 _ABOUT = """\
@@ -60,7 +61,7 @@ class DetectorApi(FastAPI):
 
 def create_app(control: Control, *, token: SecretStr | None, config_schema: Document) -> FastAPI:
     """The application; `token` None lets everybody in who reaches the port by a local name."""
-    authorizer, streams = Authorizer(token), Streams()
+    authorizer, streams, pictures = Authorizer(token), Streams(), Pictures(control)
     # FastAPI's own /docs loads scripts from elsewhere, which an offline device shows as a blank page.
     app = DetectorApi(
         title="detector",
@@ -74,12 +75,12 @@ def create_app(control: Control, *, token: SecretStr | None, config_schema: Docu
         routes_state.router(control),
         routes_config.router(control, config_schema),
         routes_events.router(control),
-        routes_cameras.router(control, streams),
+        routes_cameras.router(control, streams, pictures),
     )
     for router in routers:
         app.include_router(router)
     app.include_router(routes_page.router(authorizer))
     respond.install(app)
     app.add_middleware(Guard, authorizer=authorizer)
-    app.state.streams = streams
+    app.state.streams, app.state.pictures = streams, pictures
     return app
