@@ -56,6 +56,12 @@ class Authorizer:
         expiry = str(int(self._now()) + SESSION_S)
         return f"{expiry}.{self._sign(expiry)}"
 
+    def session_cookie(self, *, path: str, https: bool, ended: bool = False) -> str:
+        """The Set-Cookie header of a new session, or of one that has `ended`; `path` is where the page is served."""
+        value, seconds = ("", 0) if ended else (self.new_session(), SESSION_S)
+        secure = "; Secure" if https else ""
+        return f"{self.cookie}={value}; Max-Age={seconds}; Path={path}; HttpOnly; SameSite=Strict{secure}"
+
     def allows(self, headers: dict[bytes, bytes]) -> bool:
         """Whether any credential among the request's lower-case `headers` is right."""
         if self.open:

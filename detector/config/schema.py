@@ -22,6 +22,7 @@ from .value_types import (
     FilePath,
     HostName,
     Identifier,
+    Network,
     Origin,
     Polygon,
     Seconds,
@@ -289,6 +290,12 @@ class Api(ConfigSection):
         default=(),
         max_length=16,
         description="origins whose pages may show this one in a frame, such as http://ha:8123",
+    )
+    trusted_proxies: tuple[Network, ...] = Field(
+        default=(),
+        max_length=16,
+        description="addresses or networks of proxies, besides this machine, whose X-Forwarded-Prefix, -Host, -Proto "
+        "and X-Ingress-Path count",
     )
     allowed_sources: tuple[Text, ...] = Field(
         default=(), description="in the file alone: more sources that may be set over HTTP; * stands for any text"

@@ -53,6 +53,6 @@ class ApiThread:
         from detector.api.server import ApiServer
 
         settings = self._settings
-        app = create_app(self._control, token=settings.token, config_schema=Config.model_json_schema())
+        app = create_app(self._control, settings=settings, config_schema=Config.model_json_schema())
         self._server = ApiServer(app=app, host=settings.host, port=settings.port)
         return self._server

@@ -8,8 +8,11 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _FLAGS = (
@@ -17,6 +20,9 @@ _FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
     "--remote-debugging-pipe",
 )  # fmt: skip
+needs_browser = pytest.mark.skipif(PROGRAM is None, reason="needs chromium")
+SHOWN = "[...document.querySelectorAll('.card img')].filter(i => i.naturalWidth > 0 && !i.hidden).length"
+"""How many cameras' pictures a page shows."""
 
 
 class Browser:
@@ -148,3 +154,7 @@ class Page:
 
     def close(self) -> None:
         self._browser.call("Target.disposeBrowserContext", browserContextId=self._context)
+
+
+Look = Callable[..., Page]
+"""A fixture's function: opens a page as `Browser.page` does."""

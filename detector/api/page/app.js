@@ -1,10 +1,10 @@
 // The operators' page: asks for the state again and again, and says it in words.
 
-import { Refused, Unauthorized, ask, read } from "/page/api.js";
-import { Cameras } from "/page/cameras.js";
-import { UNKNOWN, count, element, figure, setText, span } from "/page/dom.js";
-import { headline, lost, problems } from "/page/verdict.js";
-import { Visits } from "/page/visits.js";
+import { Refused, Unauthorized, ask, read } from "./api.js";
+import { Cameras } from "./cameras.js";
+import { UNKNOWN, count, element, figure, setText, span } from "./dom.js";
+import { headline, lost, problems } from "./verdict.js";
+import { Visits } from "./visits.js";
 
 const POLL_MS = 1500;
 const HIDDEN_MS = 15000;
@@ -66,7 +66,7 @@ door.querySelector("form").addEventListener("submit", async (event) => {
   const error = door.querySelector(".error");
   error.textContent = "";
   try {
-    await ask("/api/session", { method: "POST", body: { token: field.value } });
+    await ask("api/session", { method: "POST", body: { token: field.value } });
     field.value = "";
     door.close();
     location.reload();
@@ -76,18 +76,18 @@ door.querySelector("form").addEventListener("submit", async (event) => {
   }
 });
 $("#leave").addEventListener("click", async () => {
-  await ask("/api/session", { method: "DELETE" }).catch(() => {});
+  await ask("api/session", { method: "DELETE" }).catch(() => {});
   location.reload();
 });
 
-read("/api/session").then(({ required }) => {
+read("api/session").then(({ required }) => {
   $("#leave").hidden = !required;
 }, () => {});
 
 // --- what is shown ----------------------------------------------------------------------------
 
 const cameras = new Cameras($("#cameras"), {
-  onOpen: (name) => view(`${name}, live`, `/api/cameras/${name}/stream.mjpg?width=1280`),
+  onOpen: (name) => view(`${name}, live`, `api/cameras/${name}/stream.mjpg?width=1280`),
   onFault: complain,
   onUnauthorized: askForToken,
 });
@@ -170,7 +170,7 @@ function showLost() {
 // --- the loop ---------------------------------------------------------------------------------
 
 async function look() {
-  last = await read("/api/status");
+  last = await read("api/status");
   heard = Date.now();
   failures = 0;
   show(last);
@@ -179,7 +179,7 @@ async function look() {
   if (scene === look.scene && performance.now() - visitsAt < VISITS_MS) return;
   look.scene = scene;
   visitsAt = performance.now();
-  visits.show(await read("/api/events?limit=12"));
+  visits.show(await read("api/events?limit=12"));
 }
 
 function trouble(error) {
@@ -208,7 +208,7 @@ for (const button of buttons) {
   button.addEventListener("click", async () => {
     for (const other of buttons) other.disabled = true;
     try {
-      const answer = await ask("/api/alarm", { method: "POST", body: { command: button.dataset.command } });
+      const answer = await ask("api/alarm", { method: "POST", body: { command: button.dataset.command } });
       last.alarm = await answer.json();
     } catch (error) {
       if (error instanceof Unauthorized) askForToken();
