@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -23,6 +24,10 @@ _FLAGS = (
 needs_browser = pytest.mark.skipif(PROGRAM is None, reason="needs chromium")
 SHOWN = "[...document.querySelectorAll('.card img')].filter(i => i.naturalWidth > 0 && !i.hidden).length"
 """How many cameras' pictures a page shows."""
+
+
+class DevToolsError(AssertionError):
+    """The browser could not do what it was asked to."""
 
 
 class Browser:
@@ -55,7 +60,7 @@ class Browser:
                 self.events.append(answer)
                 continue
             if "error" in answer:
-                raise AssertionError(f"{method}: {answer['error']}")
+                raise DevToolsError(f"{method}: {answer['error']}")
             result: dict[str, Any] = answer["result"]
             return result
 
@@ -121,8 +126,9 @@ class Page:
         """Wait until `script` is true, errors being false; fails after `timeout` seconds with what the page shows."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if self.run(f"(() => {{ try {{ return Boolean({script}); }} catch {{ return false; }} }})()"):
-                return
+            with contextlib.suppress(DevToolsError):  # the page is just being left for another one
+                if self.run(f"(() => {{ try {{ return Boolean({script}); }} catch {{ return false; }} }})()"):
+                    return
             time.sleep(0.05)
         raise AssertionError(f"never came true: {script}; the page shows: {self.text()[:2000]}")
 
