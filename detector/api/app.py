@@ -16,6 +16,7 @@ from .auth import Authorizer
 from .control import Control, Document
 from .forwarded import ForwardedReader, forwarded
 from .guard import Guard
+from .security_headers import SecurityHeaders
 from .stream import Streams
 
 _ABOUT = """\
@@ -80,7 +81,7 @@ def create_app(control: Control, *, settings: Api, config_schema: Document) -> F
         routes_config.router(control, config_schema),
         routes_events.router(control),
         routes_cameras.router(control, streams),
-        routes_page.session(authorizer),
+        routes_page.session(authorizer, framed=bool(settings.frame_ancestors)),
         routes_page.pages(),
     )
     for router in routers:
@@ -93,6 +94,7 @@ def create_app(control: Control, *, settings: Api, config_schema: Document) -> F
 
     respond.install(app)
     proxies = ForwardedReader(trusted=settings.trusted_proxies, public_url=settings.public_url)
-    app.add_middleware(Guard, authorizer=authorizer, proxies=proxies)
+    security = SecurityHeaders(settings.frame_ancestors)
+    app.add_middleware(Guard, authorizer=authorizer, proxies=proxies, security=security)
     app.state.streams = streams
     return app

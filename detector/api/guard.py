@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .auth import Authorizer
 from .forwarded import Forwarded, ForwardedReader, Headers, with_forwarded
 from .respond import fault
+from .security_headers import SecurityHeaders
 
 _log = logging.getLogger(__name__)
 MAX_BODY = 1 << 20
@@ -31,18 +32,6 @@ _CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 _TYPES = {"application/json", "application/yaml", "application/x-yaml", "text/yaml"}
 # No attacker can own a name under these: they resolve on the local network alone.
 _LOCAL_SUFFIXES = (".local", ".localhost", ".internal", ".lan", ".home", ".home.arpa", ".test")
-_POLICY = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-    b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-_SECURITY = [
-    (b"content-security-policy", _POLICY),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-]
 
 
 class _TooLargeError(Exception):
@@ -125,36 +114,44 @@ def is_authorized(request: Request) -> bool:
 class Guard:
     """ASGI middleware around all routes: catches every exception, adds the security headers to every answer."""
 
-    def __init__(self, app: ASGIApp, *, authorizer: Authorizer, proxies: ForwardedReader) -> None:
-        self._app, self._authorizer, self._proxies = app, authorizer, proxies
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        authorizer: Authorizer,
+        proxies: ForwardedReader,
+        security: SecurityHeaders,
+    ) -> None:
+        self._app, self._authorizer, self._proxies, self._security = app, authorizer, proxies, security
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = False
+        headers: Headers = dict(scope["headers"])
+        found = self._proxies.read(scope, headers)
+        security = self._security.of(ingress=found.ingress)
 
         async def marked(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                headers = list(message["headers"])
-                if not any(name == b"cache-control" for name, _ in headers):
-                    headers.append((b"cache-control", b"no-store"))
-                message = {**message, "headers": headers + _SECURITY}
+                answered = [*message["headers"], *security]
+                if not any(name == b"cache-control" for name, _ in answered):
+                    answered.append((b"cache-control", b"no-store"))
+                message = {**message, "headers": answered}
             await send(message)
 
         try:
-            await self._serve(scope, receive, marked)
+            await self._serve(scope, found, headers, receive, marked)
         except Exception:
             _log.exception("the API failed to answer %s", scope["path"])
             if started:
                 raise
             await fault(500, "the detector could not answer: its log says why")(scope, receive, marked)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: Headers = dict(scope["headers"])
-        found = self._proxies.read(scope, headers)
+    async def _serve(self, scope: Scope, found: Forwarded, headers: Headers, receive: Receive, send: Send) -> None:
         refusal = self._refusal(scope["method"], found, headers)
         if refusal is None and scope["method"] in _CHANGING:
             try:

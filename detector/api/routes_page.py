@@ -14,6 +14,7 @@ from starlette.responses import Response
 from . import documents as doc
 from .auth import Authorizer
 from .forwarded import forwarded
+from .guard import is_authorized
 from .respond import document
 
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -68,28 +69,27 @@ def pages() -> APIRouter:
     return routes
 
 
-def session(authorizer: Authorizer) -> APIRouter:
-    """`/api/session`: the token is exchanged for a cookie that scripts cannot read."""
+def session(authorizer: Authorizer, *, framed: bool) -> APIRouter:
+    """`/api/session`: the token is exchanged for a cookie that scripts cannot read. `framed`: see `session_cookie`."""
     routes = APIRouter(tags=["session"], prefix="/api/session")
 
-    @routes.get("", summary="Is a token required here?", response_model=doc.SessionAnswer)
-    async def state() -> Response:
-        return document({"required": not authorizer.open})
+    def cookie(request: Request, *, ended: bool = False) -> dict[str, str]:
+        found = forwarded(request)
+        path = f"{found.prefix}/"
+        return {"Set-Cookie": authorizer.session_cookie(path=path, https=found.https, framed=framed, ended=ended)}
 
-    @routes.post("", summary="Trade the token for a cookie", status_code=204, responses=_WRONG)
+    @routes.get("", summary="Is a token required here?", response_model=doc.SessionAnswer)
+    async def state(request: Request) -> Response:
+        return document({"required": not authorizer.open, "signed_in": is_authorized(request)})
+
+    @routes.post("", summary="Exchange the token for a cookie", status_code=204, responses=_WRONG)
     async def enter(wanted: doc.SessionRequest, request: Request) -> Response:
         if not authorizer.is_token(wanted.token.encode()):
             raise HTTPException(401, "this is not the token", headers={"WWW-Authenticate": 'Bearer realm="detector"'})
-        response = Response(status_code=204)
-        if not authorizer.open:
-            found = forwarded(request)
-            response.headers["Set-Cookie"] = authorizer.session_cookie(path=f"{found.prefix}/", https=found.https)
-        return response
+        return Response(status_code=204, headers={} if authorizer.open else cookie(request))
 
     @routes.delete("", summary="Forget the cookie", status_code=204)
     async def leave(request: Request) -> Response:
-        found = forwarded(request)
-        ended = authorizer.session_cookie(path=f"{found.prefix}/", https=found.https, ended=True)
-        return Response(status_code=204, headers={"Set-Cookie": ended})
+        return Response(status_code=204, headers=cookie(request, ended=True))
 
     return routes

@@ -10,6 +10,7 @@ from detector.api import guard
 from detector.api.auth import Authorizer
 from detector.api.forwarded import ForwardedReader
 from detector.api.guard import MAX_BODY, is_foreign, is_local_host
+from detector.api.security_headers import SecurityHeaders
 from support.api import RunningApi, StartApi
 
 TOKEN = "correct-horse"
@@ -181,8 +182,8 @@ def test_anything_but_http_passes_through() -> None:
     async def send(message: Message) -> None:
         raise AssertionError
 
-    door = guard.Guard(app, authorizer=Authorizer(None), proxies=ForwardedReader())
-    asyncio.run(door({"type": "lifespan"}, receive, send))
+    guarded = guard.Guard(app, authorizer=Authorizer(None), proxies=ForwardedReader(), security=SecurityHeaders())
+    asyncio.run(guarded({"type": "lifespan"}, receive, send))
     assert seen == ["lifespan"]
 
 

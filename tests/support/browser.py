@@ -19,7 +19,7 @@ PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-    "--remote-debugging-pipe",
+    "--remote-debugging-pipe", "--disable-site-isolation-trials", "--disable-features=IsolateOrigins,site-per-process",
 )  # fmt: skip
 needs_browser = pytest.mark.skipif(PROGRAM is None, reason="needs chromium")
 SHOWN = "[...document.querySelectorAll('.card img')].filter(i => i.naturalWidth > 0 && !i.hidden).length"
@@ -112,7 +112,10 @@ class Page:
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression."""
-        result = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        return self._evaluate(script)
+
+    def _evaluate(self, script: str, **where: Any) -> Any:
+        result = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, **where)
         if "exceptionDetails" in result:
             raise AssertionError(f"{script}: {result['exceptionDetails']['exception'].get('description')}")
         return result["result"].get("value")
@@ -138,6 +141,10 @@ class Page:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
 
+    def frame(self) -> Frame:
+        """The page's first iframe."""
+        return Frame(self._browser, self._session, self._context)
+
     def click(self, selector: str) -> None:
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
 
@@ -160,6 +167,16 @@ class Page:
 
     def close(self) -> None:
         self._browser.call("Target.disposeBrowserContext", browserContextId=self._context)
+
+
+class Frame(Page):
+    """A page's first iframe, of whatever site: scripts run in it, the rest is the page's."""
+
+    def run(self, script: str) -> Any:
+        tree = self.call("Page.getFrameTree")["frameTree"]
+        frame = tree["childFrames"][0]["frame"]["id"]
+        world = self.call("Page.createIsolatedWorld", frameId=frame)["executionContextId"]
+        return self._evaluate(script, contextId=world)
 
 
 Look = Callable[..., Page]

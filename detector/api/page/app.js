@@ -53,22 +53,34 @@ viewer.querySelector("img").addEventListener("error", () => {
 
 // --- the token --------------------------------------------------------------------------------
 
-const door = $("#sign-in");
+const signIn = $("#sign-in");
 
 function askForToken() {
-  if (!door.open) door.showModal();
+  if (!signIn.open) signIn.showModal();
 }
 
-door.addEventListener("cancel", (event) => event.preventDefault());
-door.querySelector("form").addEventListener("submit", async (event) => {
+// In another site's frame a browser keeps cookies over HTTPS only, and some keep none.
+function noCookie() {
+  if (window.self === window.top) return ["The token is right, but this browser does not keep cookies of this page. Allow them and try again."];
+  return ["The token is right, but this browser does not keep cookies in another site's frame. ",
+    element("a", { href: "./", target: "_blank" }, "Open the page by itself"), ", or serve both under one host name."];
+}
+
+signIn.addEventListener("cancel", (event) => event.preventDefault());
+signIn.querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const field = $("#token");
-  const error = door.querySelector(".error");
+  const error = signIn.querySelector(".error");
   error.textContent = "";
   try {
     await ask("api/session", { method: "POST", body: { token: field.value } });
+    const { signed_in: kept } = await read("api/session");
+    if (!kept) {
+      error.replaceChildren(...noCookie());
+      return;
+    }
     field.value = "";
-    door.close();
+    signIn.close();
     location.reload();
   } catch (problem) {
     error.textContent = problem instanceof Unauthorized ? "This is not the token." : `It did not work: ${problem.message}.`;
@@ -183,7 +195,7 @@ async function look() {
 }
 
 function trouble(error) {
-  if (error instanceof Unauthorized) askForToken(); // entering the token loads the page anew
+  if (error instanceof Unauthorized) askForToken(); // entering the token reloads the page
   else if (error instanceof Refused) showMute(error.message);
   else {
     failures += 1;
@@ -194,7 +206,7 @@ function trouble(error) {
 
 async function poll() {
   clearTimeout(timer);
-  if (asking || door.open) return;
+  if (asking || signIn.open) return;
   asking = true;
   await look().catch(trouble);
   asking = false;
