@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from detector import __version__
 from detector.config.schema import Api
+from detector.core.link_signer import LinkSigner
 
 from . import documents as doc
 from . import respond, routes_cameras, routes_config, routes_events, routes_page, routes_state
@@ -17,6 +18,7 @@ from .control import Control, Document
 from .forwarded import ForwardedReader, forwarded
 from .guard import Guard
 from .security_headers import SecurityHeaders
+from .signed_links import SignedLinks
 from .stream import Streams
 
 _ABOUT = """\
@@ -61,8 +63,11 @@ class DetectorApi(FastAPI):
         return document
 
 
-def create_app(control: Control, *, settings: Api, config_schema: Document) -> FastAPI:
-    """The application. Without `settings.token` everybody may use it who reaches the port by a local name."""
+def create_app(control: Control, *, settings: Api, config_schema: Document, links: LinkSigner | None = None) -> FastAPI:
+    """The application. Without `settings.token` everybody may use it who reaches the port by a local name.
+
+    `links` checks signed addresses; None: they need the token, as others do.
+    """
     authorizer, streams = Authorizer(settings.token), Streams()
     # FastAPI's own /docs loads scripts from elsewhere, which an offline device shows as a blank page. Its redirects
     # from /x/ to /x name the host and lose a proxy's prefix.
@@ -95,6 +100,7 @@ def create_app(control: Control, *, settings: Api, config_schema: Document) -> F
     respond.install(app)
     proxies = ForwardedReader(trusted=settings.trusted_proxies, public_url=settings.public_url)
     security = SecurityHeaders(settings.frame_ancestors)
-    app.add_middleware(Guard, authorizer=authorizer, proxies=proxies, security=security)
+    signed = SignedLinks(links)
+    app.add_middleware(Guard, authorizer=authorizer, proxies=proxies, security=security, signed=signed)
     app.state.streams = streams
     return app

@@ -21,6 +21,7 @@ from .auth import Authorizer
 from .forwarded import Forwarded, ForwardedReader, Headers, with_forwarded
 from .respond import fault
 from .security_headers import SecurityHeaders
+from .signed_links import SignedLinks
 
 _log = logging.getLogger(__name__)
 MAX_BODY = 1 << 20
@@ -65,8 +66,12 @@ def is_foreign(headers: Headers, *, method: str, hosts: Collection[str] = ()) ->
     if site is not None or origin is None or method not in _CHANGING:
         return False
     # Browsers leave Sec-Fetch-Site out on plain http; host and port only: a proxy may have ended TLS.
+    try:
+        place = urlsplit(origin.decode("latin-1")).netloc.lower()
+    except ValueError:
+        return True
     own = {headers.get(b"host", b"").decode("latin-1").lower(), *hosts}
-    return urlsplit(origin.decode("latin-1")).netloc.lower() not in own
+    return place not in own
 
 
 async def _read(receive: Receive, length: int | None) -> bytes:
@@ -111,6 +116,10 @@ def is_authorized(request: Request) -> bool:
     return bool(request.scope.get(_AUTHORIZED, False))
 
 
+def _expired(problem: str) -> Response | None:
+    return fault(403, f"{problem}: use that of a newer alert, or the token") if problem else None
+
+
 class Guard:
     """ASGI middleware around all routes: catches every exception, adds the security headers to every answer."""
 
@@ -121,8 +130,10 @@ class Guard:
         authorizer: Authorizer,
         proxies: ForwardedReader,
         security: SecurityHeaders,
+        signed: SignedLinks,
     ) -> None:
-        self._app, self._authorizer, self._proxies, self._security = app, authorizer, proxies, security
+        self._app, self._authorizer, self._proxies = app, authorizer, proxies
+        self._security, self._signed = security, signed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -131,7 +142,8 @@ class Guard:
         started = False
         headers: Headers = dict(scope["headers"])
         found = self._proxies.read(scope, headers)
-        security = self._security.of(ingress=found.ingress)
+        link = self._signed.check(scope["method"], found.path, scope["query_string"])
+        security = self._security.of(ingress=found.ingress, any_site=link == "")
 
         async def marked(message: Message) -> None:
             nonlocal started
@@ -144,26 +156,27 @@ class Guard:
             await send(message)
 
         try:
-            await self._serve(scope, found, headers, receive, marked)
+            refusal = self._refusal(scope["method"], found, headers) if link is None else _expired(link)
+            scope = {**with_forwarded(scope, found), _AUTHORIZED: self._authorizer.allows(headers)}
+            await self._serve(scope, refusal, receive, marked)
         except Exception:
             _log.exception("the API failed to answer %s", scope["path"])
             if started:
                 raise
             await fault(500, "the detector could not answer: its log says why")(scope, receive, marked)
 
-    async def _serve(self, scope: Scope, found: Forwarded, headers: Headers, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope["method"], found, headers)
+    async def _serve(self, scope: Scope, refusal: Response | None, receive: Receive, send: Send) -> None:
         if refusal is None and scope["method"] in _CHANGING:
             try:
-                length = int(headers[b"content-length"]) if b"content-length" in headers else None
-                receive = _replay(await asyncio.wait_for(_read(receive, length), BODY_S), receive)
+                length = dict(scope["headers"]).get(b"content-length")
+                whole = await asyncio.wait_for(_read(receive, None if length is None else int(length)), BODY_S)
+                receive = _replay(whole, receive)
             except _GoneError:
                 return
             except _TooLargeError:
                 refusal = fault(413, "the body is larger than 1 MiB", headers={"connection": "close"})
             except asyncio.TimeoutError:
                 refusal = fault(408, "the body did not arrive in time", headers={"connection": "close"})
-        scope = {**with_forwarded(scope, found), _AUTHORIZED: self._authorizer.allows(headers)}
         if scope["method"] == "HEAD" and not scope["path"].endswith(".mjpg"):
             # The server itself leaves a HEAD's body out, and tells it by its own scope.
             scope = {**scope, "method": "GET"}

@@ -286,6 +286,12 @@ class Api(ConfigSection):
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port")
     token: Secret | None = None
     public_url: WebUrl | None = Field(default=None, description="the page's address as people reach it, for links")
+    snapshot_url_s: int = Field(
+        default=3600,
+        ge=0,
+        le=7 * 86_400,
+        description="seconds that the signed address of an alert's picture (snapshot_url) is valid; 0: alerts have none",
+    )
     frame_ancestors: tuple[Origin, ...] = Field(
         default=(),
         max_length=16,

@@ -21,6 +21,7 @@ from detector.config import document as config_file
 from detector.config.schema import Config
 from detector.core.clock import Clock
 from detector.core.jpeg import Label, encode_jpeg
+from detector.core.link_signer import LinkSigner, load_key
 from detector.core.threads import ThreadGroup
 from detector.core.types import AlarmState, Box, CameraState, Frame, Message
 from detector.models.autotune.choice import scenes_of
@@ -105,7 +106,8 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     """Raises DetectorError where something cannot be had; `closing` closes what was opened."""
     config = store.config
     storage = _storage(config, clock, closing)
-    output = _output(config, storage, clock, closing)
+    links = _links(config, clock)
+    output = _output(config, storage, links, clock, closing)
     detection = _detection(config, resolved, storage, output, clock)
     frames, cameras, loop = detection.frames, detection.cameras, detection.loop
     closing.callback(frames.close)
@@ -188,7 +190,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         status=status,
         announcer=announcer,
         reloader=reloader,
-        api=ApiThread(control=control, settings=config.api) if config.api.enabled else None,
+        api=ApiThread(control=control, settings=config.api, links=links) if config.api.enabled else None,
         autotuner=Autotuner(
             store=store,
             model=detection.model,
@@ -216,8 +218,15 @@ def _storage(config: Config, clock: Clock, closing: ExitStack) -> Storage:
     return Storage(outbox=outbox, history=history, history_writer=HistoryWriter(history, clock=clock))
 
 
-def _output(config: Config, storage: Storage, clock: Clock, closing: ExitStack) -> Output:
+def _links(config: Config, clock: Clock) -> LinkSigner | None:
+    if not config.api.enabled or not config.api.snapshot_url_s:
+        return None
+    return LinkSigner(load_key(config.data_dir), lifetime_s=config.api.snapshot_url_s, clock=clock)
+
+
+def _output(config: Config, storage: Storage, links: LinkSigner | None, clock: Clock, closing: ExitStack) -> Output:
     mqtt, topics, password = config.mqtt, Topics(config.mqtt.topic_prefix), config_file.mqtt_password(config)
+    public = (config.api.public_url or "").rstrip("/")
     broker = None
     if mqtt.broker == "embedded":
         broker = EmbeddedBroker(
@@ -237,6 +246,7 @@ def _output(config: Config, storage: Storage, clock: Clock, closing: ExitStack) 
         topics=topics,
         device=config.device.id,
         encode_snapshot=_snapshot,
+        snapshot_url=lambda path: None if links is None else f"{public}{links.sign(path)}",
         snapshot_width=mqtt.snapshot_width,
         clock=clock,
     )

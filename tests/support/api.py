@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from detector.api.app import create_app
 from detector.api.server import ApiServer
 from detector.config.schema import Api, Config
+from detector.core.link_signer import LinkSigner
 
 from .control import MemoryControl
 
@@ -50,10 +51,12 @@ StartApi = Callable[..., RunningApi]
 TOKEN = "correct-horse"
 
 
-def running_api(*, control: MemoryControl | None = None, **settings: Any) -> RunningApi:
+def running_api(
+    *, control: MemoryControl | None = None, links: LinkSigner | None = None, **settings: Any
+) -> RunningApi:
     """`settings`: keys of the config's `api`."""
     control = control or MemoryControl()
-    app = create_app(control, settings=Api(**settings), config_schema=Config.model_json_schema())
+    app = create_app(control, settings=Api(**settings), links=links, config_schema=Config.model_json_schema())
     server = ApiServer(app=app, host="127.0.0.1", port=0)
     stop = threading.Event()
     thread = threading.Thread(target=server.run, args=(stop,), name="api")
