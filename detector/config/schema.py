@@ -22,6 +22,7 @@ from .value_types import (
     FilePath,
     HostName,
     Identifier,
+    Network,
     Origin,
     Polygon,
     Seconds,
@@ -350,10 +351,22 @@ class Api(ConfigSection):
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port")
     token: Secret | None = None
     public_url: WebUrl | None = Field(default=None, description="the page's address as people reach it, for links")
+    snapshot_url_s: int = Field(
+        default=3600,
+        ge=0,
+        le=7 * 86_400,
+        description="seconds that the signed address of an alert's picture (snapshot_url) is valid; 0: alerts have none",
+    )
     frame_ancestors: tuple[Origin, ...] = Field(
         default=(),
         max_length=16,
         description="origins whose pages may show this one in a frame, such as http://ha:8123",
+    )
+    trusted_proxies: tuple[Network, ...] = Field(
+        default=(),
+        max_length=16,
+        description="addresses or networks of proxies, besides this machine, whose X-Forwarded-Prefix, -Host, -Proto "
+        "and X-Ingress-Path count",
     )
     allowed_sources: tuple[Text, ...] = Field(
         default=(), description="in the file alone: more sources that may be set over HTTP; * stands for any text"
