@@ -29,7 +29,8 @@ _FOLLOW_S = 2.0  # time constant of the background: above a slow step's time, be
 _WHOLE = 0.5  # of the picture's cells: a change in so many is the light's (lamp, exposure, IR filter) or the camera's
 _TURNED = 0.3  # of the cells: a change in so many may be that the camera turned
 _ALONE_S = 0.5  # a change of the whole picture that comes alone has no other so shortly before
-_BRIGHTER = 3.0  # grey levels, of the whole picture's mean
+_FADED = 0.15  # of the cells: as light fades, the bright parts change first ...
+_BRIGHTER = 3.0  # ... and the whole picture's mean, by so many grey levels
 _MUCH = 0.02  # changed share from which on cells are counted at all, which takes time
 _JOIN = 7  # px of the small picture, odd, by which changed pixels may lie apart and be one thing: limbs, a thin figure
 _SPECK = 6  # changed px of the small picture; fewer are noise
@@ -137,7 +138,7 @@ class MotionGate:
             change = cv2.bitwise_and(change, self._watched)
             counted = cv2.countNonZero(change)
         self._change = np.asarray(change, np.uint8)
-        self._everywhere = self._follow_view(small, touched, counted, self._now + step)
+        self._everywhere = self._follow_view(small, touched, self._now + step)
         if self._everywhere:
             self._change = None
             self._background = small.astype(np.float32)  # the new light or view is the background
@@ -145,16 +146,16 @@ class MotionGate:
             cv2.accumulateWeighted(small, self._background, 1.0 - math.exp(-step / _FOLLOW_S))
         return counted / change.size
 
-    def _is_light(self, small: Pixels, touched: float, counted: int) -> bool:
+    def _is_light(self, small: Pixels, touched: float) -> bool:
         """Whether the light explains what changed; looked into only where much changed, or the brightness did."""
         assert self._background is not None
-        brighter = counted > 0 and abs(cv2.mean(small)[0] - cv2.mean(self._background)[0]) >= _BRIGHTER
+        brighter = touched >= _FADED and abs(cv2.mean(small)[0] - cv2.mean(self._background)[0]) >= _BRIGHTER
         if not brighter and touched < _TURNED:
             return False
         before = np.asarray(cv2.convertScaleAbs(self._background), np.uint8)
         return is_light(before, small, threshold=self._settings.threshold)
 
-    def _follow_view(self, small: Pixels, touched: float, counted: int, t: float) -> bool:
+    def _follow_view(self, small: Pixels, touched: float, t: float) -> bool:
         """Whether the whole picture changed; `_global`: by a turn of the camera or by the light, not by what is in it.
 
         A change that is not all the light's, such as infrared's other greys, is one if it comes alone: something large
@@ -163,7 +164,7 @@ class MotionGate:
         assert self._background is not None
         turned = self._view.update(small, may_turn=touched >= _TURNED)
         self._previous = small
-        light = not turned and self._is_light(small, touched, counted)
+        light = not turned and self._is_light(small, touched)
         whole = touched >= _WHOLE and not turned
         self._global = turned or light or (whole and t - self._everywhere_mono > _ALONE_S)
         if whole:

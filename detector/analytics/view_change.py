@@ -24,6 +24,7 @@ _ELSEWHERE = 0.15  # ... in so many cells: more stand still, and something large
 _LEAST = 0.5  # px: a smaller shift is none
 _REFERENCE_FRAMES = 5  # a slow turn is only seen after some frames, and measured from before it began
 _CALM_FRAMES = 3  # a turn is over after so many without a shift
+_MOST = 0.5  # of the pixels
 _AT_HOME = 1.0  # px
 _SAME_VIEW = 0.03  # of the pixels may differ where two pictures show the same view
 
@@ -114,7 +115,12 @@ def find_shift(before: Pixels, now: Pixels, *, threshold: float) -> Shift | None
 
 
 def is_light(before: Pixels, now: Pixels, *, threshold: float) -> bool:
-    """Whether `now` is `before` brighter or darker, with more or less contrast: a linear map explains the change."""
+    """Whether `now` is `before` brighter or darker, with more or less contrast: a linear map explains the change.
+
+    Most of the picture must have changed, if only a little: one bright thing on a plain ground is a linear map too.
+    """
+    if np.count_nonzero(cv2.absdiff(before, now) > threshold / 5) < _MOST * now.size:
+        return False
     x, y = before.astype(np.float32), now.astype(np.float32)
     (low, high), level = (x.mean(), y.mean()), float(x.var())
     gain = float(((x - low) * (y - high)).mean()) / level if level > 1.0 else 1.0

@@ -88,6 +88,9 @@ def test_a_linear_change_is_the_lights_and_a_large_things_move_is_not(scene: Pix
         assert is_light(picture, light, threshold=THRESHOLD)
     assert not is_light(picture, other, threshold=THRESHOLD)
     assert not is_light(np.full_like(picture, 90), other, threshold=THRESHOLD)
+    plain, figure = np.full_like(picture, 90), np.full_like(picture, 90)
+    plain[40:140, 100:160], figure[40:140, 100:160] = 120, 255
+    assert not is_light(plain, figure, threshold=THRESHOLD)
 
 
 def test_the_view_at_home_is_known_again_though_small_shifts_add_up_to_another(scene: Pixels) -> None:
