@@ -212,20 +212,22 @@ def _row(name: str, kind: str, study: Figures) -> str:
 
 def _why(name: str, kind: str, study: Figures) -> str:
     """How far a missed target is, and what limits it, from the figures."""
-    told = f"{name}, {'square input' if kind == 'square' else '16:9 video'}: {TARGETS[kind]:g} is out of reach here. "
+    missed = (
+        f"{name}, {'square input' if kind == 'square' else '16:9 video'}: {TARGETS[kind]:g} cannot be reached here. "
+    )
     factors = [row["over_eager"] for row in study["cells"] if row["over_eager"] is not None]
     if not factors:
-        return told + "PyTorch's speed is not known: " + str(study["baselines"]["eager"]["reason"]) + "."
+        return missed + "PyTorch's speed is not known: " + str(study["baselines"]["eager"]["reason"]) + "."
     times = {key: study["baselines"][key]["p50_ms"] for key in ("eager", "onnxruntime")}
     ratios = [ms / times["onnxruntime"][threads] for threads, ms in times["eager"].items()]
     return (
-        f"{told}The fastest of {len(factors)} variants, whatever its accuracy, reaches {max(factors):.2f}; PyTorch eager "
+        f"{missed}The fastest of {len(factors)} variants, whatever its accuracy, reaches {max(factors):.2f}; PyTorch eager "
         f"itself takes only {min(ratios):.2f} times as long as ONNX Runtime FP32."
     )
 
 
 def _details(study: Figures) -> list[str]:
-    lines = ["| lever | factor | least to most | AP points | pairs |", "|---|---|---|---|---|"]
+    lines = ["| change | factor | least to most | AP points | pairs |", "|---|---|---|---|---|"]
     lines += [
         f"| {lever['name']} | {lever['factor']:.2f} | {lever['least']:.2f} to {lever['most']:.2f} "
         f"| {points(lever['points'])} | {lever['pairs']} |"

@@ -69,7 +69,7 @@ def table(stored: Mapping[str, Figures]) -> list[str]:
     lines += [f"| {row.quantity} | {row.target} | {row.measured} | {row.verdict} |" for row in rows]
     missed = [f"- {row.quantity}: {row.why}." for row in rows if row.verdict == "missed" and row.why]
     return (
-        [*lines, "", "What the missed ones are made of, computed from the sections below:", "", *missed]
+        [*lines, "", "Breakdown of the missed ones, computed from the sections below:", "", *missed]
         if missed
         else lines
     )
@@ -127,8 +127,8 @@ def _overhead(sections: Sections) -> TargetRow:
     name, one = max(found.items(), key=lambda item: float(item[1]["ratio"]), default=("", None))
     stages = one["stages_ms"] if one else {}
     why = (
-        f"{name}: {stages['preprocess']:.2f} ms before the model and {stages['decode_outputs']:.2f} ms behind it, beside "
-        f"{stages['bare_model']:.1f} ms bare: these must fall to {0.03 * stages['bare_model']:.2f} ms together"
+        f"{name}: {stages['preprocess']:.2f} ms before the model and {stages['decode_outputs']:.2f} ms after it, with "
+        f"{stages['bare_model']:.1f} ms for the bare model: together they must be at most {0.03 * stages['bare_model']:.2f} ms"
         if one
         else ""
     )
@@ -233,7 +233,7 @@ def _still_why(figures: Figures) -> str:
 
 def _paced_words(figures: Figures) -> str:
     paced = figures.get("paced_floor_over_b")
-    return "" if paced is None else f", {paced:.3f} B at the camera's pace, where the processor sleeps in between"
+    return "" if paced is None else f", {paced:.3f} B at the camera's rate, with sleep between pictures"
 
 
 def _p99s(figures: Figures) -> list[float]:

@@ -13,9 +13,9 @@ def measure(shared: Path) -> Figures:
 
 def render(figures: Figures) -> list[str]:
     rows = [
-        "The form that the service would choose from the earlier half of each set of pictures (docs/tuning.md); points of",
-        "person AP lost against ONNX Runtime fp32 in the same sizes, over all pictures and over the later half alone, from",
-        "which nothing was made; wall and CPU time over B, interleaved.",
+        "The variant that the service would choose from the earlier half of each set of pictures (docs/tuning.md). Points of",
+        "person AP lost relative to ONNX Runtime fp32 in the same sizes, on all pictures and on the later half only, which was",
+        "not used for calibration; wall and CPU time as a multiple of B, interleaved.",
         "",
         "| model | pictures | taken | AP fp32 | AP | lost | lost, later half | time / B | CPU / B |",
         "|---|---|---|---|---|---|---|---|---|",

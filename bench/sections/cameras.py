@@ -1,4 +1,4 @@
-"""Many cameras on one worker."""
+"""Many cameras with one inference loop."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def render(figures: Figures) -> list[str]:
     looked_at = list(figures["looked_at"].values())
     problems = "; ".join(figures["problems"]) or "all is well"
     return [
-        f"{len(looked_at)} cameras of 1080p over loopback RTSP, every frame wanted; in {figures['seconds']} s each was",
-        f"looked at {min(looked_at)} to {max(looked_at)} times: they differ by {figures['spread']:.1%} (target: at most 10 %).",
-        f"{figures['per_s']:.1f} frames a second in whole, CPU {figures['cpu_percent']:.0f} % of a core,",
-        f"{figures['rss_mib']} MiB. The status says: {problems}.",
+        f"{len(looked_at)} cameras of 1080p over loopback RTSP, every frame due for detection; in {figures['seconds']} s",
+        f"{min(looked_at)} to {max(looked_at)} frames of each were detected: a difference of {figures['spread']:.1%} (target: at",
+        f"most 10 %). {figures['per_s']:.1f} frames per second in total, CPU {figures['cpu_percent']:.0f} % of a core,",
+        f"{figures['rss_mib']} MiB. The status reports: {problems}.",
     ]
 
 

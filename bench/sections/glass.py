@@ -1,4 +1,4 @@
-"""From glass to alert, beside plain loops."""
+"""From the camera's picture to the alert at a subscriber, compared with plain loops."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def measure(shared: Path) -> Figures:
 
 def render(document: Figures) -> list[str]:
     lines = [
-        "1080p H.264 released in real time over loopback RTSP; from the last byte of a picture's last packet written to the",
-        "socket until a subscriber has read the alert about it, the synced write to the disk and the JPEG included.",
-        "B is the bare ONNX Runtime fp32 640x640 run of YOLOv10n in one thread, measured between the subjects. Start-up is",
-        "from the process's start to the first frame looked at, less the loading of its model.",
+        "1080p H.264 sent in real time over loopback RTSP: from writing the last byte of a picture's last packet to the socket",
+        "until a subscriber has read the alert about it, including the synced write to disk and the JPEG. B is the bare ONNX",
+        "Runtime fp32 640x640 run of YOLOv10n in one thread, measured between the subjects. Start-up is from the start of the",
+        "process to the first detected frame, without loading the model.",
     ]
     if any(TUNED in rate["subjects"] for rate in document["rates"]):
         lines += [
-            "The default configuration chose its model's form before: on what it saw of the clip; tuned, by `detector tune`",
-            "on the recording that the clip is drawn from.",
+            'The default configuration had chosen its model variant before: from the clip itself; "tuned": by `detector tune`',
+            "on the recording that the clip is made from.",
         ]
     for rate in document["rates"]:
         lines += ["", *_subjects(rate), "", *_stages(rate)]
@@ -33,7 +33,7 @@ def render(document: Figures) -> list[str]:
 def _subjects(rate: Figures) -> list[str]:
     unit = rate["b"]
     rows = [
-        f"{rate['fps']} frames a second; B = {unit['run_ms']:.1f} ms, {unit['cpu_ms']:.1f} ms CPU.",
+        f"{rate['fps']} frames per second; B = {unit['run_ms']:.1f} ms, {unit['cpu_ms']:.1f} ms CPU.",
         "",
         "| subject | p50 / B | p99 / B | p50 ms | p99 ms | messages | done of released | CPU a frame / B | start-up s | RSS MiB |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -49,7 +49,7 @@ def _subjects(rate: Figures) -> list[str]:
 
 def _stages(rate: Figures) -> list[str]:
     rows = [
-        f"Where the time goes, p50 / p99 in ms, and what cannot be gone below (decoding {rate['decode']['run_ms']:.1f} ms):",
+        f"Times of the stages, p50 / p99 in ms, and their lower bound (decoding {rate['decode']['run_ms']:.1f} ms):",
         "",
         "| subject | picture in hand to confirmed | every frame the same | confirmed to handed to MQTT | network | bare model |",
         "|---|---|---|---|---|---|",
@@ -64,16 +64,16 @@ def _stages(rate: Figures) -> list[str]:
 
 
 def _paced(rate: Figures) -> list[str]:
-    """The same floors with the camera's sleep between two pictures; a measurement of before does not have them."""
+    """The lower bounds with the camera's sleep between two pictures; older measurements do not have them."""
     decode = rate["decode"].get("paced")
     if decode is None:
         return []
     rows = [
         "",
-        f"The same at the camera's pace, asleep between two pictures; decoding takes {decode['run_ms']:.1f} ms then,",
-        f"and with its key frames {decode['mean_cpu_ms']:.1f} ms CPU on the mean:",
+        f"The same at the camera's rate, with sleep between two pictures; decoding then takes {decode['run_ms']:.1f} ms, and",
+        f"{decode['mean_cpu_ms']:.1f} ms CPU on average with key frames:",
         "",
-        "| subject | bare model, at the camera's pace | over the one in a row | CPU ms |",
+        "| subject | bare model, at the camera's rate | over the one without sleep | CPU ms |",
         "|---|---|---|---|",
     ]
     for name, bare in rate["floors"].items():

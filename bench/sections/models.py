@@ -1,4 +1,4 @@
-"""The registry's models as they are: accuracy, speed, and the pipeline over the bare model."""
+"""The registry's models, unchanged: accuracy, speed, and the pipeline over the bare model."""
 
 from __future__ import annotations
 

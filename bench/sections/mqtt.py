@@ -14,7 +14,7 @@ def measure(_shared: Path) -> Figures:
 def render(figures: Figures) -> list[str]:
     rows = [
         "From the link's `publish` of 900 bytes at QoS 1 to a subscriber in another process, over loopback; milliseconds.",
-        "`tcp` is the floor: as many bytes between two processes with no broker between them, in the same rounds.",
+        "`tcp` is the lower bound: the same bytes between two processes without a broker, in the same rounds.",
         "",
         "| broker | p50 | p99 | p99 of the quietest round | longest | p50 over the floor's |",
         "|---|---|---|---|---|---|",

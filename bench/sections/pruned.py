@@ -1,4 +1,4 @@
-"""What pruning costs, and what teaching brings back."""
+"""What pruning costs, and what fine-tuning restores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.section import Figures, ResultSection, command
 
 STEPS = 150
-"""A short lesson, so that the page can be written in minutes; more bring back more."""
+"""Short fine-tuning, so that the page can be made in minutes; more steps restore more."""
 
 
 def measure(shared: Path) -> Figures:
@@ -16,9 +16,9 @@ def measure(shared: Path) -> Figures:
 
 def render(figures: Figures) -> list[str]:
     return [
-        f"`detector prune`, taught for {figures['steps']} steps on {figures['learned_from']} pictures without annotations, none",
-        "of them judged here: odd frames of vtest.avi, frames of the one-by-one clip, photographs. Judged in PyTorch on",
-        "COCO-64 and on even frames of vtest.avi, 640x640; ms are of this machine, before and after.",
+        f"`detector prune`, fine-tuned for {figures['steps']} steps on {figures['learned_from']} pictures without annotations:",
+        "odd frames of vtest.avi, frames of the one-by-one clip, photographs. Evaluated in PyTorch on other pictures, COCO-64",
+        "and even frames of vtest.avi, at 640x640; ms before and after were measured on this machine.",
         "",
         "| model | stage | GMACs | million parameters | AP | AP50 | vtest AP |",
         "|---|---|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""What each way to make a model smaller costs and gains."""
+"""Accuracy, size and time of each way to quantise a model."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def measure(shared: Path) -> Figures:
 
 def render(figures: Figures) -> list[str]:
     return [
-        "Person-only models; time over ONNX Runtime fp32 of the same model, one thread, in turns (TensorRT's form runs",
-        "slowly on a CPU, so it is not timed). Every second COCO picture calibrates, the others and every 20th frame of",
-        'vtest.avi judge. "found" is what `detector quantize` comes to within 0.5 points on those COCO pictures: its',
-        "vtest AP alone is independent. 32 pictures leave about half a point of noise.",
+        "Person-only models; time relative to ONNX Runtime fp32 of the same model, one thread, in turns (TensorRT's form is",
+        "slow on a CPU, so it is not timed). Calibrated on every second COCO picture, evaluated on the others and on every 20th",
+        'frame of vtest.avi. "found" is the result of `detector quantize` within 0.5 points on those COCO pictures: only its',
+        "vtest AP is independent. With 32 pictures the noise is about half a point.",
         "",
         "| model | form | runtime | time | MB | AP | vtest AP | |",
         "|---|---|---|---|---|---|---|---|",

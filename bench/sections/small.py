@@ -1,4 +1,4 @@
-"""Whether closer looks find people who are small in the picture, and what they cost."""
+"""Whether crops find people who are small in the picture, and what they cost."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ def measure(shared: Path) -> Figures:
 
 def render(figures: Figures) -> list[str]:
     return [
-        "`motion.crops_per_s`: what moves, is small and is not explained by a person found in the whole picture is cropped",
-        "at native resolution and shown to the model again. On vtest.avi the people in the upper half of the picture count",
-        "as far; in the wide scene, four parts of it side by side at 1536x1152, everybody does. Recall and precision at score",
-        "0.5 and IoU 0.5; ms is the model's time a frame that it looked at. Where the model's input is hardly smaller than",
-        "the picture (YOLOv10n on vtest.avi) there are no closer looks. Not marked in vtest.avi, and so counted as false, are",
-        "people on the road at its top, behind the sign, and cut by the picture's edge. The last rows have nobody in them:",
-        "still pictures, panned over so that everything moves.",
+        "`motion.crops_per_s`: small moving things that no person found in the whole picture explains are cropped at native",
+        "resolution and detected again. In vtest.avi the people in the upper half of the picture count as far; in the wide",
+        "scene, four parts of it side by side at 1536x1152, all people do. Recall and precision at score 0.5 and IoU 0.5; ms is",
+        "the model's time per detected frame. If the model's input is hardly smaller than the picture (YOLOv10n on vtest.avi)",
+        "there are no crops. People on the road at the top, behind the sign, and cut by the picture's edge are not annotated in",
+        "vtest.avi and count as false. The last rows are without people: still pictures, panned so that everything moves.",
         "",
-        "| model | scene | looks/s | frames | closer looks | ms | far recall | far precision | MOTA | IDF1 | events | alerts |",
+        "| model | scene | crops/s | frames | crops | ms | far recall | far precision | MOTA | IDF1 | events | alerts |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
         *(_row(row) for row in figures["rows"]),
     ]

@@ -1,4 +1,4 @@
-"""The newest picture after a stall."""
+"""The time to the newest picture after a stall."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def measure(shared: Path) -> Figures:
 
 def render(one: Figures) -> list[str]:
     return [
-        f"The service was stopped for {one['stall_s']:g} s while its camera went on. The newest picture was seen",
-        f"{one['recovered_ms']:.0f} ms after the end of it: {one['decode_ms']:.0f} ms to decode the {one['backlog']} pictures since",
-        f"its key frame, {one['run_ms']:.0f} its own model run, and {one['waited_ms']:.0f}",
+        f"The service was stopped for {one['stall_s']:g} s while its camera continued. The newest picture was detected",
+        f"{one['recovered_ms']:.0f} ms after it continued: {one['decode_ms']:.0f} ms to decode the {one['backlog']} pictures since",
+        f"its key frame, {one['run_ms']:.0f} ms for its own model run, and {one['waited_ms']:.0f} ms",
         "of waiting (target: at most one run).",
     ]
 

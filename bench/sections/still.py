@@ -1,4 +1,4 @@
-"""What a still scene costs."""
+"""The CPU time of a still scene."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def render(one: Figures) -> list[str]:
         else ["", f"With `motion.idle_decode: keyframes`: {idle['over_b']:.3f} B, a key frame every 2 s."]
     )
     return [
-        f"A 1080p still scene with noise at {one['fps']} frames a second, default config: {one['cpu_ms_per_frame']:.2f} ms CPU a",
-        f"frame, {one['over_b']:.3f} B (target: at most 0.12); decoding and the motion gate alone take {one['floor_ms']:.2f} ms,",
-        f"{one['floor_over_b']:.3f} B{_paced(one)}. {one['looked_at']} of {one['frames']} frames went to the model.",
+        f"A 1080p still scene with noise at {one['fps']} frames per second, default config: {one['cpu_ms_per_frame']:.2f} ms CPU per",
+        f"frame, {one['over_b']:.3f} B (target: at most 0.12). Decoding and the motion gate take {one['floor_ms']:.2f} ms of it,",
+        f"{one['floor_over_b']:.3f} B{_paced(one)}. The model ran on {one['looked_at']} of {one['frames']} frames.",
         *lines,
     ]
 
 
 def _paced(one: Figures) -> str:
-    """The floor at the camera's pace; a measurement of before does not have it."""
+    """The lower bound at the camera's rate; older measurements do not have it."""
     if "paced_floor_ms" not in one:
         return ""
     return (
-        f" in a row; asleep between two pictures, as the camera sends them, {one['paced_floor_ms']:.2f} ms, "
+        f" without sleep; with sleep between two pictures, at the camera's rate, {one['paced_floor_ms']:.2f} ms, "
         f"{one['paced_floor_over_b']:.3f} B"
     )
 

@@ -14,10 +14,10 @@ def measure(shared: Path) -> Figures:
 def render(figures: Figures) -> list[str]:
     over = figures["export_over_pytorch"]
     return [
-        f"{figures['model']} with {figures['weights']} weights (none are to be had in a package): its accuracy means nothing,",
-        f"so each form is held against fp32 in ONNX Runtime, query by query. {figures['input'][0]}x{figures['input'][1]},",
-        f"{figures['nodes']} nodes; against PyTorch the export is off by {over['px']:.2g} px and {over['score']:.2g} in score.",
-        "Time over fp32 in ONNX Runtime, one thread, in turns.",
+        f"{figures['model']} with {figures['weights']} weights (no package has trained ones): its accuracy means nothing, so",
+        f"each form is compared with fp32 in ONNX Runtime, query by query. {figures['input'][0]}x{figures['input'][1]},",
+        f"{figures['nodes']} nodes; the export differs from PyTorch by {over['px']:.2g} px and {over['score']:.2g} in score.",
+        "Time relative to fp32 in ONNX Runtime, one thread, in turns.",
         "",
         "| form | runtime | MB | time | px, median | px, most | score, most |",
         "|---|---|---|---|---|---|---|",

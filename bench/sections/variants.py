@@ -1,4 +1,4 @@
-"""What each form of a model costs and still sees."""
+"""Time and accuracy of each variant of a model."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def measure(shared: Path) -> Figures:
 
 def render(figures: Figures) -> list[str]:
     rows = [
-        "Bare runs with ONNX Runtime in one thread, interleaved, as a ratio to B (YOLOv10n fp32 640x640) and to the model",
-        "as it is; person AP on COCO-64 and on every 20th frame of vtest.avi. INT8 was calibrated on half of COCO-64.",
+        "Bare runs with ONNX Runtime in one thread, interleaved, as a ratio to B (YOLOv10n fp32 640x640) and to the unchanged",
+        "model; person AP on COCO-64 and on every 20th frame of vtest.avi. INT8 was calibrated on half of COCO-64.",
         "",
         "| model | input | head | precision | over B | over its own | AP | AP50 | vtest AP |",
         "|---|---|---|---|---|---|---|---|---|",

@@ -25,7 +25,7 @@ from detector.core.types import AlarmState, Alert, ArrayImage, Box, EventChange,
 from .delivery import RETRY_S, MessageSink, OutboxDelivery
 from .history_writer import HistoryWriter, MakeJpeg
 from .outbox import Outbox
-from .payloads import Topics, alert_payload, encode, event_payload
+from .payloads import SnapshotUrl, Topics, alert_payload, encode, event_payload
 from .snapshot_fit import fitted
 
 log = logging.getLogger(__name__)
@@ -87,15 +87,17 @@ class Dispatcher:
         topics: Topics,
         device: str,
         encode_snapshot: EncodeSnapshot,
+        snapshot_url: SnapshotUrl = lambda _path: None,
         snapshot_width: int = SNAPSHOT_WIDTH,
         clock: Clock = SYSTEM_CLOCK,
+        clock_synced: Callable[[], bool] = lambda: True,
         max_waiting: int = MAX_WAITING,
         retry_s: float = RETRY_S,
     ) -> None:
         if max_waiting < 1:
             raise ValueError("max_waiting must be at least 1")
         self._outbox, self._history, self._link = outbox, history, link
-        self._topics, self._device, self._clock = topics, device, clock
+        self._topics, self._device, self._clock, self._clock_synced = topics, device, clock, clock_synced
         self._encode, self._snapshot_width = encode_snapshot, snapshot_width
         self._max_waiting = max_waiting
         self._changed = threading.Condition()  # never held over disk, network or an encoder
@@ -116,6 +118,7 @@ class Dispatcher:
             clock=clock,
             wake=self.wake,
             before_alert=self._publish_picture,
+            snapshot_url=snapshot_url,
             retry_s=retry_s,
         )
         self.progress_mono = clock.mono()
@@ -274,7 +277,8 @@ class Dispatcher:
     def _put_alerts(self) -> None:
         while self._alerts:
             alert = self._alerts[0]
-            document = alert_payload(alert, device=self._device, seq=0)  # the outbox numbers it
+            # The outbox numbers it.
+            document = alert_payload(alert, device=self._device, seq=0, clock_synced=self._clock_synced())
             entry = self._outbox.put(
                 kind="alert",
                 key=alert.id,

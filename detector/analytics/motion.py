@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.config.schema import MotionSettings, Polygon
+from detector.config.schema import MotionSettings
+from detector.config.value_types import Polygon
 from detector.core.types import Box, Image, Pixels
 
 from .view_change import HomeView, Shift, is_light, spread

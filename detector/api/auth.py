@@ -56,6 +56,17 @@ class Authorizer:
         expiry = str(int(self._now()) + SESSION_S)
         return f"{expiry}.{self._sign(expiry)}"
 
+    def session_cookie(self, *, path: str, https: bool, framed: bool, ended: bool = False) -> str:
+        """The Set-Cookie header of a new session, or of one that has `ended`; `path` is where the page is served.
+
+        `framed`: pages of other sites may show this one. A browser keeps its cookie there over `https` only, marked
+        SameSite=None and Secure (RFC 6265bis, 5.7); Partitioned (CHIPS) where it blocks third-party cookies.
+        """
+        value, seconds = ("", 0) if ended else (self.new_session(), SESSION_S)
+        limits = "SameSite=None; Secure; Partitioned" if framed and https else "SameSite=Strict"
+        secure = "; Secure" if https and not framed else ""
+        return f"{self.cookie}={value}; Max-Age={seconds}; Path={path}; HttpOnly; {limits}{secure}"
+
     def allows(self, headers: dict[bytes, bytes]) -> bool:
         """Whether any credential among the request's lower-case `headers` is right."""
         if self.open:

@@ -108,7 +108,10 @@ class CameraStatus(_Answer):
     decode_skipped: int | None = Field(
         default=None, description="pictures left undecoded or too late, to keep up or while idle"
     )
-    damaged: int | None = Field(default=None, description="pictures of which packets were lost")
+    damaged: int | None = Field(
+        default=None, description="pictures of which packets were lost, and stretches of stray bytes between packets"
+    )
+    notes: list[str] = Field(default=[], description="what the camera does unusually, and which way round it was taken")
     close_ups: int | None = Field(default=None, description="closer looks at small things that moved")
     keyframes_only: bool | None = Field(default=None, description="idle: nothing but key frames is decoded")
     people: int | None
@@ -204,4 +207,5 @@ class SessionRequest(_Request):
 
 
 class SessionAnswer(_Answer):
-    required: bool
+    required: bool = Field(description="whether a token is set")
+    signed_in: bool = Field(description="whether this request carries it, or a cookie for it")

@@ -10,13 +10,18 @@ import av.error
 from detector.core.errors import SourceError
 from detector.core.redact import redact
 
+from .source import CameraRefusedError
+
 # In order: the first class that matches is used.
 _NETWORK: tuple[tuple[type[BaseException], str], ...] = (
     (av.error.HTTPUnauthorizedError, "the camera refuses the user name or password (401)"),
     (av.error.HTTPForbiddenError, "the camera forbids this stream to this user (403)"),
     (av.error.HTTPNotFoundError, "the camera has no such stream (404); check the path in the URL"),
     (av.error.HTTPBadRequestError, "the camera does not understand the request (400); check the path in the URL"),
-    (av.error.HTTPClientError, "the camera refuses the request; check the URL and that it offers RTSP over TCP"),
+    (
+        av.error.HTTPClientError,
+        "the camera refuses the request; check the URL; where it is over UDP only, set transport: udp",
+    ),
     (av.error.HTTPServerError, "the camera reports an error of its own (5xx); it may be starting or overloaded"),
     (builtins.ConnectionRefusedError, "connection refused; is the camera on, and is the port right?"),
     (builtins.ConnectionResetError, "the camera closed the connection"),
@@ -32,6 +37,7 @@ _FILE: tuple[tuple[type[BaseException], str], ...] = (
     (av.error.InvalidDataError, "not a video or picture that can be read; is it damaged, or another kind of file?"),
     (builtins.EOFError, "not a video or picture that can be read; it ends too early"),
 )
+_REFUSED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN)
 
 
@@ -43,7 +49,8 @@ def network_error(exc: BaseException, *, shown: str, timeout_s: float) -> Source
         return SourceError(f"{shown}: the network cannot reach this host; check the address and the cabling")
     if isinstance(exc, builtins.OSError) and exc.errno == errno.EIO:
         return SourceError(f"{shown}: the host is unknown, or what answers there is not a camera; check the URL")
-    return SourceError(f"{shown}: {_explanation(exc, _NETWORK)}")
+    kind = CameraRefusedError if isinstance(exc, _REFUSED) else SourceError
+    return kind(f"{shown}: {_explanation(exc, _NETWORK)}")
 
 
 def file_error(exc: BaseException, *, shown: str) -> SourceError:

@@ -14,13 +14,16 @@ from av.codec.context import Flags
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import EndOfStreamError, SourceError
 
+from .source import WAITING_S, WaitingError
+
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_BAD_PACKETS = 100  # in a row; fewer are a disturbance, so many mean another codec than announced
+_BAD_PACKETS = 100  # in a row; fewer are a scratch, so many are another codec than was promised
+_KEYS_ENOUGH = 3  # key frames without a picture of them are no wait for a key frame
 _DEFAULT_FPS = 25.0
 # FFmpeg renders text files as "ansi" video, which is never meant here.
 _TEXT_ART = frozenset(("ansi", "bintext", "xbin", "idf"))
@@ -80,12 +83,14 @@ class AvReader:
         self._target, self._shown, self._explain = target, shown, explain
         self._options, self._timeout_s, self._clock = dict(options or {}), timeout_s, clock
         self._input = stream
+        self._begun = False
         self._container: InputContainer | None = None
         self._packets: Iterator[Packet[Any]] = iter(())
         self._stream: VideoStream | None = None
         self._frames: deque[VideoFrame] = deque()
-        self._bad = 0
-        self._decoded = 0
+        self._bad = self._decoded = 0
+        self._picture_mono = 0.0  # when the last picture came, or the reader was opened
+        self._packets_since = self._keys_since = 0  # of the video, since then
 
     @property
     def live(self) -> bool:
@@ -107,6 +112,7 @@ class AvReader:
             self._container = self._opened(timeout)
             self._stream = self._video_stream(self._container)
             # All streams: a camera that sends sound but no picture must not look alive.
+            self._picture_mono = self._clock.mono()
             self._packets = self._container.demux() if self.live else self._container.demux(self._stream)
         except SourceError:
             self.close()
@@ -117,7 +123,10 @@ class AvReader:
             raise self._explain(TimeoutError() if self._is_late(started) else exc) from None
 
     def read(self) -> VideoFrame:
-        """The next frame; raises EndOfStreamError at the end of a file, SourceError on any other failure."""
+        """The next frame; EndOfStreamError at the end of what is not live, SourceError otherwise.
+
+        WaitingError where data comes, but no key frame yet: `read` may be called again.
+        """
         started = self._clock.mono()
         if self._input is not None:
             self._input.extend()
@@ -130,19 +139,18 @@ class AvReader:
             if packet.stream is self._stream:
                 self._decode(packet)
             if not self._frames and self._is_late(started):
-                raise SourceError(
-                    f"{self._shown}: data comes, but no picture within {self._timeout_s:g} s; shorten the camera's "
-                    "key frame interval or raise timeout_s"
-                )
+                raise self._nothing()
         self._decoded += 1
+        self._picture_mono, self._packets_since, self._keys_since = self._clock.mono(), 0, 0
         return self._frames.popleft()
 
     def close(self) -> None:
         """Close the connection and the decoder; without this PyAV leaks their descriptors."""
         self._frames.clear()
         container, self._container = self._container, None
+        self._begun = False
         self._packets, self._stream = iter(()), None
-        self._bad = self._decoded = 0
+        self._bad = self._decoded = self._packets_since = self._keys_since = 0
         if container is not None:
             container.close()
         if self._input is not None:
@@ -156,6 +164,16 @@ class AvReader:
         kind = "mpjpeg" if self._input.content_type == "multipart/x-mixed-replace" else None
         options = {**self._options, "protocol_whitelist": "none"}
         return av.open(cast("BinaryIO", self._input), mode="r", format=kind, options=options)
+
+    def _nothing(self) -> SourceError:
+        """Data came for a whole time-out, but no picture."""
+        waited_s = self._clock.mono() - self._picture_mono
+        if self._packets_since and self._keys_since < _KEYS_ENOUGH and waited_s < WAITING_S:
+            return WaitingError("waiting for the camera's key frame: data comes, the connection is kept")
+        return SourceError(
+            f"{self._shown}: data comes, but no picture within {self._timeout_s:g} s; shorten the camera's key frame "
+            "interval"
+        )
 
     def _is_late(self, since: float) -> bool:
         # A little less, since FFmpeg's clock and ours differ by a poll.
@@ -198,10 +216,13 @@ class AvReader:
         return EndOfStreamError(f"{self._shown}: end of file")
 
     def _decode(self, packet: Packet[Any]) -> None:
+        self._packets_since += 1
+        self._keys_since += packet.is_keyframe
+        self._begun |= packet.is_keyframe
         try:
             frames = packet.decode()
         except (av.error.FFmpegError, ValueError):
-            self._bad += 1
+            self._bad += self._begun or not self.live  # before the first key frame that is as it must be
             if self._bad >= _BAD_PACKETS:
                 raise SourceError(
                     f"{self._shown}: {self._bad} packets in a row cannot be decoded; the stream is damaged"

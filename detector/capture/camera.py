@@ -15,13 +15,15 @@ from detector.core.redact import redact
 from detector.core.stats import Rate
 from detector.core.types import CameraState, Frame
 
-from .source import CapturedImage, Counting, DecodeCounts, Source
+from .source import CameraRefusedError, CapturedImage, Counting, DecodeCounts, Noting, Source, WaitingError
 
 log = logging.getLogger(__name__)
 
 OnState = Callable[[str, CameraState, "str | None"], None]
 _SLICE_S = 1.0  # waits are divided into these, so that `progress_mono` advances
 _STEADY_S = 5.0  # a connection that lasts this long resets the back-off; a flapping one does not
+_SOON_S = 60.0  # an outage shorter than this ends within seconds of the camera's return
+_SOON_CAP_S = 2.0  # the longest wait until then
 _REMIND_S = 60.0  # repetitions of an error are logged at most this often
 _END_OF_FILE = "end of file"
 
@@ -31,7 +33,7 @@ class CaptureStats:
     """A camera at one moment. `error` is the reason while not online; sizes are px of the last frame.
 
     `progress_mono` advances while the loop is alive, with or without the camera: if it stops for longer
-    than an open or a read may take, a native call hangs. `decode` counts over all connections.
+    than an open or a read may take, a native call hangs. `decode` counts over all connections. `notes` say what the camera does unusually, of this connection and the one before.
     """
 
     state: CameraState
@@ -44,6 +46,7 @@ class CaptureStats:
     last_frame_mono: float | None
     progress_mono: float
     decode: DecodeCounts
+    notes: tuple[str, ...] = ()
 
 
 class _Reporter:
@@ -94,6 +97,8 @@ class CameraLoop:
     ) -> None:
         self._name, self._make_source, self._put, self._stop = name, make_source, put, stop
         self._clock, self._on_state, self._backoff = clock, on_state, backoff or Backoff()
+        self._soon = backoff or Backoff(cap=_SOON_CAP_S)
+        self._lost_mono: float | None = None  # since when there is no steady connection
         self._lock = threading.Lock()
         self._reporter = _Reporter(name=name, clock=clock)
         self._state: CameraState = "connecting"
@@ -103,6 +108,8 @@ class CameraLoop:
         self._last_frame_mono: float | None = None
         self._decode = DecodeCounts()  # of the connections before this one
         self._counting: Counting | None = None
+        self._noting: Noting | None = None
+        self._notes: tuple[str, ...] = ()  # of the connection before this one
         self._read = 0  # of this connection, where its source does not count
         self._online_since: float | None = None
         self._progress_mono = clock.mono()
@@ -117,12 +124,12 @@ class CameraLoop:
                 self._wait(math.inf)  # a thread that ends would be treated as a failure
             except SourceError as exc:
                 self._fail(redact(str(exc)))
-                self._wait(self._backoff.next())
+                self._wait(self._pause_s(refused=isinstance(exc, CameraRefusedError)))
             except Exception as exc:
                 # A bug of ours or of a library: this camera tries again, the others are not affected.
                 log.exception("camera %s: unexpected error", self._name)
                 self._fail(redact(f"unexpected error: {type(exc).__name__}"))
-                self._wait(self._backoff.next())
+                self._wait(self._pause_s(refused=False))
 
     def stats(self) -> CaptureStats:
         """A consistent snapshot of the loop's state, from any thread."""
@@ -139,6 +146,7 @@ class CameraLoop:
                 last_frame_mono=self._last_frame_mono,
                 progress_mono=self._progress_mono,
                 decode=self._decoded(),
+                notes=self._noted(),
             )
 
     def _drain(self) -> None:
@@ -148,12 +156,20 @@ class CameraLoop:
             with self._lock:
                 # Asked only in `stats`, which is called rarely, while pictures come often.
                 self._counting = source if isinstance(source, Counting) else None
+                self._noting = source if isinstance(source, Noting) else None
             self._alive()
             while not self._stop.is_set():
-                self._deliver(source.read())
+                try:
+                    grab = source.read()
+                except WaitingError as exc:
+                    self._wait_for_picture(redact(str(exc)))
+                else:
+                    self._deliver(grab)
         finally:
             with self._lock:
                 self._decode, self._counting, self._read = self._decoded(), None, 0
+                if self._noting is not None:
+                    self._notes, self._noting = self._noting.notes, None
             source.close()
 
     def _decoded(self) -> DecodeCounts:
@@ -167,10 +183,29 @@ class CameraLoop:
             keyframes_only=now.keyframes_only,
         )
 
+    def _noted(self) -> tuple[str, ...]:
+        now = self._noting.notes if self._noting is not None else ()
+        return tuple(redact(note) for note in dict.fromkeys((*now, *self._notes)))
+
+    def _pause_s(self, *, refused: bool) -> float:
+        """How long to wait before the next try: short at first, unless the camera itself said no."""
+        if self._lost_mono is None:
+            self._lost_mono = self._clock.mono()
+        soon = self._clock.mono() - self._lost_mono < _SOON_S and not refused
+        return (self._soon if soon else self._backoff).next()
+
+    def _wait_for_picture(self, reason: str) -> None:
+        """The connection stands, data comes: nothing to do but to go on reading."""
+        self._alive()
+        self._online_since = None
+        self._reporter.failed(reason)
+        self._enter("connecting", reason)
+
     def _deliver(self, picture: CapturedImage) -> None:
         now, wall = self._clock.mono(), self._clock.wall()
-        # The time before decoding counts: a frame is as old as its last packet.
+        # What came before decoding counts: a frame is as old as its last packet, and none older than the one before.
         mono = now if picture.mono is None else min(now, picture.mono)
+        mono = mono if self._last_frame_mono is None else max(mono, self._last_frame_mono)
         wall -= now - mono
         frame = Frame(camera=self._name, seq=self._frames, captured_mono=mono, captured_wall=wall, image=picture.image)
         with self._lock:
@@ -185,6 +220,8 @@ class CameraLoop:
             self._enter("online", None)
         elif mono - self._online_since >= _STEADY_S:
             self._backoff.reset()
+            self._soon.reset()
+            self._lost_mono = None
         self._put(frame)
 
     def _fail(self, reason: str) -> None:

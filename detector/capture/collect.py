@@ -6,6 +6,7 @@ none if nothing is new. In a still scene the threshold falls step by step, so th
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from .factory import make_source
 from .image_diff import Grid, grid, max_difference
 from .picture_folder import PictureStore
 from .pictures import clip_frames
-from .source import CapturedImage, Source
+from .source import CapturedImage, Source, WaitingError
 
 _LOOKS = 4  # frames compared per window: more would cost CPU and hardly differ
 _NEW = 12.0  # grey levels by which the most changed cell must differ, as when a person moves
@@ -171,6 +172,7 @@ def _connected(source: Source, stop: threading.Event) -> Iterator[CapturedImage]
     try:
         source.open()
         while not stop.is_set():
-            yield source.read()
+            with contextlib.suppress(WaitingError):
+                yield source.read()
     finally:
         source.close()

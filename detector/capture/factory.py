@@ -34,12 +34,16 @@ def make_source(camera: Camera, *, stop: threading.Event, keyframes_only: Callab
 
         return GStreamerSource(source=source, timeout_s=camera.timeout_s)
     if source.lower().startswith(("rtsp://", "rtsps://")):
+        if camera.transport == "udp":
+            from .network import NetworkSource
+
+            return NetworkSource(url=source, timeout_s=camera.timeout_s, transport="udp")
         from .rtsp.source import RtspSource
 
         return RtspSource(url=source, timeout_s=camera.timeout_s, keyframes_only=keyframes_only)
-    from .network import NetworkSource
+    from .mjpeg.source import HttpSource
 
-    return NetworkSource(url=source, timeout_s=camera.timeout_s)
+    return HttpSource(url=source, timeout_s=camera.timeout_s, poll_fps=camera.detect_fps, stop=stop)
 
 
 def file_source(

@@ -18,23 +18,40 @@ _LATE = 1.0 - _EARLY  # the most by which a camera is late if its rate is not a 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotCounts:
-    """Frames `taken` by inference, `dropped` although due, `skipped` because of the rate limit."""
+    """`taken` by inference; `dropped` unread though due; `skipped` because of the rate limit alone.
+
+    `refused`: older than one that came before.
+    """
 
     taken: int = 0
     dropped: int = 0
     skipped: int = 0
+    refused: int = 0
 
 
 class _CameraSlot:
     """One camera's newest frame and its schedule, in seconds of `captured_mono`."""
 
-    __slots__ = ("_owed", "_owed_at", "dropped", "due", "frame", "interval", "served", "skipped", "taken")
+    __slots__ = (
+        "_owed",
+        "_owed_at",
+        "dropped",
+        "due",
+        "frame",
+        "interval",
+        "newest",
+        "refused",
+        "served",
+        "skipped",
+        "taken",
+    )
 
     def __init__(self, max_fps: float) -> None:
         self.interval = 1.0 / max_fps
         self.due = -math.inf
         self.frame: Frame | None = None
-        self.taken = self.dropped = self.skipped = 0
+        self.taken = self.dropped = self.skipped = self.refused = 0
+        self.newest = -math.inf  # `captured_mono` of the newest frame that came
         self._owed, self._owed_at = 0.0, 0.0
         self.served = -math.inf
 
@@ -62,6 +79,10 @@ class _CameraSlot:
         return self._owed * math.exp((self._owed_at - now) / _OWED_S)
 
     def put(self, frame: Frame, now: float) -> None:
+        if frame.captured_mono < self.newest:
+            self.refused += 1  # what comes after can neither follow a person back in time nor measure motion
+            return
+        self.newest = frame.captured_mono
         if self.frame is not None:
             if self.opens_mono <= now:
                 self.dropped += 1
@@ -116,7 +137,10 @@ class LatestFrames:
             self._slots.pop(camera, None)
 
     def put(self, frame: Frame) -> None:
-        """Keep `frame` as its camera's newest; ignored for a camera that is not known."""
+        """Keep `frame` as its camera's newest; ignored for a camera that is not (or no longer) known.
+
+        A frame older than one that came before is refused, and counted.
+        """
         with self._changed:
             slot = self._slots.get(frame.camera)
             if slot is None or self._closed:
@@ -157,7 +181,7 @@ class LatestFrames:
             slot = self._slots.get(camera)
             if slot is None:
                 return SlotCounts()
-            return SlotCounts(taken=slot.taken, dropped=slot.dropped, skipped=slot.skipped)
+            return SlotCounts(taken=slot.taken, dropped=slot.dropped, skipped=slot.skipped, refused=slot.refused)
 
     def close(self) -> None:
         """Wake a waiting `take`; from now on it returns None at once."""

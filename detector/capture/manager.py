@@ -17,7 +17,7 @@ from .factory import make_source
 from .idle_cameras import IdleCameras
 from .latest_frames import LatestFrames
 
-_CAPTURE_KEYS = ("source", "loop", "timeout_s", "enabled")  # a change of these reopens the source
+_CAPTURE_KEYS = ("source", "loop", "timeout_s", "transport", "enabled")  # a change of these reopens the source
 STOP_S = 2.0  # in addition to the camera's read time-out
 
 
@@ -43,10 +43,7 @@ class Cameras:
         """Run the cameras of `wanted`; a camera with an unchanged source loses no frame."""
         current = self.running()
         stale = [
-            name
-            for name, running in current.items()
-            if name not in wanted
-            or any(getattr(running.settings, k) != getattr(wanted[name], k) for k in _CAPTURE_KEYS)
+            name for name, running in current.items() if name not in wanted or _differs(running.settings, wanted[name])
         ]
         self._close(stale)
         for name, settings in wanted.items():
@@ -101,3 +98,9 @@ class Cameras:
     def stop(self, at_most_s: float = math.inf) -> None:
         """Stop all loops, in at most so many seconds together; each may take its read time-out to notice."""
         self._close(list(self.running()), at_most_s=at_most_s)
+
+
+def _differs(old: Camera, new: Camera) -> bool:
+    # Single pictures are polled at the detect rate.
+    keys = (*_CAPTURE_KEYS, "detect_fps") if new.kind == "http" else _CAPTURE_KEYS
+    return any(getattr(old, key) != getattr(new, key) for key in keys)

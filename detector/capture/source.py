@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.errors import SourceError
 from detector.core.types import Image
+
+WAITING_S = 300.0
+"""So long one connection is kept without a picture while data comes: "smart" codecs have key frames minutes apart."""
+
+
+class WaitingError(SourceError):
+    """The connection stands and data comes, but no picture yet: `read` may be called again."""
+
+
+class CameraRefusedError(SourceError):
+    """The camera answered and said no (password, rights): to ask again soon locks the account at many a camera."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +57,16 @@ class Counting(Protocol):
         ...
 
 
+@runtime_checkable
+class Noting(Protocol):
+    """A source that says what its camera does unusually, and which way round it was taken."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Plain words, each once, since it was opened; any thread may ask."""
+        ...
+
+
 class Source(Protocol):
     """A connection to a camera. Opened, read and closed by the same thread; it never retries.
 
@@ -56,7 +79,21 @@ class Source(Protocol):
         ...
 
     def read(self) -> CapturedImage:
-        """The next picture; raises EndOfStreamError at the end of a file, SourceError on any other failure."""
+        """The next picture; raises EndOfStreamError at a file's end, SourceError on any other.
+
+        WaitingError leaves the connection open: the picture may come with a later call.
+        """
         ...
 
     def close(self) -> None: ...
+
+
+def read_patiently(source: Source, *, patience_s: float, clock: Clock = SYSTEM_CLOCK) -> CapturedImage:
+    """The next picture, waited for up to about `patience_s` seconds while data comes; raises SourceError."""
+    deadline = clock.mono() + patience_s
+    while True:
+        try:
+            return source.read()
+        except WaitingError:
+            if clock.mono() >= deadline:
+                raise

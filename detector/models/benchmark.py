@@ -1,6 +1,6 @@
-"""What a detector costs on this machine: each stage, and the whole over the bare model.
+"""Measures a detector on this machine: each stage, and the whole pipeline relative to the bare model.
 
-Interleaved in one process, so that what else the machine does falls on both sides alike.
+Both are interleaved in one process, so that other load on the machine affects both alike.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class _StageTimes:
 
 
 def _frames(source: Path, limit: int) -> Iterator[tuple[Frame, float]]:
-    """Frames with the ms that decoding each took; the clip starts again until `limit` is reached.
+    """Frames with the ms that decoding each took; the clip is repeated until `limit` is reached.
 
-    Colours are converted by whoever wants them, here the model's preprocessing, as in the service.
+    Colours are converted by the model's preprocessing, as in the service.
     """
     frames = clip_frames(source, loop=True)
     for seq in range(limit):
@@ -82,7 +82,7 @@ def benchmark(*, detector: AnyDetector, source: Path, frames: int = 200, progres
     if frames < MIN_FRAMES:
         raise SourceError(f"too few frames to measure: ask for at least {MIN_FRAMES}")
     samples = _StageTimes()
-    # Exactly what the service runs, gate open: its cost belongs to the pipeline.
+    # As in the service, but with the motion gate open.
     camera = Camera.model_validate({"source": "bench", "motion": {"enabled": False}})
     pipeline = CameraPipeline(name="bench", settings=camera, device_id="bench")
     width = height = 0
@@ -99,7 +99,7 @@ def benchmark(*, detector: AnyDetector, source: Path, frames: int = 200, progres
 
 
 def _one(detector: AnyDetector, pipeline: CameraPipeline, frame: Frame, samples: _StageTimes) -> None:
-    """One frame both ways; which way goes first alternates, so that warm caches favour neither."""
+    """One frame through the pipeline and the bare model, in alternating order, so that warm caches favour neither."""
     if frame.seq % 2 and frame.seq > 1:
         samples.add("bare_model", detector.run_bare())
     begun = time.perf_counter()

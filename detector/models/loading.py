@@ -1,4 +1,4 @@
-"""From the config's model section to a loaded detector: the registry first, then the backend."""
+"""Loads the detector that the config's model section describes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from detector.inference.factory import load_detector, tensorrt_usable
 from detector.inference.input_sizes import InputSize
 from detector.inference.multi_size import AnyDetector, MultiSizeDetector
 
+from .model_keys import said
 from .registry import Resolved, load_registry
 from .reload_limit import FallbackLoader
 
@@ -26,18 +27,18 @@ log = logging.getLogger(__name__)
 SCORE_FLOOR = 0.1
 OpenFile = Callable[[Path], PersonDetector]
 FileOf = Callable[[InputSize], "Path | None"]
-"""The model's file for an input size; None where there is none (yet); raises ModelError."""
+"""Returns the model's file for an input size, None if there is none (yet); raises ModelError."""
 
 
 def resolve(model: Model, progress: Progress = quiet) -> Resolved:
-    """The model's file, fetched where it must be; raises ModelError."""
+    """The model's file, downloaded if necessary; raises ModelError."""
     return load_registry().resolve(model.name, progress)
 
 
 def loader(model: Model, resolved: Resolved, *, score_floor: float = SCORE_FLOOR) -> Callable[[], PersonDetector]:
-    """What loads `resolved` as it is, as `model` asks; called in the thread that will own it.
+    """A function that loads `resolved` unchanged with the settings of `model`; call it in the thread that will own it.
 
-    With `backend: auto` an engine that fails again and again gives way to ONNX Runtime.
+    With `backend: auto` an engine that fails repeatedly is replaced by ONNX Runtime.
     """
 
     def load() -> PersonDetector:
@@ -45,7 +46,7 @@ def loader(model: Model, resolved: Resolved, *, score_floor: float = SCORE_FLOOR
 
     if model.backend != "auto" or resolved.path.suffix == ".engine":
         return load
-    # What precision was wanted was wanted of the engine.
+    # The configured precision is for the engine.
     cpu = model.model_copy(update={"backend": "onnxruntime", "precision": "auto"})
     return FallbackLoader(load=load, safe=lambda: open_file(cpu, resolved, resolved.path, score_floor=score_floor))
 
@@ -53,11 +54,10 @@ def loader(model: Model, resolved: Resolved, *, score_floor: float = SCORE_FLOOR
 def shaped_loader(
     model: Model, resolved: Resolved, frame_sizes: Sequence[InputSize] = (), *, score_floor: float = SCORE_FLOOR
 ) -> Callable[[], AnyDetector]:
-    """As `loader`, for a detector that takes each frame in the shape that fits it, persons only.
+    """Like `loader`, for a detector that uses the input size that fits each frame, with the class person only.
 
-    What the cache does not hold is made, in about a second a shape. `frame_sizes`, the (width, height) of the
-    cameras' frames where known, are loaded by `warm_up`. A model that is not understood well enough to be
-    changed runs as it is.
+    Variants that are not in the cache are made, in about a second each. `frame_sizes`, the (width, height) of the
+    cameras' frames if known, are loaded by `warm_up`. A model that cannot be edited runs unchanged.
     """
     whole = loader(model, resolved, score_floor=score_floor)
 
@@ -75,7 +75,12 @@ def shaped_loader(
 
 
 def shapeable(model: Model, resolved: Resolved) -> bool:
-    """Whether the model's graph can be changed: a TensorRT engine was built for one size, whole."""
+    """Whether the model's graph can be changed: a TensorRT engine was built for one size, whole.
+
+    A model that the config's keys have to describe runs as it is.
+    """
+    if said(model):
+        return False
     if resolved.path.suffix.lower() != ".onnx" or model.backend == "tensorrt":
         return False
     return model.backend != "auto" or not tensorrt_usable()
@@ -84,13 +89,15 @@ def shapeable(model: Model, resolved: Resolved) -> bool:
 def shaped(
     resolved: Resolved, *, open_file: OpenFile, file_of: FileOf, expected: Sequence[InputSize] = ()
 ) -> MultiSizeDetector:
-    """The detector whose input sizes come from `file_of`; where it has none, the model's own file serves."""
+    """The detector with a file per input size from `file_of`; the model's own file is used where there is none."""
     base, spare = _base(resolved, open_file)
+    # Of an uncommon one it is not known what another size would change.
+    as_it_is = any(not detector.layout.usual for detector in spare)
 
     def load(shape: InputSize) -> PersonDetector | None:
         path = None
         try:
-            path = file_of(shape)
+            path = None if as_it_is else file_of(shape)
         except ModelError as error:
             if shape != base:
                 raise
@@ -109,26 +116,26 @@ def shaped(
 
 
 def made(resolved: Resolved, shape: InputSize) -> Path:
-    """The exact variant of that size, from the cache or made now; raises ModelError."""
+    """The exact variant of that size (px), from the cache or made now; raises ModelError."""
     from .graph.variants import CacheError, prepare
 
     try:
         return prepare(resolved.path, shape=shape, spec=resolved.spec)
     except CacheError:
-        # What is seen must not hang on whether a folder can be written: `replay` gives the same lines anywhere.
+        # Detections must not depend on whether a folder can be written: `replay` gives the same output everywhere.
         return prepare(resolved.path, shape=shape, spec=resolved.spec, cache=_passing_cache())
 
 
 @functools.cache
 def _passing_cache() -> Path:
-    """A cache for this process alone."""
+    """A cache for this process only."""
     folder = tempfile.mkdtemp(prefix="detector-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
 
 
 def _base(resolved: Resolved, open_file: OpenFile) -> tuple[InputSize, list[PersonDetector]]:
-    """The model's own size, and the detector that had to be opened to learn it."""
+    """The model's own size, and the detector if one had to be opened to find it out."""
     if resolved.entry is not None:
         return (resolved.entry.input.width, resolved.entry.input.height), []
     detector = open_file(resolved.path)
@@ -136,7 +143,7 @@ def _base(resolved: Resolved, open_file: OpenFile) -> tuple[InputSize, list[Pers
 
 
 def open_file(model: Model, resolved: Resolved, path: Path, *, score_floor: float = SCORE_FLOOR) -> PersonDetector:
-    """The file at `path`, a form of `resolved`, as `model` asks; raises ModelError."""
+    """The detector for the file at `path`, a variant of `resolved`, with the settings of `model`; raises ModelError."""
     return load_detector(
         path=path,
         name=resolved.name,
@@ -145,4 +152,5 @@ def open_file(model: Model, resolved: Resolved, path: Path, *, score_floor: floa
         precision=model.precision,
         threads=model.threads,
         score_floor=score_floor,
+        said=said(model),
     )

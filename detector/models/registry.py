@@ -1,6 +1,6 @@
-"""The registry: which models and clips are known, where each lies, and what its input needs.
+"""The registry of known models and clips: their files, sources and inputs.
 
-`engines/models.yaml` is its text; in a wheel it lies beside this module. The cache is
+Its text is `engines/models.yaml`; in a wheel it is beside this module. The cache is
 `$DETECTOR_CACHE`, else `$XDG_CACHE_HOME/detector`, else `~/.cache/detector`.
 """
 
@@ -10,7 +10,6 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from detector.capture.pictures import clip_pictures
 from detector.config import document as configfile
+from detector.config.value_types import fraction
 from detector.core.errors import ConfigError, ModelError, UnknownNameError
 from detector.core.files import cache_dir, file_sha256
 from detector.core.progress import Progress, quiet
@@ -32,33 +32,30 @@ Kind = Literal["model", "clip"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 _SUFFIXES = (".onnx", ".engine", ".xml")
-
-
-def _fraction(value: Any) -> Any:
-    """`1/255` as well as a number: exact, and as people say it."""
-    try:
-        return float(Fraction(value)) if isinstance(value, str) else value
-    except ZeroDivisionError:
-        raise ValueError("a fraction of zero") from None
+_Positive = Annotated[float, Field(gt=0.0)]
 
 
 class Input(RegistrySection):
-    """The picture that a model takes: its size in px, and InputSpec's fields."""
+    """A model's input: its size in px, and InputSpec's fields."""
 
     width: int = Field(ge=32, le=4096)
     height: int = Field(ge=32, le=4096)
     color: Literal["rgb", "bgr"]
-    scale: Annotated[float, BeforeValidator(_fraction), Field(gt=0.0, le=1.0)]
+    scale: Annotated[float, BeforeValidator(fraction), Field(gt=0.0, le=1.0)]
     pad: int = Field(default=114, ge=0, le=255)
     placement: Literal["center", "top-left", "stretch"] = "center"
+    mean: tuple[float, float, float] | None = None
+    std: tuple[_Positive, _Positive, _Positive] | None = None
 
     @property
     def spec(self) -> InputSpec:
-        return InputSpec(color=self.color, scale=self.scale, pad=self.pad, placement=self.placement)
+        return InputSpec(
+            color=self.color, scale=self.scale, pad=self.pad, placement=self.placement, mean=self.mean, std=self.std
+        )
 
 
 class FileEntry(RegistrySection):
-    """A file that can be had: a clip; `file` is its name in the cache."""
+    """A downloadable file, such as a clip; `file` is its name in the cache."""
 
     description: str = Field(min_length=1)
     licence: str = Field(min_length=1, description="SPDX identifier; of a model, its weights'")
@@ -81,7 +78,7 @@ class Measured(RegistrySection):
 
 
 class ModelEntry(FileEntry):
-    """A model."""
+    """A model: a file with its input and measured figures."""
 
     input: Input
     measured: Measured = Measured()
@@ -128,22 +125,27 @@ class Registry:
         return found
 
     def path(self, name: str) -> Path:
-        """Where the model's file lies in the cache, once fetched."""
+        """The path of the model's file in the cache; it may not be downloaded yet."""
         return self._wanted("model", name).path
 
     def fetch(self, name: str, progress: Progress = quiet) -> Path:
-        """The model's verified file, brought if need be; raises ModelError that says what was tried."""
+        """The model's verified file, downloaded if necessary; raises ModelError that says what was tried."""
         return ensure(self._wanted("model", name), progress)
 
     def fetch_clip(self, name: str, progress: Progress = quiet) -> Path:
-        """The clip's verified file, brought if need be; raises ModelError."""
+        """The clip's verified file, downloaded if necessary; raises ModelError."""
         return ensure(self._wanted("clip", name), progress)
 
-    def resolve(self, name_or_path: str | Path, progress: Progress = quiet) -> Resolved:
-        """A model by path or registry name, brought if need be; raises ModelError.
+    def clip_here(self, name: str) -> Path | None:
+        """The clip's file where an intact one is in the cache; fetches nothing. Raises ModelError on another name."""
+        wanted = self._wanted("clip", name)
+        return wanted.path if status(wanted) == "ok" else None
 
-        An existing file wins over a name. A file whose content the registry knows gets that
-        entry's input, whatever it is called.
+    def resolve(self, name_or_path: str | Path, progress: Progress = quiet) -> Resolved:
+        """A model by path or registry name, downloaded if necessary; raises ModelError.
+
+        An existing file has priority over a name. A file with the content of a registry entry gets that entry's
+        input, whatever its name.
         """
         text = str(name_or_path)
         path = Path(text).expanduser()
@@ -164,13 +166,13 @@ class Registry:
         return text not in self._models and (os.sep in text or path.suffix.lower() in _SUFFIXES or path.is_file())
 
     def verify(self) -> dict[str, Status]:
-        """How the file of every model and clip stands in the cache; hashes those that are there."""
+        """The state of every model's and clip's file in the cache; hashes the files."""
         wanted = [self._wanted("model", name) for name in self._models]
         wanted += [self._wanted("clip", name) for name in self._clips]
         return {item.name: status(item) for item in wanted}
 
     def describe(self) -> list[dict[str, Any]]:
-        """One row a model, for people and JSON alike: see `_row`."""
+        """One row per model, for display and JSON: see `_row`."""
         return [_row(name, entry, status(self._wanted("model", name))) for name, entry in self._models.items()]
 
     def _wanted(self, kind: Kind, name: str) -> FileSpec:
@@ -179,11 +181,11 @@ class Registry:
         return FileSpec(name=name, path=path, pin=entry.pin, sources=entry.sources)
 
     def _resolve_file(self, path: Path) -> Resolved:
-        """The file, by the entry that it is the file of, whatever it is called."""
+        """The file, with the registry entry of the same content if there is one."""
         try:
             size = path.stat().st_size
             pins = {pin: name for name in self._models for pin in self._wanted("model", name).pins if pin.size == size}
-            # Hashing is for the few files that have a known size.
+            # Only files of a known size are hashed.
             name = pins.get(FileHash(size=size, sha256=file_sha256(path))) if pins else None
         except OSError as error:
             raise ModelError(f"cannot read the model {path}: {error.strerror}") from None
@@ -230,7 +232,7 @@ def _no_model_file(text: str, path: Path) -> str:
 
 
 def registry_path() -> Path:
-    """The registry's text: beside this module in a wheel, in engines/ in a checkout."""
+    """The path of the registry's text: beside this module in a wheel, in engines/ in a checkout."""
     here = Path(__file__).resolve().parent
     packaged = here / "models.yaml"
     return packaged if packaged.is_file() else here.parents[1] / "engines" / "models.yaml"
@@ -253,5 +255,5 @@ def load_registry(path: Path | None = None, *, cache: Path | None = None) -> Reg
 
 
 def sample_pictures() -> Iterator[Image]:
-    """Frames of the sample clip, fetched where it is not here yet; raises ModelError, SourceError."""
+    """Frames of the sample clip, which is downloaded if necessary; raises ModelError, SourceError."""
     yield from clip_pictures(load_registry().fetch_clip("bikes"))

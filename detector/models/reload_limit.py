@@ -1,4 +1,4 @@
-"""A model that keeps failing is not loaded for ever: after a few times in an hour what is safe serves."""
+"""Limits the reloads of a failing model: after a few within an hour the safe one is loaded instead."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from detector.inference.detector import PersonDetector
 log = logging.getLogger(__name__)
 
 WITHIN_S = 3600.0
-MOST = 4  # the first load and three anew
-FAST = "tensorrt"  # what can fail for good: a fault of CUDA's stays until the process ends
+MOST = 4  # the first load and three reloads
+FAST = "tensorrt"  # may fail permanently: a CUDA error stays until the process ends
 
 
 class FallbackLoader:
-    """Calls `load`; once it gave `MOST` engines within `WITHIN_S`, `safe` instead. For one thread."""
+    """Calls `load`, and after `MOST` engines within `WITHIN_S` calls `safe` instead. Not thread-safe."""
 
     def __init__(
         self, *, load: Callable[[], PersonDetector], safe: Callable[[], PersonDetector], clock: Clock = SYSTEM_CLOCK

@@ -17,6 +17,7 @@ What the socket does not take at once stays queued, and the loop is woken to wri
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import ssl
@@ -90,6 +91,22 @@ def check_message(message: Message) -> None:
         raise BrokerError(f"the message on {topic[:64]!r} is larger than MQTT allows")
 
 
+class _TidyClient(paho.Client):
+    """Remembers its socket from the start: paho loses sight of it when TLS or WebSocket do not come about."""
+
+    dialled: Any = None
+
+    def _create_socket_connection(self) -> socket.socket:
+        self.dialled = super()._create_socket_connection()
+        made: socket.socket = self.dialled
+        return made
+
+    def _ssl_wrap_socket(self, tcp_sock: Any) -> ssl.SSLSocket:
+        self.dialled = super()._ssl_wrap_socket(tcp_sock)
+        made: ssl.SSLSocket = self.dialled
+        return made
+
+
 class BrokerConnection:
     """A paho client for one connection. Only `publish` may be called from another thread."""
 
@@ -113,7 +130,7 @@ class BrokerConnection:
         self._bell, self._pull = socket.socketpair()  # ends the wait in `step`
         self._bell.setblocking(False)
         self._pull.setblocking(False)
-        self._client = paho.Client(
+        self._client = _TidyClient(
             CallbackAPIVersion.VERSION2,
             client_id=settings.client_id,
             protocol=_VERSIONS[protocol],
@@ -199,7 +216,7 @@ class BrokerConnection:
             sock: Any = self._client.socket()
             if sock is None:
                 return False
-            if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            if (pending := getattr(sock, "pending", None)) is not None and pending():  # TLS: read, but not taken
                 return True
             poll, fd = select.poll(), sock.fileno()  # select would fail from file 1024 on
             poll.register(fd, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
@@ -272,9 +289,9 @@ class BrokerConnection:
 
     def abandon(self) -> None:
         """Drop the connection as it is."""
-        sock: Any = self._client.socket()
-        if sock is not None:
-            sock.close()
+        for sock in (self._client.socket(), self._client.dialled):
+            if sock is not None:
+                sock.close()
         self._bell.close()
         self._pull.close()
         # The client refers to this object through its callbacks; without them it dies here
@@ -315,7 +332,8 @@ class BrokerConnection:
     @staticmethod
     def _on_socket_open(_c: object, _u: object, sock: Any) -> None:
         # Nagle's algorithm against delayed acknowledgements costs 30 to 70 ms a message.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with socket.socket(fileno=os.dup(sock.fileno())) as same:  # a WebSocket's wrapper knows no options
+            same.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @staticmethod
     def _on_register_write(_c: object, _u: object, _sock: object) -> None:

@@ -66,6 +66,7 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
 def reason(error: Exception) -> str:
     """The error's own words, on one line."""
     text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
+    # Masked before it is cut, which could leave half of a secret.
     return redact(str(text)).splitlines()[0] if text else type(error).__name__
 
 

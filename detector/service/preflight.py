@@ -10,20 +10,23 @@ from dataclasses import dataclass
 from functools import partial
 
 from detector.capture.factory import make_source
+from detector.capture.source import Noting, WaitingError, read_patiently
 from detector.config import document
 from detector.config.schema import Camera, Config
 from detector.core.addresses import bind_fault
-from detector.core.errors import ConfigError, DetectorError
+from detector.core.errors import ConfigError, DetectorError, SourceError
 from detector.core.redact import redact
 from detector.models.autotune.choice import scenes_of
 from detector.models.autotune.loader import AutotunedLoader
 from detector.models.loading import resolve
+from detector.models.probe import NOT_PROBED
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import probe, settings_of
 
 from .data_dir import locked_data_dir
 
 BROKER_S = 5.0
+PICTURE_S = 30.0  # a camera that sends, but no picture, is waited for so long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +52,30 @@ def _camera(settings: Camera) -> str:
     begun = time.monotonic()
     try:
         source.open()
-        image = source.read().image
+        image = read_patiently(source, patience_s=PICTURE_S).image
+        notes = source.notes if isinstance(source, Noting) else ()
+    except WaitingError as error:
+        raise SourceError(
+            f"{settings.shown_source}: {error}; none came within {time.monotonic() - begun:.0f} s: shorten the camera's "
+            "key frame interval, or switch off its H.264+ / H.265+ (the service itself goes on waiting)"
+        ) from None
     finally:
         source.close()
-    return f"{image.width}x{image.height}, first frame after {time.monotonic() - begun:.1f} s ({settings.shown_source})"
+    found = (
+        f"{image.width}x{image.height}, first frame after {time.monotonic() - begun:.1f} s ({settings.shown_source})"
+    )
+    return "; ".join((found, *notes))
 
 
 def _model(config: Config) -> str:
-    detector = AutotunedLoader(config.model, resolve(config.model), scenes=tuple(scenes_of(config)))()
+    load = AutotunedLoader(config.model, resolve(config.model), scenes=tuple(scenes_of(config)))
+    detector = load()
     try:
         ms = min(detector.warm_up() for _ in range(3))
-        return f"{detector.model_name} on {detector.backend} {detector.precision}: {ms:.1f} ms a frame"
+        skipped = NOT_PROBED if config.model.probe else "not tried on a person: model.probe is false"
+        seen = skipped if load.seen is None else load.seen.words
+        told = [f"{detector.model_name} on {detector.backend} {detector.precision}: {ms:.1f} ms a frame", seen]
+        return "; ".join([*told, *filter(None, [detector.layout.note])])
     finally:
         detector.close()
 

@@ -39,7 +39,7 @@ _UNKNOWN: dict[str, Any] = dict.fromkeys(
             "height",
         ),
     )
-) | {"latency_ms": {"p50": None, "p99": None}}
+) | {"notes": [], "latency_ms": {"p50": None, "p99": None}}
 """A camera that is switched off: every figure is there, none is known."""
 
 
@@ -149,12 +149,13 @@ class StatusReporter:
             **head,
             "state": "degraded" if stats.state == "online" and self._host.failing_since else stats.state,
             "error": stats.error,
+            "notes": list(stats.notes),
             "fps": round(stats.fps, 1),
             "detect_fps": round(view.rate.value(now), 1),
             "frame_age_s": _rounded(age),
             "frames": stats.frames,
             "detected": view.detected,
-            "dropped": counts.dropped,
+            "dropped": counts.dropped + counts.refused,
             "skipped": counts.skipped,
             "reconnects": stats.reconnects,
             "decoded": stats.decode.decoded,

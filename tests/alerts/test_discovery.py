@@ -34,21 +34,21 @@ def started(folder: Path, port: int, settings: Config) -> Iterator[tuple[Running
     """A service's start as far as the broker sees it: states of every camera, discovery."""
     topics = Topics(settings.mqtt.topic_prefix)
     will = Message(topic=topics.available, payload=b"offline", qos=1, retain=True)
-    with running_dispatcher(folder, port, topics=topics, will=will) as room:
+    with running_dispatcher(folder, port, topics=topics, will=will) as delivery:
         discovery = Discovery(
             topics=topics,
-            send=room.dispatcher.send,
-            saved=room.outbox.get_state(ANNOUNCED),
-            save=room.dispatcher.save_state,
+            send=delivery.dispatcher.send,
+            saved=delivery.outbox.get_state(ANNOUNCED),
+            save=delivery.dispatcher.save_state,
         )
-        room.link.listen_cleared(discovery.cleared)
+        delivery.link.listen_cleared(discovery.cleared)
         for name in settings.cameras:
-            room.dispatcher.people(name, 1)
-            room.dispatcher.camera_status(name, "online")
-            room.dispatcher.detect_state(name, True)
-        room.dispatcher.alarm_state("armed_away")
+            delivery.dispatcher.people(name, 1)
+            delivery.dispatcher.camera_status(name, "online")
+            delivery.dispatcher.detect_state(name, True)
+        delivery.dispatcher.alarm_state("armed_away")
         discovery.announce(settings, page_url=None)
-        yield room, discovery
+        yield delivery, discovery
 
 
 def retained(port: int) -> dict[str, bytes]:
@@ -62,14 +62,14 @@ def retained(port: int) -> dict[str, bytes]:
 
 
 def run_once(folder: Path, port: int, settings: Config) -> dict[str, bytes]:
-    with started(folder, port, settings) as (room, _):
-        wait_until(room.link.session)
+    with started(folder, port, settings) as (delivery, _):
+        wait_until(delivery.link.session)
         wanted = {f"{settings.mqtt.topic_prefix}/{name}/status" for name in settings.cameras}
         prefix = settings.mqtt.discovery_prefix
         wanted |= {f"{prefix}/device/{settings.device.id}/config"} if prefix else set()
         wait_until(lambda: wanted <= retained(port).keys())
-        wait_until(lambda: room.link.status().unacknowledged == 0)
-        known = (room.outbox.get_state(ANNOUNCED) or {})["topics"]
+        wait_until(lambda: delivery.link.status().unacknowledged == 0)
+        known = (delivery.outbox.get_state(ANNOUNCED) or {})["topics"]
         wait_until(lambda: retained(port).keys() <= set(known))
     return retained(port)
 
@@ -113,9 +113,9 @@ def test_h4_another_id_or_prefix_leaves_nothing_behind(
 
 
 def test_h4_a_picture_of_a_removed_camera_goes_too(broker: Mosquitto, tmp_path: Path) -> None:
-    with started(tmp_path, broker.port, config("porch", "door")) as (room, _):
-        wait_until(room.link.session)
-        room.dispatcher.alert(make_alert(1, camera="door"))
+    with started(tmp_path, broker.port, config("porch", "door")) as (delivery, _):
+        wait_until(delivery.link.session)
+        delivery.dispatcher.alert(make_alert(1, camera="door"))
         wait_until(lambda: "p/door/person/snapshot" in retained(broker.port))
     assert run_once(tmp_path, broker.port, config("porch")).keys() == PORCH | OURS | {YARD}
 
@@ -124,40 +124,40 @@ def test_h4_what_could_not_be_cleared_is_cleared_at_a_later_start(broker: Mosqui
     run_once(tmp_path, broker.port, config("porch"))
     broker.save()
     broker.stop()
-    with started(tmp_path, broker.port, config("door")) as (room, _):  # the broker is away meanwhile
-        wait_until(lambda: room.dispatcher.stats().waiting == 0)
+    with started(tmp_path, broker.port, config("door")) as (delivery, _):  # the broker is away meanwhile
+        wait_until(lambda: delivery.dispatcher.stats().waiting == 0)
     broker.start()
     assert run_once(tmp_path, broker.port, config("door")).keys() == DOOR | OURS | {YARD}
-    with started(tmp_path, broker.port, config("door")) as (room, _):
+    with started(tmp_path, broker.port, config("door")) as (delivery, _):
         wait_until(
             lambda: (
-                set((room.outbox.get_state(ANNOUNCED) or {})["topics"])
+                set((delivery.outbox.get_state(ANNOUNCED) or {})["topics"])
                 == {*DOOR, *OURS, YARD, "p/door/person/snapshot"}
             )
         )
 
 
 def test_h6_after_home_assistants_birth_every_state_is_said_again(broker: Mosquitto, tmp_path: Path) -> None:
-    with started(tmp_path, broker.port, config("porch", "door")) as (room, discovery):
-        wait_until(room.link.session)
-        room.dispatcher.motion("porch", False)
-        room.dispatcher.motion("door", True)
-        room.dispatcher.status({"state": "ok"})
-        wait_until(lambda: room.dispatcher.stats().waiting == 0)
+    with started(tmp_path, broker.port, config("porch", "door")) as (delivery, discovery):
+        wait_until(delivery.link.session)
+        delivery.dispatcher.motion("porch", False)
+        delivery.dispatcher.motion("door", True)
+        delivery.dispatcher.status({"state": "ok"})
+        wait_until(lambda: delivery.dispatcher.stats().waiting == 0)
         wait_until(lambda: YARD in retained(broker.port))
         home_assistant = RecordingSubscriber(broker.port, "p/+/motion", "p/stats")  # restarted: nothing is retained
         assert home_assistant.heard == []
         discovery.announce(config("porch", "door"), page_url=None)
-        room.dispatcher.restate()
+        delivery.dispatcher.restate()
         heard = home_assistant.wait_for(lambda h: len(h) == 3)
         assert {m.topic: m.payload for m in heard} == {
             "p/porch/motion": b"OFF",
             "p/door/motion": b"ON",
             "p/stats": b'{"state":"ok"}',
         }
-        room.dispatcher.forget_camera("door")
+        delivery.dispatcher.forget_camera("door")
         home_assistant.heard.clear()
-        room.dispatcher.restate()
+        delivery.dispatcher.restate()
         home_assistant.wait_for(lambda h: len(h) == 2)
         home_assistant.close()
 
@@ -180,8 +180,8 @@ def test_an_alert_is_not_kept_waiting_by_much_to_clear(broker: Mosquitto, tmp_pa
     names = [f"cam{number}" for number in range(60)]
     run_once(tmp_path, broker.port, config(*names))
     subscriber = RecordingSubscriber(broker.port, "p/alerts")
-    with started(tmp_path, broker.port, config("porch")) as (room, _):
-        room.dispatcher.alert(make_alert(1))
+    with started(tmp_path, broker.port, config("porch")) as (delivery, _):
+        delivery.dispatcher.alert(make_alert(1))
         subscriber.wait_for(has("alert-1"))
         wait_until(lambda: retained(broker.port).keys() >= PORCH | OURS | {YARD})
         wait_until(lambda: not any("cam" in topic for topic in retained(broker.port)))

@@ -40,12 +40,14 @@ ALERT_FIELDS = [
     "frame_size",
     "repeat",
     "since_last",
+    "clock_synced",
     "captured_at",
     "confirmed_at",
     "published_at",
     "latency_ms",
     "replayed",
     "snapshot",
+    "snapshot_url",
 ]
 ALERT = Draft202012Validator(load_schema("alert"))
 EVENT = Draft202012Validator(load_schema("event"))
@@ -95,12 +97,14 @@ def test_an_alert_has_the_contracts_fields_and_values() -> None:
         "frame_size": [64, 48],
         "repeat": 0,
         "since_last": {"people": 0, "events": []},
+        "clock_synced": True,
         "captured_at": "2026-09-21T14:13:20.250Z",
         "confirmed_at": "2026-09-21T14:13:20.375Z",
         "published_at": "2026-09-21T14:13:20.450Z",
         "latency_ms": {"capture_to_confirm": 125.0, "confirm_to_publish": 75.0, "total": 200.0},
         "replayed": False,
         "snapshot": "/api/events/1790000000.250000-abc123/snapshot.jpg",
+        "snapshot_url": None,
     }
     ALERT.validate(document)
 
@@ -126,6 +130,9 @@ def test_every_mutation_of_an_alert_is_refused() -> None:
         ("published_at", None),
         ("replayed", 0),
         ("snapshot", "/etc/passwd"),
+        ("snapshot_url", "/api/events/a/snapshot.jpg"),
+        ("snapshot_url", f"ftp://h/api/events/a/snapshot.jpg?expires=1&signature={'0' * 32}"),
+        ("snapshot_url", f"/api/events/a/snapshot.jpg?expires=x&signature={'0' * 32}"),
         ("zones", ["garden", "garden"]),
         ("camera", "Front door"),
     ],

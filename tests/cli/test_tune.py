@@ -55,7 +55,7 @@ def test_the_table_says_what_was_assumed_and_when_it_holds(tmp_path: Path, capsy
     said = capsys.readouterr().out
     assert "small.onnx at 160x96" in said
     assert "porch, yard: assumed to give 1920x1080; if not, add --size WxH" in said
-    assert "INT8 was not tried: it is made from pictures, and none were given (--pictures)" in said
+    assert "INT8 was not tried: it is calibrated on pictures, and none were given (--pictures)" in said
     assert "chosen: onnxruntime fp32, 1 thread" in said
     assert "a running service switches to it within seconds, any other at its next start" in said
 
@@ -93,7 +93,7 @@ def test_wrong_arguments(
 
 def test_what_is_configured_is_not_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tune(config(tmp_path, backend="onnxruntime")) == 2
-    assert "model.backend: is onnxruntime, so nothing is to be chosen: set auto" in capsys.readouterr().err
+    assert "model.backend: is onnxruntime, so there is nothing to choose: set auto" in capsys.readouterr().err
 
 
 def test_a_damaged_picture_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,7 +74,7 @@ def test_c6_a_save_keeps_every_comment_and_the_order(tmp_path: Path) -> None:
     document.write(path, changed)
     before, after = starter().splitlines(), path.read_text(encoding="utf-8").splitlines()
     assert [line for line in after if line not in before] == [
-        "    detect_fps: 7               # at most this many detections a second"
+        "    detect_fps: 7               # at most this many detections per second"
     ]
     assert len(before) == len(after)
     assert document.read(path) == changed

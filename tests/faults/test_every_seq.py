@@ -28,18 +28,18 @@ from pathlib import Path
 from support.dispatcher import running_dispatcher
 from support.messages import make_alert, make_change
 first, count = int(sys.argv[4]), int(sys.argv[5])
-with running_dispatcher(Path(sys.argv[2]), int(sys.argv[3])) as room:
+with running_dispatcher(Path(sys.argv[2]), int(sys.argv[3])) as delivery:
     print("started", flush=True)
     for number in range(first, first + count):
-        room.dispatcher.change(make_change(number))
-        room.dispatcher.alert(make_alert(number))
+        delivery.dispatcher.change(make_change(number))
+        delivery.dispatcher.alert(make_alert(number))
         time.sleep(0.002)
     print("said", flush=True)
     sys.stdin.read()
 """
 
 
-class Service:
+class DispatcherRun:
     """The dispatcher as a process, killed and started again; each time with alerts that no other had."""
 
     def __init__(self, folder: Path, port: int) -> None:
@@ -78,7 +78,7 @@ def taken(broker: PickyBroker) -> dict[int, set[str]]:
 
 def kill_and_look(folder: Path, kills: int, seed: int) -> None:
     dice, broker = random.Random(seed), PickyBroker(Dislikes())
-    service = Service(folder, broker.port)
+    service = DispatcherRun(folder, broker.port)
     with running(broker.run):
         service.start()
         for _ in range(kills):

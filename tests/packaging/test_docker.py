@@ -154,7 +154,7 @@ def test_the_command_is_the_programs(dockerfile: str, tmp_path: Path) -> None:
     ids=["well", "ill", "gone"],
 )
 def test_health_check(dockerfile: str, status: HTTPStatus | None, code: int) -> None:
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class HealthAnswers(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             known = self.path == "/healthz" and status
             self.send_response(known or HTTPStatus.NOT_FOUND)
@@ -167,7 +167,7 @@ def test_health_check(dockerfile: str, status: HTTPStatus | None, code: int) -> 
     command = json.loads(health[health.index("CMD") + 3 :])
     assert command[0] == "python"
     environment = dict(re.findall(r"(\w+)=(\S+)", last(dockerfile, "ENV")))
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+    with http.server.HTTPServer(("127.0.0.1", 0), HealthAnswers) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         port = free_port() if status is None else server.server_address[1]

@@ -43,14 +43,14 @@ class Certificates:
     key: Path
 
 
-def make_certificates(folder: Path) -> Certificates:
-    """By the openssl command line, good for a day."""
+def make_certificates(folder: Path, *, names: str = "IP:127.0.0.1,DNS:localhost") -> Certificates:
+    """By the openssl command line, good for a day; `names` are the broker's."""
     openssl, made = (
         program("openssl"),
         Certificates(ca=folder / "ca.pem", cert=folder / "srv.pem", key=folder / "srv.key"),
     )
     ca_key, request, extensions = folder / "ca.key", folder / "srv.csr", folder / "srv.ext"
-    extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    extensions.write_text(f"subjectAltName={names}\n")
     new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     ca_subject = ["-subj", "/CN=test CA", "-addext", "keyUsage=critical,keyCertSign"]
     validity = ["-out", made.cert, "-days", "1", "-extfile", extensions]

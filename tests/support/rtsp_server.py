@@ -58,7 +58,9 @@ class RtspServer:
         user: str | None = None,
         password: str = "",
         b_frames: int = 0,
+        udp_only: bool = False,
     ) -> None:
+        self._udp_only = udp_only
         self._size, self._fps, self._b_frames = (width, height), fps, b_frames
         self._user, self._password = user, password
         self._child: subprocess.Popen[str] | None = None
@@ -90,6 +92,7 @@ class RtspServer:
                 str(Path(__file__).resolve()),
                 *("--port", str(self.port), "--size", str(width), str(height), "--fps", str(self._fps)),
                 *("--b-frames", str(self._b_frames)),
+                *(("--udp-only",) if self._udp_only else ()),
                 *(("--user", self._user, "--password", self._password) if self._user else ()),
             ],
             stdin=subprocess.PIPE,
@@ -137,7 +140,8 @@ def _serve(options: argparse.Namespace) -> None:
     gi, stamped = importlib.import_module("gi"), importlib.import_module("stamped")
     gi.require_version("Gst", "1.0")
     gi.require_version("GstRtspServer", "1.0")
-    glib, gst, rtsp = (importlib.import_module(f"gi.repository.{name}") for name in ("GLib", "Gst", "GstRtspServer"))
+    names = ("GLib", "Gst", "GstRtspServer", "GstRtsp")
+    glib, gst, rtsp, rtsp_types = (importlib.import_module(f"gi.repository.{name}") for name in names)
 
     gst.init(None)
     sources: list[Any] = []
@@ -173,6 +177,7 @@ def _serve(options: argparse.Namespace) -> None:
 
     factory = rtsp.RTSPMediaFactory()
     factory.set_shared(True)
+    factory.set_protocols(rtsp_types.RTSPLowerTrans.UDP if options.udp_only else factory.get_protocols())
     coding = f"bframes={options.b_frames}" if options.b_frames else "tune=zerolatency"
     factory.set_launch(
         "( appsrc name=pictures is-live=true format=time do-timestamp=true ! videoconvert ! video/x-raw,format=I420 "
@@ -216,6 +221,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(320, 240))
     parser.add_argument("--fps", type=int, default=25)
     parser.add_argument("--b-frames", type=int, default=0)
+    parser.add_argument("--udp-only", action="store_true")
     parser.add_argument("--user")
     parser.add_argument("--password", default="")
     _serve(parser.parse_args())

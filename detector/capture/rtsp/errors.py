@@ -24,6 +24,11 @@ def not_understood(what: str, *, shown: str) -> NotUnderstoodError:
     return NotUnderstoodError(redact(f"{shown}: {what}"))
 
 
+def udp_only(what: str, *, shown: str) -> SourceError:
+    """FFmpeg over TCP would get the very same answer; UDP is for the user to choose, as it loses packets."""
+    return SourceError(redact(f"{shown}: this camera {what}: it offers UDP only; set transport: udp for this camera"))
+
+
 def refusal(status: int, *, shown: str, timeout_s: float) -> SourceError:
     """The error for an RTSP `status` other than 2xx; one that FFmpeg might avoid is NotUnderstoodError."""
     kind = _REFUSALS.get(status) or (av.error.HTTPServerError if 500 <= status < 600 else None)

@@ -6,21 +6,23 @@ import contextlib
 import re
 from collections.abc import Iterable
 
+from detector.capture.auth import Credentials, challenges
 from detector.capture.av_errors import network_error
 from detector.core.clock import Clock
 from detector.core.errors import SourceError
 
 from . import sdp
-from .auth import Credentials, challenges
-from .errors import not_understood, refusal
+from .errors import not_understood, refusal, udp_only
+from .framing import Interleaved
 from .message import RtspMessage, answer, request
-from .transport import Interleaved, RtspTransport
+from .transport import RtspTransport
 from .url import RtspTarget, absolute, controlled, parse
 
 _AGENT = "detector"
 _REDIRECTS = 5
-_TRIES = 3  # of one request: without credentials, with them, with a fresh nonce
-_SESSION_S = 60.0  # the session's time-out if the camera names none (RFC 2326, section 12.37)
+_TRIES = 6  # of one request: unknown, then each way to log in that is offered, then with a nonce that is not stale
+_UDP_ONLY = (406, 461)  # answers to a SETUP over TCP; 461: unsupported transport (RFC 2326, section 11.3)
+_SESSION_S = 60.0  # the session's time-out where the camera names none (RFC 2326, section 12.37)
 _MIN_ALIVE_S = 1.0
 _TRANSPORT = {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1"}
 _QUEUED = 1 << 14  # packets between the PLAY request and its response
@@ -48,6 +50,7 @@ class RtspSession:
         self._id: str | None = None
         self._aggregate = ""
         self._channel = 0
+        self._unnamed_tcp = False
         self._alive_every_s, self._alive_next = _SESSION_S / 2, 0.0
         self._early: list[bytes] = []
 
@@ -55,6 +58,23 @@ class RtspSession:
     def received_mono(self) -> float:
         """When the last bytes were read from the socket, monotonic seconds."""
         return self._transport.received_mono if self._transport is not None else 0.0
+
+    @property
+    def skips(self) -> int:
+        """How often stray bytes between the packets were skipped on this connection."""
+        return self._transport.framing.skips if self._transport is not None else 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the camera does unusually, and which way round it was taken."""
+        credentials = self._credentials
+        found = {
+            "Basic instead of Digest": credentials is not None
+            and credentials.fell_back
+            and credentials.scheme == "basic",
+            "its answer to SETUP does not say TCP": self._unnamed_tcp,
+        }
+        return tuple(text for text, holds in found.items() if holds)
 
     def open(self) -> sdp.Video:
         """Connect and play; returns the camera's description of its stream."""
@@ -143,6 +163,7 @@ class RtspSession:
         base = next((text for text in bases if text and absolute(text)), target.request)
         self._aggregate = controlled(base, video.aggregate)
         self._set_up(self._ask(transport, "SETUP", controlled(self._aggregate, video.control), _TRANSPORT, deadline))
+        transport.framing.expect(channel=self._channel, payload_type=video.payload_type)
         self._ask(transport, "PLAY", self._aggregate, {"Range": "npt=0.000-"}, deadline)
         self._alive_next = self._clock.mono() + self._alive_every_s
         return video
@@ -153,10 +174,14 @@ class RtspSession:
         timeout = re.search(r"timeout\s*=\s*(\d{1,6})", parameters)
         self._alive_every_s = max(_MIN_ALIVE_S, (float(timeout[1]) if timeout else _SESSION_S) / 2)
         transport = message.get("transport") or ""
-        if "TCP" not in transport.upper():
-            raise not_understood("the camera does not send over TCP", shown=self._shown)
-        channel = re.search(r"interleaved\s*=\s*(\d{1,3})", transport)
-        self._channel = int(channel[1]) if channel else 0
+        channel = re.search(r"interleaved\s*=\s*(\d{1,3})", transport, re.IGNORECASE)
+        over_tcp = "TCP" in transport.upper()
+        if channel is None and not over_tcp:
+            if re.search(r"RTP/AVP", transport, re.IGNORECASE):
+                raise udp_only("answers RTSP over TCP with UDP", shown=self._shown)
+            raise not_understood("the camera does not say that it sends over TCP", shown=self._shown)
+        self._unnamed_tcp = not over_tcp  # "onvif1" cameras: what is interleaved is TCP, whatever it is called
+        self._channel = min(int(channel[1]), 254) if channel else 0
 
     def _ask(
         self,
@@ -169,12 +194,16 @@ class RtspSession:
         tolerant: bool = False,
     ) -> RtspMessage:
         """The camera's response; a refusal is an error unless `tolerant`. Authenticates if the camera asks for it."""
-        for attempt in range(_TRIES):
+        for _ in range(_TRIES):
             self._send(transport, method, url, headers, deadline)
             message = self._response(transport, deadline)
             status = message.status or 0
-            if status == 401 and self._known(message, again=attempt > 0):
+            if status == 401 and self._known(message):
                 continue
+            if self._credentials is not None and status != 401:
+                self._credentials.succeeded()
+            if method == "SETUP" and status in _UDP_ONLY:
+                raise udp_only(f"refuses RTSP over TCP ({status})", shown=self._shown)
             if status // 100 == 3 and (location := message.get("location")):
                 raise _RedirectedError(location)
             if status // 100 == 2 or (tolerant and status != 401):
@@ -182,15 +211,14 @@ class RtspSession:
             break
         raise refusal(status, shown=self._shown, timeout_s=self._timeout_s)
 
-    def _known(self, message: RtspMessage, *, again: bool) -> bool:
+    def _known(self, message: RtspMessage) -> bool:
         """Whether to send the request again, with an answer to the camera's challenge."""
         if self._credentials is None:
             return False
         offered = challenges(message.all("www-authenticate"))
         if not offered:
             raise not_understood("the camera's authentication scheme is not supported", shown=self._shown)
-        self._credentials.accept(offered[0])
-        return offered[0].stale or not again
+        return self._credentials.choose(offered)
 
     def _send(self, transport: RtspTransport, method: str, url: str, headers: dict[str, str], deadline: float) -> None:
         self._sequence += 1
@@ -231,8 +259,10 @@ class RtspSession:
             raise EOFError
         if message.method is not None:
             transport.send(answer(message, status="200 OK"), now + self._timeout_s)
-        elif message.status == 401 and self._credentials is not None:
-            # The nonce of the keep-alive was too old: retry with the new one, at most once a second.
-            for challenge in challenges(message.all("www-authenticate"))[:1]:
-                self._credentials.accept(challenge)
-                self._alive_next = min(self._alive_next, now + _MIN_ALIVE_S)
+        elif self._credentials is None or message.status is None:
+            return
+        elif message.status // 100 == 2:
+            self._credentials.succeeded()
+        elif message.status == 401 and self._credentials.choose(challenges(message.all("www-authenticate"))):
+            # The nonce of the keep-alive was too old: again with the new one, but no faster than one a second.
+            self._alive_next = min(self._alive_next, now + _MIN_ALIVE_S)

@@ -51,9 +51,17 @@ class RtspSource:
         self._fallback: NetworkSource | None = None
         self._timeline = Timeline()
         self._read_by_ffmpeg = 0
+        self._why_ffmpeg: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"RtspSource({self._shown})"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the camera does unusually, and which way round it was taken."""
+        if self._fallback is not None:
+            return (*self._why_ffmpeg, *self._fallback.notes)
+        return self._stream.notes if self._stream is not None else ()
 
     @property
     def counts(self) -> DecodeCounts:
@@ -76,8 +84,11 @@ class RtspSource:
                 self._open_stream()
             except NotUnderstoodError as exc:
                 self._log_fallback(str(exc))
+                self._why_ffmpeg = (f"read through FFmpeg: {str(exc).removeprefix(f'{self._shown}: ')}",)
             else:
                 return
+        else:
+            self._why_ffmpeg = ("read through FFmpeg: the last connection gave no picture",)
         _pictureless.discard(self._shown)  # the next connection tries the own client again
         self._fallback = NetworkSource(url=self._url, timeout_s=self._timeout_s, clock=self._clock)
         self._fallback.open()

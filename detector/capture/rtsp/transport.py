@@ -1,39 +1,25 @@
-"""The socket of one RTSP connection, with deadlines; its bytes are split into messages and interleaved packets."""
+"""The bytes of one RTSP connection: a socket with deadlines."""
 
 from __future__ import annotations
 
-import errno
 import select
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
+from detector.capture.dial import look_up, open_socket
 from detector.core.clock import Clock
 
-from .message import RtspMessage, body_length, parse_head
+from .framing import Framing, Interleaved
+from .message import RtspMessage
 
 _T = TypeVar("_T")
 _CHUNK = 1 << 17
 # A camera faster than this program must neither block it nor fill its memory. Larger than any item.
-_HELD, _TURN = 1 << 20, 1 << 12  # bytes waiting, items taken at once
-_MAX_HEAD = 1 << 16
+_HELD = 1 << 20  # bytes waiting
 _SLICE_S = 1.0  # how often the injected clock is read while waiting
-_MAX_JUNK = 1 << 16  # bytes in a row: some cameras pad, but more is another protocol
-_HEAD_END = (b"\r\n\r\n", b"\n\n")
-_DOLLAR, _HEADER = 0x24, 4  # of an interleaved packet
-
-
-class Interleaved(NamedTuple):
-    """An RTP or RTCP packet between the messages (RFC 2326, section 10.12).
-
-    A tuple, since there are hundreds per second: a frozen dataclass takes several times as long to make.
-    """
-
-    channel: int
-    data: bytes
 
 
 class RtspTransport:
@@ -45,7 +31,7 @@ class RtspTransport:
     def __init__(self, *, host: str, port: int, secure: bool, deadline: float, clock: Clock) -> None:
         self._clock = clock
         self.received_mono = clock.mono()
-        self._buffer, self._at, self._junk = b"", 0, 0
+        self.framing = Framing()
         self._space = memoryview(bytearray(_CHUNK))  # reused for each read
         self._socket = _connected(host, port, deadline, clock)
         try:
@@ -70,7 +56,7 @@ class RtspTransport:
         """Receive the next bytes; raises EOFError if the camera closed the connection."""
         if self._clock.mono() >= deadline:
             raise TimeoutError  # also for a camera that never pauses
-        if len(self._buffer) - self._at >= _HELD:
+        if self.framing.held >= _HELD:
             return
         if not self._secured:  # TLS may hold bytes that poll does not report; without TLS a first try would mostly fail
             self._poll(select.POLLIN, deadline)
@@ -78,11 +64,11 @@ class RtspTransport:
 
     def silent(self) -> bool:
         """Whether certainly nothing is there; cheaper than `drain`, which finds out by an exception."""
-        return not self._secured and self._at == len(self._buffer) and not self._polls[select.POLLIN].poll(0)
+        return not self._secured and not self.framing.held and not self._polls[select.POLLIN].poll(0)
 
     def drain(self) -> bool:
         """Receive what is there, without waiting; False if there is only the end of the connection."""
-        parts, held, ended = [self._buffer[self._at :]], len(self._buffer) - self._at, False
+        parts, held, ended = list[bytes](), self.framing.held, False
         while held < _HELD and not ended:
             try:
                 count = self._receive()
@@ -90,20 +76,15 @@ class RtspTransport:
                 break
             parts.append(bytes(self._space[:count]))
             held, ended = held + count, count == 0
-        if held > len(parts[0]):
+        if any(parts):
             self.received_mono = self._clock.mono()
-            self._buffer, self._at = b"".join(parts), 0  # joined once: megabytes wait after a stall
+            self.framing.add(*parts)
             return True
         return not ended
 
     def items(self) -> Iterator[RtspMessage | Interleaved]:
         """The complete items in the received bytes, up to a limit; the rest is for the next call."""
-        for _ in range(_TURN):
-            item = self._interleaved() or self._other()
-            if item is None:
-                return
-            self._junk = 0
-            yield item
+        return self.framing.items()
 
     def close(self) -> None:
         self._socket.close()
@@ -115,48 +96,7 @@ class RtspTransport:
         if not count:
             raise EOFError
         self.received_mono = self._clock.mono()
-        self._buffer = self._buffer[self._at :] + self._space[:count]
-        self._at = 0
-
-    def _interleaved(self) -> Interleaved | None:
-        """The next item if it is a complete packet."""
-        buffer, at = self._buffer, self._at
-        if len(buffer) - at < _HEADER or buffer[at] != _DOLLAR:
-            return None
-        end = at + _HEADER + (buffer[at + 2] << 8 | buffer[at + 3])
-        if len(buffer) < end:
-            return None
-        self._at = end
-        return Interleaved(buffer[at + 1], buffer[at + _HEADER : end])
-
-    def _other(self) -> RtspMessage | Interleaved | None:
-        self._skip_junk()
-        if len(self._buffer) - self._at < _HEADER:
-            return None
-        return self._interleaved() if self._buffer[self._at] == _DOLLAR else self._message()
-
-    def _skip_junk(self) -> None:
-        buffer = self._buffer
-        start = self._at
-        while self._at < len(buffer) and buffer[self._at] != _DOLLAR and not 0x41 <= buffer[self._at] <= 0x5A:
-            self._at += 1
-        self._junk += self._at - start
-        if self._junk > _MAX_JUNK:
-            raise ValueError("what it sends is not RTSP")
-
-    def _message(self) -> RtspMessage | None:
-        found = [(at + len(end), at) for end in _HEAD_END if (at := self._buffer.find(end, self._at)) >= 0]
-        if not found:
-            if len(self._buffer) - self._at > _MAX_HEAD:
-                raise ValueError("a header without an end")
-            return None
-        after, at = min(found)
-        message = parse_head(self._buffer[self._at : at])
-        end = after + body_length(message)
-        if len(self._buffer) < end:
-            return None
-        self._at = end
-        return replace(message, body=self._buffer[after:end].decode("utf-8", "replace"))
+        self.framing.add(self._space[:count])
 
     def _secure(self, host: str, deadline: float) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -193,23 +133,13 @@ class RtspTransport:
 
 
 def _connected(host: str, port: int, deadline: float, clock: Clock) -> socket.socket:
-    """A connection to the first of the host's addresses that accepts one; the resolver has its own time-outs."""
-    failure: OSError = OSError(errno.EIO, "no address")
-    try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError):  # a label too long for a name is a UnicodeError
-        raise failure from None
-    for family, kind, protocol, _, address in addresses:
-        left_s = deadline - clock.mono()
-        if left_s <= 0.0:
+    """A connection to one of the host's addresses; the resolver has time limits of its own."""
+
+    def left_s() -> float:
+        left = deadline - clock.mono()
+        if left <= 0.0:
             raise TimeoutError
-        connection = socket.socket(family, kind, protocol)
-        try:
-            connection.settimeout(left_s)
-            connection.connect(address)
-        except OSError as exc:
-            connection.close()
-            failure = exc
-        else:
-            return connection
-    raise failure
+        return left
+
+    # A link-local IPv6 address keeps its zone only as it was written.
+    return open_socket([host] if "%" in host else look_up(host, port), port, left_s=left_s)

@@ -1,4 +1,4 @@
-"""How good a model is: average precision on persons, by pycocotools (extra `evaluate`)."""
+"""A model's accuracy: average precision on persons, by pycocotools (extra `evaluate`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from detector.core.types import ArrayImage, Floats
 from detector.inference.multi_size import AnyDetector
 
 EVALUATION_FLOOR = 0.001
-"""The score floor to load a detector with: average precision needs the unsure boxes too."""
+"""The score floor to load a detector with: average precision needs boxes with low scores too."""
 
 _MAX_FLOOR = 0.01
 _PERSON = 1  # the only category in what is handed to pycocotools
@@ -28,9 +28,9 @@ _PERSON = 1  # the only category in what is handed to pycocotools
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Average precision 0..1 over IoU .50:.95, at .50, and by COCO's sizes; None where a size has nobody.
+    """Average precision 0..1 over IoU .50:.95, at .50, and by COCO's sizes; None for a size without persons.
 
-    `images` is how many were run, `infer_ms_median` the model run's median in ms.
+    `images` is the number of pictures, `infer_ms_median` the median of the model run in ms.
     """
 
     ap: float
@@ -44,17 +44,17 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroundTruth:
-    """Pictures and persons as COCO's JSON has them, checked."""
+    """Pictures and persons in COCO's JSON format, validated."""
 
     images: list[dict[str, Any]]
     persons: list[dict[str, Any]]
 
 
 def evaluate(*, detector: AnyDetector, images: Path, annotations: Path, progress: Progress = quiet) -> Evaluation:
-    """Runs `detector` over every picture that `annotations` (COCO JSON) names in `images`.
+    """Run `detector` on every picture that `annotations` (COCO JSON) names in the folder `images`.
 
-    Load the detector with score floor EVALUATION_FLOOR. Crowds are left to pycocotools, at most 100
-    boxes a picture. `progress` is called after each picture. Raises DetectorError.
+    Load the detector with score floor EVALUATION_FLOOR. pycocotools handles crowds and uses at most 100 boxes per
+    picture. `progress` is called after each picture. Raises DetectorError.
     """
     coco, coco_eval = _import()
     if detector.score_floor > _MAX_FLOOR:
@@ -81,16 +81,17 @@ def evaluate(*, detector: AnyDetector, images: Path, annotations: Path, progress
 
 
 def check_set(annotations: Path, images: Path) -> list[str]:
-    """The file names of the pictures that `annotations` lists, all of them in the folder `images`; raises DetectorError.
+    """The file names of the pictures that `annotations` lists, all of which are in the folder `images`.
 
-    What `evaluate` would refuse before its first picture, without a model; pycocotools' absence too.
+    Raises DetectorError for everything that `evaluate` would reject before its first picture, also without
+    pycocotools.
     """
     _import()
     return [entry["file_name"] for entry in read_truth(annotations, images).images]
 
 
 def require_pycocotools() -> None:
-    """Raises DetectorError, with what to do, where `evaluate` could not run."""
+    """Raise DetectorError, with what to do, if `evaluate` cannot run."""
     _import()
 
 
@@ -104,9 +105,9 @@ def _import() -> tuple[Any, Any]:
 
 
 def read_truth(path: Path, folder: Path) -> GroundTruth:
-    """The annotations, checked; only persons, numbered from 1 (pycocotools takes id 0 for "no match").
+    """The validated annotations; only persons, numbered from 1 (for pycocotools id 0 is "no match").
 
-    Raises DetectorError where they are none, or miss pictures in `folder`, with the count.
+    Raises DetectorError if they are invalid, or if pictures are missing in `folder`.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -191,10 +192,10 @@ def _refuse_missing(truth: GroundTruth, folder: Path) -> None:
 def _picture(folder: Path, entry: dict[str, Any]) -> ArrayImage:
     path = folder / entry["file_name"]
     image = read_picture(path, as_stored=True)
-    told = (entry["width"] or image.width, entry["height"] or image.height)
-    if told != (image.width, image.height):
+    declared = (entry["width"] or image.width, entry["height"] or image.height)
+    if declared != (image.width, image.height):
         raise DetectorError(
-            f"{path} is {image.width} x {image.height} px, but the annotations say {told[0]} x {told[1]}"
+            f"{path} is {image.width} x {image.height} px, but the annotations say {declared[0]} x {declared[1]}"
         )
     return image
 

@@ -1,7 +1,7 @@
-"""The accuracy gate: a candidate is taken only when it sees what the reference sees.
+"""The accuracy gate: a candidate is accepted only if it detects the same people as the reference.
 
-An engine can load, run and be wrong: half precision that overflows, INT8 that finds nobody. Both
-detectors run over the same pictures; works for any two backends.
+An engine can load, run and be wrong: half precision that overflows, INT8 that detects nothing. Both detectors run on
+the same pictures; this works for any two backends.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ def compare(
     limits: Limits | None = None,
     truth: LabelledPictures | None = None,
 ) -> Verdict:
-    """How `candidate` stands against `reference`; `limits` None: the usual ones.
+    """Compare `candidate` with `reference` on `images`; `limits` None: the defaults.
 
-    A person counts who scores `limits.sure` with one of them; the other has it where a box of IoU
-    0.5 scores no less than `limits.slack` below that. A candidate that cannot run or gives nonsense is
-    refused; what the reference raises goes up: InferenceError.
+    A person counts if one of them gives a score of at least `limits.sure`; the other finds it if it has a box with
+    IoU 0.5 and a score of at least `limits.sure - limits.slack`. A candidate that cannot run or returns nonsense is
+    not accepted. Raises InferenceError if the reference fails.
     """
     limits, tally = limits or Limits(), _Agreement()
     for image in images:
@@ -104,7 +104,7 @@ def _pairs(overlaps: NDArray[np.float64]) -> list[tuple[int, int]]:
 
 
 def _ap_drop(reference: AnyDetector, candidate: AnyDetector, truth: LabelledPictures) -> float:
-    """How many points of 100 the candidate's average precision is below the reference's."""
+    """By how many points of 100 the candidate's average precision is below the reference's."""
     from .average_precision import evaluate
 
     first, second = (
@@ -136,20 +136,20 @@ def _verdict(tally: _Agreement, limits: Limits, drop: float | None, reasons: lis
 def _reasons(
     tally: _Agreement, limits: Limits, iou_mean: float | None, delta_mean: float | None, drop: float | None
 ) -> Iterable[str]:
-    """Why it is refused; written so that NaN refuses too."""
+    """Why it is rejected; written so that NaN is rejected too."""
     if tally.persons < limits.min_persons:
         yield (
-            f"the {tally.images} pictures show {tally.persons} persons, too few to judge by: "
+            f"the {tally.images} pictures show {tally.persons} persons, too few for a comparison: "
             f"give pictures with at least {limits.min_persons}"
         )
         return
     if not tally.missed <= limits.missed_share * tally.persons:
         yield f"it misses {tally.missed} of {tally.persons} persons"
     if not tally.extra <= limits.extra_share * tally.persons:
-        yield f"it sees {tally.extra} persons who are not there, beside {tally.persons}"
+        yield f"it finds {tally.extra} extra persons, beside {tally.persons}"
     if iou_mean is not None and not iou_mean >= limits.iou_mean:
-        yield f"its boxes lie off (mean IoU {iou_mean:.3f}, at least {limits.iou_mean} is wanted)"
+        yield f"its boxes differ (mean IoU {iou_mean:.3f}, at least {limits.iou_mean} is required)"
     if delta_mean is not None and not delta_mean <= limits.score_delta_mean:
-        yield f"its scores are off by {delta_mean:.3f} (at most {limits.score_delta_mean} is allowed)"
+        yield f"its scores differ by {delta_mean:.3f} (at most {limits.score_delta_mean} is allowed)"
     if drop is not None and not drop <= limits.ap_drop:
         yield f"its average precision is {drop:.2f} points lower (at most {limits.ap_drop} are allowed)"

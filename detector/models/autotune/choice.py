@@ -1,4 +1,4 @@
-"""Which form was taken for a model on this machine, why, and what was measured: kept in the cache."""
+"""The chosen variant of a model on this machine, the reason, and the measurements; stored in the cache."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from .machine import machine_key
 log = logging.getLogger(__name__)
 
 VERSION = 2
-"""Of the rules and of the document: raised whenever one of them changes."""
+"""Version of the rules and of the document; increased when one of them changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateResult:
-    """One candidate: ms and CPU ms of a run where it ran, and why it was refused, if it was."""
+    """One candidate: ms and CPU ms of a run (None if it did not run), and why it was rejected, if it was."""
 
     form: Candidate
     ms: float | None
@@ -38,10 +38,10 @@ class CandidateResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What came out. `shapes` were looked at, the first one measured; `scenes` are the cameras that it was judged on.
+    """The choice. `shapes` are its input sizes, of which the first was measured; `scenes` the cameras it was checked on.
 
-    `files` are the names of a calibrated form's variants; `spare` is the best buy that needed no pictures, for cameras
-    whose pictures had no say; `failed` forms did not run when they served.
+    `files` are the file names of a calibrated variant; `spare` is the cheapest variant without calibration, for cameras
+    that are not in `scenes`; `failed` variants failed in operation.
     """
 
     taken: Candidate
@@ -57,22 +57,22 @@ class Choice:
         return set(shapes) <= set(self.shapes)
 
     def knows(self, scenes: Iterable[str]) -> bool:
-        """Whether pictures of all of them had a say."""
+        """Whether pictures of all these cameras were used."""
         return set(scenes) <= set(self.scenes)
 
     def serves(self, scenes: Iterable[str]) -> bool:
-        """Whether the form may look at them: one made from pictures only at what they show."""
+        """Whether the variant may be used for these cameras; a calibrated one needs their pictures."""
         return not self.taken.calibrated or self.knows(scenes)
 
     def fit_for(self, scenes: Iterable[str]) -> Choice:
-        """Itself where it may look at them, else with the spare form taken."""
+        """Itself if it may be used for these cameras, else a choice with the spare variant."""
         if self.serves(scenes):
             return self
-        why = f"the best buy that needs no pictures: {self.taken} was made from those of other cameras"
+        why = f"the cheapest that needs no pictures: {self.taken} was calibrated on those of other cameras"
         return dataclasses.replace(self, taken=self.spare, why=why, scenes=(), files={})
 
     def without(self, form: Candidate, why: str, *, threads: int) -> Choice:
-        """After `form` failed: the reference serves."""
+        """The choice after `form` failed: the reference."""
         return dataclasses.replace(
             self,
             taken=Candidate(threads=threads),
@@ -83,7 +83,7 @@ class Choice:
         )
 
     def summary(self) -> dict[str, Any]:
-        """JSON-ready, for people: the candidates in words."""
+        """A JSON document for display: candidates as text."""
         return {
             "taken": str(self.taken),
             "why": self.why,
@@ -96,7 +96,7 @@ class Choice:
         }
 
     def document(self) -> dict[str, Any]:
-        """JSON-ready; `parse` reads it back."""
+        """A JSON document for `parse`."""
         found = dataclasses.asdict(self)
         found["files"] = {_size(shape): name for shape, name in self.files.items()}
         found["shapes"] = [_size(shape) for shape in self.shapes]
@@ -104,9 +104,9 @@ class Choice:
 
 
 def scenes_of(config: Config) -> dict[str, str]:
-    """The cameras that are looked at, as they are kept on disk, with their names.
+    """The enabled cameras: scene to name.
 
-    A scene is a camera's name and a digest of where it looks from, credentials left out.
+    A scene is a camera's name and a hash of its source without credentials; it identifies the camera on disk.
     """
     cameras = {name: each for name, each in config.cameras.items() if each.enabled}
     digests = {name: hashlib.sha256(each.shown_source.encode()).hexdigest()[:8] for name, each in cameras.items()}
@@ -114,7 +114,7 @@ def scenes_of(config: Config) -> dict[str, str]:
 
 
 def parse(document: Any) -> Choice:
-    """Raises ValueError, KeyError or TypeError on what `Choice.document` did not write."""
+    """The choice in a document of `Choice.document`; raises ValueError, KeyError or TypeError for any other."""
     return Choice(
         taken=_form(document["taken"]),
         why=str(document["why"]),
@@ -148,23 +148,23 @@ def _shape(text: str) -> InputSize:
 
 
 def place(model: Model, resolved: Resolved) -> Path:
-    """Where the choice lies: by the model's content, what was asked for, the machine and its libraries."""
+    """The path of the choice: by the model's content, the settings, the machine and its libraries."""
     wish = (model.backend, model.precision, model.threads)
     key = key_of(VERSION, inspect(resolved.path).digest, wish, machine_key())
     return cache_dir() / "choices" / f"{resolved.path.stem}-{key}.json"
 
 
 def read(path: Path) -> Choice | None:
-    """None where nothing was measured yet; a damaged file counts as nothing."""
+    """The stored choice; None if there is none or the file is damaged."""
     try:
         return parse(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning("the kept choice %s cannot be read, so it is made anew: %s", path.name, error)
+        log.warning("the stored choice %s cannot be read, so it is made again: %s", path.name, error)
         return None
 
 
 def write(path: Path, choice: Choice) -> None:
-    """Whole or not at all; raises OSError."""
+    """Store the choice atomically; raises OSError."""
     write_atomically(path, json.dumps(choice.document(), indent=1) + "\n", mode=PUBLIC)

@@ -1,4 +1,4 @@
-"""Tuning before the service runs: on pictures that somebody has, instead of those that it would have to wait for."""
+"""Tuning at once, on given pictures, instead of in the background on the cameras' pictures."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import InputSize, best_input_size
 from detector.inference.multi_size import MultiSizeDetector
 from detector.models.loading import shapeable, shaped_loader
+from detector.models.model_keys import said
 from detector.models.registry import Resolved
 
 from .choice import Choice, place, read, scenes_of
@@ -39,8 +40,8 @@ class OfflineRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfflineResult:
-    """What came out; `without_int8` says why INT8 was not tried, `lost` whether an earlier choice that pictures had
-    made gave way to this one, made without.
+    """The result; `without_int8` says why INT8 was not tried, `lost` whether a choice without pictures replaced an
+    earlier one that was made with pictures.
     """
 
     choice: Choice
@@ -52,30 +53,34 @@ class OfflineResult:
 
 
 def check(model: Model, resolved: Resolved) -> None:
-    """Raises ConfigError where the service would choose nothing either."""
+    """Raise ConfigError or UsageError if the service would choose nothing either."""
     if model.backend != "auto":
-        raise ConfigError(f"is {model.backend}, so nothing is to be chosen: set auto", key="model.backend")
+        raise ConfigError(f"is {model.backend}, so there is nothing to choose: set auto", key="model.backend")
     if model.precision not in ("auto", "fp32"):
-        raise ConfigError(f"is {model.precision}, so nothing is to be chosen: set auto, or fp32", key="model.precision")
+        raise ConfigError(
+            f"is {model.precision}, so there is nothing to choose: set auto, or fp32", key="model.precision"
+        )
     if resolved.path.suffix.lower() != ".onnx":
-        raise ConfigError(f"{resolved.name} runs as it was built: name the ONNX model", key="model.name")
+        raise ConfigError(f"{resolved.name} has no variants: name the ONNX model", key="model.name")
+    if said(model):
+        raise ConfigError("is described by keys of the config, so it runs as it is", key="model.name")
     if not shapeable(model, resolved):
         raise UsageError("TensorRT runs here: the service builds its engine by itself, `detector build` does so now")
 
 
 def tune_offline(order: OfflineRequest, progress: Progress = quiet) -> OfflineResult:
-    """Looks at the pictures, measures and judges the forms, and keeps the choice where the service looks for it.
+    """Process the pictures, measure and compare the variants, and store the choice where the service finds it.
 
     Raises DetectorError.
     """
     model, scenes = order.config.model, scenes_of(order.config)
     check(model, order.resolved)
     if not scenes:
-        raise ConfigError("no camera is enabled: what the model is to run on is known from them", key="cameras")
+        raise ConfigError("no camera is enabled: the model's input sizes follow from the cameras", key="cameras")
     before = read(kept := place(model, order.resolved))
     base, footage = _watched(order, scenes, progress)
     sizes = {name: footage[name].size if name in footage else order.size for name in scenes.values()}
-    # The size of most cameras first, as the service has it: that one is measured.
+    # The size of most cameras first, as in the service: that one is measured.
     counted = Counter(best_input_size(base, *size) for size in sizes.values())
     evidence, missing = _evidence(order, base, footage, scenes)
     try:
@@ -95,7 +100,7 @@ def tune_offline(order: OfflineRequest, progress: Progress = quiet) -> OfflineRe
 def _watched(
     order: OfflineRequest, scenes: Mapping[str, str], progress: Progress
 ) -> tuple[InputSize, dict[str, Recording]]:
-    """The model's own size, and what it saw, by camera: the exact model on ONNX Runtime, the service's reference."""
+    """The model's own size, and its detections by camera; the exact model on ONNX Runtime, the service's reference."""
     model = order.config.model.model_copy(update={"backend": "onnxruntime", "precision": "auto"})
     with closing(shaped_loader(model, order.resolved)()) as detector:
         assert isinstance(detector, MultiSizeDetector)
@@ -117,7 +122,7 @@ def _watched(
 def _evidence(
     order: OfflineRequest, base: InputSize, footage: Mapping[str, Recording], scenes: Mapping[str, str]
 ) -> tuple[CalibrationSet | None, str | None]:
-    """By the service's own rules, but for the time between two pictures; or what is missing, in words."""
+    """The calibration set by the service's rules, except for the time between pictures; or what is missing."""
     collector = SampleCollector(base=base, need=order.need, gap_s=0.0, empty_gap_s=0.0)
     for scene, name in scenes.items():
         seen = footage.get(name)
@@ -135,7 +140,7 @@ def _without_int8(choice: Choice, order: OfflineRequest, missing: str | None) ->
     if (own := inspect(order.resolved.path).precision) != "fp32":
         return f"the model is {own} already"
     if not order.given:
-        return "it is made from pictures, and none were given (--pictures)"
+        return "it is calibrated on pictures, and none were given (--pictures)"
     if missing is not None:
         return f"it needs {missing}"
-    return "it failed when it served: see what is left out"
+    return "it failed in operation: see what is left out"

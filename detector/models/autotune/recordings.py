@@ -1,8 +1,8 @@
-"""A camera's pictures as a user has them, files in place of hours at the door: who is in them, in which visits.
+"""Recorded pictures of a camera from files: the people in them, and their visits.
 
-A clip is looked at as the service would have looked at it: motion gate, tracker and rules on its own time. Single
-pictures bear no time; they are followed in the order of their names, as if a second lay between two of them, so who
-stands nearly where somebody stood one picture earlier is the same visit.
+A clip is processed as in the service: motion gate, tracker and rules on its own time. Single pictures have no time;
+they are tracked in the order of their names, as if they were one second apart, so a person near the place of a person
+in the picture before belongs to the same visit.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from detector.inference.multi_size import MultiSizeDetector
 from .samples import SURE, SampleQuota, small
 
 CLIP_GAP_S = 0.5
-"""Between two pictures taken from a clip: nearer ones are nearly the same."""
+"""Smallest time between two pictures taken from a clip, since closer ones are nearly the same."""
 
 STILL_S = 1.0
-"""Taken to lie between two single pictures."""
+"""Assumed time between two single pictures."""
 
 MOST_STILLS = 400
-"""Of a folder: spread over the whole, they are looked at in seconds."""
+"""Most pictures used of a folder, evenly spread; they are processed in seconds."""
 
 DIFFERENT = 1.5
-"""Grey levels by which a picture's most changed cell differs from the last one's (`detector.capture.image_diff`): a recorded scene
-in which nothing moved gave up to 1.2, people who walk at the far end of a street 16."""
+"""Grey levels by which a picture's most changed cell must differ from the last one's (`detector.capture.image_diff`): a
+recording without motion gave up to 1.2, people who walk at the far end of a street 16."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """A picture as small as the model sees it, and the visits of the persons in it; none: nobody is there."""
+    """A picture resized for the model, and the visits of the persons in it (empty: no persons)."""
 
     image: Image
     shape: InputSize
@@ -54,7 +54,7 @@ class Sight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """What was seen, in order, spread over all that was given; `size` (px) is what most of it has."""
+    """The pictures kept, in order, evenly spread; `size` (px) is that of most pictures, `looked` their number."""
 
     peopled: tuple[Sight, ...]
     empty: tuple[Sight, ...]
@@ -76,9 +76,9 @@ def watch(
     need: SampleQuota,
     progress: Progress,
 ) -> Recording:
-    """Looks at all of `paths`, folders, pictures and clips of the camera `name`, as many as one of `cameras` needs.
+    """Process all of `paths` (folders, pictures, clips) of the camera `name`, and keep as many pictures as needed.
 
-    Raises UsageError for a path with no pictures, SourceError for what cannot be read, InferenceError.
+    Raises UsageError for a path without pictures, SourceError for unreadable files, InferenceError.
     """
     viewer = _Viewer(detector, need, cameras)
     for path in paths:
@@ -90,7 +90,7 @@ def watch(
 
 
 class _Viewer:
-    """Looks, and keeps what is worth it."""
+    """Detects and tracks people in pictures and clips, and keeps pictures that differ."""
 
     def __init__(self, detector: MultiSizeDetector, need: SampleQuota, cameras: int) -> None:
         self._detector = detector
@@ -98,7 +98,7 @@ class _Viewer:
         self._empty: SampleBuffer[Sight] = SampleBuffer(need.empty(cameras))
         self._sizes: Counter[tuple[int, int]] = Counter()
         self._last: Grid | None = None
-        self._visits = 0  # of the paths before: a visit does not go on from one to another
+        self._visits = 0  # of earlier paths: a visit does not continue from one path to another
         self._newest = 0
 
     def stills(self, paths: Sequence[Path], progress: Progress) -> None:
@@ -114,12 +114,12 @@ class _Viewer:
         pipeline = CameraPipeline(name=name, settings=camera, device_id="")
         taken = {True: -CLIP_GAP_S, False: -CLIP_GAP_S}
 
-        def told(done: int, _total: int | None, _what: str) -> None:
+        def report(done: int, _total: int | None, _what: str) -> None:
             progress(done, None, f"looking at {path.name}")
 
         with closing(file_source(path)) as source:
             source.open()
-            for frame in due_frames(name, camera.detect_fps, source, told):
+            for frame in due_frames(name, camera.detect_fps, source, report):
                 if not pipeline.should_detect(frame):
                     continue
                 outcome = pipeline.process(self._detector.detect(frame), armed_as=None)
@@ -130,7 +130,7 @@ class _Viewer:
         self._visits = self._newest
 
     def _note(self, image: Image, tracks: Iterable[Track]) -> None:
-        """One picture; kept where it differs from the one before it."""
+        """Keep a picture if it differs from the last one kept."""
         self._sizes[image.width, image.height] += 1
         shown = grid(image.bgr())
         if self._last is not None and max_difference(shown, self._last) < DIFFERENT:
@@ -147,7 +147,7 @@ class _Viewer:
             raise SourceError(f"there is no picture in {shown}")
         size = self._sizes.most_common(1)[0][0]
         shape = best_input_size(self._detector.base, *size)
-        # A camera's pictures have one aspect; what has another is not its own.
+        # A camera's pictures have one aspect ratio; others are left out.
         peopled, empty = (
             tuple(sight for sight in shelf.spread() if sight.shape == shape) for shelf in (self._peopled, self._empty)
         )
@@ -155,7 +155,7 @@ class _Viewer:
 
 
 def _stills(path: Path) -> list[Path]:
-    """The picture, or those of the folder, by name; none for a clip. Raises UsageError."""
+    """The picture, or the folder's pictures by name; empty for a clip. Raises UsageError."""
     if not path.exists():
         raise UsageError(f"no such file or folder: {path}")
     if path.is_file():
@@ -167,5 +167,5 @@ def _stills(path: Path) -> list[Path]:
 
 
 def _people(tracks: Iterable[Track]) -> frozenset[int]:
-    """The visits of those who are seen for sure."""
+    """The track ids of persons detected with a high score."""
     return frozenset(track.id for track in tracks if track.matched and track.score >= SURE)

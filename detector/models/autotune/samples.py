@@ -1,6 +1,6 @@
-"""Pictures of what the cameras really see, in memory alone: what INT8 is made from, and later ones it is judged by.
+"""Collects the cameras' pictures in memory: the earlier ones to calibrate INT8, the later ones to check it.
 
-Thin evidence is none: each camera must have shown several visits, spread over time.
+Each camera must have shown several visits, spread over time.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from detector.core.types import ArrayImage, Image, Pixels
 from detector.inference.input_sizes import InputSize, best_input_size
 
 SURE = 0.5
-"""Somebody of that score is there: what counts as a picture with a person, and whose visit it is."""
+"""The score from which on a picture counts as one with a person."""
 
-GAP_S, EMPTY_GAP_S = 10.0, 60.0  # between two pictures of a camera, with somebody in them or nobody
-_CALIBRATION_SHARE = 0.6  # the earlier ones; the later ones judge
+GAP_S, EMPTY_GAP_S = 10.0, 60.0  # between two pictures of a camera with people, and without
+_CALIBRATION_SHARE = 0.6  # the earlier pictures; the later ones are for the check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleQuota:
-    """How much is enough, of each camera and of all together.
+    """How many pictures and visits are enough, of each camera and in all.
 
-    `pictures` is such that those which judge show 20 persons where people come one by one: fewer are no judge of INT8.
+    With `pictures`, the held-out ones show 20 persons if people come one by one; fewer are not enough to check INT8.
     """
 
     pictures: int = 60
@@ -36,24 +36,24 @@ class SampleQuota:
     visits: int = 5
 
     def each(self, cameras: int) -> int:
-        """Pictures with persons that a camera gives."""
+        """Pictures with persons needed of each camera."""
         return max(self.pictures_each, -(-self.pictures // max(1, cameras)))
 
     def empty(self, cameras: int) -> int:
-        """Pictures with nobody in them that a camera gives at most."""
+        """The most pictures without persons kept of each camera."""
         return self.each(cameras) // 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationSet:
-    """`calibration` makes INT8, `held_out` judges it; `scenes` are those that both show."""
+    """`calibration` calibrates INT8, `held_out` is for the check; both have pictures of all `scenes`."""
 
     calibration: tuple[Image, ...]
     held_out: tuple[Image, ...]
     scenes: tuple[str, ...] = ()
 
     def pack(self) -> bytes:
-        """For another process; pictures go through memory, never to the disk."""
+        """As bytes for another process; pictures are passed through memory, never on disk."""
         arrays: dict[str, Any] = {"scenes": np.array(self.scenes, np.str_)}
         for name in ("calibration", "held_out"):
             for index, image in enumerate(getattr(self, name)):
@@ -64,7 +64,7 @@ class CalibrationSet:
 
 
 def unpack(data: bytes) -> CalibrationSet:
-    """What `CalibrationSet.pack` wrote; raises ValueError."""
+    """The CalibrationSet in the result of `pack`; raises ValueError."""
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
 
         def pictures(name: str) -> tuple[Image, ...]:
@@ -79,17 +79,17 @@ def unpack(data: bytes) -> CalibrationSet:
 
 
 def split(pictures: Sequence[Image], scenes: tuple[str, ...] = ()) -> CalibrationSet:
-    """The earlier ones calibrate, the later ones judge."""
+    """The earlier pictures to calibrate with, the later ones held out."""
     cut = round(len(pictures) * _CALIBRATION_SHARE)
     return CalibrationSet(calibration=tuple(pictures[:cut]), held_out=tuple(pictures[cut:]), scenes=scenes)
 
 
 def small(image: Image, base: InputSize) -> ArrayImage:
-    """The picture at the size that the model would see it in: a tenth of the memory, the same pixels in the end."""
+    """The picture resized as for the model: a tenth of the memory, and the model's input is the same."""
     shape = best_input_size(base, image.width, image.height)
     scale = min(shape[0] / image.width, shape[1] / image.height, 1.0)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    # As Letterbox resizes; a copy in any case, since a decoder's buffer must not be held for hours.
+    # Resized as by Letterbox; always a copy, since a decoder's buffer must not be kept for hours.
     pixels: Pixels = np.asarray(cv2.resize(image.bgr(), size, interpolation=cv2.INTER_LINEAR), np.uint8)
     return ArrayImage(pixels.copy() if pixels.base is not None else pixels)
 
@@ -104,7 +104,7 @@ class _Camera:
 
 
 class SampleCollector:
-    """Keeps pictures until there are enough, a camera's at least `gap_s` apart; for one thread."""
+    """Collects pictures until there are enough, of one camera at least `gap_s` apart; not thread-safe."""
 
     def __init__(
         self,
@@ -119,11 +119,11 @@ class SampleCollector:
         self._cameras: dict[str, _Camera] = {}
 
     def observe(self, scene: str, image: Image, visits: Collection[int], *, now: float, cameras: int) -> None:
-        """Looks at a camera's picture of `now` (monotonic s), with the persons of `visits` in it."""
+        """Take a picture of a camera at `now` (monotonic s), which shows the persons of `visits`."""
         camera = self._cameras.setdefault(scene, _Camera())
         most = self._need.each(cameras)
         if visits:
-            # A full shelf still waits for other people, the oldest picture making room.
+            # Also when there are enough: newer pictures of other people replace the oldest.
             if now - camera.last_peopled < self._gap_s:
                 return
             camera.last_peopled = now
@@ -134,7 +134,7 @@ class SampleCollector:
             camera.empty = [*camera.empty, small(image, self._base)][-self._need.empty(cameras) :]
 
     def missing(self, scenes: Mapping[str, str]) -> str | None:
-        """What is still waited for, in words; None when there is enough. `scenes` maps each to its camera's name."""
+        """What is still missing, in words; None if there is enough. `scenes` maps each scene to its camera's name."""
         each = self._need.each(len(scenes))
         waiting = [name for scene, name in scenes.items() if not self._enough(scene, each)]
         if waiting:
@@ -150,7 +150,7 @@ class SampleCollector:
         return camera is not None and len(camera.peopled) >= each and len(camera.visits) >= self._need.visits_each
 
     def evidence(self, scenes: Iterable[str]) -> CalibrationSet:
-        """Each camera's pictures, split by time: what judges came after what calibrates."""
+        """Each camera's pictures, split by time: those held out are later than those for calibration."""
         parts = [
             split(pictures)
             for scene in scenes

@@ -1,4 +1,4 @@
-"""Where tuning stands, for the status: written by whoever chooses, read by the report. Thread-safe."""
+"""The state of the choice of the model variant, for the status document. Thread-safe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ State = Literal["off", "waiting", "measuring", "settled"]
 
 
 class AutotuneStatus:
-    """`state` off: nothing is to be chosen, and `note` says why; waiting: for a quiet moment or for pictures."""
+    """`state` off: nothing is chosen, and `note` says why; waiting: for the start-up load to end or for pictures."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,12 +24,12 @@ class AutotuneStatus:
             self._state, self._note = state, note
 
     def chose(self, choice: Choice | None) -> None:
-        """What is served from now on; None: the model as configured."""
+        """Set the choice in use; None: the model as configured."""
         with self._lock:
             self._choice = choice
 
     def document(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """The state as a JSON document."""
         with self._lock:
             choice, state, note = self._choice, self._state, self._note
         nothing: dict[str, Any] = {"taken": None, "why": None, "scenes": [], "shapes": [], "candidates": []}

@@ -1,4 +1,4 @@
-"""Measures a model's forms on this machine, judges those that would pay, and takes the best buy that passed."""
+"""Measures a model's variants on this machine, checks the cheap ones, and chooses the cheapest that is accepted."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from .loader import open_form
 from .samples import CalibrationSet
 
 GATE = Limits(iou_mean=0.965, score_delta_mean=0.03)
-"""Mean IoU tells best what average precision will lose (docs/tuning.md): INT8 forms at 0.94 lost 0.7 to 1.6 points on
-two sets, those at 0.97 and more 0.25 at most."""
+"""Mean IoU predicts the loss in average precision best (docs/tuning.md): INT8 variants at 0.94 lost 0.7 to 1.6 points
+on two sets, those at 0.97 and more at most 0.25."""
 GATE_CALIBRATED = Limits(iou_mean=GATE.iou_mean, score_delta_mean=GATE.score_delta_mean, min_persons=20)
 MIN_CALIBRATION = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneRequest:
-    """What to find a form for. `built_in` gives pictures where `evidence` has none; `failed` forms are left out."""
+    """What to tune. `built_in` returns pictures if there is no `evidence`; `failed` variants are left out."""
 
     model: Model
     resolved: Resolved
@@ -49,12 +49,12 @@ class TuneRequest:
 
 
 def tune(task: TuneRequest, progress: Progress = quiet) -> Choice:
-    """The choice for `task`, its variants made; raises DetectorError when not even the reference runs."""
+    """Make and measure the variants and return the choice; raises DetectorError if not even the reference runs."""
     return _Tuning(task, progress).run()
 
 
 def exact(resolved: Resolved, shapes: Iterable[InputSize], progress: Progress = quiet) -> None:
-    """Makes the person-only variants of those sizes; a model that is not understood goes on as it is."""
+    """Make the person-only variants of those sizes; does nothing for a model that cannot be edited."""
     for shape in shapes:
         progress(0, None, f"preparing {resolved.name} for {shape[0]}x{shape[1]}")
         with contextlib.suppress(ModelError):
@@ -68,7 +68,7 @@ class _Tuning:
         self._refused: dict[Candidate, str] = {}
         self._costs: dict[Candidate, Cost] = {}
         self._configured = task.model.backend != "auto"
-        own = inspect(task.resolved.path).precision == "fp32"  # a quantised file is what somebody made it
+        own = inspect(task.resolved.path).precision == "fp32"  # a quantised file is not changed
         calibrated = task.evidence is not None and len(task.evidence.calibration) >= MIN_CALIBRATION and own
         found = candidates(task.model, calibrated=calibrated, openvino=task.openvino)
         self._forms = [
@@ -90,7 +90,7 @@ class _Tuning:
             best = self._best(yardstick, self._costs)
             spare = self._best(yardstick, [form for form in self._costs if not form.calibrated])
         if best is None:
-            raise ModelError(f"{self._task.resolved.name} runs in no form: {'; '.join(self._refused.values())}")
+            raise ModelError(f"no variant of {self._task.resolved.name} runs: {'; '.join(self._refused.values())}")
         return self._choice(*best, spare=reference if spare is None else spare[0])
 
     def _open(self, form: Candidate) -> AnyDetector:
@@ -98,7 +98,7 @@ class _Tuning:
         return open_form(self._task.resolved, form, files=files, expected=self._task.shapes[:1])
 
     def _calibrated(self, form: Candidate) -> dict[InputSize, str]:
-        """The names of the INT8 variants of each size, made from the evidence; raises ModelError."""
+        """The file names of the INT8 variants of each size, calibrated on the evidence; raises ModelError."""
         assert self._task.evidence is not None
         wanted = _variant(form)
         if wanted not in self._files:
@@ -108,7 +108,7 @@ class _Tuning:
         return self._files[wanted]
 
     def _measure(self, yardstick: AnyDetector, form: Candidate) -> None:
-        """One form beside the reference: never more than two in memory, and a slower machine slows both."""
+        """Measure one variant in turns with the reference: two in memory, and other load slows both."""
         try:
             with contextlib.closing(self._open(form)) as detector:
                 width, height = self._task.shapes[0]
@@ -121,31 +121,31 @@ class _Tuning:
         self._costs[form] = Cost(ms=cost.ms / beside.ms, cpu_ms=cost.cpu_ms / beside.cpu_ms)
 
     def _best(self, yardstick: AnyDetector, forms: Iterable[Candidate]) -> tuple[Candidate, str] | None:
-        """The cheapest one that the gate accepts, and why; the reference needs no gate."""
+        """The cheapest variant that the gate accepts, and why; the reference is always accepted."""
         for form in sorted(forms, key=lambda form: price(self._costs[form], exact=form.exact)):
             if self._configured:
                 return (
                     form,
-                    f"{self._task.model.backend} is configured; so many threads are the best buy (least ms x CPU ms)",
+                    f"{self._task.model.backend} is configured; this number of threads is the cheapest (ms x CPU ms)",
                 )
             if form.exact:
-                return form, "the best buy of those accepted (least ms x CPU ms); it is the reference itself"
-            # Threads change when the numbers come, not what they are.
+                return form, "the cheapest of those accepted (ms x CPU ms); it is the reference itself"
+            # The number of threads does not change the results.
             same = (form.backend, form.precision)
             if same not in self._verdicts:
                 self._verdicts[same] = self._judged(yardstick, form)
             refused = self._verdicts[same]
             if refused is None:
-                return form, f"the best buy of those accepted (least ms x CPU ms), judged on {self._judges()[1]}"
+                return form, f"the cheapest of those accepted (ms x CPU ms), compared on {self._judges()[1]}"
             self._refused[form] = refused
         return None
 
     def _judged(self, yardstick: AnyDetector, form: Candidate) -> str | None:
-        """Why the form is refused; None when it sees what the reference sees."""
+        """Why the variant is rejected; None if it detects the same people as the reference."""
         pictures, where = self._judges()
         if not pictures:
             return where
-        self._progress(0, None, f"judging {form}")
+        self._progress(0, None, f"comparing {form}")
         try:
             with contextlib.closing(self._open(form)) as detector:
                 verdict = compare(yardstick, detector, pictures, limits=GATE_CALIBRATED if form.calibrated else GATE)
@@ -154,17 +154,17 @@ class _Tuning:
         return None if verdict.accepted else verdict.why
 
     def _judges(self) -> tuple[list[Image], str]:
-        """The pictures, and in words what they are; none, and why."""
+        """The pictures to compare on and their description; or none, and why."""
         if self._seen is None:
             evidence = self._task.evidence
             if evidence is not None:
-                self._seen = list(evidence.held_out), f"{len(evidence.held_out)} pictures of the cameras' own"
+                self._seen = list(evidence.held_out), f"{len(evidence.held_out)} of the cameras' own pictures"
             else:
                 try:
                     found = list(self._task.built_in())
                     self._seen = found, f"{len(found)} pictures of the sample clip"
                 except DetectorError as error:
-                    self._seen = [], f"there are no pictures to judge it by: {error}"
+                    self._seen = [], f"there are no pictures to compare on: {error}"
         return self._seen
 
     def _choice(self, taken: Candidate, why: str, *, spare: Candidate) -> Choice:
@@ -192,7 +192,7 @@ class _Tuning:
         )
 
     def _unit(self) -> Cost:
-        """What the costs are multiples of: the reference's run, as it went beside all of them."""
+        """The unit of the costs: the median of the reference's runs beside all variants."""
         if not self._beside:
             return Cost(ms=0.0, cpu_ms=0.0)
         return Cost(
@@ -202,7 +202,7 @@ class _Tuning:
 
 
 def _variant(form: Candidate) -> VariantPrecision:
-    """Of a calibrated form; where the pairs stand decides what a runtime can fuse."""
+    """The file variant of a calibrated candidate; the placement of Q/DQ pairs decides what a runtime can fuse."""
     if form.precision != "int8":
         return "int8-mixed"
     return "int8-openvino" if form.backend == "openvino" else "int8"

@@ -1,4 +1,4 @@
-"""Pictures to calibrate with: a folder's, a video's, a live camera's; poor ones are refused with their count."""
+"""Calibration pictures from a folder, a video or a camera; dark and similar ones are rejected and counted."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from detector.capture.factory import make_source
 from detector.capture.pictures import clip_frames, picture_files, read_picture
+from detector.capture.source import WAITING_S, read_patiently
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import ModelError, SourceError, UsageError
 from detector.core.progress import Progress, quiet
@@ -86,7 +87,7 @@ def _camera(url: str, count: int, gap_s: float, progress: Progress) -> list[Imag
         source.open()
         taken = first = None
         while len(found) < count:
-            grab = source.read()
+            grab = read_patiently(source, patience_s=WAITING_S)
             now = _seconds(grab.media_s, grab.mono)
             first = now if first is None else first
             if taken is not None and now - taken < gap_s:

@@ -1,4 +1,4 @@
-"""INT4 weights under a budget: the layers whose weights matter most stay in floats until it holds."""
+"""INT4 weights within a budget: the layers with the most important weights stay in floating point."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from detector.models.graph.int4 import Packed, eligible, pack, ready
 
 from .budget import Judge, Ruling
 from .int8 import Int8Request, kept, opener, rank
-from .search import Made, Trial, fewest
+from .search import Made, QuantTrial, fewest
 from .sensitivity import Sensitivity
 
 
@@ -24,7 +24,7 @@ def search(task: Int8Request, judge: Judge, report: Progress) -> Made | None:
     layers = eligible(plain, convolutions=task.target == "cpu")
     if not layers:
         return None
-    trials: list[Trial] = []
+    trials: list[QuantTrial] = []
     known: dict[int, Ruling] = {}
     ranked: list[Sensitivity] = []
 
@@ -42,7 +42,9 @@ def search(task: Int8Request, judge: Judge, report: Progress) -> Made | None:
         path = task.work / "trial-int4.onnx"
         onnx.save(packed(count).model, str(path))
         ruling = known[count] = judge(opener(path, name=task.name, spec=task.spec))
-        trials.append(Trial(runtime="onnxruntime", method=None, float_layers=count, holds=ruling.holds, why=ruling.why))
+        trials.append(
+            QuantTrial(runtime="onnxruntime", method=None, float_layers=count, holds=ruling.holds, why=ruling.why)
+        )
         return ruling.holds
 
     count = fewest(len(layers) - 1, holds)

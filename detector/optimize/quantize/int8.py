@@ -1,4 +1,4 @@
-"""INT8 under a budget: layers ranked by measurement, the most sensitive left in floats until the budget holds.
+"""INT8 within a budget: layers are ranked by measurement, and the most sensitive stay in floating point.
 
 For CPUs there are as many forms as runtimes (where the pairs stand decides what a runtime can fuse), and for each
 the calibration method that costs least; every form is brought to hold the budget, then the fastest is taken.
@@ -24,7 +24,7 @@ from detector.models.graph.qdq import ONNXRUNTIME, OPENVINO, TENSORRT, QdqStyle
 from detector.models.graph.quantize import Calibrated
 
 from .budget import Judge, Open, Ruling
-from .search import Kept, Made, Runtime, Trial, fewest
+from .search import Kept, Made, QuantTrial, Runtime, fewest
 from .sensitivity import Probe, Sensitivity, SensitivitySet, measure
 from .timing import race
 
@@ -48,7 +48,7 @@ class Int8Request:
 
 
 def search(task: Int8Request, judge: Judge, report: Progress) -> Made:
-    """The fastest form that `judge` lets pass; raises ModelError where none passes."""
+    """The fastest form that `judge` accepts; raises ModelError if it accepts none."""
     return _Search(task, judge, report).run()
 
 
@@ -97,7 +97,7 @@ class _Search:
     def __init__(self, task: Int8Request, judge: Judge, report: Progress) -> None:
         self._task, self._judge, self._report = task, judge, report
         self._source = onnx.load(str(task.model))
-        self._trials: list[Trial] = []
+        self._trials: list[QuantTrial] = []
 
     def run(self) -> Made:
         calibrated = {method: self._calibrated(method) for method in self._task.methods}
@@ -167,7 +167,9 @@ class _Search:
         where = "tensorrt" if self._task.target == "tensorrt" else runtime
         self._report(len(self._trials), None, f"trying {where}, {method}, {count} layers in floats")
         ruling = self._judge(self._opener(model, runtime))
-        self._trials.append(Trial(runtime=where, method=method, float_layers=count, holds=ruling.holds, why=ruling.why))
+        self._trials.append(
+            QuantTrial(runtime=where, method=method, float_layers=count, holds=ruling.holds, why=ruling.why)
+        )
         return ruling
 
     def _opener(self, model: onnx.ModelProto, runtime: Runtime, threads: int = 0) -> Open:

@@ -1,4 +1,4 @@
-"""One model made smaller: FP16, INT8 under a budget, or INT4 weights; measured before and after, written whole or not at all."""
+"""Quantises one model: FP16, INT8 within a budget, or INT4 weights; measured before and after, written atomically."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from detector.models.graph.calibration import Method
 from . import int4, int8
 from .budget import ByAgreement, ByTruth, Judge, Open
 from .int8 import Int8Request, Target, opener
-from .search import Kept, Made, Runtime, Trial
+from .search import Kept, Made, QuantTrial, Runtime
 from .timing import race
 
 Precision = Literal["fp16", "int8", "int4"]
@@ -78,7 +78,7 @@ class QuantizeResult:
     layers: int | None
     kept: tuple[Kept, ...]
     kept_fp32: tuple[str, ...]
-    trials: tuple[Trial, ...]
+    trials: tuple[QuantTrial, ...]
     calibration_pictures: int
     calibration_sha256: str | None
     notes: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The fewest layers in floats with which a model still holds its budget."""
+"""Searches for the fewest layers in floating point with which a model is within its budget."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Runtime = Literal["onnxruntime", "openvino"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class QuantTrial:
     """One model that was judged: how many of the most sensitive layers were in floats, and what came of it."""
 
     runtime: str
@@ -44,7 +44,7 @@ class Made:
     layers: int | None = None
     kept: tuple[Kept, ...] = ()
     kept_fp32: tuple[str, ...] = ()
-    trials: tuple[Trial, ...] = ()
+    trials: tuple[QuantTrial, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from detector.capture.rtsp.errors import NotUnderstoodError
 from detector.capture.rtsp.session import RtspSession
+from detector.capture.source import CameraRefusedError
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import SourceError
 from detector.core.redact import redact
@@ -211,8 +212,8 @@ def test_a_wrong_password_is_said_after_one_try(opened: Opened, wanted: str) -> 
         return True
 
     with RtspScript(serve(SDP, PACKETS, OPTIONS=refuse)) as camera:
-        assert "401" in refused(opened, camera.url)
-        assert "401" in refused(opened, camera.url.replace("cam:p%40s%2Fs%3Aw@", ""))
+        assert "401" in refused(opened, camera.url, CameraRefusedError)
+        assert "401" in refused(opened, camera.url.replace("cam:p%40s%2Fs%3Aw@", ""), CameraRefusedError)
     assert len(camera.requests) == 3
 
 
@@ -228,11 +229,12 @@ def answering(status: str, *headers: tuple[str, str]) -> Callable[[ScriptedConne
     ("method", "status", "kind", "text"),
     [
         ("DESCRIBE", "404 Not Found", SourceError, "404"),
-        ("DESCRIBE", "403 Forbidden", SourceError, "403"),
+        ("DESCRIBE", "403 Forbidden", CameraRefusedError, "403"),
         ("SETUP", "503 Service Unavailable", SourceError, "5xx"),
-        ("SETUP", "461 Unsupported transport", NotUnderstoodError, "461"),
+        ("SETUP", "461 Unsupported transport", SourceError, "461"),
         ("PLAY", "455 Method Not Valid in This State", NotUnderstoodError, "455"),
         ("DESCRIBE", "200 OK", NotUnderstoodError, "no video"),
+        ("SETUP", "406 Not Acceptable", SourceError, "transport: udp"),
         ("SETUP", "200 OK", NotUnderstoodError, "TCP"),
     ],
 )

@@ -52,9 +52,9 @@ def test_the_same_model_agrees(sees: Make) -> None:
     [
         (GRID[1:], "it misses 2 of 50 persons"),
         ([], "it misses 50 of 50 persons"),
-        ([*GRID, [20, 61, 30, 64, 0.9, 0], [40, 61, 50, 64, 0.9, 0]], "it sees 4 persons who are not there"),
-        (moved(GRID, right=0.5), r"its boxes lie off \(mean IoU 0\.905, at least 0\.93"),
-        (moved(GRID, score=-0.06), r"its scores are off by 0\.060 \(at most 0\.05"),
+        ([*GRID, [20, 61, 30, 64, 0.9, 0], [40, 61, 50, 64, 0.9, 0]], "it finds 4 extra persons"),
+        (moved(GRID, right=0.5), r"its boxes differ \(mean IoU 0\.905, at least 0\.93"),
+        (moved(GRID, score=-0.06), r"its scores differ by 0\.060 \(at most 0\.05"),
         ([[20, 10, 40, 60, NAN, 0]], r"it failed on picture 1: .*NaN"),
     ],
     ids=["misses one in 25", "finds nobody", "ghosts", "boxes off", "scores off", "nan"],
@@ -90,7 +90,7 @@ def test_the_limits_decide(sees: Make) -> None:
 def test_pictures_without_persons_prove_nothing(sees: Make) -> None:
     verdict = compare(sees(GRID[:2]), sees(GRID[:2]), PICTURES)
     assert not verdict.accepted
-    assert "show 4 persons, too few to judge by" in verdict.why
+    assert "show 4 persons, too few for a comparison" in verdict.why
 
 
 def test_a_reference_that_fails_is_nobodys_verdict(sees: Make) -> None:

@@ -49,7 +49,7 @@ def test_a_damaged_one_counts_as_none(tmp_path: Path, damage: str, caplog: pytes
     path = tmp_path / "m.json"
     path.write_text(damage, encoding="utf-8")
     assert read(path) is None
-    assert "made anew" in caplog.text
+    assert "made again" in caplog.text
 
 
 def test_an_unknown_form_is_refused() -> None:

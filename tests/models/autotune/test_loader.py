@@ -70,7 +70,7 @@ def test_int8_does_not_look_at_a_camera_it_does_not_know(resolved: Resolved, int
     loader = AutotunedLoader(MODEL, resolved, scenes=("porch", "garage"))
     assert loader.choice is not None
     assert (loader.choice.taken, loader.choice.scenes, loader.choice.files) == (int8.spare, (), {})
-    assert "was made from those of other cameras" in loader.choice.why
+    assert "was calibrated on those of other cameras" in loader.choice.why
     assert served(loader)[0] == "fp32"
     assert read(place(MODEL, resolved)) == int8, "those whom it knows get it back"
 
@@ -95,7 +95,7 @@ def test_a_form_that_fails_when_it_serves_gives_way_for_good(resolved: Resolved,
     assert served(loader)[0] == "fp32", "the worker loads anew after failures"
     assert served(loader)[0] == "fp32"
     (told,) = heard
-    assert told.failed == {str(int8.taken): "it did not run when it served"}
+    assert told.failed == {str(int8.taken): "it failed in operation"}
     assert read(place(MODEL, resolved)) == told
     assert served(AutotunedLoader(MODEL, resolved, scenes=("porch",)))[0] == "fp32", "and stays so"
 

@@ -60,8 +60,8 @@ def test_int8_that_sees_something_else_is_refused(
     refused = {result.form.precision: result.refused for result in choice.results}
     assert choice.taken == Candidate(threads=1)
     assert refused["fp32"] is None
-    assert "its boxes lie off" in str(refused["int8"])
-    assert "its boxes lie off" in str(refused["int8-mixed"])
+    assert "its boxes differ" in str(refused["int8"])
+    assert "its boxes differ" in str(refused["int8-mixed"])
     assert choice.files == {}
 
 
@@ -74,7 +74,7 @@ def test_int8_that_is_accepted_is_there_to_be_served(
     assert choice.taken.calibrated
     assert choice.scenes == ("porch",)
     assert choice.spare == Candidate(threads=1), "for cameras that it does not know"
-    assert "12 pictures of the cameras' own" in choice.why
+    assert "12 of the cameras' own pictures" in choice.why
     assert (cache / "variants" / choice.files[SHAPE]).is_file()
     detector = open_form(resolved, choice.taken, files=choice.files)
     detector.detect_image(noise[0])

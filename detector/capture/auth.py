@@ -6,11 +6,12 @@ import base64
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 _PARAMETER = re.compile(r'([A-Za-z][\w-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
-_SCHEME = re.compile(r"(?:^|,)\s*(Basic|Digest)\s+", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_SCHEME = re.compile(r"(?:^|,)\s*(Basic|Digest)(?:\s+|$)", re.IGNORECASE)
 # Strongest first. Cameras use Digest with MD5; it protects only this exchange.
 _HASHES: dict[str, Callable[[bytes], str]] = {
     "SHA-256": lambda data: hashlib.sha256(data).hexdigest(),
@@ -43,6 +44,11 @@ class Challenge:
         return self.parameters.get("stale", "").lower() == "true"
 
     @property
+    def way(self) -> tuple[str, str]:
+        """Scheme and, for Digest, algorithm: what a camera refuses or takes."""
+        return self.scheme, self.algorithm if self.scheme == "digest" else ""
+
+    @property
     def usable(self) -> bool:
         if self.scheme == "basic":
             return True
@@ -52,7 +58,8 @@ class Challenge:
 def challenges(values: Iterable[str]) -> list[Challenge]:
     """The challenges in the WWW-Authenticate headers that this client supports, strongest first."""
     found: list[Challenge] = []
-    for value in values:
+    for text in values:
+        value = _CONTROL.sub(" ", text)  # a folded header's line ends must not get into a request
         starts = list(_SCHEME.finditer(value))
         for i, start in enumerate(starts):
             end = starts[i + 1].start() if i + 1 < len(starts) else len(value)
@@ -71,10 +78,43 @@ class Credentials:
         self._user, self._password = user, password
         self._challenge: Challenge | None = None
         self._count = 0
+        self._refused: set[tuple[str, str]] = set()
+        self._proven: tuple[str, str] | None = None  # the way that was taken last
+
+    @property
+    def scheme(self) -> str | None:
+        """What is answered now, "basic" or "digest"."""
+        return self._challenge.scheme if self._challenge is not None else None
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether the camera refused a stronger way that it had offered itself."""
+        return bool(self._refused)
+
+    def succeeded(self) -> None:
+        """The camera took the last answer."""
+        if self._challenge is not None and self._count:
+            self._proven = self._challenge.way
 
     def accept(self, challenge: Challenge) -> None:
         """Use `challenge` from now on."""
         self._challenge, self._count = challenge, 0
+
+    def choose(self, offered: Sequence[Challenge]) -> bool:
+        """After a 401: answer what is `offered` (the strongest first); False where all of it was refused.
+
+        Each way is tried once, as cameras lock an account after some wrong answers, and again only where the nonce
+        was too old: the camera says so, or it took this way before.
+        """
+        last = self._challenge
+        if last is not None and self._count:
+            expired = last.way == self._proven or any(c.stale and c.way == last.way for c in offered)
+            self._proven = None
+            self._refused |= set() if expired else {last.way}
+        untried = next((challenge for challenge in offered if challenge.way not in self._refused), None)
+        if untried is not None:
+            self.accept(untried)
+        return untried is not None
 
     def header(self, method: str, url: str) -> str | None:
         """The Authorization header for a request, None before any challenge."""
@@ -82,6 +122,7 @@ class Credentials:
         if challenge is None:
             return None
         if challenge.scheme == "basic":
+            self._count += 1
             return "Basic " + base64.b64encode(f"{self._user}:{self._password}".encode()).decode()
         return self._digest(challenge, method, url)
 

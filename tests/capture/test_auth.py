@@ -7,7 +7,7 @@ import secrets
 
 import pytest
 
-from detector.capture.rtsp.auth import Credentials, challenges
+from detector.capture.auth import Credentials, challenges
 
 _NONCE_2617 = "dcd98b7102dd2f0e8b11d0f600bfb0c093"
 _NONCE_7616 = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"
