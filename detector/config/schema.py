@@ -59,10 +59,10 @@ IdleDecode = Literal["all", "keyframes"]
 class MotionSettings(ConfigSection):
     enabled: bool = True
     threshold: float = Field(
-        default=18.0, gt=0.0, le=255.0, description="smallest change of a pixel that counts, grey levels"
+        default=15.0, gt=0.0, le=255.0, description="smallest change of a pixel that counts, grey levels"
     )
     min_area: float = Field(
-        default=0.0004, ge=0.0, le=1.0, description="smallest share of the picture that must change"
+        default=0.0001, ge=0.0, le=1.0, description="smallest share of the picture that must change"
     )
     hold_s: Seconds = Field(default=2.0, description="detection continues for so many seconds after the last motion")
     recheck_s: float = Field(
@@ -118,7 +118,7 @@ class AlertSettings(ConfigSection):
         default=0.0, description="a reminder every so many seconds while the person stays; 0: none"
     )
     min_area: float = Field(
-        default=0.0005, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
+        default=0.0001, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
     )
     max_area: float = Field(
         default=1.0, gt=0.0, le=1.0, description="largest share of the picture that a person covers"
