@@ -14,6 +14,7 @@ from . import respond, routes_cameras, routes_config, routes_events, routes_page
 from .auth import Authorizer
 from .control import Control, Document
 from .guard import Guard
+from .guess_limit import GuessLimit
 from .pictures import Pictures
 from .stream import Streams
 
@@ -61,7 +62,7 @@ class DetectorApi(FastAPI):
 
 def create_app(control: Control, *, token: SecretStr | None, config_schema: Document) -> FastAPI:
     """The application; `token` None lets everybody in who reaches the port by a local name."""
-    authorizer, streams, pictures = Authorizer(token), Streams(), Pictures(control)
+    authorizer, guesses, streams, pictures = Authorizer(token), GuessLimit(), Streams(), Pictures(control)
     # FastAPI's own /docs loads scripts from elsewhere, which an offline device shows as a blank page.
     app = DetectorApi(
         title="detector",
@@ -69,18 +70,21 @@ def create_app(control: Control, *, token: SecretStr | None, config_schema: Docu
         description=_ABOUT,
         docs_url=None,
         redoc_url=None,
-        responses={401: {"model": doc.Fault, "description": "The token is missing or wrong"}},
+        responses={
+            401: {"model": doc.Fault, "description": "The token is missing or wrong"},
+            429: {"model": doc.Fault, "description": "Too many wrong tokens from this address"},
+        },
     )
     routers: Sequence[APIRouter] = (
-        routes_state.router(control),
+        routes_state.router(control, guesses),
         routes_config.router(control, config_schema),
         routes_events.router(control),
         routes_cameras.router(control, streams, pictures),
     )
     for router in routers:
         app.include_router(router)
-    app.include_router(routes_page.router(authorizer))
+    app.include_router(routes_page.router(authorizer, guesses))
     respond.install(app)
-    app.add_middleware(Guard, authorizer=authorizer)
-    app.state.streams, app.state.pictures = streams, pictures
+    app.add_middleware(Guard, authorizer=authorizer, guesses=guesses)
+    app.state.streams, app.state.pictures, app.state.guesses = streams, pictures, guesses
     return app

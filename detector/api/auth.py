@@ -74,6 +74,11 @@ class Authorizer:
         return self._now() < int(expiry)
 
 
+def has_token(headers: dict[bytes, bytes]) -> bool:
+    """Whether the request's lower-case `headers` hold a token, right or wrong; a cookie is none."""
+    return any(_tokens(headers))
+
+
 def _tokens(headers: dict[bytes, bytes]) -> Iterator[bytes]:
     if b"x-api-key" in headers:
         yield headers[b"x-api-key"]

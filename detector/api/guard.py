@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .auth import Authorizer
+from .auth import Authorizer, has_token
+from .guess_limit import GuessLimit
 from .respond import fault
 
 _log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ _DRAIN = 16 << 20  # read on this far past the limit, so that the client hears t
 BODY_S = 10.0
 _OPEN_PATHS = {"/", "/docs", "/healthz", "/readyz", "/api/session"}
 _OPEN_PREFIX = "/page/"
+_PROBES = {"/healthz", "/readyz"}  # open, but they say more to who has the token: guesses here count too
 _CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 _TYPES = {"application/json", "application/yaml", "application/x-yaml", "text/yaml"}
 # No attacker can own a name under these: they resolve on the local network alone.
@@ -120,12 +122,24 @@ def is_authorized(request: Request) -> bool:
     return bool(request.scope.get(_AUTHORIZED, False))
 
 
+def too_many_guesses(guesses: GuessLimit, scope: Scope) -> Response | None:
+    """Count a wrong token of the request `scope`; the answer where its address has sent too many of late."""
+    wait_s = guesses.wrong((scope.get("client") or ("",))[0])
+    if not wait_s:
+        return None
+    return fault(
+        429,
+        f"too many wrong tokens from this address: try again in {wait_s} s, with the token that is api.token",
+        headers={"Retry-After": str(wait_s)},
+    )
+
+
 class Guard:
     """ASGI middleware around all routes; lets no exception and no unmarked answer through."""
 
-    def __init__(self, app: ASGIApp, *, authorizer: Authorizer) -> None:
+    def __init__(self, app: ASGIApp, *, authorizer: Authorizer, guesses: GuessLimit) -> None:
         self._app = app
-        self._authorizer = authorizer
+        self._authorizer, self._guesses = authorizer, guesses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -153,7 +167,12 @@ class Guard:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: Headers = dict(scope["headers"])
-        refusal = self._refusal(scope["method"], scope["path"], headers)
+        authorized = self._authorizer.allows(headers)
+        refusal = self._refusal(scope["method"], scope["path"], headers, authorized=authorized)
+        if not authorized and has_token(headers) and (refusal is not None or scope["path"] in _PROBES):
+            too_many = too_many_guesses(self._guesses, scope)
+            # A probe with an old token is answered all the same: its supervisor would restart the service.
+            refusal = refusal if scope["path"] in _PROBES else too_many or refusal
         if refusal is None and scope["method"] in _CHANGING:
             try:
                 length = int(headers[b"content-length"]) if b"content-length" in headers else None
@@ -164,20 +183,20 @@ class Guard:
                 refusal = fault(413, "the body is larger than 1 MiB", headers={"connection": "close"})
             except asyncio.TimeoutError:
                 refusal = fault(408, "the body did not arrive in time", headers={"connection": "close"})
-        scope = {**scope, _AUTHORIZED: self._authorizer.allows(headers)}
+        scope = {**scope, _AUTHORIZED: authorized}
         if scope["method"] == "HEAD" and not scope["path"].endswith(".mjpg"):
             # The server itself leaves a HEAD's body out, and tells it by its own scope.
             scope = {**scope, "method": "GET"}
         await (refusal or self._app)(scope, receive, send)
 
-    def _refusal(self, method: str, path: str, headers: Headers) -> Response | None:
+    def _refusal(self, method: str, path: str, headers: Headers, *, authorized: bool) -> Response | None:
         # Browsers always send Host; what sends none is a plain old health check.
         if self._authorizer.open and b"host" in headers and not is_local_host(headers[b"host"].decode("latin-1")):
             return fault(403, "this name is not the detector's own: use its address, or set api.token")
         public = path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX)
         if (not public or method in _CHANGING) and is_foreign(headers, method=method):
             return fault(403, "a page of another site may not use the detector")
-        if not public and not self._authorizer.allows(headers):
+        if not public and not authorized:
             return fault(
                 401,
                 "a valid token is required: send Authorization: Bearer TOKEN (api.token in the config)",

@@ -13,10 +13,15 @@ from starlette.responses import Response
 
 from . import documents as doc
 from .auth import SESSION_S, Authorizer
-from .respond import document
+from .guard import too_many_guesses
+from .guess_limit import GuessLimit
+from .respond import document, fault
 
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml"}
-_WRONG: dict[int | str, dict[str, Any]] = {401: {"model": doc.Fault, "description": "Not the token"}}
+_WRONG: dict[int | str, dict[str, Any]] = {
+    401: {"model": doc.Fault, "description": "Not the token"},
+    429: {"model": doc.Fault, "description": "Too many wrong tokens from this address; `Retry-After` says how long"},
+}
 
 
 class _Asset:
@@ -41,7 +46,11 @@ def _load() -> dict[str, _Asset]:
     return {file.name: _Asset(file.name, file.read_bytes()) for file in folder.iterdir() if file.is_file()}
 
 
-def router(authorizer: Authorizer) -> APIRouter:
+def _not_the_token() -> Response:
+    return fault(401, "this is not the token", headers={"WWW-Authenticate": 'Bearer realm="detector"'})
+
+
+def router(authorizer: Authorizer, guesses: GuessLimit) -> APIRouter:
     """`/`, `/docs`, their assets under `/page/`, and `/api/session`."""
     routes = APIRouter()
     assets = _load()
@@ -69,7 +78,7 @@ def router(authorizer: Authorizer) -> APIRouter:
     )
     async def enter(wanted: doc.SessionRequest, request: Request) -> Response:
         if not authorizer.is_token(wanted.token.encode()):
-            raise HTTPException(401, "this is not the token", headers={"WWW-Authenticate": 'Bearer realm="detector"'})
+            return too_many_guesses(guesses, request.scope) or _not_the_token()
         response = Response(status_code=204)
         if not authorizer.open:
             response.set_cookie(

@@ -9,6 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 from detector.api import guard
 from detector.api.auth import Authorizer
 from detector.api.guard import MAX_BODY, is_foreign, is_local_host
+from detector.api.guess_limit import GuessLimit
 from support.api import RunningApi, StartApi
 
 TOKEN = "correct-horse"
@@ -180,7 +181,7 @@ def test_anything_but_http_passes_through() -> None:
     async def send(message: Message) -> None:
         raise AssertionError
 
-    door = guard.Guard(app, authorizer=Authorizer(None))
+    door = guard.Guard(app, authorizer=Authorizer(None), guesses=GuessLimit())
     asyncio.run(door({"type": "lifespan"}, receive, send))
     assert seen == ["lifespan"]
 
