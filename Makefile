@@ -41,7 +41,7 @@ test: $(VENV)/.install  ## the CPU test suite: some minutes (longer tests have t
 
 # Where a wrong branch costs an alert: at least 95 % of the branches are tested.
 CORE := analytics.tracker analytics.kalman analytics.assignment analytics.rules analytics.zones analytics.visit analytics.alarm \
-  inference.decode inference.nms alerts.outbox alerts.outbox_db
+  inference.decode inference.nms alerts.outbox alerts.outbox_db alerts.outbox_queue
 coverage: $(VENV)/.install  ## branch coverage of tracking, rules, decoders and outbox, at least 95 %
 	@$(PYTEST) -q $(addprefix tests/,analytics/test_tracker.py analytics/test_kalman.py analytics/test_assignment.py \
 	  analytics/test_rules.py analytics/test_visit.py analytics/test_zones.py analytics/test_alarm.py inference/test_decode.py \

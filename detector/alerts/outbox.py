@@ -28,7 +28,8 @@ from detector.core.types import JsonObject
 
 from .database import DamagedError, open_or_set_aside, set_aside
 from .outbox_db import LAYOUT, OutboxBatch, OutboxFile, last_numbers
-from .outbox_entries import KINDS, Counters, Entry, Kind, OutboxStats
+from .outbox_entries import KINDS, Entry, Kind, OutboxStats
+from .outbox_queue import EntryQueue
 from .payloads import encode
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,6 @@ HEAD = 500  # entries of a kind in memory: some 0.5 MB
 SLOW_S = 0.9  # with the way to the socket, an alert leaves within a second
 _LOOK_S = 0.25  # how long a stop or the end of a pause may go unnoticed
 _LINGER_S = 0.02
-_TELL_EVERY = 1000  # dropped events between two warnings
 
 
 class Outbox:
@@ -61,28 +61,21 @@ class Outbox:
         if max_events < 1:
             raise ValueError("max_events must be at least 1")
         self._path, self._max_events, self._head = path, max_events, head
+        self._queue = EntryQueue(head=head, max_events=max_events)
         self._retry_s, self._slow_s, self._clock = retry_s, slow_s, clock
         self._changed = threading.Condition()  # never held over the disk
         self._at_disk = threading.Lock()  # held by the one thread that is in a round; nothing waits for it
         self._on_change: Callable[[], None] = lambda: None
         self._file: OutboxFile | None = None
-        self._counters = Counters()
-        self._queue: dict[Kind, dict[int, Entry]] = {kind: {} for kind in KINDS}  # the head, in order
-        self._more: dict[Kind, bool] = dict.fromkeys(KINDS, False)  # more wait on the disk, behind the head
-        self._waiting: dict[Kind, int] = dict.fromkeys(KINDS, 0)
         self._states: dict[str, JsonObject] = {}
-        # What the disk does not know yet.
-        self._unwritten: dict[int, Entry] = {}
-        self._done: set[int] = set()
-        self._unsaved: set[str] = set()
-        self._acknowledged: dict[int, Kind] = {}  # by the broker, but still to be kept on the disk
+        self._unsaved: set[str] = set()  # states that the disk does not know yet
         self._bytes = 0
         self._fault: str | None = None
         self._retry_at = -math.inf
         self.progress_mono = clock.mono()
         self.flush()
         if self._file is None:
-            self._counters.raise_to(last_numbers(path))
+            self._queue.counters.raise_to(last_numbers(path))
 
     # From any thread; nothing here waits for the disk
 
@@ -106,15 +99,16 @@ class Outbox:
         JSON cannot say.
         """
         with self._changed:
-            if kind == "alert" and (waiting := self._waiting_alert(key)) is not None:
+            if kind == "alert" and (waiting := self._queue.find_alert(key)) is not None:
                 return waiting
+            counters = self._queue.counters
             if kind == "alert":
-                document["seq"] = self._counters.alerts + 1
+                document["seq"] = counters.alerts + 1
             payload = encode(document)
-            self._counters.seq += 1
-            self._counters.alerts += kind == "alert"
+            counters.seq += 1
+            counters.alerts += kind == "alert"
             entry = Entry(
-                seq=self._counters.seq,
+                seq=counters.seq,
                 kind=kind,
                 key=key,
                 topic=topic,
@@ -123,52 +117,37 @@ class Outbox:
                 droppable=droppable,
                 put_mono=self._clock.mono(),
             )
-            self._add(entry)
+            self._queue.add(entry)
             self._changed.notify()
             return entry
 
     def first(self, kind: Kind, *, beside: Collection[int] = ()) -> Entry | None:
         """The first that waits and is not among `beside`, as far as memory knows."""
         with self._changed:
-            for entry in self._queue[kind].values():
-                if entry.seq not in beside:
-                    return entry
-            if self._fault is not None:  # those behind cannot be read: go on with what is only in memory
-                for entry in self._unwritten.values():
-                    if entry.kind == kind and entry.seq not in beside and entry.seq not in self._acknowledged:
-                        return entry
-            return None
+            return self._queue.first(kind, beside=beside, unread_too=self._fault is not None)
 
     def more(self, kind: Kind) -> bool:
         """Whether `first` will know of further ones once the disk has been read."""
         with self._changed:
-            return self._more[kind] and self._fault is None
+            return self._queue.more[kind] and self._fault is None
 
     def hold_s(self, entry: Entry) -> float:
         """How long to wait with sending `entry` for the disk to have it, s; 0: send it."""
         with self._changed:
-            if entry.seq not in self._unwritten or self._fault is not None:
+            if entry.seq not in self._queue.unwritten or self._fault is not None:
                 return 0.0
             return max(0.0, entry.put_mono + self._slow_s - self._clock.mono())
 
     def acknowledged(self, seqs: Iterable[int]) -> None:
         """The broker has these: they are not given out again, and stay on the disk until `done`."""
         with self._changed:
-            for seq in seqs:
-                for kind in KINDS:
-                    if self._queue[kind].pop(seq, None) or self._is_unwritten(seq, kind):
-                        self._acknowledged[seq] = kind
+            self._queue.acknowledge(seqs)
             self._changed.notify()  # the head may want to be filled up
 
     def done(self, seqs: Iterable[int]) -> None:
         """Delete these. Unknown numbers are no error."""
-        wanted = set(seqs)
-        self.acknowledged(wanted)
         with self._changed:
-            for seq in wanted & self._acknowledged.keys():
-                self._waiting[self._acknowledged.pop(seq)] -= 1
-                self._unwritten.pop(seq, None)
-            self._done |= {seq for seq in wanted if seq <= self._counters.seq}  # one yet to come must not be hidden
+            self._queue.remove(set(seqs))
             self._changed.notify()
 
     def get_state(self, name: str) -> dict[str, Any] | None:
@@ -188,14 +167,14 @@ class Outbox:
     def stats(self) -> OutboxStats:
         """Counts what is acknowledged but not yet deleted; never waits."""
         with self._changed:
-            walls = [entry.created_wall for queue in self._queue.values() for entry in list(queue.values())[:1]]
+            queue = self._queue
             return OutboxStats(
-                pending_alerts=self._waiting["alert"],
-                pending_events=self._waiting["event"],
-                oldest_wall=min(walls, default=None),
+                pending_alerts=queue.waiting["alert"],
+                pending_events=queue.waiting["event"],
+                oldest_wall=queue.oldest_wall,
                 bytes=self._bytes,
-                dropped_events=self._counters.dropped,
-                in_memory=len(self._unwritten),
+                dropped_events=queue.counters.dropped,
+                in_memory=len(queue.unwritten),
                 fault=self._fault or self._slow_fault(),
             )
 
@@ -233,63 +212,28 @@ class Outbox:
         """After `run`: try once more to write what is only in memory; say what is lost if that fails."""
         self._retry_at = -math.inf
         self.flush()
-        if self._unwritten:
-            log.error("%d alerts and events are lost with this process: %s", len(self._unwritten), self._fault)
+        if lost := len(self._queue.unwritten):
+            log.error("%d alerts and events are lost with this process: %s", lost, self._fault)
         if self._file is not None and self._at_disk.acquire(blocking=False):
             with suppress(StorageError):
                 self._file.close()
             self._file = None
             self._at_disk.release()
 
-    # -- inside: the queue, under `_changed` --------------------------------------------------------
-
-    def _add(self, entry: Entry) -> None:
-        self._unwritten[entry.seq] = entry
-        self._waiting[entry.kind] += 1
-        if not self._more[entry.kind]:
-            self._queue[entry.kind][entry.seq] = entry
-        if len(self._unwritten) > self._max_events and entry.kind == "event":
-            events = [one for one in self._unwritten.values() if one.kind == "event"]
-            if len(events) > self._max_events:
-                self._drop([next((one for one in events if one.droppable), events[0])])
-
-    def _drop(self, victims: Iterable[Entry]) -> None:
-        before = self._counters.dropped
-        for victim in victims:
-            self._queue[victim.kind].pop(victim.seq, None)
-            self._unwritten.pop(victim.seq, None)
-            if self._acknowledged.pop(victim.seq, None) is None:
-                self._counters.dropped += 1
-            self._waiting[victim.kind] -= 1
-        dropped = self._counters.dropped
-        if dropped // _TELL_EVERY > before // _TELL_EVERY or (dropped and not before):
-            log.warning("the broker has been away for long: %d events were dropped so far, no alerts", dropped)
-
-    def _waiting_alert(self, key: str) -> Entry | None:
-        for entries in (self._queue["alert"], self._unwritten):
-            for entry in entries.values():
-                if entry.kind == "alert" and entry.key == key and entry.seq not in self._acknowledged:
-                    return entry
-        return None
-
-    def _is_unwritten(self, seq: int, kind: Kind) -> bool:
-        entry = self._unwritten.get(seq)
-        return entry is not None and entry.kind == kind
+    # -- inside, under `_changed` -------------------------------------------------------------------
 
     def _has_work(self) -> bool:
         if self._fault is not None:
             return self._clock.mono() >= self._retry_at
-        return bool(self._unwritten or self._done or self._unsaved) or any(map(self._wants_more, KINDS))
+        wants_more = any(self._queue.wanted_after(kind) is not None for kind in KINDS)
+        return self._queue.has_work or bool(self._unsaved) or wants_more
 
     def _holds_alert(self) -> bool:
-        return any(entry.kind == "alert" for entry in self._unwritten.values())
-
-    def _wants_more(self, kind: Kind) -> bool:
-        return self._more[kind] and len(self._queue[kind]) <= self._head // 2
+        return any(entry.kind == "alert" for entry in self._queue.unwritten.values())
 
     def _slow_fault(self) -> str | None:
         late = self._clock.mono() - self._slow_s
-        if any(entry.kind == "alert" and entry.put_mono <= late for entry in self._unwritten.values()):
+        if any(entry.kind == "alert" and entry.put_mono <= late for entry in self._queue.unwritten.values()):
             return f"{self._path} takes longer than {self._slow_s:g} s to write: alerts go out from memory meanwhile"
         return None
 
@@ -304,12 +248,7 @@ class Outbox:
     def _round(self) -> None:
         file = self._opened()
         with self._changed:
-            batch = OutboxBatch(
-                entries=tuple(self._unwritten.values()),
-                done=frozenset(self._done),
-                states={name: self._states[name] for name in self._unsaved},
-                counters=replace(self._counters),
-            )
+            batch = replace(self._queue.batch(), states={name: self._states[name] for name in self._unsaved})
         try:
             if batch.entries or batch.done or batch.states:
                 self._written(batch, file.write(batch))
@@ -324,40 +263,17 @@ class Outbox:
 
     def _written(self, batch: OutboxBatch, dropped: list[Entry]) -> None:
         with self._changed:
-            for entry in batch.entries:
-                if self._unwritten.get(entry.seq) is entry:
-                    del self._unwritten[entry.seq]
-            self._done -= batch.done
+            self._queue.written(batch, dropped)
             self._unsaved -= {name for name, value in batch.states.items() if self._states[name] is value}
-            self._drop(dropped)
-            for kind in KINDS:
-                self._trim(kind)
-
-    def _trim(self, kind: Kind) -> None:
-        """Keep no more than the head in memory; what the disk does not have stays."""
-        queue = self._queue[kind]
-        for seq in list(queue)[self._head :][::-1]:
-            if seq in self._unwritten:
-                return
-            del queue[seq]
-            self._more[kind] = True
 
     def _fill_up(self, file: OutboxFile, kind: Kind) -> None:
         with self._changed:
-            if not self._wants_more(kind):
-                return
-            queue = self._queue[kind]
-            after = next(reversed(queue), 0)
+            after = self._queue.wanted_after(kind)
+        if after is None:
+            return
         entries, rotten = file.pending(kind, after_seq=after, limit=self._head)
         with self._changed:
-            gone = self._done | self._acknowledged.keys()
-            queue.update({entry.seq: entry for entry in entries if entry.seq not in gone})
-            self._done |= set(rotten)
-            self._waiting[kind] -= len(rotten)
-            self._more[kind] = len(entries) + len(rotten) == self._head
-            if not self._more[kind]:  # those that were put meanwhile follow
-                late = [one for one in self._unwritten.values() if one.kind == kind and one.seq not in gone]
-                queue.update({entry.seq: entry for entry in late})
+            self._queue.fill(kind, entries, rotten)
 
     def _opened(self) -> OutboxFile:
         if self._file is not None and not self._file.in_place():
@@ -375,18 +291,14 @@ class Outbox:
             file.close()
             raise
         with self._changed:
-            self._counters.raise_to(numbers)
             self._states = {**states, **self._states}
-            for kind in KINDS:
-                self._waiting[kind] += counts[kind]
-                if counts[kind]:  # these come first; what memory holds is not written yet and follows
-                    self._queue[kind], self._more[kind] = {}, True
+            self._queue.file_opened(numbers, counts)
         return file
 
     def _rescue_numbers(self) -> None:
         """A damaged file is about to be set aside: count on above its numbers."""
-        if self._counters.seq == 0:
-            self._counters.raise_to(last_numbers(self._path))
+        if self._queue.counters.seq == 0:
+            self._queue.counters.raise_to(last_numbers(self._path))
 
     def _leave(self, file: OutboxFile) -> None:
         """The file is damaged or was taken away: all that memory holds is to be written to the next one."""
@@ -397,16 +309,7 @@ class Outbox:
             file.close()
         with self._changed:
             self._file = None
-            held = {entry.seq: entry for entry in rescued if entry.seq not in self._done | self._acknowledged.keys()}
-            for queue in self._queue.values():
-                held |= queue
-            held |= {seq: one for seq, one in self._unwritten.items() if seq not in self._acknowledged}
-            self._unwritten = {seq: held[seq] for seq in sorted(held)}
-            for kind in KINDS:
-                self._queue[kind] = {seq: entry for seq, entry in self._unwritten.items() if entry.kind == kind}
-                left = sum(one == kind for one in self._acknowledged.values())
-                self._waiting[kind] = len(self._queue[kind]) + left
-                self._more[kind] = False
+            self._queue.file_lost(rescued)
             self._unsaved = set(self._states)
 
     def _failed(self, error: StorageError) -> None:

@@ -6,15 +6,14 @@ retained ghost device in Home Assistant after another.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import re
 from pathlib import Path
 
-from detector.core.files import install
+from detector.core.files import PUBLIC, write_atomically
 
-from .schema import ID_PATTERN, Config, Device
+from .schema import Config, Device
+from .value_types import ID_PATTERN
 
 log = logging.getLogger(__name__)
 FILE = "device-id"
@@ -41,13 +40,9 @@ def keep_id(config: Config) -> None:
     path = config.data_dir / FILE
     if "id" in config.device.model_fields_set or _kept(path) == config.device.id:
         return
-    part = path.with_name(f".{FILE}.{os.getpid()}.part")
     try:
-        part.write_text(f"{config.device.id}\n", encoding="utf-8")
-        install(part, path)
+        write_atomically(path, f"{config.device.id}\n", mode=PUBLIC)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         log.warning("the device id %s cannot be kept in %s: %s", config.device.id, path, error.strerror)
 
 

@@ -19,8 +19,8 @@ from detector.core.urls import SplitUrl, split_url
 
 from .document import unmasked
 from .masking import Document, mask_value
-from .schema import source_kind
 from .secret_keys import is_secret_key
+from .source_kind import source_kind
 
 FILE_ONLY = (
     ("data_dir",),

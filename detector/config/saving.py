@@ -6,10 +6,10 @@ import contextlib
 import errno
 import logging
 import os
-import tempfile
 from pathlib import Path
 
 from detector.core.errors import ConfigError
+from detector.core.files import replacing
 
 log = logging.getLogger(__name__)
 _CANNOT_REPLACE = (errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV)
@@ -42,20 +42,14 @@ def keep_beside(path: Path, text: str) -> Path | None:
 
 
 def _replace(target: Path, data: bytes) -> None:
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {target.parent}")
     before = target.stat() if target.exists() else None
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _write(file.fileno(), data)
-            os.fchmod(file.fileno(), 0o600 if before is None else before.st_mode & 0o7777)
-            if before is not None:
-                with contextlib.suppress(PermissionError):
-                    os.fchown(file.fileno(), before.st_uid, before.st_gid)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
-    _sync_folder(target.parent)
+    with replacing(target, mode=0o600 if before is None else None) as part:
+        part.write_bytes(data)
+        if before is not None:
+            with contextlib.suppress(PermissionError):
+                os.chown(part, before.st_uid, before.st_gid)
 
 
 def _write_in_place(path: Path, target: Path, data: bytes, copies: Path | None) -> None:
@@ -95,11 +89,3 @@ def _write(handle: int, data: bytes) -> None:
     while data:
         data = data[os.write(handle, data) :]
     os.fsync(handle)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

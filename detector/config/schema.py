@@ -6,115 +6,38 @@ are `SecretStr`, with stars as their repr.
 
 from __future__ import annotations
 
-import ipaddress
-import math
 import re
 import socket
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from detector.core.redact import shown_source
-from detector.core.urls import split_url
+
+from .source_kind import SourceKind, port_is_valid, source_kind
+from .value_types import (
+    FilePath,
+    HostName,
+    Identifier,
+    Network,
+    Origin,
+    Polygon,
+    Seconds,
+    Secret,
+    Text,
+    Topic,
+    Unit,
+    WebUrl,
+    fraction,
+    printable_secret,
+)
 
 BackendName = Literal["auto", "tensorrt", "onnxruntime", "openvino"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
 ArmedState = Literal["armed_away", "armed_home"]
-ID_PATTERN = r"^[a-z0-9_-]{1,32}$"
-Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
-Unit = Annotated[float, Field(ge=0.0, le=1.0)]
-Point = tuple[Unit, Unit]
-Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
-
-
-def _polygon(points: tuple[Point, ...]) -> tuple[Point, ...]:
-    if len(points) < 3:
-        raise ValueError(f"a polygon needs at least 3 points, this has {len(points)}")
-    pairs = zip(points, points[1:] + points[:1], strict=True)
-    if math.isclose(sum(a[0] * b[1] - b[0] * a[1] for a, b in pairs), 0.0, abs_tol=1e-9):
-        raise ValueError("the polygon has no area: its points lie on one line")
-    return points
-
-
-def _printable(text: str) -> str:
-    """MQTT and HTTP take no control characters, surrogates or non-characters; a person sees none."""
-    if any(unicodedata.category(c) in ("Cc", "Cs", "Cn", "Zl", "Zp") for c in text):
-        raise ValueError("must not hold control characters or what is no character")
-    return text
-
-
-def _topic(text: str) -> str:
-    if not text or any(c in text for c in "+#") or text.startswith(("/", "$")) or text.endswith("/"):
-        raise ValueError("must be a plain MQTT topic: no + # or control characters, no / at its ends")
-    return _printable(text)
-
-
-def _printable_secret(secret: SecretStr) -> SecretStr:
-    if "\0" in secret.get_secret_value() or not _is_unicode(secret.get_secret_value()):
-        raise ValueError("must not hold the character NUL or half of a character")
-    return secret
-
-
-def _is_unicode(text: str) -> bool:
-    return not any(unicodedata.category(c) == "Cs" for c in text)
-
-
-def _host_name(host: str) -> str:
-    """A name or an address as sockets take it."""
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        label = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-        if len(host) > 253 or not re.fullmatch(rf"{label}(?:\.{label})*\.?", host):
-            raise ValueError("must be an IP address or a host name") from None
-    return host
-
-
-def _web_url(url: str) -> str:
-    if not re.fullmatch(rf"https?://{_WEB_HOST}(?:/[A-Za-z0-9._~!$&()*+,;=:@%/-]*)?", url):
-        raise ValueError("write http(s)://host[:port][/path], without a user, ? or #")
-    return _with_port(url)
-
-
-def _origin(url: str) -> str:
-    if not re.fullmatch(rf"https?://{_WEB_HOST}", url):
-        raise ValueError("write an origin: http(s)://host[:port], without a path")
-    return _with_port(url)
-
-
-def _with_port(url: str) -> str:
-    split = split_url(url)
-    if split is None or not _port_is_valid(split.place):
-        raise ValueError("the port must be a number between 1 and 65535")
-    return url
-
-
-_WEB_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::\d{1,5})?"
-
-
-def _path(path: Path) -> Path:
-    _printable(str(path))
-    return path
-
-
-FilePath = Annotated[Path, AfterValidator(_path)]
-Text = Annotated[str, AfterValidator(_printable)]
-Secret = Annotated[SecretStr, AfterValidator(_printable_secret)]
-HostName = Annotated[str, AfterValidator(_host_name)]
-WebUrl = Annotated[str, Field(max_length=1024), AfterValidator(_web_url)]
-Origin = Annotated[str, Field(max_length=256), AfterValidator(_origin)]
-
-
-def _empty_is_no_point(value: Any) -> Any:
-    return () if value is None else value
-
-
-Polygon = Annotated[tuple[Point, ...], BeforeValidator(_empty_is_no_point), AfterValidator(_polygon)]
-Topic = Annotated[str, Field(max_length=128), AfterValidator(_topic)]
 
 
 class ConfigSection(BaseModel):
@@ -157,6 +80,40 @@ class Device(ConfigSection):
         return self.name or self.id
 
 
+_Number = Annotated[float, BeforeValidator(fraction)]
+_Positive = Annotated[float, BeforeValidator(fraction), Field(gt=0.0)]
+_Side = Annotated[int, Field(ge=32, le=8192)]
+
+
+class ModelInput(ConfigSection):
+    """How a model that the registry does not know wants its pictures; what is left out is its family's usual."""
+
+    size: _Side | tuple[_Side, _Side] | None = Field(
+        default=None, description="width and height in px, of a model that takes any"
+    )
+    color: Literal["rgb", "bgr"] | None = None
+    scale: Annotated[float, BeforeValidator(fraction), Field(gt=0.0, le=1.0)] | None = Field(
+        default=None, description="multiplies pixels of 0..255: 1, or 1/255 for values of 0..1"
+    )
+    mean: tuple[_Number, _Number, _Number] | None = Field(
+        default=None, description="subtracted per channel after scale, in the order of color"
+    )
+    std: tuple[_Positive, _Positive, _Positive] | None = Field(default=None, description="divides per channel")
+    pad: int | None = Field(default=None, ge=0, le=255, description="grey level around the picture")
+    placement: Literal["center", "top-left", "stretch"] | None = None
+
+
+class ModelOutput(ConfigSection):
+    """What a model's outputs mean where its shapes and numbers do not tell."""
+
+    layout: Text | None = Field(default=None, description="a layout's name, as `detector models inspect` gives it")
+    boxes: Literal["xyxy", "cxcywh", "yxyx"] | None = None
+    units: Literal["px", "share"] | None = Field(default=None, description="share: 0..1 of the input's sides")
+    scores: Literal["none", "sigmoid", "softmax"] | None = Field(
+        default=None, description="what turns the scores into 0..1"
+    )
+
+
 class Model(ConfigSection):
     name: Text = Field(
         default="yolox-tiny-person", min_length=1, description="a name of the registry, or the path of a model file"
@@ -165,6 +122,15 @@ class Model(ConfigSection):
     precision: Precision = "auto"
     threads: int = Field(
         default=0, ge=0, le=64, description="CPU threads of the model; 0: chosen for this machine, at most 4"
+    )
+    person_class: Annotated[int, Field(ge=0, strict=True)] | Text | None = Field(
+        default=None, description="the person's class by name or number, where the model's own names do not say person"
+    )
+    input: ModelInput = ModelInput()
+    output: ModelOutput = ModelOutput()
+    probe: bool = Field(
+        default=True,
+        description="show it a picture with and one without a person before it serves; false: a special model",
     )
 
 
@@ -214,16 +180,35 @@ class MotionSettings(ConfigSection):
         return self
 
 
+class CooldownSettings(ConfigSection):
+    per: Literal["camera", "zone", "person"] = Field(
+        default="camera", description="what has a cooldown of its own: the camera, each zone, or each person"
+    )
+
+
 class AlertSettings(ConfigSection):
     min_score: Unit = 0.5
     min_frames: int = Field(default=3, ge=1, le=100)
     zones: tuple[str, ...] = ()
     cooldown_s: Seconds = 30.0
+    cooldown: CooldownSettings = CooldownSettings()
+    loiter_s: Seconds = Field(
+        default=0.0, description="alert only of people who stay in the alert zones for so many seconds"
+    )
+    repeat_s: Seconds = Field(
+        default=0.0, description="a reminder every so many seconds while the person stays; 0: none"
+    )
     min_area: float = Field(
         default=0.0005, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
     )
     max_area: float = Field(
         default=1.0, gt=0.0, le=1.0, description="largest share of the picture that a person covers"
+    )
+    still_days: float = Field(
+        default=7.0,
+        ge=0.0,
+        le=3650.0,
+        description="days for which a place is remembered where something alerted and never moved; 0: none is",
     )
     armed: tuple[ArmedState, ...] = Field(default=("armed_away", "armed_home"), min_length=1)
 
@@ -234,54 +219,10 @@ class AlertSettings(ConfigSection):
         return self
 
 
-_RESERVED = "/?#@"
-SourceKind = Literal["rtsp", "http", "v4l2", "csi", "file", "gstreamer"]
-
-
-def _check_url(url: str) -> None:
-    """Refuse, with what to do, a camera's URL that cannot be understood in one way; never with a part of it."""
-    split = split_url(url)
-    body = url.strip().partition("://")[2]
-    if split is None:
-        reserved = [f"{c} as {quote(c, safe='')}" for c in dict.fromkeys(body) if c in _RESERVED and ":" in body]
-        hint = f": percent-encode what a URL reserves in its password ({', '.join(reserved)})" if reserved else ""
-        raise ValueError(f"the URL has no host{hint}")
-    if split.ambiguous:
-        raise ValueError(
-            "two readings of this URL are possible: encode / as %2F, ? as %3F, # as %23 and @ as %40 in the password, "
-            "and @ as %40 in the path"
-        )
-    if not (split.place + split.rest).isprintable() or " " in split.place + split.rest:
-        raise ValueError("a URL holds no blanks or control characters: encode a blank as %20")
-    if "#" in split.rest:
-        raise ValueError("a camera's URL has no # part: encode # as %23")
-    if not _port_is_valid(split.place):
-        raise ValueError("the URL's port must be between 1 and 65535")
-
-
-def source_kind(source: str) -> SourceKind:
-    """How `source` is opened; raises ValueError that names the known schemes."""
-    scheme = source.split(":", 1)[0].lower() if ":" in source else ""
-    if scheme in ("rtsp", "rtsps", "http", "https"):
-        _check_url(source)
-        return "rtsp" if scheme.startswith("rtsp") else "http"
-    if scheme == "gst":
-        return "gstreamer"
-    if scheme in ("usb", "csi"):
-        if not re.fullmatch(r"(usb|csi)://\d{1,3}", source):
-            raise ValueError(f"write {scheme}://N with the camera's number")
-        return "v4l2" if scheme == "usb" else "csi"
-    if "://" in source and scheme != "file":
-        raise ValueError(
-            f"unknown scheme {scheme}://; known: rtsp(s)://, http(s)://, usb://N, csi://N, gst:..., a path"
-        )
-    return "v4l2" if re.fullmatch(r"/dev/video\d+", source) else "file"
-
-
 def _source(secret: SecretStr) -> SecretStr:
     if not secret.get_secret_value().strip():
         raise ValueError("must not be empty")
-    _printable_secret(secret)
+    printable_secret(secret)
     source_kind(secret.get_secret_value())
     return secret
 
@@ -321,14 +262,11 @@ class Camera(ConfigSection):
             raise ValueError("loop is for files only")
         if self.transport == "udp" and not self.source.get_secret_value().strip().lower().startswith("rtsp://"):
             raise ValueError("transport: udp is for rtsp:// cameras only")
+        if self.transport == "udp" and self.motion.idle_decode == "keyframes":
+            raise ValueError("motion.idle_decode: keyframes needs transport: tcp: over UDP all pictures are decoded")
         if self.motion.idle_decode == "keyframes" and self.kind != "rtsp":
             raise ValueError("motion.idle_decode: keyframes is for RTSP cameras only")
         return self
-
-
-def _port_is_valid(place: str) -> bool:
-    port = place.rpartition("]")[2].partition(":")[2]
-    return not port or 0 < int(port) < 65536
 
 
 def _broker(url: str) -> str:
@@ -345,7 +283,7 @@ def _broker(url: str) -> str:
         raise ValueError("put the user and password in mqtt.username and mqtt.password, not in the URL")
     if (parts.path not in ("", "/") and parts.scheme in ("mqtt", "mqtts")) or parts.query or parts.fragment:
         raise ValueError("nothing may follow the host and port (ws, wss: but a path)")
-    if not re.fullmatch(r"(?:\[[^\]]*\]|[^\s:@\[\]]+)(:\d{1,5})?", parts.netloc) or not _port_is_valid(parts.netloc):
+    if not re.fullmatch(r"(?:\[[^\]]*\]|[^\s:@\[\]]+)(:\d{1,5})?", parts.netloc) or not port_is_valid(parts.netloc):
         raise ValueError("the port must be a number between 1 and 65535")
     return url
 
@@ -413,10 +351,22 @@ class Api(ConfigSection):
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port")
     token: Secret | None = None
     public_url: WebUrl | None = Field(default=None, description="the page's address as people reach it, for links")
+    snapshot_url_s: int = Field(
+        default=3600,
+        ge=0,
+        le=7 * 86_400,
+        description="seconds that the signed address of an alert's picture (snapshot_url) is valid; 0: alerts have none",
+    )
     frame_ancestors: tuple[Origin, ...] = Field(
         default=(),
         max_length=16,
         description="origins whose pages may show this one in a frame, such as http://ha:8123",
+    )
+    trusted_proxies: tuple[Network, ...] = Field(
+        default=(),
+        max_length=16,
+        description="addresses or networks of proxies, besides this machine, whose X-Forwarded-Prefix, -Host, -Proto "
+        "and X-Ingress-Path count",
     )
     allowed_sources: tuple[Text, ...] = Field(
         default=(), description="in the file alone: more sources that may be set over HTTP; * stands for any text"

@@ -9,6 +9,7 @@ from detector.api.control import Control
 from detector.config.schema import Api, Config
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import DetectorError
+from detector.core.link_signer import LinkSigner
 
 if TYPE_CHECKING:
     from detector.api.server import ApiServer
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 class ApiThread:
     """`run` in a thread, `wait_started` from another."""
 
-    def __init__(self, *, control: Control, settings: Api, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._control, self._settings, self._clock = control, settings, clock
+    def __init__(
+        self, *, control: Control, settings: Api, links: LinkSigner | None = None, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._control, self._settings, self._links, self._clock = control, settings, links, clock
         self._listening = threading.Event()
         self._server: ApiServer | None = None
         self._error: DetectorError | None = None
@@ -53,6 +56,6 @@ class ApiThread:
         from detector.api.server import ApiServer
 
         settings = self._settings
-        app = create_app(self._control, token=settings.token, config_schema=Config.model_json_schema())
+        app = create_app(self._control, settings=settings, links=self._links, config_schema=Config.model_json_schema())
         self._server = ApiServer(app=app, host=settings.host, port=settings.port)
         return self._server

@@ -22,6 +22,7 @@ from detector.config.schema import Config
 from detector.core.clock import Clock
 from detector.core.clock_sync import ClockSync
 from detector.core.jpeg import Label, encode_jpeg
+from detector.core.link_signer import LinkSigner, load_key
 from detector.core.threads import ThreadGroup
 from detector.core.types import AlarmState, Box, CameraState, Frame, Message
 from detector.models.autotune.choice import scenes_of
@@ -35,6 +36,7 @@ from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
 from .autotuner import Autotuner
+from .camera_memory import MEMORY_STATE, CameraMemory
 from .camera_status import CameraStatusPublisher
 from .camera_switches import DETECT_STATE, CameraSwitches
 from .config_store import ConfigStore
@@ -107,7 +109,8 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     config = store.config
     clock_sync = ClockSync(clock=clock)
     storage = _storage(config, clock, clock_sync, closing)
-    output = _output(config, storage, clock, clock_sync, closing)
+    links = _links(config, clock)
+    output = _output(config, storage, links, clock, clock_sync, closing)
     detection = _detection(config, resolved, storage, output, clock)
     frames, cameras, loop = detection.frames, detection.cameras, detection.loop
     closing.callback(frames.close)
@@ -191,7 +194,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         status=status,
         announcer=announcer,
         reloader=reloader,
-        api=ApiThread(control=control, settings=config.api) if config.api.enabled else None,
+        api=ApiThread(control=control, settings=config.api, links=links) if config.api.enabled else None,
         autotuner=Autotuner(
             store=store,
             model=detection.model,
@@ -220,8 +223,17 @@ def _storage(config: Config, clock: Clock, clock_sync: ClockSync, closing: ExitS
     return Storage(outbox=outbox, history=history, history_writer=HistoryWriter(history, clock=clock))
 
 
-def _output(config: Config, storage: Storage, clock: Clock, clock_sync: ClockSync, closing: ExitStack) -> Output:
+def _links(config: Config, clock: Clock) -> LinkSigner | None:
+    if not config.api.enabled or not config.api.snapshot_url_s:
+        return None
+    return LinkSigner(load_key(config.data_dir), lifetime_s=config.api.snapshot_url_s, clock=clock)
+
+
+def _output(
+    config: Config, storage: Storage, links: LinkSigner | None, clock: Clock, clock_sync: ClockSync, closing: ExitStack
+) -> Output:
     mqtt, topics, password = config.mqtt, Topics(config.mqtt.topic_prefix), config_file.mqtt_password(config)
+    public = (config.api.public_url or "").rstrip("/")
     broker = None
     if mqtt.broker == "embedded":
         broker = EmbeddedBroker(
@@ -244,6 +256,7 @@ def _output(config: Config, storage: Storage, clock: Clock, clock_sync: ClockSyn
         topics=topics,
         device=config.device.id,
         encode_snapshot=_snapshot,
+        snapshot_url=lambda path: None if links is None else f"{public}{links.sign(path)}",
         snapshot_width=mqtt.snapshot_width,
         clock=clock,
         clock_synced=clock_sync.is_synced,
@@ -276,6 +289,9 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
         clock=clock,
         device_id=config.device.id,
         idle=idle,
+        memory=CameraMemory(
+            saved=storage.outbox.get_state(MEMORY_STATE), cameras=config.cameras, save=output.dispatcher.save_state
+        ),
     )
     return Detection(
         frames=frames,

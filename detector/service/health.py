@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 STALE_S = 10.0  # a thread whose loop did not turn for this long hangs
 FAILING_S = 10.0  # a model that failed this long is more than a hiccup
 STALE_FRAME_S = 5.0
+UNANSWERED_S = 10.0  # a broker acknowledges within milliseconds, over a bad line within seconds
 UNSYNCED_S = 3600.0  # a time service has its minutes after a start
 
 CameraStats = Callable[[], Mapping[str, CaptureStats]]
@@ -151,6 +152,12 @@ class HealthMonitor:
             yield "; ".join(
                 filter(None, (f"broker {broker.address}: {broker.error or broker.state}", outbox.alerts_wait()))
             )
+        elif broker.unacknowledged_s is not None and broker.unacknowledged_s > UNANSWERED_S:
+            yield (
+                f"broker {broker.address}: it takes messages and does not acknowledge them: {broker.unacknowledged} "
+                f"wait, the oldest for {broker.unacknowledged_s:.0f} s"
+            )
+        yield from broker.left_out
         if outbox.fault:
             yield f"outbox: {outbox.fault}"
 

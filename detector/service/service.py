@@ -141,7 +141,7 @@ class Service:
             *([] if broker is None else [ThreadRow("broker", broker.run, broker)]),
             ThreadRow("outbox", parts.storage.outbox.run),
             ThreadRow("history", parts.storage.history_writer.run),
-            ThreadRow("mqtt", output.client.run),
+            ThreadRow("mqtt", output.client.run, output.client),
             ThreadRow("dispatch", dispatch, output.dispatcher),
             ThreadRow("inference", loop.run, loop),
         ]

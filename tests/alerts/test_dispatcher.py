@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -74,6 +75,27 @@ def test_a_large_picture_is_told_small_and_kept_whole(broker: Mosquitto, tmp_pat
     assert kept == encode(told.frame, told.box, told.score, None)
 
 
+def test_u4_the_pictures_address_is_made_when_the_alert_is_sent(broker: Mosquitto, tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def address(path: str) -> str:
+        made.append(path)
+        return f"http://h{path}?expires={len(made)}&signature={'0' * 32}"
+
+    broker.kill()
+    with running_dispatcher(tmp_path, broker.port, snapshot_url=address) as delivery:
+        delivery.dispatcher.alert(make_alert(7))
+        wait_until(delivery.pending)
+        assert made == [], "after an outage it would have expired on the way"
+        broker.start()
+        subscriber = RecordingSubscriber(broker.port, "p/alerts")
+        heard = subscriber.wait_for(has("alert-7"))
+        subscriber.close()
+    alert = alerts_in(heard)[-1]
+    jsonschema.validate(alert, load_schema("alert"))
+    assert alert["snapshot_url"] == f"http://h{alert['snapshot']}?expires={len(made)}&signature={'0' * 32}"
+
+
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_nothing_is_lost_when_the_broker_is_killed_mid_stream(broker: Mosquitto, tmp_path: Path, protocol: str) -> None:
     subscriber = RecordingSubscriber(broker.port, "p/alerts", durable="ledger")
@@ -86,6 +108,9 @@ def test_nothing_is_lost_when_the_broker_is_killed_mid_stream(broker: Mosquitto,
                 delivery.dispatcher.alert(make_alert(number))
             if start < 80:
                 subscriber.wait_for(has(f"alert-{start + 5}"))
+                # What it wrote must come through: a socket that dies with unread bytes takes unsent ones along.
+                broker.signal(signal.SIGSTOP)
+                time.sleep(0.1)
                 broker.kill()
                 broker.start()
                 # What the broker acknowledged and holds for an absent subscriber would die with it.

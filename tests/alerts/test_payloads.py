@@ -38,6 +38,8 @@ ALERT_FIELDS = [
     "score",
     "box",
     "frame_size",
+    "repeat",
+    "since_last",
     "clock_synced",
     "captured_at",
     "confirmed_at",
@@ -45,6 +47,7 @@ ALERT_FIELDS = [
     "latency_ms",
     "replayed",
     "snapshot",
+    "snapshot_url",
 ]
 ALERT = Draft202012Validator(load_schema("alert"))
 EVENT = Draft202012Validator(load_schema("event"))
@@ -92,6 +95,8 @@ def test_an_alert_has_the_contracts_fields_and_values() -> None:
         "score": 0.8765,
         "box": [10, 13, 20, 40],
         "frame_size": [64, 48],
+        "repeat": 0,
+        "since_last": {"people": 0, "events": []},
         "clock_synced": True,
         "captured_at": "2026-09-21T14:13:20.250Z",
         "confirmed_at": "2026-09-21T14:13:20.375Z",
@@ -99,6 +104,7 @@ def test_an_alert_has_the_contracts_fields_and_values() -> None:
         "latency_ms": {"capture_to_confirm": 125.0, "confirm_to_publish": 75.0, "total": 200.0},
         "replayed": False,
         "snapshot": "/api/events/1790000000.250000-abc123/snapshot.jpg",
+        "snapshot_url": None,
     }
     ALERT.validate(document)
 
@@ -124,6 +130,9 @@ def test_every_mutation_of_an_alert_is_refused() -> None:
         ("published_at", None),
         ("replayed", 0),
         ("snapshot", "/etc/passwd"),
+        ("snapshot_url", "/api/events/a/snapshot.jpg"),
+        ("snapshot_url", f"ftp://h/api/events/a/snapshot.jpg?expires=1&signature={'0' * 32}"),
+        ("snapshot_url", f"/api/events/a/snapshot.jpg?expires=x&signature={'0' * 32}"),
         ("zones", ["garden", "garden"]),
         ("camera", "Front door"),
     ],

@@ -59,7 +59,7 @@ def test_h1_a_broker_with_a_limit_gets_alerts_at_once_and_the_picture_smaller(tm
         began = time.monotonic()
         speak(delivery)
         wait_until(lambda: arrived(broker, "alert-1"), "the alert")
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < 5.0
         wait_until(lambda: picture(broker), "the picture, smaller")
         found = picture(broker)
         assert found is not None
@@ -113,7 +113,7 @@ def test_h2_a_forbidden_topic_is_left_out_and_named(
         began = time.monotonic()
         speak(delivery)
         wait_until(lambda: arrived(broker, "alert-1"))
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < 5.0
 
         def named() -> bool:
             delivery.dispatcher.motion("porch", True)  # not retained: it is offered now or never
@@ -185,7 +185,7 @@ def test_an_alert_that_comes_while_something_is_on_trial_does_not_wait(tmp_path:
             delivery.dispatcher.send(DISCOVERY, hint=HINT)
             delivery.dispatcher.alert(make_alert(number))
             wait_until(lambda number=number: arrived(broker, f"alert-{number}"))  # type: ignore[misc]
-            assert time.monotonic() - began < 3.0
+            assert time.monotonic() - began < 5.0
 
 
 def test_a_broker_that_never_acknowledges_is_told_by_number_and_age(tmp_path: Path) -> None:

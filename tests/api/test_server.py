@@ -13,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from detector.api import server
 from detector.api.app import create_app
 from detector.api.server import MAX_CONNECTIONS, ApiServer
+from detector.config.schema import Api
 from detector.core.errors import DetectorError
 from support.api import RunningApi, StartApi
 from support.control import MemoryControl
@@ -21,7 +22,7 @@ from support.mosquitto import wait_until
 
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
-    return create_app(MemoryControl(), token=None, config_schema={})
+    return create_app(MemoryControl(), settings=Api(), config_schema={})
 
 
 def connect(opened: RunningApi) -> socket.socket:

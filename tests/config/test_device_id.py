@@ -51,6 +51,7 @@ def test_a_damaged_file_is_made_good(tmp_path: Path, content: bytes, monkeypatch
 
 
 def test_a_folder_that_cannot_be_written_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").touch()
     with caplog.at_level(logging.WARNING):
-        keep_id(config(tmp_path / "none"))
+        keep_id(config(tmp_path / "file"))
     assert "cannot be kept" in caplog.text

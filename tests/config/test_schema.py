@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from detector.config import document as configfile
-from detector.config.schema import Config, default_device_id, source_kind
+from detector.config.schema import Config, default_device_id
+from detector.config.source_kind import source_kind
 from detector.core.errors import ConfigError
 
 CONTRACT = """

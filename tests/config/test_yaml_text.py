@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.config.yaml_text import MAX_VALUES, dump, parse
@@ -79,6 +79,7 @@ DOCUMENTS = st.dictionaries(
 )  # fmt: skip
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(DOCUMENTS)
 def test_what_is_dumped_is_read_back(document: dict[str, Any]) -> None:
     assert parse(dump(document)) == document

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +69,10 @@ def test_an_alert_reaches_a_subscriber_with_its_picture_history_and_states(
         assert jpeg.startswith(b"\xff\xd8")
         code, picture = program.get(alert["snapshot"])
         assert (code, picture[:2]) == (200, b"\xff\xd8")
+        key = tmp_path / "run" / "data" / "link-key"
+        assert key.stat().st_mode & 0o777 == 0o600
+        assert program.get(alert["snapshot_url"]) == (200, picture), "by the signed address, which needs no token"
+        assert program.get(alert["snapshot_url"][:-1])[0] == 403
         code, event = program.get(f"/api/events/{alert['event_id']}")
         assert (code, json.loads(event)["camera"]) == (200, "door")
         assert program.get("/healthz")[0] == 200
@@ -210,3 +217,22 @@ def test_two_services_do_not_share_a_data_dir(tmp_path: Path, model: Path, clip:
         assert second.process.wait(60) == 1
         assert re.search(rf"data_dir .* is in use by process {first.process and first.process.pid}", second.log())
         assert first.stop() == 0
+
+
+def test_h3_a_new_host_name_is_no_new_device(tmp_path: Path, model: Path) -> None:
+    unshare = ["unshare", "-ru", "sh", "-c"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*unshare, "hostname x"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("this machine lets no user make a namespace with a host name of its own (unshare -ru)")
+    config = tmp_path / "detector.yaml"
+    text = (
+        f"cameras: {{a: {{source: none.mp4}}}}\nmodel: {{name: {model}, threads: 1}}\ndata_dir: {tmp_path / 'data'}\n"
+    )
+    config.write_text(f"{text}mqtt: {{embedded: {{port: 0}}}}\napi: {{enabled: false}}\n", encoding="utf-8")
+    for host in ("first-host", "second-host"):
+        command = f'hostname {host}; exec "{sys.executable}" -m detector run -c {config} --duration 0.5'
+        done = subprocess.run([*unshare, command], check=False, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "data" / "device-id").read_text(encoding="utf-8") == "first-host\n"

@@ -7,15 +7,18 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import pytest
 
 from detector.config.schema import Config
+from detector.core.errors import BrokerError
 from detector.core.types import Message
-from detector.mqtt.client import MqttSettings, settings_of
+from detector.mqtt.client import DIAL_S, MqttSettings, settings_of
 from support.links import MakeBroker, connected, make_link, settings
 from support.messages import running
 from support.mosquitto import DEADLINE, RecordingSubscriber, wait_until
+from support.visits import StillClock
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -63,6 +66,21 @@ def test_a_broker_that_comes_later_is_found(make_broker: MakeBroker) -> None:
         broker.start()
         connected(link)
         assert link.status().error is None
+
+
+def test_a_broker_that_was_away_for_some_seconds_is_found_within_five(make_broker: MakeBroker) -> None:
+    broker = make_broker()
+    link = make_link(broker.port, max_delay_s=30.0)  # as in the service
+    with running(link.run):
+        connected(link)
+        broker.kill()
+        time.sleep(3.0)
+        heartbeat = link.progress_mono
+        broker.start()
+        began = time.monotonic()
+        connected(link)
+        assert time.monotonic() - began < 5.0
+        assert link.progress_mono > heartbeat
 
 
 def test_retained_state_comes_back_after_the_broker_lost_it(make_broker: MakeBroker) -> None:
@@ -210,3 +228,22 @@ def test_settings_of_the_config() -> None:
     remote = of(broker="mqtts://[::1]", username="u", password="p", client_id="me")
     assert (remote.address, remote.protocols, remote.client_id) == ("mqtts://[::1]:8883", ("5", "3.1.1"), "me")
     assert of(broker="mqtt://broker").port == 1883
+
+
+def test_a_dial_that_takes_its_time_is_no_hang_and_one_without_end_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, dialling, give_up = StillClock(mono=100.0), threading.Event(), threading.Event()
+
+    def dial(*_: object, **__: object) -> None:
+        dialling.set()
+        give_up.wait(20)
+        raise BrokerError("no route")
+
+    monkeypatch.setattr("detector.mqtt.client.dial", dial)
+    link = make_link(1, clock=clock)
+    with running(link.run):
+        assert dialling.wait(20)
+        clock.now_mono = 100.0 + DIAL_S
+        assert link.progress_mono == clock.now_mono
+        clock.now_mono += 11.0
+        assert link.progress_mono == clock.now_mono - 11.0
+        give_up.set()

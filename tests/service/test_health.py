@@ -171,6 +171,20 @@ def test_a_broker_that_is_away_is_a_problem_with_what_waits(service: Monitored) 
     assert second == "outbox: disk full"
 
 
+def test_a_broker_that_never_acknowledges_is_a_problem_after_ten_seconds(service: Monitored) -> None:
+    service.broker.set(unacknowledged=7, unacknowledged_s=9.0)
+    assert service.health.problems() == []
+    service.broker.set(unacknowledged=7, unacknowledged_s=12.3)
+    assert service.health.problems() == [
+        "broker 127.0.0.1:1883: it takes messages and does not acknowledge them: 7 wait, the oldest for 12 s"
+    ]
+
+
+def test_what_a_broker_does_not_take_is_a_problem(service: Monitored) -> None:
+    service.broker.set(left_out=("p/porch/person/snapshot is left out: the broker ends the connection at it",))
+    assert service.health.problems() == list(service.broker.now.left_out)
+
+
 def _seconds(service: Monitored, seconds: float, *, taken: int, dropped: int) -> None:
     total = [0, 0]
     for _ in range(round(seconds * 2)):

@@ -133,7 +133,7 @@ def test_what_waits_for_a_restart_is_named(reloading: Reloading) -> None:
 
 
 def test_a_file_that_cannot_be_written_changes_nothing(reloading: Reloading, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_path: Path, _document: object) -> None:
+    def full(_path: Path, _document: object, *, copies: Path) -> None:
         raise ConfigError("no space left on device")
 
     monkeypatch.setattr(config_file, "write", full)

@@ -1,4 +1,4 @@
-"""The service's child: a task packed on stdin, the choice as JSON on stdout, one line on stderr where it fails."""
+"""The service's child process: a request on stdin, the choice as JSON on stdout, one line on stderr if it fails."""
 
 from __future__ import annotations
 

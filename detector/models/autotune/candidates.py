@@ -1,4 +1,4 @@
-"""The ways in which one model can be run on a CPU, and which of them a config leaves open."""
+"""The candidates: ways to run one model on a CPU, and those that a config allows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from detector.inference.backends.base import usable_threads
 
 CandidateBackend = Literal["onnxruntime", "openvino"]
 CandidatePrecision = Literal["fp32", "half", "int8", "int8-mixed"]
-"""`half` is bfloat16 where the CPU has it, else float16; `int8-mixed` keeps the last two layers in floats."""
+"""`half` is bfloat16 if the CPU has it, else float16; `int8-mixed` keeps the last two layers in floating point."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +25,12 @@ class Candidate:
 
     @property
     def exact(self) -> bool:
-        """It is the reference itself, whatever its threads: nothing to judge."""
+        """Whether it is the reference, with any number of threads: its results are the same."""
         return self.backend == "onnxruntime" and self.precision == "fp32"
 
     @property
     def calibrated(self) -> bool:
-        """Made from pictures: only as good as they are."""
+        """Whether it is calibrated on pictures."""
         return self.precision in ("int8", "int8-mixed")
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ def openvino_there() -> bool:
 
 
 def candidates(model: Model, *, calibrated: bool, openvino: bool) -> list[Candidate]:
-    """What `model` leaves open, the reference first; what the user set is never overruled."""
+    """The candidates that the settings `model` allow, the reference first."""
     if model.backend != "auto":
         backend: CandidateBackend = "openvino" if model.backend == "openvino" else "onnxruntime"
         precision: CandidatePrecision = "half" if model.precision == "fp16" and backend == "openvino" else "fp32"
@@ -52,7 +52,7 @@ def candidates(model: Model, *, calibrated: bool, openvino: bool) -> list[Candid
 
 
 def counts_threads(model: Model) -> bool:
-    """Whether a backend is configured and nothing but the number of its threads is left to be measured."""
+    """Whether a backend is configured, so that only the number of threads is to be measured."""
     return model.backend in get_args(CandidateBackend) and model.threads == 0 and usable_threads(0) > 1
 
 
@@ -70,7 +70,7 @@ def _forms(model: Model, *, calibrated: bool, openvino: bool) -> Iterator[Candid
     for precision in precisions:
         for backend in backends:
             if (backend, precision) == ("onnxruntime", "half"):
-                continue  # its CPU kernels compute in floats, whatever the file holds
+                continue  # its CPU kernels compute in fp32 anyway
             if (backend, precision) == ("openvino", "int8-mixed"):
-                continue  # what its own form of INT8 leaves in floats is enough
+                continue  # its own INT8 variant already leaves enough layers in floating point
             yield from (Candidate(backend=backend, precision=precision, threads=count) for count in threads)

@@ -1,4 +1,4 @@
-"""What a form costs, and which of several is the best buy."""
+"""The cost of a candidate, and the ranking of candidates."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from detector.inference.multi_size import AnyDetector
 
 ROUNDS, BLOCK = 6, 4
 MARGIN = 1.05
-"""What an inexact form must win by: less is noise, and no reason to leave the reference."""
+"""The factor by which an inexact candidate must be cheaper than the reference: less is noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Of one model run: wall and CPU time (all threads) in ms."""
+    """Wall and CPU time (all threads) of one model run, ms."""
 
     ms: float
     cpu_ms: float
 
     @property
     def product(self) -> float:
-        """The energy-delay product, CPU time for energy: 20 % less latency does not pay for a second core."""
+        """The energy-delay product with CPU time as energy: a second core for 20 % less latency is not worth it."""
         return self.ms * self.cpu_ms
 
 
@@ -33,7 +33,7 @@ def interleaved(
     *,
     rounds: int = ROUNDS,
 ) -> tuple[Cost, Cost]:
-    """Both over the same picture, in blocks that take turns; raises InferenceError."""
+    """The costs of both on the same picture, measured in alternating blocks; raises InferenceError."""
     both = (reference, candidate)
     for detector in both:
         detector.detect_image(picture)
@@ -41,12 +41,12 @@ def interleaved(
     cpu: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for side, detector in enumerate(both):
-            detector.run_bare()  # the other's threads come to rest, the caches fill
+            detector.run_bare()  # lets the other's threads stop and fills the caches
             begun = time.process_time()
             wall[side].extend(detector.run_bare() for _ in range(BLOCK))
             cpu[side].append((time.process_time() - begun) * 1e3 / BLOCK)
     first, second = (
-        # The least, as timeit has it: a run that had to wait for others says nothing about the form.
+        # The minimum, as in timeit: time that a run waits for other load does not count.
         Cost(ms=min(w), cpu_ms=min(c))
         for w, c in zip(wall, cpu, strict=True)
     )
@@ -54,5 +54,5 @@ def interleaved(
 
 
 def price(cost: Cost, *, exact: bool) -> float:
-    """What forms are ranked by, the cheapest first."""
+    """The value by which candidates are ranked, lowest first."""
     return cost.product * (1.0 if exact else MARGIN)

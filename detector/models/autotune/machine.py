@@ -1,4 +1,4 @@
-"""What a measurement holds for: this machine, these libraries."""
+"""Identifies the machine and the libraries that a measurement is valid for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def machine_key(cpuinfo: Path = CPUINFO) -> str:
-    """16 hex digits of the CPU's model and flags, the usable cores, and the versions of what runs models."""
+    """16 hex digits over the CPU's model and flags, the usable cores, and the versions of the runtimes."""
     parts = [f"detector {__version__}", platform.machine(), f"cores {len(os.sched_getaffinity(0))}"]
     parts += [f"{name}: {value}" for name, value in cpu_info(cpuinfo).items() if name in _TOLD]
     parts += [f"{name} {_version(name)}" for name in _LIBRARIES]
@@ -25,7 +25,7 @@ def machine_key(cpuinfo: Path = CPUINFO) -> str:
 
 
 def _version(package: str) -> str | None:
-    """Without importing it: that may take a second."""
+    """A package's version, without importing it, which may take a second."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

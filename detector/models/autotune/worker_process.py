@@ -1,4 +1,4 @@
-"""Tuning in a process of its own: its memory, minutes and faults stay outside the service, pictures off the disk."""
+"""Tuning in a child process, so that its memory, time and failures do not affect the service; no picture on disk."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .tune import TuneRequest, exact, tune
 def encode_request(
     model: Model, shapes: tuple[InputSize, ...], evidence: CalibrationSet | None = None, *, measure: bool = True
 ) -> bytes:
-    """One line of JSON, then the evidence; without `measure` the exact variants are all that is made."""
+    """The request: one line of JSON, then the packed pictures; without `measure` only the exact variants are made."""
     head = {"model": model.model_dump(), "shapes": shapes, "evidence": evidence is not None, "measure": measure}
     return json.dumps(head).encode() + b"\n" + (b"" if evidence is None else evidence.pack())
 
 
 def main(stdin: BinaryIO | None = None) -> int:
-    """Does what `encode_request` says and keeps the choice; the exit code."""
+    """Carry out a request of `encode_request` and store the choice; returns the exit code."""
     try:
         choice = run((stdin or sys.stdin.buffer).read())
         sys.stdout.write("null\n" if choice is None else json.dumps(choice.document()) + "\n")
@@ -42,7 +42,7 @@ def main(stdin: BinaryIO | None = None) -> int:
 
 
 def run(order: bytes) -> Choice | None:
-    """The choice, kept, where one was asked for; raises DetectorError, OSError."""
+    """The stored choice, if one was requested; raises DetectorError, OSError."""
     head, _, rest = order.partition(b"\n")
     wish = json.loads(head)
     model = Model.model_validate(wish["model"])
@@ -65,7 +65,7 @@ def run(order: bytes) -> Choice | None:
 def keep(
     model: Model, shapes: tuple[InputSize, ...], evidence: CalibrationSet | None, progress: Progress = quiet
 ) -> Choice:
-    """Tunes `model` for `shapes` and keeps the choice where the service looks; raises DetectorError, OSError."""
+    """Tune `model` for `shapes` and store the choice where the service finds it; raises DetectorError, OSError."""
     resolved = resolve(model, progress)
     path = place(model, resolved)
     before = read(path)
@@ -80,6 +80,6 @@ def keep(
     choice = tune(task, progress)
     now = read(path)
     if evidence is None and now is not None and now != before and now.scenes and now.covers(shapes):
-        return now  # made meanwhile, by somebody who had pictures: he knows more
+        return now  # stored meanwhile by another process that had pictures
     write(path, choice)
     return choice

@@ -1,1 +1,1 @@
-"""Files that are not part of the project: brought from where they can be had, used only when verified."""
+"""Downloads files that are not part of the project; they are used only when verified."""

@@ -1,4 +1,4 @@
-"""One file out of a zip (a wheel is one) or a tarball."""
+"""Extracts one file from a zip (such as a wheel) or a tarball."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ _CHUNK = 1 << 20
 def extract(archive: Path, member: str, target: Path, *, limit: int) -> None:
     """Write `member` of `archive` to `target`.
 
-    `member` is a path in the archive or the end of exactly one. Raises UnavailableError when there
-    is no such member, it is larger than `limit` bytes, or the archive is damaged; OSError when
-    `target` cannot be written.
+    `member` is a path in the archive or the end of exactly one. Raises UnavailableError if there is no such member,
+    it is larger than `limit` bytes, or the archive is damaged; OSError if `target` cannot be written.
     """
     try:
         if zipfile.is_zipfile(archive):

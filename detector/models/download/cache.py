@@ -1,4 +1,4 @@
-"""The cache's discipline: one process at a time brings a file, and only a verified one gets its name."""
+"""The cache: one process at a time downloads a file, and only a verified file gets its name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSpec:
-    """A file by name: where it shall lie, what it must be, and where it can be had, in order."""
+    """A file: its name, its path in the cache, its size and sha256, and its sources in order."""
 
     name: str
     path: Path
@@ -36,7 +36,7 @@ class FileSpec:
 
     @property
     def pins(self) -> tuple[FileHash, ...]:
-        """Every variant that is accepted."""
+        """The sizes and hashes of all accepted versions of the file."""
         return (self.pin, *(source.pin(self.pin) for source in self.sources))
 
     @property
@@ -45,7 +45,7 @@ class FileSpec:
 
 
 def status(wanted: FileSpec) -> Status:
-    """How the cache's copy stands; hashes it."""
+    """The state of the copy in the cache; hashes it."""
     try:
         size = wanted.path.stat().st_size
         sizes = {pin.size for pin in wanted.pins}
@@ -59,7 +59,7 @@ def status(wanted: FileSpec) -> Status:
 
 def ensure(wanted: FileSpec, progress: Progress = quiet) -> Path:
     """The verified file: from the cache, else from the first source that gives it; raises ModelError."""
-    if status(wanted) == "ok":  # without the lock: a cache that cannot be written serves as well
+    if status(wanted) == "ok":  # without the lock: a read-only cache works too
         return wanted.path
 
     def waiting() -> None:
@@ -103,13 +103,13 @@ def _bring(wanted: FileSpec, progress: Progress) -> None:
 
 
 def _from(source: Source, wanted: FileSpec, work: Path, progress: Progress) -> Path:
-    """A verified file, not yet in its place; raises UnavailableError."""
+    """A verified file in the folder `work`; raises UnavailableError."""
     pin, file = source.pin(wanted.pin), work / "file"
     if isinstance(source, UrlSource):
         return _from_url(source, pin, wanted.part, file, progress)
     if isinstance(source, LocalFile):
         _copy(source.file, file)
-        # A file of the user's own may be any accepted variant. The copy is judged: the original may change meanwhile.
+        # The user's own file may be any accepted version. The copy is checked, since the original may change.
         faults = [each.fault(file) for each in (pin, *wanted.pins)]
         if all(faults):
             raise UnavailableError(str(faults[0]))
@@ -139,7 +139,7 @@ def _from_url(source: UrlSource, pin: FileHash, part: Path, file: Path, progress
 
 
 def _copy(text: str, target: Path) -> None:
-    """The file at the path `text`, its `${NAME}` filled in, to `target`; raises UnavailableError."""
+    """Copy the file at the path `text`, with `${NAME}` from the environment, to `target`; raises UnavailableError."""
     missing = [name for name in _VARIABLE.findall(text) if not os.environ.get(name)]
     if missing:
         raise UnavailableError(f"{missing[0]} is not set")

@@ -1,4 +1,4 @@
-"""One HTTP download that goes on where it stopped (RFC 9110, 14.2 Range and 13.1.5 If-Range)."""
+"""An HTTP download that resumes where it stopped (RFC 9110, 14.2 Range and 13.1.5 If-Range)."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _PAUSE_S = 0.5
 
 
 class _InterruptedError(Exception):
-    """The transfer stopped half-way; what came is kept."""
+    """The transfer was interrupted; the part so far is kept."""
 
 
 class _Http(http.client.HTTPConnection):
-    """Connecting has its own, shorter time-out: a host that cannot be reached is given up fast."""
+    """Connecting has its own, shorter time-out, so that an unreachable host is given up quickly."""
 
     def connect(self) -> None:
         super().connect()
@@ -56,21 +56,21 @@ class _HttpsHandler(urllib.request.HTTPSHandler):
 
 
 def note_path(part: Path) -> Path:
-    """Where it is written down what `part` is a part of."""
+    """The path of the note that says which download `part` belongs to."""
     return part.with_name(part.name + ".json")
 
 
 def discard(part: Path) -> None:
-    """Forget what was downloaded so far."""
+    """Delete the partial download."""
     part.unlink(missing_ok=True)
     note_path(part).unlink(missing_ok=True)
 
 
 def download(url: str, part: Path, *, size: int | None, progress: Progress) -> bool:
-    """Bring `url` to `part`; returns True where it went on from an earlier run's part.
+    """Download `url` to `part`; returns True if it resumed an earlier run's part.
 
-    `size`: the exact number of bytes where known. Raises UnavailableError when the server cannot
-    give it, what came so far kept; OSError only when `part` cannot be written.
+    `size`: the exact number of bytes if known. Raises UnavailableError if the server cannot provide it, and keeps the
+    part so far; OSError only if `part` cannot be written.
     """
     resumed = _offset(url, part) > 0
     for attempt in range(1, TRIES + 1):
@@ -78,7 +78,7 @@ def download(url: str, part: Path, *, size: int | None, progress: Progress) -> b
             _transfer(url, part, size=size, progress=progress)
         except _InterruptedError as error:
             if attempt == TRIES:
-                raise UnavailableError(f"{error}; run it again to go on from there") from None
+                raise UnavailableError(f"{error}; run it again to resume the download") from None
             time.sleep(_PAUSE_S)
         else:
             break
@@ -94,7 +94,7 @@ def _note(part: Path) -> dict[str, Any]:
 
 
 def _offset(url: str, part: Path) -> int:
-    """How many bytes of `url` are there already."""
+    """The number of bytes of `url` that are already there."""
     return part.stat().st_size if _note(part).get("url") == url and part.exists() else 0
 
 
@@ -120,7 +120,7 @@ def _transfer(url: str, part: Path, *, size: int | None, progress: Progress) -> 
 
 
 def _open(url: str, part: Path, offset: int) -> Any:
-    """The server's answer, or None where `part` turns out to be complete."""
+    """The server's response, or None if `part` is already complete."""
     headers = {"User-Agent": f"detector/{__version__}"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
@@ -152,7 +152,7 @@ def _refused(error: urllib.error.HTTPError, part: Path, offset: int) -> None:
 
 
 def _validator(response: http.client.HTTPResponse) -> str | None:
-    """What If-Range may hold: a strong entity tag, else the date."""
+    """The value for If-Range: a strong entity tag, else the date."""
     tag = response.headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
 
@@ -188,7 +188,7 @@ def _read(response: http.client.HTTPResponse) -> bytes:
 
 
 def _why(error: Exception) -> str:
-    """The fault in a few words."""
+    """The reason in a few words."""
     reason = getattr(error, "reason", error)
     if isinstance(reason, socket.gaierror):
         return "the host name is not known here"

@@ -1,4 +1,4 @@
-"""Archives from package registries, brought by the package managers' own clients.
+"""Downloads archives from package registries with the package managers' own clients.
 
 The clients know the user's indexes, mirrors, proxies and credentials; nothing is installed or run.
 """
@@ -52,7 +52,7 @@ def _only(folder: Path, pattern: str) -> Path:
 
 
 def _run(command: list[str], folder: Path, *, what: str, progress: Progress) -> None:
-    """Run the client to its end, telling `progress` that it is alive; raises UnavailableError."""
+    """Run the client to its end, calling `progress` meanwhile; raises UnavailableError."""
     deadline = time.monotonic() + LIMIT_S
     # Its temporary files go where there must be free space anyway; /tmp is small memory on many boards.
     environment = {**os.environ, "TMPDIR": str(folder)}
@@ -90,9 +90,9 @@ def _wait(client: subprocess.Popen[str], deadline: float, what: str, progress: P
 
 
 def _fault(errors: str) -> str:
-    """The client's telling error line, free of credentials that an index URL may hold."""
+    """The client's most useful error line, without the credentials of index URLs."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     pip = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     npm = [line for line in lines if line.startswith("npm ")]
-    # pip ends with the fault; npm begins with its code and ends with advice.
+    # pip prints the reason last; npm prints its error code first and advice last.
     return redact(pip[-1] if pip else npm[0] if npm else lines[-1] if lines else "")[:200]

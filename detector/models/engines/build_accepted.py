@@ -1,4 +1,4 @@
-"""Build, judge, keep or fall back: the fastest precision whose detections agree with ONNX Runtime's."""
+"""Builds engines, fastest precision first, until one is accepted: its detections must agree with ONNX Runtime's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from detector.inference.agreement import Limits, Verdict
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.multi_size import AnyDetector
-from detector.inference.tensorrt import manifest as sidecar
+from detector.inference.tensorrt import manifest
 from detector.inference.tensorrt.manifest import EngineManifest, Environment, environment
 from detector.models.accuracy.gate import LabelledPictures, compare
 
@@ -30,7 +30,7 @@ Pictures = Callable[[], Iterable[Image]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCandidate:
-    """One way to run the model; `open` raises DetectorError where it cannot."""
+    """One way to run the model; `open` loads it and raises DetectorError if that fails."""
 
     name: str
     open: Open
@@ -38,7 +38,7 @@ class EngineCandidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildResult:
-    """`taken` is the accepted candidate's name, None where none was; `refused` says why of those before it."""
+    """`taken` is the accepted candidate's name, None if none was; `refused` has the reasons for those before it."""
 
     taken: str | None
     verdict: Verdict | None
@@ -46,7 +46,7 @@ class BuildResult:
 
     @property
     def note(self) -> str | None:
-        """Why it is not the first one."""
+        """Why it is not the first candidate."""
         return "; ".join(f"{name} was refused: {why}" for name, why in self.refused.items()) or None
 
 
@@ -59,9 +59,9 @@ def first_accepted(
     truth: LabelledPictures | None = None,
     judged: Callable[[str, Verdict], None] = lambda _name, _verdict: None,
 ) -> BuildResult:
-    """The first candidate that agrees with `reference` over `pictures`; fastest first, safest last.
+    """The first candidate that agrees with `reference` on `pictures`; fastest first, safest last.
 
-    `judged` hears every verdict. Raises what the reference and the pictures raise.
+    `judged` is called with every verdict. Raises the errors of the reference and the pictures.
     """
     refused: dict[str, str] = {}
     with contextlib.closing(reference()) as judge:
@@ -84,17 +84,17 @@ def first_accepted(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gated:
-    """The engine that was accepted, at `path`, and why no faster one (`choice.note`)."""
+    """The accepted engine, at `path`, and why no faster one was (`choice.note`)."""
 
     path: Path
-    sidecar: EngineManifest
+    manifest: EngineManifest
     choice: BuildResult
 
 
 def precisions(model: Path, wanted: BuildPrecision = "auto", *, calibrated: bool = False) -> tuple[BuildPrecision, ...]:
-    """What to try for `wanted`, fastest first; auto falls back as far as the file allows.
+    """The precisions to try for `wanted`, fastest first; auto falls back as far as the file allows.
 
-    INT8 of a model that is in fp32 is tried where there are pictures to calibrate it with.
+    INT8 of an fp32 model is tried if there are pictures to calibrate it with.
     """
     own = inspect(model).precision
     if wanted != "auto":
@@ -117,7 +117,7 @@ def build_gated(
     report: Progress = quiet,
     cancelled: Cancelled = never,
 ) -> Gated:
-    """The first of `orders` (one a precision, fastest first) whose engine is accepted; each verdict goes into its sidecar.
+    """The first of `orders` (one a precision, fastest first) whose engine is accepted; each verdict goes into its manifest.
 
     Unless `force`, what was accepted on this very machine is taken as it is, and what was built for it is
     judged again where the driver changed. `open_engine` loads an engine that has no verdict yet; `screen` makes what
@@ -140,7 +140,7 @@ def build_gated(
 
     def _note(name: str, verdict: Verdict) -> None:
         path = by_precision[name].output
-        sidecar.write(path, sidecar.read(path).judged(verdict, here))
+        manifest.write(path, manifest.read(path).judged(verdict, here))
 
     choice = first_accepted(
         candidates(), reference=reference, pictures=pictures, limits=limits, truth=truth, judged=_note
@@ -149,33 +149,33 @@ def build_gated(
         raise ModelError(f"no engine was accepted: {choice.note}")
     path = by_precision[choice.taken].output
     assert choice.verdict is not None
-    taken = sidecar.read(path).judged(choice.verdict, here, choice.note)
-    sidecar.write(path, taken)  # whoever serves it later is asked why it is no faster one
-    return Gated(path=path, sidecar=taken, choice=choice)
+    taken = manifest.read(path).judged(choice.verdict, here, choice.note)
+    manifest.write(path, taken)  # the service reports why it is not a faster one
+    return Gated(path=path, manifest=taken, choice=choice)
 
 
 def _known(orders: Sequence[BuildRequest], here: Environment) -> Gated | None:
-    """What an earlier run on this machine came to, as far as it need not be done again."""
+    """The result of an earlier run on this machine, as far as it is still valid."""
     refused: dict[str, str] = {}
     for order in orders:
         if not _current(order):
             return None
-        known = sidecar.read(order.output)
+        known = manifest.read(order.output)
         if known.verdict is None or known.judged_in != here.key:
             return None
         if known.verdict.accepted:
             choice = BuildResult(taken=order.precision, verdict=known.verdict, refused=refused)
-            return Gated(path=order.output, sidecar=known, choice=choice)
+            return Gated(path=order.output, manifest=known, choice=choice)
         refused[order.precision] = known.verdict.why
     return None
 
 
 def _current(order: BuildRequest) -> bool:
-    """Whether the engine at the order's place is what building it now would make."""
+    """Whether the engine at the request's path is what building it now would give."""
     try:
-        known = sidecar.read(order.output)
+        known = manifest.read(order.output)
         digest = inspect(order.model).digest
-        sidecar.require_fit(order.output, known, environment(), model_sha256=digest, judged=False)
+        manifest.require_fit(order.output, known, environment(), model_sha256=digest, judged=False)
     except ModelError:
         return False
     recipe = known.recipe

@@ -1,4 +1,4 @@
-"""ONNX to a TensorRT engine with its sidecar: one code path for TensorRT 10.3 to 11 and RTX."""
+"""Builds a TensorRT engine and its manifest from an ONNX model: one code path for TensorRT 10.3 to 11 and RTX."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ Shapes = dict[str, list[list[int]]]
 
 
 class BuildCancelledError(DetectorError):
-    """Somebody stopped the build; nothing was written."""
+    """The build was stopped; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """One engine to be made: `model` in `precision`, written to `output`.
+    """One engine to build: `model` in `precision`, written to `output`.
 
-    `name` and `spec` are the registry's words on the model (None: as its layout is commonly trained);
-    `quantised` is the INT8 form of `model` that is built in its place, `calibration` the hash of the pictures that
-    it was calibrated with and `calibrated_by` where they lie; `batch` at most how many pictures a run takes;
-    `workspace_mib` None leaves TensorRT its own limit.
+    `name` and `spec` are those of the registry (spec None: as the layout is commonly trained); `quantised` is the INT8
+    variant of `model` that is built instead of it, `calibration` the hash of its calibration pictures and
+    `calibrated_by` their folder; `batch` is the largest number of pictures per run; `workspace_mib` None is TensorRT's
+    own limit.
     """
 
     model: Path
@@ -59,9 +59,9 @@ def never() -> bool:
 
 
 def build(order: BuildRequest, *, report: Progress = quiet, cancelled: Cancelled = never) -> EngineManifest:
-    """Makes the engine and its sidecar, which has no verdict yet; takes seconds to minutes.
+    """Build the engine and its manifest, which has no verdict yet; takes seconds to minutes.
 
-    Raises ModelError, naming node and operator where the parser refuses one, and BuildCancelledError.
+    Raises ModelError, with node and operator if the parser rejects one, and BuildCancelledError.
     """
     here = environment()
     report(0, TOTAL, "reading the model")
@@ -143,7 +143,7 @@ def _profile(
     prepared: Prepared,
     batch: int,
 ) -> Shapes:
-    """The inputs' least, usual and largest shapes; open sizes become the layout's, an open batch 1 to `batch`."""
+    """The inputs' smallest, usual and largest shapes; dynamic sizes become the layout's, a dynamic batch 1 to `batch`."""
     layout, shapes, dynamic = prepared.layout, {}, False
     profile = builder.create_optimization_profile()
     for index in range(network.num_inputs):
@@ -163,9 +163,9 @@ def _profile(
 
 
 def _use_timings(config: trt.IBuilderConfig, path: Path) -> trt.ITimingCache | None:
-    """What was measured when an engine was last built here saves most of the minutes; must outlive the build."""
+    """The timing cache of earlier builds on this machine, which saves most of the time; must outlive the build."""
     content = path.read_bytes() if path.is_file() else b""
-    # A cache of another GPU or version, or a damaged one, is worth nothing and stops nothing.
+    # A cache of another GPU or version, or a damaged one, is ignored.
     for known in (content, b""):
         with _no_warnings():
             cache = config.create_timing_cache(known)
@@ -177,7 +177,7 @@ def _use_timings(config: trt.IBuilderConfig, path: Path) -> trt.ITimingCache | N
 
 @contextmanager
 def _no_warnings() -> Iterator[None]:
-    """RTX has the calls and says that they do nothing; TensorRT proper needs them."""
+    """Settings that TensorRT needs; in RTX the calls exist without effect."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield

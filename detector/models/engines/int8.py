@@ -1,4 +1,4 @@
-"""The INT8 form of a model: made from calibration pictures, and judged on the CPU before minutes go into its engine."""
+"""The INT8 variant of a model for TensorRT: calibrated on pictures, and checked on the CPU before its engine is built."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from detector.inference.spec import InputSpec
 from detector.models.accuracy.gate import LabelledPictures, compare
 
 CALIBRATION_COUNT = 64
-"""Ranges hardly grow with more; each costs a run."""
+"""The most calibration pictures: with more, ranges hardly grow, and each costs a run."""
 
 
 def calibration_pictures(folder: Path) -> tuple[list[Image], str]:
-    """At most CALIBRATION_COUNT of the folder's, and the hash that an engine's key knows them by; raises ModelError."""
+    """At most CALIBRATION_COUNT pictures of the folder, and their hash for the engine's key; raises ModelError."""
     pictures = list(folder_pictures(folder, count=CALIBRATION_COUNT))
     return pictures, fingerprint(pictures)
 
 
 def quantise(model: Path, pictures: Sequence[Image], *, output: Path, spec: InputSpec | None) -> None:
-    """Writes `model` with explicit, symmetric pairs as TensorRT wants them, whole or not at all; raises ModelError."""
+    """Write `model` with explicit, symmetric Q/DQ pairs for TensorRT, atomically; raises ModelError."""
     from detector.models.graph.quantize import quantize_tensorrt
 
     try:
         with replacing(output) as part:
-            # By percentile: pictures of many scenes have rare large numbers, and ranges that hold them all are coarse.
+            # By percentile: many scenes have rare large values, and ranges that contain them all are coarse.
             quantize_tensorrt(model, pictures, output=part, spec=spec, method="percentile")
     except OSError as error:
         raise ModelError(f"cannot write {output}: {error.strerror}") from None
@@ -49,9 +49,9 @@ def judge(
     truth: LabelledPictures | None = None,
     limits: Limits | None = None,
 ) -> Verdict:
-    """What the gate says of the INT8 file itself, run by ONNX Runtime: the same numbers as the engine's, but for sums.
+    """The gate's verdict on the INT8 file run by ONNX Runtime: the engine's results, except for the order of sums.
 
-    Raises what the reference raises.
+    Raises the errors of the reference.
     """
     detector = load_detector(path=form, name=name, spec=spec, backend="onnxruntime", score_floor=floor)
     with contextlib.closing(detector), contextlib.closing(reference()) as judge_by:

@@ -1,4 +1,4 @@
-"""TensorRT's nested phases as one number that only grows."""
+"""TensorRT's nested phases as one progress value that never decreases."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Phase:
 
 
 class Phases:
-    """Which phases are open and how far each is: TensorRT's IProgressMonitor without TensorRT."""
+    """The open phases and their progress: TensorRT's IProgressMonitor without TensorRT."""
 
     def __init__(self, report: Progress, cancelled: Cancelled) -> None:
         self._report, self._cancelled = report, cancelled
@@ -45,7 +45,7 @@ class Phases:
         self._open.pop(name, None)
 
     def _tell(self, name: str) -> None:
-        # Phases of unknown cost come and go: what was shown once is not taken back.
+        # Phases of unknown cost begin and end: the value shown never decreases.
         self._shown = max(self._shown, int(TOTAL * self._fraction(name)))
         self._report(min(self._shown, TOTAL), TOTAL, name)
 
@@ -59,7 +59,7 @@ class Phases:
 
 
 def monitor(phases: Phases) -> trt.IProgressMonitor:
-    """`phases` as TensorRT wants it. Its methods must not raise: they are called from C++."""
+    """`phases` as TensorRT's IProgressMonitor. Its methods must not raise: they are called from C++."""
     from detector.inference.tensorrt.library import trt
 
     class Monitor(trt.IProgressMonitor):

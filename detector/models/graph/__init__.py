@@ -1,1 +1,4 @@
-"""Exact surgery on ONNX graphs, used offline and at a model's first start: the only package but models.engines and optimize that imports onnx."""
+"""Exact edits of ONNX graphs, used offline and at a model's first start.
+
+Only this package, models.engines and optimize import onnx.
+"""

@@ -1,4 +1,4 @@
-"""A graph for one picture becomes one for any number of them: every number of each picture stays what it is."""
+"""Makes a graph for one picture take any number of them, without changing a picture's results."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ COPY = 0  # in a Reshape's target: as long as the input there
 
 
 def open_first_axis(graph: Graph) -> None:
-    """Lets the batch through: targets of reshapes that said 1 for it take what comes.
+    """Make the batch dynamic: reshape targets with a 1 for it copy the input's length instead.
 
-    All other operators of detectors carry the first axis along as it is. Raises ModelError on a reshape that does not.
+    All other operators of detectors keep the first axis. Raises ModelError for a reshape that does not.
     """
     shapes = graph.shapes()
     for node in graph.nodes:
@@ -28,5 +28,5 @@ def open_first_axis(graph: Graph) -> None:
 
 
 def _carries(shape: Shape | None) -> bool:
-    """Whether a tensor's first axis is the batch, as far as can be told: it is one long, and not the only one."""
+    """Whether a tensor's first axis can be the batch: its length is 1, and it is not the only axis."""
     return shape is None or (len(shape) > 1 and shape[0] == 1)

@@ -1,6 +1,6 @@
-"""Calibration: the range of every tensor's numbers over pictures, by three methods.
+"""Calibration: the range of every tensor's values over pictures, by three methods.
 
-min-max takes the smallest and largest number; percentile leaves out the outermost hundredth of a percent on either side;
+min-max takes the smallest and largest value; percentile leaves out the outermost hundredth of a percent on either side;
 entropy clips where the levels of INT8 keep most of the distribution (Kullback-Leibler divergence; S. Migacz,
 "8-bit Inference with TensorRT", GTC 2017).
 """
@@ -22,7 +22,7 @@ from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 
 Method = Literal["min-max", "entropy", "percentile"]
 Range = tuple[float, float]
-"""The smallest and largest number that stays apart from its neighbours; what lies outside is clipped."""
+"""The smallest and largest value that is represented; values outside are clipped."""
 Progress = Callable[[int, int], None]
 
 _TAIL = 1e-4  # share of the numbers that percentile leaves out at either end
@@ -41,7 +41,7 @@ def measure(
     progress: Progress = lambda _done, _total: None,
     count: int = 0,
 ) -> dict[str, Range]:
-    """The range of each of `tensors` over `inputs`, which is run through twice where a histogram is needed.
+    """The range of each of `tensors` over `inputs`, which are run twice if a histogram is needed.
 
     `levels` is how many steps lie on one side of 0, for entropy: 127 where ranges are symmetric. `progress(done, total)` after each of the `count` inputs. Raises ModelError.
     """
@@ -77,7 +77,7 @@ def _extremes(
 def _histograms(
     model: onnx.ModelProto, extremes: Mapping[str, Range], inputs: Iterable[Floats], done: Callable[[int], None]
 ) -> dict[str, NDArray[np.int64]]:
-    """Counts in _BINS bins from each tensor's smallest to its largest number, of evenly spaced samples."""
+    """Histograms with _BINS bins from each tensor's smallest to its largest value, of evenly spaced samples."""
     sizes = {info.name: _size(info) for info in (*model.graph.value_info, *model.graph.input)}
     flat = onnx.numpy_helper.from_array(np.array([-1], np.int64), "detector_flat")
     constants = [flat, onnx.numpy_helper.from_array(np.array([0], np.int64), "detector_zero")]
@@ -141,9 +141,9 @@ def _percentile(histogram: NDArray[np.int64], extremes: Range) -> Range:
 
 
 def _entropy(histogram: NDArray[np.int64], extremes: Range, levels: int) -> Range:
-    """Clipped at the magnitude whose quantised distribution tells most of the true one."""
+    """The range clipped at the magnitude whose quantised distribution is closest to the true one."""
     magnitudes = _magnitudes(histogram, extremes)
-    magnitudes[0] = magnitudes[1]  # numbers next to 0 survive any range, and are so many that they would decide alone
+    magnitudes[0] = magnitudes[1]  # values near 0 fit any range, and are so many that they would dominate
     largest = max(abs(extremes[0]), abs(extremes[1]))
     best, least = _BINS, np.inf
     for kept in range(levels, _BINS + 1, _STRIDE):
@@ -172,6 +172,6 @@ def _divergence(counts: NDArray[np.float64], kept: int, levels: int) -> float:
     members = np.bincount(level, weights=filled.astype(np.float64), minlength=levels)
     spread = np.where(filled, (sums / np.maximum(members, 1.0))[level], 0.0)
     p, q = true / max(true.sum(), 1.0), spread / max(spread.sum(), 1.0)
-    # A bin that Q has lost altogether must not count as free: it gets next to nothing instead of nothing.
+    # A bin that is empty only in Q must count: it gets a tiny value instead of 0.
     inside = p > 0
     return float(np.sum(p[inside] * np.log(p[inside] / np.maximum(q[inside], 1e-9))))

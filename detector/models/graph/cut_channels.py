@@ -1,4 +1,4 @@
-"""Cutting channels: of a span of channels one is kept, all the way up to the convolutions that make them."""
+"""Removes all but one of a span of channels, up to the convolutions that produce them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PER_ELEMENT = {"Sigmoid", "Identity", "Cast"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Channels `low` up to `high` along `axis` of `tensor`, of which number `keep` (from `low`) stays."""
+    """Channels `low` up to `high` along `axis` of `tensor`, of which number `keep` (from `low`) is kept."""
 
     tensor: str
     axis: int
@@ -31,9 +31,9 @@ class Span:
 
 
 def narrow(graph: Graph, span: Span) -> None:
-    """Cuts `span` down to its one channel, exactly: every number that stays is computed as before.
+    """Reduce `span` to its one channel, exactly: every remaining value is computed as before.
 
-    Raises ModelError on an operator that is not understood or a tensor that somebody else reads too.
+    Raises ModelError for an unsupported operator, or a tensor that another node reads too.
     """
     _Narrowing(graph).cut(span)
 
@@ -66,7 +66,7 @@ class _Narrowing:
             raise _unknown(f"{op} in its class branch")
 
     def _up(self, node: onnx.NodeProto, span: Span) -> None:
-        """On to an input, once nobody else would miss what is cut from it."""
+        """Continue at an input, if no other node reads the removed channels."""
         if len(self._graph.consumers(span.tensor)) != 1 or span.tensor in self._graph.outputs:
             raise _unknown(f"the classes are read in more than one place ({node.op_type})")
         self.cut(span)
@@ -126,7 +126,7 @@ class _Narrowing:
         self._up(node, replace(span, tensor=node.input[0], axis=axis))
 
     def _product(self, node: onnx.NodeProto, span: Span) -> None:
-        """Of the two factors one has the classes, the other (objectness) one number for all of them."""
+        """A product: one factor has the classes, the other (objectness) one value for all of them."""
         rank = len(self._shape(span.tensor))
         wide = [name for name in node.input if len(self._shape(name)) == rank and self._length(name, span.axis) > 1]
         if len(wide) != 1:

@@ -1,6 +1,6 @@
-"""Pure functions from model to model; the result's metadata says what it was and what was done.
+"""Edits as pure functions from model to model; the result's metadata records its source and the edits.
 
-Raise ModelError on what is not understood: a model is changed exactly or not at all.
+They raise ModelError for unsupported graphs: a model is edited exactly or not at all.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MULTIPLE = 32
 
 
 def person_only(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with nothing left of the other classes: persons' boxes and scores stay what they were.
+    """The model without the other classes: persons' boxes and scores are unchanged.
 
     End-to-end gives [1,K,6] as before, dense [1,5,N], YOLOX [1,N,6], YOLOX with NMS boxes [1,N,4] and
     scores [1,1,N] before its NMS. A model of any size is fixed to its default one.
@@ -45,7 +45,7 @@ def person_only(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def before_nms(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A YOLOX model that ends in an NMS, cut before it: boxes [1,N,4], scores [1,classes,N], all its classes."""
+    """A YOLOX model without its NMS: boxes [1,N,4], scores [1,classes,N], all its classes."""
     layout = layout_of(model)
     if layout.kind != "yolox-nms":
         raise ModelError(f"this model has no NMS to cut off: its outputs are {layout.kind}")
@@ -56,7 +56,7 @@ def before_nms(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def reshape(model: onnx.ModelProto, width: int, height: int) -> onnx.ModelProto:
-    """The same weights over pictures of `width` x `height` px, both multiples of 32."""
+    """The same weights with an input of `width` x `height` px, both multiples of 32."""
     if width % _MULTIPLE or height % _MULTIPLE or min(width, height) < _MULTIPLE:
         raise ModelError(f"{width} x {height} px is no input size: both must be multiples of {_MULTIPLE}")
     layout = layout_of(model)
@@ -82,7 +82,7 @@ def reshape(model: onnx.ModelProto, width: int, height: int) -> onnx.ModelProto:
 
 
 def open_batch(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model over any number of pictures at once; one whose batch is open already comes back as it is."""
+    """The same model for any number of pictures per run; one with a dynamic batch is returned unchanged."""
     if not _input_sides(model)[0]:
         return model
     graph = Graph(model)
@@ -95,7 +95,7 @@ def open_batch(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same numbers by fewer nodes: see `simplify`; raises ModelError."""
+    """The same results with fewer nodes: see `simplify`; raises ModelError."""
     graph = Graph(model)
     simplify(graph)
     return _finished(graph, model, "simplified", {})
@@ -104,8 +104,9 @@ def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
 def pixels_in(model: onnx.ModelProto, spec: InputSpec | None = None) -> onnx.ModelProto:
     """The model with its preprocessing inside: it takes letterboxed BGR bytes, uint8 [1,height,width,3].
 
-    The same numbers as bytes widened, scaled and put in planes outside; scaling and padding of the picture stay
-    outside. `spec` None: as models of the layout are commonly trained. A dynamic size becomes the default one.
+    The results are the same as with bytes converted, scaled and put in planes outside; resizing and padding of the
+    picture stay outside. `spec` None: as models of the layout are commonly trained. A dynamic size becomes the default
+    one.
     """
     layout = layout_of(model)
     if layout.pixels:
@@ -124,7 +125,7 @@ def pixels_in(model: onnx.ModelProto, spec: InputSpec | None = None) -> onnx.Mod
 
 
 def layout_of(model: onnx.ModelProto) -> Layout:
-    """What the model promises, as a backend would find it; raises ModelError."""
+    """The model's layout, as a backend would find it; raises ModelError."""
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = [_spec(info) for info in model.graph.input if info.name not in stored]
     return find_layout(inputs, [_spec(info) for info in model.graph.output], metadata_of(model))
@@ -142,7 +143,7 @@ def _finished(graph: Graph, source: onnx.ModelProto, step: str, added: Mapping[s
 def stepped(
     made: onnx.ModelProto, source: onnx.ModelProto, step: str, added: Mapping[str, str] | None = None
 ) -> onnx.ModelProto:
-    """`made` from `source` by `step`, told so: the first source's hash and all steps stay through further ones."""
+    """`made` from `source` by `step`, with metadata: the first source's hash and all steps are kept."""
     known = metadata_of(source)
     digest = known.get(SOURCE) or hashlib.sha256(source.SerializeToString(deterministic=True)).hexdigest()
     steps = "; ".join(filter(None, (known.get(STEPS), step)))
@@ -151,17 +152,17 @@ def stepped(
 
 
 def steps_of(model: onnx.ModelProto) -> str:
-    """What was done to a model, in words; "" for one that nobody edited."""
+    """The edits of a model as text; "" for an unedited one."""
     return metadata_of(model).get(STEPS, "")
 
 
 def is_dynamic(model: onnx.ModelProto) -> bool:
-    """Whether the input's batch or size is open."""
+    """Whether the input's batch or size is dynamic."""
     return not all(_input_sides(model))
 
 
 def _input_sides(model: onnx.ModelProto) -> list[int]:
-    """Batch, channels, height, width; 0 where open."""
+    """Batch, channels, height, width; 0 if dynamic."""
     stored = {tensor.name for tensor in model.graph.initializer}
     picture = next(info for info in model.graph.input if info.name not in stored)
     return [dim.dim_value for dim in picture.type.tensor_type.shape.dim]

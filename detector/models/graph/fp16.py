@@ -21,15 +21,15 @@ from .layers import decoding, name_nodes
 from .quantize import floats_of, tensors
 
 STEP = "fp16"
-_LIMIT = float(np.finfo(np.float16).max) / 2  # pictures that nobody has seen yet may go further
+_LIMIT = float(np.finfo(np.float16).max) / 2  # other pictures may have larger values
 
 
 def half(
     model: onnx.ModelProto, pictures: Sequence[Image], *, name: str, spec: InputSpec | None = None
 ) -> tuple[onnx.ModelProto, list[str]]:
-    """The fp32 `model` in half precision, and the nodes that were kept in fp32 because their numbers grow too large.
+    """The fp32 `model` in half precision, and the nodes that were kept in fp32 because their values are too large.
 
-    What is large is measured on `pictures`; without any it is not known, and nothing is kept for it. Raises ModelError.
+    The values are measured on `pictures`; without any, no node is kept for that reason. Raises ModelError.
     """
     layout = layout_of(model)
     graph = Graph(model)
@@ -45,7 +45,7 @@ def half(
 
 
 def _large(model: onnx.ModelProto, pictures: Sequence[Image], spec: InputSpec | None) -> list[str]:
-    """The nodes before decoding that read or give numbers near half precision's end."""
+    """The nodes before decoding with inputs or outputs near the limit of half precision."""
     graph = Graph(model)
     late, known = decoding(graph, 0), floats_of(model)
     early = [node for node in graph.nodes if node.name not in late]
@@ -59,7 +59,7 @@ _HEAVY = 64  # a convolution with more weights than this learns features; DFL's 
 
 
 def to_fp16(model: Any, name: str, *, floats: Iterable[str] = ()) -> Any:
-    """`model` cast to half precision but for inputs, outputs, decoding and the nodes named in `floats`."""
+    """`model` cast to half precision, except inputs, outputs, decoding and the nodes named in `floats`."""
     try:
         from onnxruntime.transformers.float16 import convert_float_to_float16
     except ImportError as error:
@@ -74,7 +74,7 @@ def to_fp16(model: Any, name: str, *, floats: Iterable[str] = ()) -> Any:
 
 
 def _tail(graph: Any) -> Iterable[Any]:
-    """The nodes behind which no learnt convolution comes: decoding, not feature extraction."""
+    """The nodes after which no trained convolution follows: decoding, not feature extraction."""
     weights = {tensor.name: math.prod(tensor.dims) for tensor in graph.initializer}
     feeds_features: set[str] = set()  # tensors that a learnt convolution still needs
     tail = []

@@ -1,4 +1,4 @@
-"""A graph of any size becomes one of a fixed size: what it works out from its input's shape is worked out now."""
+"""Makes a graph of dynamic size one of fixed size: everything that follows from the input's shape is computed now."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _LARGEST = 1 << 22  # numbers; grids are far below, activations are never consta
 
 
 def freeze(graph: Graph, width: int, height: int) -> None:
-    """Fixes the input's size in px and folds all that follows from it alone, bit for bit what a run would get."""
+    """Fix the input's size (px) and fold everything that follows from it, bit for bit as in a run."""
     graph.set_input_size(width, height)
     fold(graph)
 
 
 def fold(graph: Graph) -> None:
-    """Works out now what follows from constants and known shapes alone, bit for bit what a run would get."""
+    """Compute everything that follows from constants and known shapes, bit for bit as in a run."""
     while _fold_once(graph):
         pass
 
 
 def _fold_once(graph: Graph) -> bool:
-    """One round over the nodes; a folded shape lets inference see further, so rounds go on while they find any."""
+    """One pass over the nodes; folded shapes allow further inference, so passes are repeated while they find any."""
     shapes = graph.shapes()
     folded = 0
     for node in list(graph.nodes):

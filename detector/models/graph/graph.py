@@ -1,4 +1,4 @@
-"""An ONNX graph as something to edit: who makes a tensor, who reads it, what is constant, what shape it has."""
+"""An editable ONNX graph: producers and readers of tensors, constants, shapes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SMALL = 1024  # numbers of a constant that shape inference may need to see: a t
 
 
 class Graph:
-    """A private copy of `model`, its Constant nodes turned into initialisers.
+    """A private copy of `model`, with its Constant nodes as initialisers.
 
-    Raises ModelError where the graph branches inside (If, Loop): no detector does, and edits would miss it.
+    Raises ModelError for a graph with subgraphs (If, Loop), which edits would miss; no detector has them.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -50,7 +50,7 @@ class Graph:
 
     @property
     def input(self) -> str:
-        """The one input's name; raises ModelError where there are more."""
+        """The name of the only input; raises ModelError if there are several."""
         if len(self._graph.input) != 1:
             raise ModelError(f"this model has {len(self._graph.input)} inputs: one picture is needed")
         return str(self._graph.input[0].name)
@@ -65,7 +65,7 @@ class Graph:
         return [tensor.name for tensor in self._graph.initializer]
 
     def constant(self, name: str) -> Array | None:
-        """The numbers of an initialiser, or None where `name` is computed."""
+        """The values of an initialiser; None if `name` is computed."""
         if name not in self._constants:
             found = next((tensor for tensor in self._graph.initializer if tensor.name == name), None)
             if found is None:
@@ -74,19 +74,19 @@ class Graph:
         return self._constants[name]
 
     def add_constant(self, array: Array, hint: str) -> str:
-        """A new initialiser's name."""
+        """Add an initialiser; returns its name."""
         name = self.new_name(hint)
         self._graph.initializer.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def add(self, op: str, inputs: Sequence[str], *, hint: str, **attributes: Any) -> str:
-        """Appends a node with one output; that one's name."""
+        """Append a node with one output; returns the output's name."""
         name = self.new_name(hint)
         self._graph.node.append(onnx.helper.make_node(op, list(inputs), [name], name=name, **attributes))
         return name
 
     def new_name(self, hint: str) -> str:
-        """A name that nobody has: a graph may be edited twice."""
+        """An unused name, also if the graph is edited twice."""
         taken = self._names()
         return next(name for number in itertools.count(1) if (name := f"detector_{hint}_{number}") not in taken)
 
@@ -96,14 +96,14 @@ class Graph:
             dim.dim_value = side
 
     def set_outputs(self, names: Sequence[str]) -> None:
-        """Makes `names`, float tensors, the graph's outputs; what nothing needs any more goes in `finish`."""
+        """Make the float tensors `names` the graph's outputs; `finish` removes what is no longer needed."""
         del self._graph.output[:]
         self._graph.output.extend(
             onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names
         )
 
     def rename(self, old: str, new: str) -> None:
-        """Renames a computed tensor everywhere."""
+        """Rename a computed tensor everywhere."""
         for node in self.nodes:
             for names in (node.input, node.output):
                 for index, name in enumerate(names):
@@ -111,13 +111,13 @@ class Graph:
                         names[index] = new
 
     def replace_node(self, node: onnx.NodeProto, constants: Sequence[Array]) -> None:
-        """Puts constants in place of a node's outputs."""
+        """Replace a node's outputs by constants."""
         for name, array in zip(node.output, constants, strict=True):
             self._graph.initializer.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         self._graph.node.remove(node)
 
     def shapes(self) -> dict[str, Shape]:
-        """Every tensor whose shape is fully known, by inference over what the graph now is."""
+        """The tensors with fully known shapes, inferred for the graph in its current state."""
         bare = onnx.ModelProto()
         bare.ir_version = max(self.model.ir_version, 4)
         bare.opset_import.extend(self.model.opset_import)
@@ -141,7 +141,7 @@ class Graph:
         return found
 
     def prune(self) -> None:
-        """Drops the nodes and initialisers that lead to no output."""
+        """Remove the nodes and initialisers that no output depends on."""
         makers = {name: index for index, node in enumerate(self.nodes) for name in node.output}
         needed, alive, looking = set[str](), set[int](), list(self.outputs)
         while looking:
@@ -159,7 +159,7 @@ class Graph:
         self._graph.initializer.extend(weights)
 
     def finish(self) -> onnx.ModelProto:
-        """The edited model: dead parts gone, sorted, checked, shapes inferred; raises ModelError."""
+        """The edited model: pruned, sorted, checked, with inferred shapes; raises ModelError."""
         self.prune()
         self._sort()
         for output in self._graph.output:
@@ -194,7 +194,7 @@ class Graph:
         return made | set(self.constants())
 
     def _sort(self) -> None:
-        """Nodes after what they read, otherwise in their old order."""
+        """Nodes in topological order, otherwise in their old order."""
         ready = {self.input, "", *self.constants()}
         waiting, ordered = list(self.nodes), []
         while waiting:
@@ -218,7 +218,7 @@ def _contradiction(error: Exception) -> ModelError:
 
 
 def _open(info: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
-    """The output with its shape left to inference: the old one may no longer hold."""
+    """The output without its shape, which is inferred again since it may have changed."""
     return onnx.helper.make_tensor_value_info(info.name, info.type.tensor_type.elem_type, None)
 
 

@@ -1,4 +1,4 @@
-"""The numbers that detection heads keep per cell: where each cell lies and its stride, over the three grids."""
+"""The tables of detection heads: each cell's position and stride, over the three grids."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _Table = Callable[[Sides], Array]
 
 
 def regrid(values: Array, old: Sides, new: Sides) -> Array | None:
-    """`values`, a table over the cells of an `old` input, for a `new` one; None when it is no known table.
+    """`values`, a table over the cells of an `old` input, for a `new` one; None if it is not a known table.
 
-    Known by exact equality: corners or centres of cells, in cells or px, strides once or for x and y;
-    cells first or last, with any axes of length 1 around; all grids or one of them.
+    Tables are recognised by exact equality: corners or centres of cells, in cells or px, strides once or for x and y;
+    cells first or last, with any axes of length 1; all grids or one of them.
     """
     core = np.squeeze(values)
     for table in _tables():

@@ -1,8 +1,8 @@
-"""INT4 for weights alone, block by block: numbers are computed in floats as before, the file is a fifth of the size.
+"""INT4 weights by blocks: the model computes in floating point as before, and its file is a fifth of the size.
 
 A block of neighbouring weights of one output shares a scale (as in G. Gerganov's llama.cpp Q4_0 and ONNX's blocked
 DequantizeLinear, operator set 21). MatMul and Gemm read it as such, which ONNX Runtime multiplies without unpacking;
-convolutions are a form of storage: ONNX Runtime is told by the metadata to unpack them once, when it loads the file.
+for convolutions it only saves space: by the metadata, ONNX Runtime unpacks them once while loading.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
-    """How many layers of each kind were packed."""
+    """The number of packed layers of each kind."""
 
     model: onnx.ModelProto
     products: int
@@ -64,14 +64,14 @@ def pack(model: onnx.ModelProto, layers: Collection[str], *, source: onnx.ModelP
         packer.pack(node)
         counts[node.op_type] += 1
     products = counts["MatMul"] + counts["Gemm"]
-    # MatMul and Gemm need their DequantizeLinear to stay, lest they be multiplied in floats.
+    # The DequantizeLinear of MatMul and Gemm must stay, or they would be computed in floating point.
     added = {UNPACK: "1"} if counts["Conv"] and not products else {}
     made = stepped(graph.finish(), source, STEP, added)
     return Packed(model=made, products=products, convolutions=counts["Conv"])
 
 
 def _columns(graph: Graph, node: onnx.NodeProto) -> int:
-    """How many weights each output adds up; 0 where they are computed or not plain."""
+    """The number of weights per output; 0 if they are computed or not plain."""
     weights = graph.constant(node.input[1])
     if weights is None or weights.dtype != np.float32 or weights.ndim != (4 if node.op_type == "Conv" else 2):
         return 0

@@ -1,4 +1,4 @@
-"""What quantisation deals with: learnt convolutions, each with its activation, and the decoding behind them."""
+"""The layers of a graph for quantisation: trained convolutions with their activations, and the decoding after them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DFL = (1, 16, 1, 1)  # weights of the convolution that turns a distribution int
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A convolution by its node's name; `nodes` are it and the activation behind it: quantised or left together."""
+    """A convolution by its node's name; `nodes` are it and its activation, which are quantised or left together."""
 
     name: str
     output: str
@@ -24,7 +24,7 @@ class Layer:
 
 
 def name_nodes(graph: Graph) -> None:
-    """Gives every node a name of its own."""
+    """Give every node a unique name."""
     taken: set[str] = set()
     for number, node in enumerate(graph.nodes):
         if not node.name or node.name in taken:
@@ -39,7 +39,7 @@ def learnt(graph: Graph, node: onnx.NodeProto) -> bool:
 
 
 def find_layers(graph: Graph) -> list[Layer]:
-    """All learnt convolutions, in the graph's order; nodes must have names."""
+    """All trained convolutions, in the graph's order; nodes must have names."""
     readers = defaultdict(list)
     for node in graph.nodes:
         for name in set(node.input):

@@ -1,4 +1,4 @@
-"""ONNX files read and written, with one line of words where that fails."""
+"""Reads and writes ONNX files, with errors of one line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read(path: Path) -> onnx.ModelProto:
 
 @contextlib.contextmanager
 def writing(output: Path) -> Iterator[Path]:
-    """`replacing`; raises ModelError where there is no place for the file."""
+    """`core.files.replacing`; raises ModelError if the file cannot be written."""
     try:
         with replacing(output) as part:
             yield part

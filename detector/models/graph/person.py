@@ -1,4 +1,4 @@
-"""Models that look for 80 kinds of things become models that look for persons; every number that stays is the same."""
+"""Removes all classes but person from a model's outputs; the remaining values are the same."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ BOXES, SCORES = "boxes", "scores"
 
 
 def keep_person(graph: Graph, layout: Layout) -> dict[str, str]:
-    """Cuts the graph's head to the person's class by its layout; metadata to add. Raises ModelError.
+    """Reduce the graph's outputs to the class person, by its layout; returns metadata to add. Raises ModelError.
 
-    End-to-end: boxes are worked out after the choice of the best, for these alone; rows beyond the
-    original's come in where other things crowded persons out. YOLOX with NMS: cut before its NMS.
+    End-to-end: boxes are computed after the selection of the best, only for those; there may be more rows than in the
+    original, where other classes displaced persons. YOLOX with NMS: the NMS is removed.
     """
     if layout.kind == "end-to-end":
         _end_to_end(graph, layout)
@@ -64,7 +64,7 @@ def _end_to_end(graph: Graph, layout: Layout) -> None:
 
 
 def _dense_part(graph: Graph, shapes: dict[str, Shape], cells: int) -> tuple[str, str]:
-    """The boxes [1,4,N] and scores [1,classes,N] that meet before the choice of the best."""
+    """The boxes [1,4,N] and scores [1,classes,N] that are joined before the selection of the best."""
     found = [
         (node.input[0], node.input[1])
         for node in graph.nodes
@@ -81,9 +81,9 @@ def _dense_part(graph: Graph, shapes: dict[str, Shape], cells: int) -> tuple[str
 
 
 def _for_chosen(graph: Graph, shapes: dict[str, Shape], boxes: str, chosen: str, count: tuple[int, int]) -> str:
-    """`boxes` worked out for the chosen columns alone: the columns are taken where the grids were just joined.
+    """`boxes` computed only for the selected columns, which are taken where the grids are joined.
 
-    From there on each column goes its own way, so the numbers are the same. `count`: columns before, after.
+    After that each column is computed independently, so the values are the same. `count`: columns before, after.
     """
     between, sources = _back_to_join(graph, shapes, boxes, count[0])
     for name in sources:
@@ -127,7 +127,7 @@ def _back_to_join(
 
 
 def _refuse_mixing(node: onnx.NodeProto, shapes: dict[str, Shape], cells: int) -> None:
-    """Columns must stay whole and apart: else taking them early would not be the same."""
+    """Check that columns stay whole and independent, or selecting them early would change the results."""
     after = shapes.get(node.output[0], ())
     good = node.op_type in _COLUMNWISE and cells in after
     if good and node.op_type == "Softmax":
@@ -144,9 +144,9 @@ _COLUMNWISE = {"Reshape", "Slice", "Sub", "Add", "Div", "Mul", "Transpose", "Sof
 
 
 def cut_nms(graph: Graph, layout: Layout, *, person_only: bool) -> dict[str, str]:
-    """Outputs boxes [1,N,4] and scores [1,classes,N] as they go into the graph's NMS; its limit goes to the metadata.
+    """Make the inputs of the graph's NMS its outputs: boxes [1,N,4], scores [1,classes,N]; returns metadata.
 
-    With `person_only` of the classes the person's alone.
+    The metadata has the NMS threshold. With `person_only` the scores are those of the class person.
     """
     nms = [node for node in graph.nodes if node.op_type == "NonMaxSuppression"]
     if len(nms) != 1 or attribute(nms[0], "center_point_box", 0) != 0 or len(nms[0].input) < 4:
@@ -161,7 +161,7 @@ def cut_nms(graph: Graph, layout: Layout, *, person_only: bool) -> dict[str, str
     graph.prune()  # what led to the NMS alone no longer counts as a reader
     classes = graph.shapes()[scores][1]
     if person_only and classes > 1:
-        # The scores are now an output: nobody else reads them.
+        # The scores are now an output, and no node reads them.
         graph_output = Span(tensor=scores, axis=1, low=0, high=classes, keep=layout.person)
         narrow(graph, graph_output)
     graph.rename(boxes, BOXES)

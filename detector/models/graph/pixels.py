@@ -1,4 +1,4 @@
-"""Preprocessing as nodes of the graph: bytes in, the model's own floats out."""
+"""Adds preprocessing to a graph: from bytes to the model's float input."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ NAME = "pixels"
 
 
 def take_pixels(graph: Graph, spec: InputSpec) -> None:
-    """Puts an input `pixels`, uint8 [1,height,width,3] BGR, in front of the float one; raises ModelError.
+    """Replace the float input by `pixels`, uint8 [1,height,width,3] BGR; raises ModelError.
 
-    Bytes are turned into planes before they are widened: a quarter of the memory moved. One product of a float32
-    with `spec.scale`, as outside, so the numbers are the same to the last bit.
+    Bytes are transposed to planes before the conversion to float, which moves a quarter of the memory. There is one
+    multiplication by `spec.scale` in float32, as outside, so the values are the same to the last bit.
     """
     old = graph.model.graph.input[0]
     kind = old.type.tensor_type.elem_type
     sides = [dim.dim_value for dim in old.type.tensor_type.shape.dim]
     if graph.input == NAME or len(sides) != 4 or not all(sides) or kind != onnx.TensorProto.FLOAT:
         raise ModelError("preprocessing can be folded into models of float32 pictures and a fixed size alone")
+    if spec.normalised:
+        raise ModelError("a model that wants mean and standard deviation keeps its preprocessing outside")
     readers = graph.consumers(old.name)
     planes = graph.add("Transpose", [NAME], hint="planes", perm=[0, 3, 1, 2])
     if spec.color == "rgb":

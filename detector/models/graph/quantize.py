@@ -1,4 +1,4 @@
-"""INT8 with calibration: ranges are measured once, then as many forms of the model are written as are wanted."""
+"""INT8 with calibration: ranges are measured once, then any number of variants can be written."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def quantize_cpu(
     float_layers: int = 1,
     method: Method = "min-max",
 ) -> None:
-    """Writes the fp32 model at `path` as INT8 to `output`: unsigned activations, signed weights by channel.
+    """Write the fp32 model at `path` as INT8 to `output`: unsigned activations, signed weights per channel.
 
-    All operators but the decoding and the last `float_layers` convolutions before it, whose results are exponents
-    and distances; more of them cost time and may win precision back. What INT8 takes differs by model, from next
-    to nothing to two thirds of it (YOLOX-nano): measure it on pictures that are not among `pictures`. At least 16
-    different ones. `spec` None: as the layout is commonly trained. Raises ModelError.
+    All operators are quantised, except the decoding and the last `float_layers` convolutions before it, whose results
+    are exponents and distances; more of these cost time and may restore accuracy. The loss of average precision depends
+    on the model, from almost none to two thirds (YOLOX-nano): measure it on other pictures than `pictures`, which must
+    be at least 16 different ones. `spec` None: as the layout is commonly trained. Raises ModelError.
     """
     _written(path, pictures, output, spec, float_layers, method, qdq.ONNXRUNTIME)
 
@@ -62,9 +62,9 @@ def quantize_openvino(
     float_layers: int = 1,
     method: Method = "min-max",
 ) -> None:
-    """The same with pairs where OpenVINO wants them: before convolutions alone, so that it fuses what lies between.
+    """Like `quantise` with pairs placed for OpenVINO: only before convolutions, so that it fuses the rest.
 
-    ONNX Runtime runs it, too, but slower than floats: it needs a pair behind each operator. Raises ModelError.
+    ONNX Runtime runs it too, but slower than fp32, since it needs a pair after each operator. Raises ModelError.
     """
     _written(path, pictures, output, spec, float_layers, method, qdq.OPENVINO)
 
@@ -78,9 +78,9 @@ def quantize_tensorrt(
     float_layers: int = 1,
     method: Method = "min-max",
 ) -> None:
-    """The same with explicit pairs as TensorRT takes them: convolutions alone, signed and symmetric, biases in floats.
+    """Like `quantise` with explicit pairs for TensorRT: only convolutions, signed and symmetric, biases in float.
 
-    Each convolution has a pair of its own before it, so that TensorRT may fuse freely. Raises ModelError.
+    Each convolution has its own pair before it, so that TensorRT may fuse freely. Raises ModelError.
     """
     _written(path, pictures, output, spec, float_layers, method, qdq.TENSORRT)
 
@@ -101,7 +101,7 @@ def _written(
 
 
 class Calibrated:
-    """A model with the ranges of its tensors: forms are made from it without looking at pictures again."""
+    """A model with the ranges of its tensors, from which variants are made without running pictures again."""
 
     def __init__(self, source: onnx.ModelProto, model: onnx.ModelProto, ranges: dict[str, Range]) -> None:
         self._source, self.model, self.ranges = source, model, ranges
@@ -120,9 +120,9 @@ class Calibrated:
         signed: bool = False,
         progress: Progress = lambda _done, _total: None,
     ) -> Calibrated:
-        """Measures the ranges over `pictures`; `signed` where forms will be.
+        """Measure the ranges over `pictures`; `signed` if the variants will be.
 
-        Raises ModelError on too few pictures, and on what cannot be quantised.
+        Raises ModelError for too few pictures, and for models that cannot be quantised.
         """
         layout = layout_of(source)
         if layout.pixels:
@@ -156,14 +156,14 @@ class Calibrated:
         return self._nodes[layer]
 
     def probe(self, form: qdq.QdqStyle, layer: str | None) -> onnx.ModelProto:
-        """The model with `layer` alone in INT8; None: nothing. Runs, but is not checked as `quantised` is."""
+        """The model with only `layer` in INT8 (None: no layer). It runs, but is not checked as in `quantised`."""
         graph = Graph(self.model)
         if layer is None:
             return graph.model
         return qdq.quantised(graph, self.ranges, {node.name for node in graph.nodes} - self._nodes[layer], form)[0]
 
     def quantised(self, form: qdq.QdqStyle, floats: Collection[str]) -> onnx.ModelProto:
-        """The model in INT8 but for the nodes in `floats`; raises ModelError where nothing is left."""
+        """The model in INT8 except for the nodes in `floats`; raises ModelError if none is left to quantise."""
         model, convolutions = qdq.quantised(Graph(self.model), self.ranges, floats, form)
         if not convolutions:
             raise ModelError("this model has no convolution that could be made int8")
@@ -185,7 +185,7 @@ def _recent(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def refuse_poor(pictures: Sequence[Image]) -> None:
-    """Raises ModelError on pictures that are none, and on fewer than MIN_PICTURES different ones."""
+    """Raise ModelError for invalid pictures, and for fewer than MIN_PICTURES different ones."""
     seen = set()
     for number, picture in enumerate(pictures, start=1):
         pixels = picture.bgr()

@@ -1,4 +1,4 @@
-"""Another input size: every constant that holds the old grid is worked out anew, or the model is refused."""
+"""Changes a model's input size: every constant that depends on the old grid is computed again, or ModelError is raised."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SIZED = {"Expand", "Slice", "Tile", "ConstantOfShape", "Range", "Pad"}
 
 
 def resize(graph: Graph, old: Sides, new: Sides) -> None:
-    """Turns a graph of fixed size `old` (width, height px) into one of `new`; raises ModelError."""
+    """Change a graph of fixed input size `old` (width, height px) to `new`; raises ModelError."""
     before = graph.shapes()
     graph.set_input_size(*new)
     _regrid_constants(graph, old, new)
@@ -37,7 +37,7 @@ def resize(graph: Graph, old: Sides, new: Sides) -> None:
 
 
 def _regrid_constants(graph: Graph, old: Sides, new: Sides) -> None:
-    """Anchors and strides, told by their very numbers."""
+    """Anchors and strides, recognised by their values."""
     counts = {anchors(*old), *(math.prod(_cells(old, stride)) for stride in STRIDES)}
     for name in graph.constants():
         values = graph.constant(name)
@@ -53,7 +53,7 @@ def _regrid_constants(graph: Graph, old: Sides, new: Sides) -> None:
 
 
 def _recount(graph: Graph, old: Sides, new: Sides) -> None:
-    """The number of all cells (a TopK's count, a factor): no other number looks like it."""
+    """The number of all cells (a TopK's count, a factor), recognised by its value."""
     total = anchors(*old)
     per_grid = {math.prod(_cells(old, stride)) for stride in STRIDES}
     for name in graph.constants():
@@ -68,7 +68,7 @@ def _recount(graph: Graph, old: Sides, new: Sides) -> None:
 
 
 def _reshape(graph: Graph, node: onnx.NodeProto, before: dict[str, Shape], sides: tuple[Sides, Sides]) -> None:
-    """A new target for a Reshape whose input has changed: the one way in which grid sizes explain the old one."""
+    """The new target of a Reshape with a changed input, if grid sizes explain the old target in exactly one way."""
     target = graph.constant(node.input[1])
     if target is None:
         raise _unknown("a Reshape whose target is computed")

@@ -1,4 +1,4 @@
-"""An ONNX file becomes another by the edits that were asked for, proved on pictures, and appears whole or not at all."""
+"""Edits an ONNX file, verifies the result on pictures, and writes it atomically."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .verify import Difference, difference
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """What to do: another input size in px, the NMS cut off, persons alone, bytes in."""
+    """The edits: another input size (px), without NMS, only the class person, bytes as input."""
 
     size: InputSize | None = None
     before_nms: bool = False
@@ -43,9 +43,9 @@ def edited(model: onnx.ModelProto, steps: Steps, spec: InputSpec | None = None) 
 def rewrite(
     source: Path, output: Path, steps: Steps, pictures: Sequence[Image] = (), *, spec: InputSpec | None = None
 ) -> Difference:
-    """Writes `source` after the steps to `output`; how it differs from the model of that size without the others.
+    """Write `source` after the steps to `output`; returns the difference from the model of that size without the others.
 
-    Refused with ModelError unless equal; without `pictures` generated ones are compared.
+    Raises ModelError unless they are equal; without `pictures` generated ones are compared.
     """
     model = read(source)
     sized = model if steps.size is None else edit.reshape(model, *steps.size)

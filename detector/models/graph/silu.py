@@ -35,7 +35,7 @@ def silus(graph: Graph) -> list[Silu]:
 
 
 def fuse(model: onnx.ModelProto) -> None:
-    """Makes each one operator, in place; ONNX's own shape inference knows less of the model from then on."""
+    """Replace each by one operator, in place; ONNX's shape inference does not know that operator."""
     found = {silu.product: silu for silu in silus(Graph(model))}
     if not found:
         return

@@ -1,4 +1,4 @@
-"""Fewer nodes for the same numbers: constants folded, copies passed over, what is computed or stored twice kept once."""
+"""Simplifies a graph without changing its results: folds constants, removes copies and duplicates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLi
 
 
 def simplify(graph: Graph) -> None:
-    """Changes `graph` in place; every number that a run gives stays what it was."""
+    """Simplify `graph` in place; every result stays the same."""
     fold(graph)
     _follow(graph, _same_constants(graph))
     while same := _same_nodes(graph):
@@ -21,7 +21,7 @@ def simplify(graph: Graph) -> None:
 
 
 def _same_constants(graph: Graph) -> dict[str, str]:
-    """Initialisers that hold what an earlier one holds."""
+    """Initialisers that are equal to an earlier one."""
     first: dict[Hashable, str] = {}
     same = {}
     for name in graph.constants():
@@ -34,7 +34,7 @@ def _same_constants(graph: Graph) -> dict[str, str]:
 
 
 def _same_nodes(graph: Graph) -> dict[str, str]:
-    """Outputs of nodes that do what an earlier one does, and of those that do nothing."""
+    """Outputs of nodes that are equal to an earlier one or do nothing."""
     first: dict[Hashable, onnx.NodeProto] = {}
     same: dict[str, str] = {}
     kept = set(graph.outputs)
@@ -56,7 +56,7 @@ def _key(node: onnx.NodeProto) -> Hashable:
 
 
 def _follow(graph: Graph, same: Mapping[str, str]) -> None:
-    """Lets everybody read the first of equals, and drops the others."""
+    """Make all nodes read the first of equal tensors, and remove the others."""
     for node in graph.nodes:
         for index, name in enumerate(node.input):
             while name in same:

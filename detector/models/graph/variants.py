@@ -1,6 +1,6 @@
-"""A model's variant, made once and kept in the cache: `variants/NAME-KEY.onnx`, its facts beside it in JSON.
+"""A model's variants, each made once and stored in the cache: `variants/NAME-KEY.onnx`, with its facts in JSON.
 
-onnx is imported only when something must be made; a start that finds the variant needs none of it.
+onnx is imported only if a variant must be made.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from detector.inference.input_sizes import InputSize
 from detector.inference.spec import InputSpec
 
 VERSION = 3
-"""Of the edits: raised whenever one of them gives other files than before."""
+"""Version of the edits; increased when one of them gives different files than before."""
 
 VariantPrecision = Literal["fp32", "int8", "int8-mixed", "int8-openvino"]
 """int8-mixed keeps the last two layers of convolutions in floats, int8 the last one; int8-openvino is placed for it."""
@@ -38,7 +38,7 @@ _FLOAT_LAYERS = {"int8": 1, "int8-mixed": 2, "int8-openvino": 1}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Order:
-    """What to make of `source`; `shape` None keeps its size."""
+    """The variant to make of `source`; `shape` None keeps its size."""
 
     source: Path
     sha256: str
@@ -67,9 +67,9 @@ def prepare(
 ) -> Path:
     """The variant of the model at `path`, from the cache or made now; raises ModelError.
 
-    Making proves it: person-only must see the very same persons as the full model at the same size, in
-    `pictures` or else in generated ones. int8 forms are calibrated on `pictures`; what it costs in precision is the
-    caller's to measure. Two processes make it once; a killed one leaves nothing behind that counts.
+    A new variant is verified: person-only must find exactly the same persons as the full model at the same size, in
+    `pictures` or else in generated ones. int8 variants are calibrated on `pictures`; measuring their accuracy is left to
+    the caller. Two processes make it only once; a killed one leaves no valid file.
     """
     if precision not in get_args(VariantPrecision):
         raise ValueError(f"no precision {precision!r}")
@@ -103,7 +103,7 @@ def prepare(
 
 
 def find(path: Path, *, shape: InputSize) -> Path | None:
-    """The person-only fp32 variant of that size where the cache has it; makes nothing. Raises ModelError."""
+    """The person-only fp32 variant of that size if it is in the cache, else None. Raises ModelError."""
     order = _Order(
         source=path,
         sha256=inspect(path).digest,
@@ -118,7 +118,7 @@ def find(path: Path, *, shape: InputSize) -> Path | None:
 
 
 def variants_dir() -> Path:
-    """Where variants lie."""
+    """The folder of the variants."""
     return cache_dir() / "variants"
 
 
@@ -128,7 +128,7 @@ def _place(order: _Order, cache: Path | None) -> Path:
 
 
 def whole(target: Path) -> bool:
-    """Whether the variant is there as it was made."""
+    """Whether the variant's file is intact."""
     try:
         facts = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
         return bool(facts["sha256"] == file_sha256(target))
@@ -157,14 +157,14 @@ def _make(order: _Order, target: Path) -> None:
 
 
 def _give_back() -> None:
-    """Returns freed memory to the system: making leaves some 150 MB in glibc's hands, for good unless told."""
+    """Return freed memory to the system: after making a variant glibc would keep some 150 MB."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
     if trim is not None:
         trim(0)
 
 
 def _edited(order: _Order, plain: Path, work: Path) -> str:
-    """Writes the fp32 variant to `work`, proved against the full model of its size in `plain`; the steps."""
+    """Write the fp32 variant to `work`, verified against the full model of its size in `plain`; returns the steps."""
     import onnx
 
     from . import edit
@@ -189,7 +189,7 @@ def _edited(order: _Order, plain: Path, work: Path) -> str:
 
 
 def _quantised(order: _Order, work: Path, steps: str) -> str:
-    """`work` in INT8, proved to load and run; the steps."""
+    """Quantise `work`, and check that it loads and runs; returns the steps."""
     from .edit import PRECISION_STEP
     from .quantize import quantize_cpu, quantize_openvino
 

@@ -1,4 +1,4 @@
-"""Whether two model files see the same persons in the same pictures, to the last digit."""
+"""Compares two model files: whether they find exactly the same persons in the same pictures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detector.inference.factory import load_detector
 from detector.inference.spec import InputSpec
 
 EXACT_PX, EXACT_SCORE = 0.01, 1e-5
-"""What the order of float additions may cost when a convolution gets fewer channels; usually nothing."""
+"""The difference allowed for another order of float additions, if a convolution has fewer channels; usually none."""
 
 _FLOOR = 0.01  # YOLOX's own NMS drops what is below
 _GENERATED = 3
@@ -21,7 +21,7 @@ _GENERATED = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Over all pictures: persons compared, persons that only one side has, largest gaps in px and score."""
+    """Over all pictures: persons compared, persons of only one model, largest differences in px and score."""
 
     persons: int
     missing: int
@@ -40,7 +40,7 @@ class Difference:
 def difference(
     first: Path, second: Path, pictures: Sequence[Image] = (), *, spec: InputSpec | None = None, floor: float = _FLOOR
 ) -> Difference:
-    """Runs both models on one thread each; without `pictures` on generated ones, which prove less.
+    """Run both models, with one thread each; without `pictures` on generated ones, which show less.
 
     Both must have the same input size for equal results. Raises ModelError, InferenceError.
     """
@@ -63,7 +63,7 @@ def difference(
 
 
 def _generated(size: tuple[int, int]) -> list[Image]:
-    """Noise over upright blobs, the same each time: enough for the unsure boxes that a low floor lets through."""
+    """Noise over upright blobs, the same each time: enough for low-score boxes above a low floor."""
     random = np.random.default_rng(0)
     rows, columns = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float32)
     pictures: list[Image] = []

@@ -1,7 +1,7 @@
 """How many connections the embedded broker keeps: few that have not said CONNECT, and a slot for the service itself.
 
 A connection that has not said CONNECT costs its owner nothing, so the newest one always gets in and the oldest makes
-room: a flood cannot keep out a client that says CONNECT at once. Clients that have said it are never ended for others.
+way: a flood cannot keep out a client that says CONNECT at once. Clients that have said it are never ended for others.
 """
 
 from __future__ import annotations

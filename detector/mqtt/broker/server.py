@@ -148,10 +148,10 @@ class EmbeddedBroker:
 
     def _has_room(self, client: Client, client_id: str) -> bool:
         is_service = self._service_id is not None and hmac.compare_digest(client_id.encode(), self._service_id)
-        room = self._limits.accept(client, is_service=is_service)
-        if not room:
+        accepted = self._limits.accept(client, is_service=is_service)
+        if not accepted:
             self._log_crowd(client, "has no room for one more client")
-        return room
+        return accepted
 
     def _log_crowd(self, client: Client, what: str) -> None:
         if self._crowded.due():

@@ -1,4 +1,4 @@
-"""Whether an exported model gives PyTorch's numbers, on pictures."""
+"""Compares an exported model's results with PyTorch's, on pictures."""
 
 from __future__ import annotations
 

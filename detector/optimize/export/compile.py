@@ -1,4 +1,4 @@
-"""A model in the form that a runtime keeps for itself, and whether that paid."""
+"""Stores a model in a runtime's own format, and measures what that saves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkpoint becomes an ONNX file that gives PyTorch's numbers, or none at all."""
+"""Exports a checkpoint to an ONNX file, which is kept only if it gives PyTorch's results."""
 
 from __future__ import annotations
 

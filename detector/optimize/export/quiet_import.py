@@ -1,4 +1,4 @@
-"""Third-party training packages imported so that they neither call home nor install anything."""
+"""Imports third-party training packages without telemetry and without installs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PyTorch network behind the interface that detection runs models through: judged before it is exported."""
+"""A PyTorch network as a detection backend, to check it before it is exported."""
 
 from __future__ import annotations
 

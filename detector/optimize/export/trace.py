@@ -1,4 +1,4 @@
-"""A PyTorch network becomes an ONNX graph."""
+"""Traces a PyTorch network to an ONNX graph."""
 
 from __future__ import annotations
 

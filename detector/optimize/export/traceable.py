@@ -1,4 +1,4 @@
-"""A PyTorch detector made ready to be traced: which outputs it gives, of which classes, and what the file says of it."""
+"""Prepares a PyTorch detector for tracing: its outputs, its classes, and the file's metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transformer detectors in folders as the package transformers keeps them: RT-DETR, D-FINE and their kin.
+"""Loads transformer detectors (RT-DETR, D-FINE and similar) from folders of the package transformers.
 
 The only file that imports transformers (extra `transformer`). Weights are safetensors, which cannot run code.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 from detector.core.errors import ModelError, one_line
 from detector.inference.layout import ACTIVATION, person_of
+from detector.inference.spec import INPUT, InputSpec, to_metadata
 
 from .traceable import Network, Rows, to_corners
 
@@ -20,6 +21,9 @@ _PERSON = "person"
 _COCO, _COCO_IDS = 80, 91  # RT-DETR and D-FINE name none and keep COCO's order; DETR keeps COCO's own numbers
 _WEIGHTS, _CONFIG, _PICTURES = "model.safetensors", "config.json", "preprocessor_config.json"
 _DEFAULT_SIDE = 640
+
+
+_SPEC = InputSpec(color="rgb", scale=1.0 / 255.0, placement="stretch")  # mean and deviation are in the network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +37,7 @@ class Folder:
 def load(folder: Path, *, random_weights: bool = False, seed: int = 0) -> Folder:
     """The detector whose config.json and model.safetensors lie in `folder`; raises ModelError.
 
-    `random_weights` takes the architecture alone: it finds nobody, but its cost is the real one.
+    `random_weights` uses only the architecture: it detects nothing, but its speed is the real one.
     """
     model = _model(folder, random_weights, seed)
     names = _names(model.config)
@@ -47,7 +51,12 @@ def load(folder: Path, *, random_weights: bool = False, seed: int = 0) -> Folder
             outputs=("scores", "boxes"),
             rows=_rows(_wrapped(model, told), person, softmax=softmax),
             head="queries",
-            metadata={"task": "detect", "names": str(names), ACTIVATION: "softmax" if softmax else "sigmoid"},
+            metadata={
+                "task": "detect",
+                "names": str(names),
+                ACTIVATION: "softmax" if softmax else "sigmoid",
+                INPUT: to_metadata(_SPEC),
+            },
             bare=random_weights,
         ),
         size=_size(told),

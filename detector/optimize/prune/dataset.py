@@ -1,4 +1,4 @@
-"""Pictures to learn from: a folder's, letterboxed to the training size, varied the same way for the same seed and step."""
+"""Training pictures: a folder's, letterboxed to the training size, augmented the same way for the same seed and step."""
 
 from __future__ import annotations
 

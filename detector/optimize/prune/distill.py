@@ -1,4 +1,4 @@
-"""What a smaller network learns from the one it was cut from: its answers, point by point, and its feature maps.
+"""The distillation losses: the unpruned network's outputs, point by point, and its feature maps.
 
 Answers (anchor point i, class c): class scores by the quality focal loss |q - t|^2 * BCE(q, t) towards the teacher's
 probability t (Li et al., "Generalized Focal Loss", NeurIPS 2020, eq. 3, beta = 2); box edges by

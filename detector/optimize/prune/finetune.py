@@ -1,4 +1,4 @@
-"""The pruned network learns back what it lost: from its teacher's answers, and from annotations where there are any.
+"""Fine-tunes a pruned network by distillation from the unpruned one, and with annotations if there are any.
 
 AdamW (Loshchilov and Hutter, 2019), a cosine from the full rate to a hundredth after a short warm-up, and the moving
 average of the weights as the result. Batch norms keep their statistics: batches here are small, and checkpoints with

@@ -1,4 +1,4 @@
-"""How much a network's answers would change if a channel were gone: the scores that pruning goes by.
+"""Scores the channels of a network by how much its outputs would change without each.
 
 Each channel gets a gate of 1 behind its batch norm. Taking the channel away moves gate 1 to 0, so to first order an
 output o changes by the gate's gradient, and the squared change summed over outputs is what counts: Molchanov et al.,

@@ -1,4 +1,4 @@
-"""Pruning as one piece of work: cut, judge, tune, judge again, time, write; every stage's figures side by side."""
+"""A whole pruning job: prune, evaluate, fine-tune, evaluate, time, write; with the figures of every stage."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .finetune import Schedule, finetune
 from .network import positions, size_of
 from .prune import Pruned, prune
 
-_JUDGES = 24  # pictures that say which channels matter
+_JUDGES = 24  # pictures to score the channels with
 _ROUNDS = 30
 
 
@@ -158,7 +158,7 @@ def _times(before: Any, after: Any, order: PruneRequest, report: Progress) -> di
         pairs = {"onnxruntime": {}, "pytorch": {}}  # type: dict[str, dict[str, PersonDetector]]
         for name, model in (("before", before), ("after", after)):
             path = Path(folder) / f"{name}.onnx"
-            # Only timed, nobody else ever sees it: not compared with PyTorch.
+            # Only timed and not kept, so it is not compared with PyTorch.
             network = from_ultralytics(copy.deepcopy(model), head=None, person_only=False)
             onnx.save(trace(network, width=order.size[0], height=order.size[1], batch=1), str(path))
             pairs["onnxruntime"][name] = load_detector(path=path, name=name, backend="onnxruntime", threads=1)

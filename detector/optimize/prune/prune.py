@@ -1,4 +1,4 @@
-"""Structured pruning: whole channels go, the least important for what they cost first, until the work target is met.
+"""Structured pruning: removes whole channels, those of least importance per cost first, down to the target.
 
 torch-pruning (Fang et al., "DepGraph", CVPR 2023) says which layers' channels hang together; which go is decided here,
 by importance lost over multiply-accumulates saved. Both halves and all inner blocks of a C2f keep one width, so the

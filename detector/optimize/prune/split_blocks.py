@@ -1,4 +1,4 @@
-"""Blocks that cut one convolution's output in two (ultralytics' C2f family), as pruning can follow them: with two convolutions.
+"""Splits blocks that divide one convolution's output in two (ultralytics' C2f family) into two convolutions, for pruning.
 
 Channels are removed by convolution; through a `chunk` no pruner can tell whose they are. The two halves give the very
 same numbers, and joined again after pruning the block is ultralytics' own class: its checkpoint needs nothing of ours.

@@ -1,4 +1,4 @@
-"""Where a picture is annotated, the teacher is corrected: persons that are there, nobody where nobody is.
+"""Corrects the unpruned network's outputs where a picture is annotated.
 
 Each person is given to the one anchor point that YOLOv10 would (Wang et al., 2024, eq. 1: m = s * p^a * IoU^b with
 a = 0.5, b = 6, s = 1 inside the box), judged by the teacher's own answers, so that the choice holds still. Its score

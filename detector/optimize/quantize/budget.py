@@ -1,4 +1,4 @@
-"""Whether a smaller model is good enough: by ground truth where there is some, else by agreement with the original."""
+"""Decides whether a smaller model is good enough: by ground truth, or without it by agreement with the original."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class ByTruth:
 
 
 class ByAgreement:
-    """The accuracy gate's measure over pictures that nobody annotated."""
+    """The accuracy gate's measure on pictures without annotations."""
 
     def __init__(self, reference: Open, pictures: Sequence[Image]) -> None:
         self._reference, self._pictures, self._limits = reference, pictures, Limits()

@@ -1,4 +1,4 @@
-"""Pictures to calibrate with: a folder's, a video's, a live camera's; poor ones are refused with their count."""
+"""Calibration pictures from a folder, a video or a camera; dark and similar ones are rejected and counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""INT4 weights under a budget: the layers whose weights matter most stay in floats until it holds."""
+"""INT4 weights within a budget: the layers with the most important weights stay in floating point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""INT8 under a budget: layers ranked by measurement, the most sensitive left in floats until the budget holds.
+"""INT8 within a budget: layers are ranked by measurement, and the most sensitive stay in floating point.
 
 For CPUs there are as many forms as runtimes (where the pairs stand decides what a runtime can fuse), and for each
 the calibration method that costs least; every form is brought to hold the budget, then the fastest is taken.
@@ -48,7 +48,7 @@ class Int8Request:
 
 
 def search(task: Int8Request, judge: Judge, report: Progress) -> Made:
-    """The fastest form that `judge` lets pass; raises ModelError where none passes."""
+    """The fastest form that `judge` accepts; raises ModelError if it accepts none."""
     return _Search(task, judge, report).run()
 
 

@@ -1,4 +1,4 @@
-"""One model made smaller: FP16, INT8 under a budget, or INT4 weights; measured before and after, written whole or not at all."""
+"""Quantises one model: FP16, INT8 within a budget, or INT4 weights; measured before and after, written atomically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fewest layers in floats with which a model still holds its budget."""
+"""Searches for the fewest layers in floating point with which a model is within its budget."""
 
 from __future__ import annotations
 

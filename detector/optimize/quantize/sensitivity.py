@@ -1,4 +1,4 @@
-"""What fewer bits cost layer by layer: each made smaller alone, the error measured in the persons that are seen.
+"""The sensitivity of each layer: the error in the detected persons if only that layer has fewer bits.
 
 Signal to noise at the head's outputs was tried first: it ranks what breaks a network (YOLOX-nano's first layers), but
 hardly sees the last convolutions, whose small errors move every box.

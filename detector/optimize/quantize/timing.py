@@ -1,4 +1,4 @@
-"""Bare model runs in turns, so that whatever else the machine does meets all of them alike."""
+"""Times bare model runs in turns, so that other load on the machine affects all alike."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def race(detectors: Sequence[PersonDetector], *, rounds: int = ROUNDS) -> list[f
     samples: list[list[float]] = [[] for _ in detectors]
     for turn in range(rounds):
         for place in range(len(detectors)):
-            index = (turn + place) % len(detectors)  # nobody always runs after the same one
+            index = (turn + place) % len(detectors)  # so that none always runs after the same other
             samples[index].append(detectors[index].run_bare())
     return [statistics.quantiles(each, n=4)[0] for each in samples]

@@ -1,4 +1,4 @@
-"""The child process that runs one subject: orders come as JSON lines on stdin, answers go out on stdout.
+"""The child process that runs one subject: commands as JSON lines on stdin, results on stdout.
 
 One process a subject: its peak memory is its own, no library's threads disturb another's, and what crashes
 takes nothing with it. Ends when its stdin does, so a killed parent leaves no orphan.

@@ -1,4 +1,4 @@
-"""A measuring child process, from the parent's side."""
+"""A measuring child process, as seen by the parent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures that a study is made with: those to calibrate on and the annotated sets to judge by."""
+"""The pictures of a study: for calibration, and annotated sets for evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each lever is worth by itself: pairs of variants that differ in it alone."""
+"""The factor of each change by itself, from pairs of variants that differ only in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How each precision's file is made: one line in `MAKERS` adds a form to the grid."""
+"""Makes the file of each precision; one entry in `MAKERS` adds a form to the grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The variants of a model that this machine can try."""
+"""The variants of a model that this machine can run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this machine can run, and what a model file is."""
+"""What this machine can run, and the facts about a model file."""
 
 from __future__ import annotations
 

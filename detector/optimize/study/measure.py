@@ -1,4 +1,4 @@
-"""Speed, measured interleaved: every round each subject runs a short burst, in turning order, the others asleep."""
+"""Measures speed interleaved: in every round each subject runs a short burst, in rotating order."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def measure(
         for turn in range(rounds):
             order = list(children)
             for place in range(len(order)):
-                subject = order[(turn + place) % len(order)]  # nobody always runs after the same one
+                subject = order[(turn + place) % len(order)]  # so that none always runs after the same other
                 try:
                     _burst(children[subject], pictures[turn % len(pictures)], samples[subject], meter)
                 except InferenceError as error:

@@ -1,4 +1,4 @@
-"""Which variants are worth having: those that no other beats in both speed and accuracy, and the fastest allowed."""
+"""The Pareto front of speed and accuracy, and the fastest variant within the budget."""
 
 from __future__ import annotations
 

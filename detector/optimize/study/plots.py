@@ -1,4 +1,4 @@
-"""The report's plots, drawn by matplotlib as SVG that stands in the page: no second file, no script, no font to fetch."""
+"""The report's plots as inline SVG by matplotlib: no second file, no script, no font to download."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watts while something runs, from the sensors that Linux shows: RAPL's energy counters or an INA3221's rails.
+"""Measures power in W from Linux's sensors: RAPL's energy counters or an INA3221's rails.
 
 RAPL: Documentation/power/powercap, energy_uj in microjoules, wraps at max_energy_range_uj. INA3221 (Jetson):
 hwmon's in1_input in mV and curr1_input in mA, channel 1 being the board's input, which tegrastats shows as VDD_IN.

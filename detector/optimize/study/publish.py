@@ -1,4 +1,4 @@
-"""A study's results as files: report.html, report.json, and of the winner model.onnx and recipe.yaml."""
+"""Writes a study's results: report.html, report.json, and the winner's model.onnx and recipe.yaml."""
 
 from __future__ import annotations
 

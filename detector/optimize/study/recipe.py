@@ -1,4 +1,4 @@
-"""The recipe of a winner: a small YAML file from which the same model is made again."""
+"""The recipe of a winner: a small YAML file from which the same model can be made again."""
 
 from __future__ import annotations
 

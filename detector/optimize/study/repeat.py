@@ -1,4 +1,4 @@
-"""A recipe made into its model again."""
+"""Makes the model of a recipe again."""
 
 from __future__ import annotations
 

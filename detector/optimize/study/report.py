@@ -1,4 +1,4 @@
-"""The study as one HTML page that opens anywhere, offline: styles and plots are in it."""
+"""The study as one HTML page that opens offline, with inline styles and plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study is asked for, and the baselines that it measures against."""
+"""The request for a study, and its baselines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured is kept: one JSON file a finished cell, so that a second run takes up where the first stopped."""
+"""Stores each finished measurement in a JSON file, so that a second run continues where the first stopped."""
 
 from __future__ import annotations
 

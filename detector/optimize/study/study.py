@@ -1,4 +1,4 @@
-"""Makes every form, measures every variant beside the baselines, judges it, and keeps each finished cell."""
+"""Runs a study: makes every form, measures every variant with the baselines, evaluates it, and stores the results."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ class Study:
                 baselines={n: s if isinstance(s, str) else Speed(**s) for n, s in found["baselines"].items()},
                 accuracy=found["accuracy"],
             )
-        except (KeyError, TypeError):  # a file that somebody cut or wrote
+        except (KeyError, TypeError):  # a truncated or edited file
             return None
 
 
@@ -225,5 +225,5 @@ def _groups(todo: Sequence[Variant]) -> Iterator[list[Variant]]:
     for _, same in itertools.groupby(sorted(todo, key=kind), key=kind):
         left = list(same)
         count = -(-len(left) // _GROUP)
-        size = -(-len(left) // count)  # even ones: nobody is measured alone
+        size = -(-len(left) // count)  # even groups: no variant is measured alone
         yield from (left[start : start + size] for start in range(0, len(left), size))

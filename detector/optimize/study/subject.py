@@ -1,4 +1,4 @@
-"""What a measuring child process opens: a variant or a baseline, as it goes over the pipe."""
+"""What a measuring child process loads: a variant or a baseline, in serialised form."""
 
 from __future__ import annotations
 

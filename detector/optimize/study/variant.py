@@ -1,4 +1,4 @@
-"""What is compared: a form of the model's file, and what runs it."""
+"""A variant: a form of the model's file, and the runtime that runs it."""
 
 from __future__ import annotations
 

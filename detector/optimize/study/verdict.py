@@ -1,4 +1,4 @@
-"""From measured cells to the document of a study: factors, the Pareto front, the winner, the levers."""
+"""Makes a study's document from its measurements: factors, Pareto front, winner."""
 
 from __future__ import annotations
 
