@@ -80,10 +80,13 @@ def create_app(control: Control, *, settings: Api, config_schema: Document, link
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        responses={401: {"model": doc.Fault, "description": "The token is missing or wrong"}},
+        responses={
+            401: {"model": doc.Fault, "description": "The token is missing or wrong"},
+            429: {"model": doc.Fault, "description": "Too many wrong tokens from this address"},
+        },
     )
     routers: Sequence[APIRouter] = (
-        routes_state.router(control),
+        routes_state.router(control, authorizer.guesses),
         routes_config.router(control, config_schema),
         routes_events.router(control),
         routes_cameras.router(control, streams, pictures),
@@ -103,5 +106,5 @@ def create_app(control: Control, *, settings: Api, config_schema: Document, link
     security = SecurityHeaders(settings.frame_ancestors)
     signed = SignedLinks(links)
     app.add_middleware(Guard, authorizer=authorizer, proxies=proxies, security=security, signed=signed)
-    app.state.streams, app.state.pictures = streams, pictures
+    app.state.streams, app.state.pictures, app.state.guesses = streams, pictures, authorizer.guesses
     return app

@@ -23,7 +23,7 @@ from .config_store import ConfigStore
 from .data_dir import locked_data_dir
 from .file_reload import FileReload
 from .model_host import ModelHost
-from .process import gc_frozen, use_one_opencv_thread
+from .process import gc_frozen, limit_allocator_arenas, use_one_opencv_thread
 from .systemd import Notifier
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,7 @@ class Service:
 
         Raises DetectorError when it cannot start; what had started is stopped again.
         """
+        limit_allocator_arenas()
         use_one_opencv_thread()
         with ExitStack() as closing:
             closing.enter_context(locked_data_dir(self.config.data_dir))
