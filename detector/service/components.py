@@ -146,7 +146,14 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         save=output.dispatcher.save_state,
     )
     output.client.listen_cleared(discovery.cleared)
-    announcer = Announcer(discovery=discovery, restate=output.dispatcher.restate, store=store)
+    announcer = Announcer(
+        discovery=discovery,
+        restate=output.dispatcher.restate,
+        store=store,
+        api=config.api,
+        towards_broker=lambda: output.client.status().local_address,
+    )
+    output.client.listen_connected(announcer.connected)
     commands = MqttCommands(
         topics=topics, store=store, alarm=detection.alarm, switches=detection.switches, announce=announcer.announce
     )
