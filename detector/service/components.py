@@ -199,7 +199,15 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announce
         save=output.dispatcher.save_state,
     )
     output.client.listen_cleared(discovery.cleared)
-    return Announcer(discovery=discovery, restate=output.dispatcher.restate, store=store)
+    announcer = Announcer(
+        discovery=discovery,
+        restate=output.dispatcher.restate,
+        store=store,
+        api=store.config.api,
+        towards_broker=lambda: output.client.status().local_address,
+    )
+    output.client.listen_connected(announcer.connected)
+    return announcer
 
 
 def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection, announcer: Announcer) -> None:

@@ -123,7 +123,8 @@ class Service:
         # The model loads, cameras connect and the API is imported at the same time: together they take as long.
         self._start_threads(self._api_rows(parts), parts, closing)
         if parts.api is not None:
-            self.page_url = parts.announcer.page_url = parts.api.wait_started(START_S)
+            self.page_url = parts.api.wait_started(START_S)
+            parts.announcer.api_port = parts.api.port
         self._wait_loaded(detection.model)
         detection.alarm.announce()
         parts.announcer.announce()
