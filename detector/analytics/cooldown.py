@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from detector.core.types import SinceLast
 
@@ -12,13 +13,17 @@ _IDS = 20  # event ids that an alert names at most
 
 
 class Cooldown:
-    """Lets at most one alert pass in `seconds` for each key: the camera, a zone, or a person."""
+    """Lets at most one alert pass in `seconds` for each key: the camera, a zone, or a person.
+
+    `revision` changes with those held back, who are kept over a restart (`dump`, `load`).
+    """
 
     def __init__(self, *, seconds: float) -> None:
         self._seconds = seconds
         self._started: dict[str, float] = {}
         self._people = 0
         self._events: deque[str] = deque(maxlen=_IDS)
+        self.revision = 0
 
     def is_over(self, keys: Iterable[str], mono: float) -> bool:
         """Whether an alert may pass: the cooldown of one of `keys` is over."""
@@ -31,6 +36,7 @@ class Cooldown:
 
     def hold_back(self, event_id: str) -> None:
         """A person's alert was due and did not pass; to be called once for each."""
+        self.revision += 1
         self._people += 1
         self._events.append(event_id)
 
@@ -38,6 +44,18 @@ class Cooldown:
         """Who was held back since the last call, without the person of `event_id`, who alerts now."""
         others = tuple(held for held in self._events if held != event_id)
         since = SinceLast(people=self._people - (len(others) < len(self._events)), events=others)
+        self.revision += self._people > 0
         self._people = 0
         self._events.clear()
         return since
+
+    def dump(self) -> dict[str, Any]:
+        """Who is held back, JSON types only."""
+        return {"people": self._people, "events": list(self._events)}
+
+    def load(self, document: Mapping[str, Any]) -> None:
+        """Continue with whom `dump` gave. Raises KeyError, TypeError or ValueError for anything else."""
+        people, events = int(document["people"]), [str(event) for event in document["events"]]
+        if people < len(events):
+            raise ValueError("more events than people")
+        self._people, self._events = people, deque(events, maxlen=_IDS)

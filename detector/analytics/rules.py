@@ -9,11 +9,14 @@ import hashlib
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from detector.config import schema
-from detector.core.types import Alert, Event, EventChange, Frame, Track
+from detector.core.types import Alert, Box, Event, EventChange, Frame, Track
 
 from .cooldown import Cooldown
+from .place_rule import PlaceRule
+from .places import KnownPlaces
 from .visit import RELINK_S, Sighting, Visit
 from .zones import ZoneMap, area_share, foot_point
 
@@ -50,6 +53,7 @@ class Rules:
     event. An event gives one alert: as soon as it is confirmed, qualifies in the current frame, is in one of the
     alert zones (or none are named) and has been for `loiter_s`, the alarm is armed and the cooldown is over. With
     `repeat_s` reminders follow under the same conditions. Who is held back by the cooldown is named in the next alert.
+    What alerted once and never moved raises no more alerts when it is seen there again (`KnownPlaces`).
     """
 
     def __init__(self, *, camera: str, settings: schema.Camera, device_id: str) -> None:
@@ -60,10 +64,29 @@ class Rules:
         self._visits: dict[int, Visit] = {}
         self._frame: Frame | None = None
         self._cooldown = Cooldown(seconds=settings.alert.cooldown_s)
+        self._places = KnownPlaces(keep_days=settings.alert.still_days)
+        self._place_rule = PlaceRule(self._places)
 
     @property
     def people(self) -> int:
         return sum(bool(visit.id) for visit in self._visits.values())
+
+    @property
+    def revision(self) -> int:
+        """Changes with what `dump` returns."""
+        return self._places.revision + self._cooldown.revision
+
+    def dump(self) -> dict[str, Any]:
+        """What outlasts a restart, JSON types only: the known places, and who was held back by the cooldown."""
+        return {"places": self._places.dump(), "held_back": self._cooldown.dump()}
+
+    def load(self, document: Mapping[str, Any]) -> None:
+        """Continue with what `dump` gave. Raises KeyError, TypeError or ValueError, and changes nothing, otherwise."""
+        places = KnownPlaces(keep_days=self._alert.still_days)
+        places.load(document["places"])
+        self._cooldown.load(document["held_back"])
+        places.revision = self._places.revision
+        self._places, self._place_rule = places, PlaceRule(places)
 
     def update(
         self, frame: Frame, tracks: Sequence[Track], *, armed: bool, confirmed_mono: float | None = None
@@ -81,6 +104,8 @@ class Rules:
         changes: list[EventChange] = []
         seen = [visit for visit in self._visits.values() if visit.id and visit.last_mono == frame.captured_mono]
         seen.sort(key=lambda visit: (visit.start_wall, visit.id))
+        for visit in seen:
+            self._place_rule.observe(visit, _normalised(visit.track.box, frame), frame.captured_wall)
         alerts = self._raise_alerts(seen, frame, confirmed_mono) if armed else ()
         for visit in seen:
             changes.extend(_change_of(visit, frame))
@@ -92,7 +117,7 @@ class Rules:
         visits, self._visits = self._visits, {}
         if self._frame is None:
             return RuleOutcome()
-        return RuleOutcome(changes=tuple(_end(visit, self._frame) for visit in visits.values() if visit.id))
+        return RuleOutcome(changes=tuple(self._end(visit, self._frame) for visit in visits.values() if visit.id))
 
     def _look(self, frame: Frame, track: Track) -> None:
         visit = self._visits.get(track.id)
@@ -124,8 +149,17 @@ class Rules:
                 continue
             del self._visits[track_id]
             if visit.id:
-                ends.append(_end(visit, frame))
+                ends.append(self._end(visit, frame))
         return ends
+
+    def _end(self, visit: Visit, frame: Frame) -> EventChange:
+        # A wall clock that was set back meanwhile must not make a visit end before it began.
+        end_wall = max(visit.last_mono + (frame.captured_wall - frame.captured_mono), visit.start_wall)
+        self._place_rule.end(visit, _normalised(visit.track.box, frame), end_wall)
+        assert visit.event is not None  # set in the frame that confirmed it
+        return EventChange(
+            type="end", before=visit.event, after=replace(visit.as_event(frame), end_wall=end_wall), frame=frame
+        )
 
     def _may_return(self, visit: Visit, mono: float) -> bool:
         """True while a track may still continue `visit`; one that started in time gets time to be confirmed."""
@@ -181,6 +215,8 @@ class Rules:
         )
 
     def _alert_due(self, visit: Visit, mono: float) -> bool:
+        if visit.place is not None:
+            return False
         if not (visit.qualifies and self._in_alert_zones(visit.zones_now) and self._stayed(visit, mono)):
             return False
         if visit.alerts:
@@ -238,14 +274,11 @@ def _change_of(visit: Visit, frame: Frame) -> tuple[EventChange, ...]:
 def _differs(before: Event, after: Event) -> bool:
     """True if something changed that subscribers act on."""
     return (
-        (before.current_zones, before.entered_zones, before.stationary)
-        != (after.current_zones, after.entered_zones, after.stationary)
+        (before.current_zones, before.entered_zones, before.stationary, before.suppressed)
+        != (after.current_zones, after.entered_zones, after.stationary, after.suppressed)
     ) or after.top_score >= before.top_score + _SCORE_STEP
 
 
-def _end(visit: Visit, frame: Frame) -> EventChange:
-    last_wall = visit.last_mono + (frame.captured_wall - frame.captured_mono)
-    # A wall clock that was set back meanwhile must not make a visit end before it began.
-    after = replace(visit.as_event(frame), end_wall=max(last_wall, visit.start_wall))
-    assert visit.event is not None  # set in the frame that confirmed it
-    return EventChange(type="end", before=visit.event, after=after, frame=frame)
+def _normalised(box: Box, frame: Frame) -> Box:
+    width, height = frame.image.width, frame.image.height
+    return box[0] / width, box[1] / height, box[2] / width, box[3] / height

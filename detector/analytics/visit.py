@@ -15,14 +15,12 @@ from dataclasses import dataclass
 from detector.core.geometry import from_segment
 from detector.core.types import Box, Event, Frame, Track
 
+from .places import Place
+from .stillness import Origin, Stillness
 from .zones import Side, Size, ZoneWatch
 
 Vector = tuple[float, float]
 
-STILL_SHARE = 0.25
-"""Stationary: the foot point stays within this share of the person's height ..."""
-STILL_S = 5.0
-"""... for this many seconds."""
 RELINK_S = 2.0
 """A person who comes back into view within this time may still be the same visit."""
 _REACH = 0.3  # heights: how far a box may jump between two detections of one person
@@ -43,21 +41,6 @@ class Sighting:
     size: Size
     qualifies: bool
     zones: Mapping[str, Side]
-
-
-class Stillness:
-    """Whether a person's foot point stays in one place (STILL_SHARE, STILL_S)."""
-
-    def __init__(self) -> None:
-        self._anchor: tuple[float, float] | None = None
-        self._since = 0.0
-        self.stationary = False
-
-    def observe(self, box: Box, mono: float) -> None:
-        foot, height = ((box[0] + box[2]) / 2, box[3]), box[3] - box[1]
-        if self._anchor is None or math.dist(foot, self._anchor) > STILL_SHARE * height:
-            self._anchor, self._since = foot, mono
-        self.stationary = mono - self._since >= STILL_S
 
 
 class Trail:
@@ -104,13 +87,15 @@ class Visit:
 
     `id` and `start_wall` are set when the visit is confirmed (`id` is "" until then); `event` is the last one
     published. `alerts` counts those raised, `held_back` says that a cooldown kept one back, `guarded_since` since when
-    (monotonic s) the person has been in the alert zones; None: outside.
+    (monotonic s) the person has been in the alert zones; None: outside. `place` is the known place, occupied by
+    something that never moves, that the visit is held for; `learnt_id` that of the place learnt from this visit.
     """
 
     def __init__(self, *, track: Track, min_frames: int, since: float | None) -> None:
         self._min_frames = min_frames
         self._qualified: deque[bool] = deque(maxlen=2 * min_frames)
         self._still = Stillness()
+        self._origin = Origin(inertia=min_frames)
         self._trail = Trail()
         self._zones = ZoneWatch(inertia=min_frames)
         self.track = track
@@ -126,6 +111,8 @@ class Visit:
         self.alerted_mono = -math.inf
         self.held_back = False
         self.guarded_since: float | None = None
+        self.place: Place | None = None
+        self.learnt_id: int | None = None
 
     def miss(self) -> None:
         """The track was not matched in this frame."""
@@ -140,6 +127,7 @@ class Visit:
         self.qualifies = sighting.qualifies
         self._qualified.append(sighting.qualifies)
         self._still.observe(track.box, mono)
+        self._origin.observe(track.box)
         self._trail.observe(track.box, mono, sighting.size)
         self._zones.observe(sighting.zones)
 
@@ -158,6 +146,11 @@ class Visit:
     @property
     def stationary(self) -> bool:
         return self._still.stationary
+
+    @property
+    def left(self) -> bool:
+        """Whether the person has ever moved away from where they were first detected."""
+        return self._origin.left
 
     @property
     def current_zones(self) -> tuple[str, ...]:
@@ -189,6 +182,8 @@ class Visit:
             entered_zones=self.entered_zones,
             stationary=self.stationary,
             has_snapshot=True,  # the publisher takes one of every visit, at its first change
+            suppressed=self.place.summary if self.place else None,
+            stationary_since=self.place.first_seen if self.place else None,
         )
 
     def resume(self, later: Visit) -> None:
@@ -199,6 +194,7 @@ class Visit:
         self._trail = later._trail
         self._zones.take_over(later._zones)
         self._still.observe(later._trail.last, later.last_mono)
+        self._origin.observe(later._trail.last)
         if self.guarded_since is None or later.guarded_since is None:
             self.guarded_since = later.guarded_since
 

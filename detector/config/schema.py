@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from detector.core.redact import shown_source
 
@@ -30,6 +30,7 @@ from .value_types import (
     Topic,
     Unit,
     WebUrl,
+    fraction,
     printable_secret,
 )
 
@@ -78,6 +79,40 @@ class Device(ConfigSection):
         return self.name or self.id
 
 
+_Number = Annotated[float, BeforeValidator(fraction)]
+_Positive = Annotated[float, BeforeValidator(fraction), Field(gt=0.0)]
+_Side = Annotated[int, Field(ge=32, le=8192)]
+
+
+class ModelInput(ConfigSection):
+    """How a model that the registry does not know wants its pictures; what is left out is its family's usual."""
+
+    size: _Side | tuple[_Side, _Side] | None = Field(
+        default=None, description="width and height in px, of a model that takes any"
+    )
+    color: Literal["rgb", "bgr"] | None = None
+    scale: Annotated[float, BeforeValidator(fraction), Field(gt=0.0, le=1.0)] | None = Field(
+        default=None, description="multiplies pixels of 0..255: 1, or 1/255 for values of 0..1"
+    )
+    mean: tuple[_Number, _Number, _Number] | None = Field(
+        default=None, description="subtracted per channel after scale, in the order of color"
+    )
+    std: tuple[_Positive, _Positive, _Positive] | None = Field(default=None, description="divides per channel")
+    pad: int | None = Field(default=None, ge=0, le=255, description="grey level around the picture")
+    placement: Literal["center", "top-left", "stretch"] | None = None
+
+
+class ModelOutput(ConfigSection):
+    """What a model's outputs mean where its shapes and numbers do not tell."""
+
+    layout: Text | None = Field(default=None, description="a layout's name, as `detector models inspect` gives it")
+    boxes: Literal["xyxy", "cxcywh", "yxyx"] | None = None
+    units: Literal["px", "share"] | None = Field(default=None, description="share: 0..1 of the input's sides")
+    scores: Literal["none", "sigmoid", "softmax"] | None = Field(
+        default=None, description="what turns the scores into 0..1"
+    )
+
+
 class Model(ConfigSection):
     name: Text = Field(
         default="yolox-tiny-person", min_length=1, description="a name of the registry, or the path of a model file"
@@ -86,6 +121,15 @@ class Model(ConfigSection):
     precision: Precision = "auto"
     threads: int = Field(
         default=0, ge=0, le=64, description="CPU threads of the model; 0: chosen for this machine, at most 4"
+    )
+    person_class: Annotated[int, Field(ge=0, strict=True)] | Text | None = Field(
+        default=None, description="the person's class by name or number, where the model's own names do not say person"
+    )
+    input: ModelInput = ModelInput()
+    output: ModelOutput = ModelOutput()
+    probe: bool = Field(
+        default=True,
+        description="show it a picture with and one without a person before it serves; false: a special model",
     )
 
 
@@ -158,6 +202,12 @@ class AlertSettings(ConfigSection):
     )
     max_area: float = Field(
         default=1.0, gt=0.0, le=1.0, description="largest share of the picture that a person covers"
+    )
+    still_days: float = Field(
+        default=7.0,
+        ge=0.0,
+        le=3650.0,
+        description="days for which a place is remembered where something alerted and never moved; 0: none is",
     )
     armed: tuple[ArmedState, ...] = Field(default=("armed_away", "armed_home"), min_length=1)
 

@@ -128,7 +128,11 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A person's visit at one frame; `start_wall`, `end_wall`, `frame_wall` in epoch s."""
+    """A person's visit at one frame; `start_wall`, `end_wall`, `frame_wall` in epoch s.
+
+    `suppressed`: why the visit raises no alert, in plain words. It is then at a place where something that never moves
+    has been seen since `stationary_since`, epoch s.
+    """
 
     id: str
     camera: str
@@ -144,6 +148,8 @@ class Event:
     entered_zones: tuple[str, ...]
     stationary: bool
     has_snapshot: bool
+    suppressed: str | None = None
+    stationary_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from detector.capture.manager import Cameras
 from detector.config import document as config_file
 from detector.config.schema import Config
 from detector.core.clock import Clock
+from detector.core.clock_sync import ClockSync
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.threads import ThreadGroup
 from detector.core.types import AlarmState, Box, CameraState, Frame, Message
@@ -34,6 +35,7 @@ from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
 from .autotuner import Autotuner
+from .camera_memory import MEMORY_STATE, CameraMemory
 from .camera_status import CameraStatusPublisher
 from .camera_switches import DETECT_STATE, CameraSwitches
 from .config_store import ConfigStore
@@ -104,8 +106,9 @@ class Components:
 def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: ExitStack) -> Components:
     """Raises DetectorError where something cannot be had; `closing` closes what was opened."""
     config = store.config
-    storage = _storage(config, clock, closing)
-    output = _output(config, storage, clock, closing)
+    clock_sync = ClockSync(clock=clock)
+    storage = _storage(config, clock, clock_sync, closing)
+    output = _output(config, storage, clock, clock_sync, closing)
     detection = _detection(config, resolved, storage, output, clock)
     frames, cameras, loop = detection.frames, detection.cameras, detection.loop
     closing.callback(frames.close)
@@ -119,6 +122,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         load=load,
         store=store,
         clock=clock,
+        clock_unsynced_s=clock_sync.unsynced_s,
     )
     status = StatusReporter(
         store=store,
@@ -201,7 +205,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     )
 
 
-def _storage(config: Config, clock: Clock, closing: ExitStack) -> Storage:
+def _storage(config: Config, clock: Clock, clock_sync: ClockSync, closing: ExitStack) -> Storage:
     folder, keep = config.data_dir, config.history
     outbox = Outbox(folder / "outbox.db", clock=clock)
     closing.callback(outbox.close)
@@ -211,12 +215,13 @@ def _storage(config: Config, clock: Clock, closing: ExitStack) -> Storage:
         keep_days=keep.keep_days,
         max_events=keep.max_events,
         clock=clock,
+        clock_synced=clock_sync.is_synced,
     )
     closing.callback(history.close)
     return Storage(outbox=outbox, history=history, history_writer=HistoryWriter(history, clock=clock))
 
 
-def _output(config: Config, storage: Storage, clock: Clock, closing: ExitStack) -> Output:
+def _output(config: Config, storage: Storage, clock: Clock, clock_sync: ClockSync, closing: ExitStack) -> Output:
     mqtt, topics, password = config.mqtt, Topics(config.mqtt.topic_prefix), config_file.mqtt_password(config)
     broker = None
     if mqtt.broker == "embedded":
@@ -225,8 +230,11 @@ def _output(config: Config, storage: Storage, clock: Clock, closing: ExitStack) 
         )
         closing.callback(broker.close)
         broker.bind()  # so that the client knows the port
+    settings = settings_of(config, password=password, embedded_port=broker.port if broker else None)
+    if broker is not None:
+        broker.reserve(settings.client_id)
     client = MqttClient(
-        settings=settings_of(config, password=password, embedded_port=broker.port if broker else None),
+        settings=settings,
         will=Message(topic=topics.available, payload=b"offline", qos=1, retain=True),
         clock=clock,
     )
@@ -239,6 +247,7 @@ def _output(config: Config, storage: Storage, clock: Clock, closing: ExitStack) 
         encode_snapshot=_snapshot,
         snapshot_width=mqtt.snapshot_width,
         clock=clock,
+        clock_synced=clock_sync.is_synced,
     )
     return Output(broker=broker, client=client, dispatcher=dispatcher)
 
@@ -268,6 +277,9 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
         clock=clock,
         device_id=config.device.id,
         idle=idle,
+        memory=CameraMemory(
+            saved=storage.outbox.get_state(MEMORY_STATE), cameras=config.cameras, save=output.dispatcher.save_state
+        ),
     )
     return Detection(
         frames=frames,

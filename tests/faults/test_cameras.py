@@ -23,6 +23,7 @@ from detector.capture.rtsp.source import RtspSource
 from detector.capture.source import Source
 from support.cameras import States, loop_of
 from support.http_camera import HttpCamera, HttpRequest, numbered_jpeg
+from support.mid_gop import MidGop
 from support.rtsp_script import RtspScript, ScriptedConnection, greet
 from support.rtsp_video import coded, interleaved, rtp
 
@@ -167,27 +168,9 @@ def test_http_reconnects_over_all_faults_leave_nothing_behind(times: int) -> Non
 @pytest.mark.parametrize("wait_s", [12.0, 60.0])
 def test_r8_key_frames_12_and_60_seconds_apart_with_the_default_time_out(wait_s: float) -> None:
     long = coded(frames=10, gop=10, fps=25, width=96, height=64)
-    packets, played = long.packets(), 0
-
-    def play(connection: ScriptedConnection) -> None:
-        nonlocal played
-        connection.reply(greet(connection, long.sdp()))
-        played += 1
-        until, sequence = time.monotonic() + wait_s, 0
-        for number in itertools.count():
-            if time.monotonic() >= until:
-                break
-            for packet in packets[1 + number % 9]:
-                stamp = (4_294_900_000 - 90_000_000 + 3600 * number) & 0xFFFFFFFF
-                head = packet[:2] + (sequence & 0xFFFF).to_bytes(2, "big") + stamp.to_bytes(4, "big")
-                connection.send(interleaved(head + packet[8:]))
-                sequence += 1
-            time.sleep(0.04)
-        connection.send(b"".join(interleaved(packet) for picture in packets for packet in picture))
-        connection.ask()
-
+    play = MidGop(long, wait_s=wait_s)
     with RtspScript(play) as camera, watched(lambda: RtspSource(url=camera.url, timeout_s=5.0)) as (loop, _):
         deadline = time.monotonic() + wait_s + 10.0
         while loop.stats().frames == 0 and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert (loop.stats().frames > 0, loop.stats().reconnects, played) == (True, 0, 1)
+        assert (loop.stats().frames > 0, loop.stats().reconnects, play.played) == (True, 0, 1)

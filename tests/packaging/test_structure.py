@@ -33,7 +33,7 @@ HEAVY = {
 OLD_CLASSES = {
     "AlarmDesk", "Attention", "BoundedLoad", "CatchUp", "ChosenLoader", "CloseUp", "CloseUps", "Darkroom", "Evidence",
     "Footage", "Gatherer", "Grab", "House", "LatestSlots", "Ledger", "Meter", "MqttLink", "Need", "PostRoom", "Print",
-    "Reconfigure", "Rehearsed", "Room", "Seen", "Sender", "ShapedDetector", "Sidecar", "Stage", "Watch", "Wire",
+    "Reconfigure", "Rehearsed", "Room", "Seen", "Sender", "ShapedDetector", "Manifest", "Stage", "Watch", "Wire",
     "Worker", "_Flight", "_Shelf", "_Slot", "_Window",
 }  # fmt: skip
 # Those of them that no other text has a use for.

@@ -202,3 +202,22 @@ def test_an_overload_is_a_problem_with_its_rates_until_it_is_over(service: Monit
     ]
     service.load.forget()
     assert service.health.problems() == []
+
+
+def test_night_09_a_clock_that_nobody_sets_is_a_problem_after_an_hour(service: Monitored) -> None:
+    unsynced_s = [3600.0]
+    health = HealthMonitor(
+        threads=lambda: service.threads,
+        cameras=service.cameras.stats,
+        model=service.model,
+        broker=service.broker,
+        outbox=service.outbox,
+        load=service.load,
+        store=make_store(),
+        clock=service.clock,
+        clock_unsynced_s=lambda: unsynced_s[0],
+    )
+    assert health.problems() == []
+    unsynced_s[0] = 7300.0
+    (problem,) = health.problems()
+    assert problem.startswith("the clock has not been known to be right for 2 h")

@@ -20,6 +20,7 @@ from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import SourceError
 from detector.core.types import Frame
 from support.cameras import Running, States, Until, loop_of
+from support.mid_gop import MidGop
 from support.rtsp_script import PASSWORD, RtspRequest, RtspScript, ScriptedConnection, greet, serve
 from support.rtsp_server import RtspServer, why_not
 from support.rtsp_video import CodedVideo, coded, interleaved
@@ -276,37 +277,6 @@ def test_r5_transport_udp_plays_and_notices_silence() -> None:
         source.close()
         with pytest.raises(SourceError, match="transport: udp"):
             RtspSource(url=server.url, timeout_s=5.0).open()
-
-
-class MidGop:
-    """A camera that is joined between two key frames, the next `wait_s` away; after it, it goes on."""
-
-    def __init__(self, video: CodedVideo, *, wait_s: float, pictures: int = 1000) -> None:
-        self.video, self.wait_s, self.pictures = video, wait_s, pictures
-        self.played = 0
-
-    def __call__(self, connection: ScriptedConnection) -> None:
-        connection.reply(greet(connection, self.video.sdp()))
-        self.played += 1
-        packets = self.video.packets()
-        between = packets[1:10]
-        until, sequence = time.monotonic() + self.wait_s, 0
-        for number in itertools.count():
-            if time.monotonic() >= until or number >= self.pictures:
-                break
-            picture = [self._stamped(packet, sequence + i, number) for i, packet in enumerate(between[number % 9])]
-            sequence += len(picture)
-            connection.send(b"".join(map(interleaved, picture)))
-            time.sleep(0.04)
-        if number < self.pictures:
-            connection.send(b"".join(map(interleaved, itertools.chain(*packets))))
-        while True:
-            connection.ask()
-
-    @staticmethod
-    def _stamped(packet: bytes, sequence: int, number: int) -> bytes:
-        stamp = (4_294_900_000 - 3_600_000 + 3600 * number) & 0xFFFFFFFF
-        return packet[:2] + (sequence & 0xFFFF).to_bytes(2, "big") + stamp.to_bytes(4, "big") + packet[8:]
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
