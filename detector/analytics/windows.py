@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,8 +41,7 @@ def best_window(targets: Targets, size: tuple[int, int], picture: tuple[int, int
     `size` (width, height) px is the model's input, `picture` that of the picture.
     """
     options = [
-        _around(box, (size[0] / zoom, size[1] / zoom), picture)
-        for box, zoom in zip(targets.boxes, targets.zooms, strict=True)
+        _around(box, _sides(size, zoom), picture) for box, zoom in zip(targets.boxes, targets.zooms, strict=True)
     ]
     enlarged = targets.zooms[:, None] >= _WORTH * targets.zooms[None, :]
     held = np.array([_within(targets.boxes, window) for window in options]) & enlarged
@@ -51,8 +51,19 @@ def best_window(targets: Targets, size: tuple[int, int], picture: tuple[int, int
     return options[choice], inside
 
 
-def _around(target: NDArray[np.float64], size: tuple[float, float], picture: tuple[int, int]) -> CropBox:
-    sides = [min(round(size[axis]), picture[axis]) for axis in (0, 1)]
+def _sides(size: tuple[int, int], zoom: float) -> tuple[int, int]:
+    """The window's width and height in px: `size` over `zoom`, the short side rounded down.
+
+    So the window is never taller, relative to its length, than the input: a model with several input sizes would take
+    another one for it.
+    """
+    long = round(max(size) / zoom)
+    short = math.floor(long * min(size) / max(size))
+    return (long, short) if size[0] >= size[1] else (short, long)
+
+
+def _around(target: NDArray[np.float64], size: tuple[int, int], picture: tuple[int, int]) -> CropBox:
+    sides = [min(size[axis], picture[axis]) for axis in (0, 1)]
     middle = [(target[axis] + target[axis + 2]) / 2 for axis in (0, 1)]
     x, y = (round(min(max(0.0, middle[i] - sides[i] / 2), picture[i] - sides[i])) for i in (0, 1))
     return x, y, x + sides[0], y + sides[1]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from detector.analytics.windows import BEST, MOST_ZOOM, Targets, best_window, zoom_for
+from detector.inference.input_sizes import best_input_size
 
 INPUT, PICTURE = (416, 256), (1280, 720)
 
@@ -36,3 +37,16 @@ def test_neighbours_of_like_height_share_a_window() -> None:
     both = targets((600.0, 300.0, 608.0, 320.0), (630.0, 300.0, 638.0, 318.0), zooms=[2.0, 2.2])
     _, inside = best_window(both, INPUT, PICTURE)
     assert inside.all()
+
+
+@pytest.mark.parametrize(
+    "camera", [(1280, 720), (1920, 1080), (640, 480), (768, 576), (720, 1280), (480, 640), (600, 600)]
+)
+def test_a_window_takes_the_input_size_that_the_whole_picture_took(camera: tuple[int, int]) -> None:
+    """Another one would be loaded first, while frames wait."""
+    for base in ((416, 416), (640, 640)):
+        size = best_input_size(base, *camera)
+        least = min(size[0] / camera[0], size[1] / camera[1]) * 1.25
+        for zoom in np.linspace(least, MOST_ZOOM, 200):
+            (x1, y1, x2, y2), _ = best_window(targets((300.0, 300.0, 308.0, 320.0), zooms=[zoom]), size, camera)
+            assert best_input_size(base, x2 - x1, y2 - y1) == size
