@@ -189,7 +189,7 @@ def _empty_scenes(grounds: Sequence[Path], part: Part, *, seconds: int) -> Itera
         "wind": _windy,
         "flicker": _flickering,
         "headlights": _headlights,
-        "noise": partial(noise, sigma=15.0),
+        "noise": _noisy,
     }
     for name, change in makers.items():
         yield VisitScene(
@@ -207,12 +207,17 @@ def _empty(grounds: Sequence[Path], change: Change, frames: int) -> Iterator[Pix
     for number in range(frames):
         if number % _STILL == 0:
             still = cv2.resize(_picture(grounds[number // _STILL % len(grounds)]), size)
-        yield day(change(np.asarray(still, np.uint8), number)[: LARGE[1], : LARGE[0]], number)
+        yield day(change(np.asarray(still, np.uint8), number), number)
 
 
 def _panned(pixels: Pixels, number: int) -> Pixels:
     step = number % _STILL
     return np.ascontiguousarray(pixels[2 * step : 2 * step + LARGE[1], 4 * step : 4 * step + LARGE[0]])
+
+
+def _noisy(pixels: Pixels, number: int) -> Pixels:
+    """A sensor at its highest gain."""
+    return noise(pixels[: LARGE[1], : LARGE[0]], number + 1, sigma=15.0)
 
 
 def _windy(pixels: Pixels, number: int) -> Pixels:

@@ -103,6 +103,17 @@ def test_people_are_marked_where_they_were_set(shared: Path) -> None:
     assert inside.mean() > 0.9
 
 
+def test_scenes_without_people_have_pictures_that_change(shared: Path) -> None:
+    empty = [one for one in visit_scenes(shared, quick=True) if one.condition == "empty"]
+    assert len(empty) == 10
+    for one in empty:
+        first, later = islice(one.pictures(), 0, 8, 7)
+        assert first.shape == later.shape == (720, 1280, 3)
+        assert (first != later).any()
+        assert one.marked
+        assert one.truth() == {}
+
+
 def test_a_scene_is_measured_by_the_products_own_pipeline(shared: Path) -> None:
     detector = load_detector(path=shared / "models" / "yolox_nano.onnx", name="nano", threads=2)
     street = next(one for one in visit_scenes(shared, quick=True) if one.name == "vtest 50% in 1280x720")
