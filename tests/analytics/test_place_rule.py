@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from detector.analytics.place_rule import PlaceRule
-from detector.analytics.places import KnownPlaces
+from detector.analytics.places import KnownPlaces, Place
 from detector.analytics.visit import Sighting, Visit
 from detector.core.types import Box, Track
 from support.people import HEIGHT, WIDTH, person
@@ -28,6 +28,10 @@ class Standing:
 
     def end(self) -> None:
         self.rule.end(self.visit, normalised(self.visit.last_box), self.visit.last_mono)
+
+
+def held_place(visit: Visit) -> Place | None:
+    return visit.place
 
 
 def track(box: Box, t: float) -> Track:
@@ -57,10 +61,11 @@ def test_a_later_visit_is_held_until_it_moves_and_the_place_stays() -> None:
     first.end()
     later = Standing(rule, start=100.0)
     later.stay(3.0)
-    assert later.visit.place is not None
-    assert later.visit.place.summary == "no alert: same place, same size, never moved; visit 2 in this place"
+    held = later.visit.place
+    assert held is not None
+    assert held.summary == "no alert: same place, same size, never moved; visit 2 in this place"
     later.stay(1.0, person(0.6))
-    assert later.visit.place is None
+    assert held_place(later.visit) is None
     later.end()
     assert [place.last_seen for place in places.places] == [100.0]
 
