@@ -1,4 +1,4 @@
-"""The newest picture of each camera, encoded once however many look at it."""
+"""The newest picture of each camera, encoded once for all viewers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .control import Control
 
 MAX_FPS = 10.0
 _KEPT = 32  # kinds of picture (camera, boxes, width) held at once
-_STEP = 160  # widths are rounded up to this, so that every window size is not a picture of its own
+_STEP = 160  # widths are rounded up to this, so that not every window size needs its own picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,23 +44,23 @@ class Pictures:
         self._control = control
         self._now = now
         self._lock = threading.Lock()
-        self._shelves: OrderedDict[tuple[str, bool, int | None], _LastPicture] = OrderedDict()
+        self._slots: OrderedDict[tuple[str, bool, int | None], _LastPicture] = OrderedDict()
 
     def latest(self, camera: str, *, boxes: bool, width: int | None) -> LivePicture | None:
         """The newest picture, None before the first; may take an encoding's time, so never on the event loop."""
         width = None if width is None else -(-width // _STEP) * _STEP
-        shelf = self._shelf((camera, boxes, width))
-        with shelf.lock:
-            if self._now() - shelf.fetched >= 0.9 / MAX_FPS:
+        slot = self._slot((camera, boxes, width))
+        with slot.lock:
+            if self._now() - slot.fetched >= 0.9 / MAX_FPS:
                 got = self._control.latest_jpeg(camera, boxes=boxes, max_width=width)
-                shelf.picture = LivePicture(seq=got[0], jpeg=got[1]) if got else None
-                shelf.fetched = self._now()
-            return shelf.picture
+                slot.picture = LivePicture(seq=got[0], jpeg=got[1]) if got else None
+                slot.fetched = self._now()
+            return slot.picture
 
-    def _shelf(self, key: tuple[str, bool, int | None]) -> _LastPicture:
+    def _slot(self, key: tuple[str, bool, int | None]) -> _LastPicture:
         with self._lock:
-            shelf = self._shelves.setdefault(key, _LastPicture())
-            self._shelves.move_to_end(key)
-            if len(self._shelves) > _KEPT:
-                self._shelves.popitem(last=False)
-            return shelf
+            slot = self._slots.setdefault(key, _LastPicture())
+            self._slots.move_to_end(key)
+            if len(self._slots) > _KEPT:
+                self._slots.popitem(last=False)
+            return slot

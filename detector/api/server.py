@@ -1,4 +1,4 @@
-"""uvicorn as a device needs it: the port known before it runs, slow clients cut off, an end within two seconds."""
+"""uvicorn with the port known before it runs, deadlines for slow clients, and a stop within two seconds."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _NOTSENT = 64 << 10  # bytes that the kernel holds back unsent: more would be st
 
 
 class GuardedConnection(H11Protocol):
-    """uvicorn's connection with deadlines for slow headers and slow readers, and room kept for new ones.
+    """uvicorn's connection with deadlines for slow headers and slow readers; the oldest idle one makes room for a new one.
 
     uvicorn itself waits for ever on both, and its limit on concurrency would answer 503 to the health
-    check while some stranger holds connections open; here the one that idles longest makes room.
+    check while another client holds connections open; here the one that is idle longest is closed.
     """
 
     _headers: asyncio.TimerHandle | None = None
@@ -78,7 +78,7 @@ class GuardedConnection(H11Protocol):
 
     def _make_room(self) -> None:
         others = [c for c in self.connections if isinstance(c, GuardedConnection) and c is not self]
-        # The pictures' viewers go only when all others are at work too.
+        # Busy connections (live pictures) are closed only when no idle one is left.
         oldest = min(others, key=lambda c: (not c._idle(), c._since))  # noqa: SLF001 - its own kind
         oldest.transport.abort()
 
