@@ -25,7 +25,7 @@ from detector.core.types import AlarmState, Alert, ArrayImage, Box, EventChange,
 from .delivery import RETRY_S, MessageSink, OutboxDelivery
 from .history_writer import HistoryWriter, MakeJpeg
 from .outbox import Outbox
-from .payloads import Topics, alert_payload, encode, event_payload
+from .payloads import SnapshotUrl, Topics, alert_payload, encode, event_payload
 from .snapshot_fit import fitted
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,7 @@ class Dispatcher:
         topics: Topics,
         device: str,
         encode_snapshot: EncodeSnapshot,
+        snapshot_url: SnapshotUrl = lambda _path: None,
         snapshot_width: int = SNAPSHOT_WIDTH,
         clock: Clock = SYSTEM_CLOCK,
         clock_synced: Callable[[], bool] = lambda: True,
@@ -117,6 +118,7 @@ class Dispatcher:
             clock=clock,
             wake=self.wake,
             before_alert=self._publish_picture,
+            snapshot_url=snapshot_url,
             retry_s=retry_s,
         )
         self.progress_mono = clock.mono()

@@ -22,7 +22,8 @@ _REACHABLE = "{{ 'OFF' if value == 'offline' else 'ON' }}"
 _INTRUSION = (
     "{{ {'event_type': 'intrusion', 'id': value_json.id, 'event_id': value_json.event_id,"
     " 'camera': value_json.camera, 'zones': value_json.zones, 'score': value_json.score,"
-    " 'captured_at': value_json.captured_at, 'replayed': value_json.replayed} | tojson }}"
+    " 'captured_at': value_json.captured_at, 'replayed': value_json.replayed,"
+    " 'snapshot_url': value_json.snapshot_url | default(none)} | tojson }}"
 )
 _CAMERA_PARTS = {
     "occupancy": "binary_sensor",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -26,6 +26,10 @@ _CONSTANT: dict[str, Any] = {
     "current_attributes": [],
 }
 _LAST_SECOND = 253_402_300_799.0  # 9999-12-31T23:59:59Z: the last that RFC 3339 can write
+
+
+SnapshotUrl = Callable[[str], "str | None"]
+"""From `snapshot_path` to an address that needs no token for a while; None where there is none."""
 
 
 def finite(value: float, *, low: float = -math.inf, high: float = math.inf) -> float:
@@ -140,13 +144,21 @@ def alert_payload(alert: Alert, *, device: str, seq: int, clock_synced: bool = T
         "latency_ms": _latency(took * 1000, None),
         "replayed": False,
         "snapshot": snapshot_path(alert.event_id),
+        "snapshot_url": None,
     }
 
 
-def published(document: Mapping[str, Any], *, wall: float, replayed: bool = False) -> dict[str, Any]:
+def _no_url(_path: str) -> None:
+    return None
+
+
+def published(
+    document: Mapping[str, Any], *, wall: float, replayed: bool = False, snapshot_url: SnapshotUrl = _no_url
+) -> dict[str, Any]:
     """A copy of an alert's document (or of its part from `confirmed_at` on) as it is sent at `wall`, epoch s.
 
-    `replayed`: it may have been sent before. A wall clock that was set back in between gives a
+    `replayed`: it may have been sent before. The picture's address is made now: after an outage it must not have
+    expired on the way. A wall clock that was set back in between gives a
     latency of 0, never a negative one.
     """
     waited = finite(wall) - parse_timestamp(document["confirmed_at"])
@@ -155,17 +167,18 @@ def published(document: Mapping[str, Any], *, wall: float, replayed: bool = Fals
         "published_at": timestamp(wall),
         "latency_ms": _latency(document["latency_ms"]["capture_to_confirm"], waited * 1000),
         "replayed": bool(replayed),
+        "snapshot_url": snapshot_url(document["snapshot"]),
     }
 
 
-def stamp_published(text: bytes, *, wall: float, replayed: bool) -> bytes:
+def stamp_published(text: bytes, *, wall: float, replayed: bool, snapshot_url: SnapshotUrl = _no_url) -> bytes:
     """`published` on an encoded document: all before `confirmed_at` stays as it was encoded.
 
     Raises ValueError for what is no alert's document.
     """
     start = text.rindex(_END)  # quotes in a JSON string are escaped, so this can only be the key
     try:
-        end = published(json.loads(b"{" + text[start + 1 :]), wall=wall, replayed=replayed)
+        end = published(json.loads(b"{" + text[start + 1 :]), wall=wall, replayed=replayed, snapshot_url=snapshot_url)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an alert's document: {error!r}") from None
     return text[: start + 1] + encode(end)[1:]

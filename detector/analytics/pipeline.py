@@ -61,6 +61,9 @@ class CameraPipeline:
         """Whether `frame` is worth a model run; must be called for every frame."""
         look = self._gate.assess(frame.image, frame.captured_mono, people=self._followed)
         self.moving = look.moving
+        if any(look.shift):
+            self._tracker.shift(*look.shift)
+            self._rules.shift(*look.shift, (frame.image.width, frame.image.height))
         self._update_idle(frame.captured_mono)
         return look.run
 

@@ -18,7 +18,7 @@ from .cooldown import Cooldown
 from .place_rule import PlaceRule
 from .places import KnownPlaces
 from .visit import RELINK_S, Sighting, Visit
-from .zones import ZoneMap, area_share, foot_point
+from .zones import Size, ZoneMap, area_share, foot_point
 
 _UPDATE_S = 5.0  # the event of a moving person is updated this often
 _SCORE_STEP = 0.05  # a rise of the top score worth an update
@@ -66,6 +66,7 @@ class Rules:
         self._cooldown = Cooldown(seconds=settings.alert.cooldown_s)
         self._places = KnownPlaces(keep_days=settings.alert.still_days)
         self._place_rule = PlaceRule(self._places)
+        self._view = (0.0, 0.0)  # where the camera looks, as the picture's shift since the start, normalised
 
     @property
     def people(self) -> int:
@@ -88,6 +89,15 @@ class Rules:
         places.revision = self._places.revision
         self._places, self._place_rule = places, PlaceRule(places)
 
+    def shift(self, dx: float, dy: float, size: Size) -> None:
+        """The camera turned: the whole picture, of `size` (width, height px), moved by (px).
+
+        Visits and known places move with it: nobody walked.
+        """
+        for visit in self._visits.values():
+            visit.shift(dx, dy)
+        self._view = self._view[0] + dx / size[0], self._view[1] + dy / size[1]
+
     def update(
         self, frame: Frame, tracks: Sequence[Track], *, armed: bool, confirmed_mono: float | None = None
     ) -> RuleOutcome:
@@ -105,7 +115,7 @@ class Rules:
         seen = [visit for visit in self._visits.values() if visit.id and visit.last_mono == frame.captured_mono]
         seen.sort(key=lambda visit: (visit.start_wall, visit.id))
         for visit in seen:
-            self._place_rule.observe(visit, _normalised(visit.track.box, frame), frame.captured_wall)
+            self._place_rule.observe(visit, self._in_scene(visit.track.box, frame), frame.captured_wall)
         alerts = self._raise_alerts(seen, frame, confirmed_mono) if armed else ()
         for visit in seen:
             changes.extend(_change_of(visit, frame))
@@ -155,15 +165,21 @@ class Rules:
     def _end(self, visit: Visit, frame: Frame) -> EventChange:
         # A wall clock that was set back meanwhile must not make a visit end before it began.
         end_wall = max(visit.last_mono + (frame.captured_wall - frame.captured_mono), visit.start_wall)
-        self._place_rule.end(visit, _normalised(visit.track.box, frame), end_wall)
+        self._place_rule.end(visit, self._in_scene(visit.last_box, frame), end_wall)
         assert visit.event is not None  # set in the frame that confirmed it
         return EventChange(
             type="end", before=visit.event, after=replace(visit.as_event(frame), end_wall=end_wall), frame=frame
         )
 
+    def _in_scene(self, box: Box, frame: Frame) -> Box:
+        """`box` normalised, as it would be had the camera not turned since the start."""
+        (dx, dy), width, height = self._view, frame.image.width, frame.image.height
+        return box[0] / width - dx, box[1] / height - dy, box[2] / width - dx, box[3] / height - dy
+
     def _may_return(self, visit: Visit, mono: float) -> bool:
         """True while a track may still continue `visit`; one that started in time gets time to be confirmed."""
-        gone = mono - visit.last_mono
+        visit.wait_out_of_view(mono)
+        gone = mono - visit.lost_mono
         if gone < RELINK_S:
             return True
         candidates = (other for other in self._visits.values() if not other.id)
@@ -277,8 +293,3 @@ def _differs(before: Event, after: Event) -> bool:
         (before.current_zones, before.entered_zones, before.stationary, before.suppressed)
         != (after.current_zones, after.entered_zones, after.stationary, after.suppressed)
     ) or after.top_score >= before.top_score + _SCORE_STEP
-
-
-def _normalised(box: Box, frame: Frame) -> Box:
-    width, height = frame.image.width, frame.image.height
-    return box[0] / width, box[1] / height, box[2] / width, box[3] / height

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from detector.core.geometry import moved
 from detector.core.types import Box
 
 STILL_SHARE = 0.25
@@ -28,6 +29,11 @@ class Stillness:
             self._anchor, self._since = foot, mono
         self.stationary = mono - self._since >= STILL_S
 
+    def shift(self, dx: float, dy: float) -> None:
+        """The camera turned: the whole picture moved by (px)."""
+        if self._anchor is not None:
+            self._anchor = self._anchor[0] + dx, self._anchor[1] + dy
+
 
 class Origin:
     """Where a person was first detected, and whether they have `left` there: moved, or changed in size.
@@ -46,6 +52,11 @@ class Origin:
         self._box = self._box or box
         self._away = 0 if _same_place(self._box, box) else self._away + 1
         self.left = self.left or self._away >= self._inertia
+
+    def shift(self, dx: float, dy: float) -> None:
+        """The camera turned: the whole picture moved by (px)."""
+        if self._box is not None:
+            self._box = moved(self._box, dx, dy)
 
 
 def _same_place(first: Box, box: Box) -> bool:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from detector.core.geometry import from_segment
+from detector.core.geometry import from_segment, moved
 from detector.core.types import Box, Event, Frame, Track
 
 from .places import Place
@@ -23,6 +23,8 @@ Vector = tuple[float, float]
 
 RELINK_S = 2.0
 """A person who comes back into view within this time may still be the same visit."""
+AWAY_S = 60.0
+"""Whom the camera itself turned away from stays the same visit for this long."""
 _REACH = 0.3  # heights: how far a box may jump between two detections of one person
 _WANDER = 0.3  # heights per second: how far people who stop or turn get from the extrapolated path
 _SCALE = 2.0  # sizes further apart than this factor are two people
@@ -60,6 +62,19 @@ class Trail:
         while mono - self._points[0][0] > _TRAIL_S:
             self._points.popleft()
 
+    def shift(self, dx: float, dy: float) -> None:
+        """The camera turned: the whole picture moved by (px)."""
+        self.first = moved(self.first, dx, dy) if self.first else None
+        self._points = deque((mono, moved(box, dx, dy)) for mono, box in self._points)
+
+    @property
+    def out_of_view(self) -> bool:
+        """Whether the centre of the last box is outside the picture, where only a turn of the camera takes it."""
+        if not self._points:
+            return False
+        x, y = (self.last[0] + self.last[2]) / 2, (self.last[1] + self.last[3]) / 2
+        return not (0.0 <= x <= self.size[0] and 0.0 <= y <= self.size[1])
+
     @property
     def last(self) -> Box:
         return self._points[-1][1]
@@ -89,6 +104,7 @@ class Visit:
     published. `alerts` counts those raised, `held_back` says that a cooldown kept one back, `guarded_since` since when
     (monotonic s) the person has been in the alert zones; None: outside. `place` is the known place, occupied by
     something that never moves, that the visit is held for; `learnt_id` that of the place learnt from this visit.
+    `last_mono` is when the person was last seen, `lost_mono` from when on a return is waited for.
     """
 
     def __init__(self, *, track: Track, min_frames: int, since: float | None) -> None:
@@ -101,6 +117,7 @@ class Visit:
         self.track = track
         self.since = since
         self.last_mono = -math.inf
+        self.lost_mono = -math.inf
         self.id = ""
         self.start_wall = 0.0
         self.top_score = 0.0
@@ -119,10 +136,22 @@ class Visit:
         self.qualifies = False
         self._qualified.append(False)
 
+    def shift(self, dx: float, dy: float) -> None:
+        """The camera turned: the whole picture moved by (px); the person did not move by that."""
+        self._still.shift(dx, dy)
+        self._origin.shift(dx, dy)
+        self._trail.shift(dx, dy)
+
+    def wait_out_of_view(self, mono: float) -> None:
+        """While the camera looks elsewhere, the time in which the person may return does not run; for `AWAY_S` at most."""
+        if self._trail.out_of_view and mono - self.last_mono < AWAY_S:
+            self.lost_mono = mono
+
     def observe(self, sighting: Sighting) -> None:
         track, mono = sighting.track, sighting.mono
         self.since = mono if self.since is None else self.since
-        self.last_mono, self.track = mono, track
+        self.last_mono = self.lost_mono = mono
+        self.track = track
         self.top_score = max(self.top_score, track.score)
         self.qualifies = sighting.qualifies
         self._qualified.append(sighting.qualifies)
@@ -146,6 +175,11 @@ class Visit:
     @property
     def stationary(self) -> bool:
         return self._still.stationary
+
+    @property
+    def last_box(self) -> Box:
+        """Where the person was last seen, px, moved with the camera since."""
+        return self._trail.last
 
     @property
     def left(self) -> bool:
@@ -188,7 +222,8 @@ class Visit:
 
     def resume(self, later: Visit) -> None:
         """Continue as `later`, another track of the same person."""
-        self.last_mono, self.track, self.qualifies = later.last_mono, later.track, later.qualifies
+        self.last_mono = self.lost_mono = later.last_mono
+        self.track, self.qualifies = later.track, later.qualifies
         self.top_score = max(self.top_score, later.top_score)
         self._qualified = later._qualified
         self._trail = later._trail
@@ -208,9 +243,11 @@ class Visit:
         gone, come = self._trail, later._trail
         if later.since is None or come.first is None:
             return None  # not seen yet
-        gap = later.since - self.last_mono
+        if later.since <= self.last_mono:
+            return None
+        gap = max(later.since - self.lost_mono, 0.0)
         stature = max(gone.stature, come.stature)
-        if not 0.0 < gap <= RELINK_S or stature > _SCALE * min(gone.stature, come.stature):
+        if gap > RELINK_S or stature > _SCALE * min(gone.stature, come.stature):
             return None
         slow = _MOVING * stature
         (vx, vy), (wx, wy) = gone.velocity, come.velocity

@@ -1,19 +1,25 @@
-"""The window as one ASGI application: the contract's routes behind one guard."""
+"""The HTTP API as one ASGI application: all routes behind one guard."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter, FastAPI
-from pydantic import SecretStr
+from fastapi import APIRouter, FastAPI, Request
+from starlette.responses import Response
 
 from detector import __version__
+from detector.config.schema import Api
+from detector.core.link_signer import LinkSigner
 
 from . import documents as doc
 from . import respond, routes_cameras, routes_config, routes_events, routes_page, routes_state
 from .auth import Authorizer
 from .control import Control, Document
+from .forwarded import ForwardedReader, forwarded
 from .guard import Guard
+from .pictures import Pictures
+from .security_headers import SecurityHeaders
+from .signed_links import SignedLinks
 from .stream import Streams
 
 _ABOUT = """\
@@ -58,28 +64,47 @@ class DetectorApi(FastAPI):
         return document
 
 
-def create_app(control: Control, *, token: SecretStr | None, config_schema: Document) -> FastAPI:
-    """The application; `token` None lets everybody in who reaches the port by a local name."""
-    authorizer, streams = Authorizer(token), Streams()
-    # FastAPI's own /docs loads scripts from elsewhere, which an offline device shows as a blank page.
+def create_app(control: Control, *, settings: Api, config_schema: Document, links: LinkSigner | None = None) -> FastAPI:
+    """The application. Without `settings.token` everybody may use it who reaches the port by a local name.
+
+    `links` checks signed addresses; None: they need the token, as others do.
+    """
+    authorizer, streams, pictures = Authorizer(settings.token), Streams(), Pictures(control)
+    # FastAPI's own /docs loads scripts from elsewhere, which an offline device shows as a blank page. Its redirects
+    # from /x/ to /x name the host and lose a proxy's prefix.
     app = DetectorApi(
         title="detector",
         version=__version__,
         description=_ABOUT,
         docs_url=None,
         redoc_url=None,
-        responses={401: {"model": doc.Fault, "description": "The token is missing or wrong"}},
+        openapi_url=None,
+        redirect_slashes=False,
+        responses={
+            401: {"model": doc.Fault, "description": "The token is missing or wrong"},
+            429: {"model": doc.Fault, "description": "Too many wrong tokens from this address"},
+        },
     )
     routers: Sequence[APIRouter] = (
-        routes_state.router(control),
+        routes_state.router(control, authorizer.guesses),
         routes_config.router(control, config_schema),
         routes_events.router(control),
-        routes_cameras.router(control, streams),
+        routes_cameras.router(control, streams, pictures),
+        routes_page.session(authorizer, framed=bool(settings.frame_ancestors)),
+        routes_page.pages(),
     )
     for router in routers:
         app.include_router(router)
-    app.include_router(routes_page.router(authorizer))
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def description(request: Request) -> Response:
+        # Relative to the document's own address (OpenAPI 3.1, 4.8.5): right behind any proxy.
+        return respond.fixed({**app.openapi(), "servers": [{"url": forwarded(request).prefix or "."}]})
+
     respond.install(app)
-    app.add_middleware(Guard, authorizer=authorizer)
-    app.state.streams = streams
+    proxies = ForwardedReader(trusted=settings.trusted_proxies, public_url=settings.public_url)
+    security = SecurityHeaders(settings.frame_ancestors)
+    signed = SignedLinks(links)
+    app.add_middleware(Guard, authorizer=authorizer, proxies=proxies, security=security, signed=signed)
+    app.state.streams, app.state.pictures, app.state.guesses = streams, pictures, authorizer.guesses
     return app

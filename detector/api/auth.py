@@ -17,6 +17,8 @@ from http.cookies import CookieError, SimpleCookie
 
 from pydantic import SecretStr
 
+from .guess_limit import GuessLimit
+
 SESSION_S = 90 * 86_400  # a tablet on the wall should not ask every week
 
 
@@ -35,6 +37,7 @@ class Authorizer:
         self._token = token.get_secret_value().encode() if token else None
         self._key = _digest(b"detector session v1", self._token or b"")
         self._now = now
+        self.guesses = GuessLimit()
 
     @property
     def open(self) -> bool:
@@ -56,6 +59,17 @@ class Authorizer:
         expiry = str(int(self._now()) + SESSION_S)
         return f"{expiry}.{self._sign(expiry)}"
 
+    def session_cookie(self, *, path: str, https: bool, framed: bool, ended: bool = False) -> str:
+        """The Set-Cookie header of a new session, or of one that has `ended`; `path` is where the page is served.
+
+        `framed`: pages of other sites may show this one. A browser keeps its cookie there over `https` only, marked
+        SameSite=None and Secure (RFC 6265bis, 5.7); Partitioned (CHIPS) where it blocks third-party cookies.
+        """
+        value, seconds = ("", 0) if ended else (self.new_session(), SESSION_S)
+        limits = "SameSite=None; Secure; Partitioned" if framed and https else "SameSite=Strict"
+        secure = "; Secure" if https and not framed else ""
+        return f"{self.cookie}={value}; Max-Age={seconds}; Path={path}; HttpOnly; {limits}{secure}"
+
     def allows(self, headers: dict[bytes, bytes]) -> bool:
         """Whether any credential among the request's lower-case `headers` is right."""
         if self.open:
@@ -72,6 +86,11 @@ class Authorizer:
         if not hmac.compare_digest(signature.encode(), self._sign(expiry).encode()):
             return False
         return self._now() < int(expiry)
+
+
+def has_token(headers: dict[bytes, bytes]) -> bool:
+    """Whether the request's lower-case `headers` hold a token, right or wrong; a cookie is none."""
+    return any(_tokens(headers))
 
 
 def _tokens(headers: dict[bytes, bytes]) -> Iterator[bytes]:

@@ -207,4 +207,5 @@ class SessionRequest(_Request):
 
 
 class SessionAnswer(_Answer):
-    required: bool
+    required: bool = Field(description="whether a token is set")
+    signed_in: bool = Field(description="whether this request carries it, or a cookie for it")

@@ -10,38 +10,31 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .auth import Authorizer
+from .auth import Authorizer, has_token
+from .forwarded import Forwarded, ForwardedReader, Headers, with_forwarded
+from .guess_limit import GuessLimit
 from .respond import fault
+from .security_headers import SecurityHeaders
+from .signed_links import SignedLinks
 
 _log = logging.getLogger(__name__)
 MAX_BODY = 1 << 20
 _DRAIN = 16 << 20  # read on this far past the limit, so that the client hears the 413 and no reset
 BODY_S = 10.0
-_OPEN_PATHS = {"/", "/docs", "/healthz", "/readyz", "/api/session"}
+_OPEN_PATHS = {"/", "/docs", "/docs/", "/healthz", "/readyz", "/api/session"}
 _OPEN_PREFIX = "/page/"
+_PROBES = {"/healthz", "/readyz"}  # open, but they say more to who has the token: guesses here count too
 _CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 _TYPES = {"application/json", "application/yaml", "application/x-yaml", "text/yaml"}
 # No attacker can own a name under these: they resolve on the local network alone.
 _LOCAL_SUFFIXES = (".local", ".localhost", ".internal", ".lan", ".home", ".home.arpa", ".test")
-_POLICY = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-    b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-_SECURITY = [
-    (b"content-security-policy", _POLICY),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-]
-Headers = dict[bytes, bytes]
 
 
 class _TooLargeError(Exception):
@@ -65,8 +58,8 @@ def is_local_host(host: str) -> bool:
     return True
 
 
-def is_foreign(headers: Headers, *, method: str) -> bool:
-    """Whether a browser says that another site's page made this request."""
+def is_foreign(headers: Headers, *, method: str, hosts: Collection[str] = ()) -> bool:
+    """Whether a browser says that another site's page made this request. `hosts`: the detector's names besides Host."""
     site = headers.get(b"sec-fetch-site")
     if site in (b"cross-site", b"same-site"):
         # Following a link is fine; loading or changing something from afar is not.
@@ -75,7 +68,12 @@ def is_foreign(headers: Headers, *, method: str) -> bool:
     if site is not None or origin is None or method not in _CHANGING:
         return False
     # Browsers leave Sec-Fetch-Site out on plain http; host and port only: a proxy may have ended TLS.
-    return urlsplit(origin.decode("latin-1")).netloc.lower() != headers.get(b"host", b"").decode("latin-1").lower()
+    try:
+        place = urlsplit(origin.decode("latin-1")).netloc.lower()
+    except ValueError:
+        return True
+    own = {headers.get(b"host", b"").decode("latin-1").lower(), *hosts}
+    return place not in own
 
 
 async def _read(receive: Receive, length: int | None) -> bytes:
@@ -120,64 +118,108 @@ def is_authorized(request: Request) -> bool:
     return bool(request.scope.get(_AUTHORIZED, False))
 
 
-class Guard:
-    """ASGI middleware around all routes; lets no exception and no unmarked answer through."""
+def too_many_guesses(guesses: GuessLimit, scope: Scope) -> Response | None:
+    """Count a wrong token of the request `scope`; the answer where its address has sent too many of late."""
+    wait_s = guesses.wrong((scope.get("client") or ("",))[0])
+    if not wait_s:
+        return None
+    return fault(
+        429,
+        f"too many wrong tokens from this address: try again in {wait_s} s, with the token that is api.token",
+        headers={"Retry-After": str(wait_s)},
+    )
 
-    def __init__(self, app: ASGIApp, *, authorizer: Authorizer) -> None:
-        self._app = app
-        self._authorizer = authorizer
+
+def _expired(problem: str) -> Response | None:
+    return fault(403, f"{problem}: use that of a newer alert, or the token") if problem else None
+
+
+class Guard:
+    """ASGI middleware around all routes: catches every exception, adds the security headers to every answer."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        authorizer: Authorizer,
+        proxies: ForwardedReader,
+        security: SecurityHeaders,
+        signed: SignedLinks,
+    ) -> None:
+        self._app, self._authorizer, self._proxies = app, authorizer, proxies
+        self._security, self._signed = security, signed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = False
+        headers: Headers = dict(scope["headers"])
+        found = self._proxies.read(scope, headers)
+        link = self._signed.check(scope["method"], found.path, scope["query_string"])
+        security = self._security.of(ingress=found.ingress, any_site=link == "")
 
         async def marked(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                headers = list(message["headers"])
-                if not any(name == b"cache-control" for name, _ in headers):
-                    headers.append((b"cache-control", b"no-store"))
-                message = {**message, "headers": headers + _SECURITY}
+                answered = [*message["headers"], *security]
+                if not any(name == b"cache-control" for name, _ in answered):
+                    answered.append((b"cache-control", b"no-store"))
+                message = {**message, "headers": answered}
             await send(message)
 
         try:
-            await self._serve(scope, receive, marked)
+            authorized = self._authorizer.allows(headers)
+            refusal = self._refusal(scope["method"], found, headers, authorized) if link is None else _expired(link)
+            if link is None and not authorized and has_token(headers):
+                refusal = self._count_guess(scope, found.path, refusal)
+            scope = {**with_forwarded(scope, found), _AUTHORIZED: authorized}
+            await self._serve(scope, refusal, receive, marked)
         except Exception:
-            _log.exception("the window failed to answer %s", scope["path"])
+            _log.exception("the API failed to answer %s", scope["path"])
             if started:
                 raise
             await fault(500, "the detector could not answer: its log says why")(scope, receive, marked)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: Headers = dict(scope["headers"])
-        refusal = self._refusal(scope["method"], scope["path"], headers)
+    async def _serve(self, scope: Scope, refusal: Response | None, receive: Receive, send: Send) -> None:
         if refusal is None and scope["method"] in _CHANGING:
             try:
-                length = int(headers[b"content-length"]) if b"content-length" in headers else None
-                receive = _replay(await asyncio.wait_for(_read(receive, length), BODY_S), receive)
+                length = dict(scope["headers"]).get(b"content-length")
+                whole = await asyncio.wait_for(_read(receive, None if length is None else int(length)), BODY_S)
+                receive = _replay(whole, receive)
             except _GoneError:
                 return
             except _TooLargeError:
                 refusal = fault(413, "the body is larger than 1 MiB", headers={"connection": "close"})
             except asyncio.TimeoutError:
                 refusal = fault(408, "the body did not arrive in time", headers={"connection": "close"})
-        scope = {**scope, _AUTHORIZED: self._authorizer.allows(headers)}
         if scope["method"] == "HEAD" and not scope["path"].endswith(".mjpg"):
             # The server itself leaves a HEAD's body out, and tells it by its own scope.
             scope = {**scope, "method": "GET"}
         await (refusal or self._app)(scope, receive, send)
 
-    def _refusal(self, method: str, path: str, headers: Headers) -> Response | None:
+    def _count_guess(self, scope: Scope, path: str, refusal: Response | None) -> Response | None:
+        """A wrong token came; a proxy's own login on the open pages is none."""
+        if path in _PROBES:
+            # Answered all the same: the supervisor of a probe with an old token would restart the service.
+            too_many_guesses(self._authorizer.guesses, scope)
+        elif refusal is not None:
+            return too_many_guesses(self._authorizer.guesses, scope) or refusal
+        return refusal
+
+    def _refusal(self, method: str, found: Forwarded, headers: Headers, authorized: bool) -> Response | None:
+        path = found.path
+        if not path:
+            return Response(status_code=307, headers={"Location": f"{found.prefix}/"})
         # Browsers always send Host; what sends none is a plain old health check.
-        if self._authorizer.open and b"host" in headers and not is_local_host(headers[b"host"].decode("latin-1")):
+        host = headers.get(b"host", b"localhost").decode("latin-1")
+        if self._authorizer.open and not is_local_host(host) and host.lower() != self._proxies.public_host:
             return fault(403, "this name is not the detector's own: use its address, or set api.token")
         public = path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX)
-        if (not public or method in _CHANGING) and is_foreign(headers, method=method):
+        if (not public or method in _CHANGING) and is_foreign(headers, method=method, hosts=self._hosts(found)):
             return fault(403, "a page of another site may not use the detector")
-        if not public and not self._authorizer.allows(headers):
+        if not public and not authorized:
             return fault(
                 401,
                 "a valid token is required: send Authorization: Bearer TOKEN (api.token in the config)",
@@ -187,3 +229,7 @@ class Guard:
         if method in _CHANGING - {"DELETE"} and kind not in _TYPES:
             return fault(415, "send JSON with Content-Type: application/json")
         return None
+
+    def _hosts(self, found: Forwarded) -> set[str]:
+        """The names besides the Host header by which a browser may know the detector; a proxy may have changed Host."""
+        return {host.lower() for host in (found.host, self._proxies.public_host) if host}

@@ -109,8 +109,8 @@ def _cameras(cameras: dict[str, dict[str, Any]]) -> Iterator[Metric]:
 
 
 class _StatusCollector(Collector):
-    def __init__(self, status: Document) -> None:
-        self._status = status
+    def __init__(self, status: Document, *, wrong_tokens: int) -> None:
+        self._status, self._wrong_tokens = status, wrong_tokens
 
     def collect(self) -> Iterator[Metric]:
         status, model, broker = self._status, _section(self._status, "model"), _section(self._status, "broker")
@@ -133,10 +133,13 @@ class _StatusCollector(Collector):
         yield _one_of("alarm_state", "The alarm's state", get_args(AlarmState), _section(status, "alarm").get("state"))
         for row in _SYSTEM:
             yield _family(GaugeMetricFamily, row, {"": _section(status, "system")})
+        yield CounterMetricFamily(
+            "detector_api_wrong_tokens", "Wrong tokens that the API was given", value=self._wrong_tokens
+        )
 
 
-def exposition(status: Document) -> bytes:
-    """`status` in Prometheus' text format 0.0.4."""
+def exposition(status: Document, *, wrong_tokens: int = 0) -> bytes:
+    """`status`, and how many wrong tokens the API was given, in Prometheus' text format 0.0.4."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_StatusCollector(status))
+    registry.register(_StatusCollector(status, wrong_tokens=wrong_tokens))
     return generate_latest(registry)

@@ -12,11 +12,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from . import documents as doc
-from .auth import SESSION_S, Authorizer
-from .respond import document
+from .auth import Authorizer
+from .forwarded import forwarded
+from .guard import is_authorized, too_many_guesses
+from .respond import document, fault
 
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml"}
-_WRONG: dict[int | str, dict[str, Any]] = {401: {"model": doc.Fault, "description": "Not the token"}}
+_WRONG: dict[int | str, dict[str, Any]] = {
+    401: {"model": doc.Fault, "description": "Not the token"},
+    429: {"model": doc.Fault, "description": "Too many wrong tokens from this address; `Retry-After` says how long"},
+}
 
 
 class _Asset:
@@ -29,7 +34,7 @@ class _Asset:
         self.etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
 
     def response(self, request: Request) -> Response:
-        # Always asked anew, so that an upgrade never runs an old script on a new API.
+        # Asked for every time, so that an upgrade never runs an old script on a new API.
         headers = {"ETag": self.etag, "Cache-Control": "no-cache"}
         if request.headers.get("if-none-match") == self.etag:
             return Response(status_code=304, headers=headers)
@@ -41,8 +46,8 @@ def _load() -> dict[str, _Asset]:
     return {file.name: _Asset(file.name, file.read_bytes()) for file in folder.iterdir() if file.is_file()}
 
 
-def router(authorizer: Authorizer) -> APIRouter:
-    """`/`, `/docs`, their assets under `/page/`, and `/api/session`."""
+def pages() -> APIRouter:
+    """`/`, `/docs`, and their assets under `/page/`."""
     routes = APIRouter()
     assets = _load()
 
@@ -54,38 +59,41 @@ def router(authorizer: Authorizer) -> APIRouter:
     async def docs(request: Request) -> Response:
         return assets["docs.html"].response(request)
 
+    @routes.get("/docs/", include_in_schema=False)
+    async def docs_slash() -> Response:
+        return Response(status_code=307, headers={"Location": "../docs"})
+
     @routes.get("/page/{name}", include_in_schema=False)
     async def asset(name: str, request: Request) -> Response:
         if name not in assets:
             raise HTTPException(404, "no such file")
         return assets[name].response(request)
 
-    @routes.get("/api/session", tags=["session"], summary="Is a token required here?", response_model=doc.SessionAnswer)
-    async def session() -> Response:
-        return document({"required": not authorizer.open})
+    return routes
 
-    @routes.post(
-        "/api/session", tags=["session"], summary="Trade the token for a cookie", status_code=204, responses=_WRONG
-    )
+
+def session(authorizer: Authorizer, *, framed: bool) -> APIRouter:
+    """`/api/session`: the token is exchanged for a cookie that scripts cannot read. `framed`: see `session_cookie`."""
+    routes = APIRouter(tags=["session"], prefix="/api/session")
+
+    def cookie(request: Request, *, ended: bool = False) -> dict[str, str]:
+        found = forwarded(request)
+        path = f"{found.prefix}/"
+        return {"Set-Cookie": authorizer.session_cookie(path=path, https=found.https, framed=framed, ended=ended)}
+
+    @routes.get("", summary="Is a token required here?", response_model=doc.SessionAnswer)
+    async def state(request: Request) -> Response:
+        return document({"required": not authorizer.open, "signed_in": is_authorized(request)})
+
+    @routes.post("", summary="Exchange the token for a cookie", status_code=204, responses=_WRONG)
     async def enter(wanted: doc.SessionRequest, request: Request) -> Response:
         if not authorizer.is_token(wanted.token.encode()):
-            raise HTTPException(401, "this is not the token", headers={"WWW-Authenticate": 'Bearer realm="detector"'})
-        response = Response(status_code=204)
-        if not authorizer.open:
-            response.set_cookie(
-                authorizer.cookie,
-                authorizer.new_session(),
-                max_age=SESSION_S,
-                httponly=True,
-                samesite="strict",
-                secure=request.url.scheme == "https",
-            )
-        return response
+            wrong = fault(401, "this is not the token", headers={"WWW-Authenticate": 'Bearer realm="detector"'})
+            return too_many_guesses(authorizer.guesses, request.scope) or wrong
+        return Response(status_code=204, headers={} if authorizer.open else cookie(request))
 
-    @routes.delete("/api/session", tags=["session"], summary="Forget the cookie", status_code=204)
-    async def leave() -> Response:
-        response = Response(status_code=204)
-        response.delete_cookie(authorizer.cookie, httponly=True, samesite="strict")
-        return response
+    @routes.delete("", summary="Forget the cookie", status_code=204)
+    async def leave(request: Request) -> Response:
+        return Response(status_code=204, headers=cookie(request, ended=True))
 
     return routes

@@ -74,6 +74,13 @@ def _host_name(host: str) -> str:
     return host
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        raise ValueError("write an IP address or a network such as 172.30.32.0/23") from None
+
+
 def _web_url(url: str) -> str:
     if not re.fullmatch(rf"https?://{_WEB_HOST}(?:/[A-Za-z0-9._~!$&()*+,;=:@%/-]*)?", url):
         raise ValueError("write http(s)://host[:port][/path], without a user, ? or #")
@@ -104,6 +111,7 @@ def _path(path: Path) -> Path:
 FilePath = Annotated[Path, AfterValidator(_path)]
 Text = Annotated[str, AfterValidator(_printable)]
 Secret = Annotated[SecretStr, AfterValidator(printable_secret)]
+Network = Annotated[str, Field(max_length=64), AfterValidator(_network)]
 HostName = Annotated[str, AfterValidator(_host_name)]
 WebUrl = Annotated[str, Field(max_length=1024), AfterValidator(_web_url)]
 Origin = Annotated[str, Field(max_length=256), AfterValidator(_origin)]

@@ -9,6 +9,7 @@ from detector.api.control import Control
 from detector.config.schema import Api, Config
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import DetectorError
+from detector.core.link_signer import LinkSigner
 
 if TYPE_CHECKING:
     from detector.api.server import ApiServer
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 class ApiThread:
     """`run` in a thread, `wait_started` from another."""
 
-    def __init__(self, *, control: Control, settings: Api, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._control, self._settings, self._clock = control, settings, clock
+    def __init__(
+        self, *, control: Control, settings: Api, links: LinkSigner | None = None, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._control, self._settings, self._links, self._clock = control, settings, links, clock
         self._listening = threading.Event()
         self._server: ApiServer | None = None
         self._error: DetectorError | None = None
@@ -27,6 +30,11 @@ class ApiThread:
     def progress_mono(self) -> float:
         """When the server's loop last turned, monotonic s; now until it runs."""
         return self._clock.mono() if self._server is None else self._server.progress_mono
+
+    @property
+    def port(self) -> int | None:
+        """Where it listens; None until it does."""
+        return None if self._server is None else self._server.port
 
     def run(self, stop: threading.Event) -> None:
         """Serve until `stop`; `wait_started` raises why it could not."""
@@ -53,6 +61,6 @@ class ApiThread:
         from detector.api.server import ApiServer
 
         settings = self._settings
-        app = create_app(self._control, token=settings.token, config_schema=Config.model_json_schema())
+        app = create_app(self._control, settings=settings, links=self._links, config_schema=Config.model_json_schema())
         self._server = ApiServer(app=app, host=settings.host, port=settings.port)
         return self._server

@@ -38,6 +38,7 @@ def test_an_alert_arrives_with_its_picture_and_is_forgotten_once_acknowledged(
         delivery.dispatcher.alert(make_alert(7))
         heard = subscriber.wait_for(lambda h: {"p/events", "p/alerts"} <= {m.topic for m in h})
         wait_until(lambda: delivery.waiting() == [])
+        wait_until(lambda: delivery.history.snapshot("event-7"))
         event, picture = delivery.history.event("event-7"), delivery.history.snapshot("event-7")
         wait_until(lambda: delivery.dispatcher.stats().events_acknowledged == 1)
         assert delivery.dispatcher.stats().alerts_acknowledged == 1
@@ -73,6 +74,27 @@ def test_a_large_picture_is_told_small_and_kept_whole(broker: Mosquitto, tmp_pat
     (sent,) = [m.payload for m in heard if m.topic == "p/porch/person/snapshot"]
     assert sent == encode(told.frame, told.box, told.score, 960)
     assert kept == encode(told.frame, told.box, told.score, None)
+
+
+def test_u4_the_pictures_address_is_made_when_the_alert_is_sent(broker: Mosquitto, tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def address(path: str) -> str:
+        made.append(path)
+        return f"http://h{path}?expires={len(made)}&signature={'0' * 32}"
+
+    broker.kill()
+    with running_dispatcher(tmp_path, broker.port, snapshot_url=address) as delivery:
+        delivery.dispatcher.alert(make_alert(7))
+        wait_until(delivery.pending)
+        assert made == [], "after an outage it would have expired on the way"
+        broker.start()
+        subscriber = RecordingSubscriber(broker.port, "p/alerts")
+        heard = subscriber.wait_for(has("alert-7"))
+        subscriber.close()
+    alert = alerts_in(heard)[-1]
+    jsonschema.validate(alert, load_schema("alert"))
+    assert alert["snapshot_url"] == f"http://h{alert['snapshot']}?expires={len(made)}&signature={'0' * 32}"
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])

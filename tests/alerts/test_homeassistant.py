@@ -101,8 +101,11 @@ def test_the_intrusion_event_carries_its_type() -> None:
     environment = jinja2.Environment()
     environment.filters["tojson"] = json.dumps
     alert = {"id": "a", "event_id": "e", "camera": "porch", "zones": ["garden"], "score": 0.9, "captured_at": "t"}
-    rendered = environment.from_string(event["value_template"]).render(value_json=alert | {"replayed": False})
-    assert json.loads(rendered) == {"event_type": "intrusion", **alert, "replayed": False}
+    template = environment.from_string(event["value_template"])
+    for told in ({"snapshot_url": "http://h/x"}, {"snapshot_url": None}, {}):
+        rendered = template.render(value_json=alert | {"replayed": False} | told)
+        expected = {"event_type": "intrusion", **alert, "replayed": False, "snapshot_url": None} | told
+        assert json.loads(rendered) == expected
 
 
 @pytest.mark.parametrize(("people", "state"), [("0", "OFF"), ("1", "ON"), ("12", "ON"), ("", "OFF")])

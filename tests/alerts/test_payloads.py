@@ -47,6 +47,7 @@ ALERT_FIELDS = [
     "latency_ms",
     "replayed",
     "snapshot",
+    "snapshot_url",
 ]
 ALERT = Draft202012Validator(load_schema("alert"))
 EVENT = Draft202012Validator(load_schema("event"))
@@ -103,6 +104,7 @@ def test_an_alert_has_the_contracts_fields_and_values() -> None:
         "latency_ms": {"capture_to_confirm": 125.0, "confirm_to_publish": 75.0, "total": 200.0},
         "replayed": False,
         "snapshot": "/api/events/1790000000.250000-abc123/snapshot.jpg",
+        "snapshot_url": None,
     }
     ALERT.validate(document)
 
@@ -128,6 +130,9 @@ def test_every_mutation_of_an_alert_is_refused() -> None:
         ("published_at", None),
         ("replayed", 0),
         ("snapshot", "/etc/passwd"),
+        ("snapshot_url", "/api/events/a/snapshot.jpg"),
+        ("snapshot_url", f"ftp://h/api/events/a/snapshot.jpg?expires=1&signature={'0' * 32}"),
+        ("snapshot_url", f"/api/events/a/snapshot.jpg?expires=x&signature={'0' * 32}"),
         ("zones", ["garden", "garden"]),
         ("camera", "Front door"),
     ],

@@ -81,7 +81,7 @@ def test_a_token_may_hold_any_characters() -> None:
 def test_without_a_token_everybody_may_look(free: RunningApi) -> None:
     client = free.client
     assert client.get("/api/status").status_code == 200
-    assert client.get("/api/session").json() == {"required": False}
+    assert client.get("/api/session").json() == {"required": False, "signed_in": True}
 
 
 def test_the_token_buys_a_session_that_scripts_cannot_read(window: StartApi) -> None:
@@ -95,8 +95,10 @@ def test_the_token_buys_a_session_that_scripts_cannot_read(window: StartApi) -> 
     assert "samesite=strict" in cookie
     assert TOKEN not in cookie
     assert opened.client.get("/api/status").status_code == 200
+    assert opened.client.get("/api/session").json() == {"required": True, "signed_in": True}
     assert opened.client.delete("/api/session").status_code == 204
     assert opened.client.get("/api/status").status_code == 401
+    assert opened.client.get("/api/session").json() == {"required": True, "signed_in": False}
 
 
 def test_a_session_ends_with_time_and_with_the_token() -> None:

@@ -8,7 +8,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from detector.api import guard
 from detector.api.auth import Authorizer
+from detector.api.forwarded import ForwardedReader
 from detector.api.guard import MAX_BODY, is_foreign, is_local_host
+from detector.api.security_headers import SecurityHeaders
+from detector.api.signed_links import SignedLinks
 from support.api import RunningApi, StartApi
 
 TOKEN = "correct-horse"
@@ -63,6 +66,7 @@ def test_with_a_token_any_name_will_do_for_a_proxy(locked: RunningApi) -> None:
         ({"host": "h:1", "origin": "https://H:1"}, "POST", False),
         ({"host": "h:1", "origin": "http://h:2"}, "POST", True),
         ({"host": "h:1", "origin": "null"}, "POST", True),
+        ({"host": "h:1", "origin": "http://["}, "POST", True),
         ({"host": "h:1", "origin": "http://evil", "sec-fetch-site": "same-origin"}, "POST", False),
         ({"sec-fetch-site": "none"}, "POST", False),
         ({"sec-fetch-site": "cross-site"}, "POST", True),
@@ -180,8 +184,10 @@ def test_anything_but_http_passes_through() -> None:
     async def send(message: Message) -> None:
         raise AssertionError
 
-    door = guard.Guard(app, authorizer=Authorizer(None))
-    asyncio.run(door({"type": "lifespan"}, receive, send))
+    guarded = guard.Guard(
+        app, authorizer=Authorizer(None), proxies=ForwardedReader(), security=SecurityHeaders(), signed=SignedLinks()
+    )
+    asyncio.run(guarded({"type": "lifespan"}, receive, send))
     assert seen == ["lifespan"]
 
 

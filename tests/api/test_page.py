@@ -4,42 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
 from importlib import resources
-from typing import Any
 
 import pytest
 
 from detector.api.control import Document
 from support.api import RunningApi, StartApi
-from support.browser import PROGRAM, Browser, Page
+from support.browser import SHOWN, Look, needs_browser
 from support.control import MemoryControl, camera_status, event
 
 PAGE = resources.files("detector.api") / "page"
-Look = Callable[..., Page]
-needs_browser = pytest.mark.skipif(PROGRAM is None, reason="needs chromium")
-SHOWN = "[...document.querySelectorAll('.card img')].filter(i => i.naturalWidth > 0 && !i.hidden).length"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    opened = Browser(tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def look(browser: Browser) -> Iterator[Look]:
-    """Opens pages and closes them."""
-    pages: list[Page] = []
-
-    def go(url: str, **how: Any) -> Page:
-        pages.append(browser.page(url, **how))
-        return pages[-1]
-
-    yield go
-    for page in pages:
-        page.close()
 
 
 @needs_browser

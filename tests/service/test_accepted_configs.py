@@ -90,7 +90,7 @@ def test_an_accepted_api_section_starts(host: str, token: str | None) -> None:
         config = configfile.validate(accepted(document, CURRENT), {})
     except ConfigError:
         return
-    app = create_app(MemoryControl(), token=config.api.token, config_schema={})
+    app = create_app(MemoryControl(), settings=config.api, config_schema={})
     server = ApiServer(app=app, host=config.api.host, port=0)
     stop = threading.Event()
     thread = threading.Thread(target=server.run, args=(stop,))

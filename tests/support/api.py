@@ -6,14 +6,15 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from typing import Any
 
 import httpx
 from fastapi import FastAPI
-from pydantic import SecretStr
 
 from detector.api.app import create_app
 from detector.api.server import ApiServer
-from detector.config.schema import Config
+from detector.config.schema import Api, Config
+from detector.core.link_signer import LinkSigner
 
 from .control import MemoryControl
 
@@ -50,10 +51,12 @@ StartApi = Callable[..., RunningApi]
 TOKEN = "correct-horse"
 
 
-def running_api(*, token: str | None = None, control: MemoryControl | None = None) -> RunningApi:
+def running_api(
+    *, control: MemoryControl | None = None, links: LinkSigner | None = None, **settings: Any
+) -> RunningApi:
+    """`settings`: keys of the config's `api`."""
     control = control or MemoryControl()
-    secret = SecretStr(token) if token else None
-    app = create_app(control, token=secret, config_schema=Config.model_json_schema())
+    app = create_app(control, settings=Api(**settings), links=links, config_schema=Config.model_json_schema())
     server = ApiServer(app=app, host="127.0.0.1", port=0)
     stop = threading.Event()
     thread = threading.Thread(target=server.run, args=(stop,), name="api")

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-    "--remote-debugging-pipe",
+    "--remote-debugging-pipe", "--disable-site-isolation-trials", "--disable-features=IsolateOrigins,site-per-process",
 )  # fmt: skip
+needs_browser = pytest.mark.skipif(PROGRAM is None, reason="needs chromium")
+SHOWN = "[...document.querySelectorAll('.card img')].filter(i => i.naturalWidth > 0 && !i.hidden).length"
+"""How many cameras' pictures a page shows."""
+
+
+class DevToolsError(AssertionError):
+    """The browser could not do what it was asked to."""
 
 
 class Browser:
@@ -49,7 +60,7 @@ class Browser:
                 self.events.append(answer)
                 continue
             if "error" in answer:
-                raise AssertionError(f"{method}: {answer['error']}")
+                raise DevToolsError(f"{method}: {answer['error']}")
             result: dict[str, Any] = answer["result"]
             return result
 
@@ -101,7 +112,10 @@ class Page:
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression."""
-        result = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        return self._evaluate(script)
+
+    def _evaluate(self, script: str, **where: Any) -> Any:
+        result = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, **where)
         if "exceptionDetails" in result:
             raise AssertionError(f"{script}: {result['exceptionDetails']['exception'].get('description')}")
         return result["result"].get("value")
@@ -115,8 +129,9 @@ class Page:
         """Wait until `script` is true, errors being false; fails after `timeout` seconds with what the page shows."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if self.run(f"(() => {{ try {{ return Boolean({script}); }} catch {{ return false; }} }})()"):
-                return
+            with contextlib.suppress(DevToolsError):  # the page is just being left for another one
+                if self.run(f"(() => {{ try {{ return Boolean({script}); }} catch {{ return false; }} }})()"):
+                    return
             time.sleep(0.05)
         raise AssertionError(f"never came true: {script}; the page shows: {self.text()[:2000]}")
 
@@ -125,6 +140,10 @@ class Page:
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
+
+    def frame(self) -> PageFrame:
+        """The page's first iframe."""
+        return PageFrame(self._browser, self._session, self._context)
 
     def click(self, selector: str) -> None:
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
@@ -148,3 +167,17 @@ class Page:
 
     def close(self) -> None:
         self._browser.call("Target.disposeBrowserContext", browserContextId=self._context)
+
+
+class PageFrame(Page):
+    """A page's first iframe, of whatever site: scripts run in it, the rest is the page's."""
+
+    def run(self, script: str) -> Any:
+        tree = self.call("Page.getFrameTree")["frameTree"]
+        frame = tree["childFrames"][0]["frame"]["id"]
+        world = self.call("Page.createIsolatedWorld", frameId=frame)["executionContextId"]
+        return self._evaluate(script, contextId=world)
+
+
+Look = Callable[..., Page]
+"""A fixture's function: opens a page as `Browser.page` does."""

@@ -103,9 +103,9 @@ class RunningInference:
         return load_detector(path=self.path, name=self.path.name, threads=1)
 
     def feed(self, camera: str = "a", *, still: bool = False) -> None:
-        pixels = self._random.integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)
-        if still:
-            pixels[:] = 90
+        pixels = np.full((SIZE, SIZE, 3), 90, np.uint8)
+        if not still:  # noise all over would be a change of the light
+            pixels[:, : SIZE // 3] = self._random.integers(0, 255, (SIZE, SIZE // 3, 3), dtype=np.uint8)
         now = SYSTEM_CLOCK.mono()
         self._seq += 1
         self.frames.put(

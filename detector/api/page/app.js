@@ -1,10 +1,10 @@
 // The operators' page: asks for the state again and again, and says it in words.
 
-import { Refused, Unauthorized, ask, read } from "/page/api.js";
-import { Cameras } from "/page/cameras.js";
-import { UNKNOWN, count, element, figure, setText, span } from "/page/dom.js";
-import { headline, lost, problems } from "/page/verdict.js";
-import { Visits } from "/page/visits.js";
+import { Refused, Unauthorized, ask, read } from "./api.js";
+import { Cameras } from "./cameras.js";
+import { UNKNOWN, count, element, figure, setText, span } from "./dom.js";
+import { headline, lost, problems } from "./verdict.js";
+import { Visits } from "./visits.js";
 
 const POLL_MS = 1500;
 const HIDDEN_MS = 15000;
@@ -53,22 +53,34 @@ viewer.querySelector("img").addEventListener("error", () => {
 
 // --- the token --------------------------------------------------------------------------------
 
-const door = $("#sign-in");
+const signIn = $("#sign-in");
 
 function askForToken() {
-  if (!door.open) door.showModal();
+  if (!signIn.open) signIn.showModal();
 }
 
-door.addEventListener("cancel", (event) => event.preventDefault());
-door.querySelector("form").addEventListener("submit", async (event) => {
+// In another site's frame a browser keeps cookies over HTTPS only, and some keep none.
+function noCookie() {
+  if (window.self === window.top) return ["The token is right, but this browser does not keep cookies of this page. Allow them and try again."];
+  return ["The token is right, but this browser does not keep cookies in another site's frame. ",
+    element("a", { href: "./", target: "_blank" }, "Open the page by itself"), ", or serve both under one host name."];
+}
+
+signIn.addEventListener("cancel", (event) => event.preventDefault());
+signIn.querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const field = $("#token");
-  const error = door.querySelector(".error");
+  const error = signIn.querySelector(".error");
   error.textContent = "";
   try {
-    await ask("/api/session", { method: "POST", body: { token: field.value } });
+    await ask("api/session", { method: "POST", body: { token: field.value } });
+    const { signed_in: kept } = await read("api/session");
+    if (!kept) {
+      error.replaceChildren(...noCookie());
+      return;
+    }
     field.value = "";
-    door.close();
+    signIn.close();
     location.reload();
   } catch (problem) {
     error.textContent = problem instanceof Unauthorized ? "This is not the token." : `It did not work: ${problem.message}.`;
@@ -76,18 +88,18 @@ door.querySelector("form").addEventListener("submit", async (event) => {
   }
 });
 $("#leave").addEventListener("click", async () => {
-  await ask("/api/session", { method: "DELETE" }).catch(() => {});
+  await ask("api/session", { method: "DELETE" }).catch(() => {});
   location.reload();
 });
 
-read("/api/session").then(({ required }) => {
+read("api/session").then(({ required }) => {
   $("#leave").hidden = !required;
 }, () => {});
 
 // --- what is shown ----------------------------------------------------------------------------
 
 const cameras = new Cameras($("#cameras"), {
-  onOpen: (name) => view(`${name}, live`, `/api/cameras/${name}/stream.mjpg?width=1280`),
+  onOpen: (name) => view(`${name}, live`, `api/cameras/${name}/stream.mjpg?width=1280`),
   onFault: complain,
   onUnauthorized: askForToken,
 });
@@ -170,7 +182,7 @@ function showLost() {
 // --- the loop ---------------------------------------------------------------------------------
 
 async function look() {
-  last = await read("/api/status");
+  last = await read("api/status");
   heard = Date.now();
   failures = 0;
   show(last);
@@ -179,11 +191,11 @@ async function look() {
   if (scene === look.scene && performance.now() - visitsAt < VISITS_MS) return;
   look.scene = scene;
   visitsAt = performance.now();
-  visits.show(await read("/api/events?limit=12"));
+  visits.show(await read("api/events?limit=12"));
 }
 
 function trouble(error) {
-  if (error instanceof Unauthorized) askForToken(); // entering the token loads the page anew
+  if (error instanceof Unauthorized) askForToken(); // entering the token reloads the page
   else if (error instanceof Refused) showMute(error.message);
   else {
     failures += 1;
@@ -194,7 +206,7 @@ function trouble(error) {
 
 async function poll() {
   clearTimeout(timer);
-  if (asking || door.open) return;
+  if (asking || signIn.open) return;
   asking = true;
   await look().catch(trouble);
   asking = false;
@@ -208,7 +220,7 @@ for (const button of buttons) {
   button.addEventListener("click", async () => {
     for (const other of buttons) other.disabled = true;
     try {
-      const answer = await ask("/api/alarm", { method: "POST", body: { command: button.dataset.command } });
+      const answer = await ask("api/alarm", { method: "POST", body: { command: button.dataset.command } });
       last.alarm = await answer.json();
     } catch (error) {
       if (error instanceof Unauthorized) askForToken();

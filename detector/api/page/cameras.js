@@ -1,7 +1,7 @@
 // A card for each camera: the newest picture, its state in words, its figures, its switch.
 
-import { Unauthorized, ask } from "/page/api.js";
-import { UNKNOWN, count, element, figure, setText, span } from "/page/dom.js";
+import { Unauthorized, ask } from "./api.js";
+import { UNKNOWN, count, element, figure, setText, span } from "./dom.js";
 
 const STATES = {
   online: "Watching",
@@ -116,7 +116,7 @@ class Card {
   async #toggle() {
     this.switch.disabled = true;
     try {
-      await ask(`/api/cameras/${this.name}/detect`, { method: "POST", body: { enabled: this.switch.checked } });
+      await ask(`api/cameras/${this.name}/detect`, { method: "POST", body: { enabled: this.switch.checked } });
     } catch (error) {
       this.switch.checked = !this.switch.checked;
       this.callbacks.onFault(`Detection on ${this.name} was not switched: ${error.message}.`);
@@ -136,7 +136,7 @@ class Card {
   async #refresh() {
     const width = Math.ceil(this.root.clientWidth * Math.min(devicePixelRatio, 2)) || 640;
     try {
-      const answer = await ask(`/api/cameras/${this.name}/latest.jpg?width=${width}`, { headers: { "If-None-Match": this.etag } });
+      const answer = await ask(`api/cameras/${this.name}/latest.jpg?width=${width}`, { headers: { "If-None-Match": this.etag } });
       if (answer.status === 200) this.#picture(await answer.blob(), answer.headers.get("ETag") || "");
       return this.pace();
     } catch (error) {

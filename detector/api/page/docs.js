@@ -1,7 +1,7 @@
 // Draws /openapi.json with nothing from elsewhere: a device without internet shows it all the same.
 
-import { Unauthorized, read } from "/page/api.js";
-import { element } from "/page/dom.js";
+import { Unauthorized, read } from "./api.js";
+import { element } from "./dom.js";
 
 const DEEPEST = 6;
 
@@ -74,7 +74,7 @@ function operation(method, path, it, document) {
 }
 
 async function draw() {
-  const document = await read("/openapi.json");
+  const document = await read("openapi.json");
   const groups = new Map();
   for (const [path, operations] of Object.entries(document.paths)) {
     for (const [method, it] of Object.entries(operations)) {
@@ -90,7 +90,7 @@ async function draw() {
 draw().catch((error) => {
   document.querySelector("#routes").textContent = "";
   const words = error instanceof Unauthorized
-    ? ["The description needs the token: ", element("a", { href: "/" }, "enter it on the operators' page"), ", then come back."]
+    ? ["The description needs the token: ", element("a", { href: "./" }, "enter it on the operators' page"), ", then come back."]
     : [`The detector did not answer: ${error.message}.`];
   document.querySelector("#trouble").replaceChildren(...words);
 });

@@ -1,6 +1,6 @@
 // From the status document to plain words: what is wrong, what it means, what to do.
 
-import { count, span } from "/page/dom.js";
+import { count, span } from "./dom.js";
 
 // `subject` is the word by which the service's own complaint of the same thing is recognised.
 const bad = (subject, title, advice) => ({ level: "bad", subject, title, advice });

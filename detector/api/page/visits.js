@@ -1,6 +1,6 @@
 // The last visits, newest first, each with the picture that its alert spoke of.
 
-import { clock, element, setText, span } from "/page/dom.js";
+import { clock, element, setText, span } from "./dom.js";
 
 export class Visits {
   constructor(root, empty, { onOpen }) {
@@ -53,5 +53,5 @@ export class Visits {
 }
 
 function snapshot(id) {
-  return `/api/events/${encodeURIComponent(id)}/snapshot.jpg`;
+  return `api/events/${encodeURIComponent(id)}/snapshot.jpg`;
 }

@@ -103,8 +103,8 @@ class Paced:
             connection.send(b"".join(interleaved(packet) for packet in packets))
 
 
-@pytest.mark.parametrize("codec", ["h264", "hevc"])
-@pytest.mark.parametrize(("fps", "frames"), [(5, 20), (10, 30), (25, 50)])
+@pytest.mark.parametrize("codec", ["h264", pytest.param("hevc", marks=pytest.mark.fault)])
+@pytest.mark.parametrize(("fps", "frames"), [(5, 16), (10, 24), (25, 40)])
 @pytest.mark.parametrize("own", [True, False])
 def test_r2_b_frames_leave_in_time_order_with_stamps_that_never_fall(
     codec: str, fps: int, frames: int, own: bool, running: Running, until: Until
@@ -285,7 +285,7 @@ def test_r8_a_key_frame_far_away_is_waited_for_on_one_connection(
     codec: str, own: bool, running: Running, until: Until
 ) -> None:
     """The default time-out is 5 s, key frames 12 s and 60 s apart; here all in a tenth and less."""
-    play = MidGop(coded(codec, frames=40, gop=20, fps=25, width=160, height=96), wait_s=3.0)
+    play = MidGop(coded(codec, frames=40, gop=20, fps=25, width=160, height=96), wait_s=1.6)
     got, stop, states = list[Frame](), threading.Event(), States()
     with RtspScript(play) as camera:
 
