@@ -40,8 +40,8 @@ from detector.analytics.crops import detect_in_crops  # noqa: E402
 from detector.analytics.pipeline import CameraPipeline, PipelineOutcome  # noqa: E402
 from detector.capture.clip import due_frames  # noqa: E402
 from detector.capture.source import CapturedImage  # noqa: E402
-from detector.config.model_settings import Model
-from detector.config.schema import Camera,   # noqa: E402
+from detector.config.model_settings import Model  # noqa: E402
+from detector.config.schema import Camera  # noqa: E402
 from detector.core.errors import EndOfStreamError  # noqa: E402
 from detector.core.geometry import iou  # noqa: E402
 from detector.core.types import ArrayImage, Detections, Frame, Pixels  # noqa: E402
