@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 CropBox = tuple[int, int, int, int]
 """x1, y1, x2, y2 in source px."""
 
-BEST = 40.0
+BEST = 28.0
 """px in the model's input: as tall as this, people are found best (measured: `python -m bench.visits`)."""
 MOST_ZOOM = 3.0
 """Beyond this a window holds no more detail, only fewer surroundings."""
