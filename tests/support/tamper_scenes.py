@@ -49,7 +49,7 @@ def person(scene: Light, x: int, *, tall: int = 50, tone: float = 0.1) -> Light:
 
 def fogged(scene: Light, thick: float) -> Light:
     """Fog of 0..1: contrast goes, light grey comes."""
-    return (scene * (1 - thick) + 0.7 * thick).astype(np.float32)
+    return np.asarray(scene * (1 - thick) + 0.7 * thick, np.float32)
 
 
 def by_night(scene: Light) -> Light:
@@ -59,7 +59,7 @@ def by_night(scene: Light) -> Light:
     lit = scene.copy()
     lit[:60] *= 0.05
     lit[125:175, 20:110] = np.clip(lit[125:175, 20:110] + 0.4, 0, 1)
-    return lit * (0.15 + 0.85 * lamp)
+    return np.asarray(lit * (0.15 + 0.85 * lamp), np.float32)
 
 
 def quiet_hours(seconds: int, *, seed: int = 3) -> Iterator[Pixels]:
@@ -123,6 +123,6 @@ ATTACKS: dict[str, tuple[str, Attack]] = {
     "covered by a hand": ("covered", _hand),
     "turned aside": ("turned", lambda s, n: expose(np.roll(s, 120, axis=1), seed=n)),
     "turned to a wall": ("turned", lambda _s, n: expose(yard(42), seed=n)),
-    "defocused": ("defocused", lambda s, n: expose(cv2.GaussianBlur(s, (0, 0), 5), seed=n)),
+    "defocused": ("defocused", lambda s, n: expose(np.asarray(cv2.GaussianBlur(s, (0, 0), 5), np.float32), seed=n)),
     "noise": ("noise", _snow),
 }
