@@ -44,7 +44,7 @@ def image(luma: Pixels) -> ArrayImage:
 def person(scene: Light, x: int, *, tall: int = 50, tone: float = 0.1) -> Light:
     drawn = scene.copy()
     cv2.ellipse(drawn, (x, 150), (tall // 5, tall // 2), 0, 0, 360, tone, -1)
-    return drawn
+    return np.asarray(drawn, np.float32)
 
 
 def fogged(scene: Light, thick: float) -> Light:
