@@ -125,6 +125,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         store=store,
         clock=clock,
         clock_unsynced_s=clock_sync.unsynced_s,
+        tamper=loop.tamper,
     )
     status = StatusReporter(
         store=store,
@@ -140,7 +141,11 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         clock=clock,
     )
     camera_status = CameraStatusPublisher(
-        cameras=cameras.stats, publish=output.dispatcher.camera_status, end_visits=loop.end_visits, clock=clock
+        cameras=cameras.stats,
+        publish=output.dispatcher.camera_status,
+        end_visits=loop.end_visits,
+        clock=clock,
+        is_tampered=lambda name: loop.tamper(name) is not None,
     )
     topics = Topics(config.mqtt.topic_prefix)
     discovery = Discovery(
