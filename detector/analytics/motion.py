@@ -23,12 +23,15 @@ from detector.config.schema import MotionSettings
 from detector.config.value_types import Polygon
 from detector.core.types import Box, Image, Pixels
 
-from .view_change import HomeView, Shift, spread
+from .view_change import HomeView, Shift, is_light, spread
 
 _LINES = 144  # the small picture's height is this to twice this: a distant person still has some dozen pixels
 _FOLLOW_S = 2.0  # time constant of the background: above a slow step's time, below a cloud's
 _WHOLE = 0.5  # of the picture's cells: a change in so many is the light's (lamp, exposure, IR filter) or the camera's
 _TURNED = 0.3  # of the cells: a change in so many may be that the camera turned
+_ALONE_S = 0.5  # a change of the whole picture that comes alone has no other so shortly before
+_FADED = 0.15  # of the cells: as light fades, the bright parts change first ...
+_BRIGHTER = 3.0  # ... and the whole picture's mean, by so many grey levels
 _MUCH = 0.02  # changed share from which on cells are counted at all, which takes time
 _JOIN = 7  # px of the small picture, odd, by which changed pixels may lie apart and be one thing: limbs, a thin figure
 _SPECK = 6  # changed px of the small picture; fewer are noise
@@ -60,7 +63,8 @@ class MotionGate:
         self._size: tuple[int, int] | None = None
         self._background: NDArray[np.float32] | None = None
         self._previous: Pixels | None = None
-        self._everywhere = False
+        self._everywhere = self._global = False
+        self._everywhere_mono = -math.inf
         self._view = HomeView(threshold=settings.threshold)
         self._watched: Pixels | None = None  # without masks there is nothing to leave out
         self._change: Pixels | None = None
@@ -89,7 +93,7 @@ class MotionGate:
         run = fresh or self._held(t) or self._due(t, people=people)
         if run:
             self._ran = t
-        return MotionDecision(moving=changed and not self._everywhere, area=area, run=run, shift=self._shift())
+        return MotionDecision(moving=changed and not self._global, area=area, run=run, shift=self._shift())
 
     def regions(self) -> tuple[Box, ...]:
         """Where the last frame changed: boxes in source px, largest change first; none if the whole picture changed."""
@@ -119,7 +123,7 @@ class MotionGate:
         self._background = small.astype(np.float32)
         self._watched = _watched(small.shape, self._masks) if self._masks else None
         self._change = None
-        self._previous, self._everywhere = small, False
+        self._previous, self._everywhere, self._global = small, False, False
         self._view.start(small)
         return 0.0
 
@@ -135,7 +139,7 @@ class MotionGate:
             change = cv2.bitwise_and(change, self._watched)
             counted = cv2.countNonZero(change)
         self._change = np.asarray(change, np.uint8)
-        self._everywhere = self._follow_view(small, touched)
+        self._everywhere = self._follow_view(small, touched, self._now + step)
         if self._everywhere:
             self._change = None
             self._background = small.astype(np.float32)  # the new light or view is the background
@@ -143,12 +147,30 @@ class MotionGate:
             cv2.accumulateWeighted(small, self._background, 1.0 - math.exp(-step / _FOLLOW_S))
         return counted / change.size
 
-    def _follow_view(self, small: Pixels, touched: float) -> bool:
-        """Whether the whole picture changed: the camera turned, or the light changed in most of the picture's cells."""
-        assert self._previous is not None
-        turned = self._view.update(self._previous, small, may_turn=touched >= _TURNED)
+    def _is_light(self, small: Pixels, touched: float) -> bool:
+        """Whether the light explains what changed; looked into only where much changed, or the brightness did."""
+        assert self._background is not None
+        brighter = touched >= _FADED and abs(cv2.mean(small)[0] - cv2.mean(self._background)[0]) >= _BRIGHTER
+        if not brighter and touched < _TURNED:
+            return False
+        before = np.asarray(cv2.convertScaleAbs(self._background), np.uint8)
+        return is_light(before, small, threshold=self._settings.threshold)
+
+    def _follow_view(self, small: Pixels, touched: float, t: float) -> bool:
+        """Whether the whole picture changed; `_global`: by a turn of the camera or by the light, not by what is in it.
+
+        A change that is not all the light's, such as infrared's other greys, is one if it comes alone: something large
+        that moves changes frame after frame.
+        """
+        assert self._background is not None
+        turned = self._view.update(small, may_turn=touched >= _TURNED)
         self._previous = small
-        return turned or touched >= _WHOLE
+        light = not turned and self._is_light(small, touched)
+        whole = touched >= _WHOLE and not turned
+        self._global = turned or light or (whole and t - self._everywhere_mono > _ALONE_S)
+        if whole:
+            self._everywhere_mono = t
+        return turned or light or whole
 
 
 def _boxes(change: Pixels, scale: tuple[float, float]) -> tuple[Box, ...]:

@@ -85,18 +85,25 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Components:
-    """One of each: what `Service` starts, looks at and stops. It is handed to nobody else."""
+class Monitoring:
+    """What looks at the rest."""
 
-    store: ConfigStore
     threads: ThreadGroup
-    storage: Storage
-    output: Output
-    detection: Detection
     load: LoadMeter
     health: HealthMonitor
     camera_status: CameraStatusPublisher
     status: StatusReporter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """One of each: what `Service` starts, looks at and stops. It is handed to nobody else."""
+
+    store: ConfigStore
+    storage: Storage
+    output: Output
+    detection: Detection
+    monitoring: Monitoring
     announcer: Announcer
     reloader: ConfigReloader
     api: ApiThread | None
@@ -106,15 +113,51 @@ class Components:
 
 def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: ExitStack) -> Components:
     """Raises DetectorError where something cannot be had; `closing` closes what was opened."""
-    config = store.config
-    clock_sync = ClockSync(clock=clock)
+    config, clock_sync = store.config, ClockSync(clock=clock)
     storage = _storage(config, clock, clock_sync, closing)
     links = _links(config, clock)
     output = _output(config, storage, links, clock, clock_sync, closing)
     detection = _detection(config, resolved, storage, output, clock)
-    frames, cameras, loop = detection.frames, detection.cameras, detection.loop
-    closing.callback(frames.close)
-    threads, load = ThreadGroup(), LoadMeter()
+    closing.callback(detection.frames.close)
+    monitoring = _monitoring(store, storage, output, detection, clock, clock_sync)
+    announcer = _announcer(store, storage, output)
+    _subscribe_commands(store, output, detection, announcer)
+    reloader = _reloader(store, output, detection, monitoring, announcer)
+    control = ServiceControl(
+        store=store,
+        health=monitoring.health,
+        status=monitoring.status,
+        history=storage.history,
+        channel=detection.loop.channel,
+        alarm=detection.alarm,
+        switches=detection.switches,
+        apply=reloader.apply,
+    )
+    return Components(
+        store=store,
+        storage=storage,
+        output=output,
+        detection=detection,
+        monitoring=monitoring,
+        announcer=announcer,
+        reloader=reloader,
+        api=ApiThread(control=control, settings=config.api, links=links) if config.api.enabled else None,
+        autotuner=Autotuner(
+            store=store,
+            model=detection.model,
+            cameras=detection.cameras.stats,
+            channel=detection.loop.channel,
+            status=detection.autotune,
+            clock=clock,
+        ),
+        engine_upgrade=EngineUpgrade(store=store, model=detection.model),
+    )
+
+
+def _monitoring(
+    store: ConfigStore, storage: Storage, output: Output, detection: Detection, clock: Clock, clock_sync: ClockSync
+) -> Monitoring:
+    threads, load, cameras = ThreadGroup(), LoadMeter(), detection.cameras
     health = HealthMonitor(
         threads=lambda: (*threads, *cameras.threads()),
         cameras=cameras.stats,
@@ -125,14 +168,21 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         store=store,
         clock=clock,
         clock_unsynced_s=clock_sync.unsynced_s,
-        tamper=loop.tamper,
+        tamper=detection.loop.tamper,
+    )
+    camera_status = CameraStatusPublisher(
+        cameras=cameras.stats,
+        publish=output.dispatcher.camera_status,
+        end_visits=detection.loop.end_visits,
+        clock=clock,
+        is_tampered=lambda name: detection.loop.tamper(name) is not None,
     )
     status = StatusReporter(
         store=store,
         health=health,
         cameras=cameras.stats,
-        frames=frames,
-        channel=loop.channel,
+        frames=detection.frames,
+        channel=detection.loop.channel,
         model=detection.model,
         autotune=detection.autotune,
         broker=output.client,
@@ -140,75 +190,57 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         alarm=detection.alarm,
         clock=clock,
     )
-    camera_status = CameraStatusPublisher(
-        cameras=cameras.stats,
-        publish=output.dispatcher.camera_status,
-        end_visits=loop.end_visits,
-        clock=clock,
-        is_tampered=lambda name: loop.tamper(name) is not None,
-    )
-    topics = Topics(config.mqtt.topic_prefix)
+    return Monitoring(threads=threads, load=load, health=health, camera_status=camera_status, status=status)
+
+
+def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announcer:
     discovery = Discovery(
-        topics=topics,
+        topics=Topics(store.config.mqtt.topic_prefix),
         send=output.dispatcher.send,
         saved=storage.outbox.get_state(ANNOUNCED),
         save=output.dispatcher.save_state,
     )
     output.client.listen_cleared(discovery.cleared)
-    announcer = Announcer(discovery=discovery, restate=output.dispatcher.restate, store=store)
+    announcer = Announcer(
+        discovery=discovery,
+        restate=output.dispatcher.restate,
+        store=store,
+        api=store.config.api,
+        towards_broker=lambda: output.client.status().local_address,
+    )
+    output.client.listen_connected(announcer.connected)
+    return announcer
+
+
+def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection, announcer: Announcer) -> None:
     commands = MqttCommands(
-        topics=topics, store=store, alarm=detection.alarm, switches=detection.switches, announce=announcer.announce
+        topics=Topics(store.config.mqtt.topic_prefix),
+        store=store,
+        alarm=detection.alarm,
+        switches=detection.switches,
+        announce=announcer.announce,
     )
     for topic_filter, handler in commands.handlers():
         output.client.subscribe(topic_filter, handler)
 
+
+def _reloader(
+    store: ConfigStore, output: Output, detection: Detection, monitoring: Monitoring, announcer: Announcer
+) -> ConfigReloader:
     def remove_camera(name: str) -> None:
-        loop.remove(name)
+        detection.loop.remove(name)
         output.dispatcher.forget_camera(name)
 
-    reloader = ConfigReloader(
+    return ConfigReloader(
         store=store,
         model=detection.model,
         autotune=detection.autotune,
         alarm=detection.alarm,
-        cameras=cameras,
+        cameras=detection.cameras,
         switches=detection.switches,
-        status=camera_status,
+        status=monitoring.camera_status,
         remove_camera=remove_camera,
         announce=announcer.announce,
-    )
-    control = ServiceControl(
-        store=store,
-        health=health,
-        status=status,
-        history=storage.history,
-        channel=loop.channel,
-        alarm=detection.alarm,
-        switches=detection.switches,
-        apply=reloader.apply,
-    )
-    return Components(
-        store=store,
-        threads=threads,
-        storage=storage,
-        output=output,
-        detection=detection,
-        load=load,
-        health=health,
-        camera_status=camera_status,
-        status=status,
-        announcer=announcer,
-        reloader=reloader,
-        api=ApiThread(control=control, settings=config.api, links=links) if config.api.enabled else None,
-        autotuner=Autotuner(
-            store=store,
-            model=detection.model,
-            cameras=cameras.stats,
-            channel=loop.channel,
-            status=detection.autotune,
-            clock=clock,
-        ),
-        engine_upgrade=EngineUpgrade(store=store, model=detection.model),
     )
 
 

@@ -38,6 +38,7 @@ def test_an_alert_arrives_with_its_picture_and_is_forgotten_once_acknowledged(
         delivery.dispatcher.alert(make_alert(7))
         heard = subscriber.wait_for(lambda h: {"p/events", "p/alerts"} <= {m.topic for m in h})
         wait_until(lambda: delivery.waiting() == [])
+        wait_until(lambda: delivery.history.snapshot("event-7"))
         event, picture = delivery.history.event("event-7"), delivery.history.snapshot("event-7")
         wait_until(lambda: delivery.dispatcher.stats().events_acknowledged == 1)
         assert delivery.dispatcher.stats().alerts_acknowledged == 1

@@ -8,7 +8,7 @@ import pytest
 
 from detector.analytics.motion import MotionDecision, MotionGate
 from detector.analytics.pipeline import CameraPipeline
-from detector.analytics.view_change import HomeView, find_shift, find_view, spread
+from detector.analytics.view_change import HomeView, find_shift, find_view, is_light, spread
 from detector.config.schema import MotionSettings
 from detector.core.types import ArrayImage, Detections, Frame, Pixels
 from support import sample
@@ -81,16 +81,31 @@ def test_another_light_or_another_view_is_no_turn(scene: Pixels) -> None:
     assert find_view(picture, 255 - picture, threshold=THRESHOLD) is None
 
 
+def test_a_linear_change_is_the_lights_and_a_large_things_move_is_not(scene: Pixels) -> None:
+    picture, other = small(scene, 300), small(scene, 300)
+    other[:, 60:260] = small(scene, 100)[:, 60:260]
+    for light in (np.asarray(picture * 0.4, np.uint8), np.asarray(picture * 0.7 + 60, np.uint8)):
+        assert is_light(picture, light, threshold=THRESHOLD)
+    assert not is_light(picture, other, threshold=THRESHOLD)
+    assert not is_light(np.full_like(picture, 90), other, threshold=THRESHOLD)
+    plain, figure = np.full_like(picture, 90), np.full_like(picture, 90)
+    plain[40:140, 100:160], figure[40:140, 100:160] = 120, 255
+    assert not is_light(plain, figure, threshold=THRESHOLD)
+
+
 def test_the_view_at_home_is_known_again_though_small_shifts_add_up_to_another(scene: Pixels) -> None:
     home = small(scene, 300)
     view = HomeView(threshold=THRESHOLD)
     view.start(home)
-    view._turning, view._at = True, (3.0, -2.0)  # what many measured shifts got wrong
-    assert not view.update(home, home, may_turn=False)
-    assert view.step == pytest.approx((-3.0, 2.0), abs=0.1)
+    for x in (310, 330, 360, 330, 310, 300):
+        assert view.update(small(scene, x), may_turn=True)
+    view._at = (3.0, -2.0)  # as if many measured shifts had gone wrong
+    steps = []
+    for _ in range(10):
+        assert not view.update(home, may_turn=False)
+        steps.append(view.step)
+    assert [step for step in steps if any(step)] == [pytest.approx((-3.0, 2.0), abs=0.1)]
     assert view._at == pytest.approx((0.0, 0.0), abs=0.1)
-    assert not view.update(home, home, may_turn=False)
-    assert view.step == (0.0, 0.0)
 
 
 # --- the motion gate
@@ -143,6 +158,39 @@ def test_t5_a_walker_after_the_pan_is_motion_again(scene: Pixels) -> None:
 
     seen = assessed(pictures())
     assert [k for k, look in enumerate(seen) if look.moving][:1] == [40]
+
+
+@pytest.mark.parametrize("speed", [3.0, 6.0, 12.0])
+def test_t5_a_slow_pan_is_measured_too(scene: Pixels, noise: Callable[[Pixels], Pixels], speed: float) -> None:
+    """Pixels a frame at 10 a second, of 640."""
+    ways = [*[0.0] * 20, *np.arange(0, 192, speed), *[192.0] * 30]
+    seen = assessed(noise(panned(scene, 200 + way)) for way in ways)
+    assert np.array([look.shift for look in seen]).sum(axis=0) == pytest.approx((-192, 0), abs=10)
+
+
+@pytest.mark.parametrize("frames", [4, 6, 20])
+def test_t5_light_that_fades_is_no_motion(scene: Pixels, noise: Callable[[Pixels], Pixels], frames: int) -> None:
+    day = panned(scene, 300)
+    levels = [*[1.0] * 20, *np.linspace(1.0, 0.3, frames), *[0.3] * 30, *np.linspace(0.3, 1.0, frames), *[1.0] * 20]
+    seen = assessed(noise(np.asarray(day * level, np.uint8)) for level in levels)
+    assert not any(look.moving for look in seen)
+
+
+def test_somebody_right_before_the_camera_is_motion(scene: Pixels) -> None:
+    """Who fills most of the picture changes it everywhere, in frame after frame."""
+    random = np.random.default_rng(3)
+    coat = cv2.GaussianBlur(random.integers(0, 256, (360, 900, 3)).astype(np.uint8), (0, 0), 12)
+    coat = np.asarray(cv2.normalize(coat, None, 0, 255, cv2.NORM_MINMAX), np.uint8)  # type: ignore[call-overload]
+
+    def pictures() -> Iterator[Pixels]:
+        for k in range(40):
+            picture = panned(scene, 300).copy()
+            if k >= 20:
+                picture[:, 60:580] = coat[:, 10 * (k - 20) :][:, :520]
+            yield picture
+
+    seen = assessed(pictures())
+    assert sum(look.moving for look in seen[20:]) >= 15
 
 
 # --- visits and alerts

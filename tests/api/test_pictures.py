@@ -49,12 +49,12 @@ def test_night_13_one_thread_draws_for_all() -> None:
     """OpenCV 5 keeps some 6 MiB for each thread that draws a label."""
     drew = set()
 
-    class Watched(MemoryControl):
+    class WatchedPictures(MemoryControl):
         def latest_jpeg(self, camera: str, **options: Any) -> tuple[int, bytes] | None:
             drew.add(threading.current_thread().name)
             return super().latest_jpeg(camera, **options)
 
-    pictures = Pictures(Watched())
+    pictures = Pictures(WatchedPictures())
     with ThreadPoolExecutor(8) as pool:
         widths = list(range(160, 160 * 20, 160))
         assert all(pool.map(lambda width: pictures.latest("porch", boxes=True, width=width), widths))
