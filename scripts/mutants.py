@@ -67,15 +67,15 @@ MUTANTS = [
     ),
     Mutant(
         name="damaged-engine-passes", path=_MANIFEST, tests=_MANIFEST_TESTS,
-        old="if file_sha256(engine) != sidecar.sha256:", new="if False:",
+        old="if file_sha256(engine) != manifest.sha256:", new="if False:",
     ),
     Mutant(
         name="refused-engine-passes", path=_MANIFEST, tests=_MANIFEST_TESTS,
-        old="if not sidecar.verdict.accepted:", new="if False:",
+        old="if not manifest.verdict.accepted:", new="if False:",
     ),
     Mutant(
         name="old-verdict-holds", path=_MANIFEST, tests=_MANIFEST_TESTS,
-        old="sidecar.verdict is None or sidecar.judged_in != here.key", new="sidecar.verdict is None",
+        old="manifest.verdict is None or manifest.judged_in != here.key", new="manifest.verdict is None",
     ),
     Mutant(
         name="gate-misses", path=_AGREEMENT, tests=_GATE,

@@ -90,13 +90,14 @@ class Dispatcher:
         snapshot_url: SnapshotUrl = lambda _path: None,
         snapshot_width: int = SNAPSHOT_WIDTH,
         clock: Clock = SYSTEM_CLOCK,
+        clock_synced: Callable[[], bool] = lambda: True,
         max_waiting: int = MAX_WAITING,
         retry_s: float = RETRY_S,
     ) -> None:
         if max_waiting < 1:
             raise ValueError("max_waiting must be at least 1")
         self._outbox, self._history, self._link = outbox, history, link
-        self._topics, self._device, self._clock = topics, device, clock
+        self._topics, self._device, self._clock, self._clock_synced = topics, device, clock, clock_synced
         self._encode, self._snapshot_width = encode_snapshot, snapshot_width
         self._max_waiting = max_waiting
         self._changed = threading.Condition()  # never held over disk, network or an encoder
@@ -276,7 +277,8 @@ class Dispatcher:
     def _put_alerts(self) -> None:
         while self._alerts:
             alert = self._alerts[0]
-            document = alert_payload(alert, device=self._device, seq=0)  # the outbox numbers it
+            # The outbox numbers it.
+            document = alert_payload(alert, device=self._device, seq=0, clock_synced=self._clock_synced())
             entry = self._outbox.put(
                 kind="alert",
                 key=alert.id,

@@ -21,7 +21,7 @@ from detector.core.errors import StorageError
 from detector.core.types import JsonObject
 
 from .database import DamagedError, Database, Row, SchemaLayout, open_or_set_aside, set_aside
-from .payloads import encode, unseen_event
+from .payloads import encode, parse_timestamp, unseen_event
 from .snapshot_files import Snapshots
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 Document = dict[str, Any]
 _MAX_LIMIT = 1000
 _DAY_S = 86_400.0
+_HOUR_S = 3600.0
 _ORPHAN_S = 3600.0  # a picture may be written before its visit: leave young ones alone
 PRUNE_STEP = 200  # visits a transaction: some ms on a slow card, so what comes in need not wait long
 _CHECKED_BYTES = 64 << 20  # a check reads the whole file: up to here that takes well under a second
@@ -52,27 +53,40 @@ LAYOUT = SchemaLayout(
         CREATE INDEX by_camera ON events (camera, start_time, number);
         CREATE INDEX still_open ON events (number) WHERE end_time IS NULL;
         """,
+        # 0: its times are of a clock that was not known to be right.
+        "ALTER TABLE events ADD COLUMN clock_right INTEGER NOT NULL DEFAULT 1;",
     ),
 )
 _AFTER_VISIT = "(start_time, number) > (SELECT start_time, number FROM events WHERE id = ?)"
+# An end closes an open visit whatever its time says: the clock may have been set back meanwhile.
 _UPSERT = """
-INSERT INTO events (id, camera, start_time, end_time, seen, body, alerts) VALUES (?, ?, ?, ?, ?, ?, '[]')
-ON CONFLICT (id) DO UPDATE SET end_time = excluded.end_time, seen = excluded.seen, body = excluded.body,
-  start_time = min(start_time, excluded.start_time)
-WHERE excluded.seen >= events.seen
+INSERT INTO events (id, camera, start_time, end_time, seen, body, clock_right, alerts) VALUES (?, ?, ?, ?, ?, ?, ?, '[]')
+ON CONFLICT (id) DO UPDATE SET end_time = max(excluded.end_time, start_time), seen = excluded.seen,
+  body = excluded.body, clock_right = excluded.clock_right, start_time = min(start_time, excluded.start_time)
+WHERE excluded.seen >= events.seen OR (events.end_time IS NULL AND excluded.end_time IS NOT NULL)
+"""
+# A visit whose time is not certain goes once one that was recorded after it is too old for certain; what is too many
+# goes by the order of recording, which no clock changes.
+_TOO_OLD = """
+SELECT id FROM events WHERE end_time IS NOT NULL AND (
+  (clock_right AND end_time < :cutoff)
+  OR (NOT clock_right AND number < (SELECT max(number) FROM events WHERE clock_right AND end_time < :cutoff))
+  OR number IN (SELECT number FROM events ORDER BY number DESC LIMIT -1 OFFSET :most)
+) ORDER BY number LIMIT :limit
 """
 
 
-def _record(connection: sqlite3.Connection, after: Mapping[str, Any]) -> None:
-    known = (after["id"], after["camera"], after["start_time"], after["end_time"], after["frame_time"])
-    connection.execute(_UPSERT, (*known, encode(after).decode()))
+def _record(connection: sqlite3.Connection, after: Mapping[str, Any], *, clock_right: bool) -> None:
+    start, end = after["start_time"], after["end_time"]
+    known = (after["id"], after["camera"], start, None if end is None else max(start, end), after["frame_time"])
+    connection.execute(_UPSERT, (*known, encode(after).decode(), clock_right))
 
 
-def _mark_alerted(connection: sqlite3.Connection, alert: Mapping[str, Any]) -> None:
+def _mark_alerted(connection: sqlite3.Connection, alert: Mapping[str, Any], *, clock_right: bool) -> None:
     find, event_id = "SELECT alerts FROM events WHERE id = ?", alert["event_id"]
     row = connection.execute(find, (event_id,)).fetchone()
     if row is None:  # a crash took the visit's own news, the alert survived in the outbox
-        _record(connection, unseen_event(alert))
+        _record(connection, unseen_event(alert), clock_right=clock_right)
     known = _alerts(row[0]) if row else []
     if all(one.get("id") != alert["id"] for one in known):
         short = {name: alert[name] for name in _ALERT_FIELDS if name in alert}
@@ -85,6 +99,9 @@ class History:
 
     Kept for `keep_days` after their end, and at most `max_events`. `retry_s`: how long a failing disk is
     left alone, monotonic s. Visits that a crash left open are closed at their last sight.
+
+    Age counts by what is certain: while `clock_synced` says that the wall clock may be wrong nothing is too old, and
+    at most a day's worth of visits becomes too old in an hour.
     """
 
     def __init__(
@@ -95,13 +112,15 @@ class History:
         keep_days: float = 14.0,
         max_events: int = 10_000,
         clock: Clock = SYSTEM_CLOCK,
+        clock_synced: Callable[[], bool] = lambda: True,
         retry_s: float = 5.0,
     ) -> None:
         if keep_days <= 0 or max_events < 1:
             raise ValueError("keep_days must be above 0 and max_events at least 1")
         self._path, self._snapshots = path, Snapshots(snapshot_dir)
         self._keep_s, self._max_events = keep_days * _DAY_S, max_events
-        self._clock, self._retry_s = clock, retry_s
+        self._clock, self._clock_synced, self._retry_s = clock, clock_synced, retry_s
+        self._cutoff, self._next_cutoff = -math.inf, -math.inf
         self._lock = threading.RLock()
         self._database: Database | None = None
         self._closed_leftovers = False
@@ -125,12 +144,16 @@ class History:
 
     def write(self, documents: Iterable[JsonObject], alerts: Iterable[JsonObject]) -> bool:
         """`record` all documents, then `mark_alerted` all alerts, in one transaction."""
+        synced, now = self._clock_synced(), self._clock.wall()
+
+        def is_right(seen: float) -> bool:
+            return synced and abs(now - seen) < _DAY_S  # stamped before the clock was set: not by the clock of now
 
         def work(connection: sqlite3.Connection) -> None:
             for document in documents:
-                _record(connection, document)
+                _record(connection, document, clock_right=is_right(document["frame_time"]))  # type: ignore[arg-type]
             for alert in alerts:
-                _mark_alerted(connection, alert)
+                _mark_alerted(connection, alert, clock_right=is_right(parse_timestamp(str(alert["captured_at"]))))
 
         return self._write(work)
 
@@ -173,11 +196,8 @@ class History:
         gone: list[str] = []
 
         def work(connection: sqlite3.Connection) -> None:
-            cutoff = self._clock.wall() - self._keep_s
             rows = connection.execute(
-                "SELECT id FROM events WHERE end_time IS NOT NULL AND (end_time < ? OR number IN"
-                " (SELECT number FROM events ORDER BY start_time DESC, number DESC LIMIT -1 OFFSET ?)) LIMIT ?",
-                (cutoff, self._max_events, limit),
+                _TOO_OLD, {"cutoff": self._move_cutoff(connection), "most": self._max_events, "limit": limit}
             ).fetchall()
             connection.executemany("DELETE FROM events WHERE id = ?", rows)
             gone[:] = [row[0] for row in rows]
@@ -187,8 +207,20 @@ class History:
         self._delete_pictures(gone)  # only now: a crash before this leaves pictures for `prune_pictures`
         return len(gone)
 
+    def _move_cutoff(self, connection: sqlite3.Connection) -> float:
+        """The end (epoch s) before which visits are too old: a day past the oldest visit's, once an hour."""
+        if not self._clock_synced():
+            self._cutoff, self._next_cutoff = -math.inf, -math.inf
+        elif self._clock.mono() >= self._next_cutoff:
+            self._next_cutoff = self._clock.mono() + _HOUR_S
+            oldest = connection.execute("SELECT min(end_time) FROM events WHERE clock_right").fetchone()[0]
+            self._cutoff = min(self._clock.wall() - self._keep_s, (oldest or 0.0) + _DAY_S)
+        return self._cutoff
+
     def prune_pictures(self, limit: int = PRUNE_STEP) -> int:
-        """Remove up to `limit` old pictures that no visit has; how many."""
+        """Remove up to `limit` old pictures that no visit has; how many. None while the clock may be wrong."""
+        if not self._clock_synced():
+            return 0
         orphans: list[str] = []
         try:
             for one in self._snapshots.ids(before=self._clock.wall() - _ORPHAN_S):

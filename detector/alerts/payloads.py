@@ -94,6 +94,8 @@ def _event(event: Event, device: str) -> dict[str, Any]:
         "stationary": event.stationary,
         "active": event.end_wall is None and not event.stationary,
         "has_snapshot": event.has_snapshot,
+        "suppressed": event.suppressed,
+        "stationary_since": None if event.stationary_since is None else _seconds(event.stationary_since),
     }
 
 
@@ -115,8 +117,11 @@ def _latency(capture_to_confirm: float, confirm_to_publish: float | None) -> dic
     return {"capture_to_confirm": first, "confirm_to_publish": second, "total": round(first + second, 1)}
 
 
-def alert_payload(alert: Alert, *, device: str, seq: int) -> dict[str, Any]:
-    """The document of `alert` as it is kept: not finished until `published` adds what the moment of sending knows."""
+def alert_payload(alert: Alert, *, device: str, seq: int, clock_synced: bool = True) -> dict[str, Any]:
+    """The document of `alert` as it is kept: not finished until `published` adds what the moment of sending knows.
+
+    `clock_synced`: whether the wall clock that stamped it was known to be right.
+    """
     frame = alert.frame
     size = (frame.image.width, frame.image.height)
     took = finite(alert.confirmed_mono - frame.captured_mono, low=0.0)
@@ -130,6 +135,9 @@ def alert_payload(alert: Alert, *, device: str, seq: int) -> dict[str, Any]:
         "score": _score(alert.score),
         "box": pixel_box(alert.box, size),
         "frame_size": list(size),
+        "repeat": int(alert.repeat),
+        "since_last": {"people": int(alert.since_last.people), "events": list(alert.since_last.events)},
+        "clock_synced": clock_synced,
         "captured_at": timestamp(frame.captured_wall),
         "confirmed_at": timestamp(frame.captured_wall + took),
         "published_at": None,
@@ -201,6 +209,8 @@ def unseen_event(alert: Mapping[str, Any]) -> dict[str, Any]:
         "stationary": False,
         "active": True,
         "has_snapshot": False,
+        "suppressed": None,
+        "stationary_since": None,
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.core.types import Alert, Frame, Pixels
+from detector.core.types import Alert, Frame, Pixels, SinceLast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,8 @@ def dump(alert: Alert) -> dict[str, Any]:
         "seq": frame.seq,
         "frame_size": [frame.image.width, frame.image.height],
         "captured_wall": float(frame.captured_wall),
+        "repeat": alert.repeat,
+        "since_last": {"people": alert.since_last.people, "events": list(alert.since_last.events)},
         "confirmed_after_s": float(alert.confirmed_mono - frame.captured_mono),
     }
 
@@ -48,7 +50,7 @@ def dump(alert: Alert) -> dict[str, Any]:
 def load(document: Mapping[str, Any], *, t: float) -> Alert:
     """The alert that `dump` wrote, with its monotonic stamps moved to `t`, since that clock restarts at boot.
 
-    Raises KeyError, TypeError or ValueError for any other document.
+    Raises KeyError, TypeError or ValueError for any other document; older ones have no `repeat` and `since_last`.
     """
     width, height = (int(side) for side in document["frame_size"])
     x1, y1, x2, y2 = (float(side) for side in document["box"])
@@ -59,6 +61,7 @@ def load(document: Mapping[str, Any], *, t: float) -> Alert:
         captured_wall=float(document["captured_wall"]),
         image=LostImage(width=width, height=height),
     )
+    since = document.get("since_last", {"people": 0, "events": ()})
     return Alert(
         id=str(document["id"]),
         event_id=str(document["event_id"]),
@@ -68,4 +71,6 @@ def load(document: Mapping[str, Any], *, t: float) -> Alert:
         box=(x1, y1, x2, y2),
         frame=frame,
         confirmed_mono=t + float(document["confirmed_after_s"]),
+        repeat=int(document.get("repeat", 0)),
+        since_last=SinceLast(people=int(since["people"]), events=tuple(str(event) for event in since["events"])),
     )

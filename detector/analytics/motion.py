@@ -23,9 +23,16 @@ from detector.config.schema import MotionSettings
 from detector.config.value_types import Polygon
 from detector.core.types import Box, Image, Pixels
 
+from .view_change import HomeView, Shift, is_light, spread
+
 _LINES = 144  # the small picture's height is this to twice this: a distant person still has some dozen pixels
 _FOLLOW_S = 2.0  # time constant of the background: above a slow step's time, below a cloud's
-_WHOLE = 0.6  # changed share from which on the light changed (lamp, exposure, IR filter) and not something in it
+_WHOLE = 0.5  # of the picture's cells: a change in so many is the light's (lamp, exposure, IR filter) or the camera's
+_TURNED = 0.3  # of the cells: a change in so many may be that the camera turned
+_ALONE_S = 0.5  # a change of the whole picture that comes alone has no other so shortly before
+_FADED = 0.15  # of the cells: as light fades, the bright parts change first ...
+_BRIGHTER = 3.0  # ... and the whole picture's mean, by so many grey levels
+_MUCH = 0.02  # changed share from which on cells are counted at all, which takes time
 _JOIN = 7  # px of the small picture, odd, by which changed pixels may lie apart and be one thing: limbs, a thin figure
 _SPECK = 6  # changed px of the small picture; fewer are noise
 _SLACK_S = 1e-6  # media times are multiples of 1/fps with rounding: 10 steps of 0.1 s must make 1 s
@@ -33,11 +40,15 @@ _SLACK_S = 1e-6  # media times are multiples of 1/fps with rounding: 10 steps of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionDecision:
-    """What one frame showed: `area` is the changed share of the picture, 0..1; `run` asks for the model."""
+    """What one frame showed: `area` is the changed share of the picture, 0..1; `run` asks for the model.
+
+    `shift` is how far the camera's turn moved the whole picture since the last frame, px right and down.
+    """
 
     moving: bool
     area: float
     run: bool
+    shift: Shift = (0.0, 0.0)
 
 
 class MotionGate:
@@ -51,6 +62,10 @@ class MotionGate:
         self._masks = tuple(masks)
         self._size: tuple[int, int] | None = None
         self._background: NDArray[np.float32] | None = None
+        self._previous: Pixels | None = None
+        self._everywhere = self._global = False
+        self._everywhere_mono = -math.inf
+        self._view = HomeView(threshold=settings.threshold)
         self._watched: Pixels | None = None  # without masks there is nothing to leave out
         self._change: Pixels | None = None
         self._now = -math.inf
@@ -60,9 +75,9 @@ class MotionGate:
     def assess(self, image: Image, t: float, *, people: bool) -> MotionDecision:
         """Assess the frame of time `t` (monotonic s); `people`: whether people are being tracked.
 
-        `moving`: the changed share reaches `min_area`. `run`: something moved within `hold_s`, or a
-        re-check is due, or the picture is the first of its size. With the gate disabled `run` is always
-        true and nothing is measured. Raises ValueError if time runs backwards.
+        `moving`: the changed share reaches `min_area`, and not the picture as a whole changed. `run`: something
+        changed within `hold_s`, or a re-check is due, or the picture is the first of its size. With the gate disabled
+        `run` is always true and nothing is measured. Raises ValueError if time runs backwards.
         """
         if not math.isfinite(t) or t < self._now:
             raise ValueError(f"time must be finite and not run backwards: {t} after {self._now}")
@@ -72,13 +87,13 @@ class MotionGate:
         fresh = self._size != (image.width, image.height)
         area = self._start(image) if fresh else self._changed(image, t - self._now)
         self._now = t
-        moving = not fresh and area >= self._settings.min_area
-        if moving:
-            self._moved = t
+        changed = not fresh and area >= self._settings.min_area
+        if changed or self._everywhere:
+            self._moved = t  # also where the light changed: who turned it on may be in the picture
         run = fresh or self._held(t) or self._due(t, people=people)
         if run:
             self._ran = t
-        return MotionDecision(moving=moving, area=area, run=run)
+        return MotionDecision(moving=changed and not self._global, area=area, run=run, shift=self._shift())
 
     def regions(self) -> tuple[Box, ...]:
         """Where the last frame changed: boxes in source px, largest change first; none if the whole picture changed."""
@@ -86,6 +101,13 @@ class MotionGate:
             return ()
         height, width = self._change.shape
         return _boxes(self._change, (self._size[0] / width, self._size[1] / height))
+
+    def _shift(self) -> Shift:
+        """The last frame's shift in the source's px."""
+        if self._size is None or self._previous is None:
+            return 0.0, 0.0
+        height, width = self._previous.shape
+        return self._view.step[0] * self._size[0] / width, self._view.step[1] * self._size[1] / height
 
     def _held(self, t: float) -> bool:
         return t - self._moved <= self._settings.hold_s + _SLACK_S
@@ -101,6 +123,8 @@ class MotionGate:
         self._background = small.astype(np.float32)
         self._watched = _watched(small.shape, self._masks) if self._masks else None
         self._change = None
+        self._previous, self._everywhere, self._global = small, False, False
+        self._view.start(small)
         return 0.0
 
     def _changed(self, image: Image, step: float) -> float:
@@ -109,18 +133,44 @@ class MotionGate:
         small = _small(image)
         change = cv2.absdiff(small, cv2.convertScaleAbs(self._background))
         _, change = cv2.threshold(change, self._settings.threshold, 255, cv2.THRESH_BINARY)
-        changed = watched = cv2.countNonZero(change)
+        counted = cv2.countNonZero(change)
+        touched = spread(np.asarray(change, np.uint8)) if counted >= _MUCH * change.size else 0.0
         if self._watched is not None:
             change = cv2.bitwise_and(change, self._watched)
-            watched = cv2.countNonZero(change)
+            counted = cv2.countNonZero(change)
         self._change = np.asarray(change, np.uint8)
-        area = watched / change.size
-        if changed >= _WHOLE * change.size:
+        self._everywhere = self._follow_view(small, touched, self._now + step)
+        if self._everywhere:
             self._change = None
-            self._background = small.astype(np.float32)  # counts once, then the new light is the background
+            self._background = small.astype(np.float32)  # the new light or view is the background
         else:
             cv2.accumulateWeighted(small, self._background, 1.0 - math.exp(-step / _FOLLOW_S))
-        return area
+        return counted / change.size
+
+    def _is_light(self, small: Pixels, touched: float) -> bool:
+        """Whether the light explains what changed; looked into only where much changed, or the brightness did."""
+        assert self._background is not None
+        brighter = touched >= _FADED and abs(cv2.mean(small)[0] - cv2.mean(self._background)[0]) >= _BRIGHTER
+        if not brighter and touched < _TURNED:
+            return False
+        before = np.asarray(cv2.convertScaleAbs(self._background), np.uint8)
+        return is_light(before, small, threshold=self._settings.threshold)
+
+    def _follow_view(self, small: Pixels, touched: float, t: float) -> bool:
+        """Whether the whole picture changed; `_global`: by a turn of the camera or by the light, not by what is in it.
+
+        A change that is not all the light's, such as infrared's other greys, is one if it comes alone: something large
+        that moves changes frame after frame.
+        """
+        assert self._background is not None
+        turned = self._view.update(small, may_turn=touched >= _TURNED)
+        self._previous = small
+        light = not turned and self._is_light(small, touched)
+        whole = touched >= _WHOLE and not turned
+        self._global = turned or light or (whole and t - self._everywhere_mono > _ALONE_S)
+        if whole:
+            self._everywhere_mono = t
+        return turned or light or whole
 
 
 def _boxes(change: Pixels, scale: tuple[float, float]) -> tuple[Box, ...]:

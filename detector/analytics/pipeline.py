@@ -5,7 +5,9 @@ The service and `detector replay` use the same one. The model is not part of it,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +61,9 @@ class CameraPipeline:
         """Whether `frame` is worth a model run; must be called for every frame."""
         look = self._gate.assess(frame.image, frame.captured_mono, people=self._followed)
         self.moving = look.moving
+        if any(look.shift):
+            self._tracker.shift(*look.shift)
+            self._rules.shift(*look.shift, (frame.image.width, frame.image.height))
         self._update_idle(frame.captured_mono)
         return look.run
 
@@ -111,6 +116,23 @@ class CameraPipeline:
             people=outcome.people,
             moving=self.moving,
         )
+
+    @property
+    def revision(self) -> int:
+        """Changes with what `dump` returns."""
+        return self._rules.revision
+
+    def dump(self) -> dict[str, Any]:
+        """What outlasts a restart or other settings, JSON types only."""
+        return self._rules.dump()
+
+    def load(self, document: Mapping[str, Any]) -> bool:
+        """Continue with what `dump` gave, before the first frame; False, and nothing is changed, if it is damaged."""
+        try:
+            self._rules.load(document)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return False
+        return True
 
     def close(self) -> PipelineOutcome:
         """End every open event at the time it was last seen: camera lost, detection off, shutdown.

@@ -6,16 +6,19 @@ Pure: no pixels, no clock, no network; time comes in with the frame.
 from __future__ import annotations
 
 import hashlib
-import math
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from detector.config import schema
-from detector.core.types import Alert, Event, EventChange, Frame, Track
+from detector.core.types import Alert, Box, Event, EventChange, Frame, Track
 
+from .cooldown import Cooldown
+from .place_rule import PlaceRule
+from .places import KnownPlaces
 from .visit import RELINK_S, Sighting, Visit
-from .zones import ZoneMap, area_share, foot_point
+from .zones import Size, ZoneMap, area_share, foot_point
 
 _UPDATE_S = 5.0  # the event of a moving person is updated this often
 _SCORE_STEP = 0.05  # a rise of the top score worth an update
@@ -47,8 +50,10 @@ class Rules:
     """One camera's rules; `update` takes every frame that was detected, in order of time. Not thread-safe.
 
     An event has one `new`, any number of `update`s and one `end`; a track that is never confirmed gives no
-    event. An event gives at most one alert: as soon as it is confirmed, qualifies in the current frame, is in
-    one of the alert zones (or none are named), the alarm is armed and the camera's cooldown is over.
+    event. An event gives one alert: as soon as it is confirmed, qualifies in the current frame, is in one of the
+    alert zones (or none are named) and has been for `loiter_s`, the alarm is armed and the cooldown is over. With
+    `repeat_s` reminders follow under the same conditions. Who is held back by the cooldown is named in the next alert.
+    What alerted once and never moved raises no more alerts when it is seen there again (`KnownPlaces`).
     """
 
     def __init__(self, *, camera: str, settings: schema.Camera, device_id: str) -> None:
@@ -58,11 +63,40 @@ class Rules:
         self._map = ZoneMap(zones=settings.zones, masks=settings.masks)
         self._visits: dict[int, Visit] = {}
         self._frame: Frame | None = None
-        self._alerted_mono = -math.inf
+        self._cooldown = Cooldown(seconds=settings.alert.cooldown_s)
+        self._places = KnownPlaces(keep_days=settings.alert.still_days)
+        self._place_rule = PlaceRule(self._places)
+        self._view = (0.0, 0.0)  # where the camera looks, as the picture's shift since the start, normalised
 
     @property
     def people(self) -> int:
         return sum(bool(visit.id) for visit in self._visits.values())
+
+    @property
+    def revision(self) -> int:
+        """Changes with what `dump` returns."""
+        return self._places.revision + self._cooldown.revision
+
+    def dump(self) -> dict[str, Any]:
+        """What outlasts a restart, JSON types only: the known places, and who was held back by the cooldown."""
+        return {"places": self._places.dump(), "held_back": self._cooldown.dump()}
+
+    def load(self, document: Mapping[str, Any]) -> None:
+        """Continue with what `dump` gave. Raises KeyError, TypeError or ValueError, and changes nothing, otherwise."""
+        places = KnownPlaces(keep_days=self._alert.still_days)
+        places.load(document["places"])
+        self._cooldown.load(document["held_back"])
+        places.revision = self._places.revision
+        self._places, self._place_rule = places, PlaceRule(places)
+
+    def shift(self, dx: float, dy: float, size: Size) -> None:
+        """The camera turned: the whole picture, of `size` (width, height px), moved by (px).
+
+        Visits and known places move with it: nobody walked.
+        """
+        for visit in self._visits.values():
+            visit.shift(dx, dy)
+        self._view = self._view[0] + dx / size[0], self._view[1] + dy / size[1]
 
     def update(
         self, frame: Frame, tracks: Sequence[Track], *, armed: bool, confirmed_mono: float | None = None
@@ -78,21 +112,22 @@ class Rules:
         ends = self._drop(frame, live)
         self._confirm(frame, live)
         changes: list[EventChange] = []
-        alerts: list[Alert] = []
         seen = [visit for visit in self._visits.values() if visit.id and visit.last_mono == frame.captured_mono]
-        for visit in sorted(seen, key=lambda visit: (visit.start_wall, visit.id)):
-            if armed and self._alert_due(visit, frame.captured_mono):
-                alerts.append(self._raise_alert(visit, frame, confirmed_mono))
+        seen.sort(key=lambda visit: (visit.start_wall, visit.id))
+        for visit in seen:
+            self._place_rule.observe(visit, self._in_scene(visit.track.box, frame), frame.captured_wall)
+        alerts = self._raise_alerts(seen, frame, confirmed_mono) if armed else ()
+        for visit in seen:
             changes.extend(_change_of(visit, frame))
         present = frozenset(track_id for track_id, visit in self._visits.items() if visit.id)
-        return RuleOutcome(changes=(*ends, *changes), alerts=tuple(alerts), people=len(present), present=present)
+        return RuleOutcome(changes=(*ends, *changes), alerts=alerts, people=len(present), present=present)
 
     def close(self) -> RuleOutcome:
         """End every open event at the time it was last seen: the camera is lost, or the service stops."""
         visits, self._visits = self._visits, {}
         if self._frame is None:
             return RuleOutcome()
-        return RuleOutcome(changes=tuple(_end(visit, self._frame) for visit in visits.values() if visit.id))
+        return RuleOutcome(changes=tuple(self._end(visit, self._frame) for visit in visits.values() if visit.id))
 
     def _look(self, frame: Frame, track: Track) -> None:
         visit = self._visits.get(track.id)
@@ -109,8 +144,9 @@ class Rules:
             and self._alert.min_area <= area_share(track.box, size) <= self._alert.max_area
             and not self._map.masked(foot)
         )
-        zones = self._map.at(foot)
+        zones = self._map.locate(track.box, size)
         visit.observe(Sighting(track=track, mono=frame.captured_mono, size=size, qualifies=qualifies, zones=zones))
+        visit.guard(inside=self._in_alert_zones(visit.current_zones))
 
     def _drop(self, frame: Frame, live: Collection[int]) -> list[EventChange]:
         """Remove tracks that the tracker dropped; returns the ends of events that no track can continue."""
@@ -123,12 +159,27 @@ class Rules:
                 continue
             del self._visits[track_id]
             if visit.id:
-                ends.append(_end(visit, frame))
+                ends.append(self._end(visit, frame))
         return ends
+
+    def _end(self, visit: Visit, frame: Frame) -> EventChange:
+        # A wall clock that was set back meanwhile must not make a visit end before it began.
+        end_wall = max(visit.last_mono + (frame.captured_wall - frame.captured_mono), visit.start_wall)
+        self._place_rule.end(visit, self._in_scene(visit.last_box, frame), end_wall)
+        assert visit.event is not None  # set in the frame that confirmed it
+        return EventChange(
+            type="end", before=visit.event, after=replace(visit.as_event(frame), end_wall=end_wall), frame=frame
+        )
+
+    def _in_scene(self, box: Box, frame: Frame) -> Box:
+        """`box` normalised, as it would be had the camera not turned since the start."""
+        (dx, dy), width, height = self._view, frame.image.width, frame.image.height
+        return box[0] / width - dx, box[1] / height - dy, box[2] / width - dx, box[3] / height - dy
 
     def _may_return(self, visit: Visit, mono: float) -> bool:
         """True while a track may still continue `visit`; one that started in time gets time to be confirmed."""
-        gone = mono - visit.last_mono
+        visit.wait_out_of_view(mono)
+        gone = mono - visit.lost_mono
         if gone < RELINK_S:
             return True
         candidates = (other for other in self._visits.values() if not other.id)
@@ -167,16 +218,52 @@ class Rules:
             device_id=self._device_id, camera=self._camera, start_wall=visit.start_wall, track_id=track_id
         )
 
+    def _in_alert_zones(self, zones: Collection[str]) -> bool:
+        return not self._alert.zones or not set(self._alert.zones).isdisjoint(zones)
+
+    def _raise_alerts(self, visits: Sequence[Visit], frame: Frame, confirmed_mono: float | None) -> tuple[Alert, ...]:
+        """The alerts due now; first whose last one is longest ago: a reminder must hold back nobody's first alert."""
+        ordered = sorted(visits, key=lambda visit: visit.alerted_mono)
+        return tuple(
+            self._raise_alert(visit, frame, confirmed_mono)
+            for visit in ordered
+            if self._alert_due(visit, frame.captured_mono)
+        )
+
     def _alert_due(self, visit: Visit, mono: float) -> bool:
-        if visit.alerted or not visit.qualifies or mono - self._alerted_mono < self._alert.cooldown_s:
+        if visit.place is not None:
             return False
-        return not self._alert.zones or not set(self._alert.zones).isdisjoint(visit.current_zones)
+        if not (visit.qualifies and self._in_alert_zones(visit.zones_now) and self._stayed(visit, mono)):
+            return False
+        if visit.alerts:
+            reminder = self._alert.repeat_s > 0 and mono - visit.alerted_mono >= self._alert.repeat_s
+            return reminder and self._cooldown.is_over(self._cooldown_keys(visit), mono)
+        if self._cooldown.is_over(self._cooldown_keys(visit), mono):
+            return True
+        if not visit.held_back:
+            visit.held_back = True
+            self._cooldown.hold_back(visit.id)
+        return False
+
+    def _stayed(self, visit: Visit, mono: float) -> bool:
+        return visit.guarded_since is not None and mono - visit.guarded_since >= self._alert.loiter_s
+
+    def _cooldown_keys(self, visit: Visit) -> tuple[str, ...]:
+        per = self._alert.cooldown.per
+        if per == "person":
+            return (visit.id,)
+        if per == "camera":
+            return ("",)
+        # Outside of all zones (alert.zones may name none) is a place with a cooldown of its own.
+        return tuple(zone for zone in visit.zones_now if zone in self._alert.zones or not self._alert.zones) or ("",)
 
     def _raise_alert(self, visit: Visit, frame: Frame, confirmed_mono: float | None) -> Alert:
-        visit.alerted = True
-        self._alerted_mono = frame.captured_mono
+        self._cooldown.start(self._cooldown_keys(visit), frame.captured_mono)
+        visit.alerts, visit.alerted_mono = visit.alerts + 1, frame.captured_mono
+        repeat = visit.alerts - 1
+        name = f"{visit.id}/{repeat}" if repeat else visit.id
         return Alert(
-            id=alert_id(device_id=self._device_id, camera=self._camera, event=visit.id),
+            id=alert_id(device_id=self._device_id, camera=self._camera, event=name),
             event_id=visit.id,
             camera=self._camera,
             zones=visit.current_zones,
@@ -184,6 +271,8 @@ class Rules:
             box=visit.track.box,
             frame=frame,
             confirmed_mono=frame.captured_mono if confirmed_mono is None else confirmed_mono,
+            repeat=repeat,
+            since_last=self._cooldown.take_held(visit.id),
         )
 
 
@@ -201,14 +290,6 @@ def _change_of(visit: Visit, frame: Frame) -> tuple[EventChange, ...]:
 def _differs(before: Event, after: Event) -> bool:
     """True if something changed that subscribers act on."""
     return (
-        (before.current_zones, before.entered_zones, before.stationary)
-        != (after.current_zones, after.entered_zones, after.stationary)
+        (before.current_zones, before.entered_zones, before.stationary, before.suppressed)
+        != (after.current_zones, after.entered_zones, after.stationary, after.suppressed)
     ) or after.top_score >= before.top_score + _SCORE_STEP
-
-
-def _end(visit: Visit, frame: Frame) -> EventChange:
-    last_wall = visit.last_mono + (frame.captured_wall - frame.captured_mono)
-    # A wall clock that was set back meanwhile must not make a visit end before it began.
-    after = replace(visit.as_event(frame), end_wall=max(last_wall, visit.start_wall))
-    assert visit.event is not None  # set in the frame that confirmed it
-    return EventChange(type="end", before=visit.event, after=after, frame=frame)

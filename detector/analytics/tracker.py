@@ -21,7 +21,7 @@ from detector.core.geometry import iou
 from detector.core.types import Floats, Track
 
 from .assignment import Array, Index, pair
-from .kalman import MotionModel, born, correct, predict, to_center
+from .kalman import Beliefs, MotionModel, born, correct, predict, to_center
 
 _CHI2_2DOF_99 = 9.21  # squared Mahalanobis distance that holds 99 % of a plane's Gaussian
 _LOG_SIZE = 0.4  # a person's height does not change by more than e^0.4, half as much again, in one jump
@@ -90,6 +90,12 @@ class Tracker:
     @property
     def settings(self) -> TrackerSettings:
         return self._settings
+
+    def shift(self, dx: float, dy: float) -> None:
+        """The camera turned: the whole picture moved by (px), and every track's box with it; its own velocity stays."""
+        moments = self._beliefs.moments.copy()
+        moments[0, :, :2] += (dx, dy)
+        self._beliefs = Beliefs(moments)
 
     def update(self, boxes: Floats, scores: Floats, t: float) -> tuple[Track, ...]:
         """Every live track after one frame, by id: boxes [N, 4] px, scores [N] 0..1, `t` monotonic s.

@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from detector.core.geometry import from_segment
+from detector.core.geometry import from_segment, moved
 from detector.core.types import Box, Event, Frame, Track
 
-from .zones import Size, ZoneWatch
+from .places import Place
+from .stillness import Origin, Stillness
+from .zones import Side, Size, ZoneWatch
 
 Vector = tuple[float, float]
 
-STILL_SHARE = 0.25
-"""Stationary: the foot point stays within this share of the person's height ..."""
-STILL_S = 5.0
-"""... for this many seconds."""
 RELINK_S = 2.0
 """A person who comes back into view within this time may still be the same visit."""
+AWAY_S = 60.0
+"""Whom the camera itself turned away from stays the same visit for this long."""
 _REACH = 0.3  # heights: how far a box may jump between two detections of one person
 _WANDER = 0.3  # heights per second: how far people who stop or turn get from the extrapolated path
 _SCALE = 2.0  # sizes further apart than this factor are two people
@@ -35,28 +36,13 @@ _TRAIL_S = 1.0  # a walking direction is measured over this time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """A matched track in one frame; `zones` contain the foot point; `size` is the picture's, px."""
+    """A matched track in one frame; `zones`: the foot point's side of each zone; `size` is the picture's, px."""
 
     track: Track
     mono: float
     size: Size
     qualifies: bool
-    zones: tuple[str, ...]
-
-
-class Stillness:
-    """Whether a person's foot point stays in one place (STILL_SHARE, STILL_S)."""
-
-    def __init__(self) -> None:
-        self._anchor: tuple[float, float] | None = None
-        self._since = 0.0
-        self.stationary = False
-
-    def observe(self, box: Box, mono: float) -> None:
-        foot, height = ((box[0] + box[2]) / 2, box[3]), box[3] - box[1]
-        if self._anchor is None or math.dist(foot, self._anchor) > STILL_SHARE * height:
-            self._anchor, self._since = foot, mono
-        self.stationary = mono - self._since >= STILL_S
+    zones: Mapping[str, Side]
 
 
 class Trail:
@@ -75,6 +61,19 @@ class Trail:
         self._points.append((mono, box))
         while mono - self._points[0][0] > _TRAIL_S:
             self._points.popleft()
+
+    def shift(self, dx: float, dy: float) -> None:
+        """The camera turned: the whole picture moved by (px)."""
+        self.first = moved(self.first, dx, dy) if self.first else None
+        self._points = deque((mono, moved(box, dx, dy)) for mono, box in self._points)
+
+    @property
+    def out_of_view(self) -> bool:
+        """Whether the centre of the last box is outside the picture, where only a turn of the camera takes it."""
+        if not self._points:
+            return False
+        x, y = (self.last[0] + self.last[2]) / 2, (self.last[1] + self.last[3]) / 2
+        return not (0.0 <= x <= self.size[0] and 0.0 <= y <= self.size[1])
 
     @property
     def last(self) -> Box:
@@ -102,41 +101,71 @@ class Visit:
     """The state of one track's visit; `since` is when it was first seen (None: at the next detection).
 
     `id` and `start_wall` are set when the visit is confirmed (`id` is "" until then); `event` is the last one
-    published.
+    published. `alerts` counts those raised, `held_back` says that a cooldown kept one back, `guarded_since` since when
+    (monotonic s) the person has been in the alert zones; None: outside. `place` is the known place, occupied by
+    something that never moves, that the visit is held for; `learnt_id` that of the place learnt from this visit.
+    `last_mono` is when the person was last seen, `lost_mono` from when on a return is waited for.
     """
 
     def __init__(self, *, track: Track, min_frames: int, since: float | None) -> None:
         self._min_frames = min_frames
         self._qualified: deque[bool] = deque(maxlen=2 * min_frames)
         self._still = Stillness()
+        self._origin = Origin(inertia=min_frames)
         self._trail = Trail()
         self._zones = ZoneWatch(inertia=min_frames)
         self.track = track
         self.since = since
         self.last_mono = -math.inf
+        self.lost_mono = -math.inf
         self.id = ""
         self.start_wall = 0.0
         self.top_score = 0.0
         self.qualifies = False
         self.event: Event | None = None
         self.published_mono = -math.inf
-        self.alerted = False
+        self.alerts = 0
+        self.alerted_mono = -math.inf
+        self.held_back = False
+        self.guarded_since: float | None = None
+        self.place: Place | None = None
+        self.learnt_id: int | None = None
 
     def miss(self) -> None:
         """The track was not matched in this frame."""
         self.qualifies = False
         self._qualified.append(False)
 
+    def shift(self, dx: float, dy: float) -> None:
+        """The camera turned: the whole picture moved by (px); the person did not move by that."""
+        self._still.shift(dx, dy)
+        self._origin.shift(dx, dy)
+        self._trail.shift(dx, dy)
+
+    def wait_out_of_view(self, mono: float) -> None:
+        """While the camera looks elsewhere, the time in which the person may return does not run; for `AWAY_S` at most."""
+        if self._trail.out_of_view and mono - self.last_mono < AWAY_S:
+            self.lost_mono = mono
+
     def observe(self, sighting: Sighting) -> None:
         track, mono = sighting.track, sighting.mono
         self.since = mono if self.since is None else self.since
-        self.last_mono, self.track = mono, track
+        self.last_mono = self.lost_mono = mono
+        self.track = track
         self.top_score = max(self.top_score, track.score)
         self.qualifies = sighting.qualifies
         self._qualified.append(sighting.qualifies)
         self._still.observe(track.box, mono)
+        self._origin.observe(track.box)
         self._trail.observe(track.box, mono, sighting.size)
         self._zones.observe(sighting.zones)
+
+    def guard(self, *, inside: bool) -> None:
+        """Whether the person is in the alert zones, in the frame that was observed last."""
+        if not inside:
+            self.guarded_since = None
+        elif self.guarded_since is None:
+            self.guarded_since = self.last_mono
 
     @property
     def ripe(self) -> bool:
@@ -148,8 +177,23 @@ class Visit:
         return self._still.stationary
 
     @property
+    def last_box(self) -> Box:
+        """Where the person was last seen, px, moved with the camera since."""
+        return self._trail.last
+
+    @property
+    def left(self) -> bool:
+        """Whether the person has ever moved away from where they were first detected."""
+        return self._origin.left
+
+    @property
     def current_zones(self) -> tuple[str, ...]:
         return self._zones.current
+
+    @property
+    def zones_now(self) -> tuple[str, ...]:
+        """Those of the current zones that contain the foot point in this very frame."""
+        return tuple(zone for zone in self._zones.current if zone in self._zones.inside)
 
     @property
     def entered_zones(self) -> tuple[str, ...]:
@@ -172,16 +216,22 @@ class Visit:
             entered_zones=self.entered_zones,
             stationary=self.stationary,
             has_snapshot=True,  # the publisher takes one of every visit, at its first change
+            suppressed=self.place.summary if self.place else None,
+            stationary_since=self.place.first_seen if self.place else None,
         )
 
     def resume(self, later: Visit) -> None:
         """Continue as `later`, another track of the same person."""
-        self.last_mono, self.track, self.qualifies = later.last_mono, later.track, later.qualifies
+        self.last_mono = self.lost_mono = later.last_mono
+        self.track, self.qualifies = later.track, later.qualifies
         self.top_score = max(self.top_score, later.top_score)
         self._qualified = later._qualified
         self._trail = later._trail
         self._zones.take_over(later._zones)
         self._still.observe(later._trail.last, later.last_mono)
+        self._origin.observe(later._trail.last)
+        if self.guarded_since is None or later.guarded_since is None:
+            self.guarded_since = later.guarded_since
 
     def continued_by(self, later: Visit) -> float | None:
         """How unlikely (0..1, smaller is likelier) it is that `later` is the same person; None: another person.
@@ -193,9 +243,11 @@ class Visit:
         gone, come = self._trail, later._trail
         if later.since is None or come.first is None:
             return None  # not seen yet
-        gap = later.since - self.last_mono
+        if later.since <= self.last_mono:
+            return None
+        gap = max(later.since - self.lost_mono, 0.0)
         stature = max(gone.stature, come.stature)
-        if not 0.0 < gap <= RELINK_S or stature > _SCALE * min(gone.stature, come.stature):
+        if gap > RELINK_S or stature > _SCALE * min(gone.stature, come.stature):
             return None
         slow = _MOVING * stature
         (vx, vy), (wx, wy) = gone.velocity, come.velocity

@@ -17,6 +17,7 @@ from .auth import Authorizer
 from .control import Control, Document
 from .forwarded import ForwardedReader, forwarded
 from .guard import Guard
+from .pictures import Pictures
 from .security_headers import SecurityHeaders
 from .signed_links import SignedLinks
 from .stream import Streams
@@ -68,7 +69,7 @@ def create_app(control: Control, *, settings: Api, config_schema: Document, link
 
     `links` checks signed addresses; None: they need the token, as others do.
     """
-    authorizer, streams = Authorizer(settings.token), Streams()
+    authorizer, streams, pictures = Authorizer(settings.token), Streams(), Pictures(control)
     # FastAPI's own /docs loads scripts from elsewhere, which an offline device shows as a blank page. Its redirects
     # from /x/ to /x name the host and lose a proxy's prefix.
     app = DetectorApi(
@@ -79,13 +80,16 @@ def create_app(control: Control, *, settings: Api, config_schema: Document, link
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        responses={401: {"model": doc.Fault, "description": "The token is missing or wrong"}},
+        responses={
+            401: {"model": doc.Fault, "description": "The token is missing or wrong"},
+            429: {"model": doc.Fault, "description": "Too many wrong tokens from this address"},
+        },
     )
     routers: Sequence[APIRouter] = (
-        routes_state.router(control),
+        routes_state.router(control, authorizer.guesses),
         routes_config.router(control, config_schema),
         routes_events.router(control),
-        routes_cameras.router(control, streams),
+        routes_cameras.router(control, streams, pictures),
         routes_page.session(authorizer, framed=bool(settings.frame_ancestors)),
         routes_page.pages(),
     )
@@ -102,5 +106,5 @@ def create_app(control: Control, *, settings: Api, config_schema: Document, link
     security = SecurityHeaders(settings.frame_ancestors)
     signed = SignedLinks(links)
     app.add_middleware(Guard, authorizer=authorizer, proxies=proxies, security=security, signed=signed)
-    app.state.streams = streams
+    app.state.streams, app.state.pictures, app.state.guesses = streams, pictures, authorizer.guesses
     return app

@@ -17,6 +17,8 @@ from http.cookies import CookieError, SimpleCookie
 
 from pydantic import SecretStr
 
+from .guess_limit import GuessLimit
+
 SESSION_S = 90 * 86_400  # a tablet on the wall should not ask every week
 
 
@@ -35,6 +37,7 @@ class Authorizer:
         self._token = token.get_secret_value().encode() if token else None
         self._key = _digest(b"detector session v1", self._token or b"")
         self._now = now
+        self.guesses = GuessLimit()
 
     @property
     def open(self) -> bool:
@@ -83,6 +86,11 @@ class Authorizer:
         if not hmac.compare_digest(signature.encode(), self._sign(expiry).encode()):
             return False
         return self._now() < int(expiry)
+
+
+def has_token(headers: dict[bytes, bytes]) -> bool:
+    """Whether the request's lower-case `headers` hold a token, right or wrong; a cookie is none."""
+    return any(_tokens(headers))
 
 
 def _tokens(headers: dict[bytes, bytes]) -> Iterator[bytes]:

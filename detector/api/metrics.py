@@ -35,7 +35,7 @@ _CAMERA_COUNTERS: tuple[_Row, ...] = (
     ("close_ups", "camera_close_ups", 1, "Crops of small moving things that the model analysed"),
     ("decoded", "camera_pictures_decoded", 1, "Pictures decoded"),
     ("decode_skipped", "camera_pictures_skipped", 1, "Pictures left undecoded or too late, to keep up or while idle"),
-    ("damaged", "camera_pictures_damaged", 1, "Pictures of which packets were lost"),
+    ("damaged", "camera_pictures_damaged", 1, "Pictures of which packets were lost, and stretches of stray bytes"),
     ("reconnects", "camera_reconnects", 1, "Reconnects"),
 )
 _OUTBOX: tuple[_Row, ...] = (
@@ -109,8 +109,8 @@ def _cameras(cameras: dict[str, dict[str, Any]]) -> Iterator[Metric]:
 
 
 class _StatusCollector(Collector):
-    def __init__(self, status: Document) -> None:
-        self._status = status
+    def __init__(self, status: Document, *, wrong_tokens: int) -> None:
+        self._status, self._wrong_tokens = status, wrong_tokens
 
     def collect(self) -> Iterator[Metric]:
         status, model, broker = self._status, _section(self._status, "model"), _section(self._status, "broker")
@@ -133,10 +133,13 @@ class _StatusCollector(Collector):
         yield _one_of("alarm_state", "The alarm's state", get_args(AlarmState), _section(status, "alarm").get("state"))
         for row in _SYSTEM:
             yield _family(GaugeMetricFamily, row, {"": _section(status, "system")})
+        yield CounterMetricFamily(
+            "detector_api_wrong_tokens", "Wrong tokens that the API was given", value=self._wrong_tokens
+        )
 
 
-def exposition(status: Document) -> bytes:
-    """`status` in Prometheus' text format 0.0.4."""
+def exposition(status: Document, *, wrong_tokens: int = 0) -> bytes:
+    """`status`, and how many wrong tokens the API was given, in Prometheus' text format 0.0.4."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_StatusCollector(status))
+    registry.register(_StatusCollector(status, wrong_tokens=wrong_tokens))
     return generate_latest(registry)

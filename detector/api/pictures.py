@@ -7,6 +7,7 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from .control import Control
@@ -38,21 +39,32 @@ class _LastPicture:
 
 
 class Pictures:
-    """Asks `control` at most MAX_FPS times a second for each kind of picture. Thread-safe."""
+    """Asks `control` at most MAX_FPS times a second for each kind of picture. Thread-safe.
+
+    One thread draws them all: OpenCV 5 keeps a font of 6 MiB for each thread that draws, and however many look, the
+    model keeps the other cores.
+    """
 
     def __init__(self, control: Control, *, now: Callable[[], float] = time.monotonic) -> None:
         self._control = control
         self._now = now
         self._lock = threading.Lock()
+        self._drawing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="api-pictures")
+        self._closed = False
         self._slots: OrderedDict[tuple[str, bool, int | None], _LastPicture] = OrderedDict()
+
+    def close(self) -> None:
+        """End the drawing thread; what is asked for from now on is the last picture drawn."""
+        self._closed = True
+        self._drawing.shutdown(wait=False)
 
     def latest(self, camera: str, *, boxes: bool, width: int | None) -> LivePicture | None:
         """The newest picture, None before the first; may take an encoding's time, so never on the event loop."""
         width = None if width is None else -(-width // _STEP) * _STEP
         slot = self._slot((camera, boxes, width))
         with slot.lock:
-            if self._now() - slot.fetched >= 0.9 / MAX_FPS:
-                got = self._control.latest_jpeg(camera, boxes=boxes, max_width=width)
+            if self._now() - slot.fetched >= 0.9 / MAX_FPS and not self._closed:
+                got = self._drawing.submit(self._control.latest_jpeg, camera, boxes=boxes, max_width=width).result()
                 slot.picture = LivePicture(seq=got[0], jpeg=got[1]) if got else None
                 slot.fetched = self._now()
             return slot.picture

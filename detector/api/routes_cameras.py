@@ -30,10 +30,9 @@ def _require(picture: LivePicture | None, camera: str) -> LivePicture:
     return picture
 
 
-def router(control: Control, streams: Streams) -> APIRouter:
+def router(control: Control, streams: Streams, pictures: Pictures) -> APIRouter:
     """`/api/cameras/CAM/...` and `/api/alarm`."""
     routes = APIRouter(tags=["cameras"])
-    pictures = Pictures(control)
 
     def known(camera: str) -> str:
         if camera not in control.camera_names():

@@ -10,11 +10,12 @@ from detector.core.redact import redact
 from . import documents as doc
 from .control import Control
 from .guard import is_authorized
+from .guess_limit import GuessLimit
 from .metrics import CONTENT_TYPE, exposition
 from .respond import document
 
 
-def router(control: Control) -> APIRouter:
+def router(control: Control, guesses: GuessLimit) -> APIRouter:
     """`/healthz`, `/readyz`, `/metrics`, `/api/version`, `/api/status`."""
     routes = APIRouter(tags=["state"])
 
@@ -45,7 +46,9 @@ def router(control: Control) -> APIRouter:
 
     @routes.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
     def metrics() -> Response:
-        return Response(exposition(redact.document(control.status())), media_type=CONTENT_TYPE)
+        return Response(
+            exposition(redact.document(control.status()), wrong_tokens=guesses.total), media_type=CONTENT_TYPE
+        )
 
     @routes.get("/api/version", summary="What runs here", response_model=doc.Version)
     def version() -> Response:

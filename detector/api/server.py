@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, MutableSet
 from typing import Any
 
 import anyio.to_thread
@@ -22,6 +22,8 @@ from detector.core.errors import DetectorError
 HEADER_S = 10.0  # from connecting, or from a request's first byte, to its headers' end
 WRITE_S = 15.0  # a reader that lets the buffer stay full this long is gone
 MAX_CONNECTIONS = 128
+ACCEPTED_AT_ONCE = 32  # connections in one turn of the loop: what is being answered waits no longer, a flood is no heap
+WAITING_CONNECTIONS = 4096  # that the kernel holds until then, so that a health check's is not among those it drops
 TICK_S = 0.5  # how soon the end is noticed
 WORKERS = 6  # threads for what may block: few, since the model needs the cores
 _NOTSENT = 64 << 10  # bytes that the kernel holds back unsent: more would be stale pictures on a slow link
@@ -36,11 +38,9 @@ class GuardedConnection(H11Protocol):
 
     _headers: asyncio.TimerHandle | None = None
     _write: asyncio.TimerHandle | None = None
-    _since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._since = self.loop.time()
         self._watch_headers()
         if len(self.connections) > MAX_CONNECTIONS:
             self._make_room()
@@ -77,10 +77,34 @@ class GuardedConnection(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _make_room(self) -> None:
-        others = [c for c in self.connections if isinstance(c, GuardedConnection) and c is not self]
+        others = (c for c in self.connections if isinstance(c, GuardedConnection) and c is not self)
         # Busy connections (live pictures) are closed only when no idle one is left.
-        oldest = min(others, key=lambda c: (not c._idle(), c._since))  # noqa: SLF001 - its own kind
+        oldest = next((c for c in others if c._idle()), None) or next(iter(self.connections))  # noqa: SLF001 - its own kind
+        # It is closed in the loop's next turn: until then it must not be chosen again.
+        self.connections.discard(oldest)
         oldest.transport.abort()
+
+
+class ArrivalOrder(MutableSet[Any]):
+    """A set that is iterated in the order of `add`: uvicorn's connections, the oldest first."""
+
+    def __init__(self) -> None:
+        self._items: dict[Any, None] = {}
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._items
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, value: Any) -> None:
+        self._items[value] = None
+
+    def discard(self, value: Any) -> None:
+        self._items.pop(value, None)
 
 
 class _UvicornServer(uvicorn.Server):
@@ -95,6 +119,7 @@ class _UvicornServer(uvicorn.Server):
         on_stop: Callable[[], None],
     ) -> None:
         super().__init__(config)
+        self.server_state.connections = ArrivalOrder()  # type: ignore[assignment]  # all that uvicorn needs of a set
         self._stop = stop
         self._on_start = on_start
         self._on_stop = on_stop
@@ -130,7 +155,7 @@ def _listen(family: int, address: Any) -> socket.socket:
             # "::" means every address there is, IPv4's too.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address[0] != "::"))
         sock.bind(address)
-        sock.listen(MAX_CONNECTIONS)
+        sock.listen(WAITING_CONNECTIONS)
         sock.setblocking(False)
     except BaseException:
         sock.close()
@@ -193,11 +218,20 @@ class ApiServer:
             timeout_keep_alive=15,
             timeout_graceful_shutdown=1,
             h11_max_incomplete_event_size=16 << 10,
+            backlog=ACCEPTED_AT_ONCE,
         )
-        streams = self._app.state.streams
-        self._server = server = _UvicornServer(config, stop=stop, on_start=self._started.set, on_stop=streams.close)
+        self._server = server = _UvicornServer(config, stop=stop, on_start=self._begin, on_stop=self._end_streams)
         with self._socket:
             asyncio.run(self._serve(server))
+
+    def _begin(self) -> None:
+        # asyncio takes one number for both: how many it accepts in a turn, and how many the kernel holds.
+        self._socket.listen(WAITING_CONNECTIONS)
+        self._started.set()
+
+    def _end_streams(self) -> None:
+        self._app.state.streams.close()
+        self._app.state.pictures.close()
 
     async def _serve(self, server: _UvicornServer) -> None:
         anyio.to_thread.current_default_thread_limiter().total_tokens = WORKERS

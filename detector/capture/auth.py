@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 _PARAMETER = re.compile(r'([A-Za-z][\w-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _SCHEME = re.compile(r"(?:^|,)\s*(Basic|Digest)(?:\s+|$)", re.IGNORECASE)
 # Strongest first. Cameras use Digest with MD5; it protects only this exchange.
 _HASHES: dict[str, Callable[[bytes], str]] = {
@@ -57,7 +58,8 @@ class Challenge:
 def challenges(values: Iterable[str]) -> list[Challenge]:
     """The challenges in the WWW-Authenticate headers that this client supports, strongest first."""
     found: list[Challenge] = []
-    for value in values:
+    for text in values:
+        value = _CONTROL.sub(" ", text)  # a folded header's line ends must not get into a request
         starts = list(_SCHEME.finditer(value))
         for i, start in enumerate(starts):
             end = starts[i + 1].start() if i + 1 < len(starts) else len(value)

@@ -1,4 +1,4 @@
-"""Connects to a camera's HTTP host: whether an address may be connected to is decided at connect time.
+"""Connects to a camera's host; for HTTP, whether an address may be connected to is decided at connect time.
 
 A URL may come over the API. Its host is looked up here, each address is judged, and the very address that was judged
 is connected to, after every redirect again: a name that changes its address in between, or a redirect, leads to no
@@ -12,12 +12,15 @@ import errno
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from detector.core.addresses import is_local_only, literal, names_this_machine
 from detector.core.errors import SourceError
 
 Resolver = Callable[[str, int], list[str]]
+# A lost SYN is sent again after 1, 3 and 7 s (RFC 6298): a camera that returns after the third would be waited for four
+# seconds more. A new attempt begins at once.
+_ATTEMPT_S = 3.5
 
 
 def look_up(host: str, port: int) -> list[str]:
@@ -26,6 +29,23 @@ def look_up(host: str, port: int) -> list[str]:
         return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (socket.gaierror, UnicodeError):
         raise OSError(errno.EIO, "the host is unknown") from None
+
+
+def open_socket(addresses: Sequence[str], port: int, *, left_s: Callable[[], float]) -> socket.socket:
+    """A connection to the first of `addresses` that accepts one, tried until `left_s` raises TimeoutError.
+
+    Raises the last address's OSError where none answers with silence alone.
+    """
+    error: OSError = ConnectionRefusedError()
+    while True:
+        for address in addresses:
+            try:
+                return socket.create_connection((address, port), timeout=min(left_s(), _ATTEMPT_S))
+            except OSError as failed:
+                error = failed
+            left_s()
+        if not isinstance(error, TimeoutError):
+            raise error
 
 
 def connect(
@@ -43,16 +63,10 @@ def connect(
     `left_s` says how many seconds are left, and may raise TimeoutError. Raises OSError, and SourceError for an address
     that is not allowed, `shown` being the camera in it.
     """
-    error: OSError = ConnectionRefusedError()
-    for address in _allowed(host, port, first_host=first_host, resolve=resolve, shown=shown):
-        try:
-            plain = socket.create_connection((address, port), timeout=left_s())
-        except OSError as failed:
-            error = failed
-            continue
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return _secured(plain, host, left_s) if secure else plain
-    raise error
+    addresses = _allowed(host, port, first_host=first_host, resolve=resolve, shown=shown)
+    plain = open_socket(addresses, port, left_s=left_s)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return _secured(plain, host, left_s) if secure else plain
 
 
 def _allowed(host: str, port: int, *, first_host: str, resolve: Resolver, shown: str) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detector.core.errors import ModelError, UsageError
+from detector.core.errors import DetectorError, ModelError, UsageError
 
 from .load import JsonOption
 
@@ -88,9 +88,12 @@ def build(
         if find_gpu() is None:
             made, path, note = judging.without_gpu(orders)
             _say(made, path, note, judging.screened, as_json=as_json)
-            return
+            raise DetectorError(
+                f"{path} was built but not checked, so it will not be used: there is no GPU here to run it on; "
+                f"run detector build {found.path} on the machine with the GPU"
+            )
         done = judging.build(orders, force=force)
-    _say(done.sidecar, done.path, done.choice.note, judging.screened, as_json=as_json)
+    _say(done.manifest, done.path, done.choice.note, judging.screened, as_json=as_json)
 
 
 def _refuse_contradictions(
@@ -282,28 +285,28 @@ def _interrupt() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _say(sidecar: EngineManifest, path: Path, note: str | None, screened: Verdict | None, *, as_json: bool) -> None:
-    verdict = sidecar.verdict
+def _say(manifest: EngineManifest, path: Path, note: str | None, screened: Verdict | None, *, as_json: bool) -> None:
+    verdict = manifest.verdict
     document: dict[str, Any] = {
         "engine": str(path),
-        "key": sidecar.key,
-        "precision": sidecar.recipe.precision,
-        "tensorrt": sidecar.environment.tensorrt,
-        "gpu": sidecar.environment.gpu,
-        "bytes": sidecar.size,
+        "key": manifest.key,
+        "precision": manifest.recipe.precision,
+        "tensorrt": manifest.environment.tensorrt,
+        "gpu": manifest.environment.gpu,
+        "bytes": manifest.size,
         "accepted": None if verdict is None else verdict.accepted,
-        "batch": sidecar.batch,
+        "batch": manifest.batch,
         "int8_form": None if screened is None else dataclasses.asdict(screened),
         "note": note,
     }
     if as_json:
         typer.echo(json.dumps(document))
         return
-    typer.echo(f"{path}: {sidecar.recipe.precision}, {sidecar.size} bytes, key {sidecar.key}")
+    typer.echo(f"{path}: {manifest.recipe.precision}, {manifest.size} bytes, key {manifest.key}")
     if screened is not None:
         _print_verdict("its int8 form, by ONNX Runtime", screened)
     if verdict is None:
-        typer.echo("not checked: there is no GPU here to run it on, so it will not be used")
+        typer.echo("not checked")
     else:
         _print_verdict("checked against ONNX Runtime fp32", verdict)
     if note:

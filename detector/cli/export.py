@@ -31,7 +31,8 @@ def export(
     model: Annotated[
         Path,
         typer.Argument(
-            metavar="MODEL.pt|MODEL.onnx|FOLDER", help="A checkpoint, an ONNX file, or a transformers folder."
+            metavar="MODEL.pt|MODEL.onnx|NAME|FOLDER",
+            help="A checkpoint, an ONNX file, a name of the registry, or a transformers folder.",
         ),
     ],
     head: Annotated[
@@ -68,6 +69,7 @@ def export(
     """Export a model to ONNX, or edit an ONNX model; the result is compared with the original before it is kept."""
     from .progress import progress
 
+    model, output = _of_registry(model, output)
     target = _target(model, output)
     at_once = _batch(batch)
     sides = None if size is None else parse_sides(size, square=True)
@@ -99,6 +101,19 @@ def export(
                 loaded = network, _DEFAULT_SIZE
             document = _exported(target, loaded, (sides, at_once, person_only, pixels), images, report)
     _say({"output": str(target), **document}, as_json=as_json)
+
+
+def _of_registry(model: Path, output: Path | None) -> tuple[Path, Path | None]:
+    """The file of a registry name, and an output beside nobody's cache; anything else as it is."""
+    from detector.models.registry import load_registry
+
+    from .progress import progress
+
+    if model.suffix or model.exists() or len(model.parts) != 1:
+        return model, output
+    with progress(download=True) as report:
+        found = load_registry().resolve(model, report)
+    return found.path, output or Path(f"{found.name}-edited.onnx")
 
 
 def _target(model: Path, output: Path | None) -> Path:

@@ -1,15 +1,20 @@
-"""`detector models`: lists, downloads and verifies the models of the registry."""
+"""`detector models`: lists, downloads and verifies the models of the registry, and inspects any model file."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from detector.core.errors import ModelError, one_line
+
 from .load import JsonOption
 
-app = typer.Typer(help="List, download and verify the models of the registry.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from detector.models.inspection import Inspection
+
+app = typer.Typer(help="List, download, verify and inspect models.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -40,6 +45,45 @@ def get(name: Annotated[str, typer.Argument(metavar="NAME", help="A name of the 
     with progress(download=True) as report:
         path = load_registry().fetch(name, report)
     typer.echo(str(path))
+
+
+@app.command("inspect")
+def inspect(
+    model: Annotated[str, typer.Argument(metavar="FILE", help="A model file, or a name of the registry.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a model file looks like, what it is taken for, and which keys of the config would change that."""
+    from detector.models.inspection import inspected
+    from detector.models.registry import load_registry
+
+    from .progress import progress
+
+    with progress(download=True) as report:
+        found = load_registry().resolve(model, report)
+    seen = inspected(found)
+    if as_json:
+        typer.echo(json.dumps(seen.document()))
+    else:
+        typer.echo("\n".join(_lines(seen)))
+    if seen.why is not None:
+        raise ModelError(f"{found.path.name}: {seen.why}")
+
+
+def _lines(seen: Inspection) -> list[str]:
+    lines = [f"{seen.file}: {seen.precision}, by {seen.backend}"]
+    lines += [f"    input    {spec}" for spec in seen.inputs]
+    lines += [f"    output   {spec}" for spec in seen.outputs]
+    lines += [f"    {key}: {one_line(text)}" for key, text in seen.metadata.items()]
+    if seen.layout is None:
+        return [*lines, "not understood"]
+    lines.append(f"taken for {seen.layout}")
+    if seen.layout.note:
+        lines.append(seen.layout.note)
+    return [
+        *lines,
+        "keys of the config that would change it:",
+        *(f"    {key}: {now}" for key, now in seen.keys.items()),
+    ]
 
 
 @app.command("verify")

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from detector.core.redact import shown_source
 
+from .model_settings import Model
+from .section import ConfigSection
 from .source_kind import SourceKind, port_is_valid, source_kind
 from .value_types import (
     FilePath,
@@ -34,34 +35,7 @@ from .value_types import (
     printable_secret,
 )
 
-BackendName = Literal["auto", "tensorrt", "onnxruntime", "openvino"]
-Precision = Literal["auto", "fp32", "fp16", "int8"]
 ArmedState = Literal["armed_away", "armed_home"]
-
-
-class ConfigSection(BaseModel):
-    """A part of the configuration: immutable, strict about its keys.
-
-    A key without a value (all its children commented out) has its default; keys that begin with x- are YAML's anchors'.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_empty_keys(cls, data: Any) -> Any:
-        if data is None:
-            return {}
-        if not isinstance(data, Mapping):
-            return data
-        return {key: value for key, value in data.items() if not cls._is_left_out(str(key), value)}
-
-    @classmethod
-    def _is_left_out(cls, key: str, value: Any) -> bool:
-        field = cls.model_fields.get(key)
-        if field is None:
-            return key.startswith("x-")
-        return value is None and type(None) not in getattr(field.annotation, "__args__", ())
 
 
 def default_device_id() -> str:
@@ -79,27 +53,16 @@ class Device(ConfigSection):
         return self.name or self.id
 
 
-class Model(ConfigSection):
-    name: Text = Field(
-        default="yolox-tiny-person", min_length=1, description="a name of the registry, or the path of a model file"
-    )
-    backend: BackendName = "auto"
-    precision: Precision = "auto"
-    threads: int = Field(
-        default=0, ge=0, le=64, description="CPU threads of the model; 0: chosen for this machine, at most 4"
-    )
-
-
 IdleDecode = Literal["all", "keyframes"]
 
 
 class MotionSettings(ConfigSection):
     enabled: bool = True
     threshold: float = Field(
-        default=18.0, gt=0.0, le=255.0, description="smallest change of a pixel that counts, grey levels"
+        default=15.0, gt=0.0, le=255.0, description="smallest change of a pixel that counts, grey levels"
     )
     min_area: float = Field(
-        default=0.0004, ge=0.0, le=1.0, description="smallest share of the picture that must change"
+        default=0.0001, ge=0.0, le=1.0, description="smallest share of the picture that must change"
     )
     hold_s: Seconds = Field(default=2.0, description="detection continues for so many seconds after the last motion")
     recheck_s: float = Field(
@@ -136,16 +99,35 @@ class MotionSettings(ConfigSection):
         return self
 
 
+class CooldownSettings(ConfigSection):
+    per: Literal["camera", "zone", "person"] = Field(
+        default="camera", description="what has a cooldown of its own: the camera, each zone, or each person"
+    )
+
+
 class AlertSettings(ConfigSection):
     min_score: Unit = 0.5
     min_frames: int = Field(default=3, ge=1, le=100)
     zones: tuple[str, ...] = ()
     cooldown_s: Seconds = 30.0
+    cooldown: CooldownSettings = CooldownSettings()
+    loiter_s: Seconds = Field(
+        default=0.0, description="alert only of people who stay in the alert zones for so many seconds"
+    )
+    repeat_s: Seconds = Field(
+        default=0.0, description="a reminder every so many seconds while the person stays; 0: none"
+    )
     min_area: float = Field(
-        default=0.0005, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
+        default=0.0001, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
     )
     max_area: float = Field(
         default=1.0, gt=0.0, le=1.0, description="largest share of the picture that a person covers"
+    )
+    still_days: float = Field(
+        default=7.0,
+        ge=0.0,
+        le=3650.0,
+        description="days for which a place is remembered where something alerted and never moved; 0: none is",
     )
     armed: tuple[ArmedState, ...] = Field(default=("armed_away", "armed_home"), min_length=1)
 
@@ -199,6 +181,8 @@ class Camera(ConfigSection):
             raise ValueError("loop is for files only")
         if self.transport == "udp" and not self.source.get_secret_value().strip().lower().startswith("rtsp://"):
             raise ValueError("transport: udp is for rtsp:// cameras only")
+        if self.transport == "udp" and self.motion.idle_decode == "keyframes":
+            raise ValueError("motion.idle_decode: keyframes needs transport: tcp: over UDP all pictures are decoded")
         if self.motion.idle_decode == "keyframes" and self.kind != "rtsp":
             raise ValueError("motion.idle_decode: keyframes is for RTSP cameras only")
         return self

@@ -6,6 +6,7 @@ import ipaddress
 import math
 import re
 import unicodedata
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,14 @@ def _polygon(points: tuple[Point, ...]) -> tuple[Point, ...]:
     if math.isclose(sum(a[0] * b[1] - b[0] * a[1] for a, b in pairs), 0.0, abs_tol=1e-9):
         raise ValueError("the polygon has no area: its points lie on one line")
     return points
+
+
+def fraction(value: Any) -> Any:
+    """`1/255` as well as a number: exact, and as people write it."""
+    try:
+        return float(Fraction(value)) if isinstance(value, str) else value
+    except ZeroDivisionError:
+        raise ValueError("a fraction of zero") from None
 
 
 def _printable(text: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .types import Box
+
 
 def areas(boxes: NDArray[Any]) -> NDArray[np.float64]:
     """The areas of boxes [N, 4], float64 [N]."""
@@ -28,6 +30,11 @@ def iou(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:
     shared = intersections(left, right)
     union = areas(left)[:, None] + areas(right)[None, :] - shared
     return np.asarray(shared / np.maximum(union, np.finfo(np.float64).tiny), np.float64)
+
+
+def moved(box: Box, dx: float, dy: float) -> Box:
+    """`box` moved by (dx, dy)."""
+    return box[0] + dx, box[1] + dy, box[2] + dx, box[3] + dy
 
 
 def from_segment(point: tuple[float, float], way: tuple[float, float]) -> float:

@@ -128,7 +128,11 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A person's visit at one frame; `start_wall`, `end_wall`, `frame_wall` in epoch s."""
+    """A person's visit at one frame; `start_wall`, `end_wall`, `frame_wall` in epoch s.
+
+    `suppressed`: why the visit raises no alert, in plain words. It is then at a place where something that never moves
+    has been seen since `stationary_since`, epoch s.
+    """
 
     id: str
     camera: str
@@ -144,6 +148,8 @@ class Event:
     entered_zones: tuple[str, ...]
     stationary: bool
     has_snapshot: bool
+    suppressed: str | None = None
+    stationary_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +163,22 @@ class EventChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SinceLast:
+    """Who came since the camera's last alert and was held back by the cooldown: how many, and their event ids.
+
+    `events` may be fewer than `people`: the ids of the latest ones.
+    """
+
+    people: int = 0
+    events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """An intrusion, published once per event; `frame` is the frame in which it was confirmed."""
+    """An intrusion; `frame` is the frame in which it was confirmed.
+
+    Published once per event (`repeat` 0); reminders that the person is still there, if wanted, count up from 1.
+    """
 
     id: str
     event_id: str
@@ -168,6 +188,8 @@ class Alert:
     box: Box
     frame: Frame
     confirmed_mono: float
+    repeat: int = 0
+    since_last: SinceLast = SinceLast()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

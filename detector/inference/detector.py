@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.core.errors import InferenceError
+from detector.core.errors import InferenceError, ModelError
 from detector.core.types import ArrayImage, Detections, Floats, Frame, Image
 
+from .acceptance import accepted_layout
 from .backends.base import Backend, DeviceDetections, PictureBackend
 from .decode import make_decoder
-from .layout import default_spec, find_layout
+from .layout import Layout, default_spec, is_yolox
 from .preprocess import Letterbox, Placement
-from .spec import InputSpec
+from .spec import InputSpec, from_metadata
 
 _GREY = 114
 Result = tuple[Floats, Floats, float]
@@ -37,22 +38,36 @@ class StageTimes:
 class PersonDetector:
     """Detects persons in pictures. Owns `backend`; not thread-safe.
 
-    `spec` None: the input that models of this layout are commonly trained with. Raises ModelError for a graph
-    with unknown outputs.
+    `spec` None takes what the metadata says, else what models of the graph's layout are commonly trained with.
+    `said` is laid over the file's metadata (see `model_metadata`). The model runs once on drawn content. Raises
+    ModelError on a graph whose outputs are not understood, and where its input's preparation has to be given.
     """
 
     def __init__(
-        self, *, model_name: str, backend: Backend, spec: InputSpec | None = None, score_floor: float = 0.1
+        self,
+        *,
+        model_name: str,
+        backend: Backend,
+        spec: InputSpec | None = None,
+        score_floor: float = 0.1,
+        said: Mapping[str, str] | None = None,
     ) -> None:
         if not 0.0 <= score_floor <= 1.0:
             raise ValueError("score_floor must lie in 0..1")
         self.model_name = model_name
         self.score_floor = score_floor
-        self.layout = find_layout(backend.inputs, backend.outputs, backend.metadata)
-        self.spec = spec or default_spec(self.layout)
+        metadata = {**backend.metadata, **(said or {})}
+        # What an engine was built from ran before it was built.
+        self.layout = accepted_layout(backend, metadata, first_run=not isinstance(backend, PictureBackend))
+        operators: frozenset[str] = getattr(backend, "operators", frozenset())
+        self.spec = _input_spec(self.layout, (backend.metadata, said or {}), spec, operators)
         self._backend = backend
         self._letterbox = Letterbox(
-            width=self.layout.width, height=self.layout.height, spec=self.spec, pixels=self.layout.pixels
+            width=self.layout.width,
+            height=self.layout.height,
+            spec=self.spec,
+            pixels=self.layout.pixels,
+            rgb_bytes=self.layout.rgb_bytes and self.spec.color == "rgb",
         )
         self._decode = make_decoder(self.layout, iou=self.layout.iou)
         self._device: PictureBackend | None = None
@@ -216,3 +231,19 @@ def _in_source(boxes: Floats, scores: Floats, placement: Placement) -> tuple[Flo
     boxes = placement.to_source(boxes)
     real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     return (boxes, scores) if real.all() else (boxes[real], scores[real])
+
+
+def _input_spec(
+    layout: Layout, sayings: Sequence[Mapping[str, str]], known: InputSpec | None, operators: frozenset[str]
+) -> InputSpec:
+    """`known`, or the family's own, with what is said of it, the last word last; raises ModelError where nothing is."""
+    spec = known
+    for said in sayings:
+        spec = from_metadata(said, spec or default_spec(layout)) or spec
+    if spec is None and layout.asks and not is_yolox(layout, operators):
+        raise ModelError(
+            f"nothing says how this model's pictures are prepared ({layout.asks}): "
+            "say it: model.input: {color: rgb or bgr, scale: 1 or 1/255, mean: [..], std: [..], "
+            "placement: center, top-left or stretch}"
+        )
+    return spec or default_spec(layout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -31,21 +32,25 @@ def load_detector(
     threads: int = 0,
     score_floor: float = 0.1,
     judged: bool = True,
+    said: Mapping[str, str] | None = None,
 ) -> PersonDetector:
     """The detector for the model at `path`, called `name`; raises ModelError in one line.
 
     `spec` None: the input that models of this layout are commonly trained with. `threads` 0: the usable cores, at most 4.
     `judged` False also opens an engine that the accuracy gate has not checked yet; only the gate itself may do that.
+    `said` is laid over the file's metadata.
     """
     path = existing_file(path)
+    said = said or {}
     if path.suffix == ".engine":
         engine = _open_engine(path, backend, precision, judged=judged)
     else:
-        engine = _open(path, spec, backend, precision, threads)
+        # OpenVINO makes the usual preparation part of the model: not where another is asked for.
+        engine = _open(path, spec, backend, precision, threads, fold=not said)
     try:
         # An engine's manifest has the spec of the model that it was built from.
         spec = spec or getattr(engine, "spec", None)
-        return PersonDetector(model_name=name, backend=engine, spec=spec, score_floor=score_floor)
+        return PersonDetector(model_name=name, backend=engine, spec=spec, score_floor=score_floor, said=said)
     except ModelError as error:
         engine.close()
         raise ModelError(f"{path.name}: {error}") from None
@@ -54,13 +59,37 @@ def load_detector(
         raise
 
 
-def _open(path: Path, spec: InputSpec | None, backend: BackendName, precision: Precision, threads: int) -> Backend:
+def open_backend(path: Path, *, spec: InputSpec | None = None) -> Backend:
+    """The file in the runtime that `auto` takes, its outputs as they are; raises ModelError."""
+    path = existing_file(path)
+    if path.suffix == ".engine":
+        return _open_engine(path, "auto", "auto", judged=False)
+    return _open(path, spec, "auto", "auto", 1, fold=False)
+
+
+def _open(
+    path: Path,
+    spec: InputSpec | None,
+    backend: BackendName,
+    precision: Precision,
+    threads: int,
+    *,
+    fold: bool,
+) -> Backend:
     if path.suffix == IR_SUFFIX and backend not in ("auto", "openvino"):
         raise ModelError(f"{path.name} is an OpenVINO model: use backend openvino or auto, or the .onnx model")
     if path.suffix == IR_SUFFIX or backend == "openvino":
-        return OpenVinoBackend(path=path, precision=precision, threads=threads, fold=True, spec=spec)
+        return OpenVinoBackend(path=path, precision=precision, threads=threads, fold=fold, spec=spec)
     if backend == "tensorrt":
         return _open_built(path, precision)
+    made_for = quantised_for(path) if backend == "auto" else None
+    if made_for == "openvino":
+        return OpenVinoBackend(path=path, precision=precision, threads=threads, fold=fold, spec=spec)
+    if made_for == "tensorrt" and not tensorrt_usable():
+        raise ModelError(
+            f"{path.name} is quantised for TensorRT, which is not here: use one quantised with --target cpu, or say "
+            "backend onnxruntime, which runs it slower than fp32"
+        )
     if backend == "auto" and tensorrt_usable():
         try:
             return _open_built(path, precision)
@@ -68,6 +97,13 @@ def _open(path: Path, spec: InputSpec | None, backend: BackendName, precision: P
             log.warning("onnxruntime runs %s: %s", path.name, error)
             precision = "auto"  # the requested precision was for the engine
     return OnnxRuntimeBackend(path=path, precision=precision, threads=threads)
+
+
+def quantised_for(path: Path) -> str | None:
+    """Which runtime an INT8 file was made for, by its own word; None where it says nothing. Raises ModelError."""
+    from .backends.onnx_metadata import INT8_FOR, inspect
+
+    return inspect(path).metadata.get(INT8_FOR)
 
 
 def tensorrt_usable() -> bool:

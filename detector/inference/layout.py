@@ -1,42 +1,69 @@
-"""The layout of a detection model's outputs, found from the graph's shapes, names and metadata."""
+"""What a detection model's graph promises: found from its shapes, names and metadata.
+
+Shapes are often those of several families. `find_layouts` gives all that fit, the most common first; which of them
+is meant, and in which units the boxes are, the numbers of a run decide (`acceptance`).
+"""
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from detector.core.errors import ModelError
 
+from . import model_metadata as said
+from .input_tensors import shown, split_inputs
+from .layout_match import Form, LayoutKind, Match, Units, anchor_counts, matches
+from .model_metadata import ACTIVATION, PIXELS
+from .person_class import find_person, person_of
 from .spec import InputSpec
 from .tensors import TensorSpec
 
-LayoutKind = Literal["end-to-end", "dense", "yolox-grid", "yolox-nms", "yolox-boxes", "detr"]
+__all__ = (
+    "ACTIVATION",
+    "PIXELS",
+    "Activation",
+    "Layout",
+    "LayoutKind",
+    "anchors",
+    "default_spec",
+    "find_layout",
+    "person_of",
+)
+
 Activation = Literal["none", "sigmoid", "softmax"]
 STRIDES = (8, 16, 32)
 _DEFAULT_SIZE = (640, 640)
-_PERSON_NAMES = ("person", "pedestrian", "people", "human")
+_COCO_IDS = (91, 92)  # DETR's classes are COCO's own category numbers; the 92nd is "nothing"
+_DEVICE_KINDS = ("end-to-end", "dense", "yolox-grid", "yolox-nms", "yolox-boxes", "detr")
+_FORMS: dict[LayoutKind, Form] = {
+    "dense": "cxcywh",
+    "rows": "cxcywh",
+    "rows-objectness": "cxcywh",
+    "detr": "cxcywh",
+}
 _KNOWN = (
-    "known are [1, K, 6] (end-to-end, as YOLOv10), [1, 4+classes, N] (dense, as YOLOv8 and YOLO11), "
-    "[1, N, 5+classes] (YOLOX grid, strides 8, 16, 32), dets [1, N, 5] with labels [1, N] (YOLOX with NMS) "
-    "boxes [1, N, 4] with scores [1, classes, N] (YOLOX cut before its NMS) "
-    "and boxes [1, Q, 4] with scores [1, Q, classes] (RT-DETR, D-FINE)"
+    "known are [1, K, 6] (end-to-end, as YOLOv10 and YOLO26), [1, 4+classes, N] (dense, as YOLOv8 and YOLO11), "
+    "[1, N, 5+classes] (YOLOv5, v7, YOLOX), dets [1, N, 5] with labels [1, N] (YOLOX, RTMDet with NMS), "
+    "boxes [1, N, 4] with scores [1, classes, N] or [1, N, classes] (YOLOX before its NMS, PP-YOLOE, YOLO-NAS, RT-DETR, "
+    "D-FINE, RF-DETR), boxes, scores and classes apart (SSD, RT-DETR's own export), [N, 7] (YOLOv7 with NMS), "
+    "and NanoDet's [1, N, classes+32]"
 )
-PIXELS = "detector.pixels"
-"""Metadata key of a model with preprocessing in the graph: the placement of its letterbox."""
-ACTIVATION = "detector.activation"
-"""Metadata key of a transformer detector: the function that turns its scores into 0..1."""
-_COCO_IDS, _COCO_IDS_AND_NOTHING = 91, 92  # DETR's classes are COCO's own category numbers: person is 1, 0 is unused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """One of the known layouts; `width`, `height` are the input's px, `person` the index of the class.
+    """One of the known outputs; `width`, `height` are the input's px, `person` the class's index.
 
-    `classes` is None if unknown; `boxes`, `labels`, `scores` are the outputs' indices. `iou` is the threshold of the
-    model's own NMS, if the metadata has it. `pixels`: the input is uint8 [1,height,width,3] BGR, else float
-    [1,3,height,width]. `activation` turns a transformer's scores into 0..1.
+    `classes` is None where the outputs do not tell; `boxes`, `labels`, `scores`, `count` are the outputs' indices.
+    `iou` is the NMS threshold that the model's own NMS had, where the metadata tells. `pixels`: the input is
+    uint8 [1,height,width,3] BGR (RGB with `rgb_bytes`), else float [1,3,height,width]. `activation` turns scores
+    into 0..1. `form` and `units` of a box are None where they are the kind's usual ones; `rows` is how many there
+    are, where the grid's usual strides do not say; `extra` columns follow the classes (key points, mask weights).
+    `suppress`: rows still overlap and need NMS. `columns` are where a flat row's box, score and class begin.
+    `outputs`: how many the model has, where that is more than the kind reads. `note` says what was assumed, `asks`
+    why the input's preparation must be given.
     """
 
     kind: LayoutKind
@@ -50,180 +77,196 @@ class Layout:
     iou: float | None = None
     pixels: bool = False
     activation: Activation = "none"
+    form: Form | None = None
+    units: Units | None = None
+    rows: int | None = None
+    extra: int = 0
+    suppress: bool = False
+    count: int | None = None
+    outputs: int | None = None
+    columns: tuple[int, int, int] = (0, 4, 5)
+    rgb_bytes: bool = False
+    note: str | None = None
+    asks: str | None = None
+
+    @property
+    def box_form(self) -> Form:
+        return self.form or _FORMS.get(self.kind, "xyxy")
+
+    @property
+    def box_units(self) -> Units:
+        return self.units or ("share" if self.kind == "detr" else "px")
+
+    @property
+    def usual(self) -> bool:
+        """Whether the graph's edits and the GPU's kernels know it: a common kind, with nothing out of the ordinary."""
+        plain = self.form is None and self.units is None and self.rows is None and not (self.extra or self.suppress)
+        activated = self.activation != "none" and self.kind != "detr"
+        return self.kind in _DEVICE_KINDS and plain and not activated and self.outputs is None
+
+    def __str__(self) -> str:
+        parts = [f"{self.kind}: boxes {self.box_form}, {'px' if self.box_units == 'px' else '0..1'}"]
+        if self.kind == "yolox-grid":
+            parts = ["yolox-grid: boxes as offsets in grid cells"]
+        if self.activation != "none":
+            parts.append(f"scores by {self.activation}")
+        if self.suppress:
+            parts.append("overlapping")
+        return ", ".join(parts)
 
 
 def anchors(width: int, height: int) -> int:
-    """The number of cells of the three grids for an input of `width` x `height` px."""
-    return sum((width // stride) * (height // stride) for stride in STRIDES)
+    """How many cells the three grids have over an input of that many px."""
+    return anchor_counts(width, height)[0]
 
 
 def find_layout(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> Layout:
-    """The layout of a graph; raises ModelError that names its outputs and the known ones."""
-    width, height = _input_size(inputs, metadata)
-    task = metadata.get("task", "detect")
-    if task != "detect":
-        raise ModelError(f"this model is for the task {task!r}: a detection model is needed")
-    cells = anchors(width, height)
-    found = _match_boxes(outputs, cells) or _match_queries(outputs)
-    kind, classes, boxes, second = found or _match(
-        outputs, cells, metadata.get("end2end", "").strip().lower() == "true"
-    )
-    if kind in ("dense", "yolox-grid", "yolox-boxes") and (width % STRIDES[-1] or height % STRIDES[-1]):
+    """The most common layout that fits a graph; raises ModelError that says what was found and what is known."""
+    return find_layouts(inputs, outputs, metadata)[0]
+
+
+def find_layouts(
+    inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], metadata: Mapping[str, str]
+) -> tuple[Layout, ...]:
+    """Every layout that fits a graph's shapes and metadata, the most common first; raises ModelError."""
+    picture, _ = split_inputs(inputs)
+    width, height = _input_size(picture, inputs, metadata)
+    names = said.class_names(metadata)
+    found = matches(inputs, outputs, metadata, width=width, height=height, names=names)
+    wanted = metadata.get(said.LAYOUT)
+    if wanted is not None:
+        of_kind = [match for match in found if match.kind == wanted]
+        if not of_kind:
+            kinds = ", ".join(dict.fromkeys(match.kind for match in found)) or "none"
+            raise ModelError(f"model.output.layout: {wanted}: these outputs ({shown(outputs)}) fit {kinds}")
+        found = of_kind
+    if not found:
+        grids = any(len(spec.shape) == 5 for spec in outputs)
+        hint = "export it with the boxes decoded in the graph; " if grids else ""
+        raise ModelError(f"unknown outputs {shown(outputs)}; {hint}{_KNOWN}")
+    layouts, refused = [], []
+    for match in found:
+        try:
+            layouts.append(_finished(match, picture, metadata, names, (width, height)))
+        except ModelError as error:
+            refused.append(error)
+    if not layouts:
+        raise refused[0]
+    return tuple(layouts)
+
+
+def _finished(
+    match: Match,
+    picture: TensorSpec,
+    metadata: Mapping[str, str],
+    names: Mapping[int, str] | None,
+    size: tuple[int, int],
+) -> Layout:
+    width, height = size
+    if match.kind in ("dense", "yolox-grid", "yolox-boxes") and (width % STRIDES[-1] or height % STRIDES[-1]):
         raise ModelError(f"this model's input is {width} x {height} px: both must be multiples of {STRIDES[-1]}")
-    names = _names(metadata)
-    # COCO's own numbers are known without names; behind a transformer's classes there may be one of nothing.
-    coco_ids = kind == "detr" and names is None and classes in (_COCO_IDS, _COCO_IDS_AND_NOTHING)
-    iou = _literal(metadata.get("detector.nms_iou", ""))
+    queries = match.kind == "detr"
+    if match.person is not None and names is None and said.PERSON_CLASS not in metadata:
+        number, note = match.person, None
+    else:
+        if match.unnumbered and names is None and said.PERSON_CLASS not in metadata:
+            raise ModelError(
+                "this model numbers its classes and names none: say which number is a person "
+                "(often 0 or 1): model.person_class: NUMBER"
+            )
+        person = find_person(metadata, names, match.classes, extra=int(queries), coco_ids=queries)
+        number, note = person.number, person.note
     return Layout(
-        kind=kind,
+        kind=match.kind,
         width=width,
         height=height,
-        person=1 if coco_ids else _person(names, classes, extra=int(kind == "detr")),
-        classes=len(names) if classes is None and names else classes,
-        boxes=boxes,
-        labels=None if found else second,
-        scores=second if found else None,
-        iou=float(iou) if isinstance(iou, (int, float)) and 0.0 < iou < 1.0 else None,
-        pixels=inputs[0].dtype == "uint8",
-        activation=_activation(metadata, names, classes) if kind == "detr" else "none",
+        person=number,
+        classes=len(names) if match.classes is None and names else match.classes,
+        boxes=match.boxes,
+        labels=match.labels,
+        scores=match.scores,
+        iou=said.nms_iou(metadata),
+        pixels=picture.dtype == "uint8",
+        activation=_activation(metadata, names, match),
+        form=_told(metadata, said.BOXES, Form) or match.form,
+        units=_told(metadata, said.UNITS, Units) or match.units,
+        rows=match.rows,
+        extra=match.extra,
+        suppress=match.suppress,
+        count=match.count,
+        outputs=match.outputs,
+        columns=match.columns,
+        rgb_bytes=picture.dtype == "uint8" and match.kind == "detections" and PIXELS not in metadata,
+        note=note,
+        asks=match.asks,
     )
 
 
 def default_spec(layout: Layout) -> InputSpec:
-    """The input that models of this layout are commonly trained with."""
+    """The input as models of this layout are commonly trained."""
     if layout.kind.startswith("yolox"):
         return InputSpec(color="bgr", scale=1.0, placement="top-left")
-    if layout.kind == "detr":  # RT-DETR and D-FINE: stretched to the input
-        return InputSpec(color="rgb", scale=1.0 / 255.0, placement="stretch")
-    return InputSpec(color="rgb", scale=1.0 / 255.0, placement="center")
+    if layout.kind == "gfl":  # NanoDet's configs: the whole picture, its aspect lost
+        mean, std = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
+        return InputSpec(color="bgr", scale=1.0, placement="stretch", mean=mean, std=std)
+    # RT-DETR and D-FINE, and SSD: the whole picture, its aspect lost. Boxes as shares of a padded input are unknown.
+    whole = layout.kind in ("detr", "detections") or (layout.kind in ("rows", "end-to-end") and _queries_in(layout))
+    return InputSpec(color="rgb", scale=1.0 / 255.0, placement="stretch" if whole else "center")
 
 
-def _input_size(inputs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> tuple[int, int]:
+def is_yolox(layout: Layout, operators: frozenset[str]) -> bool:
+    """Whether a graph's operators are YOLOX's, where RTMDet's or PP-YOLOE's outputs look the same.
+
+    YOLOX takes exp() of its sizes; the others have channel attention, or a distribution for each side. OpenVINO's
+    names of the operators are known too.
+    """
+    others = {"GlobalAveragePool", "HardSigmoid", "HSigmoid", "ReduceMean"}
+    if layout.kind == "yolox-boxes":
+        others |= {"Softmax", "SoftMax"}
+    convolves = bool(operators & {"Conv", "Convolution", "QLinearConv", "GroupConvolution"})
+    return layout.kind.startswith("yolox") and convolves and "Exp" in operators and not operators & others
+
+
+def _queries_in(layout: Layout) -> bool:
+    """Whether rows are a transformer's: centres in 0..1, or rows that are no grid's."""
+    return layout.box_form == "cxcywh" and layout.box_units == "share" and not layout.suppress
+
+
+def _input_size(picture: TensorSpec, inputs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> tuple[int, int]:
     """Width and height in px; dynamic ones come from the metadata's `imgsz` (height, width)."""
-    found = _shown(inputs)
-    shape = inputs[0].shape if len(inputs) == 1 else ()
-    if len(shape) == 4 and inputs[0].dtype == "uint8" and shape[3] == 3:
+    found, shape = shown(inputs), picture.shape
+    if picture.dtype == "uint8" and shape[3] == 3:
         shape = (shape[0], shape[3], *shape[1:3])
-    elif len(shape) != 4 or shape[1] not in (3, None):
+    elif shape[1] not in (3, None):
         raise ModelError(f"not a picture model: its inputs are {found}, needed is one of [1, 3, height, width]")
-    elif inputs[0].dtype not in ("float32", "float16"):
-        raise ModelError(f"this model takes {inputs[0].dtype} pictures ({found}): export it with a float input")
+    elif picture.dtype not in ("float32", "float16"):
+        raise ModelError(f"this model takes {picture.dtype} pictures ({found}): export it with a float input")
     batch, _, height, width = shape
     if batch not in (1, None):
         raise ModelError(f"this model takes {batch} pictures at once ({found}): export it with batch 1")
-    default_height, default_width = _imgsz(metadata)
+    default_width, default_height = said.imgsz(metadata) or _DEFAULT_SIZE
     size = (width or default_width, height or default_height)
+    if said.SIZE in metadata and size != (default_width, default_height):
+        wanted = f"{default_width} x {default_height}"
+        raise ModelError(
+            f"model.input.size: {wanted}: this model's input is fixed at {size[0]} x {size[1]} px ({found})"
+        )
     if not all(STRIDES[-1] <= side <= 8192 for side in size):
         raise ModelError(f"this model's input of {size[0]} x {size[1]} px is none that can be used ({found})")
     return size
 
 
-def _imgsz(metadata: Mapping[str, str]) -> tuple[int, int]:
-    value = _literal(metadata.get("imgsz", ""))
-    if isinstance(value, int):
-        return value, value
-    if isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(side, int) for side in value):
-        return value[0], value[1]
-    return _DEFAULT_SIZE
+def _activation(metadata: Mapping[str, str], names: Mapping[int, str] | None, match: Match) -> Activation:
+    """By the metadata's word; of a transformer softmax where the outputs have one class more, nothing, than names."""
+    told = _told(metadata, ACTIVATION, Activation)
+    if told is not None:
+        return cast("Activation", told)
+    if match.kind != "detr":
+        return "none"
+    with_nothing = match.classes == _COCO_IDS[1] if names is None else match.classes == len(names) + 1
+    return "softmax" if with_nothing and not match.sigmoid else "sigmoid"
 
 
-def _match(
-    outputs: Sequence[TensorSpec], cells: int, end_to_end: bool
-) -> tuple[LayoutKind, int | None, int, int | None]:
-    """Kind, number of classes, indices of the boxes' and the labels' output."""
-    shapes = [spec.shape for spec in outputs]
-    if any(shape and shape[0] not in (1, None) for shape in shapes):
-        raise ModelError(f"unknown outputs {_shown(outputs)}: more than one picture at once; {_KNOWN}")
-    if sorted(len(shape) for shape in shapes) == [2, 3]:
-        boxes = 0 if len(shapes[0]) == 3 else 1
-        if shapes[boxes][2] == 5:
-            return "yolox-nms", None, boxes, 1 - boxes
-    if len(shapes) == 1 and len(shapes[0]) == 3:
-        _, rows, columns = shapes[0]
-        if rows is not None and rows >= 5 and columns in (cells, None):
-            return "dense", rows - 4, 0, None
-        # With rows unknown, six columns could be either; the exporter's metadata decides.
-        if columns == 6 and (end_to_end or rows not in (cells, None)):
-            return "end-to-end", None, 0, None
-        if columns is not None and columns >= 6 and (rows == cells or (rows is None and columns > 6)):
-            return "yolox-grid", columns - 5, 0, None
-    raise ModelError(f"unknown outputs {_shown(outputs)}; {_KNOWN}")
-
-
-def _match_boxes(outputs: Sequence[TensorSpec], cells: int) -> tuple[LayoutKind, int | None, int, int | None] | None:
-    """Boxes [1,N,4] and scores [1,classes,N] in two outputs, in either order; None for anything else."""
-    shapes = [spec.shape for spec in outputs]
-    if [len(shape) for shape in shapes] != [3, 3] or any(shape[0] not in (1, None) for shape in shapes):
-        return None
-    for boxes, scores in ((0, 1), (1, 0)):
-        fits = shapes[boxes][2] == 4 and shapes[boxes][1] in (cells, None) and shapes[scores][2] in (cells, None)
-        if fits and shapes[scores][1] is not None:
-            return "yolox-boxes", shapes[scores][1], boxes, scores
-    return None
-
-
-def _match_queries(outputs: Sequence[TensorSpec]) -> tuple[LayoutKind, int | None, int, int | None] | None:
-    """Boxes [1,Q,4] and scores [1,Q,classes] in two outputs, in either order; None for anything else."""
-    shapes = [spec.shape for spec in outputs]
-    if [len(shape) for shape in shapes] != [3, 3] or any(shape[0] not in (1, None) for shape in shapes):
-        return None
-    for boxes, scores in ((0, 1), (1, 0)):
-        if shapes[boxes][2] == 4 and shapes[scores][2] not in (4, None) and shapes[boxes][1] == shapes[scores][1]:
-            return "detr", shapes[scores][2], boxes, scores
-    return None
-
-
-def _activation(metadata: Mapping[str, str], names: Mapping[int, str] | None, classes: int | None) -> Activation:
-    """From the metadata; else softmax if there is one output class more ("no object") than there are names."""
-    declared = metadata.get(ACTIVATION)
-    for known in get_args(Activation):
-        if declared == known:
-            return cast("Activation", known)
-    with_nothing = classes == _COCO_IDS_AND_NOTHING if names is None else classes == len(names) + 1
-    return "softmax" if with_nothing else "sigmoid"
-
-
-def _person(names: Mapping[int, str] | None, classes: int | None, extra: int = 0) -> int:
-    """The index of the class person: by name if the model has names, else the first of COCO's 80 or of 1.
-
-    `extra` classes after the named ones are allowed. Raises ModelError if it is unknown.
-    """
-    if names is None:
-        if classes not in (1, 80, None):
-            raise ModelError(f"this model has {classes} classes and no names for them: which is a person is unknown")
-        return 0
-    if classes is not None and classes not in (len(names), len(names) + extra):
-        raise ModelError(f"this model names {len(names)} classes, but its output has {classes}")
-    return person_of(names)
-
-
-def person_of(names: Mapping[int, str]) -> int:
-    """The index of the class person by its name; raises ModelError where there is none."""
-    for wanted in _PERSON_NAMES:
-        for index, name in names.items():
-            if name.strip().lower() == wanted:
-                return index
-    few = ", ".join(list(names.values())[:5])
-    raise ModelError(f"this model knows no persons: its classes are {few}{', ...' if len(names) > 5 else ''}")
-
-
-def _names(metadata: Mapping[str, str]) -> dict[int, str] | None:
-    value = _literal(metadata.get("names", ""))
-    if isinstance(value, (list, tuple)):
-        value = dict(enumerate(value))
-    if not isinstance(value, dict) or not value:
-        return None
-    if sorted(value, key=str) != sorted(range(len(value)), key=str):
-        raise ModelError("this model's class names are not numbered from 0: export it again")
-    return {index: str(name) for index, name in value.items()}
-
-
-def _literal(text: str) -> object:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return None
-
-
-def _shown(specs: Sequence[TensorSpec]) -> str:
-    return ", ".join(str(spec) for spec in specs) or "none"
+def _told(metadata: Mapping[str, str], key: str, known: Any) -> Any:
+    value = metadata.get(key)
+    return next((each for each in get_args(known) if each == value), None)

@@ -67,17 +67,27 @@ def place(
 
 
 class Letterbox:
-    """Pictures to float32 [1,3,height,width] by `spec`, or with `pixels` to uint8 [1,height,width,3] BGR.
+    """Pictures to float32 [1,3,height,width] by `spec`, or with `pixels` to uint8 [1,height,width,3].
+
+    Bytes are BGR, whatever `spec.color` is: models with folded preprocessing turn them round themselves. With
+    `rgb_bytes` they are RGB, for models whose own input is bytes.
 
     The returned tensor is a buffer of this object: the next call overwrites it. Not thread-safe.
     """
 
-    def __init__(self, *, width: int, height: int, spec: InputSpec, pixels: bool = False) -> None:
+    def __init__(
+        self, *, width: int, height: int, spec: InputSpec, pixels: bool = False, rgb_bytes: bool = False
+    ) -> None:
         if width < 1 or height < 1:
             raise ValueError(f"an input of {width} x {height} px holds no picture")
         self._size = (width, height)
         self._spec = spec
-        self._scale = np.float32(spec.scale)
+        factors, summands = spec.affine()
+        bgr = slice(None) if spec.color == "bgr" else slice(None, None, -1)
+        # In the order of OpenCV's planes: blue, green, red.
+        self._factors = np.array(factors, np.float32)[bgr]
+        self._summands = np.array(summands, np.float32)[bgr]
+        self._rgb_bytes = rgb_bytes
         self._tensor: Floats = np.empty((1, 3, height, width), np.float32)
         self._bytes: Pixels | None = np.empty((height, width, 3), np.uint8) if pixels else None
         self._placement: Placement | None = None
@@ -122,12 +132,13 @@ class Letterbox:
             centered=self._spec.placement == "center",
             stretched=self._spec.placement == "stretch",
         )
-        self._tensor.fill(self._spec.pad * self._scale)
         if self._bytes is not None:
             self._bytes.fill(self._spec.pad)
         rows = slice(placement.pad_y, placement.pad_y + new_height)
         columns = slice(placement.pad_x, placement.pad_x + new_width)
         order = (0, 1, 2) if self._spec.color == "bgr" else (2, 1, 0)
+        for channel, factor, summand in zip(order, self._factors, self._summands, strict=True):
+            self._tensor[0, channel].fill(self._spec.pad * factor + summand)
         self._planes = [self._tensor[0, channel, rows, columns] for channel in order]
         self._resized = np.empty((new_height, new_width, 3), np.uint8)
         self._shrink = Shrinker(width=new_width, height=new_height)
@@ -144,6 +155,8 @@ class Letterbox:
             part[:] = pixels
         else:
             cv2.resize(pixels, (width, height), dst=part, interpolation=cv2.INTER_LINEAR)
+        if self._rgb_bytes:
+            cv2.cvtColor(part, cv2.COLOR_BGR2RGB, dst=part)
         return canvas
 
     def _fill(self, pixels: Pixels) -> None:
@@ -154,7 +167,10 @@ class Letterbox:
             source = self._resized
         # Splitting bytes first, then converting whole planes, is faster than strided reads and mixed-type products.
         cv2.split(source, self._split)
-        for plane, values in zip(self._planes, self._split, strict=True):
+        steps = zip(self._planes, self._split, self._factors, self._summands, strict=True)
+        for plane, values, factor, summand in steps:
             np.copyto(plane, values)
-            if self._scale != 1.0:
-                np.multiply(plane, self._scale, out=plane)
+            if factor != 1.0:
+                np.multiply(plane, factor, out=plane)
+            if summand != 0.0:
+                np.add(plane, summand, out=plane)

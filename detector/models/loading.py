@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core.errors import ModelError
 from detector.core.progress import Progress, quiet
 from detector.inference.detector import PersonDetector
@@ -18,6 +18,7 @@ from detector.inference.factory import load_detector, tensorrt_usable
 from detector.inference.input_sizes import InputSize
 from detector.inference.multi_size import AnyDetector, MultiSizeDetector
 
+from .model_keys import said
 from .registry import Resolved, load_registry
 from .reload_limit import FallbackLoader
 
@@ -74,7 +75,12 @@ def shaped_loader(
 
 
 def shapeable(model: Model, resolved: Resolved) -> bool:
-    """Whether the model's graph can be edited; a TensorRT engine is built for one size."""
+    """Whether the model's graph can be changed: a TensorRT engine was built for one size, whole.
+
+    A model that the config's keys have to describe runs as it is.
+    """
+    if said(model):
+        return False
     if resolved.path.suffix.lower() != ".onnx" or model.backend == "tensorrt":
         return False
     return model.backend != "auto" or not tensorrt_usable()
@@ -85,11 +91,13 @@ def shaped(
 ) -> MultiSizeDetector:
     """The detector with a file per input size from `file_of`; the model's own file is used where there is none."""
     base, spare = _base(resolved, open_file)
+    # Of an uncommon one it is not known what another size would change.
+    as_it_is = any(not detector.layout.usual for detector in spare)
 
     def load(shape: InputSize) -> PersonDetector | None:
         path = None
         try:
-            path = file_of(shape)
+            path = None if as_it_is else file_of(shape)
         except ModelError as error:
             if shape != base:
                 raise
@@ -144,4 +152,5 @@ def open_file(model: Model, resolved: Resolved, path: Path, *, score_floor: floa
         precision=model.precision,
         threads=model.threads,
         score_floor=score_floor,
+        said=said(model),
     )

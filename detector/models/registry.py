@@ -10,7 +10,6 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from detector.capture.pictures import clip_pictures
 from detector.config import document as configfile
+from detector.config.value_types import fraction
 from detector.core.errors import ConfigError, ModelError, UnknownNameError
 from detector.core.files import cache_dir, file_sha256
 from detector.core.progress import Progress, quiet
@@ -32,14 +32,7 @@ Kind = Literal["model", "clip"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 _SUFFIXES = (".onnx", ".engine", ".xml")
-
-
-def _fraction(value: Any) -> Any:
-    """Accept a fraction such as `1/255` as well as a number."""
-    try:
-        return float(Fraction(value)) if isinstance(value, str) else value
-    except ZeroDivisionError:
-        raise ValueError("a fraction of zero") from None
+_Positive = Annotated[float, Field(gt=0.0)]
 
 
 class Input(RegistrySection):
@@ -48,13 +41,17 @@ class Input(RegistrySection):
     width: int = Field(ge=32, le=4096)
     height: int = Field(ge=32, le=4096)
     color: Literal["rgb", "bgr"]
-    scale: Annotated[float, BeforeValidator(_fraction), Field(gt=0.0, le=1.0)]
+    scale: Annotated[float, BeforeValidator(fraction), Field(gt=0.0, le=1.0)]
     pad: int = Field(default=114, ge=0, le=255)
     placement: Literal["center", "top-left", "stretch"] = "center"
+    mean: tuple[float, float, float] | None = None
+    std: tuple[_Positive, _Positive, _Positive] | None = None
 
     @property
     def spec(self) -> InputSpec:
-        return InputSpec(color=self.color, scale=self.scale, pad=self.pad, placement=self.placement)
+        return InputSpec(
+            color=self.color, scale=self.scale, pad=self.pad, placement=self.placement, mean=self.mean, std=self.std
+        )
 
 
 class FileEntry(RegistrySection):
@@ -138,6 +135,11 @@ class Registry:
     def fetch_clip(self, name: str, progress: Progress = quiet) -> Path:
         """The clip's verified file, downloaded if necessary; raises ModelError."""
         return ensure(self._wanted("clip", name), progress)
+
+    def clip_here(self, name: str) -> Path | None:
+        """The clip's file where an intact one is in the cache; fetches nothing. Raises ModelError on another name."""
+        wanted = self._wanted("clip", name)
+        return wanted.path if status(wanted) == "ok" else None
 
     def resolve(self, name_or_path: str | Path, progress: Progress = quiet) -> Resolved:
         """A model by path or registry name, downloaded if necessary; raises ModelError.

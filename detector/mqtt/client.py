@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 MessageHandler = Callable[[str, bytes], None]
 ClientState = Literal["connecting", "connected", "refused", "offline"]
 ONLINE = b"online"
+DIAL_S = 20.0  # a look-up of the name, and two time-outs of the connection
 WINDOW = 20  # unacknowledged QoS 1 messages
 _STEP_S = 0.2  # how long a stop may go unnoticed; messages do not wait for it
 _MAX_DELAY_S = 30.0
@@ -103,7 +104,8 @@ class MqttClient:
         self._error: str | None = None
         self._state: ClientState = "connecting"
         self._since = clock.mono()
-        self.progress_mono = clock.mono()
+        self._progress_mono = clock.mono()
+        self._dialling_since: float | None = None
 
     def subscribe(self, topic_filter: str, handler: MessageHandler) -> None:
         """Have `handler(topic, payload)` called, in the loop's thread, for what comes; before `run`.
@@ -197,10 +199,16 @@ class MqttClient:
         with self._lock:
             self._out.flush()
 
+    @property
+    def progress_mono(self) -> float:
+        """When the loop last turned, monotonic s; a dial counts as a turn for as long as it may take, DIAL_S."""
+        since = self._dialling_since
+        return self._progress_mono if since is None else min(self._clock.mono(), since + DIAL_S)
+
     def run(self, stop: threading.Event) -> None:
         """Keep the link up until `stop`, then say `offline` and leave. A dial in progress ends first."""
         while not stop.is_set():
-            self.progress_mono = self._clock.mono()
+            self._progress_mono = self._clock.mono()
             refused = False
             try:
                 connection = self._dial()
@@ -218,14 +226,17 @@ class MqttClient:
     def _pause(self, seconds: float, stop: threading.Event) -> None:
         until = self._clock.mono() + seconds
         while (left := until - self._clock.mono()) > 0 and not stop.wait(min(left, 1.0)):
-            self.progress_mono = self._clock.mono()
+            self._progress_mono = self._clock.mono()
 
     def _dial(self) -> BrokerConnection:
+        self._dialling_since = self._clock.mono()
         try:
             connection = dial(self._settings, protocols=self._protocols, tls=self._tls, will=self._will)
         except VersionError:
             self._protocols = self._settings.protocols
             raise
+        finally:
+            self._progress_mono, self._dialling_since = self._clock.mono(), None
         self._protocols = (connection.protocol,)  # no detour over the other version next time
         return connection
 
@@ -250,7 +261,7 @@ class MqttClient:
             self._attach(connection)
             alive = True
             while alive and not stop.is_set():
-                self.progress_mono = self._clock.mono()
+                self._progress_mono = self._clock.mono()
                 alive = connection.step(_STEP_S)
                 self._settle(connection)
             if alive:

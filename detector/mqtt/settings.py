@@ -67,7 +67,7 @@ def settings_of(config: Config, *, password: SecretStr | None, embedded_port: in
     if mqtt.broker == "embedded":
         any_address = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to be reached, not bound
         # Whoever else may connect and names our client id ends our session: be unguessable.
-        client_id = mqtt.client_id or f"{common.client_id}-{secrets.token_hex(4)}"
+        client_id = mqtt.client_id or f"{common.client_id}-{secrets.token_hex(8)}"
         return replace(common, host=any_address.get(common.host, common.host), client_id=client_id)
     url = urlsplit(mqtt.broker)
     return replace(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core import processes
 from detector.core.clock import Clock
 from detector.core.errors import DetectorError
@@ -157,7 +157,7 @@ class Autotuner:
         self._found, self._choice, self._scenes = None, None, scenes_of(self._store.config)
         found = self._resolve(model)
         if not shapeable(model, found):
-            self._status.notify("off", "an engine runs as it was built")
+            self._status.notify("off", "an engine, or a model that keys of the config describe, runs as it is")
             return
         self._kept = place(model, found)
         self._found, self._stamp, self._choice = found, _stamp(self._kept), kept_choice(self._kept)

@@ -20,6 +20,7 @@ from detector.capture.manager import Cameras
 from detector.config import document as config_file
 from detector.config.schema import Config
 from detector.core.clock import Clock
+from detector.core.clock_sync import ClockSync
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.link_signer import LinkSigner, load_key
 from detector.core.threads import ThreadGroup
@@ -35,6 +36,7 @@ from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
 from .autotuner import Autotuner
+from .camera_memory import MEMORY_STATE, CameraMemory
 from .camera_status import CameraStatusPublisher
 from .camera_switches import DETECT_STATE, CameraSwitches
 from .config_store import ConfigStore
@@ -83,18 +85,25 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Components:
-    """One of each: what `Service` starts, looks at and stops. It is handed to nobody else."""
+class Monitoring:
+    """What looks at the rest."""
 
-    store: ConfigStore
     threads: ThreadGroup
-    storage: Storage
-    output: Output
-    detection: Detection
     load: LoadMeter
     health: HealthMonitor
     camera_status: CameraStatusPublisher
     status: StatusReporter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """One of each: what `Service` starts, looks at and stops. It is handed to nobody else."""
+
+    store: ConfigStore
+    storage: Storage
+    output: Output
+    detection: Detection
+    monitoring: Monitoring
     announcer: Announcer
     reloader: ConfigReloader
     api: ApiThread | None
@@ -104,14 +113,51 @@ class Components:
 
 def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: ExitStack) -> Components:
     """Raises DetectorError where something cannot be had; `closing` closes what was opened."""
-    config = store.config
-    storage = _storage(config, clock, closing)
+    config, clock_sync = store.config, ClockSync(clock=clock)
+    storage = _storage(config, clock, clock_sync, closing)
     links = _links(config, clock)
-    output = _output(config, storage, links, clock, closing)
+    output = _output(config, storage, links, clock, clock_sync, closing)
     detection = _detection(config, resolved, storage, output, clock)
-    frames, cameras, loop = detection.frames, detection.cameras, detection.loop
-    closing.callback(frames.close)
-    threads, load = ThreadGroup(), LoadMeter()
+    closing.callback(detection.frames.close)
+    monitoring = _monitoring(store, storage, output, detection, clock, clock_sync)
+    announcer = _announcer(store, storage, output)
+    _subscribe_commands(store, output, detection, announcer)
+    reloader = _reloader(store, output, detection, monitoring, announcer)
+    control = ServiceControl(
+        store=store,
+        health=monitoring.health,
+        status=monitoring.status,
+        history=storage.history,
+        channel=detection.loop.channel,
+        alarm=detection.alarm,
+        switches=detection.switches,
+        apply=reloader.apply,
+    )
+    return Components(
+        store=store,
+        storage=storage,
+        output=output,
+        detection=detection,
+        monitoring=monitoring,
+        announcer=announcer,
+        reloader=reloader,
+        api=ApiThread(control=control, settings=config.api, links=links) if config.api.enabled else None,
+        autotuner=Autotuner(
+            store=store,
+            model=detection.model,
+            cameras=detection.cameras.stats,
+            channel=detection.loop.channel,
+            status=detection.autotune,
+            clock=clock,
+        ),
+        engine_upgrade=EngineUpgrade(store=store, model=detection.model),
+    )
+
+
+def _monitoring(
+    store: ConfigStore, storage: Storage, output: Output, detection: Detection, clock: Clock, clock_sync: ClockSync
+) -> Monitoring:
+    threads, load, cameras = ThreadGroup(), LoadMeter(), detection.cameras
     health = HealthMonitor(
         threads=lambda: (*threads, *cameras.threads()),
         cameras=cameras.stats,
@@ -121,13 +167,20 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         load=load,
         store=store,
         clock=clock,
+        clock_unsynced_s=clock_sync.unsynced_s,
+    )
+    camera_status = CameraStatusPublisher(
+        cameras=cameras.stats,
+        publish=output.dispatcher.camera_status,
+        end_visits=detection.loop.end_visits,
+        clock=clock,
     )
     status = StatusReporter(
         store=store,
         health=health,
         cameras=cameras.stats,
-        frames=frames,
-        channel=loop.channel,
+        frames=detection.frames,
+        channel=detection.loop.channel,
         model=detection.model,
         autotune=detection.autotune,
         broker=output.client,
@@ -135,12 +188,12 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         alarm=detection.alarm,
         clock=clock,
     )
-    camera_status = CameraStatusPublisher(
-        cameras=cameras.stats, publish=output.dispatcher.camera_status, end_visits=loop.end_visits, clock=clock
-    )
-    topics = Topics(config.mqtt.topic_prefix)
+    return Monitoring(threads=threads, load=load, health=health, camera_status=camera_status, status=status)
+
+
+def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announcer:
     discovery = Discovery(
-        topics=topics,
+        topics=Topics(store.config.mqtt.topic_prefix),
         send=output.dispatcher.send,
         saved=storage.outbox.get_state(ANNOUNCED),
         save=output.dispatcher.save_state,
@@ -150,67 +203,46 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         discovery=discovery,
         restate=output.dispatcher.restate,
         store=store,
-        api=config.api,
+        api=store.config.api,
         towards_broker=lambda: output.client.status().local_address,
     )
     output.client.listen_connected(announcer.connected)
+    return announcer
+
+
+def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection, announcer: Announcer) -> None:
     commands = MqttCommands(
-        topics=topics, store=store, alarm=detection.alarm, switches=detection.switches, announce=announcer.announce
+        topics=Topics(store.config.mqtt.topic_prefix),
+        store=store,
+        alarm=detection.alarm,
+        switches=detection.switches,
+        announce=announcer.announce,
     )
     for topic_filter, handler in commands.handlers():
         output.client.subscribe(topic_filter, handler)
 
+
+def _reloader(
+    store: ConfigStore, output: Output, detection: Detection, monitoring: Monitoring, announcer: Announcer
+) -> ConfigReloader:
     def remove_camera(name: str) -> None:
-        loop.remove(name)
+        detection.loop.remove(name)
         output.dispatcher.forget_camera(name)
 
-    reloader = ConfigReloader(
+    return ConfigReloader(
         store=store,
         model=detection.model,
         autotune=detection.autotune,
         alarm=detection.alarm,
-        cameras=cameras,
+        cameras=detection.cameras,
         switches=detection.switches,
-        status=camera_status,
+        status=monitoring.camera_status,
         remove_camera=remove_camera,
         announce=announcer.announce,
     )
-    control = ServiceControl(
-        store=store,
-        health=health,
-        status=status,
-        history=storage.history,
-        channel=loop.channel,
-        alarm=detection.alarm,
-        switches=detection.switches,
-        apply=reloader.apply,
-    )
-    return Components(
-        store=store,
-        threads=threads,
-        storage=storage,
-        output=output,
-        detection=detection,
-        load=load,
-        health=health,
-        camera_status=camera_status,
-        status=status,
-        announcer=announcer,
-        reloader=reloader,
-        api=ApiThread(control=control, settings=config.api, links=links) if config.api.enabled else None,
-        autotuner=Autotuner(
-            store=store,
-            model=detection.model,
-            cameras=cameras.stats,
-            channel=loop.channel,
-            status=detection.autotune,
-            clock=clock,
-        ),
-        engine_upgrade=EngineUpgrade(store=store, model=detection.model),
-    )
 
 
-def _storage(config: Config, clock: Clock, closing: ExitStack) -> Storage:
+def _storage(config: Config, clock: Clock, clock_sync: ClockSync, closing: ExitStack) -> Storage:
     folder, keep = config.data_dir, config.history
     outbox = Outbox(folder / "outbox.db", clock=clock)
     closing.callback(outbox.close)
@@ -220,6 +252,7 @@ def _storage(config: Config, clock: Clock, closing: ExitStack) -> Storage:
         keep_days=keep.keep_days,
         max_events=keep.max_events,
         clock=clock,
+        clock_synced=clock_sync.is_synced,
     )
     closing.callback(history.close)
     return Storage(outbox=outbox, history=history, history_writer=HistoryWriter(history, clock=clock))
@@ -231,7 +264,9 @@ def _links(config: Config, clock: Clock) -> LinkSigner | None:
     return LinkSigner(load_key(config.data_dir), lifetime_s=config.api.snapshot_url_s, clock=clock)
 
 
-def _output(config: Config, storage: Storage, links: LinkSigner | None, clock: Clock, closing: ExitStack) -> Output:
+def _output(
+    config: Config, storage: Storage, links: LinkSigner | None, clock: Clock, clock_sync: ClockSync, closing: ExitStack
+) -> Output:
     mqtt, topics, password = config.mqtt, Topics(config.mqtt.topic_prefix), config_file.mqtt_password(config)
     public = (config.api.public_url or "").rstrip("/")
     broker = None
@@ -241,8 +276,11 @@ def _output(config: Config, storage: Storage, links: LinkSigner | None, clock: C
         )
         closing.callback(broker.close)
         broker.bind()  # so that the client knows the port
+    settings = settings_of(config, password=password, embedded_port=broker.port if broker else None)
+    if broker is not None:
+        broker.reserve(settings.client_id)
     client = MqttClient(
-        settings=settings_of(config, password=password, embedded_port=broker.port if broker else None),
+        settings=settings,
         will=Message(topic=topics.available, payload=b"offline", qos=1, retain=True),
         clock=clock,
     )
@@ -256,6 +294,7 @@ def _output(config: Config, storage: Storage, links: LinkSigner | None, clock: C
         snapshot_url=lambda path: None if links is None else f"{public}{links.sign(path)}",
         snapshot_width=mqtt.snapshot_width,
         clock=clock,
+        clock_synced=clock_sync.is_synced,
     )
     return Output(broker=broker, client=client, dispatcher=dispatcher)
 
@@ -285,6 +324,9 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
         clock=clock,
         device_id=config.device.id,
         idle=idle,
+        memory=CameraMemory(
+            saved=storage.outbox.get_state(MEMORY_STATE), cameras=config.cameras, save=output.dispatcher.save_state
+        ),
     )
     return Detection(
         frames=frames,

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 STALE_S = 10.0  # a thread whose loop did not turn for this long hangs
 FAILING_S = 10.0  # a model that failed this long is more than a hiccup
 STALE_FRAME_S = 5.0
+UNANSWERED_S = 10.0  # a broker acknowledges within milliseconds, over a bad line within seconds
+UNSYNCED_S = 3600.0  # a time service has its minutes after a start
 
 CameraStats = Callable[[], Mapping[str, CaptureStats]]
 Threads = Callable[[], Iterable[ServiceThread]]
@@ -53,7 +55,9 @@ class HealthMonitor:
         load: LoadMeter,
         store: ConfigStore,
         clock: Clock,
+        clock_unsynced_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self._clock_unsynced_s = clock_unsynced_s
         self._threads, self._cameras, self._model = threads, cameras, model
         self._broker, self._outbox, self._load = broker, outbox, load
         self._store, self._clock = store, clock
@@ -114,6 +118,7 @@ class HealthMonitor:
             *(f"{name}: {fault}" for name, fault in self.faults()),
             *self._camera_problems(),
             *self._load_problems(),
+            *self._clock_problems(),
             *self._delivery_problems(),
         ]
 
@@ -133,12 +138,26 @@ class HealthMonitor:
                 "lower detect_fps or choose a smaller model"
             )
 
+    def _clock_problems(self) -> Iterator[str]:
+        unsynced_s = self._clock_unsynced_s()
+        if unsynced_s > UNSYNCED_S:
+            yield (
+                f"the clock has not been known to be right for {unsynced_s / 3600:.0f} h: times may be wrong and old "
+                "visits are kept; start a time service (timedatectl set-ntp true)"
+            )
+
     def _delivery_problems(self) -> Iterator[str]:
         broker, outbox = self._broker.status(), self._outbox.stats()
         if broker.state != "connected":
             yield "; ".join(
                 filter(None, (f"broker {broker.address}: {broker.error or broker.state}", outbox.alerts_wait()))
             )
+        elif broker.unacknowledged_s is not None and broker.unacknowledged_s > UNANSWERED_S:
+            yield (
+                f"broker {broker.address}: it takes messages and does not acknowledge them: {broker.unacknowledged} "
+                f"wait, the oldest for {broker.unacknowledged_s:.0f} s"
+            )
+        yield from broker.left_out
         if outbox.fault:
             yield f"outbox: {outbox.fault}"
 

@@ -23,6 +23,7 @@ from detector.core.types import Detections, EventChange, Frame
 from detector.inference.multi_size import AnyDetector
 
 from .alarm_controller import AlarmController
+from .camera_memory import CameraMemory
 from .live_view import LiveScene, LiveView
 from .model_host import ModelHost
 
@@ -54,6 +55,7 @@ class CameraChannel:
     enabled: bool = True
     people: int | None = None
     moving: bool | None = None
+    kept_revision: int = 0
 
 
 class InferenceLoop:
@@ -69,10 +71,12 @@ class InferenceLoop:
         clock: Clock,
         device_id: str,
         idle: IdleCameras | None = None,
+        memory: CameraMemory | None = None,
     ) -> None:
         self._frames, self._model, self._alarm, self._findings = frames, model, alarm, findings
         self._clock, self._device_id = clock, device_id
         self._idle = idle or IdleCameras()
+        self._memory = memory or CameraMemory()
         self._channels: dict[str, CameraChannel] = {}
         self._lock = threading.Lock()  # held over a frame's rules and over every change of channels
         self._spare_s = 0.0
@@ -92,8 +96,15 @@ class InferenceLoop:
             old = self._channels.get(name)
             if old is not None:
                 self._pass_on(old, old.pipeline.close())
+            kept = self._memory.of(name)
+            if kept is not None and not pipeline.load(kept):
+                log.warning("camera %s: what was kept of its still places cannot be read and is not used", name)
             self._channels[name] = CameraChannel(
-                name=name, pipeline=pipeline, enabled=enabled, view=old.view if old else LiveView()
+                name=name,
+                pipeline=pipeline,
+                enabled=enabled,
+                view=old.view if old else LiveView(),
+                kept_revision=pipeline.revision,
             )
 
     def remove(self, name: str) -> None:
@@ -259,6 +270,9 @@ class InferenceLoop:
             self._pass_on(channel, outcome)
 
     def _pass_on(self, channel: CameraChannel, outcome: PipelineOutcome) -> None:
+        if channel.pipeline.revision != channel.kept_revision:
+            channel.kept_revision = channel.pipeline.revision
+            self._memory.keep(channel.name, channel.pipeline.dump())
         for change in outcome.changes:
             self._findings.change(change)
         for alert in outcome.alerts:

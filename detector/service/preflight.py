@@ -19,6 +19,7 @@ from detector.core.redact import redact
 from detector.models.autotune.choice import scenes_of
 from detector.models.autotune.loader import AutotunedLoader
 from detector.models.loading import resolve
+from detector.models.probe import NOT_PROBED
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import probe, settings_of
 
@@ -67,10 +68,14 @@ def _camera(settings: Camera) -> str:
 
 
 def _model(config: Config) -> str:
-    detector = AutotunedLoader(config.model, resolve(config.model), scenes=tuple(scenes_of(config)))()
+    load = AutotunedLoader(config.model, resolve(config.model), scenes=tuple(scenes_of(config)))
+    detector = load()
     try:
         ms = min(detector.warm_up() for _ in range(3))
-        return f"{detector.model_name} on {detector.backend} {detector.precision}: {ms:.1f} ms a frame"
+        skipped = NOT_PROBED if config.model.probe else "not tried on a person: model.probe is false"
+        seen = skipped if load.seen is None else load.seen.words
+        told = [f"{detector.model_name} on {detector.backend} {detector.precision}: {ms:.1f} ms a frame", seen]
+        return "; ".join([*told, *filter(None, [detector.layout.note])])
     finally:
         detector.close()
 

@@ -23,7 +23,7 @@ from .config_store import ConfigStore
 from .data_dir import locked_data_dir
 from .file_reload import FileReload
 from .model_host import ModelHost
-from .process import gc_frozen, use_one_opencv_thread
+from .process import gc_frozen, limit_allocator_arenas, use_one_opencv_thread
 from .systemd import Notifier
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,7 @@ class Service:
 
         Raises DetectorError when it cannot start; what had started is stopped again.
         """
+        limit_allocator_arenas()
         use_one_opencv_thread()
         with ExitStack() as closing:
             closing.enter_context(locked_data_dir(self.config.data_dir))
@@ -141,7 +142,7 @@ class Service:
             *([] if broker is None else [ThreadRow("broker", broker.run, broker)]),
             ThreadRow("outbox", parts.storage.outbox.run),
             ThreadRow("history", parts.storage.history_writer.run),
-            ThreadRow("mqtt", output.client.run),
+            ThreadRow("mqtt", output.client.run, output.client),
             ThreadRow("dispatch", dispatch, output.dispatcher),
             ThreadRow("inference", loop.run, loop),
         ]
@@ -185,7 +186,7 @@ class Service:
             if row.wanted:
                 thread = ServiceThread(name=row.name, run=row.run, heartbeat=row.heartbeat)
                 closing.callback(self._join, thread, row.stop_s)
-                parts.threads.start(thread)
+                parts.monitoring.threads.start(thread)
 
     def _join(self, thread: ServiceThread, at_most_s: float) -> None:
         thread.join(self._left(at_most_s))
@@ -196,14 +197,14 @@ class Service:
         while not self.stop_event.wait(CHECK_S):
             now = self._clock.mono()
             self._look_at_cameras(parts, now)
-            if parts.health.check():
+            if parts.monitoring.health.check():
                 self._notifier.watchdog()
             if now >= next_stats:
                 next_stats = now + self._store.config.mqtt.stats_interval_s
                 self._publish_status(parts)
             if deadline is not None and now >= deadline:
                 return 0
-            if (dead := parts.threads.dead()) is not None:
+            if (dead := parts.monitoring.threads.dead()) is not None:
                 log.critical(
                     "the %s thread ended: stopping, so that a supervisor can start the service again", dead.name
                 )
@@ -212,15 +213,15 @@ class Service:
 
     def _look_at_cameras(self, parts: Components, now: float) -> None:
         failing = parts.detection.model.failing_since is not None
-        parts.camera_status.update(model_failing=failing)
+        parts.monitoring.camera_status.update(model_failing=failing)
         if failing:
-            parts.load.forget()  # frames are lost to the failing model, which is a problem of its own
+            parts.monitoring.load.forget()  # frames are lost to the failing model, which is a problem of its own
         else:
             frames = parts.detection.frames
-            parts.load.observe(now, {name: frames.counts(name) for name in self._store.config.cameras})
+            parts.monitoring.load.observe(now, {name: frames.counts(name) for name in self._store.config.cameras})
 
     def _publish_status(self, parts: Components) -> None:
-        document = parts.status.write()
+        document = parts.monitoring.status.write()
         parts.output.dispatcher.status(document)
         self._notifier.status(_one_line(document["problems"]))
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from detector.analytics.alarm import Alarm
 from detector.analytics.alert_codec import dump, load
 from detector.config.schema import AlarmSettings
-from detector.core.types import Alert
+from detector.core.types import Alert, SinceLast
 from support.people import IMAGE, frame
 
 
@@ -231,14 +232,21 @@ def test_entry_delay_over_a_restart_triggers_and_lets_go() -> None:
 
 
 def test_restored_alert_says_the_same_without_its_picture() -> None:
-    before = alert(1, t=50.0)
+    before = replace(alert(1, t=50.0), repeat=2, since_last=SinceLast(people=7, events=("e2", "e3")))
     after = load(json.loads(json.dumps(dump(before))), t=7.0)
     assert dump(after) == dump(before)
+    assert (after.repeat, after.since_last) == (2, before.since_last)
     assert after.frame.captured_wall == before.frame.captured_wall
     assert after.confirmed_mono - after.frame.captured_mono == pytest.approx(0.25)
     assert after.frame.image.bgr().shape == IMAGE.bgr().shape
     assert after.frame.image.luma().shape == IMAGE.luma().shape
     assert not np.any(after.frame.image.bgr())
+
+
+def test_an_alert_that_an_older_version_held_is_restored() -> None:
+    document = dump(alert(1))
+    del document["repeat"], document["since_last"]
+    assert load(document, t=0.0).since_last == SinceLast()
 
 
 @pytest.mark.parametrize(

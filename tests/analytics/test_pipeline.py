@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,28 @@ def test_close_ends_events_and_starts_afresh_with_the_same_cooldown() -> None:
         scene.show(figure(110 + step))
     assert (scene.told, scene.alerts) == (["new", "new"], 1)
     assert scene.pipeline.close().changes[0].after.id != outcome.changes[0].after.id
+
+
+def test_t1_memory_goes_on_in_another_pipeline_and_a_damaged_one_is_refused() -> None:
+    scene, later = PipelineRun(), PipelineRun()
+    for _ in range(100):
+        scene.show(figure(100))
+    assert scene.alerts == 1
+    before = scene.pipeline.revision
+    saved = json.loads(json.dumps(scene.pipeline.dump()))
+    assert before > 0
+    for damaged in (
+        {},
+        {"places": [3], "held_back": {}},
+        {"places": None, "held_back": None},
+        {**saved, "held_back": 1},
+    ):
+        assert not later.pipeline.load(damaged)
+        assert later.pipeline.dump()["places"] == []
+    assert later.pipeline.load(saved)
+    for _ in range(100):
+        later.show(figure(101))
+    assert (later.told[0], later.alerts) == ("new", 0)
 
 
 # --- idle

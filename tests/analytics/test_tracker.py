@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from detector.analytics.tracker import Tracker, TrackerSettings
 from detector.core.types import Box, Floats, Track
-from support.trackscore import ScoredClip, detect, follow, our_update, read_truth, score, true_visits, visits
+from support.trackscore import ScoredClip, follow, our_update, read_truth, score, true_visits, visits
 
 SIZE = (40.0, 100.0)
 
@@ -350,16 +350,10 @@ def test_one_walker_is_one_track(dt: float, speed: float, noise: int) -> None:
 # --- real clips
 
 
-@pytest.fixture(scope="module")
-def model(shared: Path) -> Path:
-    return shared / "models" / "yolox_tiny_humanart.onnx"
-
-
 @pytest.mark.timeout(600)  # 795 model runs: 15 s, but many times that where the machine is shared
-def test_vtest_scored_against_marked_identities(shared: Path, model: Path) -> None:
-    video = shared / "media" / "video" / "vtest.avi"
-    clip = detect(video, model)
-    truth = read_truth(video.parent / "gt" / "vtest_mot_gt.csv")
+def test_vtest_scored_against_marked_identities(shared: Path, vtest: ScoredClip) -> None:
+    clip = vtest
+    truth = read_truth(shared / "media" / "video" / "gt" / "vtest_mot_gt.csv")
     full = score(truth, follow(clip, range(len(clip.boxes)), our_update()))
     assert full.mota >= 0.84
     assert full.idf1 >= 0.87
@@ -369,10 +363,9 @@ def test_vtest_scored_against_marked_identities(shared: Path, model: Path) -> No
 
 
 @pytest.mark.timeout(600)
-def test_one_by_one_visits_at_two_frames_a_second(shared: Path, model: Path) -> None:
-    video = shared / "media" / "video" / "one-by-one-person-detection.mp4"
-    clip: ScoredClip = detect(video, model, every=5)
-    record = json.loads((video.parent / "gt" / "one-by-one_presence_machine.json").read_text())
+def test_one_by_one_visits_at_two_frames_a_second(shared: Path, one_by_one: ScoredClip) -> None:
+    clip = one_by_one
+    record = json.loads((shared / "media" / "video" / "gt" / "one-by-one_presence_machine.json").read_text())
     real = true_visits((a / record["fps"], b / record["fps"]) for a, b in record["segments"])
     found = visits(clip, range(len(clip.boxes)))
     assert len(found) == len(real) == 6

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.analytics.zones import ZoneMap, ZoneWatch, area_share, contains, foot_point
+from detector.analytics.zones import Side, ZoneMap, ZoneWatch, area_share, contains, foot_point
 
 SQUARE = ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8))
 U_SHAPE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.7, 1.0), (0.7, 0.3), (0.3, 0.3), (0.3, 1.0), (0.0, 1.0))
@@ -83,28 +83,80 @@ def test_zone_map_names_in_config_order_and_masks() -> None:
     zones = ZoneMap(
         zones={"yard": SQUARE, "all": ((0, 0), (1, 0), (1, 1), (0, 1))}, masks=[((0, 0), (0.1, 0), (0, 0.1))]
     )
-    assert zones.at((0.5, 0.5)) == ("yard", "all")
-    assert zones.at((0.1, 0.5)) == ("all",)
+    assert list(zones.locate((40.0, 0.0, 60.0, 100.0), (100, 200)).items()) == [("yard", "inside"), ("all", "inside")]
+    assert zones.locate((0.0, 0.0, 20.0, 100.0), (100, 200)) == {"yard": "outside", "all": "inside"}
     assert zones.masked((0.05, 0.05))
     assert not zones.masked((0.5, 0.5))
 
 
-def test_watch_enters_after_consecutive_looks_and_leaves_at_once() -> None:
+@pytest.mark.parametrize(
+    ("foot", "side"),
+    [
+        ((500, 160), "inside"),
+        ((500, 159), "edge"),
+        ((500, 151), "edge"),
+        ((500, 149), "outside"),
+        ((800, 400), "inside"),
+        ((809, 400), "edge"),
+        ((811, 400), "outside"),
+        ((806, 646), "edge"),
+        ((808, 648), "outside"),
+    ],
+)
+def test_the_edge_is_as_wide_as_a_share_of_the_person_in_pixels(foot: tuple[int, int], side: str) -> None:
+    """200 px tall: 10 px, whatever the picture's shape; round at corners."""
+    x, y = foot
+    zones = ZoneMap(zones={"yard": SQUARE}, masks=())
+    assert zones.locate((x - 30.0, y - 200.0, x + 30.0, float(y)), (1000, 800)) == {"yard": side}
+
+
+def sides(inside: str = "", edge: str = "", zones: str = "ab") -> dict[str, Side]:
+    return {zone: "inside" if zone in inside else "edge" if zone in edge else "outside" for zone in zones}
+
+
+def test_watch_enters_after_consecutive_frames_and_leaves_as_late() -> None:
     watch = ZoneWatch(inertia=2)
-    watch.observe(["a"])
-    watch.observe([])
-    watch.observe(["a"])
+    watch.observe(sides("a"))
+    watch.observe(sides())
+    watch.observe(sides("a"))
     assert not watch.current
-    watch.observe(["a", "b"])
+    watch.observe(sides("ab"))
     assert watch.current == ("a",)
-    watch.observe(["b"])
-    assert (watch.current, watch.entered) == (("b",), ("a", "b"))
+    watch.observe(sides("b"))
+    assert (watch.inside, watch.entered) == (("b",), ("a", "b"))
+    assert list(watch.current) == ["a", "b"]
+    watch.observe(sides("b"))
+    assert list(watch.current) == ["b"]
+    assert list(watch.entered) == ["a", "b"]
+
+
+def test_watch_stays_at_the_edge_for_ten_times_as_long() -> None:
+    watch = ZoneWatch(inertia=2)
+    for _ in range(2):
+        watch.observe(sides("a"))
+    for _ in range(19):
+        watch.observe(sides(edge="a"))
+        assert watch.current == ("a",)
+    watch.observe(sides(edge="a"))
+    assert watch.current == ()
+    watch.observe(sides(edge="a"))
+    assert watch.current == (), "the edge is no way in"
+
+
+def test_one_frame_inside_starts_the_leaving_again() -> None:
+    watch = ZoneWatch(inertia=2)
+    for _ in range(2):
+        watch.observe(sides("a"))
+    for _ in range(5):
+        watch.observe(sides())
+        watch.observe(sides("a"))
+        assert watch.current == ("a",)
 
 
 def test_watch_taken_over_keeps_what_was_entered() -> None:
     first, later = ZoneWatch(inertia=1), ZoneWatch(inertia=1)
-    first.observe(["a"])
-    later.observe(["b", "a"])
+    first.observe(sides("a"))
+    later.observe(sides("ab", zones="ba"))
     first.take_over(later)
     assert (first.current, first.entered) == (("b", "a"), ("a", "b"))
 

@@ -8,7 +8,7 @@ import pytest
 
 from detector.api.security_headers import SecurityHeaders
 from support.api import TOKEN, StartApi
-from support.browser import SHOWN, Frame, Look, Page, needs_browser
+from support.browser import SHOWN, Look, Page, PageFrame, needs_browser
 from support.proxy import proxy
 
 
@@ -31,7 +31,7 @@ def dashboard() -> Iterator[Dashboard]:
         yield Dashboard(pages, port)
 
 
-def sign_in(frame: Frame) -> None:
+def sign_in(frame: PageFrame) -> None:
     frame.until("document.querySelector('#sign-in').open")
     frame.run(f"document.querySelector('#token').value = {TOKEN!r}")
     frame.click("#sign-in .primary")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from detector.api.pictures import Pictures
 from support.control import MemoryControl
@@ -41,3 +43,22 @@ def test_no_picture_yet_is_asked_again() -> None:
     control.cameras["porch"]["frames"] = 1
     now += 1
     assert pictures.latest("porch", boxes=True, width=None) is not None
+
+
+def test_night_13_one_thread_draws_for_all() -> None:
+    """OpenCV 5 keeps some 6 MiB for each thread that draws a label."""
+    drew = set()
+
+    class WatchedPictures(MemoryControl):
+        def latest_jpeg(self, camera: str, **options: Any) -> tuple[int, bytes] | None:
+            drew.add(threading.current_thread().name)
+            return super().latest_jpeg(camera, **options)
+
+    pictures = Pictures(WatchedPictures())
+    with ThreadPoolExecutor(8) as pool:
+        widths = list(range(160, 160 * 20, 160))
+        assert all(pool.map(lambda width: pictures.latest("porch", boxes=True, width=width), widths))
+    assert len(drew) == 1
+    before = pictures.latest("porch", boxes=True, width=None)
+    pictures.close()
+    assert pictures.latest("porch", boxes=True, width=None) == before

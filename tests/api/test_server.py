@@ -121,6 +121,16 @@ def test_held_connections_make_room_the_oldest_first(window: StartApi, monkeypat
         assert b"200 OK" in held[-1].recv(4096), "a newer one had to go before an older one"
 
 
+def test_night_13_idle_connections_leave_the_probes_alone(window: StartApi) -> None:
+    opened = window()
+    with ExitStack() as stack:
+        for _ in range(6):
+            for _ in range(100):
+                stack.enter_context(connect(opened))
+            assert opened.client.get("/healthz", headers={"Connection": "close"}).status_code == 200
+        wait_until(lambda: len(opened.server._server.server_state.connections) <= MAX_CONNECTIONS)  # type: ignore[union-attr]
+
+
 def test_garbage_is_a_400_and_no_harm(window: StartApi) -> None:
     opened = window()
     with connect(opened) as sock:
@@ -166,6 +176,7 @@ def test_it_leaves_no_thread_of_its_own(window: StartApi) -> None:
     before = set(threading.enumerate())
     opened = window()
     assert opened.client.get("/api/status").status_code == 200
+    assert opened.client.get("/api/cameras/porch/latest.jpg").status_code == 200
     opened.close()
     # A worker thread that was told to go needs a moment for it.
     wait_until(lambda: set(threading.enumerate()) <= before)

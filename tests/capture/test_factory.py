@@ -54,6 +54,11 @@ def test_udp_is_refused_where_there_is_none(source: str) -> None:
         camera(source, transport="udp")
 
 
+def test_udp_decodes_all_pictures_and_says_so() -> None:
+    with pytest.raises(ValueError, match="needs transport: tcp"):
+        camera("rtsp://10.0.0.4/live", transport="udp", motion={"idle_decode": "keyframes"})
+
+
 def test_a_configured_file_is_paced_and_loops_if_asked(tmp_path: Path) -> None:
     stop = threading.Event()
     path = clip(tmp_path / "a.mp4", frames=3)

@@ -82,6 +82,24 @@ def test_the_newest_frame_wins_and_the_unread_is_counted_dropped() -> None:
     assert slots.counts("a") == SlotCounts(taken=1, dropped=4)
 
 
+def test_r2_a_frame_older_than_one_that_came_is_refused_and_counted() -> None:
+    slots = LatestFrames(clock=SetClock(now=200.0))
+    slots.add("a", 10.0)
+    slots.put(frame("a", 100.0))
+    slots.put(frame("a", 99.9, seq=1))
+    got = slots.take(0.0)
+    assert got is not None
+    assert got.captured_mono == 100.0
+    slots.put(frame("a", 99.95, seq=2))
+    assert slots.take(0.0) is None, "taken or not: the newest that came counts"
+    slots.put(frame("a", 100.0, seq=3))
+    slots.put(frame("a", 100.4, seq=4))
+    later = slots.take(0.0)
+    assert later is not None
+    assert later.captured_mono == 100.4
+    assert slots.counts("a").refused == 2
+
+
 def test_a_frame_before_its_turn_is_skipped_not_dropped() -> None:
     clock = SetClock()
     slots = LatestFrames(clock=clock)

@@ -22,7 +22,12 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One camera on a clip, a small model, and the embedded broker."""
     folder = tmp_path_factory.mktemp("signals")
     clip = scenes.clip(folder / "walk.mp4", [*range(20, 200, 8)])
-    model = {"name": str(end_to_end_model(folder / "walker.onnx", [WALKER])), "backend": "onnxruntime", "threads": 1}
+    model = {
+        "name": str(end_to_end_model(folder / "walker.onnx", [WALKER])),
+        "backend": "onnxruntime",
+        "threads": 1,
+        "probe": False,
+    }
     return {
         "model": model,
         "cameras": {"door": {"source": str(clip), "loop": True}},

@@ -52,7 +52,7 @@ def _config(folder: Path, broker: Mosquitto) -> dict[str, Any]:
     clip = scenes.clip(folder / "walk.mp4", [*walk, *reversed(walk)])
     camera = {"source": str(clip), "loop": True, "detect_fps": 10, "alert": {"cooldown_s": 0}}
     return {
-        "model": {"name": str(model), "backend": "onnxruntime", "threads": 1},
+        "model": {"name": str(model), "backend": "onnxruntime", "threads": 1, "probe": False},
         "cameras": dict.fromkeys(CAMERAS, camera),
         "mqtt": {"broker": f"mqtt://127.0.0.1:{broker.port}"},
     }

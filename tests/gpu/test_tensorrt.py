@@ -75,8 +75,8 @@ def _build(name: str, model: Path, pictures: list[Image], *, batch: int = 1) -> 
 
 def test_every_engine_is_accepted_and_serves(shared: Path, engines: dict[str, Gated]) -> None:
     for name, made in engines.items():
-        assert made.sidecar.verdict is not None
-        assert made.sidecar.verdict.accepted
+        assert made.manifest.verdict is not None
+        assert made.manifest.verdict.accepted
         detector = load_detector(path=shared / f"models/{MODELS[name]}.onnx", name=name, backend="auto")
         assert (detector.backend, detector.precision) == ("tensorrt", "fp16")
         detector.close()
@@ -84,11 +84,11 @@ def test_every_engine_is_accepted_and_serves(shared: Path, engines: dict[str, Ga
 
 @pytest.mark.parametrize("graphs", [True, False], ids=["graph", "enqueue"])
 def test_tensors_and_pictures_come_to_the_same(engines: dict[str, Gated], pictures: list[Image], graphs: bool) -> None:
-    path, sidecar = engines["yolov10n"].path, engines["yolov10n"].sidecar
+    path, manifest = engines["yolov10n"].path, engines["yolov10n"].manifest
     by_tensor = TensorRtBackend(path=path, graphs=graphs)
     by_tensor.configure = lambda **_: False  # type: ignore[method-assign]  # the CPU's letterbox and decoder
-    usual = PersonDetector(model_name="m", backend=by_tensor, spec=sidecar.spec)
-    whole = PersonDetector(model_name="m", backend=TensorRtBackend(path=path, graphs=graphs), spec=sidecar.spec)
+    usual = PersonDetector(model_name="m", backend=by_tensor, spec=manifest.spec)
+    whole = PersonDetector(model_name="m", backend=TensorRtBackend(path=path, graphs=graphs), spec=manifest.spec)
     verdict = compare(usual, whole, pictures)
     assert verdict.accepted, verdict
     usual.close()

@@ -80,3 +80,21 @@ def test_threads_follow_the_cores_that_may_be_used() -> None:
         assert usable_threads(0) == 1
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "tensorrt"])
+def test_o8_a_quantised_file_is_run_by_what_it_is_made_for(
+    tmp_path: Path, runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "device_files", lambda: False)
+    path = write_constant(tmp_path / "m.onnx", ROWS, metadata={"detector.int8_for": runtime})
+    if runtime == "tensorrt":
+        with pytest.raises(ModelError, match="quantised for TensorRT, which is not here: use one quantised with"):
+            load_detector(path=path, name="m")
+        return
+    if runtime == "openvino":
+        pytest.importorskip("openvino", reason="needs the extra openvino")
+    assert load_detector(path=path, name="m").backend == runtime
+    assert load_detector(path=path, name="m", backend="onnxruntime").backend == "onnxruntime", (
+        "a word of the user's wins"
+    )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 import pytest
@@ -141,3 +143,25 @@ def test_boxes_are_clipped_to_the_picture() -> None:
     whole = placement.to_source(np.array([[-50, -50, 500, 500]], np.float32))
     np.testing.assert_array_equal(whole, [[0, 0, 200, 100]])
     assert placement.to_source(np.empty((0, 4), np.float32)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("color", ["rgb", "bgr"])
+@pytest.mark.parametrize("scale", [1.0, 1 / 255])
+def test_mean_and_standard_deviation_are_per_channel(color: Literal["rgb", "bgr"], scale: float) -> None:
+    mean, std = (0.485 * scale * 255, 0.456 * scale * 255, 0.406 * scale * 255), (0.229, 0.224, 0.225)
+    spec = InputSpec(color=color, scale=scale, mean=mean, std=std, pad=20)
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
+    tensor, placement = Letterbox(width=64, height=64, spec=spec)(ArrayImage(pixels))
+    channels = pixels if color == "bgr" else pixels[..., ::-1]
+    wanted = np.full((64, 64, 3), 20.0)
+    wanted[placement.pad_y : placement.pad_y + 32] = channels
+    wanted = (wanted * scale - np.array(mean)) / np.array(std)
+    np.testing.assert_allclose(tensor[0], wanted.transpose(2, 0, 1), rtol=1e-4, atol=1e-3)
+
+
+def test_bytes_may_be_rgb() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    spec = InputSpec(color="rgb", scale=1 / 255)
+    box = Letterbox(width=64, height=64, spec=spec, pixels=True, rgb_bytes=True)
+    for _ in range(2):
+        np.testing.assert_array_equal(box(ArrayImage(pixels))[0][0], pixels[..., ::-1])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core.errors import ModelError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
@@ -98,7 +98,7 @@ def test_the_services_own_loader_counts_over_all_its_loads(loads: _Loads, monkey
     monkeypatch.setattr(loading, "open_file", open_file)
     monkeypatch.setattr(loading, "tensorrt_usable", lambda: True)
     resolved = Resolved(name="m", path=loads.path, spec=None, entry=None)
-    load = AutotunedLoader(Model(name=str(loads.path)), resolved)
+    load = AutotunedLoader(Model(name=str(loads.path), probe=False), resolved)
     for _ in range(MOST + 1):
         load()
     assert opened == ["auto"] * MOST + ["onnxruntime"]

@@ -12,11 +12,13 @@ import time
 import pytest
 
 from detector.config.schema import Config
+from detector.core.errors import BrokerError
 from detector.core.types import Message
-from detector.mqtt.client import MqttSettings, settings_of
+from detector.mqtt.client import DIAL_S, MqttSettings, settings_of
 from support.links import MakeBroker, connected, make_link, settings
 from support.messages import running
 from support.mosquitto import DEADLINE, RecordingSubscriber, wait_until
+from support.visits import StillClock
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -241,3 +243,22 @@ def test_settings_of_the_config() -> None:
     remote = of(broker="mqtts://[::1]", username="u", password="p", client_id="me")
     assert (remote.address, remote.protocols, remote.client_id) == ("mqtts://[::1]:8883", ("5", "3.1.1"), "me")
     assert of(broker="mqtt://broker").port == 1883
+
+
+def test_a_dial_that_takes_its_time_is_no_hang_and_one_without_end_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, dialling, give_up = StillClock(mono=100.0), threading.Event(), threading.Event()
+
+    def dial(*_: object, **__: object) -> None:
+        dialling.set()
+        give_up.wait(20)
+        raise BrokerError("no route")
+
+    monkeypatch.setattr("detector.mqtt.client.dial", dial)
+    link = make_link(1, clock=clock)
+    with running(link.run):
+        assert dialling.wait(20)
+        clock.now_mono = 100.0 + DIAL_S
+        assert link.progress_mono == clock.now_mono
+        clock.now_mono += 11.0
+        assert link.progress_mono == clock.now_mono - 11.0
+        give_up.set()

@@ -42,7 +42,7 @@ OLD_WORDS = (
     "Reconfigure", "ShapedDetector",
 )  # fmt: skip
 METAPHORS = re.compile(
-    rf"\b(?:{'|'.join(OLD_WORDS)})\b|(?<![A-Za-z])(?i:darkroom|gatherer|post[ _-]?room|night[ _-]?watch|workshop|house|desk|rooms?)(?![a-z])"
+    rf"\b(?:{'|'.join(OLD_WORDS)})\b|(?<![A-Za-z])(?i:darkroom|gatherer|sidecars?|rehearsals?|errand|post[ _-]?room|night[ _-]?watch|workshop|house|desk|rooms?)(?![a-z])"
 )
 # "Room" as space on a disk or in memory, and as a place with walls that a camera looks at.
 PLAIN_ROOM = re.compile(

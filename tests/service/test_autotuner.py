@@ -21,6 +21,7 @@ from detector.config.schema import Camera, Config
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.threads import ServiceThread
 from detector.core.types import ArrayImage, Frame, Track
+from detector.inference.layout import Layout
 from detector.inference.multi_size import AnyDetector, MultiSizeDetector
 from detector.models.autotune.candidates import Candidate
 from detector.models.autotune.choice import Choice, place, read, scenes_of, write
@@ -331,7 +332,7 @@ def test_the_threads_of_a_configured_backend_are_measured_once_and_kept(
         return _Loaded()
 
     monkeypatch.setattr("detector.models.loading.load_detector", loaded)
-    AutotunedLoader(asked, resolve(asked))()
+    AutotunedLoader(asked.model_copy(update={"probe": False}), resolve(asked))()
     assert set(opened) == {kept.taken.threads}
 
     later = AutotuneStatus()
@@ -343,6 +344,7 @@ def test_the_threads_of_a_configured_backend_are_measured_once_and_kept(
 
 class _Loaded:
     input_size = (160, 160)
+    layout = Layout(kind="dense", width=160, height=160)
 
     def close(self) -> None:
         """Nothing to let go of."""

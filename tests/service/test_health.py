@@ -171,6 +171,20 @@ def test_a_broker_that_is_away_is_a_problem_with_what_waits(service: Monitored) 
     assert second == "outbox: disk full"
 
 
+def test_a_broker_that_never_acknowledges_is_a_problem_after_ten_seconds(service: Monitored) -> None:
+    service.broker.set(unacknowledged=7, unacknowledged_s=9.0)
+    assert service.health.problems() == []
+    service.broker.set(unacknowledged=7, unacknowledged_s=12.3)
+    assert service.health.problems() == [
+        "broker 127.0.0.1:1883: it takes messages and does not acknowledge them: 7 wait, the oldest for 12 s"
+    ]
+
+
+def test_what_a_broker_does_not_take_is_a_problem(service: Monitored) -> None:
+    service.broker.set(left_out=("p/porch/person/snapshot is left out: the broker ends the connection at it",))
+    assert service.health.problems() == list(service.broker.now.left_out)
+
+
 def _seconds(service: Monitored, seconds: float, *, taken: int, dropped: int) -> None:
     total = [0, 0]
     for _ in range(round(seconds * 2)):
@@ -188,3 +202,22 @@ def test_an_overload_is_a_problem_with_its_rates_until_it_is_over(service: Monit
     ]
     service.load.forget()
     assert service.health.problems() == []
+
+
+def test_night_09_a_clock_that_nobody_sets_is_a_problem_after_an_hour(service: Monitored) -> None:
+    unsynced_s = [3600.0]
+    health = HealthMonitor(
+        threads=lambda: service.threads,
+        cameras=service.cameras.stats,
+        model=service.model,
+        broker=service.broker,
+        outbox=service.outbox,
+        load=service.load,
+        store=make_store(),
+        clock=service.clock,
+        clock_unsynced_s=lambda: unsynced_s[0],
+    )
+    assert health.problems() == []
+    unsynced_s[0] = 7300.0
+    (problem,) = health.problems()
+    assert problem.startswith("the clock has not been known to be right for 2 h")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -195,7 +196,10 @@ def test_idle_time_is_saved_up_while_frames_are_waited_for(seeing: Path) -> None
 def test_an_idle_camera_may_rest_and_one_that_is_switched_off_may_not(tmp_path: Path) -> None:
     """Only its own pipeline knows; who watches the live picture of a camera without detection wants all of it."""
     attention = IdleCameras()
-    rtsp = {"source": "rtsp://10.0.0.4/live", "motion": {"idle_decode": "keyframes", "idle_after_s": 0.2}}
+    rtsp: dict[str, Any] = {
+        "source": "rtsp://10.0.0.4/live",
+        "motion": {"idle_decode": "keyframes", "idle_after_s": 0.2},
+    }
     with RunningInference(end_to_end_model(tmp_path / "empty.onnx", []), idle=attention, **rtsp) as shop:
         shop.model.wait_loaded(20)
         shop.feed_until(lambda: attention.is_idle("a"), still=True)

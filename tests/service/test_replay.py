@@ -162,6 +162,38 @@ def test_entry_delay_passes_on_media_time() -> None:
     assert alert["captured_at"] == alert["confirmed_at"] < alert["published_at"]
 
 
+def test_t2_an_alert_says_who_came_during_the_cooldown() -> None:
+    lines = run(
+        visits((1.0, 4.0), (8.0, 11.0), (14.0, 17.0), (40.0, 43.0), length_s=45), config(alert={"cooldown_s": 30})
+    )
+    ids = [event["after"]["id"] for event in of(lines, "events", "new")]
+    first, second = of(lines, "alerts")
+    assert (first["event_id"], first["since_last"]) == (ids[0], {"people": 0, "events": []})
+    assert (second["event_id"], second["since_last"]) == (ids[3], {"people": 2, "events": ids[1:3]})
+
+
+def test_t1_a_still_figure_that_comes_and_goes_gives_one_alert_and_every_visit_an_event() -> None:
+    """Shown for 6 s, hidden for 6 s, again and again, as a coat that is now and then taken for a person."""
+
+    def pictures() -> Iterator[tuple[float, Image]]:
+        empty = np.full((240, 320, 3), 90, dtype=np.uint8)
+        shown = empty.copy()
+        shown[80:200, 100:140] = 255
+        for k in range(30 * 12 * 5):
+            yield k / 5, ArrayImage(shown if k / 5 % 12 >= 6 else empty)
+
+    lines = run(Clip(pictures()), config())
+    new = of(lines, "events", "new")
+    assert len(new) == 30
+    assert [alert["event_id"] for alert in of(lines, "alerts")] == [new[0]["after"]["id"]]
+    assert [event["after"]["suppressed"] for event in new[:3]] == [
+        None,
+        "no alert: same place, same size, never moved; visit 2 in this place",
+        "no alert: same place, same size, never moved; visit 3 in this place",
+    ]
+    assert new[-1]["after"]["stationary_since"] == new[0]["after"]["start_time"]
+
+
 def test_two_replays_are_byte_identical() -> None:
     def once() -> bytes:
         return b"\n".join(encode(line) for line in run(visits((1.0, 4.0), (8.0, 11.0), length_s=15), config()))

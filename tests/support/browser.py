@@ -141,9 +141,9 @@ class Page:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
 
-    def frame(self) -> Frame:
+    def frame(self) -> PageFrame:
         """The page's first iframe."""
-        return Frame(self._browser, self._session, self._context)
+        return PageFrame(self._browser, self._session, self._context)
 
     def click(self, selector: str) -> None:
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
@@ -169,11 +169,13 @@ class Page:
         self._browser.call("Target.disposeBrowserContext", browserContextId=self._context)
 
 
-class Frame(Page):
+class PageFrame(Page):
     """A page's first iframe, of whatever site: scripts run in it, the rest is the page's."""
 
     def run(self, script: str) -> Any:
         tree = self.call("Page.getFrameTree")["frameTree"]
+        if not tree.get("childFrames"):
+            raise DevToolsError("the page has no frame yet")
         frame = tree["childFrames"][0]["frame"]["id"]
         world = self.call("Page.createIsolatedWorld", frameId=frame)["executionContextId"]
         return self._evaluate(script, contextId=world)

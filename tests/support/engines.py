@@ -60,7 +60,7 @@ def described(environment: Environment = ORIN, **other: Any) -> EngineManifest:
 
 
 def write_engine(path: Path, made: EngineManifest | None = None, *, accepted: bool = True) -> EngineManifest:
-    """The plan and its sidecar, judged in the environment that it is for."""
+    """The plan and its manifest, judged in the environment that it is for."""
     made = made or described()
     if accepted:
         made = made.judged(verdict(), made.environment)

@@ -20,6 +20,7 @@ from detector.core.types import AlarmState, Alert, ArrayImage, EventChange, Fram
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.service.alarm_controller import AlarmController
+from detector.service.camera_memory import CameraMemory
 from detector.service.inference_loop import CameraChannel, InferenceLoop
 from detector.service.model_host import ModelHost
 from support.graphs import write_constant
@@ -62,7 +63,9 @@ def end_to_end_model(path: Path, rows: list[list[float]]) -> Path:
 class RunningInference:
     """A running loop; `feed` gives it frames of moving noise, so that the motion gate stays open."""
 
-    def __init__(self, model: Path, *, idle: IdleCameras | None = None, **camera: Any) -> None:
+    def __init__(
+        self, model: Path, *, idle: IdleCameras | None = None, memory: CameraMemory | None = None, **camera: Any
+    ) -> None:
         self.path = model
         self.findings = RecordedFindings()
         self.frames = LatestFrames(clock=SYSTEM_CLOCK)
@@ -82,6 +85,7 @@ class RunningInference:
             clock=SYSTEM_CLOCK,
             device_id="test",
             idle=idle,
+            memory=memory,
         )
         self.camera = Camera.model_validate({"source": "x", "detect_fps": 100, **camera})
         self.frames.add("a", 100)
@@ -99,9 +103,9 @@ class RunningInference:
         return load_detector(path=self.path, name=self.path.name, threads=1)
 
     def feed(self, camera: str = "a", *, still: bool = False) -> None:
-        pixels = self._random.integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)
-        if still:
-            pixels[:] = 90
+        pixels = np.full((SIZE, SIZE, 3), 90, np.uint8)
+        if not still:  # noise all over would be a change of the light
+            pixels[:, : SIZE // 3] = self._random.integers(0, 255, (SIZE, SIZE // 3, 3), dtype=np.uint8)
         now = SYSTEM_CLOCK.mono()
         self._seq += 1
         self.frames.put(

@@ -26,7 +26,7 @@ class ProxyRules:
     pages: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ProxyHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.0"  # the end of the connection ends the answer: streams need no length
 
     def __init__(self, rules: ProxyRules, *given: Any) -> None:
@@ -73,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def proxy(port: int, prefix: str = "", **rules: Any) -> Iterator[int]:
     """The proxy's port on the loopback while it forwards to `port` there; `rules`: see ProxyRules."""
-    handler = partial(_Handler, ProxyRules(port=port, prefix=prefix, **rules))
+    handler = partial(_ProxyHandler, ProxyRules(port=port, prefix=prefix, **rules))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="proxy")

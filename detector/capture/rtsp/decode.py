@@ -59,11 +59,7 @@ class Decoder:
             self.bad += self._begun
             return []
         self.bad = 0 if frames else self.bad
-        return [
-            (frame, next((mono for stamp, mono in self._stamps if stamp == frame.pts), unit.mono))
-            for frame in frames
-            if not frame.is_corrupt
-        ]
+        return [(frame, self._mono(frame, unit.mono)) for frame in frames if not frame.is_corrupt]
 
     def forget(self) -> None:
         """Drop the decoder's state: the next unit does not depend on earlier ones."""

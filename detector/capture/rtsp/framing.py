@@ -13,7 +13,9 @@ from .message import RtspMessage, body_length, parse_head
 _TURN = 1 << 12  # items taken at once: a camera faster than this program must not hold it here
 _MAX_HEAD = 1 << 16
 _MAX_JUNK = 1 << 16  # in one go: some cameras pad or lose their place, but a stream of junk is another protocol
-_HEAD_END = (b"\r\n\r\n", b"\n\n")
+_DESCRIPTION = b"\nv=0"  # how the body of the answer to DESCRIBE begins (RFC 8866)
+_HEAD_END = ((b"\r\n\r\n", 4), (b"\n\n", 2), (_DESCRIPTION, 1))
+_MAX_STRAY = 1 << 12  # bytes of junk between that answer's head and body
 _DOLLAR, _HEADER, _RTP_HEADER = 0x24, 4, 12
 _PADDING = b"\r\n\x00 "  # between messages; allowed, so no damage
 _START = re.compile(rb"[$A-Z]")
@@ -186,7 +188,8 @@ class Framing:
         buffer = self._buffer
         if _FIRST_LINE.match(buffer, at) is None:
             return _Verdict.MORE if _FIRST_LINE_SO_FAR.match(buffer, at) else _Verdict.JUNK
-        ends = [(found + len(end), found) for end in _HEAD_END if (found := buffer.find(end, at)) >= 0]
+        # Stray bytes may hide the empty line from a description.
+        ends = [(found + size, found) for end, size in _HEAD_END if (found := buffer.find(end, at)) >= 0]
         if self._sure.search(buffer, at + 1, min(ends)[1] if ends else len(buffer)):
             return _Verdict.JUNK
         if not ends:
@@ -202,10 +205,12 @@ class Framing:
         return replace(message, body=buffer[start:end].decode("utf-8", "replace"))
 
     def _body(self, message: RtspMessage, after: int) -> tuple[int, int]:
-        """Where the body begins and ends; a description begins with v=, whatever was sent before that."""
+        """Where the body begins and ends; a description begins with v=0, whatever was sent before that."""
         length = body_length(message)
-        stray = 0
-        if length and "sdp" in (message.get("content-type") or "").lower():
-            stray = max(0, self._buffer.find(b"v=0", after, after + length))
-            stray -= after if stray else 0
-        return after + stray, after + stray + length
+        if not length or "sdp" not in (message.get("content-type") or "").lower():
+            return after, after + length
+        start = self._buffer.find(_DESCRIPTION[1:], after, after + length + _MAX_STRAY)
+        body = self._buffer[after : after + length]
+        if start < 0 and not body.isascii() and b"m=" not in body:
+            return after, after + length + _MAX_STRAY  # it comes behind longer junk, or not at all
+        return max(start, after), max(start, after) + length

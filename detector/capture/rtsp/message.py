@@ -11,6 +11,7 @@ _REQUEST = re.compile(r"([A-Z_]{3,20})\s+\S+\s+RTSP/\d\.\d")
 _MAX_BODY = 1 << 18
 # The headers that are read here: found behind stray bytes, too, unless those make another header's name of them.
 _KNOWN = ("content-length", "content-type", "content-base", "www-authenticate", "transport", "session", "cseq")
+_KNOWN_IN_JUNK = re.compile(f"(?<![-a-z])({'|'.join(_KNOWN)}):", re.IGNORECASE)
 _KNOWN_AT_END = re.compile(f"(?:.*[^-])?({'|'.join(_KNOWN)})", re.DOTALL)
 
 
@@ -40,8 +41,11 @@ def parse_head(head: bytes) -> RtspMessage:
     headers: list[tuple[str, str]] = []
     for line in lines[1:]:
         name, colon, value = line.partition(":")
+        name = _header_name(name)
+        if name not in _KNOWN and not line.isascii() and (known := _KNOWN_IN_JUNK.search(line)):
+            name, value = known[1].lower(), line[known.end() :]
         if colon:
-            headers.append((_header_name(name), value.strip()))
+            headers.append((name, value.strip()))
     return RtspMessage(
         status=int(status[1]) if status else None, method=request[1] if request else None, headers=tuple(headers)
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 START = b"\x00\x00\x00\x01"
+_MAX_UNIT = 1 << 24  # bytes; a fragmented unit that is longer never ends
 _START = re.compile(rb"\x00{2,}\x01")
 
 
@@ -84,6 +85,9 @@ class Depacketizer(ABC):
             self._damaged = True  # its beginning is lost
             return []
         self._unit += payload[self.header + 1 :]
+        if len(self._unit) > _MAX_UNIT:
+            self._give_up()
+            return []
         if not payload[self.header] & 0x40:
             return []
         unit, self._unit = bytes(self._unit), None

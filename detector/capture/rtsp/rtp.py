@@ -57,4 +57,4 @@ def _payload(data: bytes, first: int) -> bytes:
     if first & 0x10:
         start += 4 + 4 * int.from_bytes(data[start + 2 : start + 4], "big")
     end = len(data) - (data[-1] if first & 0x20 else 0)
-    return data[start:end]
+    return data[start : max(start, end)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import select
 import socket
 import ssl
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
+from detector.capture.dial import look_up, open_socket
 from detector.core.clock import Clock
 
 from .framing import Framing, Interleaved
@@ -133,23 +133,13 @@ class RtspTransport:
 
 
 def _connected(host: str, port: int, deadline: float, clock: Clock) -> socket.socket:
-    """A connection to the first of the host's addresses that accepts one; the resolver has its own time-outs."""
-    failure: OSError = OSError(errno.EIO, "no address")
-    try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError):  # a label too long for a name is a UnicodeError
-        raise failure from None
-    for family, kind, protocol, _, address in addresses:
-        left_s = deadline - clock.mono()
-        if left_s <= 0.0:
+    """A connection to one of the host's addresses; the resolver has time limits of its own."""
+
+    def left_s() -> float:
+        left = deadline - clock.mono()
+        if left <= 0.0:
             raise TimeoutError
-        connection = socket.socket(family, kind, protocol)
-        try:
-            connection.settimeout(left_s)
-            connection.connect(address)
-        except OSError as exc:
-            connection.close()
-            failure = exc
-        else:
-            return connection
-    raise failure
+        return left
+
+    # A link-local IPv6 address keeps its zone only as it was written.
+    return open_socket([host] if "%" in host else look_up(host, port), port, left_s=left_s)

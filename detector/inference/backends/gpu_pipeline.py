@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from detector.core.errors import InferenceError
 from detector.core.types import Image, PlanarImage, Planes
-from detector.inference.decode import Persons
 from detector.inference.kernels import post
 from detector.inference.kernels.compile import KernelSource, compiled
 from detector.inference.kernels.launch import (
@@ -31,6 +30,7 @@ from detector.inference.kernels.launch import (
     plane_sizes,
 )
 from detector.inference.layout import Layout, anchors
+from detector.inference.output_values import Persons
 from detector.inference.preprocess import Placement
 from detector.inference.spec import InputSpec
 

@@ -30,11 +30,15 @@ _QUANTISED = {"QuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnnxFile:
-    """`digest` is sha256 in hex; `precision` fp32, fp16 or int8, by the weights and operators."""
+    """`digest` is sha256 in hex; `precision` fp32, fp16 or int8, as the weights and operators have it.
+
+    `operators` are the types of the graph's nodes.
+    """
 
     digest: str
     precision: str
     metadata: dict[str, str]
+    operators: frozenset[str] = frozenset()
 
 
 class _Contents:
@@ -92,7 +96,12 @@ def inspect(path: Path) -> OnnxFile:
             digest.update(second.read_bytes())
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from None
-    return OnnxFile(digest=digest.hexdigest(), precision=contents.precision, metadata=contents.metadata)
+    return OnnxFile(
+        digest=digest.hexdigest(),
+        precision=contents.precision,
+        metadata=contents.metadata,
+        operators=frozenset(contents.operators),
+    )
 
 
 def metadata_bytes(key: str, value: str) -> bytes:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from detector.core.errors import InferenceError, ModelError, one_line
 from detector.core.files import replacing
+from detector.inference.input_tensors import picture_first, size_inputs
 from detector.inference.tensors import TensorSpec
 
 from .base import Precision, usable_threads
@@ -42,6 +43,7 @@ class OnnxRuntimeBackend:
         self.version: str = runtime.__version__
         self.precision = file.precision
         self.digest = file.digest
+        self.operators = file.operators
         compiled = refuse_foreign(path, file.metadata, self.name, self.version)
         options = _options(runtime, threads, unpack=UNPACK in file.metadata, optimised=compiled)
         self._session = _session(runtime, path, options)
@@ -49,14 +51,14 @@ class OnnxRuntimeBackend:
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
         self.metadata: Mapping[str, str] = file.metadata
-        self._input = self.inputs[0] if self.inputs else TensorSpec("none", (), "float32")
+        self._input = picture_first(self.inputs)
 
     def run(self, tensor: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         if self._session is None:
             raise InferenceError("the model was closed")
         fed = tensor.astype(np.float16) if self._input.dtype == "float16" else tensor
         try:
-            return tuple(self._session.run(None, {self._input.name: fed}))
+            return tuple(self._session.run(None, {self._input.name: fed, **size_inputs(self.inputs, tensor)}))
         except Exception as error:
             raise InferenceError(f"onnxruntime could not run the model: {one_line(error)}") from None
 

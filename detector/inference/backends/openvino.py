@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 
 from detector.core.errors import InferenceError, ModelError, one_line
 from detector.core.files import existing_file, install, replacing
-from detector.inference.layout import default_spec, find_layout
-from detector.inference.spec import InputSpec
+from detector.inference.input_tensors import picture_first, size_inputs
+from detector.inference.layout import default_spec, find_layout, is_yolox
+from detector.inference.spec import INPUT, InputSpec
 from detector.inference.tensors import TensorSpec
 
 from .base import Precision, usable_threads
@@ -23,6 +25,7 @@ from .onnx_metadata import INT8_FOR, OnnxFile, inspect
 
 IR_SUFFIX = ".xml"
 _RT_INFO = "detector"
+_OPERATOR = re.compile(rb' type="(\w+)"')
 
 
 class OpenVinoBackend:
@@ -58,28 +61,37 @@ class OpenVinoBackend:
         self.version: str = openvino.__version__
         self.provider = "CPU"
         self.digest = file.digest
+        self.operators = file.operators
         self.metadata: Mapping[str, str] = file.metadata
         try:
             model = core.read_model(str(path))
         except Exception as error:
             raise ModelError(f"openvino cannot load {path.name}: {one_line(error)}") from None
         if fold:
-            model = _folded(openvino, model, file.metadata, spec)
+            model = _folded(openvino, model, file, spec)
         self._model = _compile(core, model, path, hint, usable_threads(threads))
         self._request: Any = self._model.create_infer_request()
         self.inputs = tuple(_spec(port) for port in self._model.inputs)
         self.outputs = tuple(_spec(port) for port in self._model.outputs)
-        self._half = bool(self.inputs) and self.inputs[0].dtype == "float16"
+        self._input = picture_first(self.inputs)
+        self._half = self._input.dtype == "float16"
 
     def run(self, tensor: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         if self._request is None:
             raise InferenceError("the model was closed")
         fed = tensor.astype(np.float16) if self._half else tensor
         try:
-            results = self._request.infer([fed], share_inputs=True, share_outputs=True)
+            results = self._request.infer(self._fed(fed), share_inputs=True, share_outputs=True)
         except Exception as error:
             raise InferenceError(f"openvino could not run the model: {one_line(error)}") from None
         return tuple(results[index] for index in range(len(self.outputs)))
+
+    def _fed(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
+        """Every input's value, in the model's order."""
+        if len(self.inputs) == 1:
+            return [tensor]
+        sizes = size_inputs(self.inputs, tensor)
+        return [tensor if spec is self._input else sizes[spec.name] for spec in self.inputs]
 
     def close(self) -> None:
         self._request = self._model = None
@@ -119,7 +131,12 @@ def _inspect_ir(core: Any, path: Path) -> OnnxFile:
     except Exception as error:
         raise ModelError(f"openvino cannot load {path.name}: {one_line(error)}") from None
     precision = "int8" if b'type="FakeQuantize"' in text else "fp32"
-    return OnnxFile(digest=digest, precision=facts.get("precision", precision), metadata=facts.get("metadata", {}))
+    return OnnxFile(
+        digest=digest,
+        precision=facts.get("precision", precision),
+        metadata=facts.get("metadata", {}),
+        operators=frozenset(kind.decode() for kind in _OPERATOR.findall(text)),
+    )
 
 
 def _import() -> Any:
@@ -161,16 +178,21 @@ def _half(core: Any) -> str | None:
     return next((half for half in ("bf16", "fp16") if half.upper() in able), None)
 
 
-def _folded(openvino: Any, model: Any, metadata: Mapping[str, str], spec: InputSpec | None) -> Any:
-    """`model` with its preprocessing; unchanged if it already takes bytes or its layout is unknown."""
+def _folded(openvino: Any, model: Any, file: OnnxFile, spec: InputSpec | None) -> Any:
+    """`model` with its preprocessing in front; as it is where it takes bytes already or is not understood."""
     inputs = tuple(_spec(port) for port in model.inputs)
     try:
-        layout = find_layout(inputs, tuple(_spec(port) for port in model.outputs), metadata)
+        layout = find_layout(inputs, tuple(_spec(port) for port in model.outputs), file.metadata)
     except ModelError:
         return model  # PersonDetector raises a better error
-    if inputs[0].dtype != "float32" or None in inputs[0].shape:
+    if len(inputs) != 1 or inputs[0].dtype != "float32" or None in inputs[0].shape:
+        return model
+    assumed = spec is None and layout.asks is not None and not is_yolox(layout, file.operators)
+    if not layout.usual or assumed or INPUT in file.metadata:
         return model
     spec = spec or default_spec(layout)
+    if spec.normalised:
+        return model
     from openvino.preprocess import ColorFormat, PrePostProcessor
 
     steps = PrePostProcessor(model)

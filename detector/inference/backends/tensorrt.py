@@ -166,6 +166,9 @@ class TensorRtBackend:
 
     def configure(self, *, layout: Layout, spec: InputSpec, floor: float, iou: float | None) -> bool:
         """Prepare for whole pictures (`infer`); False, and a log line, if they must come as tensors."""
+        if not layout.usual or spec.normalised:  # the kernels know the common heads and letterboxes
+            log.info("pictures are prepared and read on the CPU: the GPU's kernels do not know %s", layout)
+            return False
         dtypes = {result.spec.dtype for result in self._results}
         wanted = 2 if layout.kind == "yolox-boxes" else 1
         if len(self._results) != wanted or len(dtypes) != 1 or (dtypes | {self._input.spec.dtype}) - set(_FLOATS):

@@ -118,6 +118,7 @@ def letterbox(
 ) -> Launch:
     """The launch that letterboxes `count` PICTUREs at `pictures` to `out` [count, 3, height, width] of `dtype`."""
     _refuse_unless(1 <= count <= 65535 and 1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE, "no such batch")
+    _refuse_unless(not spec.normalised, "the kernel knows no mean and standard deviation")
     _refuse_unless(out % 8 == 0, "the input's address must be a multiple of 8")
     scale = np.float32(spec.scale)
     across, down, _ = LETTERBOX_BLOCK

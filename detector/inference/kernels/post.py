@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.errors import InferenceError
-from detector.inference.decode import IOU_DENSE, IOU_YOLOX, Persons
+from detector.inference.decode import IOU_DENSE, IOU_YOLOX
 from detector.inference.layout import Layout, anchors
 from detector.inference.nms import MAX_DETECTIONS
+from detector.inference.output_values import Persons
 
 from .launch import SUFFIXES, FloatType, Launch
 
@@ -79,6 +80,8 @@ def head_tensors(
     """
     size, classes = np.dtype(dtype).itemsize, layout.classes or 1
     count = anchors(layout.width, layout.height)
+    if not layout.usual:
+        raise ValueError(f"the head ({layout}) is none that is decoded on the device")
     if layout.kind == "dense":
         return HeadTensors(
             form="centers", cells=count, iou=IOU_DENSE,

@@ -110,9 +110,9 @@ def path_of(engine: Path) -> Path:
     return engine.with_name(f"{engine.name}.json")
 
 
-def write(engine: Path, sidecar: EngineManifest) -> None:
+def write(engine: Path, manifest: EngineManifest) -> None:
     """Write the manifest atomically; raises ModelError."""
-    document = {"format": FORMAT, "key": sidecar.key, **dataclasses.asdict(sidecar)}
+    document = {"format": FORMAT, "key": manifest.key, **dataclasses.asdict(manifest)}
     write_bytes(path_of(engine), json.dumps(document, indent=1).encode())
 
 
@@ -135,12 +135,12 @@ def read(engine: Path) -> EngineManifest:
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot read {path} ({error}): {again}") from None
     try:
-        sidecar = _parsed(document)
+        manifest = _parsed(document)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ModelError(f"{path} is not an engine's description, or of another version: {again}") from None
-    if document["key"] != sidecar.key:
+    if document["key"] != manifest.key:
         raise ModelError(f"{path} was changed by hand: {again}")
-    return sidecar
+    return manifest
 
 
 def _parsed(document: Any) -> EngineManifest:
@@ -159,37 +159,37 @@ def _parsed(document: Any) -> EngineManifest:
 
 
 def require_fit(
-    engine: Path, sidecar: EngineManifest, here: Environment, *, model_sha256: str | None = None, judged: bool = True
+    engine: Path, manifest: EngineManifest, here: Environment, *, model_sha256: str | None = None, judged: bool = True
 ) -> None:
     """Raise ModelError, with the command that helps, for an engine that does not fit this machine and model.
 
     `model_sha256` is that of the current ONNX file, None if there is none. `judged` False allows an engine that has
     not been checked yet.
     """
-    again = sidecar.rebuild(engine)
-    if model_sha256 not in (None, sidecar.recipe.model_sha256):
-        raise ModelError(f"{engine} was built from another {Path(sidecar.model_path).name}: run {again}")
-    then, now = dataclasses.asdict(sidecar.environment), dataclasses.asdict(here)
+    again = manifest.rebuild(engine)
+    if model_sha256 not in (None, manifest.recipe.model_sha256):
+        raise ModelError(f"{engine} was built from another {Path(manifest.model_path).name}: run {again}")
+    then, now = dataclasses.asdict(manifest.environment), dataclasses.asdict(here)
     if strange := [
         f"{name} {then[name]} (here {now[name]})" for name in now if then[name] != now[name] and name != "driver"
     ]:
         raise ModelError(f"{engine} was built for {', '.join(strange)}: run {again}")
-    _require_whole(engine, sidecar)
+    _require_whole(engine, manifest)
     if not judged:
         return
-    if sidecar.verdict is None or sidecar.judged_in != here.key:
+    if manifest.verdict is None or manifest.judged_in != here.key:
         raise ModelError(f"{engine} has not been checked against ONNX Runtime on this machine: run {again}")
-    if not sidecar.verdict.accepted:
-        raise ModelError(f"{engine} was refused ({sidecar.verdict.why}): run {again}")
+    if not manifest.verdict.accepted:
+        raise ModelError(f"{engine} was refused ({manifest.verdict.why}): run {again}")
 
 
-def _require_whole(engine: Path, sidecar: EngineManifest) -> None:
-    again = sidecar.rebuild(engine)
+def _require_whole(engine: Path, manifest: EngineManifest) -> None:
+    again = manifest.rebuild(engine)
     try:
         size = engine.stat().st_size
-        if size != sidecar.size:
-            raise ModelError(f"{engine} has {size} bytes instead of {sidecar.size}: run {again}")
-        if file_sha256(engine) != sidecar.sha256:
+        if size != manifest.size:
+            raise ModelError(f"{engine} has {size} bytes instead of {manifest.size}: run {again}")
+        if file_sha256(engine) != manifest.sha256:
             raise ModelError(f"{engine} is damaged (its sha256 is another): run {again}")
     except OSError as error:
         raise ModelError(f"cannot read {engine} ({error.strerror}): run {again}") from None

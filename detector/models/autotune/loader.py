@@ -6,14 +6,15 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from detector.config.schema import Model
-from detector.core.errors import DetectorError
+from detector.config.model_settings import Model
+from detector.core.errors import DetectorError, ModelError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.inference.input_sizes import InputSize
 from detector.inference.multi_size import AnyDetector
 from detector.models.graph.variants import find, variants_dir, whole
 from detector.models.loading import SCORE_FLOOR, loader, open_file, shapeable, shaped
+from detector.models.probe import ProbeResult, probed
 from detector.models.registry import Resolved
 
 from .candidates import Candidate
@@ -85,8 +86,26 @@ class AutotunedLoader:
         self.choice = None if kept is None else kept.fit_for(scenes)
         self._unchanged = loader(model, resolved)  # one for all loads: it counts an engine's failures
         self._given = False
+        self.seen: ProbeResult | None = None  # what the model saw when it was loaded last
 
     def __call__(self) -> AnyDetector:
+        detector = self._loaded()
+        if not self._model.probe:
+            return detector
+        try:
+            self.seen = probed(detector)
+        except ModelError as error:
+            detector.close()
+            if self.choice is None or self.choice.taken.exact:
+                raise
+            log.warning("%s", error)
+            return self()  # the choice gives way
+        except BaseException:
+            detector.close()
+            raise
+        return detector
+
+    def _loaded(self) -> AnyDetector:
         choice = self.choice
         if choice is None:
             return self._as_configured()

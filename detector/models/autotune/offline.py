@@ -8,13 +8,15 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detector.config.schema import Config, Model
+from detector.config.model_settings import Model
+from detector.config.schema import Config
 from detector.core.errors import ConfigError, StorageError, UsageError
 from detector.core.progress import Progress, quiet
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import InputSize, best_input_size
 from detector.inference.multi_size import MultiSizeDetector
 from detector.models.loading import shapeable, shaped_loader
+from detector.models.model_keys import said
 from detector.models.registry import Resolved
 
 from .choice import Choice, place, read, scenes_of
@@ -61,6 +63,8 @@ def check(model: Model, resolved: Resolved) -> None:
         )
     if resolved.path.suffix.lower() != ".onnx":
         raise ConfigError(f"{resolved.name} has no variants: name the ONNX model", key="model.name")
+    if said(model):
+        raise ConfigError("is described by keys of the config, so it runs as it is", key="model.name")
     if not shapeable(model, resolved):
         raise UsageError("TensorRT runs here: the service builds its engine by itself, `detector build` does so now")
 

@@ -16,7 +16,7 @@ from detector.inference.agreement import Limits, Verdict
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.detector import PersonDetector
 from detector.inference.multi_size import AnyDetector
-from detector.inference.tensorrt import manifest as sidecar
+from detector.inference.tensorrt import manifest
 from detector.inference.tensorrt.manifest import EngineManifest, Environment, environment
 from detector.models.accuracy.gate import LabelledPictures, compare
 
@@ -87,7 +87,7 @@ class Gated:
     """The accepted engine, at `path`, and why no faster one was (`choice.note`)."""
 
     path: Path
-    sidecar: EngineManifest
+    manifest: EngineManifest
     choice: BuildResult
 
 
@@ -117,7 +117,7 @@ def build_gated(
     report: Progress = quiet,
     cancelled: Cancelled = never,
 ) -> Gated:
-    """The first of `orders` (one a precision, fastest first) whose engine is accepted; each verdict goes into its sidecar.
+    """The first of `orders` (one a precision, fastest first) whose engine is accepted; each verdict goes into its manifest.
 
     Unless `force`, what was accepted on this very machine is taken as it is, and what was built for it is
     judged again where the driver changed. `open_engine` loads an engine that has no verdict yet; `screen` makes what
@@ -140,7 +140,7 @@ def build_gated(
 
     def _note(name: str, verdict: Verdict) -> None:
         path = by_precision[name].output
-        sidecar.write(path, sidecar.read(path).judged(verdict, here))
+        manifest.write(path, manifest.read(path).judged(verdict, here))
 
     choice = first_accepted(
         candidates(), reference=reference, pictures=pictures, limits=limits, truth=truth, judged=_note
@@ -149,9 +149,9 @@ def build_gated(
         raise ModelError(f"no engine was accepted: {choice.note}")
     path = by_precision[choice.taken].output
     assert choice.verdict is not None
-    taken = sidecar.read(path).judged(choice.verdict, here, choice.note)
-    sidecar.write(path, taken)  # the service reports why it is not a faster one
-    return Gated(path=path, sidecar=taken, choice=choice)
+    taken = manifest.read(path).judged(choice.verdict, here, choice.note)
+    manifest.write(path, taken)  # the service reports why it is not a faster one
+    return Gated(path=path, manifest=taken, choice=choice)
 
 
 def _known(orders: Sequence[BuildRequest], here: Environment) -> Gated | None:
@@ -160,12 +160,12 @@ def _known(orders: Sequence[BuildRequest], here: Environment) -> Gated | None:
     for order in orders:
         if not _current(order):
             return None
-        known = sidecar.read(order.output)
+        known = manifest.read(order.output)
         if known.verdict is None or known.judged_in != here.key:
             return None
         if known.verdict.accepted:
             choice = BuildResult(taken=order.precision, verdict=known.verdict, refused=refused)
-            return Gated(path=order.output, sidecar=known, choice=choice)
+            return Gated(path=order.output, manifest=known, choice=choice)
         refused[order.precision] = known.verdict.why
     return None
 
@@ -173,9 +173,9 @@ def _known(orders: Sequence[BuildRequest], here: Environment) -> Gated | None:
 def _current(order: BuildRequest) -> bool:
     """Whether the engine at the request's path is what building it now would give."""
     try:
-        known = sidecar.read(order.output)
+        known = manifest.read(order.output)
         digest = inspect(order.model).digest
-        sidecar.require_fit(order.output, known, environment(), model_sha256=digest, judged=False)
+        manifest.require_fit(order.output, known, environment(), model_sha256=digest, judged=False)
     except ModelError:
         return False
     recipe = known.recipe

@@ -14,9 +14,11 @@ import numpy as np
 import onnx
 
 from detector.core.errors import InferenceError, ModelError
+from detector.inference.acceptance import accepted_layout
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.layout import Layout, default_spec
+from detector.inference.model_metadata import ACTIVATION, BOXES, LAYOUT, UNITS
 from detector.inference.spec import InputSpec
 from detector.models.graph.edit import layout_of, metadata_of, open_batch, person_only
 from detector.models.graph.fp16 import to_fp16
@@ -57,6 +59,7 @@ def prepare(path: Path, *, precision: BuildPrecision = "auto", batch: int = 1) -
     if layout.pixels:
         raise ModelError(f"{path.name} has its preprocessing folded in: build the engine from the model without it")
     spec = default_spec(layout)
+    settled = _settled(path, file.metadata)
     if layout.kind == "yolox-nms":
         # The length of its output is known only on the GPU: a synchronisation inside the engine. Person class only.
         try:
@@ -65,7 +68,7 @@ def prepare(path: Path, *, precision: BuildPrecision = "auto", batch: int = 1) -
             raise ModelError(f"{path.name}: {error}") from None
         layout = layout_of(model)
         steps.append("nms cut")
-    metadata = metadata_of(model)
+    metadata = {**metadata_of(model), **settled}
     if batch > 1 and model.graph.input[0].type.tensor_type.shape.dim[0].dim_value:
         model = _for_many(model, path)
         steps.append("batch opened")
@@ -81,6 +84,18 @@ def prepare(path: Path, *, precision: BuildPrecision = "auto", batch: int = 1) -
         spec=spec,
         steps=tuple(steps),
     )
+
+
+def _settled(path: Path, metadata: dict[str, str]) -> dict[str, str]:
+    """What a run of an uncommon model settles, as metadata: an engine's first run is on the device."""
+    backend = OnnxRuntimeBackend(path=path, threads=1)
+    try:
+        layout = accepted_layout(backend, metadata, first_run=True)
+    finally:
+        backend.close()
+    if layout.usual:
+        return {}
+    return {LAYOUT: layout.kind, BOXES: layout.box_form, UNITS: layout.box_units, ACTIVATION: layout.activation}
 
 
 def _for_many(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:

@@ -24,6 +24,8 @@ def take_pixels(graph: Graph, spec: InputSpec) -> None:
     sides = [dim.dim_value for dim in old.type.tensor_type.shape.dim]
     if graph.input == NAME or len(sides) != 4 or not all(sides) or kind != onnx.TensorProto.FLOAT:
         raise ModelError("preprocessing can be folded into models of float32 pictures and a fixed size alone")
+    if spec.normalised:
+        raise ModelError("a model that wants mean and standard deviation keeps its preprocessing outside")
     readers = graph.consumers(old.name)
     planes = graph.add("Transpose", [NAME], hint="planes", perm=[0, 3, 1, 2])
     if spec.color == "rgb":

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
+from detector.core.peers import peer_key
 from detector.core.types import Message
 
 from . import packets
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 Admit = Callable[[str | None, bytes | None], bool]
 
-_GREETING_S = 10.0
+_GREETING_S = 5.0  # from the connection to the end of its CONNECT
 _GRACE = 1.5  # of the keep-alive, section 3.1.2.10
 _MAX_GREETING = 128 * 1024  # bytes: a will may have 64 KiB
 _MAX_PACKET = 32 * 1024 * 1024
@@ -28,13 +29,23 @@ _CLOGGED = 16 * 1024 * 1024  # bytes that wait for the client's socket: the reta
 
 
 class Client(asyncio.Protocol):
-    """`admit` judges user name and password; `gone` is called when the connection has ended."""
+    """`admit` judges user name and password, `has_room(client, client_id)` whether one more client may stay.
+
+    `came` is called when the connection stands, `gone` when it has ended.
+    """
 
     def __init__(
-        self, *, router: Router, admit: Admit, came: Callable[[Client], bool], gone: Callable[[Client], None]
+        self,
+        *,
+        router: Router,
+        admit: Admit,
+        has_room: Callable[[Client, str], bool],
+        came: Callable[[Client], None],
+        gone: Callable[[Client], None],
     ) -> None:
         self.clogged = False
-        self._router, self._admit, self._came, self._gone = router, admit, came, gone
+        self.peer = ""
+        self._router, self._admit, self._has_room, self._came, self._gone = router, admit, has_room, came, gone
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._buffer = bytearray()
@@ -46,9 +57,8 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        if not self._came(self):
-            self._transport.abort()
-            return
+        self.peer = peer_key(str((transport.get_extra_info("peername") or ("",))[0]))
+        self._came(self)
         sock: Any = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -144,6 +154,8 @@ class Client(asyncio.Protocol):
             self._refuse(Answer.CLIENT_ID)
         elif not self._admit(connect.username, connect.password):
             self._refuse(Answer.CREDENTIALS)
+        elif not self._has_room(self, connect.client_id):
+            self._refuse(Answer.BUSY)
         else:
             client_id = connect.client_id or f"auto-{secrets.token_hex(8)}"
             self._session, present = self._router.open(client_id, clean=connect.clean)

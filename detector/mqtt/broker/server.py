@@ -18,13 +18,14 @@ from pydantic import SecretStr
 
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import BrokerError
+from detector.core.peers import LogLimit
 
 from .client import Client
+from .connection_limits import ConnectionLimits
 from .router import Router
 
 log = logging.getLogger(__name__)
 
-_MAX_CONNECTIONS = 100
 _SHUTDOWN_S = 1.0
 _LOOK_S = 0.25  # how long a stop may go unnoticed: waiting for it would take a thread of its own
 
@@ -39,7 +40,8 @@ def _is_loopback(host: str) -> bool:
 class EmbeddedBroker:
     """`run` in a thread, `wait_started` from another. `port` 0: any free one, which `port` tells once it is bound.
 
-    `bind` may be called before `run`, which else does it; who binds either runs or closes.
+    `bind` may be called before `run`, which else does it; who binds either runs or closes. `reserve` keeps a slot for
+    the client of one id, however many others come.
 
     Raises BrokerError where it would let strangers in: no user name off the loopback.
     """
@@ -58,6 +60,13 @@ class EmbeddedBroker:
         self._listener: socket.socket | None = None
         self.progress_mono = SYSTEM_CLOCK.mono()  # when its loop last turned
         self._clients: set[Client] = set()
+        self._limits: ConnectionLimits[Client] = ConnectionLimits()
+        self._service_id: bytes | None = None
+        self._crowded = LogLimit()
+
+    def reserve(self, client_id: str) -> None:
+        """Keep a slot for the client that names itself so; before `run`. Others must not be able to guess the id."""
+        self._service_id = client_id.encode()
 
     @property
     def port(self) -> int:
@@ -108,19 +117,21 @@ class EmbeddedBroker:
     async def _serve(self, listener: socket.socket, stop: threading.Event) -> None:
         router, empty = Router(), asyncio.Event()
 
-        def came(client: Client) -> bool:
-            if len(self._clients) >= _MAX_CONNECTIONS:
-                return False
+        def came(client: Client) -> None:
             self._clients.add(client)
-            return True
+            oldest = self._limits.arrived(client)
+            if oldest is not None:
+                self._log_crowd(oldest, "ends a connection that did not say CONNECT")
+                oldest.abort()
 
         def gone(client: Client) -> None:
             self._clients.discard(client)
+            self._limits.left(client)
             if not self._clients:
                 empty.set()
 
         def connected() -> Client:
-            return Client(router=router, admit=self._admits, came=came, gone=gone)
+            return Client(router=router, admit=self._admits, came=came, gone=gone, has_room=self._has_room)
 
         server = await asyncio.get_running_loop().create_server(connected, sock=listener)
         log.info("the embedded broker listens on %s:%d", self._host, self._port)
@@ -134,6 +145,19 @@ class EmbeddedBroker:
     def _admits(self, username: str | None, password: bytes | None) -> bool:
         # Constant time: the answer's delay must not spell the password out.
         return self._secret is None or hmac.compare_digest(self._secret, _pair(username, password))
+
+    def _has_room(self, client: Client, client_id: str) -> bool:
+        is_service = self._service_id is not None and hmac.compare_digest(client_id.encode(), self._service_id)
+        accepted = self._limits.accept(client, is_service=is_service)
+        if not accepted:
+            self._log_crowd(client, "has no room for one more client")
+        return accepted
+
+    def _log_crowd(self, client: Client, what: str) -> None:
+        if self._crowded.due():
+            log.warning(
+                "the embedded broker %s, from %s (%d so far, one line a minute)", what, client.peer, self._crowded.total
+            )
 
     async def _close(self, empty: asyncio.Event) -> None:
         """Let clients have what was written for them, but not wait for those that do not read."""

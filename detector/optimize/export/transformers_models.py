@@ -13,6 +13,7 @@ from typing import Any
 
 from detector.core.errors import ModelError, one_line
 from detector.inference.layout import ACTIVATION, person_of
+from detector.inference.spec import INPUT, InputSpec, to_metadata
 
 from .traceable import Network, Rows, to_corners
 
@@ -20,6 +21,9 @@ _PERSON = "person"
 _COCO, _COCO_IDS = 80, 91  # RT-DETR and D-FINE name none and keep COCO's order; DETR keeps COCO's own numbers
 _WEIGHTS, _CONFIG, _PICTURES = "model.safetensors", "config.json", "preprocessor_config.json"
 _DEFAULT_SIDE = 640
+
+
+_SPEC = InputSpec(color="rgb", scale=1.0 / 255.0, placement="stretch")  # mean and deviation are in the network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +51,12 @@ def load(folder: Path, *, random_weights: bool = False, seed: int = 0) -> Folder
             outputs=("scores", "boxes"),
             rows=_rows(_wrapped(model, told), person, softmax=softmax),
             head="queries",
-            metadata={"task": "detect", "names": str(names), ACTIVATION: "softmax" if softmax else "sigmoid"},
+            metadata={
+                "task": "detect",
+                "names": str(names),
+                ACTIVATION: "softmax" if softmax else "sigmoid",
+                INPUT: to_metadata(_SPEC),
+            },
             bare=random_weights,
         ),
         size=_size(told),

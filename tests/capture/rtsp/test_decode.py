@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import pytest
 
 from detector.capture.rtsp.access_units import AccessUnit
@@ -39,6 +42,18 @@ def test_pictures_out_of_order_keep_the_moment_they_were_read(video: CodedVideo)
     assert [pts for pts, _ in found] == list(range(len(found)))
     assert len(found) >= 25
     assert all(mono == 1000.0 + (pts or 0) for pts, mono in found)
+
+
+def test_r2_a_b_picture_was_taken_before_the_picture_that_was_sent_ahead_of_it(video: CodedVideo) -> None:
+    """Read one picture each 40 ms, in the order of decoding: the moments of their capture are 40 ms apart, too."""
+    one, found = decoder(video), list[float]()
+    for i, unit in enumerate(units(video)):
+        sent = replace(unit, timestamp=3600 * unit.timestamp, mono=1000.0 + 0.04 * i)
+        found += [mono for _, mono in one.decode(sent)]
+    assert len(found) >= 25
+    steps = [later - earlier for earlier, later in itertools.pairwise(found[:15])]
+    assert steps == pytest.approx([0.04] * 14, abs=0.005)
+    assert one.reordered
 
 
 def test_what_it_forgets_does_not_come_out_later(video: CodedVideo) -> None:

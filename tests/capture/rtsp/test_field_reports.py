@@ -20,6 +20,7 @@ from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import SourceError
 from detector.core.types import Frame
 from support.cameras import Running, States, Until, loop_of
+from support.mid_gop import MidGop
 from support.rtsp_script import PASSWORD, RtspRequest, RtspScript, ScriptedConnection, greet, serve
 from support.rtsp_server import RtspServer, why_not
 from support.rtsp_video import CodedVideo, coded, interleaved
@@ -102,8 +103,8 @@ class Paced:
             connection.send(b"".join(interleaved(packet) for packet in packets))
 
 
-@pytest.mark.parametrize("codec", ["h264", "hevc"])
-@pytest.mark.parametrize(("fps", "frames"), [(5, 20), (10, 30), (25, 50)])
+@pytest.mark.parametrize("codec", ["h264", pytest.param("hevc", marks=pytest.mark.fault)])
+@pytest.mark.parametrize(("fps", "frames"), [(5, 16), (10, 24), (25, 40)])
 @pytest.mark.parametrize("own", [True, False])
 def test_r2_b_frames_leave_in_time_order_with_stamps_that_never_fall(
     codec: str, fps: int, frames: int, own: bool, running: Running, until: Until
@@ -278,44 +279,13 @@ def test_r5_transport_udp_plays_and_notices_silence() -> None:
             RtspSource(url=server.url, timeout_s=5.0).open()
 
 
-class MidGop:
-    """A camera that is joined between two key frames, the next `wait_s` away; after it, it goes on."""
-
-    def __init__(self, video: CodedVideo, *, wait_s: float, pictures: int = 1000) -> None:
-        self.video, self.wait_s, self.pictures = video, wait_s, pictures
-        self.played = 0
-
-    def __call__(self, connection: ScriptedConnection) -> None:
-        connection.reply(greet(connection, self.video.sdp()))
-        self.played += 1
-        packets = self.video.packets()
-        between = packets[1:10]
-        until, sequence = time.monotonic() + self.wait_s, 0
-        for number in itertools.count():
-            if time.monotonic() >= until or number >= self.pictures:
-                break
-            picture = [self._stamped(packet, sequence + i, number) for i, packet in enumerate(between[number % 9])]
-            sequence += len(picture)
-            connection.send(b"".join(map(interleaved, picture)))
-            time.sleep(0.04)
-        if number < self.pictures:
-            connection.send(b"".join(map(interleaved, itertools.chain(*packets))))
-        while True:
-            connection.ask()
-
-    @staticmethod
-    def _stamped(packet: bytes, sequence: int, number: int) -> bytes:
-        stamp = (4_294_900_000 - 3_600_000 + 3600 * number) & 0xFFFFFFFF
-        return packet[:2] + (sequence & 0xFFFF).to_bytes(2, "big") + stamp.to_bytes(4, "big") + packet[8:]
-
-
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 @pytest.mark.parametrize("own", [True, False])
 def test_r8_a_key_frame_far_away_is_waited_for_on_one_connection(
     codec: str, own: bool, running: Running, until: Until
 ) -> None:
     """The default time-out is 5 s, key frames 12 s and 60 s apart; here all in a tenth and less."""
-    play = MidGop(coded(codec, frames=40, gop=20, fps=25, width=160, height=96), wait_s=3.0)
+    play = MidGop(coded(codec, frames=40, gop=20, fps=25, width=160, height=96), wait_s=1.6)
     got, stop, states = list[Frame](), threading.Event(), States()
     with RtspScript(play) as camera:
 

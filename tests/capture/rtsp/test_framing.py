@@ -9,7 +9,7 @@ import pytest
 
 from detector.capture.rtsp.framing import Framing, Interleaved
 from detector.capture.rtsp.message import RtspMessage
-from support.rtsp_video import PAYLOAD_TYPE, interleaved, rtp
+from support.rtsp_video import PAYLOAD_TYPE, coded, interleaved, rtp
 
 PACKETS = [rtp(bytes((0x65, i)) * (40 + i), sequence=i, stamp=i, marker=True) for i in range(200)]
 REPORT = struct.pack(">BBHIQIII", 0x80, 200, 6, 77, 0, 0, 1, 1)
@@ -98,6 +98,21 @@ def test_r1_junk_before_behind_and_inside_messages(pieces: int | None) -> None:
     assert [message.get("cseq") for message in messages] == ["9", "2", "9"]
     assert messages[1].body == "v=0\r\n"
     assert framing.skips == 3
+
+
+@pytest.mark.parametrize("size", [1, 4, 60, 700])
+@pytest.mark.parametrize("line", range(1, 6))
+def test_r1_junk_at_each_line_of_the_answer_that_describes_the_stream(size: int, line: int) -> None:
+    """Where the junk itself holds line ends and colons a header may be lost: nine of ten are read at least."""
+    sdp = coded(frames=1).sdp()
+    lines = [b"RTSP/1.0 200 OK\r\n", b"CSeq: 2\r\n", b"Content-Type: application/sdp\r\n"]
+    lines += [b"Content-Length: %d\r\n" % len(sdp), b"\r\n"]
+    read = 0
+    for seed in range(50):
+        described = b"".join(lines[:line]) + noise(size, seed) + b"".join(lines[line:]) + sdp.encode()
+        messages = [item for item in cut(Framing(), described) if isinstance(item, RtspMessage)]
+        read += [message.body for message in messages] == [sdp]
+    assert read >= 44
 
 
 def test_padding_between_messages_is_no_damage() -> None:

@@ -17,6 +17,7 @@ from detector.inference.kernels.launch import (
     plane_sizes,
 )
 from detector.inference.preprocess import place
+from detector.inference.spec import InputSpec
 from support.letterboxes import ULTRALYTICS, YOLOX
 
 
@@ -98,3 +99,9 @@ def test_cuda_is_not_imported() -> None:
         "detector.inference.kernels.compile; print([name for name in sys.modules if name.split('.')[0] in ('pycuda', 'cuda', 'nvidia')])"
     )
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"
+
+
+def test_mean_and_deviation_are_left_to_the_cpu() -> None:
+    spec = InputSpec(color="rgb", scale=1 / 255, mean=(0.5, 0.5, 0.5))
+    with pytest.raises(ValueError, match="no mean and standard deviation"):
+        letterbox(pictures=0, count=1, out=0, width=64, height=64, spec=spec)

@@ -261,3 +261,10 @@ def test_count_that_is_none_is_refused(post_host: HostKernels) -> None:
     result["count"] = 301
     with pytest.raises(InferenceError, match="301"):
         persons(result[0])
+
+
+@pytest.mark.parametrize("unusual", [{"units": "share"}, {"activation": "sigmoid"}, {"extra": 51}, {"form": "xyxy"}])
+def test_uncommon_heads_are_left_to_the_cpu(unusual: dict[str, Any]) -> None:
+    layout = Layout(kind="dense", width=64, height=96, classes=3, **unusual)
+    with pytest.raises(ValueError, match="none that is decoded on the device"):
+        head_tensors(layout, 0)

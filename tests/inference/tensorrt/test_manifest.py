@@ -96,7 +96,7 @@ def test_what_was_not_accepted_is_refused(engine: Path) -> None:
         require_fit(engine, made.judged(verdict("it misses 3 of 40 persons"), ORIN), ORIN)
 
 
-def test_no_sidecar_half_a_one_and_one_changed_by_hand(engine: Path) -> None:
+def test_no_manifest_half_a_one_and_one_changed_by_hand(engine: Path) -> None:
     write_engine(engine)
     path = manifest.path_of(engine)
     whole = path.read_text()

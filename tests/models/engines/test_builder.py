@@ -220,7 +220,7 @@ def test_without_a_driver_the_engine_is_none_and_refused(shared: Path, tmp_path:
 
 
 def test_the_gate_falls_back_to_the_next_precision(shared: Path, tmp_path: Path, images: list[Image]) -> None:
-    """Real plans and sidecars; the detections are ONNX Runtime's, since no GPU runs the plans here."""
+    """Real plans and manifests; the detections are ONNX Runtime's, since no GPU runs the plans here."""
     model = shared / "models/yolox_nano.onnx"
     orders = [order(model, tmp_path / f"{p}.engine", p) for p in ("fp16", "fp32")]
     opened: list[str] = []

@@ -15,6 +15,7 @@ from detector.models.accuracy.gate import compare
 from detector.models.engines.prepare import Prepared, prepare
 from detector.models.graph.edit import person_only
 from detector.models.registry import load_registry
+from support.brought import COCO, SIDE, centres, corners, joined_rows, scores, write
 from support.graphs import write_constant, write_convolution
 from support.networks import network
 
@@ -89,3 +90,11 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
         prepare(tmp_path / "m.onnx")
     with pytest.raises(ModelError, match="unknown outputs"):
         prepare(write_convolution(tmp_path / "c.onnx"))
+
+
+def test_what_a_run_settles_goes_with_the_engine(tmp_path: Path) -> None:
+    """Boxes in 0..1, which the shapes do not show."""
+    rows = joined_rows(centres(corners(8400)) / SIDE, scores(8400, 80)).transpose(0, 2, 1)
+    made = prepare(write(tmp_path / "m.onnx", {"output0": rows}, COCO))
+    assert made.metadata["detector.units"] == "share"
+    assert made.metadata["detector.layout"] == "dense"

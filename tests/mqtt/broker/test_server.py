@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import random
 import socket
 import time
 from collections.abc import Iterator
@@ -15,11 +16,13 @@ from pydantic import SecretStr
 
 from detector.core.errors import BrokerError
 from detector.core.types import Message
+from detector.mqtt.broker import connection_limits
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import MqttClient, MqttSettings, probe
 from detector.mqtt.connection import dial
 from support.messages import WILL, running
 from support.mosquitto import DEADLINE, RecordingSubscriber, wait_until
+from support.raw_mqtt import RawMqtt, greeting, request, subscription
 
 
 @contextlib.contextmanager
@@ -155,12 +158,78 @@ def test_nonsense_does_not_disturb_others() -> None:
         subscriber.close()
 
 
-def test_a_flood_of_connections_is_cut_off() -> None:
+def connections(stack: contextlib.ExitStack, port: int, count: int) -> list[socket.socket]:
+    return [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)) for _ in range(count)]
+
+
+def test_night_07_a_real_client_gets_in_past_110_silent_ones(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
     broker = EmbeddedBroker()
     with serving(broker) as settings, contextlib.ExitStack() as clients:
-        flood = [
-            clients.enter_context(socket.create_connection(("127.0.0.1", settings.port), DEADLINE)) for _ in range(101)
-        ]
-        with contextlib.suppress(ConnectionResetError):
-            assert flood[-1].recv(1) == b""
-        assert len(broker._clients) == 100
+        silent = connections(clients, settings.port, 110)
+        for number in range(18):
+            connections(clients, settings.port, 5)  # the flood goes on
+            RawMqtt(settings.port, greeting(f"real-{number}")).close()
+        assert silent[0].recv(1) == b"", "the oldest gave way"
+        wait_until(lambda: len(broker._clients) == connection_limits.MAX_SILENT_PER_PEER)
+    assert len([r for r in caplog.records if "did not say CONNECT" in r.getMessage()]) == 1
+
+
+def test_night_07_a_silent_connection_ends_within_5_s() -> None:
+    with serving(EmbeddedBroker()) as settings, contextlib.ExitStack() as clients:
+        (silent,) = connections(clients, settings.port, 1)
+        silent.sendall(b"\x10")  # bytes alone do not count: CONNECT does
+        began = time.monotonic()
+        assert silent.recv(1) == b""
+        assert 4.5 < time.monotonic() - began < 6.0
+
+
+def test_night_07_the_services_own_link_gets_in_when_all_places_are_taken() -> None:
+    broker = EmbeddedBroker()
+    with contextlib.ExitStack() as clients:
+        broker.reserve("service-7f3a")
+        settings = clients.enter_context(serving(broker))
+        for number in range(connection_limits.MAX_CLIENTS_PER_PEER):
+            clients.callback(RawMqtt(settings.port, greeting(f"guest-{number}")).close)
+        with pytest.raises(BrokerError, match="takes no connection now"):
+            probe(dataclasses.replace(settings, client_id="one-more"))
+        for _ in range(3):
+            link = MqttClient(settings=dataclasses.replace(settings, client_id="service-7f3a"), will=WILL)
+            with running(link.run):
+                wait_until(lambda link=link: link.status().state == "connected")  # type: ignore[misc]
+
+
+def fuzzed(dice: random.Random) -> bytes:
+    """Bytes that begin as MQTT does, more or less."""
+    whole = greeting("fuzz", will=("p/will", "x")) + subscription("p/#") + request(0x30, b"\x00\x03p/xhello")
+    data = bytearray(whole[: dice.randrange(len(whole) + 1)])
+    for _ in range(dice.randrange(6)):
+        if data:
+            data[dice.randrange(len(data))] = dice.randrange(256)
+    return bytes(data) + dice.randbytes(dice.randrange(20))
+
+
+def storm(settings: MqttSettings, count: int, seed: int) -> None:
+    dice = random.Random(seed)
+    for _ in range(count):
+        with socket.create_connection(("127.0.0.1", settings.port), timeout=DEADLINE) as one:
+            with contextlib.suppress(OSError):
+                one.sendall(fuzzed(dice))
+            if dice.random() < 0.2:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
+
+
+@pytest.mark.parametrize(
+    "count", [500, pytest.param(10_000, marks=[pytest.mark.fault, pytest.mark.timeout(300)])], ids=str
+)
+def test_night_07_fuzzed_connections_harm_nobody(count: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    broker = EmbeddedBroker()
+    with serving(broker) as settings:
+        subscriber = RecordingSubscriber(settings.port, "kept/#")
+        storm(settings, count, seed=7)
+        wait_until(lambda: len(broker._clients) == 1, "the storm's connections to end")
+        subscriber.publish("kept/x", "1")
+        subscriber.wait_for(lambda h: h and h[-1].payload == b"1")
+        subscriber.close()
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
