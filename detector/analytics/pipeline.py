@@ -105,12 +105,16 @@ class CameraPipeline:
         # Candidates too: the second and third detection of a person must not wait for the idle rate.
         self._followed = bool(tracks) or outcome.people > 0
         self._update_idle(frame.captured_mono)
+        shown = tuple(
+            track
+            for track in tracks
+            if track.id in outcome.present and frame.captured_mono - track.last_mono <= _SHOWN_S
+        )
+        if self._planner is not None:
+            seen = [track.box for track in shown if track.matched]
+            self._planner.learn(seen, (frame.image.width, frame.image.height))
         return PipelineOutcome(
-            tracks=tuple(
-                track
-                for track in tracks
-                if track.id in outcome.present and frame.captured_mono - track.last_mono <= _SHOWN_S
-            ),
+            tracks=shown,
             changes=outcome.changes,
             alerts=outcome.alerts,
             people=outcome.people,

@@ -35,7 +35,7 @@ _CAMERA_COUNTERS: tuple[_Row, ...] = (
     ("close_ups", "camera_close_ups", 1, "Crops of small moving things that the model analysed"),
     ("decoded", "camera_pictures_decoded", 1, "Pictures decoded"),
     ("decode_skipped", "camera_pictures_skipped", 1, "Pictures left undecoded or too late, to keep up or while idle"),
-    ("damaged", "camera_pictures_damaged", 1, "Pictures of which packets were lost, and stretches of stray bytes"),
+    ("damaged", "camera_pictures_damaged", 1, "Pictures with lost packets, and stretches of stray bytes"),
     ("reconnects", "camera_reconnects", 1, "Reconnects"),
 )
 _OUTBOX: tuple[_Row, ...] = (

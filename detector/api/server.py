@@ -80,8 +80,7 @@ class GuardedConnection(H11Protocol):
         others = (c for c in self.connections if isinstance(c, GuardedConnection) and c is not self)
         # Busy connections (live pictures) are closed only when no idle one is left.
         oldest = next((c for c in others if c._idle()), None) or next(iter(self.connections))  # noqa: SLF001 - its own kind
-        # It is closed in the loop's next turn: until then it must not be chosen again.
-        self.connections.discard(oldest)
+        self.connections.discard(oldest)  # closed in the loop's next turn: nothing else may choose it again until then
         oldest.transport.abort()
 
 
