@@ -116,7 +116,13 @@ def main(output: Path) -> None:
         document = {
             "device": {"id": "front-yard", "name": "Front yard"},
             "cameras": {
-                camera: {"source": str(path), "loop": True, "zones": {"garden": _GARDEN}, "alert": {"cooldown_s": 0}}
+                camera: {
+                    "source": str(path),
+                    "loop": True,
+                    "detect_fps": 5,
+                    "zones": {"garden": _GARDEN},
+                    "alert": {"cooldown_s": 0},
+                }
                 for camera, path in (("porch", porch), ("drive", drive))
             },
             "mqtt": {"embedded": {"port": free_port()}},

@@ -94,6 +94,11 @@ def session(authorizer: Authorizer, *, framed: bool) -> APIRouter:
 
     @routes.delete("", summary="Forget the cookie", status_code=204)
     async def leave(request: Request) -> Response:
-        return Response(status_code=204, headers=cookie(request, ended=True))
+        response = Response(status_code=204, headers=cookie(request, ended=True))
+        if forwarded(request).prefix:  # a session from before the proxy named its prefix would go on
+            response.headers.append(
+                "Set-Cookie", authorizer.session_cookie(path="/", https=False, framed=False, ended=True)
+            )
+        return response
 
     return routes

@@ -137,6 +137,14 @@ def test_two_listeners_on_one_port_are_refused() -> None:
         ("frame_ancestors", ["http://ha; script-src *"], False),
         ("frame_ancestors", ["http://ha:0"], False),
         ("frame_ancestors", "http://ha", False),
+        ("trusted_proxies", ["172.30.32.2", "10.0.0.0/8", "fd00::/8"], True),
+        ("trusted_proxies", ["10.0.0.1/8"], False),
+        ("trusted_proxies", ["proxy.lan"], False),
+        ("trusted_proxies", ["*"], False),
+        ("trusted_proxies", "10.0.0.2", False),
+        ("snapshot_url_s", 0, True),
+        ("snapshot_url_s", -1, False),
+        ("snapshot_url_s", 10_000_000, False),
     ],
 )
 def test_addresses_of_the_page(key: str, value: Any, is_fine: bool) -> None:

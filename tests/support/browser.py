@@ -174,6 +174,8 @@ class PageFrame(Page):
 
     def run(self, script: str) -> Any:
         tree = self.call("Page.getFrameTree")["frameTree"]
+        if not tree.get("childFrames"):
+            raise DevToolsError("the page has no frame yet")
         frame = tree["childFrames"][0]["frame"]["id"]
         world = self.call("Page.createIsolatedWorld", frameId=frame)["executionContextId"]
         return self._evaluate(script, contextId=world)
