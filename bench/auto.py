@@ -27,7 +27,7 @@ import numpy as np
 
 from bench.variants import REFERENCE, street_set
 from detector.capture.pictures import clip_pictures
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core.types import ArrayImage, Image
 from detector.inference.factory import load_detector
 from detector.inference.input_sizes import InputSize, best_input_size

@@ -23,7 +23,7 @@ import numpy as np
 
 from detector.capture.rtsp.access_units import AccessUnit
 from detector.capture.rtsp.decode import Decoder
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core.types import ArrayImage
 from detector.models.autotune.loader import AutotunedLoader
 from detector.models.loading import resolve

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core.progress import quiet
 from detector.models.autotune.loader import AutotunedLoader
 from detector.models.benchmark import benchmark

@@ -90,7 +90,7 @@ def _vtest(shared: Path, package: Callable[[float], Update] | None) -> list[Trac
     truth = read_truth(media / "gt" / "vtest_mot_gt.csv")
     rows = []
     for model in MODELS:
-        clip = _boxes(media / "vtest.avi", shared / "models" / model)
+        clip = stored_boxes(media / "vtest.avi", shared / "models" / model)
         for rate in RATES:
             frames = _sampled(rate, len(clip.boxes))
             entrants = {"ours": our_update()}
@@ -157,12 +157,12 @@ def _one_by_one(shared: Path) -> dict[str, dict[str, int]]:
     real = true_visits((a / record["fps"], b / record["fps"]) for a, b in record["segments"])
     counts = {"record": {"true": len(real)}}
     for model in MODELS:
-        clip = _boxes(media / "one-by-one-person-detection.mp4", shared / "models" / model)
+        clip = stored_boxes(media / "one-by-one-person-detection.mp4", shared / "models" / model)
         counts[model] = {rate: len(visits(clip, _sampled(rate, len(clip.boxes)))) for rate in RATES}
     return counts
 
 
-def _boxes(video: Path, model: Path) -> ScoredClip:
+def stored_boxes(video: Path, model: Path) -> ScoredClip:
     """The model's boxes in the clip, from the cache if both are what they were then."""
     digest = hashlib.sha256(video.read_bytes() + model.read_bytes()).hexdigest()[:16]
     path = cache_dir() / "bench" / f"{video.stem}-{model.stem}-{digest}.npz"

@@ -1,9 +1,9 @@
-"""Crops: small moving things are cut out of the picture at native resolution and detected again.
+"""Crops: small moving things are cut out of the picture, enlarged, and detected again.
 
-A camera's picture is resized to the model's input, which leaves a few pixels of people far away. A window of the
-input's size, cut where something small moves that no detection in the whole picture explains, keeps the camera's
-resolution (slicing aided inference; Akyon et al., "Slicing Aided Hyper Inference", ICIP 2022, with motion instead
-of a fixed grid).
+A camera's picture is resized to the model's input, which leaves a few pixels of people far away. A window is cut where
+something small moves that no detection in the whole picture explains, so small that the model's input enlarges a
+standing person there to the height that the model sees best (slicing aided inference; Akyon et al., "Slicing Aided
+Hyper Inference", ICIP 2022, with motion instead of a fixed grid).
 
 Time comes only from the frames: windows and budget depend on nothing else, so a replay makes the same crops.
 """
@@ -21,8 +21,11 @@ from numpy.typing import NDArray
 from detector.core.geometry import areas, intersections, iou
 from detector.core.types import ArrayImage, Box, Detections, Floats, Frame
 
+from .statures import Statures
+from .windows import MOST_ZOOM, CropBox, Targets, best_window, zoom_for
+
 _GAIN = 1.25  # a window must show things at least this much larger than the whole picture does
-_SMALL = 72.0  # px in the model's input: taller people are found without a crop
+_SMALL = 26.0  # px in the model's input: taller people are found without a crop
 _SURE = 0.5  # score from which on a box explains what moves in it
 _WIDER = 0.25  # of a box's size: motion leaves a trail around a person
 _SLOWEST = 8.0  # crops that find nothing, e.g. of a tree in the wind, are made this many times more rarely
@@ -31,20 +34,22 @@ _RECENT_S = 1.0  # places cropped within this time come after the others
 _EDGE = 3.0  # px: a box this near to the window's edge is cut off by it
 _SAME_IOU, _SAME_PART = 0.5, 0.7  # overlap, or share of the smaller box, from which on two boxes are one person
 _HELD_IOU = 0.3  # of one who is followed with a sure box: the whole picture shows him
-_ASKED_IOU = 0.1  # low: motion leaves a trail, and limbs move more than bodies do
+_ASKED_PART = 0.3  # of the smaller box: motion leaves a trail, joins people, and limbs move more than bodies do
+_ASKED_TALLER = 3.0  # times the target's height; taller is something that stands behind what moves
 _KEPT = 2  # crops reserved for people just found: the frames right after that confirm a track
 _FOLLOWED = 2.5  # more than motion can weigh: people found in crops only must not be lost
 _CANDIDATES = 16
 
-CropBox = tuple[int, int, int, int]
-"""x1, y1, x2, y2 in source px."""
 DetectMany = Callable[[Sequence[Frame]], Sequence[Detections | Exception]]
 """Runs the model on several frames, in one batch where that is faster; an exception in place of a failed result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crop:
-    """A window of a frame: `frame` holds only its pixels; `targets` [N, 4] source px are why it was cut."""
+    """A window of a frame: `frame` holds only its pixels; `targets` [N, 4] source px are why it was cut.
+
+    The model's own resizing to its input is what enlarges it.
+    """
 
     frame: Frame
     window: CropBox
@@ -63,6 +68,11 @@ class CropPlanner:
         self._fruitless = 0
         self._last = -math.inf
         self._recent: deque[tuple[float, CropBox]] = deque()
+        self._statures = Statures()
+
+    def learn(self, people: Sequence[Box], size: tuple[int, int]) -> None:
+        """Take the boxes (px) of people who are certainly there, in a picture of `size` (width, height) px."""
+        self._statures.learn(people, size)
 
     def plan(
         self, found: Detections, *, regions: Sequence[Box], followed: Sequence[Box], size: tuple[int, int]
@@ -76,15 +86,15 @@ class CropPlanner:
         self._earn(frame.captured_mono)
         picture = (frame.image.width, frame.image.height)
         scale = min(size[0] / picture[0], size[1] / picture[1])
-        if scale * _GAIN > 1.0:
+        if scale * _GAIN > MOST_ZOOM:
             return ()
-        targets, weights = self._targets(found, regions, followed, scale)
-        known = weights.max(initial=0.0) >= _FOLLOWED
+        targets = self._targets(found, regions, followed, scale)
+        known = targets.weights.max(initial=0.0) >= _FOLLOWED
         budget = int(min(self._at_once, self._left - (0 if known else _KEPT)) + 1e-6)
         windows: list[CropBox] = []
-        left = np.ones(len(targets), np.bool_)
+        left = np.ones(len(targets.boxes), np.bool_)
         while len(windows) < budget and left.any():
-            window, inside = _best(targets[left], weights[left], size, picture)
+            window, inside = best_window(targets.take(left), size, picture)
             windows.append(window)
             left[np.flatnonzero(left)[inside]] = False
         self._left -= len(windows)
@@ -94,7 +104,7 @@ class CropPlanner:
         pixels = frame.image.bgr()
         cuts = [ArrayImage(pixels[y1:y2, x1:x2]) for x1, y1, x2, y2 in windows]
         return tuple(
-            Crop(frame=replace(frame, image=cut), window=window, targets=targets)
+            Crop(frame=replace(frame, image=cut), window=window, targets=targets.boxes)
             for cut, window in zip(cuts, windows, strict=True)
         )
 
@@ -109,17 +119,26 @@ class CropPlanner:
         while self._recent and t - self._recent[0][0] > _RECENT_S:
             self._recent.popleft()
 
-    def _targets(
-        self, found: Detections, regions: Sequence[Box], followed: Sequence[Box], scale: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Boxes [N, 4] px that need a crop, and their weights [N]."""
+    def _targets(self, found: Detections, regions: Sequence[Box], followed: Sequence[Box], scale: float) -> Targets:
+        """What needs a crop: small in the model's input (`scale` input px per source px), and not found in `found`."""
         sure = found.boxes[found.scores >= _SURE].astype(np.float64)
         known = iou(sure, np.array(followed, np.float64).reshape(-1, 4)).max(axis=0, initial=0.0)
-        asked = [(box, _FOLLOWED) for box, overlap in zip(followed, known, strict=True) if overlap <= _HELD_IOU]
-        asked += [(box, 1.0) for box in regions if not _explained(sure, box)]
-        asked = [(box, base) for box, base in asked if (box[3] - box[1]) * scale <= _SMALL][:_CANDIDATES]
-        boxes = np.array([box for box, _ in asked], np.float64).reshape(-1, 4)
-        return boxes, np.array([base + self._waited(box) for box, base in asked], np.float64)
+        asked = [
+            (box, box[3] - box[1], _FOLLOWED)
+            for box, overlap in zip(followed, known, strict=True)
+            if overlap <= _HELD_IOU
+        ]
+        asked += [(box, self._stature(box), 1.0) for box in regions if not _explained(sure, box)]
+        asked = [(box, height, base) for box, height, base in asked if height * scale <= _SMALL][:_CANDIDATES]
+        return Targets(
+            boxes=np.array([box for box, _, _ in asked], np.float64).reshape(-1, 4),
+            weights=np.array([base + self._waited(box) for box, _, base in asked], np.float64),
+            zooms=np.array([zoom_for(height, least=scale * _GAIN) for _, height, _ in asked], np.float64),
+        )
+
+    def _stature(self, region: Box) -> float:
+        """The height in px of a person who would move in `region`: of those seen there before, else the region's own."""
+        return self._statures.at(region[3]) or region[3] - region[1]
 
     def _waited(self, box: Box) -> float:
         """Seconds since a window last contained the box's centre, at most _RECENT_S."""
@@ -146,9 +165,9 @@ def _joined(whole: Detections, part: Detections, view: Crop) -> Detections:
     kept = _uncut(part.boxes, view.window, (whole.frame.image.width, whole.frame.image.height))
     kept &= part.scores >= _SURE
     placed = part.boxes[kept] + np.array(view.window[:2] * 2, np.float32)
-    asked = (iou(placed.astype(np.float64), view.targets) > _ASKED_IOU).any(axis=1)
-    boxes = np.concatenate((whole.boxes, placed[asked]))
-    scores = np.concatenate((whole.scores, part.scores[kept][asked]))
+    wanted = _asked(placed.astype(np.float64), view.targets)
+    boxes = np.concatenate((whole.boxes, placed[wanted]))
+    scores = np.concatenate((whole.scores, part.scores[kept][wanted]))
     of_part = np.arange(len(scores)) >= len(whole.scores)
     order = np.argsort(-scores, kind="stable")
     boxes, scores, of_part = boxes[order], scores[order], of_part[order]
@@ -160,6 +179,12 @@ def _joined(whole: Detections, part: Detections, view: Crop) -> Detections:
     for index in range(1, len(scores)):
         stays[index] = not (same[index, :index] & stays[:index]).any()
     return replace(whole, boxes=boxes[stays], scores=scores[stays], infer_ms=whole.infer_ms + part.infer_ms)
+
+
+def _asked(boxes: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which boxes are where one of the targets is, and no thing far taller than it [N]."""
+    tall = (boxes[:, 3] - boxes[:, 1])[:, None] > _ASKED_TALLER * (targets[:, 3] - targets[:, 1])[None, :]
+    return np.asarray(((_shared(boxes, targets) > _ASKED_PART) & ~tall).any(axis=1), np.bool_)
 
 
 def _uncut(boxes: Floats, window: CropBox, picture: tuple[int, int]) -> NDArray[np.bool_]:
@@ -186,28 +211,3 @@ def _explained(boxes: NDArray[np.float64], box: Box) -> bool:
     margin = (boxes[:, 2:] - boxes[:, :2]) * _WIDER
     wider = np.concatenate((boxes[:, :2] - margin, boxes[:, 2:] + margin), axis=1)
     return bool(_shared(wider, np.array([box])).max() > 0.5)
-
-
-def _best(
-    targets: NDArray[np.float64], weights: NDArray[np.float64], size: tuple[int, int], picture: tuple[int, int]
-) -> tuple[CropBox, NDArray[np.bool_]]:
-    """The window around one of the targets with the highest total weight, and which targets it contains whole [N]."""
-    options = [_around(target, size, picture) for target in targets]
-    held = np.array([_within(targets, window) for window in options])
-    choice = int((held * weights).sum(axis=1).argmax())
-    inside = held[choice].copy()
-    inside[choice] = True  # done, even if it is larger than the window
-    return options[choice], inside
-
-
-def _around(target: NDArray[np.float64], size: tuple[int, int], picture: tuple[int, int]) -> CropBox:
-    sides = [min(size[axis], picture[axis]) for axis in (0, 1)]
-    middle = [(target[axis] + target[axis + 2]) / 2 for axis in (0, 1)]
-    x, y = (round(min(max(0.0, middle[i] - sides[i] / 2), picture[i] - sides[i])) for i in (0, 1))
-    return x, y, x + sides[0], y + sides[1]
-
-
-def _within(targets: NDArray[np.float64], window: CropBox) -> NDArray[np.bool_]:
-    low, high = np.array(window[:2]), np.array(window[2:])
-    inside = np.concatenate((targets[:, :2] >= low, targets[:, 2:] <= high), axis=1)
-    return np.asarray(inside.all(axis=1), np.bool_)

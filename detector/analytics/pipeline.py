@@ -18,6 +18,7 @@ from detector.core.types import Alert, Detections, EventChange, Frame, Track
 from .crops import Crop, CropPlanner
 from .motion import MotionGate
 from .rules import Rules
+from .tamper import TamperDetector
 from .tracker import Tracker, TrackerSettings
 
 _KNOWN_IOU = 0.3  # a box that overlaps a track's last one by this much is the same person
@@ -44,6 +45,8 @@ class CameraPipeline:
     def __init__(self, *, name: str, settings: schema.Camera, device_id: str) -> None:
         self._settings = settings
         self._rules = Rules(camera=name, settings=settings, device_id=device_id)
+        # Kept over `close`: a camera may be turned while it is offline.
+        self.tamper = TamperDetector(frozen_s=settings.tamper.frozen_s) if settings.notices_tamper else None
         self._start_over()
 
     def _start_over(self) -> None:
@@ -65,6 +68,9 @@ class CameraPipeline:
             self._tracker.shift(*look.shift)
             self._rules.shift(*look.shift, (frame.image.width, frame.image.height))
         self._update_idle(frame.captured_mono)
+        if self.tamper is not None:
+            self.tamper.update(frame.image, frame.captured_mono)
+            return look.run and not self.tamper.noisy  # a model sees people in noise now and then
         return look.run
 
     def _update_idle(self, t: float) -> None:
@@ -73,6 +79,10 @@ class CameraPipeline:
             self._active_mono = t
         motion = self._settings.motion
         self.idle = motion.idle_decode == "keyframes" and t - self._active_mono >= motion.idle_after_s
+
+    def is_guarded(self, armed_as: schema.ArmedState | None) -> bool:
+        """Whether the alarm, armed so, includes this camera."""
+        return armed_as in self._settings.alert.armed
 
     def plan_crops(self, found: Detections, size: tuple[int, int]) -> tuple[Crop, ...]:
         """The crops of a frame that should be detected too; `size` (width, height) px is the model's input.
@@ -105,12 +115,16 @@ class CameraPipeline:
         # Candidates too: the second and third detection of a person must not wait for the idle rate.
         self._followed = bool(tracks) or outcome.people > 0
         self._update_idle(frame.captured_mono)
+        shown = tuple(
+            track
+            for track in tracks
+            if track.id in outcome.present and frame.captured_mono - track.last_mono <= _SHOWN_S
+        )
+        if self._planner is not None:
+            seen = [track.box for track in shown if track.matched]
+            self._planner.learn(seen, (frame.image.width, frame.image.height))
         return PipelineOutcome(
-            tracks=tuple(
-                track
-                for track in tracks
-                if track.id in outcome.present and frame.captured_mono - track.last_mono <= _SHOWN_S
-            ),
+            tracks=shown,
             changes=outcome.changes,
             alerts=outcome.alerts,
             people=outcome.people,

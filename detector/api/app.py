@@ -41,10 +41,10 @@ _FREE = ("/healthz", "/readyz", "/api/session")
 
 
 class DetectorApi(FastAPI):
-    """FastAPI whose document tells how to send the token and what faults really look like.
+    """FastAPI whose OpenAPI document describes how to send the token and what errors look like.
 
-    FastAPI knows neither: the guard has decided before any route is looked up, and `respond` answers
-    in place of FastAPI's own 422, which would echo what was sent.
+    FastAPI knows neither: the guard decides before routing, and `respond` replaces FastAPI's own 422,
+    which would echo what was sent.
     """
 
     def openapi(self) -> Document:
@@ -80,10 +80,13 @@ def create_app(control: Control, *, settings: Api, config_schema: Document, link
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        responses={401: {"model": doc.Fault, "description": "The token is missing or wrong"}},
+        responses={
+            401: {"model": doc.Fault, "description": "The token is missing or wrong"},
+            429: {"model": doc.Fault, "description": "Too many wrong tokens from this address"},
+        },
     )
     routers: Sequence[APIRouter] = (
-        routes_state.router(control),
+        routes_state.router(control, authorizer.guesses),
         routes_config.router(control, config_schema),
         routes_events.router(control),
         routes_cameras.router(control, streams, pictures),
@@ -103,5 +106,5 @@ def create_app(control: Control, *, settings: Api, config_schema: Document, link
     security = SecurityHeaders(settings.frame_ancestors)
     signed = SignedLinks(links)
     app.add_middleware(Guard, authorizer=authorizer, proxies=proxies, security=security, signed=signed)
-    app.state.streams, app.state.pictures = streams, pictures
+    app.state.streams, app.state.pictures, app.state.guesses = streams, pictures, authorizer.guesses
     return app

@@ -1,8 +1,8 @@
-"""Who may look through the window: the token, however a client can send it, compared in constant time.
+"""Authentication: the token, in each way that a client can send it, compared in constant time.
 
 Programs send `Authorization: Bearer TOKEN` or `X-API-Key: TOKEN`; players that know only URLs send
-HTTP Basic with the token as password; the operators' page trades the token once for a cookie that
-scripts cannot read. A `?token=` is not taken: it would end in histories and proxies' logs.
+HTTP Basic with the token as password; the operators' page exchanges the token for a cookie that
+scripts cannot read. `?token=` is not accepted: it would end up in browser histories and proxies' logs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from http.cookies import CookieError, SimpleCookie
 
 from pydantic import SecretStr
 
+from .guess_limit import GuessLimit
+
 SESSION_S = 90 * 86_400  # a tablet on the wall should not ask every week
 
 
@@ -25,7 +27,7 @@ def _digest(key: bytes, text: bytes) -> bytes:
 
 
 class Authorizer:
-    """Knows the token and the sessions made from it; `None` lets everybody in.
+    """Checks the token and the sessions made from it; `None` allows every request.
 
     A session is its own expiry (epoch s) signed with a key made from the token: nothing is stored,
     it outlives a restart, and a new token ends every session.
@@ -35,6 +37,7 @@ class Authorizer:
         self._token = token.get_secret_value().encode() if token else None
         self._key = _digest(b"detector session v1", self._token or b"")
         self._now = now
+        self.guesses = GuessLimit()
 
     @property
     def open(self) -> bool:
@@ -83,6 +86,11 @@ class Authorizer:
         if not hmac.compare_digest(signature.encode(), self._sign(expiry).encode()):
             return False
         return self._now() < int(expiry)
+
+
+def has_token(headers: dict[bytes, bytes]) -> bool:
+    """Whether the request's lower-case `headers` hold a token, right or wrong; a cookie is none."""
+    return any(_tokens(headers))
 
 
 def _tokens(headers: dict[bytes, bytes]) -> Iterator[bytes]:

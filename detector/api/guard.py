@@ -1,4 +1,4 @@
-"""The door in front of every route: who, from where, how much; shut unless it is named as open.
+"""Checks before every route: token, origin, host, size of the body. Paths need the token unless listed as open.
 
 Against a web page that the operator has open elsewhere: `Sec-Fetch-Site` and `Origin` stop it from
 driving the detector (CSRF); the Host check stops a name that an attacker points at the loopback
@@ -17,8 +17,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .auth import Authorizer
+from .auth import Authorizer, has_token
 from .forwarded import Forwarded, ForwardedReader, Headers, with_forwarded
+from .guess_limit import GuessLimit
 from .respond import fault
 from .security_headers import SecurityHeaders
 from .signed_links import SignedLinks
@@ -29,6 +30,7 @@ _DRAIN = 16 << 20  # read on this far past the limit, so that the client hears t
 BODY_S = 10.0
 _OPEN_PATHS = {"/", "/docs", "/docs/", "/healthz", "/readyz", "/api/session"}
 _OPEN_PREFIX = "/page/"
+_PROBES = {"/healthz", "/readyz"}  # open, but they say more to who has the token: guesses here count too
 _CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 _TYPES = {"application/json", "application/yaml", "application/x-yaml", "text/yaml"}
 # No attacker can own a name under these: they resolve on the local network alone.
@@ -116,6 +118,18 @@ def is_authorized(request: Request) -> bool:
     return bool(request.scope.get(_AUTHORIZED, False))
 
 
+def too_many_guesses(guesses: GuessLimit, scope: Scope) -> Response | None:
+    """Count a wrong token of the request `scope`; the answer where its address has sent too many of late."""
+    wait_s = guesses.wrong((scope.get("client") or ("",))[0])
+    if not wait_s:
+        return None
+    return fault(
+        429,
+        f"too many wrong tokens from this address: try again in {wait_s} s, with the token that is api.token",
+        headers={"Retry-After": str(wait_s)},
+    )
+
+
 def _expired(problem: str) -> Response | None:
     return fault(403, f"{problem}: use that of a newer alert, or the token") if problem else None
 
@@ -156,8 +170,11 @@ class Guard:
             await send(message)
 
         try:
-            refusal = self._refusal(scope["method"], found, headers) if link is None else _expired(link)
-            scope = {**with_forwarded(scope, found), _AUTHORIZED: self._authorizer.allows(headers)}
+            authorized = self._authorizer.allows(headers)
+            refusal = self._refusal(scope["method"], found, headers, authorized) if link is None else _expired(link)
+            if link is None and not authorized and has_token(headers):
+                refusal = self._count_guess(scope, found.path, refusal)
+            scope = {**with_forwarded(scope, found), _AUTHORIZED: authorized}
             await self._serve(scope, refusal, receive, marked)
         except Exception:
             _log.exception("the API failed to answer %s", scope["path"])
@@ -182,7 +199,16 @@ class Guard:
             scope = {**scope, "method": "GET"}
         await (refusal or self._app)(scope, receive, send)
 
-    def _refusal(self, method: str, found: Forwarded, headers: Headers) -> Response | None:
+    def _count_guess(self, scope: Scope, path: str, refusal: Response | None) -> Response | None:
+        """A wrong token came; a proxy's own login on the open pages is none."""
+        if path in _PROBES:
+            # Answered all the same: the supervisor of a probe with an old token would restart the service.
+            too_many_guesses(self._authorizer.guesses, scope)
+        elif refusal is not None:
+            return too_many_guesses(self._authorizer.guesses, scope) or refusal
+        return refusal
+
+    def _refusal(self, method: str, found: Forwarded, headers: Headers, authorized: bool) -> Response | None:
         path = found.path
         if not path:
             return Response(status_code=307, headers={"Location": f"{found.prefix}/"})
@@ -193,7 +219,7 @@ class Guard:
         public = path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX)
         if (not public or method in _CHANGING) and is_foreign(headers, method=method, hosts=self._hosts(found)):
             return fault(403, "a page of another site may not use the detector")
-        if not public and not self._authorizer.allows(headers):
+        if not public and not authorized:
             return fault(
                 401,
                 "a valid token is required: send Authorization: Bearer TOKEN (api.token in the config)",

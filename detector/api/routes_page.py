@@ -14,11 +14,14 @@ from starlette.responses import Response
 from . import documents as doc
 from .auth import Authorizer
 from .forwarded import forwarded
-from .guard import is_authorized
-from .respond import document
+from .guard import is_authorized, too_many_guesses
+from .respond import document, fault
 
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml"}
-_WRONG: dict[int | str, dict[str, Any]] = {401: {"model": doc.Fault, "description": "Not the token"}}
+_WRONG: dict[int | str, dict[str, Any]] = {
+    401: {"model": doc.Fault, "description": "Not the token"},
+    429: {"model": doc.Fault, "description": "Too many wrong tokens from this address; `Retry-After` says how long"},
+}
 
 
 class _Asset:
@@ -85,7 +88,8 @@ def session(authorizer: Authorizer, *, framed: bool) -> APIRouter:
     @routes.post("", summary="Exchange the token for a cookie", status_code=204, responses=_WRONG)
     async def enter(wanted: doc.SessionRequest, request: Request) -> Response:
         if not authorizer.is_token(wanted.token.encode()):
-            raise HTTPException(401, "this is not the token", headers={"WWW-Authenticate": 'Bearer realm="detector"'})
+            wrong = fault(401, "this is not the token", headers={"WWW-Authenticate": 'Bearer realm="detector"'})
+            return too_many_guesses(authorizer.guesses, request.scope) or wrong
         return Response(status_code=204, headers={} if authorizer.open else cookie(request))
 
     @routes.delete("", summary="Forget the cookie", status_code=204)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from detector.config.schema import BackendName, Precision
+from detector.config.model_settings import BackendName, Precision
 from detector.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def load(
 
     The service's choice of a variant is not used: the same arguments load the same model.
     """
-    from detector.config.schema import Model
+    from detector.config.model_settings import Model
     from detector.models.loading import loader, resolve, shaped_loader
 
     from .progress import progress

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from detector.core.redact import shown_source
 
+from .model_settings import Model
+from .section import ConfigSection
 from .source_kind import SourceKind, port_is_valid, source_kind
 from .value_types import (
     FilePath,
@@ -31,38 +32,10 @@ from .value_types import (
     Topic,
     Unit,
     WebUrl,
-    fraction,
     printable_secret,
 )
 
-BackendName = Literal["auto", "tensorrt", "onnxruntime", "openvino"]
-Precision = Literal["auto", "fp32", "fp16", "int8"]
 ArmedState = Literal["armed_away", "armed_home"]
-
-
-class ConfigSection(BaseModel):
-    """A part of the configuration: immutable, strict about its keys.
-
-    A key without a value (all its children commented out) has its default; keys that begin with x- are YAML's anchors'.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_empty_keys(cls, data: Any) -> Any:
-        if data is None:
-            return {}
-        if not isinstance(data, Mapping):
-            return data
-        return {key: value for key, value in data.items() if not cls._is_left_out(str(key), value)}
-
-    @classmethod
-    def _is_left_out(cls, key: str, value: Any) -> bool:
-        field = cls.model_fields.get(key)
-        if field is None:
-            return key.startswith("x-")
-        return value is None and type(None) not in getattr(field.annotation, "__args__", ())
 
 
 def default_device_id() -> str:
@@ -78,60 +51,6 @@ class Device(ConfigSection):
     @property
     def title(self) -> str:
         return self.name or self.id
-
-
-_Number = Annotated[float, BeforeValidator(fraction)]
-_Positive = Annotated[float, BeforeValidator(fraction), Field(gt=0.0)]
-_Side = Annotated[int, Field(ge=32, le=8192)]
-
-
-class ModelInput(ConfigSection):
-    """How a model that the registry does not know wants its pictures; what is left out is its family's usual."""
-
-    size: _Side | tuple[_Side, _Side] | None = Field(
-        default=None, description="width and height in px, of a model that takes any"
-    )
-    color: Literal["rgb", "bgr"] | None = None
-    scale: Annotated[float, BeforeValidator(fraction), Field(gt=0.0, le=1.0)] | None = Field(
-        default=None, description="multiplies pixels of 0..255: 1, or 1/255 for values of 0..1"
-    )
-    mean: tuple[_Number, _Number, _Number] | None = Field(
-        default=None, description="subtracted per channel after scale, in the order of color"
-    )
-    std: tuple[_Positive, _Positive, _Positive] | None = Field(default=None, description="divides per channel")
-    pad: int | None = Field(default=None, ge=0, le=255, description="grey level around the picture")
-    placement: Literal["center", "top-left", "stretch"] | None = None
-
-
-class ModelOutput(ConfigSection):
-    """What a model's outputs mean where its shapes and numbers do not tell."""
-
-    layout: Text | None = Field(default=None, description="a layout's name, as `detector models inspect` gives it")
-    boxes: Literal["xyxy", "cxcywh", "yxyx"] | None = None
-    units: Literal["px", "share"] | None = Field(default=None, description="share: 0..1 of the input's sides")
-    scores: Literal["none", "sigmoid", "softmax"] | None = Field(
-        default=None, description="what turns the scores into 0..1"
-    )
-
-
-class Model(ConfigSection):
-    name: Text = Field(
-        default="yolox-tiny-person", min_length=1, description="a name of the registry, or the path of a model file"
-    )
-    backend: BackendName = "auto"
-    precision: Precision = "auto"
-    threads: int = Field(
-        default=0, ge=0, le=64, description="CPU threads of the model; 0: chosen for this machine, at most 4"
-    )
-    person_class: Annotated[int, Field(ge=0, strict=True)] | Text | None = Field(
-        default=None, description="the person's class by name or number, where the model's own names do not say person"
-    )
-    input: ModelInput = ModelInput()
-    output: ModelOutput = ModelOutput()
-    probe: bool = Field(
-        default=True,
-        description="show it a picture with and one without a person before it serves; false: a special model",
-    )
 
 
 IdleDecode = Literal["all", "keyframes"]
@@ -227,6 +146,19 @@ def _source(secret: SecretStr) -> SecretStr:
     return secret
 
 
+class TamperSettings(ConfigSection):
+    enabled: bool | None = Field(
+        default=None, description="whether a covered, turned or frozen camera is noticed; null: yes, but for files"
+    )
+    frozen_s: float = Field(
+        default=8.0,
+        ge=6.0,
+        le=3600.0,
+        description="seconds for which a picture may stay the same to the last pixel; raise it for a camera that "
+        "sends key frames seldom",
+    )
+
+
 class Camera(ConfigSection):
     source: Annotated[SecretStr, AfterValidator(_source)]
     enabled: bool = True
@@ -239,6 +171,7 @@ class Camera(ConfigSection):
         default="tcp", description="RTSP only: udp for a camera that offers nothing else; lost packets smear pictures"
     )
     motion: MotionSettings = MotionSettings()
+    tamper: TamperSettings = TamperSettings()
     zones: dict[Identifier, Polygon] = Field(default_factory=dict)
     masks: tuple[Polygon, ...] = ()
     alert: AlertSettings = AlertSettings()
@@ -246,6 +179,11 @@ class Camera(ConfigSection):
     @property
     def kind(self) -> SourceKind:
         return source_kind(self.source.get_secret_value())
+
+    @property
+    def notices_tamper(self) -> bool:
+        """Whether it is watched for a view that is gone; nobody covers a file."""
+        return self.kind != "file" if self.tamper.enabled is None else self.tamper.enabled
 
     @property
     def shown_source(self) -> str:

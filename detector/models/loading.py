@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core.errors import ModelError
 from detector.core.progress import Progress, quiet
 from detector.inference.detector import PersonDetector

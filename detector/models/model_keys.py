@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.inference import model_metadata
 from detector.inference.spec import INPUT
 

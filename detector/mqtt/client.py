@@ -47,7 +47,7 @@ class ClientStatus:
     """`since_mono`: when `state` began; `error`: the last trouble, also while connected; `connects`: so far.
 
     `unacknowledged` messages wait for the broker's word, the oldest for `unacknowledged_s`: None while none does.
-    `left_out`: one line on each thing that the broker ended the connection at.
+    `local_address`: this machine's IP address in the connection. `left_out`: one line on each thing that the broker ended the connection at.
     """
 
     state: ClientState
@@ -58,6 +58,7 @@ class ClientStatus:
     connects: int
     unacknowledged: int
     unacknowledged_s: float | None = None
+    local_address: str | None = None
     left_out: tuple[str, ...] = ()
 
 
@@ -72,7 +73,7 @@ def probe(settings: MqttSettings, *, timeout: float = 5.0) -> None:
 class MqttClient:
     """`run` in one thread, the rest from any. `will` is what the broker says when this end dies.
 
-    `on_connect` is called on each connect, in the loop's thread. Raises ConfigError for unusable TLS files.
+    Raises ConfigError for unusable TLS files.
     """
 
     def __init__(
@@ -80,7 +81,6 @@ class MqttClient:
         *,
         settings: MqttSettings,
         will: Message,
-        on_connect: Callable[[], None] = lambda: None,
         clock: Clock = SYSTEM_CLOCK,
         window: int = WINDOW,
         max_delay_s: float = _MAX_DELAY_S,
@@ -91,10 +91,10 @@ class MqttClient:
             raise ValueError("the will must be retained, the window at least 1, the delay above 0")
         self._settings, self._clock, self._will = settings, clock, will
         self._tls = tls_context(settings)
-        self._on_connect = on_connect
         self._handlers: dict[str, MessageHandler] = {}
         self._listeners: list[Callable[[], None]] = []
         self._on_cleared: list[Callable[[str], None]] = []
+        self._on_connected: list[Callable[[], None]] = []
         self._flush_s = flush_s
         self._backoff = Backoff(base=min(0.5, max_delay_s), cap=max_delay_s)
         self._protocols = settings.protocols
@@ -127,6 +127,10 @@ class MqttClient:
         """Have `callback(topic)` called, in the loop's thread, when the broker has cleared a retained topic."""
         self._on_cleared.append(callback)
 
+    def listen_connected(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, in the loop's thread, on each connect."""
+        self._on_connected.append(callback)
+
     def status(self) -> ClientStatus:
         with self._lock:
             now = self._clock.mono()
@@ -141,6 +145,7 @@ class MqttClient:
                 connects=out.sessions,
                 unacknowledged=len(waiting),
                 unacknowledged_s=now - min(waiting) if waiting else None,
+                local_address=out.connection.local_address if out.connection else None,
                 left_out=tuple(out.trials.left_out(now)),
             )
 
@@ -269,7 +274,8 @@ class MqttClient:
             self._state, self._since, self._error = "connected", self._clock.mono(), None
             self._out.attach(connection, alive=replace(self._will, payload=ONLINE), filters=self._handlers)
         log.info("MQTT: connected to %s, MQTT %s", self._settings.address, connection.protocol)
-        self._call(self._on_connect)
+        for callback in self._on_connected:
+            self._call(callback)
         self._notify()
         self.flush()
 

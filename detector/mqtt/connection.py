@@ -122,6 +122,7 @@ class BrokerConnection:
         self.receive_maximum = 65_535
         self.maximum_packet = _LARGEST_PACKET
         self.closed_because = ""
+        self.local_address: str | None = None  # this end's IP address
         self._settings = settings
         self._answer: ReasonCode | None = None
         self._acks: deque[Ack] = deque()
@@ -174,6 +175,7 @@ class BrokerConnection:
         where = self._settings.address
         try:
             self._client.connect(self._settings.host, self._settings.port, self._settings.keepalive_s)
+            self.local_address = str(self._client.dialled.getsockname()[0])
         except ssl.SSLCertVerificationError as error:
             raise RefusedError(distrust(error, self._settings)) from None
         except ssl.SSLError as error:

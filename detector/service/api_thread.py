@@ -31,6 +31,11 @@ class ApiThread:
         """When the server's loop last turned, monotonic s; now until it runs."""
         return self._clock.mono() if self._server is None else self._server.progress_mono
 
+    @property
+    def port(self) -> int | None:
+        """Where it listens; None until it does."""
+        return None if self._server is None else self._server.port
+
     def run(self, stop: threading.Event) -> None:
         """Serve until `stop`; `wait_started` raises why it could not."""
         try:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core import processes
 from detector.core.clock import Clock
 from detector.core.errors import DetectorError

@@ -168,12 +168,14 @@ def _monitoring(
         store=store,
         clock=clock,
         clock_unsynced_s=clock_sync.unsynced_s,
+        tamper=detection.loop.tamper,
     )
     camera_status = CameraStatusPublisher(
         cameras=cameras.stats,
         publish=output.dispatcher.camera_status,
         end_visits=detection.loop.end_visits,
         clock=clock,
+        is_tampered=lambda name: detection.loop.tamper(name) is not None,
     )
     status = StatusReporter(
         store=store,
@@ -199,7 +201,15 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announce
         save=output.dispatcher.save_state,
     )
     output.client.listen_cleared(discovery.cleared)
-    return Announcer(discovery=discovery, restate=output.dispatcher.restate, store=store)
+    announcer = Announcer(
+        discovery=discovery,
+        restate=output.dispatcher.restate,
+        store=store,
+        api=store.config.api,
+        towards_broker=lambda: output.client.status().local_address,
+    )
+    output.client.listen_connected(announcer.connected)
+    return announcer
 
 
 def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection, announcer: Announcer) -> None:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core import processes
 from detector.core.errors import DetectorError
 from detector.inference.factory import tensorrt_usable

@@ -9,6 +9,9 @@ from contextlib import contextmanager, suppress
 
 import cv2
 
+_M_ARENA_MAX = -8  # malloc.h of glibc
+_ARENAS = 2
+
 
 @contextmanager
 def gc_frozen() -> Iterator[None]:
@@ -33,6 +36,16 @@ def release_memory() -> None:
     """
     with suppress(AttributeError, OSError):  # musl, macOS
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def limit_allocator_arenas() -> None:
+    """Have all threads share two of the C library's memory arenas; before they start, nothing where it has no such limit.
+
+    glibc gives each thread an arena of its own, up to eight a core, and each keeps what its largest moment needed:
+    25 threads held 22 MiB more than they used, and a flood of requests added 10 for good (glibc 2.36).
+    """
+    with suppress(AttributeError, OSError):  # musl, macOS
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def use_one_opencv_thread() -> None:

@@ -23,7 +23,7 @@ from .config_store import ConfigStore
 from .data_dir import locked_data_dir
 from .file_reload import FileReload
 from .model_host import ModelHost
-from .process import gc_frozen, use_one_opencv_thread
+from .process import gc_frozen, limit_allocator_arenas, use_one_opencv_thread
 from .systemd import Notifier
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,7 @@ class Service:
 
         Raises DetectorError when it cannot start; what had started is stopped again.
         """
+        limit_allocator_arenas()
         use_one_opencv_thread()
         with ExitStack() as closing:
             closing.enter_context(locked_data_dir(self.config.data_dir))
@@ -122,7 +123,8 @@ class Service:
         # The model loads, cameras connect and the API is imported at the same time: together they take as long.
         self._start_threads(self._api_rows(parts), parts, closing)
         if parts.api is not None:
-            self.page_url = parts.announcer.page_url = parts.api.wait_started(START_S)
+            self.page_url = parts.api.wait_started(START_S)
+            parts.announcer.api_port = parts.api.port
         self._wait_loaded(detection.model)
         detection.alarm.announce()
         parts.announcer.announce()

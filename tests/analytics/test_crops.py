@@ -50,37 +50,54 @@ def planned(
 # --- where to look
 
 
-def test_small_motion_that_nobody_explains_is_cropped_at_native_resolution() -> None:
-    (view,) = planned()
+def test_small_motion_that_nobody_explains_is_cut_so_small_that_the_model_enlarges_it() -> None:
+    far: Box = (400.0, 300.0, 408.0, 314.0)
+    (view,) = planned(regions=[far])
     x1, y1, x2, y2 = view.window
-    assert (x2 - x1, y2 - y1) == INPUT
-    assert x1 <= FAR[0] < FAR[2] <= x2
-    assert y1 <= FAR[1] < FAR[3] <= y2
+    assert (x2 - x1, y2 - y1) == (208, 208), "twice: 14 px become 28"
+    assert x1 <= far[0] < far[2] <= x2
+    assert y1 <= far[1] < far[3] <= y2
     pixels = view.frame.image.bgr()
-    assert pixels.shape == (416, 416, 3)
+    assert pixels.shape == (208, 208, 3)
     assert (pixels[0, 0, 0], pixels[0, 0, 1]) == (x1 % 251, y1 % 251)
     assert (view.frame.seq, view.frame.captured_mono) == (0, 0.0)
 
 
-@pytest.mark.parametrize("corner", [(0.0, 0.0), (1900.0, 0.0), (0.0, 1060.0), (1900.0, 1060.0)])
+@pytest.mark.parametrize("corner", [(0.0, 0.0), (1906.0, 0.0), (0.0, 1066.0), (1906.0, 1066.0)])
 def test_windows_stay_in_the_picture(corner: tuple[float, float]) -> None:
     x, y = corner
-    (view,) = planned(regions=[(x, y, x + 20, y + 20)])
+    (view,) = planned(regions=[(x, y, x + 14, y + 14)])
     assert view.window[0] >= 0
     assert view.window[1] >= 0
     assert view.window[2] <= SIZE[0]
     assert view.window[3] <= SIZE[1]
-    assert view.frame.image.bgr().shape == (416, 416, 3)
+    assert view.frame.image.bgr().shape == (208, 208, 3)
+
+
+def test_what_moves_is_enlarged_as_people_seen_there_before_need_it() -> None:
+    closer = CropPlanner(per_s=5.0)
+    legs: Box = (400.0, 330.0, 410.0, 340.0)
+    closer.learn([(700.0, 312.0, 716.0, 340.0)] * 10, SIZE)
+    (view,) = closer.plan(seen(frame()), regions=[legs], followed=[], size=INPUT)
+    assert view.frame.image.bgr().shape == (416, 416, 3), "people there are 28 px tall"
+
+
+def test_where_people_are_large_small_motion_is_a_part_of_them() -> None:
+    closer = CropPlanner(per_s=5.0)
+    closer.learn([(700.0, 100.0, 800.0, 340.0)] * 10, SIZE)
+    assert closer.plan(seen(frame()), regions=[(400.0, 330.0, 410.0, 340.0)], followed=[], size=INPUT) == ()
 
 
 def test_a_window_is_no_larger_than_the_picture() -> None:
-    (view,) = planned(size=(416, 256), camera=(1200, 200), regions=[(600.0, 100.0, 620.0, 140.0)])
+    (view,) = planned(size=(416, 256), camera=(1200, 200), regions=[(600.0, 100.0, 620.0, 128.0)])
     assert view.frame.image.bgr().shape == (200, 416, 3)
+    (view,) = planned(size=(416, 256), camera=(200, 600), regions=[(60.0, 100.0, 70.0, 114.0)])
+    assert view.frame.image.bgr().shape == (128, 200, 3)
 
 
-def test_nothing_is_gained_where_the_picture_is_hardly_shrunk() -> None:
-    assert planned(camera=(500, 500), regions=[(10.0, 10.0, 20.0, 40.0)]) == ()
-    assert len(planned(camera=(530, 530), regions=[(10.0, 10.0, 20.0, 40.0)])) == 1
+def test_nothing_is_gained_where_the_picture_is_enlarged_already() -> None:
+    assert planned(camera=(160, 160), regions=[(10.0, 10.0, 14.0, 19.0)]) == ()
+    assert len(planned(camera=(180, 180), regions=[(10.0, 10.0, 14.0, 19.0)])) == 1
 
 
 def test_what_is_large_or_was_found_needs_no_closer_look() -> None:
@@ -150,7 +167,7 @@ def test_who_was_found_is_looked_at_in_the_very_next_frames() -> None:
 def looks(closer: CropPlanner, begin: float, seconds: float, *, followed: Sequence[Box] = ()) -> int:
     times = [begin + k / 10 for k in range(round(seconds * 10))]
     return sum(
-        len(closer.plan(seen(frame(t, (640, 480))), regions=[FAR], followed=followed, size=INPUT)) for t in times
+        len(closer.plan(seen(frame(t, (960, 720))), regions=[FAR], followed=followed, size=INPUT)) for t in times
     )
 
 
@@ -233,6 +250,13 @@ def test_at_the_pictures_own_edge_nothing_is_cut_off() -> None:
 def test_what_is_unsure_or_does_not_move_is_nobody() -> None:
     assert joined([], [(IN_WINDOW, 0.4)]) == []
     assert joined([], [((200.0, 300.0, 220.0, 350.0), 0.9)]) == [], "a sign beside what moves"
+    assert joined([], [((80.0, 20.0, 180.0, 220.0), 0.9)]) == [], "a sign behind what moves"
+
+
+def test_people_whose_motion_is_one_region_all_count() -> None:
+    row: Box = (400.0, 300.0, 520.0, 352.0)
+    apart: list[Box] = [(101.0 + 40 * k, 100.0, 119.0 + 40 * k, 150.0) for k in range(3)]
+    assert len(joined([], [(box, 0.8) for box in apart], target=row)) == 3
 
 
 def test_without_windows_nothing_changes() -> None:

@@ -1,5 +1,3 @@
-"""Known places: what alerted once and never moves raises no more alerts."""
-
 from __future__ import annotations
 
 import json
@@ -10,10 +8,13 @@ import pytest
 from detector.analytics.rules import Rules
 from detector.analytics.tracker import Tracker
 from detector.core.types import Box, Event
-from support.people import BOOT, HEIGHT, WIDTH, RuleWalk, a_then_b, camera, frame, person, raised
+from support.people import BOOT, HEIGHT, WIDTH, RuleWalk, camera, frame, person
+from support.rule_walks import a_then_b, raised
 from support.trackscore import ScoredClip
 
 HERE = person(0.5)
+TINY = (500.0, 400.0, 503.0, 408.0)
+EDGE_MASK = ((0.0, 0.8), (1.0, 0.8), (1.0, 1.0), (0.0, 1.0))
 
 
 def coat(walk: RuleWalk, times: int, *, x: float = 0.5, seconds: float = 6.0) -> None:
@@ -166,3 +167,6 @@ def through_rules(clip: ScoredClip, places: list[Box]) -> tuple[list[Box], dict[
         boxes += [change.after.box for change in outcome.changes]
         alerts |= {alert.event_id: alert.box for alert in outcome.alerts}
     return boxes, alerts
+
+
+# Loitering

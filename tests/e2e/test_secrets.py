@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
+from contextlib import closing
+from http.client import HTTPConnection
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -46,6 +50,30 @@ def leaked(text: str) -> list[str]:
     return [s for s in secrets if any(form in text for form in forms[s])] + [end for end in ends if end in text]
 
 
+PAGE_FILES = {f"/page/{file.name}" for file in (resources.files("detector.api") / "page").iterdir()}
+
+
+def every_get_answer(program: Program) -> dict[tuple[str, str], str]:
+    """Status, headers and body of each GET route (as the service itself lists them), by who asked and path."""
+    session = ask(program, "/api/session", {"Content-Type": "application/json"}, json.dumps({"token": TOKEN}).encode())
+    cookie = re.search(r"set-cookie: ([^;]+)", session, re.IGNORECASE)
+    assert cookie is not None
+    who = {"nobody": {}, "token": {"X-API-Key": TOKEN}, "cookie": {"Cookie": cookie[1]}}
+    listed = json.loads(program.get("/openapi.json", headers=who["token"])[1])["paths"]
+    routes = {path.format(camera="c0", event_id="1.5-a") for path, methods in listed.items() if "get" in methods}
+    assert {"/metrics", "/api/config", "/api/cameras/c0/stream.mjpg"} <= routes
+    paths = [*routes, "/", "/docs", "/docs/", "/openapi.json", "/api/nothing", *PAGE_FILES]
+    return {(name, path): ask(program, path, headers) for name, headers in who.items() for path in paths}
+
+
+def ask(program: Program, path: str, headers: dict[str, str], body: bytes | None = None) -> str:
+    connection = HTTPConnection("127.0.0.1", program.port, timeout=20)
+    with closing(connection):
+        connection.request("POST" if body else "GET", path, body, headers)
+        answer = connection.getresponse()
+        return f"{answer.status}\n{answer.headers}\n{answer.read().decode()}"
+
+
 def command_lines(parent: int) -> str:
     """Of the process and its children."""
     found = ""
@@ -72,9 +100,15 @@ def test_no_password_gets_out_of_a_running_service(tmp_path: Path, model: Path) 
             cameras = json.loads(program.get("/api/status", headers=headers)[1])["cameras"]
             time.sleep(0.2)
         assert all(camera["error"] for camera in cameras.values())
-        paths = ("/api/status", "/api/config", "/metrics", "/readyz", "/healthz", "/api/events")
-        for path in paths:
-            assert not leaked(program.get(path, headers=headers)[1].decode()), path
+        answers = every_get_answer(program)
+        assert len(answers) > 3 * 18
+        for what, text in answers.items():
+            assert not leaked(text), what
+        open_ones = {path for (who, path), text in answers.items() if who == "nobody" and not text.startswith("401")}
+        assert open_ones == {"/", "/docs", "/docs/", "/healthz", "/readyz", "/api/session", *PAGE_FILES}
+        for path in ("/healthz", "/readyz"):
+            assert "127.0.0.1" not in answers["nobody", path], "without the token no address and no reason"
+        assert "127.0.0.1" in answers["token", "/readyz"]
         assert program.get("/readyz") == (503, program.get("/readyz")[1])
         assert b"refused" not in program.get("/readyz")[1]
         assert program.stop() == 0

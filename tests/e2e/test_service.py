@@ -69,6 +69,9 @@ def test_an_alert_reaches_a_subscriber_with_its_picture_history_and_states(
         assert jpeg.startswith(b"\xff\xd8")
         code, picture = program.get(alert["snapshot"])
         assert (code, picture[:2]) == (200, b"\xff\xd8")
+        announced = json.loads(subscriber.last("homeassistant/device/test/config") or b"{}")
+        assert announced["device"]["name"] == "test"
+        assert "configuration_url" not in announced["device"], "on another machine it would lead nowhere (H9)"
         key = tmp_path / "run" / "data" / "link-key"
         assert key.stat().st_mode & 0o777 == 0o600
         assert program.get(alert["snapshot_url"]) == (200, picture), "by the signed address, which needs no token"

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core.types import ArrayImage, Image
 from detector.inference.multi_size import MultiSizeDetector
 from detector.models.loading import loader, shapeable, shaped_loader

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core.errors import ConfigError, ModelError
 from detector.core.types import ArrayImage
 from detector.models.autotune import offline

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core.errors import ModelError
 from detector.core.files import cache_dir, file_sha256
 from detector.inference.spec import InputSpec

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core.errors import ModelError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector

@@ -124,6 +124,21 @@ def test_commands_arrive_and_retained_ones_do_not(make_broker: MakeBroker) -> No
     assert heard == [("p/porch/detect/set", b"OFF")]
 
 
+def test_each_connect_is_told_with_this_machines_address(make_broker: MakeBroker) -> None:
+    broker = make_broker()
+    link = make_link(broker.port)
+    addresses: list[str | None] = []
+    link.listen_connected(lambda: addresses.append(link.status().local_address))
+    assert link.status().local_address is None
+    with running(link.run):
+        wait_until(lambda: addresses == ["127.0.0.1"])
+        broker.kill()
+        wait_until(lambda: link.session() is None)
+        assert link.status().local_address is None
+        broker.start()
+        wait_until(lambda: addresses == ["127.0.0.1"] * 2)
+
+
 def test_a_failing_listener_costs_nothing(make_broker: MakeBroker) -> None:
     broker = make_broker()
     operator = RecordingSubscriber(broker.port, "nothing")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from detector.config.schema import Config, Model
+from detector.config.model_settings import Model
+from detector.config.schema import Config
 from detector.core.errors import ModelError
 from detector.core.threads import ServiceThread
 from detector.inference.detector import PersonDetector

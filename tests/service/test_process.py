@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import ctypes
 import gc
 import subprocess
 import sys
 import time
 import weakref
+from pathlib import Path
 
 import cv2
 import pytest
@@ -91,3 +93,36 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     if before < full - 100 * 2**20:
         pytest.skip("this C library gives it back by itself")
     assert after < full - 200 * 2**20
+
+
+_ARENAS = """
+import ctypes, pathlib, sys, threading
+from detector.service.process import limit_allocator_arenas
+limit_allocator_arenas()
+barrier = threading.Barrier(12)
+def work():
+    kept = [bytearray(5000) for _ in range(50)]
+    barrier.wait()
+    del kept
+threads = [threading.Thread(target=work) for _ in range(12)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+file = ctypes.c_void_p(libc.fopen(sys.argv[1].encode(), b"w"))
+libc.malloc_info(0, file)
+libc.fclose(file)
+print(pathlib.Path(sys.argv[1]).read_text().count("<heap nr="))
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="not the GNU C library")
+def test_night_13_threads_share_two_arenas(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _ARENAS, str(tmp_path / "info.xml")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert 1 <= int(done.stdout) <= 2

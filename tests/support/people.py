@@ -9,7 +9,7 @@ import numpy as np
 
 from detector.analytics.rules import RuleOutcome, Rules
 from detector.config import schema
-from detector.core.types import Alert, ArrayImage, Box, Frame, Track
+from detector.core.types import ArrayImage, Box, Frame, Track
 
 WIDTH, HEIGHT = 1000, 500
 IMAGE = ArrayImage(np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8))
@@ -119,22 +119,3 @@ class RuleWalk:
     def alerts(self) -> list[str]:
         """Event ids of the alerts, in order."""
         return [alert.event_id for outcome in self.outcomes for alert in outcome.alerts]
-
-
-STREET = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
-YARD = ((0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (0.5, 1.0))
-TWO_ZONES: dict[str, Any] = {"zones": {"street": STREET, "yard": YARD}, "alert_zones": ["street", "yard"]}
-
-
-def raised(walk: RuleWalk) -> list[Alert]:
-    return [alert for outcome in walk.outcomes for alert in outcome.alerts]
-
-
-def a_then_b(**settings: Any) -> RuleWalk:
-    """A in the street at 0 to 5 s, B in the yard at 10 to 15 s, a cooldown of 30 s."""
-    walk = RuleWalk(cooldown_s=30, **TWO_ZONES, **settings)
-    walk.wait(5.0, (1, person(0.2)))
-    walk.wait(5.0)
-    walk.wait(5.0, (2, person(0.8)))
-    walk.wait(20.0)
-    return walk

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.inference.backends.base import usable_threads
 
 CandidateBackend = Literal["onnxruntime", "openvino"]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from detector.config.schema import Config, Model
+from detector.config.model_settings import Model
+from detector.config.schema import Config
 from detector.core.files import PUBLIC, cache_dir, key_of, write_atomically
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import InputSize

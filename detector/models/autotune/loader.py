@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core.errors import DetectorError, ModelError
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector

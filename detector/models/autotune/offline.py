@@ -8,7 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detector.config.schema import Config, Model
+from detector.config.model_settings import Model
+from detector.config.schema import Config
 from detector.core.errors import ConfigError, StorageError, UsageError
 from detector.core.progress import Progress, quiet
 from detector.inference.backends.onnx_metadata import inspect

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core.errors import DetectorError, ModelError
 from detector.core.progress import Progress, quiet
 from detector.core.types import ArrayImage, Image

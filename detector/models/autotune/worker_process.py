@@ -6,7 +6,7 @@ import json
 import sys
 from typing import BinaryIO
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core.errors import DetectorError
 from detector.core.progress import Progress, quiet
 from detector.inference.input_sizes import InputSize

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.models.autotune.candidates import Candidate, candidates, counts_threads
 
 

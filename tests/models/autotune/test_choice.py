@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from detector.config.schema import Config, Model
+from detector.config.model_settings import Model
+from detector.config.schema import Config
 from detector.models.autotune import machine
 from detector.models.autotune.candidates import Candidate
 from detector.models.autotune.choice import CandidateResult, Choice, parse, place, read, scenes_of, write

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core.errors import ModelError
 from detector.core.types import ArrayImage, Image
 from detector.inference.multi_size import MultiSizeDetector

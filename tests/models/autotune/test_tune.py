@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from detector.capture.factory import file_source
-from detector.config.schema import Model
+from detector.config.model_settings import Model
 from detector.core.errors import SourceError
 from detector.core.types import ArrayImage, Image
 from detector.inference.agreement import Limits
