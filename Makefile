@@ -44,7 +44,8 @@ CORE := analytics.tracker analytics.kalman analytics.assignment analytics.rules 
   inference.decode inference.nms alerts.outbox alerts.outbox_db alerts.outbox_queue
 coverage: $(VENV)/.install  ## branch coverage of tracking, rules, decoders and outbox, at least 95 %
 	@$(PYTEST) -q $(addprefix tests/,analytics/test_tracker.py analytics/test_kalman.py analytics/test_assignment.py \
-	  analytics/test_rules.py analytics/test_visit.py analytics/test_zones.py analytics/test_alarm.py inference/test_decode.py \
+	  analytics/test_rules.py analytics/test_rules_cooldown.py analytics/test_rules_places.py \
+	  analytics/test_rules_loiter.py analytics/test_visit.py analytics/test_zones.py analytics/test_alarm.py inference/test_decode.py \
 	  inference/test_nms.py alerts/test_outbox.py alerts/test_outbox_model.py alerts/test_outbox_db.py alerts/test_outbox_db_damage.py) \
 	  -k "not vtest and not one_by_one" --cov-branch --cov-fail-under=95 $(addprefix --cov=detector.,$(CORE))
 

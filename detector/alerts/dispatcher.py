@@ -20,12 +20,12 @@ import numpy as np
 
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import BrokerError
-from detector.core.types import AlarmState, Alert, ArrayImage, Box, EventChange, Frame, JsonObject, Message
+from detector.core.types import AlarmState, Alert, ArrayImage, Box, EventChange, Frame, JsonObject, Message, TamperAlert
 
 from .delivery import RETRY_S, MessageSink, OutboxDelivery
 from .history_writer import HistoryWriter, MakeJpeg
 from .outbox import Outbox
-from .payloads import SnapshotUrl, Topics, alert_payload, encode, event_payload
+from .payloads import SnapshotUrl, Topics, alert_payload, encode, event_payload, tamper_payload
 from .snapshot_fit import fitted
 
 log = logging.getLogger(__name__)
@@ -106,6 +106,7 @@ class Dispatcher:
         self._events: deque[EventChange] = deque()
         self._firsts: deque[EventChange] = deque(maxlen=MAX_FIRSTS)
         self._messages: deque[Message] = deque()
+        self._tampers: deque[TamperAlert] = deque(maxlen=max_waiting)
         self._retained: dict[str, tuple[Message, str | None]] = {}
         self._pictures: dict[int, Message] = {}  # of alerts that have not gone out: by the outbox's number
         self._last_alerted: deque[str] = deque(maxlen=MAX_FIRSTS)
@@ -140,6 +141,10 @@ class Dispatcher:
                 self._firsts.append(change)
 
         self._take(take)
+
+    def tamper(self, alert: TamperAlert) -> None:
+        """A camera's view was taken away: delivered at least once, as events are."""
+        self._take(lambda: self._tampers.append(alert))
 
     def people(self, camera: str, count: int) -> None:
         self._say(self._topics.person(camera), str(count), retain=True)
@@ -248,7 +253,7 @@ class Dispatcher:
         queue.append(item)  # type: ignore[arg-type]  # each caller brings its own queue's kind
 
     def _waiting(self) -> int:
-        return len(self._alerts) + len(self._events) + len(self._messages) + len(self._retained)
+        return len(self._alerts) + len(self._tampers) + len(self._events) + len(self._messages) + len(self._retained)
 
     def _wait(self, seconds: float) -> None:
         hold = self._delivery.hold_s
@@ -259,7 +264,14 @@ class Dispatcher:
     def _round(self) -> None:
         self.progress_mono = self._clock.mono()
         # Answers first: what waited must be known to be out before a new alert's picture may go.
-        for step in (self._delivery.work, self._put_alerts, self._hand_over_messages, self._put_events, self._send):
+        for step in (
+            self._delivery.work,
+            self._put_alerts,
+            self._put_tampers,
+            self._hand_over_messages,
+            self._put_events,
+            self._send,
+        ):
             try:
                 step()
             except Exception:
@@ -343,6 +355,18 @@ class Dispatcher:
         if not taken:
             with self._changed:
                 self._dropped += 1
+
+    def _put_tampers(self) -> None:
+        while self._tampers:
+            alert = self._tampers.popleft()
+            document = tamper_payload(alert, device=self._device, clock_synced=self._clock_synced())
+            self._outbox.put(
+                kind="event",
+                key=alert.id,
+                topic=self._topics.tamper,
+                document=document,
+                created_wall=self._clock.wall(),
+            )
 
     def _put_events(self) -> None:
         with self._changed:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from detector.core.types import Alert, Box, Event, EventChange
+from detector.core.types import Alert, Box, Event, EventChange, TamperAlert
 
 _END = b',"confirmed_at":'  # an alert's document from here on is written when it is sent
 _CONSTANT: dict[str, Any] = {
@@ -184,6 +184,18 @@ def stamp_published(text: bytes, *, wall: float, replayed: bool, snapshot_url: S
     return text[: start + 1] + encode(end)[1:]
 
 
+def tamper_payload(alert: TamperAlert, *, device: str, clock_synced: bool) -> dict[str, Any]:
+    """What is published on `Topics.tamper`; `schemas/tamper.schema.json` describes it."""
+    return {
+        "id": alert.id,
+        "device": device,
+        "camera": alert.camera,
+        "reason": alert.kind,
+        "clock_synced": clock_synced,
+        "captured_at": timestamp(alert.wall),
+    }
+
+
 def unseen_event(alert: Mapping[str, Any]) -> dict[str, Any]:
     """An event's document as far as one of its alerts tells it: for a visit that is known by its alert alone."""
     x1, y1, x2, y2 = box = alert["box"]
@@ -236,6 +248,10 @@ class Topics:
     @property
     def alerts(self) -> str:
         return f"{self.prefix}/alerts"
+
+    @property
+    def tamper(self) -> str:
+        return f"{self.prefix}/tamper"
 
     @property
     def stats(self) -> str:

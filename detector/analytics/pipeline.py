@@ -18,6 +18,7 @@ from detector.core.types import Alert, Detections, EventChange, Frame, Track
 from .crops import Crop, CropPlanner
 from .motion import MotionGate
 from .rules import Rules
+from .tamper import TamperDetector
 from .tracker import Tracker, TrackerSettings
 from .walkers import Walkers
 
@@ -45,6 +46,8 @@ class CameraPipeline:
     def __init__(self, *, name: str, settings: schema.Camera, device_id: str) -> None:
         self._settings = settings
         self._rules = Rules(camera=name, settings=settings, device_id=device_id)
+        # Kept over `close`: a camera may be turned while it is offline.
+        self.tamper = TamperDetector(frozen_s=settings.tamper.frozen_s) if settings.notices_tamper else None
         self._start_over()
 
     def _start_over(self) -> None:
@@ -67,6 +70,9 @@ class CameraPipeline:
             self._tracker.shift(*look.shift)
             self._rules.shift(*look.shift, (frame.image.width, frame.image.height))
         self._update_idle(frame.captured_mono)
+        if self.tamper is not None:
+            self.tamper.update(frame.image, frame.captured_mono)
+            return look.run and not self.tamper.noisy  # a model sees people in noise now and then
         return look.run
 
     def _update_idle(self, t: float) -> None:
@@ -75,6 +81,10 @@ class CameraPipeline:
             self._active_mono = t
         motion = self._settings.motion
         self.idle = motion.idle_decode == "keyframes" and t - self._active_mono >= motion.idle_after_s
+
+    def is_guarded(self, armed_as: schema.ArmedState | None) -> bool:
+        """Whether the alarm, armed so, includes this camera."""
+        return armed_as in self._settings.alert.armed
 
     def plan_crops(self, found: Detections, size: tuple[int, int]) -> tuple[Crop, ...]:
         """The crops of a frame that should be detected too; `size` (width, height) px is the model's input.

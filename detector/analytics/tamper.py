@@ -20,6 +20,17 @@ from detector.core.types import Floats, Image, Pixels
 
 TamperKind = Literal["black", "grey", "frozen", "covered", "turned", "defocused", "noise"]
 
+EXPLAINED: dict[TamperKind, str] = {
+    "black": "its picture is black: is the lens covered, or the light out?",
+    "grey": "its picture is of one colour: is the lens covered, or the camera defective?",
+    "frozen": "its picture stands still to the last pixel: restart the camera (or raise tamper.frozen_s)",
+    "covered": "its view is covered",
+    "turned": "it looks elsewhere: was it turned?",
+    "defocused": "its picture is out of focus: was the lens touched, or is it dirty?",
+    "noise": "its picture is noise: check the camera and its cable",
+}
+"""What an operator reads of each kind, after the camera's name."""
+
 LOOK_S = 1.0
 HOLD_S = 5.0
 """A finding must last this long: longer than a lorry passes, or a face is in front of the lens."""
@@ -27,7 +38,7 @@ _SHARE = 0.8  # of the looks within HOLD_S that must agree
 _LEARN_LOOKS = 10  # looks until the view counts as learnt
 _FOLLOW_S = 120.0  # time constant with which the view follows: dusk and fog take longer
 _ADOPT_S = 600.0  # a turned or defocused view that lasts this long is the new one
-_LINES = 72  # of the small picture, at least: 2 to 3 ms of a core at 4K would be too much for each second
+_LINES = 72  # of the small picture, at least: enough for edges
 _BLACK = 30  # luma: 16 is black in limited range (BT.601), and sensors add a little noise
 _FLAT = 10  # grey levels between the 1st and the 99th percentile: no scene, fog included, has fewer
 _EDGE = 6.0  # grey levels a pixel: a weaker gradient is noise or compression
@@ -98,7 +109,10 @@ class TamperDetector:
         if t - self._looked < LOOK_S - 1e-6:
             return self.kind
         step, self._looked = min(t - self._looked, 10.0), t
-        view = _look(image.luma())
+        luma = image.luma()
+        if min(luma.shape) < 16:
+            return None  # no picture of a camera
+        view = _look(luma)
         if self._last is not None and self._last.shape != view.small.shape:
             self._start_over()  # another resolution: all is compared from here on
             self._looked = t
@@ -183,15 +197,24 @@ def _look(luma: Pixels) -> _View:
     smooth = cv2.GaussianBlur(small, (0, 0), 1.2)
     across = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=0.125)
     down = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=0.125)
-    low, high = (float(level) for level in np.percentile(small, (1, 99)))
-    rows = luma[:: 2 * stride].astype(np.int16)  # full resolution along the row: defocus shows there
-    steps = np.abs(np.diff(rows, axis=1))
+    low, high = _level(small, 0.01), _level(small, 0.99)
+    rows = np.ascontiguousarray(luma[:: 2 * stride])  # full resolution along the row: defocus shows there
     deviation = float(rows.std())
-    noisy = deviation >= _NOISE_STD and float(steps.mean()) >= _NOISE_STEP * deviation
-    # Over several pixels, so that sensor noise adds little.
-    wide = np.abs(rows[:, 4:] - rows[:, :-4]) if width > 8 else steps
-    steepness = float(np.percentile(wide, 99)) / max(high - low, 1.0)
+    noisy = deviation >= _NOISE_STD and float(_steps(rows, 1).mean()) >= _NOISE_STEP * deviation
+    # Over four pixels, so that sensor noise adds little.
+    steepness = _level(_steps(rows, 4), 0.99) / max(high - low, 1.0)
     return _View(small, np.asarray(cv2.magnitude(across, down), np.float32), steepness, low, high, noisy)
+
+
+def _steps(rows: Pixels, apart: int) -> Pixels:
+    """How much pixels of a row differ that lie so far apart."""
+    return np.asarray(cv2.absdiff(rows[:, apart:], rows[:, :-apart]), np.uint8)
+
+
+def _level(pixels: Pixels, share: float) -> float:
+    """The grey level that this share of the pixels does not exceed."""
+    counts = np.cumsum(np.bincount(pixels.ravel(), minlength=256))
+    return float(np.searchsorted(counts, share * counts[-1]))
 
 
 def _edge_share(edges: Floats) -> float:

@@ -41,10 +41,10 @@ _FREE = ("/healthz", "/readyz", "/api/session")
 
 
 class DetectorApi(FastAPI):
-    """FastAPI whose document tells how to send the token and what faults really look like.
+    """FastAPI whose OpenAPI document describes how to send the token and what errors look like.
 
-    FastAPI knows neither: the guard has decided before any route is looked up, and `respond` answers
-    in place of FastAPI's own 422, which would echo what was sent.
+    FastAPI knows neither: the guard decides before routing, and `respond` replaces FastAPI's own 422,
+    which would echo what was sent.
     """
 
     def openapi(self) -> Document:

@@ -1,8 +1,8 @@
-"""Who may look through the window: the token, however a client can send it, compared in constant time.
+"""Authentication: the token, in each way that a client can send it, compared in constant time.
 
 Programs send `Authorization: Bearer TOKEN` or `X-API-Key: TOKEN`; players that know only URLs send
-HTTP Basic with the token as password; the operators' page trades the token once for a cookie that
-scripts cannot read. A `?token=` is not taken: it would end in histories and proxies' logs.
+HTTP Basic with the token as password; the operators' page exchanges the token for a cookie that
+scripts cannot read. `?token=` is not accepted: it would end up in browser histories and proxies' logs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _digest(key: bytes, text: bytes) -> bytes:
 
 
 class Authorizer:
-    """Knows the token and the sessions made from it; `None` lets everybody in.
+    """Checks the token and the sessions made from it; `None` allows every request.
 
     A session is its own expiry (epoch s) signed with a key made from the token: nothing is stored,
     it outlives a restart, and a new token ends every session.

@@ -1,4 +1,4 @@
-"""What the window may ask of the service; `service` implements it, the routes use nothing else."""
+"""What the API may ask of the service; `service` implements it, the routes use nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StaleConfigError(DetectorError):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether every stage progresses; else which one stands still, and what is known of it."""
+    """Whether every stage makes progress; else which one does not, and what is known of it."""
 
     ok: bool
     stage: str | None = None
@@ -40,7 +40,7 @@ class Ready:
 
 
 class Control(Protocol):
-    """The service as the window sees it. Thread-safe.
+    """The service as the API sees it. Thread-safe.
 
     `health`, `ready` and `camera_names` are called on the server's event loop and must return at
     once; the others run on a few worker threads and may take up to a second. Documents are JSON-ready

@@ -29,7 +29,7 @@ class Fault(_Answer):
 
 class HealthAnswer(_Answer):
     ok: bool
-    stage: str | None = Field(description="the stage that stands still", examples=[None])
+    stage: str | None = Field(description="the stage that makes no progress", examples=[None])
     detail: str
 
 
@@ -63,7 +63,7 @@ class CandidateStatus(_Answer):
     form: str
     ms: float | None = Field(description="wall time of a run; null where it did not run")
     cpu_ms: float | None = Field(description="CPU time of a run, all threads")
-    refused: str | None = Field(description="why it may not serve; null also where a better buy was accepted first")
+    refused: str | None = Field(description="why it may not serve; null also where a cheaper one was accepted first")
 
 
 class ChoiceStatus(_Answer):
@@ -73,7 +73,7 @@ class ChoiceStatus(_Answer):
     note: str | None = Field(description="what is waited for, or why nothing is chosen")
     taken: str | None
     why: str | None
-    scenes: list[str] = Field(description="the cameras whose pictures had a say, each with a digest of its source")
+    scenes: list[str] = Field(description="the cameras whose pictures were compared, each with a hash of its source")
     shapes: list[str]
     candidates: list[CandidateStatus]
 
@@ -102,7 +102,7 @@ class CameraStatus(_Answer):
     frames: int | None
     detected: int | None
     dropped: int | None = Field(description="frames that a newer one replaced before their turn")
-    skipped: int | None = Field(description="frames without motion, not looked at")
+    skipped: int | None = Field(description="frames without motion, not analysed")
     reconnects: int | None
     decoded: int | None = Field(default=None, description="pictures decoded")
     decode_skipped: int | None = Field(
@@ -111,8 +111,8 @@ class CameraStatus(_Answer):
     damaged: int | None = Field(
         default=None, description="pictures of which packets were lost, and stretches of stray bytes between packets"
     )
-    notes: list[str] = Field(default=[], description="what the camera does unusually, and which way round it was taken")
-    close_ups: int | None = Field(default=None, description="closer looks at small things that moved")
+    notes: list[str] = Field(default=[], description="what the camera does unusually, and how that was interpreted")
+    close_ups: int | None = Field(default=None, description="crops of small moving things that were analysed")
     keyframes_only: bool | None = Field(default=None, description="idle: nothing but key frames is decoded")
     people: int | None
     moving: bool | None

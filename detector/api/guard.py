@@ -1,4 +1,4 @@
-"""The door in front of every route: who, from where, how much; shut unless it is named as open.
+"""Checks before every route: token, origin, host, size of the body. Paths need the token unless listed as open.
 
 Against a web page that the operator has open elsewhere: `Sec-Fetch-Site` and `Origin` stop it from
 driving the detector (CSRF); the Host check stops a name that an attacker points at the loopback

@@ -29,14 +29,14 @@ _CAMERA_GAUGES: tuple[_Row, ...] = (
 )
 _CAMERA_COUNTERS: tuple[_Row, ...] = (
     ("frames", "camera_frames", 1, "Frames received"),
-    ("detected", "camera_frames_detected", 1, "Frames that the model looked at"),
+    ("detected", "camera_frames_detected", 1, "Frames that the model analysed"),
     ("dropped", "camera_frames_dropped", 1, "Frames replaced by a newer one before their turn"),
-    ("skipped", "camera_frames_skipped", 1, "Frames without motion, not looked at"),
-    ("close_ups", "camera_close_ups", 1, "Closer looks at small things that moved"),
+    ("skipped", "camera_frames_skipped", 1, "Frames without motion, not analysed"),
+    ("close_ups", "camera_close_ups", 1, "Crops of small moving things that the model analysed"),
     ("decoded", "camera_pictures_decoded", 1, "Pictures decoded"),
     ("decode_skipped", "camera_pictures_skipped", 1, "Pictures left undecoded or too late, to keep up or while idle"),
-    ("damaged", "camera_pictures_damaged", 1, "Pictures of which packets were lost, and stretches of stray bytes"),
-    ("reconnects", "camera_reconnects", 1, "Times that the camera was connected anew"),
+    ("damaged", "camera_pictures_damaged", 1, "Pictures with lost packets, and stretches of stray bytes"),
+    ("reconnects", "camera_reconnects", 1, "Reconnects"),
 )
 _OUTBOX: tuple[_Row, ...] = (
     ("pending_alerts", "outbox_pending_alerts", 1, "Alerts that the broker has not acknowledged"),

@@ -1,4 +1,4 @@
-"""The newest picture of each camera, encoded once however many look at it."""
+"""The newest picture of each camera, encoded once for all viewers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .control import Control
 
 MAX_FPS = 10.0
 _KEPT = 32  # kinds of picture (camera, boxes, width) held at once
-_STEP = 160  # widths are rounded up to this, so that every window size is not a picture of its own
+_STEP = 160  # widths are rounded up to this, so that not every window size needs its own picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Pictures:
         self._lock = threading.Lock()
         self._drawing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="api-pictures")
         self._closed = False
-        self._shelves: OrderedDict[tuple[str, bool, int | None], _LastPicture] = OrderedDict()
+        self._slots: OrderedDict[tuple[str, bool, int | None], _LastPicture] = OrderedDict()
 
     def close(self) -> None:
         """End the drawing thread; what is asked for from now on is the last picture drawn."""
@@ -61,18 +61,18 @@ class Pictures:
     def latest(self, camera: str, *, boxes: bool, width: int | None) -> LivePicture | None:
         """The newest picture, None before the first; may take an encoding's time, so never on the event loop."""
         width = None if width is None else -(-width // _STEP) * _STEP
-        shelf = self._shelf((camera, boxes, width))
-        with shelf.lock:
-            if self._now() - shelf.fetched >= 0.9 / MAX_FPS and not self._closed:
+        slot = self._slot((camera, boxes, width))
+        with slot.lock:
+            if self._now() - slot.fetched >= 0.9 / MAX_FPS and not self._closed:
                 got = self._drawing.submit(self._control.latest_jpeg, camera, boxes=boxes, max_width=width).result()
-                shelf.picture = LivePicture(seq=got[0], jpeg=got[1]) if got else None
-                shelf.fetched = self._now()
-            return shelf.picture
+                slot.picture = LivePicture(seq=got[0], jpeg=got[1]) if got else None
+                slot.fetched = self._now()
+            return slot.picture
 
-    def _shelf(self, key: tuple[str, bool, int | None]) -> _LastPicture:
+    def _slot(self, key: tuple[str, bool, int | None]) -> _LastPicture:
         with self._lock:
-            shelf = self._shelves.setdefault(key, _LastPicture())
-            self._shelves.move_to_end(key)
-            if len(self._shelves) > _KEPT:
-                self._shelves.popitem(last=False)
-            return shelf
+            slot = self._slots.setdefault(key, _LastPicture())
+            self._slots.move_to_end(key)
+            if len(self._slots) > _KEPT:
+                self._slots.popitem(last=False)
+            return slot

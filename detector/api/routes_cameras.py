@@ -1,4 +1,4 @@
-"""What the cameras see now, and what may be switched: detection of one camera, the alarm."""
+"""Live pictures of the cameras; the switches for detection and for the alarm."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def router(control: Control, streams: Streams, pictures: Pictures) -> APIRouter:
         responses={**_FAULTS, 200: {"content": {"multipart/x-mixed-replace": {}}}},
     )
     async def stream(camera: str, boxes: Boxes = True, width: Width = None) -> Response:
-        look = partial(pictures.latest, known(camera), boxes=boxes, width=width)
-        _require(await run_in_threadpool(look), camera)
-        return MjpegResponse(look, streams)
+        newest = partial(pictures.latest, known(camera), boxes=boxes, width=width)
+        _require(await run_in_threadpool(newest), camera)
+        return MjpegResponse(newest, streams)
 
     @routes.post(
         "/api/cameras/{camera}/detect",

@@ -1,4 +1,4 @@
-"""How the detector is: alive, ready, which version, what state, what figures."""
+"""The state of the detector: health, readiness, version, status, metrics."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def router(control: Control, guesses: GuessLimit) -> APIRouter:
 
     @routes.get(
         "/healthz",
-        summary="Is the process alive and does every stage progress?",
+        summary="Is the process alive and does every stage make progress?",
         description="Without the token (where one is set) `detail` stays empty.",
         response_model=doc.HealthAnswer,
-        responses={503: {"model": doc.HealthAnswer, "description": "A stage stands still; `stage` names it"}},
+        responses={503: {"model": doc.HealthAnswer, "description": "A stage makes no progress; `stage` names it"}},
     )
     async def healthz(request: Request) -> Response:
         health = control.health()
@@ -44,7 +44,7 @@ def router(control: Control, guesses: GuessLimit) -> APIRouter:
         reasons = ready.reasons if is_authorized(request) else ready.stages
         return document({"ok": ready.ok, "reasons": reasons}, status=200 if ready.ok else 503)
 
-    @routes.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)
+    @routes.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
     def metrics() -> Response:
         return Response(
             exposition(redact.document(control.status()), wrong_tokens=guesses.total), media_type=CONTENT_TYPE
@@ -54,7 +54,7 @@ def router(control: Control, guesses: GuessLimit) -> APIRouter:
     def version() -> Response:
         return document(control.version())
 
-    @routes.get("/api/status", summary="The whole state at this moment", response_model=doc.Status)
+    @routes.get("/api/status", summary="The complete current state", response_model=doc.Status)
     def status() -> Response:
         return document(control.status())
 

@@ -1,4 +1,4 @@
-"""uvicorn as a device needs it: the port known before it runs, slow clients cut off, an end within two seconds."""
+"""uvicorn with the port known before it runs, deadlines for slow clients, and a stop within two seconds."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _NOTSENT = 64 << 10  # bytes that the kernel holds back unsent: more would be st
 
 
 class GuardedConnection(H11Protocol):
-    """uvicorn's connection with deadlines for slow headers and slow readers, and room kept for new ones.
+    """uvicorn's connection with deadlines for slow headers and slow readers; the oldest idle one makes room for a new one.
 
     uvicorn itself waits for ever on both, and its limit on concurrency would answer 503 to the health
-    check while some stranger holds connections open; here the one that idles longest makes room.
+    check while another client holds connections open; here the one that is idle longest is closed.
     """
 
     _headers: asyncio.TimerHandle | None = None
@@ -78,11 +78,9 @@ class GuardedConnection(H11Protocol):
 
     def _make_room(self) -> None:
         others = (c for c in self.connections if isinstance(c, GuardedConnection) and c is not self)
-        # The pictures' viewers go only when all others are at work too.
+        # Busy connections (live pictures) are closed only when no idle one is left.
         oldest = next((c for c in others if c._idle()), None) or next(iter(self.connections))  # noqa: SLF001 - its own kind
-        self.connections.discard(
-            oldest
-        )  # it is gone in the loop's next turn: nobody else must choose it again until then
+        self.connections.discard(oldest)  # closed in the loop's next turn: nothing else may choose it again until then
         oldest.transport.abort()
 
 

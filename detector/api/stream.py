@@ -25,7 +25,7 @@ class Streams:
         self.closing = False
 
     def close(self) -> None:
-        """Let every stream end after its next look for a picture."""
+        """Have every stream end when it next checks for a picture."""
         self.closing = True
 
 

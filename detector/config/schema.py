@@ -146,6 +146,19 @@ def _source(secret: SecretStr) -> SecretStr:
     return secret
 
 
+class TamperSettings(ConfigSection):
+    enabled: bool | None = Field(
+        default=None, description="whether a covered, turned or frozen camera is noticed; null: yes, but for files"
+    )
+    frozen_s: float = Field(
+        default=8.0,
+        ge=6.0,
+        le=3600.0,
+        description="seconds for which a picture may stay the same to the last pixel; raise it for a camera that "
+        "sends key frames seldom",
+    )
+
+
 class Camera(ConfigSection):
     source: Annotated[SecretStr, AfterValidator(_source)]
     enabled: bool = True
@@ -158,6 +171,7 @@ class Camera(ConfigSection):
         default="tcp", description="RTSP only: udp for a camera that offers nothing else; lost packets smear pictures"
     )
     motion: MotionSettings = MotionSettings()
+    tamper: TamperSettings = TamperSettings()
     zones: dict[Identifier, Polygon] = Field(default_factory=dict)
     masks: tuple[Polygon, ...] = ()
     alert: AlertSettings = AlertSettings()
@@ -165,6 +179,11 @@ class Camera(ConfigSection):
     @property
     def kind(self) -> SourceKind:
         return source_kind(self.source.get_secret_value())
+
+    @property
+    def notices_tamper(self) -> bool:
+        """Whether it is watched for a view that is gone; nobody covers a file."""
+        return self.kind != "file" if self.tamper.enabled is None else self.tamper.enabled
 
     @property
     def shown_source(self) -> str:

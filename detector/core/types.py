@@ -193,6 +193,16 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TamperAlert:
+    """A camera's view was taken away while the alarm was armed; `kind` is how (`analytics.tamper`), `wall` when."""
+
+    id: str
+    camera: str
+    kind: str
+    wall: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """An MQTT message; `topic` includes the prefix."""
 

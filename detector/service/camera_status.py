@@ -12,11 +12,11 @@ from .health import CameraStats
 DARK_S = 5.0  # nobody can be followed any more once a camera gave no frame for this long
 
 
-def status_word(stats: CaptureStats, *, failing: bool) -> str:
-    """`P/CAM/status`: online, offline, or degraded while frames come and the model fails."""
+def status_word(stats: CaptureStats, *, failing: bool, tampered: bool = False) -> str:
+    """`P/CAM/status`: online, offline, or degraded while frames come and the model fails or the view is gone."""
     if stats.state != "online":
         return "offline"
-    return "degraded" if failing else "online"
+    return "degraded" if failing or tampered else "online"
 
 
 class CameraStatusPublisher:
@@ -32,7 +32,9 @@ class CameraStatusPublisher:
         publish: Callable[[str, str], None],
         end_visits: Callable[[str], None],
         clock: Clock,
+        is_tampered: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        self._is_tampered = is_tampered
         self._cameras, self._publish, self._end_visits, self._clock = cameras, publish, end_visits, clock
         self._published: dict[str, str] = {}
         self._dark: set[str] = set()
@@ -40,7 +42,7 @@ class CameraStatusPublisher:
     def update(self, *, model_failing: bool) -> None:
         """Look at every camera once."""
         for name, stats in self._cameras().items():
-            word = status_word(stats, failing=model_failing)
+            word = status_word(stats, failing=model_failing, tampered=self._is_tampered(name))
             if self._published.get(name) != word:
                 self._published[name] = word
                 self._publish(name, word)

@@ -168,12 +168,14 @@ def _monitoring(
         store=store,
         clock=clock,
         clock_unsynced_s=clock_sync.unsynced_s,
+        tamper=detection.loop.tamper,
     )
     camera_status = CameraStatusPublisher(
         cameras=cameras.stats,
         publish=output.dispatcher.camera_status,
         end_visits=detection.loop.end_visits,
         clock=clock,
+        is_tampered=lambda name: detection.loop.tamper(name) is not None,
     )
     status = StatusReporter(
         store=store,

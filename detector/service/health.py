@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from detector.alerts.outbox_entries import OutboxStats
+from detector.analytics.tamper import EXPLAINED, TamperKind
 from detector.api.control import Health, Ready
 from detector.capture.camera import CaptureStats
 from detector.core.clock import Clock
@@ -56,7 +57,9 @@ class HealthMonitor:
         store: ConfigStore,
         clock: Clock,
         clock_unsynced_s: Callable[[], float] = lambda: 0.0,
+        tamper: Callable[[str], TamperKind | None] = lambda _: None,
     ) -> None:
+        self._tamper = tamper
         self._clock_unsynced_s = clock_unsynced_s
         self._threads, self._cameras, self._model = threads, cameras, model
         self._broker, self._outbox, self._load = broker, outbox, load
@@ -129,6 +132,8 @@ class HealthMonitor:
                 yield f"camera {name} is {stats.state}: {stats.error or 'no frame yet'}"
             elif stats.last_frame_mono is not None and now - stats.last_frame_mono > STALE_FRAME_S:
                 yield f"camera {name}: its last frame is {now - stats.last_frame_mono:.0f} s old"
+            elif (kind := self._tamper(name)) is not None:
+                yield f"camera {name}: {EXPLAINED[kind]}"
 
     def _load_problems(self) -> Iterator[str]:
         load = self._load.overload

@@ -14,12 +14,13 @@ from typing import Protocol, TypeVar
 
 from detector.analytics.crops import detect_in_crops
 from detector.analytics.pipeline import CameraPipeline, PipelineOutcome
+from detector.analytics.tamper import EXPLAINED, TamperKind
 from detector.capture.idle_cameras import IdleCameras
 from detector.capture.latest_frames import LatestFrames
 from detector.config.schema import Camera
 from detector.core.clock import Clock
 from detector.core.errors import InferenceError
-from detector.core.types import Detections, EventChange, Frame
+from detector.core.types import Detections, EventChange, Frame, TamperAlert
 from detector.inference.multi_size import AnyDetector
 
 from .alarm_controller import AlarmController
@@ -44,6 +45,8 @@ class FindingsSink(Protocol):
 
     def motion(self, camera: str, moving: bool) -> None: ...
 
+    def tamper(self, alert: TamperAlert) -> None: ...
+
 
 @dataclass(slots=True, kw_only=True)
 class CameraChannel:
@@ -56,6 +59,13 @@ class CameraChannel:
     people: int | None = None
     moving: bool | None = None
     kept_revision: int = 0
+    alarmed_tamper: bool = False  # once for each time that the view is gone
+
+    @property
+    def tamper(self) -> TamperKind | None:
+        """How the camera's view is gone; None while it is there, or nobody looks."""
+        watch = self.pipeline.tamper
+        return watch.kind if watch is not None and self.enabled else None
 
 
 class InferenceLoop:
@@ -133,6 +143,11 @@ class InferenceLoop:
         with self._lock:
             return self._channels.get(name)
 
+    def tamper(self, name: str) -> TamperKind | None:
+        """How the camera's view is gone; None while it is there."""
+        channel = self.channel(name)
+        return None if channel is None else channel.tamper
+
     # The loop
 
     def run(self, stop: threading.Event) -> None:
@@ -173,9 +188,23 @@ class InferenceLoop:
         with self._lock:
             channel = self._channels.get(frame.camera)
             wanted = channel is not None and channel.enabled and channel.pipeline.should_detect(frame)
+            if channel is not None:
+                self._alarm_tamper(channel, frame)
         if channel is not None and not wanted:
             self._show_only(channel, frame)
         return channel if wanted else None
+
+    def _alarm_tamper(self, channel: CameraChannel, frame: Frame) -> None:
+        """An alert, where the alarm is armed for this camera, once a view that was there is gone."""
+        kind, watch = channel.tamper, channel.pipeline.tamper
+        if kind is None or watch is None:
+            channel.alarmed_tamper = False
+        elif watch.sudden and not channel.alarmed_tamper and channel.pipeline.is_guarded(self._alarm.armed_as):
+            channel.alarmed_tamper = True
+            wall = frame.captured_wall
+            alert = TamperAlert(id=f"{wall:.6f}-{channel.name}-{kind}", camera=channel.name, kind=kind, wall=wall)
+            log.warning("camera %s: %s", channel.name, EXPLAINED[kind])
+            self._findings.tamper(alert)
 
     def _detect(self, frame: Frame) -> None:
         channel = self._admitted(frame)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from detector import __version__
+from detector.analytics.tamper import EXPLAINED
 from detector.capture.camera import CaptureStats
 from detector.capture.latest_frames import LatestFrames
 from detector.config.schema import Camera
@@ -16,6 +17,7 @@ from detector.core.system_info import SystemProbe
 from detector.models.autotune.status import AutotuneStatus
 
 from .alarm_controller import AlarmController
+from .camera_status import status_word
 from .config_store import ConfigStore
 from .health import Broker, CameraStats, HealthMonitor, OutboxCounts
 from .inference_loop import CameraChannel
@@ -145,10 +147,13 @@ class StatusReporter:
             return {**_UNKNOWN, **head, "state": "disabled"}
         counts, view = self._frames.counts(name), channel.view
         age = None if stats.last_frame_mono is None else now - stats.last_frame_mono
+        failing = self._host.failing_since is not None
         return {
             **head,
-            "state": "degraded" if stats.state == "online" and self._host.failing_since else stats.state,
-            "error": stats.error,
+            "state": status_word(stats, failing=failing, tampered=channel.tamper is not None)
+            if stats.state == "online"
+            else stats.state,
+            "error": stats.error or (None if channel.tamper is None else EXPLAINED[channel.tamper]),
             "notes": list(stats.notes),
             "fps": round(stats.fps, 1),
             "detect_fps": round(view.rate.value(now), 1),

@@ -19,7 +19,7 @@ import pytest
 
 from detector.alerts.outbox import Outbox
 from detector.alerts.payloads import alert_payload
-from detector.core.types import ArrayImage
+from detector.core.types import ArrayImage, TamperAlert
 from detector.mqtt.broker.server import EmbeddedBroker
 from support.dispatcher import alerts_in, encode, has, has_all, ids, running_dispatcher
 from support.messages import make_alert, make_change, make_frame, running
@@ -59,6 +59,20 @@ def test_an_alert_arrives_with_its_picture_and_is_forgotten_once_acknowledged(
     assert decoded.shape == (120, 160, 3)
     assert event is not None
     assert "alert-7" in json.dumps(event)
+
+
+def test_night_08_tampering_is_told_on_a_topic_of_its_own(tmp_path: Path, broker: Mosquitto) -> None:
+    subscriber = RecordingSubscriber(broker.port, "p/tamper")
+    with running_dispatcher(tmp_path, broker.port) as delivery:
+        alert = TamperAlert(id="t1", camera="porch", kind="covered", wall=1_790_000_000.25)
+        delivery.dispatcher.tamper(alert)
+        heard = subscriber.wait_for(lambda h: h)
+        wait_until(lambda: delivery.waiting() == [])
+    subscriber.close()
+    (document,) = [json.loads(message.payload) for message in heard]
+    jsonschema.validate(document, load_schema("tamper"))
+    assert (document["camera"], document["reason"]) == ("porch", "covered")
+    assert document["captured_at"] == "2026-09-21T14:13:20.250Z"
 
 
 def test_a_large_picture_is_told_small_and_kept_whole(broker: Mosquitto, tmp_path: Path) -> None:

@@ -48,3 +48,14 @@ def test_the_origin_of_an_empty_box_takes_no_division_by_zero() -> None:
     for _ in range(3):
         origin.observe((5.0, 5.0, 5.0, 5.0))
     assert not origin.left
+
+
+def test_a_turn_of_the_camera_is_no_move() -> None:
+    still, origin = Stillness(), Origin(inertia=1)
+    for tenth in range(60):
+        dx = 5.0 * tenth
+        still.observe((HERE[0] + dx, HERE[1], HERE[2] + dx, HERE[3]), tenth / 10)
+        origin.observe((HERE[0] + dx, HERE[1], HERE[2] + dx, HERE[3]))
+        still.shift(5.0, 0.0)
+        origin.shift(5.0, 0.0)
+    assert (still.stationary, origin.left) == (True, False)

@@ -259,6 +259,18 @@ def test_wrong_input_is_refused_and_changes_nothing(boxes: Floats, scores: list[
     assert step(tracker, 1.1, person(188)) == step(untouched, 1.1, person(188))
 
 
+def test_a_turn_of_the_camera_takes_the_tracks_along_and_leaves_their_speed() -> None:
+    turned, still = Tracker(), Tracker()
+    for k in range(30):
+        walker = person(300 + 4.0 * k)
+        moved = person(300 + 4.0 * k - (200.0 if k >= 20 else 0.0))
+        if k == 20:
+            turned.shift(-200.0, 0.0)
+        (expected,), (found,) = step(still, k / 10, walker), step(turned, k / 10, moved)
+        assert (found.id, found.hits) == (1, k + 1)
+        assert found.box[0] == pytest.approx(expected.box[0] - (200.0 if k >= 20 else 0.0), abs=1e-6)
+
+
 def test_empty_point_and_crowd() -> None:
     tracker = Tracker()
     assert step(tracker, 0.0) == ()

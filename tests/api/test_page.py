@@ -23,13 +23,13 @@ def test_a_quiet_night(window: StartApi, look: Look) -> None:
         camera["people"] = 0
     page = look(window(control=control).server.url)
     page.until("document.querySelector('.verdict.good')")
-    assert page.text(".headline") == "All is well, nobody is in view."
+    assert page.text(".headline") == "Everything works. No people in view."
     assert page.run("document.title") == page.text("#device") == "Front yard"
     page.until(f"{SHOWN} === 2")
     page.until("document.querySelectorAll('.visit').length === 5")
     page.until("[...document.querySelectorAll('.thumb img')].every(i => i.naturalWidth === 640)")
     porch = page.text(".card")
-    for words in ("porch", "Watching", "14.9 /s", "9.8 /s", "60 ms", "41 ms", "88 ms"):
+    for words in ("porch", "Online", "14.9 /s", "9.8 /s", "60 ms", "41 ms", "88 ms"):
         assert words in porch
     assert "porch, garden · 93 %" in page.text(".visit")
     assert "26.4 ms" in page.text("#facts")
@@ -61,13 +61,13 @@ def test_trouble_is_told_in_plain_words(window: StartApi, look: Look) -> None:
     page = look(window(control=control).server.url)
     page.until("document.querySelector('.verdict.bad li')")
     told = page.text("#verdict")
-    assert told.startswith("5 things need you.")
+    assert told.startswith("5 problems need attention.")
     for words in (
-        "drive is dark: nobody is seen there. Check the camera's power and network cable",
+        "drive is offline: people are not detected there. Check the camera's power and network cable",
         "no answer within 5 s",
-        "The model failed: nobody is detected on any camera.",
+        "The model failed: people are not detected on any camera.",
         "out of memory",
-        "The MQTT broker is away: alerts do not go out. 3 alerts are waiting on disk and will be sent",
+        "The MQTT broker cannot be reached: alerts are not sent. 3 alerts are waiting on disk and will be sent",
         "Detection is switched off for porch.",
         "the disk is almost full",
     ):
@@ -82,13 +82,13 @@ def test_trouble_is_told_in_plain_words(window: StartApi, look: Look) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"alarm": {"state": "triggered"}}, "Alarm: an intruder was seen."),
-        ({"alarm": {"state": "disarmed"}}, "Disarmed: visits are recorded, no alerts go out."),
+        ({"alarm": {"state": "triggered"}}, "Alarm: an intruder was detected."),
+        ({"alarm": {"state": "disarmed"}}, "Disarmed: visits are recorded, no alerts are sent."),
         ({"state": "starting"}, "The detector is starting."),
-        ({"stages": {"inference": {"ok": False, "age_s": 40.0}}}, "The inference stage stands still."),
+        ({"stages": {"inference": {"ok": False, "age_s": 40.0}}}, "The inference stage is not responding."),
         ({"problems": ["the clock is wrong"]}, "the clock is wrong"),
         ({"broker": {"state": "refused", "address": None, "error": None}}, "Check mqtt.username and mqtt.password"),
-        ({"system": {"throttled": True, "temperature_c": 91.0}}, "The device slows itself down."),
+        ({"system": {"throttled": True, "temperature_c": 91.0}}, "The device is throttled."),
     ],
 )  # fmt: skip
 def test_states_have_words(window: StartApi, look: Look, changes: Document, words: str) -> None:
@@ -167,10 +167,10 @@ def test_a_lost_detector_is_a_loud_fact(window: StartApi, look: Look) -> None:
     page.until(f"{SHOWN} === 2")
     opened.close()
     page.until("document.querySelector('.verdict.bad')", timeout=30)
-    assert page.text(".headline") == "This page lost the detector."
-    assert "the page keeps trying" in page.text("#verdict")
+    assert page.text(".headline") == "No connection to the detector."
+    assert "the page reconnects by itself" in page.text("#verdict")
     assert page.run("document.querySelector('[data-command=DISARM]').disabled")
-    assert "Watching" not in page.text("#cameras"), "nobody knows whether it still does"
+    assert "Online" not in page.text("#cameras"), "nobody knows whether it still does"
 
 
 @needs_browser
@@ -179,7 +179,7 @@ def test_a_detector_that_cannot_tell_is_not_a_lost_one(window: StartApi, look: L
     opened.control.failure = RuntimeError("broken")
     page = look(opened.server.url)
     page.until("document.querySelector('.verdict.bad')")
-    assert page.text(".headline") == "The detector cannot tell its state."
+    assert page.text(".headline") == "The detector's state cannot be read."
 
 
 @needs_browser

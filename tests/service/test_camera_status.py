@@ -68,3 +68,18 @@ def test_a_camera_that_comes_back_after_its_removal_is_published_again(watched: 
     watched.status.forget("porch")
     watched.status.update(model_failing=False)
     assert watched.published == [("porch", "online")] * 2
+
+
+def test_night_08_a_camera_whose_view_is_gone_is_degraded() -> None:
+    made, tampered = Watched(), {"porch"}
+    status = CameraStatusPublisher(
+        cameras=made.cameras.stats,
+        publish=lambda camera, word: made.published.append((camera, word)),
+        end_visits=made.ended.append,
+        clock=made.clock,
+        is_tampered=tampered.__contains__,
+    )
+    status.update(model_failing=False)
+    tampered.clear()
+    status.update(model_failing=False)
+    assert made.published == [("porch", "degraded"), ("porch", "online")]

@@ -221,3 +221,18 @@ def test_night_09_a_clock_that_nobody_sets_is_a_problem_after_an_hour(service: M
     unsynced_s[0] = 7300.0
     (problem,) = health.problems()
     assert problem.startswith("the clock has not been known to be right for 2 h")
+
+
+def test_night_08_a_view_that_is_gone_is_a_problem_with_its_reason(service: Monitored) -> None:
+    health = HealthMonitor(
+        threads=lambda: service.threads,
+        cameras=service.cameras.stats,
+        model=service.model,
+        broker=service.broker,
+        outbox=service.outbox,
+        load=service.load,
+        store=make_store(),
+        clock=service.clock,
+        tamper={"porch": "covered"}.get,  # type: ignore[arg-type]
+    )
+    assert health.problems() == ["camera porch: its view is covered"]

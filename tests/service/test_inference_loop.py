@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from detector.capture.idle_cameras import IdleCameras
+from detector.config.schema import Camera
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.errors import InferenceError, ModelError
-from detector.core.types import ArrayImage, Frame
+from detector.core.types import ArrayImage, Frame, Pixels
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.service.inference_loop import SPARE_S
 from support.inference import WALKER, RunningInference, end_to_end_model
+from support.tamper_scenes import ATTACKS, expose, image, yard
 
 NAN = float("nan")
+WALL = 1_790_000_000.0
 
 
 @pytest.fixture
@@ -207,3 +210,64 @@ def test_an_idle_camera_may_rest_and_one_that_is_switched_off_may_not(tmp_path: 
         shop.feed_until(lambda: attention.is_idle("a"), still=True)
         shop.loop.switch("a", enabled=False)
         assert not attention.is_idle("a")
+
+
+def watching(model: Path, **camera: Any) -> RunningInference:
+    """A loop that is not running, with a camera that is watched for tampering: frames are given by hand."""
+    return RunningInference(model, tamper={"enabled": True}, motion={"enabled": False}, **camera)
+
+
+def seen(shop: RunningInference, luma: Pixels, second: int) -> bool:
+    """Whether the model would be asked about this picture of a second."""
+    frame = Frame(camera="a", seq=second, captured_mono=1000.0 + second, captured_wall=WALL + second, image=image(luma))
+    return shop.loop._admitted(frame) is not None
+
+
+def test_night_08_a_view_that_is_taken_away_is_one_alert_when_armed(seeing: Path) -> None:
+    shop, scene = watching(seeing), yard()
+    _, cover = ATTACKS["hand"]
+    for second in range(20):
+        assert seen(shop, expose(scene, seed=second), second)
+    for second in range(20, 40):
+        seen(shop, cover(scene, second, False), second)
+    assert shop.loop.tamper("a") == "covered"
+    (alert,) = shop.findings.tampers
+    assert (alert.camera, alert.kind) == ("a", "covered")
+    assert 20 <= alert.wall - WALL <= 30
+    for second in range(40, 60):
+        seen(shop, expose(scene, seed=second), second)
+    assert shop.loop.tamper("a") is None
+    for second in range(60, 75):
+        seen(shop, cover(scene, second, False), second)
+    assert len(shop.findings.tampers) == 2, "the next time is another one"
+
+
+def test_night_08_disarmed_it_is_no_alert_until_the_alarm_is_armed(seeing: Path) -> None:
+    shop, scene = watching(seeing), yard()
+    shop.alarm.command("DISARM")
+    for second in range(20):
+        seen(shop, expose(scene, seed=second), second)
+    for second in range(20, 40):
+        seen(shop, ATTACKS["black"][1](scene, second, False), second)
+    assert shop.loop.tamper("a") == "black"
+    assert shop.findings.tampers == []
+    shop.alarm.command("ARM_AWAY")
+    seen(shop, ATTACKS["black"][1](scene, 40, False), 40)
+    assert [alert.kind for alert in shop.findings.tampers] == ["black"]
+
+
+def test_night_08_no_person_is_looked_for_in_noise(seeing: Path) -> None:
+    shop, scene = watching(seeing), yard()
+    for second in range(20):
+        assert seen(shop, expose(scene, seed=second), second)
+    assert not any(seen(shop, ATTACKS["noise"][1](scene, second, False), second) for second in range(20, 30))
+    assert shop.loop.tamper("a") == "noise"
+    assert seen(shop, expose(scene, seed=30), 30)
+
+
+def test_night_08_files_are_not_watched_unless_they_are_to_be(seeing: Path) -> None:
+    assert RunningInference(seeing).channel().pipeline.tamper is None
+    assert watching(seeing).channel().pipeline.tamper is not None
+    camera = Camera.model_validate({"source": "rtsp://127.0.0.1/s"})
+    assert camera.notices_tamper
+    assert not Camera.model_validate({"source": "usb://0", "tamper": {"enabled": False}}).notices_tamper

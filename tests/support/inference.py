@@ -16,7 +16,7 @@ from detector.capture.latest_frames import LatestFrames
 from detector.config.schema import AlarmSettings, Camera
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.threads import ServiceThread
-from detector.core.types import AlarmState, Alert, ArrayImage, EventChange, Frame
+from detector.core.types import AlarmState, Alert, ArrayImage, EventChange, Frame, TamperAlert
 from detector.inference.detector import PersonDetector
 from detector.inference.factory import load_detector
 from detector.service.alarm_controller import AlarmController
@@ -39,6 +39,7 @@ class RecordedFindings:
     counts: list[tuple[str, int]] = field(default_factory=list)
     motions: list[tuple[str, bool]] = field(default_factory=list)
     states: list[AlarmState] = field(default_factory=list)
+    tampers: list[TamperAlert] = field(default_factory=list)
 
     def change(self, change: EventChange) -> None:
         self.changes.append(change)
@@ -48,6 +49,9 @@ class RecordedFindings:
 
     def motion(self, camera: str, moving: bool) -> None:
         self.motions.append((camera, moving))
+
+    def tamper(self, alert: TamperAlert) -> None:
+        self.tampers.append(alert)
 
     def on_change(self, state: AlarmState, _snapshot: object) -> None:
         self.states.append(state)

@@ -28,7 +28,7 @@ def yard(seed: int = 1) -> Light:
     bush = cv2.GaussianBlur(dice.random((50, 90)).astype(np.float32), (0, 0), 1.5)
     scene[125:175, 20:110] = 0.2 + 1.2 * (bush - bush.min())
     cv2.line(scene, (200, 179), (250, 70), 0.85, 6)
-    return np.clip(scene, 0.02, 1.0)
+    return np.asarray(np.clip(scene, 0.02, 1.0), np.float32)
 
 
 def expose(scene: Light, *, gain: float = 200.0, noise: float = 2.0, seed: int = 0) -> Pixels:
@@ -42,24 +42,33 @@ def image(luma: Pixels) -> ArrayImage:
 
 
 def person(scene: Light, x: int, *, tall: int = 50, tone: float = 0.1) -> Light:
-    drawn = scene.copy()
+    drawn: Light = scene.copy()
     cv2.ellipse(drawn, (x, 150), (tall // 5, tall // 2), 0, 0, 360, tone, -1)
     return drawn
 
 
 def fogged(scene: Light, thick: float) -> Light:
     """Fog of 0..1: contrast goes, light grey comes."""
-    return (scene * (1 - thick) + 0.7 * thick).astype(np.float32)
+    return np.asarray(scene * (1 - thick) + 0.7 * thick, np.float32)
+
+
+def infrared(scene: Light) -> Light:
+    """What the yard reflects of infrared light: the sky is black, leaves are white."""
+    dark: Light = scene.copy()
+    dark[:60] *= 0.05
+    dark[125:175, 20:110] = np.clip(dark[125:175, 20:110] + 0.4, 0, 1)
+    return dark
+
+
+def lamplit(scene: Light) -> Light:
+    """By the camera's own lamp: bright in the middle."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    lamp = np.exp(-(((x - WIDTH / 2) / 130) ** 2 + ((y - 120) / 70) ** 2)).astype(np.float32)
+    return np.asarray(scene * (0.15 + 0.85 * lamp), np.float32)
 
 
 def by_night(scene: Light) -> Light:
-    """Under the camera's infrared lamp: bright in the middle, the sky black, leaves white."""
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
-    lamp = np.exp(-(((x - WIDTH / 2) / 130) ** 2 + ((y - 120) / 70) ** 2)).astype(np.float32)
-    lit = scene.copy()
-    lit[:60] *= 0.05
-    lit[125:175, 20:110] = np.clip(lit[125:175, 20:110] + 0.4, 0, 1)
-    return lit * (0.15 + 0.85 * lamp)
+    return lamplit(infrared(scene))
 
 
 def quiet_hours(seconds: int, *, seed: int = 3) -> Iterator[Pixels]:
@@ -95,34 +104,57 @@ def quiet_hours(seconds: int, *, seed: int = 3) -> Iterator[Pixels]:
         yield expose(now, gain=gain, noise=noise, seed=second)
 
 
-Attack = Callable[[Light, int], Pixels]
+Attack = Callable[[Light, int, bool], Pixels]
+"""What the camera then shows of the yard in the second `n`, by night or by day."""
 
 
-def _cloth(scene: Light, second: int) -> Pixels:
+def lit(scene: Light, *, night: bool) -> Light:
+    return by_night(scene) if night else scene
+
+
+def _cloth(_scene: Light, second: int, _night: bool) -> Pixels:
     """A bag over the lens: some light, no edges, folds that are wide."""
-    folds = cv2.GaussianBlur(yard(9), (0, 0), 25)
-    return expose(folds * 0.5, seed=second)
+    return expose(np.asarray(cv2.GaussianBlur(yard(9), (0, 0), 25) * 0.5, np.float32), seed=second)
 
 
-def _hand(scene: Light, second: int) -> Pixels:
+def _hand(scene: Light, second: int, night: bool) -> Pixels:
     """A hand's breadth before the lens: dark, with the scene at one edge."""
     covered = np.full_like(scene, 0.12)
-    covered[:, :25] = cv2.GaussianBlur(scene, (0, 0), 4)[:, :25]
+    covered[:, :25] = cv2.GaussianBlur(lit(scene, night=night), (0, 0), 4)[:, :25]
     return expose(covered, seed=second)
 
 
-def _snow(_scene: Light, second: int) -> Pixels:
-    return np.random.default_rng(second).integers(0, 256, (HEIGHT, WIDTH)).astype(np.uint8)
+def _flat(level: float) -> Attack:
+    return lambda scene, second, _night: expose(np.full_like(scene, level), noise=0.7, seed=second)
+
+
+def _turned(scene: Light, second: int, night: bool) -> Pixels:
+    moved = np.roll(infrared(scene) if night else scene, (25, 120), (0, 1))
+    return expose(lamplit(moved) if night else moved, seed=second)
+
+
+def _to_a_wall(_scene: Light, second: int, night: bool) -> Pixels:
+    other = infrared(yard(42)) if night else yard(42)
+    other = np.ascontiguousarray(other[::-1, ::-1])
+    return expose(lamplit(other) if night else other, seed=second)
+
+
+def _defocused(scene: Light, second: int, night: bool) -> Pixels:
+    return expose(np.asarray(cv2.GaussianBlur(lit(scene, night=night), (0, 0), 5), np.float32), seed=second)
+
+
+def _noise(scene: Light, second: int, _night: bool) -> Pixels:
+    return np.random.default_rng(second).integers(0, 256, scene.shape).astype(np.uint8)
 
 
 ATTACKS: dict[str, tuple[str, Attack]] = {
-    "black": ("black", lambda _s, n: expose(np.zeros((HEIGHT, WIDTH), np.float32), noise=0.7, seed=n)),
-    "grey": ("grey", lambda _s, n: expose(np.full((HEIGHT, WIDTH), 0.5, np.float32), noise=0.7, seed=n)),
-    "frozen": ("frozen", lambda s, _n: expose(s, seed=77)),
-    "covered by a cloth": ("covered", _cloth),
-    "covered by a hand": ("covered", _hand),
-    "turned aside": ("turned", lambda s, n: expose(np.roll(s, 120, axis=1), seed=n)),
-    "turned to a wall": ("turned", lambda _s, n: expose(yard(42), seed=n)),
-    "defocused": ("defocused", lambda s, n: expose(cv2.GaussianBlur(s, (0, 0), 5), seed=n)),
-    "noise": ("noise", _snow),
+    "black": ("black", _flat(0.0)),
+    "grey": ("grey", _flat(0.5)),
+    "frozen": ("frozen", lambda scene, _second, night: expose(lit(scene, night=night), seed=77)),
+    "cloth": ("covered", _cloth),
+    "hand": ("covered", _hand),
+    "turned": ("turned", _turned),
+    "wall": ("turned", _to_a_wall),
+    "defocused": ("defocused", _defocused),
+    "noise": ("noise", _noise),
 }

@@ -1,4 +1,4 @@
-// The one way to the detector: JSON in, JSON out, a deadline on everything.
+// Requests to the API: JSON in, JSON out, each with a deadline.
 
 export class Unauthorized extends Error {}
 export class Refused extends Error {}

@@ -1,4 +1,4 @@
-// The operators' page: asks for the state again and again, and says it in words.
+// The operators' page: polls the state and shows it in words.
 
 import { Refused, Unauthorized, ask, read } from "./api.js";
 import { Cameras } from "./cameras.js";
@@ -12,19 +12,19 @@ const MAX_WAIT_MS = 12000;
 const VISITS_MS = 5000;
 const FAULT_MS = 12000;
 const ALARM = {
-  armed_away: "armed, nobody home",
-  armed_home: "armed, at home",
+  armed_away: "armed (away)",
+  armed_home: "armed (home)",
   disarmed: "disarmed",
-  pending: "waiting for the delay to pass",
+  pending: "delay running",
   triggered: "triggered",
 };
 const PRESSED = { armed_away: "ARM_AWAY", armed_home: "ARM_HOME", disarmed: "DISARM" };
 const $ = (selector) => document.querySelector(selector);
 const buttons = document.querySelectorAll("[data-command]");
 
-let heard = null; // when the last status came, ms
+let heard = null; // when the last status arrived, ms
 let last = null; // that status
-let fault = { text: "", until: 0 }; // what the last click ran into
+let fault = { text: "", until: 0 }; // why the last click failed
 let failures = 0;
 let visitsAt = -Infinity;
 let timer = 0;
@@ -45,7 +45,7 @@ function view(title, source) {
 
 viewer.querySelector(".close").addEventListener("click", () => viewer.close());
 viewer.addEventListener("click", (event) => event.target === viewer && viewer.close());
-// Without its address the stream ends: it would go on behind the page and take one of the few places.
+// Without its address the stream ends: otherwise it would continue unseen and use one of the few streams.
 viewer.addEventListener("close", () => viewer.querySelector("img").removeAttribute("src"));
 viewer.querySelector("img").addEventListener("error", () => {
   if (viewer.open) viewer.querySelector(".error").textContent = "There is no picture to show. Close this and try again.";
@@ -134,14 +134,14 @@ function showFacts({ model, broker, outbox, system, version, uptime_s: uptime })
   const run = model.infer_ms?.p50;
   const rows = [
     ["Model", [model.name, model.backend, model.precision].filter(Boolean).join(" · ") || UNKNOWN],
-    ["One look takes", run === null || run === undefined ? UNKNOWN : `${run.toFixed(1)} ms, worst 1 % ${figure(model.infer_ms.p99, "ms", 1)}`],
+    ["Inference time", run === null || run === undefined ? UNKNOWN : `${run.toFixed(1)} ms, p99 ${figure(model.infer_ms.p99, "ms", 1)}`],
     ["MQTT broker", [broker.address, broker.state].filter(Boolean).join(" · ") || UNKNOWN],
     ["Waiting to be sent", outbox.pending_alerts === null ? UNKNOWN : `${count(outbox.pending_alerts, "alert")}, ${count(outbox.pending_events ?? 0, "event")}`],
     ["Temperature", figure(system.temperature_c, "°C")],
     ["Power", figure(system.power_w, "W", 1)],
-    ["Processor", figure(system.cpu_percent, "% of one core")],
+    ["CPU", figure(system.cpu_percent, "% of one core")],
     ["Memory", figure(system.rss_mb, "MB")],
-    ["Running for", span(uptime)],
+    ["Uptime", span(uptime)],
     ["Version", version],
   ].filter(([, text]) => text !== UNKNOWN);
   const key = JSON.stringify(rows);
@@ -164,42 +164,42 @@ function show(status) {
   showFacts(status);
 }
 
-function showMute(text) {
-  showVerdict("The detector cannot tell its state.", [{ level: "bad", title: "", advice: `It says: ${text}. Restart the service if this stays.` }], "bad");
+function showUnreadable(text) {
+  showVerdict("The detector's state cannot be read.", [{ level: "bad", title: "", advice: `Error: ${text}. Restart the service if this continues.` }], "bad");
   cameras.stale(true);
 }
 
 function showLost() {
   const age = heard === null ? null : (Date.now() - heard) / 1000;
-  // Rounded up to tens: a live region that counts seconds would never be silent.
+  // Rounded up to tens: a screen reader would read every second aloud.
   const problem = lost(age === null ? null : Math.ceil(age / 10) * 10);
   showVerdict(problem.title, [problem], "bad");
-  document.title = "No contact · Detector";
+  document.title = "No connection · Detector";
   cameras.stale(true);
   for (const button of buttons) button.disabled = true;
 }
 
 // --- the loop ---------------------------------------------------------------------------------
 
-async function look() {
+async function refresh() {
   last = await read("api/status");
   heard = Date.now();
   failures = 0;
   show(last);
-  // Who comes or goes is a visit to show at once.
+  // When the number of people changes, the visits have changed too.
   const scene = JSON.stringify([last.alarm.state, Object.values(last.cameras).map((camera) => camera.people)]);
-  if (scene === look.scene && performance.now() - visitsAt < VISITS_MS) return;
-  look.scene = scene;
+  if (scene === refresh.scene && performance.now() - visitsAt < VISITS_MS) return;
+  refresh.scene = scene;
   visitsAt = performance.now();
   visits.show(await read("api/events?limit=12"));
 }
 
-function trouble(error) {
+function onError(error) {
   if (error instanceof Unauthorized) askForToken(); // entering the token reloads the page
-  else if (error instanceof Refused) showMute(error.message);
+  else if (error instanceof Refused) showUnreadable(error.message);
   else {
     failures += 1;
-    // One lost answer is a hiccup, two are news.
+    // A single lost answer is not shown.
     if (failures > 1 || heard === null) showLost();
   }
 }
@@ -208,7 +208,7 @@ async function poll() {
   clearTimeout(timer);
   if (asking || signIn.open) return;
   asking = true;
-  await look().catch(trouble);
+  await refresh().catch(onError);
   asking = false;
   const backOff = Math.min(MAX_WAIT_MS, POLL_MS * 2 ** Math.max(0, failures - 1)) * (failures ? 0.75 + Math.random() / 2 : 1);
   timer = setTimeout(poll, document.visibilityState === "visible" ? backOff : HIDDEN_MS);

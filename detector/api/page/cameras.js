@@ -4,11 +4,11 @@ import { Unauthorized, ask } from "./api.js";
 import { UNKNOWN, count, element, figure, setText, span } from "./dom.js";
 
 const STATES = {
-  online: "Watching",
+  online: "Online",
   connecting: "Connecting",
-  degraded: "Unsteady",
-  offline: "Dark",
-  disabled: "Switched off in the configuration",
+  degraded: "Unstable",
+  offline: "Offline",
+  disabled: "Disabled in the configuration",
 };
 const RETRY_MS = 2000;
 
@@ -30,7 +30,7 @@ export class Cameras {
     }
   }
 
-  // What was last heard is no longer known: no card may go on saying that it watches.
+  // The last known state may be out of date: no card may still show it as current.
   stale(is) {
     this.root.classList.toggle("stale", is);
     if (is) for (const card of this.cards.values()) card.unknown();
@@ -75,7 +75,7 @@ class Card {
   show(camera) {
     this.camera = camera;
     this.root.dataset.state = camera.state;
-    // A camera on its side gets bars, or its card would be taller than the screen.
+    // An upright picture gets bars, or its card would be taller than the screen.
     if (camera.width && camera.height) this.open.style.aspectRatio = Math.max(4 / 3, camera.width / camera.height);
     setText(this.state, STATES[camera.state] || camera.state);
     setText(this.people, camera.people > 0 ? count(camera.people, "person", "people") : "");
@@ -86,14 +86,14 @@ class Card {
 
   unknown() {
     this.root.dataset.state = "unknown";
-    setText(this.state, "Not known now");
+    setText(this.state, "Unknown");
     setText(this.people, "");
   }
 
   #overlay() {
     const { state, frame_age_s: age } = this.camera;
     const late = age !== null && age > 3;
-    const words = { disabled: "Switched off", connecting: "Connecting…" }[state]
+    const words = { disabled: "Disabled", connecting: "Connecting…" }[state]
       || (state === "offline" || late ? (age === null ? "No picture yet" : `No picture for ${span(age)}`) : this.image.hidden ? "Waiting for a picture" : "");
     setText(this.overlay, words);
     this.overlay.hidden = !words;
@@ -101,11 +101,11 @@ class Card {
 
   #figures(camera) {
     const rows = [
-      ["Pictures", figure(camera.fps, "/s", 1)],
-      ["Looked at", figure(camera.detect_fps, "/s", 1)],
-      ["Age", camera.frame_age_s === null ? UNKNOWN : camera.frame_age_s < 2 ? `${Math.round(camera.frame_age_s * 1000)} ms` : span(camera.frame_age_s)],
-      ["Delay", figure(camera.latency_ms?.p50, "ms")],
-      ["Slowest 1 %", figure(camera.latency_ms?.p99, "ms")],
+      ["Frames", figure(camera.fps, "/s", 1)],
+      ["Analysed", figure(camera.detect_fps, "/s", 1)],
+      ["Frame age", camera.frame_age_s === null ? UNKNOWN : camera.frame_age_s < 2 ? `${Math.round(camera.frame_age_s * 1000)} ms` : span(camera.frame_age_s)],
+      ["Latency", figure(camera.latency_ms?.p50, "ms")],
+      ["Latency p99", figure(camera.latency_ms?.p99, "ms")],
     ];
     const key = rows.join();
     if (this.key === key) return;
@@ -127,8 +127,8 @@ class Card {
   // Single pictures, one after the other: a stream for each camera would use up the browser's few connections.
   async run() {
     while (!this.closed) {
-      const looked = document.visibilityState === "visible" && this.root.dataset.seen;
-      const wait = looked && this.camera.state !== "disabled" ? await this.#refresh() : this.pace();
+      const shown = document.visibilityState === "visible" && this.root.dataset.seen;
+      const wait = shown && this.camera.state !== "disabled" ? await this.#refresh() : this.pace();
       await new Promise((done) => setTimeout(done, wait));
     }
   }

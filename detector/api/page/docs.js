@@ -1,4 +1,4 @@
-// Draws /openapi.json with nothing from elsewhere: a device without internet shows it all the same.
+// Shows openapi.json without files from other servers: it works on a device without internet.
 
 import { Unauthorized, read } from "./api.js";
 import { element } from "./dom.js";

@@ -1,4 +1,4 @@
-// Small words for the document and for time; no values are ever read as HTML.
+// Helpers for elements and for times; no value is ever parsed as HTML.
 
 export function element(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
@@ -10,7 +10,7 @@ export function element(tag, properties = {}, ...children) {
   return node;
 }
 
-// Writes only what changed: a live region must not be read out anew every second.
+// Writes only what changed: a screen reader would read a live region again.
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

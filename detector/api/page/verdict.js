@@ -1,37 +1,37 @@
-// From the status document to plain words: what is wrong, what it means, what to do.
+// From the status document to text: what is wrong, what it means, what to do.
 
 import { count, span } from "./dom.js";
 
-// `subject` is the word by which the service's own complaint of the same thing is recognised.
+// `subject`: a line of the service's own `problems` that contains this word is about the same thing.
 const bad = (subject, title, advice) => ({ level: "bad", subject, title, advice });
 const warn = (subject, title, advice) => ({ level: "warn", subject, title, advice });
 
-const says = (error) => (error ? ` It says: ${/[.?!]$/.test(error) ? error : `${error}.`}` : "");
+const says = (error) => (error ? ` Error: ${/[.?!]$/.test(error) ? error : `${error}.`}` : "");
 
 function ofCamera([name, camera]) {
   const why = says(camera.error);
   if (camera.state === "offline") {
-    return bad(name, `${name} is dark: nobody is seen there.`,
-      `Check the camera's power and network cable; the detector keeps trying by itself.${why}`);
+    return bad(name, `${name} is offline: people are not detected there.`,
+      `Check the camera's power and network cable; the detector reconnects by itself.${why}`);
   }
   if (camera.state === "degraded") {
-    return warn(name, `${name} is unsteady: pictures are late or missing.`,
+    return warn(name, `${name} is unstable: frames are late or missing.`,
       `Check its network, or lower its frame rate in the camera's own settings.${why}`);
   }
   if (camera.state === "online" && camera.detect_enabled === false) {
-    return warn(name, `Detection is switched off for ${name}.`, "Nobody is detected there until you switch it on below.");
+    return warn(name, `Detection is switched off for ${name}.`, "People are not detected there until you switch it on below.");
   }
   return null;
 }
 
 function ofAlarm({ state }) {
   if (state !== "triggered") return null;
-  return bad("alarm", "Alarm: an intruder was seen.", "Look at the pictures and the last visits below. Disarm ends the alarm.");
+  return bad("alarm", "Alarm: an intruder was detected.", "Look at the pictures and the last visits below. Disarm ends the alarm.");
 }
 
 function ofModel({ state, error }) {
   if (state !== "failed") return null;
-  return bad("model", "The model failed: nobody is detected on any camera.",
+  return bad("model", "The model failed: people are not detected on any camera.",
     `Restart the service; if it fails again, run "detector check" on the device.${says(error)}`);
 }
 
@@ -43,22 +43,22 @@ function ofBroker({ state, address, error }, { pending_alerts: waiting }) {
     : "New alerts are kept on disk until it is back. ";
   const cause = says(error);
   if (state === "refused") {
-    return bad("broker", "The MQTT broker refuses the detector: alerts do not go out.",
+    return bad("broker", "The MQTT broker refuses the connection: alerts are not sent.",
       `${kept}Check mqtt.username and mqtt.password in the configuration.${cause}`);
   }
-  return bad("broker", "The MQTT broker is away: alerts do not go out.",
+  return bad("broker", "The MQTT broker cannot be reached: alerts are not sent.",
     `${kept}Check that the broker${where} runs and the network works.${cause}`);
 }
 
 function ofSystem({ throttled, temperature_c: heat }) {
   if (throttled !== true) return null;
   const now = heat === null || heat === undefined ? "" : ` It is at ${Math.round(heat)} °C.`;
-  return warn("throttled", "The device slows itself down.", `Give it more air or a stronger power supply.${now}`);
+  return warn("throttled", "The device is throttled.", `Improve its cooling or use a stronger power supply.${now}`);
 }
 
 function ofStages(stages) {
   return Object.entries(stages).filter(([, stage]) => !stage.ok).map(([name]) =>
-    bad(name, `The ${name} stage stands still.`, "The detector's watchdog restarts it; if this stays, restart the device."));
+    bad(name, `The ${name} stage is not responding.`, "The detector's watchdog restarts it; if this continues, restart the device."));
 }
 
 export function problems(status) {
@@ -82,18 +82,18 @@ const list = (names) => (names.length < 2 ? names.join("") : `${names.slice(0, -
 
 export function headline(status, found) {
   if (status.alarm.state === "triggered") return found[0].title;
-  if (found[0]?.level === "bad") return found.length === 1 ? found[0].title : `${found.length} things need you.`;
+  if (found[0]?.level === "bad") return found.length === 1 ? found[0].title : `${found.length} problems need attention.`;
   if (status.state === "starting") return "The detector is starting.";
   const cameras = Object.entries(status.cameras);
   const busy = cameras.filter(([, camera]) => camera.people > 0);
   const seen = busy.reduce((sum, [, camera]) => sum + camera.people, 0);
-  const who = seen ? `${count(seen, "person", "people")} in view: ${list(busy.map(([name]) => name))}.` : "All is well, nobody is in view.";
-  if (status.alarm.state === "disarmed") return `${who} Disarmed: visits are recorded, no alerts go out.`;
-  return found.length ? who.replace("All is well, n", "N") : who;
+  const who = seen ? `${count(seen, "person", "people")} in view: ${list(busy.map(([name]) => name))}.` : "No people in view.";
+  if (status.alarm.state === "disarmed") return `${who} Disarmed: visits are recorded, no alerts are sent.`;
+  return seen || found.length ? who : `Everything works. ${who}`;
 }
 
 export function lost(seconds) {
   const since = seconds === null ? "" : ` What you see below is ${span(seconds)} old.`;
-  return bad("", "This page lost the detector.",
-    `Check that the device has power and that you are on its network; the page keeps trying.${since}`);
+  return bad("", "No connection to the detector.",
+    `Check that the device has power and that you are on its network; the page reconnects by itself.${since}`);
 }

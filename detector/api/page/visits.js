@@ -1,4 +1,4 @@
-// The last visits, newest first, each with the picture that its alert spoke of.
+// The last visits, newest first, each with the picture of its alert.
 
 import { clock, element, setText, span } from "./dom.js";
 

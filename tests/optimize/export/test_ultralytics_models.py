@@ -49,8 +49,8 @@ from pathlib import Path
 events = []
 ours = {"socket.connect", "socket.getaddrinfo", "socket.bind", "subprocess.Popen", "os.system", "os.exec"}
 sys.addaudithook(lambda event, _: events.append(event) if event in ours else None)
-from detector.optimize import checkpoints
-model = checkpoints.load(Path(sys.argv[1]))
+from detector.optimize.export import ultralytics_models
+model = ultralytics_models.load(Path(sys.argv[1]))
 import os, threading
 assert sum(p.numel() for p in model.parameters()) > 2_000_000 and not model.training
 assert threading.active_count() == 1, threading.enumerate()
@@ -123,7 +123,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
         assert torch.equal(model(picture)[0], again(picture)[0])
     assert [path.name for path in tmp_path.iterdir()] == ["m.pt"]
     with pytest.raises(ModelError, match="cannot be written"):
-        ultralytics_models.save(model, tmp_path / "no" / "m.pt")
+        ultralytics_models.save(model, tmp_path / "m.pt" / "no.pt")
 
 
 @pytest.mark.optimize
