@@ -20,6 +20,7 @@ from .motion import MotionGate
 from .rules import Rules
 from .tamper import TamperDetector
 from .tracker import Tracker, TrackerSettings
+from .walkers import Walkers
 
 _KNOWN_IOU = 0.3  # a box that overlaps a track's last one by this much is the same person
 _SHOWN_S = 0.5  # a box is still drawn this long after the last detection, to bridge single misses
@@ -54,6 +55,7 @@ class CameraPipeline:
         motion = self._settings.motion
         # Crops need the motion gate's regions.
         self._planner = CropPlanner(per_s=motion.crops_per_s) if motion.enabled and motion.crops_per_s else None
+        self._walkers = Walkers()
         self._tracks: tuple[Track, ...] = ()
         self._tracker = Tracker(settings=_tracking_for(self._settings.alert))
         self._followed = False
@@ -91,8 +93,9 @@ class CameraPipeline:
         """
         if self._planner is None or self._new_person_in(found):
             return ()
-        followed = [track.box for track in self._tracks]
-        return self._planner.plan(found, regions=self._gate.regions(), followed=followed, size=size)
+        regions = self._gate.regions()
+        followed = self._walkers.select(self._tracks, regions, found.frame.captured_mono)
+        return self._planner.plan(found, regions=regions, followed=followed, size=size)
 
     def _new_person_in(self, found: Detections) -> bool:
         """Whether `found` has a person who is not tracked yet: an alert may be due, which must not wait for crops."""
@@ -121,6 +124,7 @@ class CameraPipeline:
             if track.id in outcome.present and frame.captured_mono - track.last_mono <= _SHOWN_S
         )
         if self._planner is not None:
+            self._walkers.update(tracks, frame.captured_mono)
             seen = [track.box for track in shown if track.matched]
             self._planner.learn(seen, (frame.image.width, frame.image.height))
         return PipelineOutcome(

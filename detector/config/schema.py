@@ -84,10 +84,10 @@ class MotionSettings(ConfigSection):
         default=10.0, gt=0.0, le=3600.0, description="idle after so many seconds without motion and people"
     )
     crops_per_s: float = Field(
-        default=0.0,
+        default=5.0,
         ge=0.0,
         le=100.0,
-        description="at most so many crops of small moving things are detected per second; 0: none",
+        description="at most so many crops of small moving things are enlarged and detected per second; 0: none",
     )
 
     @model_validator(mode="after")

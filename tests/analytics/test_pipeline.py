@@ -242,12 +242,14 @@ def views(scene: PipelineRun, *boxes: Box, score: float = 0.9) -> int:
     return count
 
 
-def test_small_motion_is_looked_at_closely_only_where_the_config_says_so() -> None:
+def test_small_motion_is_cropped_unless_the_config_says_no() -> None:
     closely = PipelineRun(motion={"crops_per_s": 10})
     counts = [views(closely) for _ in range(10)]
     assert counts[0] == 0, "the first picture shows no motion yet"
     assert 7 <= sum(counts) <= 9
-    for motion in ({}, {"crops_per_s": 0}, {"crops_per_s": 10, "enabled": False}):
+    usual = PipelineRun()
+    assert 4 <= sum(views(usual) for _ in range(10)) <= 7
+    for motion in ({"crops_per_s": 0}, {"crops_per_s": 10, "enabled": False}):
         never = PipelineRun(motion=motion)
         assert not any(views(never) for _ in range(10))
 
