@@ -225,7 +225,7 @@ def test_a_new_camera_takes_int8_back(path: Path, model: RecordedSwaps, kept: Pa
     store.replace({}, Config.model_validate({"model": store.config.model.model_dump(), "cameras": cameras}))
     stage._look(threading.Event())
     assert len(model.swapped) == 1
-    assert "int8 was made from those of other cameras" in status.document()["why"].replace(", 1 thread", "")
+    assert "int8 was calibrated on those of other cameras" in status.document()["why"].replace(", 1 thread", "")
     assert "pictures with persons of a, b" in status.document()["note"]
     assert read(kept) == known
 
