@@ -13,8 +13,8 @@ def measure(shared: Path) -> Figures:
 
 def render(figures: Figures) -> list[str]:
     return [
-        "`motion.crops_per_s`: small moving things that no person found in the whole picture explains are cropped, enlarged",
-        "and detected again. In vtest.avi the people in the upper half of the picture count as far; in the wide",
+        "`motion.crops_per_s`: small moving things that no person found in the whole picture explains are cropped at native",
+        "resolution and detected again. In vtest.avi the people in the upper half of the picture count as far; in the wide",
         "scene, four parts of it side by side at 1536x1152, all people do. Recall and precision at score 0.5 and IoU 0.5; ms is",
         "the model's time per detected frame. If the model's input is hardly smaller than the picture (YOLOv10n on vtest.avi)",
         "there are no crops. People on the road at the top, behind the sign, and cut by the picture's edge are not annotated in",
