@@ -21,9 +21,14 @@ from support.networks import network, noise_pictures
 UNIT = InputSpec(color="bgr", scale=1.0 / 255.0)
 
 
-def load(folder: Path, name: str, bias: float | None = None) -> Open:
-    """The network, or one whose first convolution adds `bias` to everything."""
+def load(folder: Path, name: str, bias: float | None = None, objectness: float | None = None) -> Open:
+    """The network, or one whose first convolution adds `bias` to everything, or one that is that sure of objects."""
     model = network("yolox-grid")
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node if objectness is not None else ():
+        if node.op_type == "Conv" and constants[node.input[1]].dims[0] == 1:
+            stored = constants[node.input[2]]
+            stored.CopyFrom(onnx.numpy_helper.from_array(np.full(1, objectness, np.float32), stored.name))
     if bias is not None:
         first = next(node for node in model.graph.node if node.op_type == "Conv")
         stored = next(tensor for tensor in model.graph.initializer if tensor.name == first.input[2])
@@ -94,7 +99,7 @@ def test_agreement_lets_the_original_pass_and_a_damaged_one_not(tmp_path: Path, 
 
 def test_pictures_without_persons_judge_nobody(tmp_path: Path) -> None:
     empty: list[Image] = [ArrayImage(np.zeros((8, 8, 3), np.uint8))]
-    silent = load(tmp_path, "silent", bias=-40.0)
+    silent = load(tmp_path, "silent", objectness=-40.0)
     with pytest.raises(
         ModelError, match=r"the 1 pictures to judge by show [0-4] persons: give pictures with at least 5"
     ):
