@@ -25,6 +25,16 @@ settings.load_profile("ci" if os.environ.get("CI") else "developer")
 SHARED = Path(os.environ.get("DETECTOR_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
+BETTER_WITH_SHARED = {"shared", "model_file", "small_model", "raw_model", "people", "nobody"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the shared data, or has more to work on with it, carries `shared`."""
+    for item in items:
+        if BETTER_WITH_SHARED & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.shared)
+
+
 HAS_SHARED = (SHARED / "media").is_dir()
 NEEDS_SHARED = "needs the shared test data (../shared or DETECTOR_SHARED)"
 

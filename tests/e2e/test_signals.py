@@ -58,7 +58,7 @@ def test_a_stop_while_starting_ends_it_soon(tmp_path: Path, config: dict[str, An
 def test_a_hundred_stops_while_starting_end_it_soon(tmp_path: Path, config: dict[str, Any]) -> None:
     slowest = 0.0
     for number in range(100):
-        code, took, log = _stop_after(tmp_path / f"run{number % 3}", config, 0.2 + 0.03 * number)
+        code, took, log = _stop_after(tmp_path / f"run{number % 3}", config, 0.2 + 0.015 * number)
         assert code in (0, -signal.SIGTERM), log
         assert took < STOP_S, log
         slowest = max(slowest, took)
