@@ -147,19 +147,19 @@ class Dispatcher:
         self._take(lambda: self._tampers.append(alert))
 
     def people(self, camera: str, count: int) -> None:
-        self._say(self._topics.person(camera), str(count), retain=True)
+        self._publish(self._topics.person(camera), str(count), retain=True)
 
     def motion(self, camera: str, moving: bool) -> None:
         self._repeat(Message(topic=self._topics.motion(camera), payload=_on_off(moving).encode()))
 
     def camera_status(self, camera: str, status: str) -> None:
-        self._say(self._topics.camera_status(camera), status, qos=1, retain=True)
+        self._publish(self._topics.camera_status(camera), status, qos=1, retain=True)
 
     def detect_state(self, camera: str, on: bool) -> None:
-        self._say(self._topics.detect_state(camera), _on_off(on), qos=1, retain=True)
+        self._publish(self._topics.detect_state(camera), _on_off(on), qos=1, retain=True)
 
     def alarm_state(self, state: AlarmState) -> None:
-        self._say(self._topics.alarm_state, state, qos=1, retain=True)
+        self._publish(self._topics.alarm_state, state, qos=1, retain=True)
 
     def status(self, document: JsonObject) -> None:
         """The status document, for `P/stats`."""
@@ -243,7 +243,7 @@ class Dispatcher:
         self._repeated[message.topic] = message
         self.send(message)
 
-    def _say(self, topic: str, text: str, *, qos: int = 0, retain: bool = False) -> None:
+    def _publish(self, topic: str, text: str, *, qos: int = 0, retain: bool = False) -> None:
         self.send(Message(topic=topic, payload=text.encode(), qos=qos, retain=retain))
 
     def _append(self, queue: deque[EventChange] | deque[Message], item: EventChange | Message) -> None:

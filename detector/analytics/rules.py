@@ -108,7 +108,7 @@ class Rules:
         self._frame = frame
         live = {track.id: track for track in tracks}
         for track in tracks:
-            self._look(frame, track)
+            self._assess(frame, track)
         ends = self._drop(frame, live)
         self._confirm(frame, live)
         changes: list[EventChange] = []
@@ -129,7 +129,7 @@ class Rules:
             return RuleOutcome()
         return RuleOutcome(changes=tuple(self._end(visit, self._frame) for visit in visits.values() if visit.id))
 
-    def _look(self, frame: Frame, track: Track) -> None:
+    def _assess(self, frame: Frame, track: Track) -> None:
         visit = self._visits.get(track.id)
         if visit is None:
             visit = Visit(track=track, min_frames=self._alert.min_frames, since=track.first_mono)

@@ -112,7 +112,7 @@ class TamperDetector:
         luma = image.luma()
         if min(luma.shape) < 16:
             return None  # no picture of a camera
-        view = _look(luma)
+        view = _view_of(luma)
         if self._last is not None and self._last.shape != view.small.shape:
             self._start_over()  # another resolution: all is compared from here on
             self._looked = t
@@ -189,7 +189,7 @@ def _compare(view: _View, learnt: _Learnt) -> TamperKind | None:
     return None
 
 
-def _look(luma: Pixels) -> _View:
+def _view_of(luma: Pixels) -> _View:
     height, width = luma.shape
     stride = max(1, min(height, width) // _LINES)
     # Single pixels, not means: what is noise stays noise, and no row between is read.

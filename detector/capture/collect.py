@@ -78,7 +78,7 @@ def gather(
             window_end = at_s + every_s
         if len(store) >= count:
             break
-        chosen.look(image, at_s=at_s, wall=clock.wall())
+        chosen.assess(image, at_s=at_s, wall=clock.wall())
         if chosen.empty >= _FROZEN:
             raise SourceError(f"{_why_none(chosen)}; the set has {len(store)} pictures")
     else:
@@ -99,7 +99,7 @@ class _Choice:
         self.dark = self.alike = 0
         self.empty = 0  # windows in a row without a picture
 
-    def look(self, image: Image, *, at_s: float, wall: float) -> None:
+    def assess(self, image: Image, *, at_s: float, wall: float) -> None:
         thumb = grid(image.bgr())
         if float(thumb.std()) < _DARK:
             self.dark += 1

@@ -79,7 +79,7 @@ app.command("optimize")(optimize.optimize)
 app.command("bench")(bench.bench)
 
 
-def _say(message: str) -> None:
+def _print(message: str) -> None:
     typer.echo(f"detector: {' '.join(redact(message).split())}", err=True)
 
 
@@ -88,10 +88,10 @@ def call(arguments: list[str]) -> int:
     try:
         result = app(arguments, prog_name="detector", standalone_mode=False)
     except DetectorError as error:
-        _say(str(error))
+        _print(str(error))
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        _say("stopped")
+        _print("stopped")
         return 130
     except BrokenPipeError:
         # The reader (head, less) was closed; keep the interpreter from reporting that at exit.
@@ -102,7 +102,7 @@ def call(arguments: list[str]) -> int:
         if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
             raise
         if message := error.format_message():  # "" after a help text
-            _say(f"{message} (see detector --help)")
+            _print(f"{message} (see detector --help)")
         return 2
     return result if isinstance(result, int) else 0
 

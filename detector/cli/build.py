@@ -87,13 +87,13 @@ def build(
             orders = judging.calibrated(orders, calibration)
         if find_gpu() is None:
             made, path, note = judging.without_gpu(orders)
-            _say(made, path, note, judging.screened, as_json=as_json)
+            _print(made, path, note, judging.screened, as_json=as_json)
             raise DetectorError(
                 f"{path} was built but not checked, so it will not be used: there is no GPU here to run it on; "
                 f"run detector build {found.path} on the machine with the GPU"
             )
         done = judging.build(orders, force=force)
-    _say(done.manifest, done.path, done.choice.note, judging.screened, as_json=as_json)
+    _print(done.manifest, done.path, done.choice.note, judging.screened, as_json=as_json)
 
 
 def _refuse_contradictions(
@@ -285,7 +285,7 @@ def _interrupt() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _say(manifest: EngineManifest, path: Path, note: str | None, screened: Verdict | None, *, as_json: bool) -> None:
+def _print(manifest: EngineManifest, path: Path, note: str | None, screened: Verdict | None, *, as_json: bool) -> None:
     verdict = manifest.verdict
     document: dict[str, Any] = {
         "engine": str(path),

@@ -100,7 +100,7 @@ def export(
                 network = from_ultralytics(ultralytics_models.load(model), head=head, person_only=person_only)
                 loaded = network, _DEFAULT_SIZE
             document = _exported(target, loaded, (sides, at_once, person_only, pixels), images, report)
-    _say({"output": str(target), **document}, as_json=as_json)
+    _print({"output": str(target), **document}, as_json=as_json)
 
 
 def _of_registry(model: Path, output: Path | None) -> tuple[Path, Path | None]:
@@ -198,7 +198,7 @@ def some_pictures(folder: Path | None, *, count: int = _PICTURES) -> tuple[list[
     return list(itertools.islice(sample_pictures(), 0, None, max(1, COUNT // count))), "sample clip"
 
 
-def _say(document: dict[str, Any], *, as_json: bool) -> None:
+def _print(document: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(document))
         return

@@ -93,7 +93,7 @@ def quantize(
             ),
             report,
         )
-    _say(result, found.path, as_json=as_json)
+    _print(result, found.path, as_json=as_json)
 
 
 def _output(found: Resolved, precision: Wanted, output: Path | None) -> Path:
@@ -125,7 +125,7 @@ def _pictures(
     return list(sample_pictures())
 
 
-def _say(result: QuantizeResult | None, model: Path, *, as_json: bool) -> None:
+def _print(result: QuantizeResult | None, model: Path, *, as_json: bool) -> None:
     if result is None:
         document: dict[str, Any] = {"output": None, "why": "no eligible layers"}
         line = f"{model.name} has no eligible layers for INT4: nothing was written"

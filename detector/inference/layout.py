@@ -188,8 +188,8 @@ def _finished(
         iou=said.nms_iou(metadata),
         pixels=picture.dtype == "uint8",
         activation=_activation(metadata, names, match),
-        form=_told(metadata, said.BOXES, Form) or match.form,
-        units=_told(metadata, said.UNITS, Units) or match.units,
+        form=_known_word(metadata, said.BOXES, Form) or match.form,
+        units=_known_word(metadata, said.UNITS, Units) or match.units,
         rows=match.rows,
         extra=match.extra,
         suppress=match.suppress,
@@ -258,7 +258,7 @@ def _input_size(picture: TensorSpec, inputs: Sequence[TensorSpec], metadata: Map
 
 def _activation(metadata: Mapping[str, str], names: Mapping[int, str] | None, match: Match) -> Activation:
     """By the metadata's word; of a transformer softmax where the outputs have one class more, nothing, than names."""
-    told = _told(metadata, ACTIVATION, Activation)
+    told = _known_word(metadata, ACTIVATION, Activation)
     if told is not None:
         return cast("Activation", told)
     if match.kind != "detr":
@@ -267,6 +267,6 @@ def _activation(metadata: Mapping[str, str], names: Mapping[int, str] | None, ma
     return "softmax" if with_nothing and not match.sigmoid else "sigmoid"
 
 
-def _told(metadata: Mapping[str, str], key: str, known: Any) -> Any:
+def _known_word(metadata: Mapping[str, str], key: str, known: Any) -> Any:
     value = metadata.get(key)
     return next((each for each in get_args(known) if each == value), None)

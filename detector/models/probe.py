@@ -76,7 +76,7 @@ def probed(detector: AnyDetector, *, clip: Callable[[], Path | None] | None = No
         if picture is None:
             log.info("%s: %s", detector.model_name, NOT_PROBED)
             return None
-        result = _look(detector, *picture)
+        result = _probe(detector, *picture)
         _write(kept, result)
     _judge(detector, result)
     return result
@@ -93,10 +93,10 @@ def _judge(detector: AnyDetector, result: ProbeResult) -> None:
         raise ModelError(f"{detector.model_name} sees nobody in a picture of a person: {way}")
 
 
-def _look(detector: AnyDetector, image: Image, person: Floats) -> ProbeResult:
+def _probe(detector: AnyDetector, image: Image, person: Floats) -> ProbeResult:
     begun = time.perf_counter()
     try:
-        persons, best = _seen(detector, image, person)
+        persons, best = _count(detector, image, person)
         empty, ghost = 0, 0.0
         for nobody in _empty_pictures(detector.input_size):
             _, scores, _ = detector.detect_image(nobody)
@@ -109,7 +109,7 @@ def _look(detector: AnyDetector, image: Image, person: Floats) -> ProbeResult:
     return ProbeResult(persons=persons, known=1, best=best, empty=empty, ghost=ghost, ms=round(ms, 1))
 
 
-def _seen(detector: AnyDetector, image: Image, person: Floats) -> tuple[int, float]:
+def _count(detector: AnyDetector, image: Image, person: Floats) -> tuple[int, float]:
     """1 and the score where the known person is found, else 0."""
     boxes, scores, _ = detector.detect_image(image)
     if not len(boxes):

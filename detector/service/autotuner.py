@@ -92,7 +92,7 @@ class Autotuner:
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
-                self._look(stop)
+                self._assess(stop)
             except Exception as error:
                 # Whatever goes wrong here, the model that serves is not touched; the next start tries again.
                 log.warning(
@@ -102,7 +102,7 @@ class Autotuner:
                 self._found = None
             stop.wait(LOOK_S)
 
-    def _look(self, stop: threading.Event) -> None:
+    def _assess(self, stop: threading.Event) -> None:
         now, model = self._clock.mono(), self._store.config.model
         if model != self._model:
             self._begin(model, now)

@@ -196,7 +196,7 @@ class Service:
         next_stats = 0.0
         while not self.stop_event.wait(CHECK_S):
             now = self._clock.mono()
-            self._look_at_cameras(parts, now)
+            self._assess_cameras(parts, now)
             if parts.monitoring.health.check():
                 self._notifier.watchdog()
             if now >= next_stats:
@@ -211,7 +211,7 @@ class Service:
                 return 1
         return 0
 
-    def _look_at_cameras(self, parts: Components, now: float) -> None:
+    def _assess_cameras(self, parts: Components, now: float) -> None:
         failing = parts.detection.model.failing_since is not None
         parts.monitoring.camera_status.update(model_failing=failing)
         if failing:

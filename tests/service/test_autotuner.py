@@ -174,7 +174,7 @@ def test_the_model_serves_at_once_and_the_choice_takes_over(path: Path, monkeypa
 @pytest.mark.usefixtures("kept")
 def test_the_second_start_measures_nothing(path: Path, model: RecordedSwaps) -> None:
     store, status = store_of(config(path, precision="fp32")), AutotuneStatus()
-    tuner(store, model, status, FAILS)._look(threading.Event())
+    tuner(store, model, status, FAILS)._assess(threading.Event())
     assert model.swapped == []
     assert status.document()["state"] == "settled"
 
@@ -186,11 +186,11 @@ def test_int8_waits_for_people_in_front_of_the_camera(path: Path, model: Recorde
     keeping = [sys.executable, "-c", f"import sys; open({str(order)!r}, 'wb').write(sys.stdin.buffer.read())"]
     need = SampleQuota(pictures=30, pictures_each=30, visits_each=3, visits=3)
     stage = tuner(store, model, status, keeping, quota=need)
-    stage._look(threading.Event())
+    stage._assess(threading.Event())
     assert "pictures with persons of a" in status.document()["note"]
     for seq in range(30):
         model.view.show(scene(seq, seq * GAP_S))
-        stage._look(threading.Event())
+        stage._assess(threading.Event())
     evidence = unpack(order.read_bytes().partition(b"\n")[2])
     assert (len(evidence.calibration), len(evidence.held_out)) == (18, 12)
     assert evidence.scenes == tuple(scenes_of(store.config))
@@ -218,12 +218,12 @@ def test_a_new_camera_takes_int8_back(path: Path, model: RecordedSwaps, kept: Pa
     )
     write(kept, known)
     stage = tuner(store, model, status)
-    stage._look(threading.Event())
+    stage._assess(threading.Event())
     assert status.document()["state"] == "settled"
     model.swapped.clear()
     cameras = {"a": {"source": "a.mp4"}, "b": {"source": "b.mp4"}}
     store.replace({}, Config.model_validate({"model": store.config.model.model_dump(), "cameras": cameras}))
-    stage._look(threading.Event())
+    stage._assess(threading.Event())
     assert len(model.swapped) == 1
     assert "int8 was calibrated on those of other cameras" in status.document()["why"].replace(", 1 thread", "")
     assert "pictures with persons of a, b" in status.document()["note"]
@@ -233,17 +233,17 @@ def test_a_new_camera_takes_int8_back(path: Path, model: RecordedSwaps, kept: Pa
 def test_a_choice_made_by_the_command_is_taken_over_once(path: Path, model: RecordedSwaps, kept: Path) -> None:
     store, status = store_of(config(path)), AutotuneStatus()
     stage, stop = tuner(store, model, status, FAILS), threading.Event()
-    stage._look(stop)
+    stage._assess(stop)
     variant = next((kept.parents[1] / "variants").glob("*.onnx")).name
     made = Choice(
         taken=Candidate(precision="int8", threads=1), why="-", shapes=(SHAPE,), scenes=("b-1",), files={SHAPE: variant}
     )
     write(kept, made)
-    stage._look(stop)
+    stage._assess(stop)
     assert model.swapped == [], "of other cameras' pictures"
     write(kept, replace(made, scenes=tuple(scenes_of(store.config))))
     for _ in range(3):
-        stage._look(stop)
+        stage._assess(stop)
     assert len(model.swapped) == 1
     assert (status.document()["state"], status.document()["taken"]) == ("settled", "onnxruntime int8, 1 thread")
     assert status.document()["scenes"] == list(scenes_of(store.config))
@@ -253,14 +253,14 @@ def test_a_choice_made_by_the_command_is_taken_over_once(path: Path, model: Reco
 def test_what_is_known_is_settled_before_the_rush_is_over(path: Path, model: RecordedSwaps) -> None:
     store, status = store_of(config(path, precision="fp32")), AutotuneStatus()
     stage = tuner(store, model, status, FAILS, settle_s=3600)
-    stage._look(threading.Event())
+    stage._assess(threading.Event())
     assert status.document()["state"] == "settled"
 
 
 def test_measuring_waits_until_the_rush_is_over(path: Path, model: RecordedSwaps) -> None:
     store, status = store_of(config(path, precision="fp32")), AutotuneStatus()
     prepare(path, shape=SHAPE)
-    tuner(store, model, status, FAILS, settle_s=3600)._look(threading.Event())
+    tuner(store, model, status, FAILS, settle_s=3600)._assess(threading.Event())
     assert status.document()["state"] == "waiting"
 
 
@@ -284,7 +284,7 @@ def test_what_is_configured_is_not_measured(path: Path, model: RecordedSwaps, as
     store, status = store_of(config(path, **asked)), AutotuneStatus()
     stage = tuner(store, model, status)
     for _ in range(2):
-        stage._look(threading.Event())
+        stage._assess(threading.Event())
     assert (status.document()["state"], status.document()["note"]) == ("off", why)
     assert model.swapped == [("fp32", SHAPE)], "the exact size is made all the same"
     found = resolve(store.config.model)
@@ -314,7 +314,7 @@ def test_the_threads_of_a_configured_backend_are_measured_once_and_kept(
     store, status = store_of(config(path, backend="onnxruntime", threads=0)), AutotuneStatus()
     stage = tuner(store, model, status)
     for _ in range(3):
-        stage._look(threading.Event())
+        stage._assess(threading.Event())
     told = status.document()
     assert (told["state"], told["note"]) == ("settled", "backend onnxruntime is configured")
     assert [each["form"] for each in told["candidates"]] == [
@@ -337,7 +337,7 @@ def test_the_threads_of_a_configured_backend_are_measured_once_and_kept(
 
     later = AutotuneStatus()
     again = tuner(store, model, later, FAILS)
-    again._look(threading.Event())
+    again._assess(threading.Event())
     assert later.document()["taken"] == told["taken"], "what was measured is known at once"
     assert later.document()["state"] == "settled"
 

@@ -211,9 +211,9 @@ class TensorRtBackend:
                 return [place for place in placed if isinstance(place, Exception)]
             self._launch(_PICTURES, count)
             self._stream.synchronize()
-        return [self._seen(index, place) for index, place in enumerate(placed)]
+        return [self._detections(index, place) for index, place in enumerate(placed)]
 
-    def _seen(self, index: int, place: Placement | Exception) -> DeviceDetections | Exception:
+    def _detections(self, index: int, place: Placement | Exception) -> DeviceDetections | Exception:
         assert self._path is not None
         if isinstance(place, Exception):
             return place

@@ -32,19 +32,19 @@ class Phases:
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
         self._open[name] = _Phase(parent, max(1, steps))
-        self._tell(name)
+        self._notify(name)
 
     def step(self, name: str, step: int) -> bool:
         """False ends the build."""
         if name in self._open:
             self._open[name].done = step + 1
-            self._tell(name)
+            self._notify(name)
         return not self._cancelled()
 
     def finish(self, name: str) -> None:
         self._open.pop(name, None)
 
-    def _tell(self, name: str) -> None:
+    def _notify(self, name: str) -> None:
         # Phases of unknown cost begin and end: the value shown never decreases.
         self._shown = max(self._shown, int(TOTAL * self._fraction(name)))
         self._report(min(self._shown, TOTAL), TOTAL, name)

@@ -66,7 +66,7 @@ class Client(asyncio.Protocol):
         self._watch()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        self._say_will()
+        self._publish_will()
         if self._timer is not None:
             self._timer.cancel()
         if self._session is not None:
@@ -100,7 +100,7 @@ class Client(asyncio.Protocol):
 
     def evict(self, why: str) -> None:
         """End the connection; its will is said first, so that it cannot contradict who comes next."""
-        self._say_will()
+        self._publish_will()
         self._end(why)
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ class Client(asyncio.Protocol):
         self._buffer.clear()
         self.abort()
 
-    def _say_will(self) -> None:
+    def _publish_will(self) -> None:
         will, self._will = self._will, None
         if will is not None:
             self._router.publish(will)

@@ -80,21 +80,21 @@ def measure(
 def _measured(layers: Sequence[str], probe: Probe, sample: SensitivitySet, progress: Progress) -> Iterable[Sensitivity]:
     with tempfile.TemporaryDirectory(prefix="detector-") as folder:
         path = Path(folder) / "probe.onnx"
-        plain = _seen(probe(None), sample, path)
+        plain = _detect(probe(None), sample, path)
         if not any(len(scores) for _, scores in plain):
             raise ModelError(
                 "the calibration pictures show nobody, so layers cannot be told apart: give some with persons"
             )
         for number, layer in enumerate(layers, start=1):
             try:
-                moved = error(plain, _seen(probe(layer), sample, path))
+                moved = error(plain, _detect(probe(layer), sample, path))
             except InferenceError:  # nonsense instead of persons
                 moved = _LOST
             yield Sensitivity(layer=layer, error=moved)
             progress(number, len(layers), "measuring each layer")
 
 
-def _seen(model: onnx.ModelProto, sample: SensitivitySet, path: Path) -> Detected:
+def _detect(model: onnx.ModelProto, sample: SensitivitySet, path: Path) -> Detected:
     onnx.save(model, str(path))
     with closing(load_detector(path=path, name=sample.name, spec=sample.spec, score_floor=_FLOOR)) as detector:
         return [detector.detect_image(picture)[:2] for picture in sample.pictures]

@@ -34,19 +34,19 @@ def main() -> int:
     try:
         worker = _Worker(StudySubject.from_json(json.loads(sys.stdin.readline())))
     except DetectorError as error:
-        _say(answers, {"error": str(error)})
+        _answer(answers, {"error": str(error)})
         return 1
-    _say(answers, {"ready": worker.versions()})
+    _answer(answers, {"ready": worker.versions()})
     for line in sys.stdin:
         order = json.loads(line)
         try:
-            _say(answers, worker.obey(order.pop("do"), order))
+            _answer(answers, worker.obey(order.pop("do"), order))
         except DetectorError as error:
-            _say(answers, {"error": str(error)})
+            _answer(answers, {"error": str(error)})
     return 0
 
 
-def _say(answers: IO[str], answer: Answer) -> None:
+def _answer(answers: IO[str], answer: Answer) -> None:
     answers.write(json.dumps(answer) + "\n")
 
 

@@ -13,7 +13,7 @@ from . import recipe as recipes
 from . import report
 from .recipe import StudyRecipe
 from .request import StudyRequest
-from .results_cache import told, write_whole
+from .results_cache import explained, write_whole
 from .study import Cell, StudyOutcome
 from .variant import MODEL
 from .verdict import document as make_document
@@ -31,7 +31,7 @@ def publish(request: StudyRequest, outcome: StudyOutcome, model: str) -> dict[st
     file = request.out / "model.onnx"
     config = None
     if best is None:
-        with told(request.out):
+        with explained(request.out):
             for stale in (file, request.out / "recipe.yaml"):
                 stale.unlink(missing_ok=True)
     else:
@@ -48,7 +48,7 @@ def publish(request: StudyRequest, outcome: StudyOutcome, model: str) -> dict[st
 
 def copy_whole(source: Path, target: Path) -> None:
     """The file appears whole or not at all; raises StorageError."""
-    with told(target.parent), replacing(target, mode=PUBLIC) as part:
+    with explained(target.parent), replacing(target, mode=PUBLIC) as part:
         shutil.copyfile(source, part)
 
 

@@ -17,7 +17,7 @@ class Cells:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with told(folder):
+        with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -34,12 +34,12 @@ class Cells:
 
 def write_whole(path: Path, text: str) -> None:
     """By `write_atomically`; raises StorageError."""
-    with told(path.parent):
+    with explained(path.parent):
         write_atomically(path, text)
 
 
 @contextlib.contextmanager
-def told(folder: Path) -> Iterator[None]:
+def explained(folder: Path) -> Iterator[None]:
     """An OSError becomes a StorageError that names the folder."""
     try:
         yield
