@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -45,16 +46,21 @@ class Monitored:
 
     def __post_init__(self) -> None:
         self.model = ModelHost(load=_no_model, clock=self.clock)
-        self.health = HealthMonitor(
-            threads=lambda: self.threads,
-            cameras=self.cameras.stats,
-            model=self.model,
-            broker=self.broker,
-            outbox=self.outbox,
-            load=self.load,
-            store=make_store(),
-            clock=self.clock,
-        )
+        self.health = self.monitor()
+
+    def monitor(self, **other: Any) -> HealthMonitor:
+        """One over these parts, `other` in the place of some."""
+        parts: dict[str, Any] = {
+            "threads": lambda: self.threads,
+            "cameras": self.cameras.stats,
+            "model": self.model,
+            "broker": self.broker,
+            "outbox": self.outbox,
+            "load": self.load,
+            "store": make_store(),
+            "clock": self.clock,
+        }
+        return HealthMonitor(**(parts | other))
 
     def start(self, name: str, beat: Beat | None = None) -> ServiceThread:
         thread = ServiceThread(name=name, run=_wait, heartbeat=beat)
@@ -103,16 +109,7 @@ def test_a_camera_thread_that_died_is_named_at_once() -> None:
     thread.start()
     thread.join(10)
     service.threads.start(ServiceThread(name="mqtt", run=_wait))
-    health = HealthMonitor(
-        threads=lambda: (*service.threads, thread),
-        cameras=service.cameras.stats,
-        model=service.model,
-        broker=service.broker,
-        outbox=service.outbox,
-        load=service.load,
-        store=make_store(),
-        clock=service.clock,
-    )
+    health = service.monitor(threads=lambda: (*service.threads, thread))
     assert (health.health().stage, health.health().detail) == ("camera-porch", "ended")
     for running in service.threads:
         running.join(10)
@@ -206,17 +203,7 @@ def test_an_overload_is_a_problem_with_its_rates_until_it_is_over(service: Monit
 
 def test_night_09_a_clock_that_nobody_sets_is_a_problem_after_an_hour(service: Monitored) -> None:
     unsynced_s = [3600.0]
-    health = HealthMonitor(
-        threads=lambda: service.threads,
-        cameras=service.cameras.stats,
-        model=service.model,
-        broker=service.broker,
-        outbox=service.outbox,
-        load=service.load,
-        store=make_store(),
-        clock=service.clock,
-        clock_unsynced_s=lambda: unsynced_s[0],
-    )
+    health = service.monitor(clock_unsynced_s=lambda: unsynced_s[0])
     assert health.problems() == []
     unsynced_s[0] = 7300.0
     (problem,) = health.problems()
@@ -224,15 +211,5 @@ def test_night_09_a_clock_that_nobody_sets_is_a_problem_after_an_hour(service: M
 
 
 def test_night_08_a_view_that_is_gone_is_a_problem_with_its_reason(service: Monitored) -> None:
-    health = HealthMonitor(
-        threads=lambda: service.threads,
-        cameras=service.cameras.stats,
-        model=service.model,
-        broker=service.broker,
-        outbox=service.outbox,
-        load=service.load,
-        store=make_store(),
-        clock=service.clock,
-        tamper={"porch": "covered"}.get,  # type: ignore[arg-type]
-    )
+    health = service.monitor(tamper={"porch": "covered"}.get)
     assert health.problems() == ["camera porch: its view is covered"]
