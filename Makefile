@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+WORKERS ?= 4
 OPTIMIZE := .venv-optimize
 PYTEST := $(BIN)/python -m pytest
 
@@ -36,8 +37,9 @@ install: $(VENV)/.install  ## .venv with everything that make test needs
 run: $(VENV)/.run  ## the service on a sample clip, alerts printed as a subscriber gets them (ARGS="--duration 30")
 	@$(BIN)/detector demo $(ARGS)
 
+# Most tests wait for a camera, a broker or a clock: two processes a core share the machine well.
 test: $(VENV)/.install  ## the CPU test suite: some minutes (longer tests have targets of their own, below)
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) -n $(WORKERS) --dist loadfile $(ARGS)
 
 # Where a wrong branch costs an alert: at least 95 % of the branches are tested.
 CORE := analytics.tracker analytics.kalman analytics.assignment analytics.rules analytics.zones analytics.visit analytics.alarm \

@@ -53,9 +53,11 @@ def test_for_onnxruntime(model: Path, photos: list[Image], tmp_path: Path) -> No
     assert done.verdict.persons >= 5
     assert done.size == output.stat().st_size
     assert min(done.load_ms, done.plain_load_ms, done.run_ms, done.plain_run_ms) > 0.0
-    # What ONNX Runtime does to a graph as it loads it has been done.
-    before, after = (len(onnx.load(str(path)).graph.node) for path in (model, output))
-    assert after < before
+    # What ONNX Runtime does to a graph as it loads it has been done: its own operators stand in the file. (How many
+    # nodes there are says nothing: 1.23 puts reordering nodes in where 1.32 merges.)
+    before, after = ({node.domain for node in onnx.load(str(path)).graph.node} for path in (model, output))
+    assert not any(domain.startswith("com.microsoft") for domain in before)
+    assert any(domain.startswith("com.microsoft") for domain in after)
     assert [path.name for path in tmp_path.iterdir()] == ["m.ort.onnx"]
 
 
