@@ -26,6 +26,8 @@ Wanted = Literal["fp16", "int8", "int4"]
 Target = Literal["cpu", "tensorrt"]
 MethodName = Literal["auto", "min-max", "entropy", "percentile"]
 
+_CLIP, _CLIP_PICTURES, _CLIP_EVERY = "bikes", 60, 4  # enough to calibrate, to choose and to judge, each by others
+
 
 def quantize(
     model: Annotated[str, typer.Argument(metavar="MODEL.onnx", help="An fp32 ONNX file, or a name of the registry.")],
@@ -36,7 +38,8 @@ def quantize(
         typer.Option(
             "--calibration",
             metavar="DIR|VIDEO|CAMERA",
-            help="Pictures of what the cameras see. Default: the sample clip's.",
+            help="Pictures of what the cameras see: they calibrate, choose and, without --images, judge (each picture one "
+            "of these). Default: the sample clip's.",
         ),
     ] = None,
     method: Annotated[
@@ -54,7 +57,7 @@ def quantize(
             "--max-ap-drop",
             metavar="POINTS",
             min=0.0,
-            help="AP points (hundredths) that it may lose; with --annotations.",
+            help="AP points (hundredths) that it is shown to lose at most, at the 90 % bound; with --annotations.",
         ),
     ] = 0.5,
     output: Annotated[
@@ -112,8 +115,8 @@ def _output(found: Resolved, precision: Wanted, output: Path | None) -> Path:
 def _pictures(
     calibration: str | None, precision: Wanted, truth: LabelledPictures | None, report: Progress
 ) -> list[Image]:
-    from detector.capture.pictures import folder_pictures
-    from detector.models.registry import sample_pictures
+    from detector.capture.pictures import clip_pictures, folder_pictures
+    from detector.models.registry import load_registry
     from detector.optimize.quantize.calibration import calibration_pictures
 
     if calibration is not None:
@@ -122,7 +125,8 @@ def _pictures(
         precision != "int8" and truth is not None
     ):  # nothing is calibrated: they only rank layers or show how large numbers grow
         return list(folder_pictures(truth.images))
-    return list(sample_pictures())
+    clip = load_registry().fetch_clip(_CLIP)
+    return list(clip_pictures(clip, count=_CLIP_PICTURES, every=_CLIP_EVERY))
 
 
 def _print(result: QuantizeResult | None, model: Path, *, as_json: bool) -> None:
@@ -144,7 +148,9 @@ def _lines(result: QuantizeResult) -> list[str]:
     if result.ms_before and result.ms_after:
         lines.append(f"time: {result.ms_before:.1f} to {result.ms_after:.1f} ms, ratio {result.ratio:.2f}, one thread")
     if result.ap_before is not None and result.ap_after is not None:
-        lines.append(f"person AP: {result.ap_before:.3f} to {result.ap_after:.3f}")
+        lines.append(
+            f"person AP: {result.ap_before:.3f} to {result.ap_after:.3f}, on {result.judging_pictures} pictures"
+        )
     if result.persons is not None:
         lines.append(f"of {result.persons} persons {result.missed} missed, {result.extra} extra")
     if result.method:

@@ -10,7 +10,8 @@ class Limits:
     """The allowed differences. `sure` is the reference's score from which on a person must be found.
 
     `slack` is how much lower the candidate's score for the same person may be; shares are of the
-    reference's persons; `ap_drop` in points of 100.
+    reference's persons; `ap_drop` in points of 100. With `proof` each must hold at the 90 % bound of a bootstrap over the
+    pictures; without, on these pictures alone, which is enough to choose by.
     """
 
     sure: float = 0.5
@@ -21,6 +22,7 @@ class Limits:
     iou_mean: float = 0.93
     score_delta_mean: float = 0.05
     ap_drop: float = 0.5
+    proof: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,7 @@ class Verdict:
     """Persons `missed` and `extra`, of `persons` in the reference; `reasons` is empty if accepted.
 
     IoU and score differences are over the persons that both found; None if there are none. `ap_drop` (points of
-    100) is None without ground truth.
+    100) is None without ground truth; `ap_drop_bound` is the most that it may be on other pictures like these (90 %).
     """
 
     accepted: bool
@@ -42,6 +44,7 @@ class Verdict:
     score_delta_mean: float | None
     score_delta_max: float | None
     ap_drop: float | None = None
+    ap_drop_bound: float | None = None
 
     @property
     def why(self) -> str:

@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("user")
     onnx.save(_for_bytes(network("yolox-grid")), str(folder / "model.onnx"))
     (folder / "pictures").mkdir()
-    for number, picture in enumerate(noise_pictures(18)):
+    for number, picture in enumerate(noise_pictures(30)):
         cv2.imwrite(str(folder / "pictures" / f"{number}.png"), picture.bgr())
     return folder
 
@@ -61,7 +61,9 @@ def test_int8_for_this_cpu(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert found["bytes_after"] == made.stat().st_size
     assert found["bytes_before"] == (folder / "model.onnx").stat().st_size
     assert found["ratio"] == pytest.approx(found["ms_after"] / found["ms_before"])
-    assert (found["calibration_pictures"], len(found["calibration_sha256"])) == (18, 64)
+    assert (found["calibration_pictures"], len(found["calibration_sha256"])) == (20, 64)
+    assert found["judging_pictures"] == 10
+    assert found["notes"][0] == "20 pictures calibrate, 10 others judge"
     assert found["method"] in ("min-max", "percentile", "entropy")
     assert found["persons"] >= 5
     assert {trial["method"] for trial in found["trials"]} == {"min-max", "percentile", "entropy"}

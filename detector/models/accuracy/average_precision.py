@@ -7,6 +7,7 @@ import io
 import json
 import math
 import statistics
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from detector.core.progress import Progress, quiet
 from detector.core.types import ArrayImage, Floats
 from detector.inference.multi_size import AnyDetector
 
+from .matches import Matches, matches_of
+
 EVALUATION_FLOOR = 0.001
 """The score floor to load a detector with: average precision needs boxes with low scores too."""
 
@@ -30,7 +33,8 @@ _PERSON = 1  # the only category in what is handed to pycocotools
 class Evaluation:
     """Average precision 0..1 over IoU .50:.95, at .50, and by COCO's sizes; None for a size without persons.
 
-    `images` is the number of pictures, `infer_ms_median` the median of the model run in ms.
+    `images` is the number of pictures, `infer_ms_median` the median of the model run in ms. `matches` say which boxes
+    hit, picture by picture: two models' give the loss with its bound (`matches.drop_of`).
     """
 
     ap: float
@@ -40,6 +44,7 @@ class Evaluation:
     ap_large: float | None
     images: int
     infer_ms_median: float
+    matches: Matches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,16 +55,23 @@ class GroundTruth:
     persons: list[dict[str, Any]]
 
 
-def evaluate(*, detector: AnyDetector, images: Path, annotations: Path, progress: Progress = quiet) -> Evaluation:
+def evaluate(
+    *,
+    detector: AnyDetector,
+    images: Path,
+    annotations: Path,
+    only: Collection[str] | None = None,
+    progress: Progress = quiet,
+) -> Evaluation:
     """Run `detector` on every picture that `annotations` (COCO JSON) names in the folder `images`.
 
-    Load the detector with score floor EVALUATION_FLOOR. pycocotools handles crowds and uses at most 100 boxes per
+    `only` are the file names of those to run it on; None: all. Load the detector with score floor EVALUATION_FLOOR. pycocotools handles crowds and uses at most 100 boxes per
     picture. `progress` is called after each picture. Raises DetectorError.
     """
     coco, coco_eval = _import()
     if detector.score_floor > _MAX_FLOOR:
         raise DetectorError(f"average precision needs a score floor of at most {_MAX_FLOOR}: load the model with it")
-    truth = read_truth(annotations, images)
+    truth = read_truth(annotations, images, only)
     boxes: list[dict[str, Any]] = []
     times: list[float] = []
     for done, entry in enumerate(truth.images, start=1):
@@ -67,7 +79,7 @@ def evaluate(*, detector: AnyDetector, images: Path, annotations: Path, progress
         boxes += _results(entry["id"], found, scores, first=len(boxes) + 1)
         times.append(infer_ms)
         progress(done, len(truth.images), "measuring accuracy")
-    stats = _score(coco, coco_eval, truth, boxes)
+    stats, matches = _score(coco, coco_eval, truth, boxes)
     ap, ap50, small, medium, large = (None if stats[i] < 0 else float(stats[i]) for i in (0, 1, 3, 4, 5))
     return Evaluation(
         ap=ap or 0.0,
@@ -77,6 +89,7 @@ def evaluate(*, detector: AnyDetector, images: Path, annotations: Path, progress
         ap_large=large,
         images=len(times),
         infer_ms_median=statistics.median(times),
+        matches=matches,
     )
 
 
@@ -104,10 +117,10 @@ def _import() -> tuple[Any, Any]:
     return COCO, COCOeval
 
 
-def read_truth(path: Path, folder: Path) -> GroundTruth:
+def read_truth(path: Path, folder: Path, only: Collection[str] | None = None) -> GroundTruth:
     """The validated annotations; only persons, numbered from 1 (for pycocotools id 0 is "no match").
 
-    Raises DetectorError if they are invalid, or if pictures are missing in `folder`.
+    `only` are the file names of the pictures that count; None: all. Raises DetectorError if they are invalid, or if pictures are missing in `folder`.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -121,7 +134,16 @@ def read_truth(path: Path, folder: Path) -> GroundTruth:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise DetectorError(f"{path} is not in COCO's format: {reason}") from None
     _refuse_missing(truth, folder)
-    return truth
+    return truth if only is None else _restricted(truth, only, path)
+
+
+def _restricted(truth: GroundTruth, only: Collection[str], path: Path) -> GroundTruth:
+    images = [entry for entry in truth.images if entry["file_name"] in only]
+    kept = {entry["id"] for entry in images}
+    persons = [entry for entry in truth.persons if entry["image_id"] in kept]
+    if not persons:
+        raise DetectorError(f"no person is annotated in the {len(images)} pictures of {path} that may judge")
+    return GroundTruth(images=images, persons=persons)
 
 
 def _checked(document: Any) -> GroundTruth:
@@ -217,8 +239,8 @@ def _results(image_id: int, boxes: Floats, scores: Floats, *, first: int) -> lis
     ]
 
 
-def _score(coco: Any, coco_eval: Any, truth: GroundTruth, boxes: list[dict[str, Any]]) -> Any:
-    """COCO's twelve statistics, without pycocotools' printing."""
+def _score(coco: Any, coco_eval: Any, truth: GroundTruth, boxes: list[dict[str, Any]]) -> tuple[Any, Matches]:
+    """COCO's twelve statistics, without pycocotools' printing, and what hit in each picture."""
     with contextlib.redirect_stdout(io.StringIO()):
         sets = []
         for annotations in (truth.persons, boxes):
@@ -234,4 +256,4 @@ def _score(coco: Any, coco_eval: Any, truth: GroundTruth, boxes: list[dict[str, 
         run.evaluate()
         run.accumulate()
         run.summarize()
-    return run.stats
+    return run.stats, matches_of(run.evalImgs, run.params.imgIds)

@@ -12,8 +12,9 @@ from detector.core.errors import InferenceError, ModelError
 from detector.core.types import Image
 from detector.inference.agreement import Limits, Verdict
 from detector.inference.detector import PersonDetector
-from detector.models.accuracy.average_precision import EVALUATION_FLOOR, evaluate
+from detector.models.accuracy.average_precision import EVALUATION_FLOOR, Evaluation, evaluate
 from detector.models.accuracy.gate import LabelledPictures, compare
+from detector.models.accuracy.matches import drop_of
 
 Open = Callable[[float], PersonDetector]
 """Loads a model with that score floor; raises ModelError."""
@@ -23,7 +24,8 @@ Open = Callable[[float], PersonDetector]
 class Ruling:
     """`ap` 0..1 and `ap_drop` in points of 100 where there is ground truth; `verdict` where there is none.
 
-    `loss` orders the candidates of one judge: less is better.
+    `ap_drop_bound` is the most that it may be on other pictures like these (90 %). `loss` orders the candidates of one
+    judge: less is better.
     """
 
     holds: bool
@@ -31,6 +33,7 @@ class Ruling:
     loss: float
     ap: float | None = None
     ap_drop: float | None = None
+    ap_drop_bound: float | None = None
     verdict: Verdict | None = None
 
 
@@ -43,36 +46,44 @@ class Judge(Protocol):
 
 
 class ByTruth:
-    """Average precision on annotated pictures, which may fall by `max_ap_drop` points of 100."""
+    """Average precision on annotated pictures: shown, at the 90 % bound, to fall by at most `max_ap_drop` points of 100."""
 
     def __init__(self, reference: Open, truth: LabelledPictures, *, max_ap_drop: float) -> None:
         self._truth, self._max = truth, max_ap_drop
-        self.ap = self._measured(reference)
+        self._reference = self._measured(reference)
+        self.ap = self._reference.ap
 
     def __call__(self, candidate: Open) -> Ruling:
         try:
-            ap = self._measured(candidate)
+            found = self._measured(candidate)
         except InferenceError as error:
             return Ruling(holds=False, why=f"it does not run: {error}", loss=math.inf)
-        drop = 100.0 * (self.ap - ap)
-        why = f"average precision falls by {drop:.2f} points" if drop > 0 else "average precision does not fall"
-        return Ruling(holds=drop <= self._max, why=why, loss=drop, ap=ap, ap_drop=drop)
+        drop = drop_of(self._reference.matches, found.matches)
+        return Ruling(
+            holds=drop.proven(self._max),
+            why=drop.why(self._max),
+            loss=drop.points,
+            ap=found.ap,
+            ap_drop=drop.points,
+            ap_drop_bound=drop.bound,
+        )
 
-    def _measured(self, detector: Open) -> float:
+    def _measured(self, detector: Open) -> Evaluation:
+        truth = self._truth
         with closing(detector(EVALUATION_FLOOR)) as loaded:
-            return evaluate(detector=loaded, images=self._truth.images, annotations=self._truth.annotations).ap
+            return evaluate(detector=loaded, images=truth.images, annotations=truth.annotations, only=truth.only)
 
 
 class ByAgreement:
-    """The accuracy gate's measure on pictures without annotations."""
+    """The accuracy gate's measure on pictures without annotations; without `proof` good enough to choose by."""
 
-    def __init__(self, reference: Open, pictures: Sequence[Image]) -> None:
-        self._reference, self._pictures, self._limits = reference, pictures, Limits()
+    def __init__(self, reference: Open, pictures: Sequence[Image], *, proof: bool = True) -> None:
+        self._reference, self._pictures, self._limits = reference, pictures, Limits(proof=proof)
         with closing(reference(self._limits.sure)) as loaded:
             persons = sum(len(loaded.detect_image(picture)[1]) for picture in pictures)
         if persons < self._limits.min_persons:
             raise ModelError(
-                f"the {len(pictures)} pictures to judge by show {persons} persons: give pictures with at least "
+                f"the {len(pictures)} pictures to {'judge' if proof else 'choose'} by show {persons} persons: give pictures with at least "
                 f"{self._limits.min_persons}, or --images and --annotations"
             )
 

@@ -8,7 +8,7 @@ from detector.core.errors import ModelError
 from detector.core.progress import Progress
 from detector.models.graph.int4 import Packed, eligible, pack, ready
 
-from .budget import Judge, Ruling
+from .budget import Judge
 from .int8 import Int8Request, kept, opener, rank
 from .search import Made, QuantTrial, fewest
 from .sensitivity import Sensitivity
@@ -25,7 +25,6 @@ def search(task: Int8Request, judge: Judge, report: Progress) -> Made | None:
     if not layers:
         return None
     trials: list[QuantTrial] = []
-    known: dict[int, Ruling] = {}
     ranked: list[Sensitivity] = []
 
     def probe(layer: str | None) -> onnx.ModelProto:
@@ -41,7 +40,7 @@ def search(task: Int8Request, judge: Judge, report: Progress) -> Made | None:
         report(len(trials), None, f"trying {count} of {len(layers)} layers in floats")
         path = task.work / "trial-int4.onnx"
         onnx.save(packed(count).model, str(path))
-        ruling = known[count] = judge(opener(path, name=task.name, spec=task.spec))
+        ruling = judge(opener(path, name=task.name, spec=task.spec))
         trials.append(
             QuantTrial(runtime="onnxruntime", method=None, float_layers=count, holds=ruling.holds, why=ruling.why)
         )
@@ -59,7 +58,7 @@ def search(task: Int8Request, judge: Judge, report: Progress) -> Made | None:
         model=found.model,
         layers=len(layers),
         kept=kept(ranked[:count]),
+        sensitivity=kept(ranked),
         trials=tuple(trials),
-        ruling=known[count],
         notes=(*notes, "for ONNX Runtime: OpenVINO does not read it"),
     )

@@ -151,7 +151,7 @@ class _Search:
             method=method,
             layers=len(chosen.layers),
             kept=kept(ranked[:count]),
-            ruling=known[count],
+            sensitivity=kept(ranked),
         )
 
     def _ranked(self, form: QdqStyle, method: Method, calibrated: Calibrated) -> list[Sensitivity]:

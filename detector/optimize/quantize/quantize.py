@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,25 +19,29 @@ from detector.core.progress import Progress
 from detector.core.types import Image
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.spec import InputSpec
+from detector.models.accuracy.average_precision import read_truth
 from detector.models.accuracy.gate import LabelledPictures
+from detector.models.accuracy.holdout import CALIBRATE, chooser, keep_apart, roles
 from detector.models.graph import fp16
 from detector.models.graph.calibration import Method
 
 from . import int4, int8
-from .budget import ByAgreement, ByTruth, Judge, Open
+from .budget import ByAgreement, ByTruth, Judge, Open, Ruling
 from .int8 import Int8Request, Target, opener
 from .search import Kept, Made, QuantTrial, Runtime
 from .timing import race
 
 Precision = Literal["fp16", "int8", "int4"]
 METHODS: tuple[Method, ...] = ("min-max", "percentile", "entropy")
-_EVERY = 3  # one picture in so many is kept from calibration to judge by
-_ENOUGH = 24  # from so many on
+_SHOW = 8  # pictures that show how large numbers grow, or which layers matter, where nothing is calibrated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizeRequest:
-    """What to do. `pictures` calibrate, and judge where there is no `truth`; `methods` are tried, the best is taken."""
+    """What to do. `pictures` calibrate and choose, and a part of them judges where there is no `truth`.
+
+    None of those that judge calibrates or chooses. `methods` are tried, the best is taken.
+    """
 
     model: Path
     name: str
@@ -71,6 +76,7 @@ class QuantizeResult:
     ms_after: float | None
     ap_before: float | None
     ap_after: float | None
+    ap_drop_bound: float | None
     persons: int | None
     missed: int | None
     extra: int | None
@@ -79,6 +85,8 @@ class QuantizeResult:
     kept: tuple[Kept, ...]
     kept_fp32: tuple[str, ...]
     trials: tuple[QuantTrial, ...]
+    sensitivity: tuple[Kept, ...]
+    judging_pictures: int
     calibration_pictures: int
     calibration_sha256: str | None
     notes: tuple[str, ...]
@@ -108,39 +116,31 @@ def quantize(order: QuantizeRequest, report: Progress) -> QuantizeResult | None:
 class _Work:
     def __init__(self, order: QuantizeRequest, folder: Path, report: Progress) -> None:
         self._order, self._folder, self._report = order, folder, report
-        pictures = list(order.pictures)
-        split = order.truth is None and len(pictures) >= _ENOUGH
-        self._judged_by = pictures[::_EVERY] if split else pictures
-        self._calibrated_by = [p for i, p in enumerate(pictures) if i % _EVERY] if split else pictures
+        self._divided = _divided(order, report)
         self._source = onnx.load(str(order.model))
         self._before = self._opener(order.model, "onnxruntime")
 
     def run(self) -> QuantizeResult | None:
-        judge = self._judge()
+        self._report(0, None, "judging the original")
+        gate = self._gate()
         if self._order.precision == "fp16":
-            made: Made | None = self._fp16(judge)
+            made: Made | None = self._fp16()
         else:
             search = int8.search if self._order.precision == "int8" else int4.search
-            made = search(self._task(), judge, self._report)
-        return None if made is None else self._finished(made, judge)
+            made = search(self._task(), ByAgreement(self._before, self._divided.choose, proof=False), self._report)
+        return None if made is None else self._finished(made, gate)
 
-    def _judge(self) -> Judge:
-        order = self._order
-        self._report(0, None, "judging the original")
-        if order.truth is not None:
-            return ByTruth(self._before, order.truth, max_ap_drop=order.max_ap_drop)
-        return ByAgreement(self._before, self._judged_by)
+    def _gate(self) -> Judge:
+        truth = self._divided.truth
+        if truth is not None:
+            return ByTruth(self._before, truth, max_ap_drop=self._order.max_ap_drop)
+        return ByAgreement(self._before, self._divided.judge)
 
-    def _fp16(self, judge: Judge) -> Made:
+    def _fp16(self) -> Made:
         order = self._order
         self._report(0, None, "casting")
-        model, large = fp16.half(self._source, self._calibrated_by[:16], name=order.name, spec=order.spec)
-        path = self._folder / "fp16.onnx"
-        onnx.save(model, str(path))
-        ruling = judge(self._opener(path, "onnxruntime"))
-        if not ruling.holds:
-            raise ModelError(f"{order.name} in fp16 does not hold the budget: {ruling.why}; nothing was written")
-        return Made(model=model, kept_fp32=tuple(large), ruling=ruling)
+        model, large = fp16.half(self._source, self._divided.calibrate[:16], name=order.name, spec=order.spec)
+        return Made(model=model, kept_fp32=tuple(large))
 
     def _task(self) -> Int8Request:
         order = self._order
@@ -148,27 +148,33 @@ class _Work:
             model=order.model,
             name=order.name,
             spec=order.spec,
-            pictures=self._calibrated_by,
+            pictures=self._divided.calibrate,
             methods=order.methods,
             target=order.target,
-            digest=f"{inspect(order.model).digest} {fingerprint(self._calibrated_by)}",
+            digest=f"{inspect(order.model).digest} {fingerprint(self._divided.calibrate)}",
             work=self._folder,
             cache=order.cache,
         )
 
-    def _finished(self, made: Made, judge: Judge) -> QuantizeResult:
+    def _finished(self, made: Made, gate: Judge) -> QuantizeResult:
+        """Judges it once, by pictures that had no part in making it, and writes it if it holds."""
         order = self._order
         path = self._folder / "made.onnx"
         onnx.save(made.model, str(path))
-        ruling = made.ruling
+        self._report(0, None, "judging")
+        ruling = gate(self._opener(path, made.runtime))
+        if not ruling.holds:
+            raise ModelError(
+                f"{order.name} in {order.precision}: {ruling.why}; nothing was written: {self._advice(ruling)}"
+            )
         times = None if order.target == "tensorrt" else self._raced(path, made.runtime)
         ratio = None if times is None else times[1] / times[0]
-        notes = made.notes
+        notes = (self._divided.note, *made.notes)
         if ratio is not None and ratio > 1.0 and order.precision != "int4":
             notes = (*notes, f"it does not pay on this CPU: {ratio:.2f} times the original's time")
         write_atomically(order.output, path.read_bytes(), mode=PUBLIC)
         verdict = ruling.verdict
-        used = self._calibrated_by if order.precision == "int8" else ()
+        used = self._divided.calibrate if order.precision == "int8" else ()
         return QuantizeResult(
             output=order.output,
             precision=order.precision,
@@ -179,8 +185,9 @@ class _Work:
             bytes_after=order.output.stat().st_size,
             ms_before=None if times is None else round(times[0], 3),
             ms_after=None if times is None else round(times[1], 3),
-            ap_before=judge.ap if isinstance(judge, ByTruth) else None,
+            ap_before=gate.ap if isinstance(gate, ByTruth) else None,
             ap_after=ruling.ap,
+            ap_drop_bound=ruling.ap_drop_bound,
             persons=None if verdict is None else verdict.persons,
             missed=None if verdict is None else verdict.missed,
             extra=None if verdict is None else verdict.extra,
@@ -189,10 +196,19 @@ class _Work:
             kept=made.kept,
             kept_fp32=made.kept_fp32,
             trials=made.trials,
+            sensitivity=made.sensitivity,
+            judging_pictures=self._divided.judging,
             calibration_pictures=len(used),
             calibration_sha256=fingerprint(used) if used else None,
             notes=notes,
         )
+
+    def _advice(self, ruling: Ruling) -> str:
+        if ruling.ap_drop_bound is None:
+            return "calibrate on other pictures, or more of them"
+        if ruling.ap_drop_bound == math.inf:
+            return "give more annotated pictures"
+        return f"give more annotated pictures, or allow --max-ap-drop {math.ceil(10 * ruling.ap_drop_bound) / 10:g}"
 
     def _raced(self, path: Path, runtime: Runtime) -> list[float]:
         self._report(0, None, "timing")
@@ -203,3 +219,42 @@ class _Work:
 
     def _opener(self, path: Path, runtime: Runtime, threads: int = 0) -> Open:
         return opener(path, name=self._order.name, spec=self._order.spec, runtime=runtime, threads=threads)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Divided:
+    """The pictures by role; `truth` judges where there is some, else `judge`."""
+
+    calibrate: tuple[Image, ...]
+    choose: tuple[Image, ...]
+    judge: tuple[Image, ...]
+    truth: LabelledPictures | None
+    judging: int
+    note: str
+
+
+def _divided(order: QuantizeRequest, report: Progress) -> _Divided:
+    least = CALIBRATE if order.precision == "int8" else _SHOW
+    if order.truth is None:
+        found = roles(order.pictures, calibrate=least)
+        return _Divided(
+            calibrate=found.calibrate,
+            choose=found.choose,
+            judge=found.judge,
+            truth=None,
+            judging=len(found.judge),
+            note=found.note,
+        )
+    truth = order.truth
+    names = [entry["file_name"] for entry in read_truth(truth.annotations, truth.images).images]
+    apart = keep_apart(order.pictures, [truth.images / name for name in names], calibrate=least, progress=report)
+    kept = frozenset(name for number, name in enumerate(names) if number not in apart.held)
+    calibrate, choose = chooser(apart.calibration, calibrate=least)
+    return _Divided(
+        calibrate=calibrate,
+        choose=choose,
+        judge=(),
+        truth=replace(truth, only=kept),
+        judging=len(kept),
+        note=apart.note or f"{len(calibrate)} pictures calibrate, {len(kept)} others judge",
+    )

@@ -8,8 +8,6 @@ from typing import Literal
 
 import onnx
 
-from .budget import Ruling
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
@@ -35,16 +33,18 @@ class QuantTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A model that holds the budget; `runtime` is what it is placed for, `layers` could have been made smaller."""
+    """A model that held on the pictures that choose; `runtime` is what it is placed for, `layers` could have been made
+    smaller, `sensitivity` is the error of each of them alone, the largest first, where it was measured.
+    """
 
     model: onnx.ModelProto
-    ruling: Ruling
     runtime: Runtime = "onnxruntime"
     method: str | None = None
     layers: int | None = None
     kept: tuple[Kept, ...] = ()
     kept_fp32: tuple[str, ...] = ()
     trials: tuple[QuantTrial, ...] = ()
+    sensitivity: tuple[Kept, ...] = ()
     notes: tuple[str, ...] = ()
 
 
