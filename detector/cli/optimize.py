@@ -24,13 +24,14 @@ def optimize(
     calibration: _Folder = None,
     images: Annotated[list[Path], typer.Option("--images", metavar="DIR", help="Pictures to measure accuracy on; may be repeated.")] = [],  # noqa: B006  # Typer copies it
     annotations: Annotated[list[Path], typer.Option("--annotations", metavar="F", help="Their ground truth in COCO format, one for each --images.")] = [],  # noqa: B006  # as above
-    max_ap_drop: Annotated[float, typer.Option("--max-ap-drop", metavar="POINTS", help="AP points (hundredths) that the result may lose.")] = 0.5,
+    max_ap_drop: Annotated[float, typer.Option("--max-ap-drop", metavar="POINTS", help="AP points (hundredths) that the result is shown to lose at most, at the 90 % bound.")] = 0.5,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results; results in it are reused.")] = Path("optimized"),
     size: Annotated[list[str], typer.Option("--size", metavar="WxH", help="Only these input sizes. Default: the model's own, 4:3 and 16:9.")] = [],  # noqa: B006  # as above
     threads: Annotated[list[int], typer.Option("--threads", metavar="N", min=1, help="Only these numbers of threads. Default: 1, and the usable cores up to 4.")] = [],  # noqa: B006  # as above
     checkpoint: Annotated[Path | None, typer.Option("--checkpoint", metavar="F.pt", help="The checkpoint that the model was exported from, for the PyTorch baseline.")] = None,
     candidate: Annotated[list[Path], typer.Option("--candidate", metavar="F.onnx", help="Another version of the same network, such as a pruned one; may be repeated.")] = [],  # noqa: B006  # as above
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=3, help="Rounds of three pictures each.")] = 20,
+    settle_s: Annotated[float, typer.Option("--settle-s", metavar="S", min=0.0, help="Measure the fastest again, together, for at most so many seconds until they separate; 0: do not.")] = 60.0,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out variants that are seldom the fastest.")] = False,
     recipe: Annotated[Path | None, typer.Option("--recipe", metavar="F.yaml", help="Only make the model of this recipe again.")] = None,
     as_json: JsonOption = False,
@@ -58,7 +59,7 @@ def optimize(
         rounds=rounds,
         quick=quick,
     )
-    document = _run(request, model)
+    document = _run(request, model, settle_s=settle_s)
     if as_json:
         typer.echo(json.dumps(document))
     else:
@@ -101,7 +102,10 @@ def _request(
     if checkpoint is not None and not checkpoint.is_file():
         raise ModelError(f"no checkpoint {checkpoint}")
     sets = data.evaluation_sets(images, annotations)
-    pictures = None if calibration is None else data.calibration(calibration, sets)
+    pictures = None
+    if calibration is not None:
+        with progress() as report:
+            pictures, sets = data.divide(data.calibration(calibration), sets, report)
     return StudyRequest(
         name=found.name,
         path=found.path,
@@ -126,7 +130,8 @@ def _request(
     )
 
 
-def _run(request: StudyRequest, model: str) -> dict[str, Any]:
+def _run(request: StudyRequest, model: str, *, settle_s: float) -> dict[str, Any]:
+    from detector.optimize.study.decide import decided
     from detector.optimize.study.publish import publish
     from detector.optimize.study.study import Study
 
@@ -136,7 +141,7 @@ def _run(request: StudyRequest, model: str) -> dict[str, Any]:
     try:
         with progress() as report:
             study = Study(request, progress=report)
-            outcome = study.run()
+            outcome = decided(request, study.run(), limit_s=settle_s, progress=report)
     except KeyboardInterrupt:
         done, total = study.finished if study is not None else (0, 0)
         typer.echo(
@@ -152,9 +157,10 @@ def _run(request: StudyRequest, model: str) -> dict[str, Any]:
 
 def _no_winner(document: dict[str, Any], out: Path) -> str:
     least = min(document["cells"], key=lambda row: float(row["drop"]))
+    reason = least["not_proven"] or f"the most accurate, {least['label']}, loses {least['drop']:.2f}"
     return (
-        f"none of {len(document['cells'])} variants loses at most {document['max_ap_drop']:g} AP points: the most "
-        f"accurate, {least['label']}, loses {least['drop']:.2f}; allow more with --max-ap-drop (the report is {out / 'report.html'})"
+        f"none of {len(document['cells'])} variants is shown to lose at most {document['max_ap_drop']:g} AP points: "
+        f"{reason}; allow more with --max-ap-drop, or give more annotated pictures (the report is {out / 'report.html'})"
     )
 
 
@@ -162,21 +168,14 @@ def _print(document: dict[str, Any], out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from detector.optimize.study.report import points
+    from detector.optimize.study.report import certainty
 
     table = Table(title=f"{document['model']['name']} on {document['machine']}", title_justify="left")
     table.add_column("variant", overflow="fold")
-    for column in ("AP points", "p50 ms", "p99 ms", "x eager", "x ORT", "MB", "MiB"):
-        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("AP points (bound)", "p50 ms", "p99 ms", "x eager", "x ORT", "MB", "MiB"):
+        table.add_column(column, justify="right", no_wrap=column != "AP points (bound)")
     for row in document["cells"]:
-        eager = "-" if row["over_eager"] is None else f"{row['over_eager']:.2f}"
-        memory = "-" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"
-        mark = "* " if row["key"] == document["winner"] else "  " if row["within_budget"] else "- "
-        table.add_row(
-            mark + row["label"], points(row["drop"]), f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}", eager,
-            f"{row['over_onnxruntime']:.2f}", f"{row['bytes'] / 1e6:.1f}", memory,
-            style="bold" if row["key"] == document["winner"] else None,
-        )  # fmt: skip
+        table.add_row(*_row(row, document["winner"]), style="bold" if row["key"] == document["winner"] else None)
     console = Console()
     console.print(table)
     for one in document["failed"]:
@@ -184,9 +183,28 @@ def _print(document: dict[str, Any], out: Path) -> None:
     for one in document["baselines"].values():
         if one["reason"]:
             console.print(f"no baseline {one['label']}: {one['reason']}", highlight=False)
-    console.print(f"*: chosen; -: over the budget of {document['max_ap_drop']:g} AP points", highlight=False)
+    allowed = document["max_ap_drop"]
+    console.print(
+        f"*: chosen; -: over the budget of {allowed:g} AP points; ?: not proven to be within", highlight=False
+    )
+    for line in certainty(document):
+        console.print(line, highlight=False)
     if document["winner"] is not None:
         console.print(f"{out / 'model.onnx'}, {out / 'recipe.yaml'}, {out / 'report.html'}", highlight=False)
+
+
+def _row(row: dict[str, Any], winner: str | None) -> list[str]:
+    from detector.optimize.study.report import points
+
+    eager = "-" if row["over_eager"] is None else f"{row['over_eager']:.2f}"
+    memory = "-" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"
+    bound = "none" if row["drop_bound"] is None else points(row["drop_bound"])
+    mark = "* " if row["key"] == winner else "  " if row["within_budget"] else "? " if row["not_proven"] else "- "
+    wide = (row["high_ms"] - row["low_ms"]) / 2
+    return [
+        mark + row["label"], f"{points(row['drop'])} ({bound})", f"{row['p50_ms']:.1f} ±{wide:.1f}",
+        f"{row['p99_ms']:.1f}", eager, f"{row['over_onnxruntime']:.2f}", f"{row['bytes'] / 1e6:.1f}", memory,
+    ]  # fmt: skip
 
 
 def _repeat(path: Path, out: Path, *, as_json: bool) -> None:

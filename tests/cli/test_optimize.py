@@ -129,7 +129,7 @@ def test_pictures_that_will_not_do(folder: Path, capsys: pytest.CaptureFixture[s
     assert (code, "no pictures" in line) == (1, True)
     (folder / "images" / "01.png").unlink()
     code, line = said(STUDY, capsys)
-    assert (code, "1 of 3 annotated pictures are not in images" in line) == (1, True)
+    assert (code, "1 of 10 annotated pictures are not in images" in line) == (1, True)
 
 
 @pytest.mark.usefixtures("folder")

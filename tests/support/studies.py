@@ -14,6 +14,7 @@ from detector.core.types import Image
 from detector.inference.backends.onnxruntime import OnnxRuntimeBackend
 from detector.inference.detector import PersonDetector
 from detector.inference.input_sizes import InputSize
+from detector.models.accuracy.matches import Drop
 from detector.models.registry import load_registry
 from detector.optimize.study.data import EvaluationSet, evaluation_sets
 from detector.optimize.study.grid import GridLimits
@@ -42,7 +43,7 @@ def pictures(folder: Path, count: int, *, seed: int = 1) -> Path:
     return folder
 
 
-def annotated(folder: Path, count: int = 3) -> tuple[Path, Path]:
+def annotated(folder: Path, count: int = 10) -> tuple[Path, Path]:
     """Noise with one person in each picture, in COCO's format."""
     images, annotations = pictures(folder / "images", count, seed=2), folder / "truth.json"
     entries = [{"id": n, "file_name": f"{n:02}.png", "width": SIDE, "height": SIDE} for n in range(count)]
@@ -75,7 +76,12 @@ def request(folder: Path, **changed: Any) -> StudyRequest:
 
 def made_up_set(name: str) -> EvaluationSet:
     return EvaluationSet(
-        name=name, images=Path(name), annotations=Path(name), files=(Path("a"), Path("b")), digest=name
+        name=name,
+        images=Path(name),
+        annotations=Path(name),
+        files=(Path("a"), Path("b")),
+        names=("a", "b"),
+        digest=name,
     )
 
 
@@ -118,7 +124,13 @@ def cell(what: Variant, ms: float, ap: float, *, ort: float = 10.0, eager: float
         speed=speed(ms),
         baselines={"onnxruntime": speed(ort), "eager": eager if isinstance(eager, str) else speed(eager)},
         accuracy={"set": {"ap": ap, "ap50": ap * 1.5}},
+        drops={"set": drop(0.5 - ap)},
     )
+
+
+def drop(ap: float, *, wider: float = 0.0) -> Drop:
+    """A loss of `ap` 0..1, its bound so many points above."""
+    return Drop(points=100 * ap, bound=100 * ap + wider, persons=100, pictures=40)
 
 
 def assert_same_persons(

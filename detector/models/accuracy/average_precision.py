@@ -120,7 +120,8 @@ def _import() -> tuple[Any, Any]:
 def read_truth(path: Path, folder: Path, only: Collection[str] | None = None) -> GroundTruth:
     """The validated annotations; only persons, numbered from 1 (for pycocotools id 0 is "no match").
 
-    `only` are the file names of the pictures that count; None: all. Raises DetectorError if they are invalid, or if pictures are missing in `folder`.
+    `only` are the file names of the pictures that count; None: all. Raises DetectorError if they are invalid, or if
+    pictures are missing in `folder`.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

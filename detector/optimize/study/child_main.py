@@ -77,9 +77,10 @@ class _Worker:
             runs.append((times.preprocess_ms + times.infer_ms + times.decode_ms, times.infer_ms))
         return {"total_ms": [run[0] for run in runs], "infer_ms": [run[1] for run in runs], "peak_mib": peak_mib()}
 
-    def _evaluate(self, images: str, annotations: str) -> Answer:
-        found = evaluate(detector=self._detector, images=Path(images), annotations=Path(annotations))
-        return {"ap": found.ap, "ap50": found.ap50, "images": found.images}
+    def _evaluate(self, images: str, annotations: str, only: list[str] | None) -> Answer:
+        kept = None if only is None else frozenset(only)
+        found = evaluate(detector=self._detector, images=Path(images), annotations=Path(annotations), only=kept)
+        return {"ap": found.ap, "ap50": found.ap50, "images": found.images, "matches": found.matches.to_json()}
 
 
 def peak_mib() -> float | None:

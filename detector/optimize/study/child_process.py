@@ -14,6 +14,7 @@ from typing import Any
 
 from detector.core.errors import InferenceError, ModelError
 
+from .data import EvaluationSet
 from .subject import StudySubject
 
 
@@ -53,9 +54,10 @@ class Child:
         self._send({"do": "run", "picture": str(picture), "count": count})
         return Burst(**self._answer(InferenceError))
 
-    def evaluate(self, images: Path, annotations: Path) -> dict[str, float]:
-        """`ap`, `ap50`, `images`; raises InferenceError."""
-        self._send({"do": "evaluate", "images": str(images), "annotations": str(annotations)})
+    def evaluate(self, what: EvaluationSet) -> dict[str, Any]:
+        """`ap`, `ap50`, `images`, `matches`; raises InferenceError."""
+        only = None if what.whole else list(what.names)
+        self._send({"do": "evaluate", "images": str(what.images), "annotations": str(what.annotations), "only": only})
         return self._answer(InferenceError)
 
     def close(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,10 @@ BURST = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """Of one subject: ms from picture in hand to boxes, `infer_ms` of it the model's; watts and joules a picture."""
+    """Of one subject: ms from picture in hand to boxes, `infer_ms` of it the model's; watts and joules a picture.
+
+    `round_ms` is the median of each round: those of one group ran in the same rounds, so they can be paired.
+    """
 
     p50_ms: float
     p99_ms: float
@@ -31,6 +36,12 @@ class Speed:
     watts: float | None
     version: str
     precision: str
+    round_ms: tuple[float, ...] = ()
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Speed:
+        """What dataclasses.asdict made, after JSON; raises KeyError or TypeError for anything else."""
+        return cls(**{**document, "round_ms": tuple(document["round_ms"])})
 
 
 @dataclass(slots=True)
@@ -38,6 +49,7 @@ class _RunSamples:
     total: list[float] = field(default_factory=list)
     infer: list[float] = field(default_factory=list)
     watts: list[float] = field(default_factory=list)
+    rounds: list[float] = field(default_factory=list)
     peak: float | None = None
 
 
@@ -90,6 +102,7 @@ def _burst(child: Child, picture: Path, samples: _RunSamples, meter: PowerMeter)
     watts = meter.stop()
     samples.total += burst.total_ms
     samples.infer += burst.infer_ms
+    samples.rounds.append(statistics.median(burst.total_ms))
     samples.peak = burst.peak_mib
     if watts is not None:
         samples.watts.append(watts)
@@ -105,4 +118,5 @@ def _speed(samples: _RunSamples, child: Child) -> Speed:
         watts=float(np.mean(samples.watts)) if samples.watts else None,
         version=child.versions["version"],
         precision=child.versions["precision"],
+        round_ms=tuple(samples.rounds),
     )

@@ -1,4 +1,4 @@
-"""The Pareto front of speed and accuracy, and the fastest variant within the budget."""
+"""The Pareto front of speed and accuracy, the fastest variants within the budget, and how a tie is broken."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ _SLACK = 1e-9  # AP points; sums of floats must not decide
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """`drop` is in AP points (hundredths) under the baseline, on the worst set; negative where it gained."""
+    """`drop` is in AP points (hundredths) under the baseline, on the worst set; negative where it gained.
+
+    `low_ms` and `high_ms` are the interval that `ms` may lie in; `allowed`, whether the drop is shown to be in the budget.
+    """
 
     key: str
     ms: float
     drop: float
+    low_ms: float = 0.0
+    high_ms: float = 0.0
+    allowed: bool = True
+    bytes: int = 0
+    name: str = ""
 
 
 def front(points: Sequence[Point]) -> list[Point]:
@@ -26,7 +34,14 @@ def front(points: Sequence[Point]) -> list[Point]:
     return found
 
 
-def winner(points: Sequence[Point], max_drop: float) -> Point | None:
-    """The fastest that loses at most `max_drop` AP points; None where none does."""
-    allowed = [point for point in points if point.drop <= max_drop + _SLACK]
-    return min(allowed, key=lambda point: (point.ms, point.drop), default=None)
+def leaders(points: Sequence[Point], most: int) -> list[Point]:
+    """The fastest that is allowed, and up to `most` in all that its noise does not tell it from, fastest first."""
+    allowed = sorted((point for point in points if point.allowed), key=lambda point: (point.ms, point.drop, point.key))
+    if not allowed:
+        return []
+    return [point for point in allowed if point is allowed[0] or point.low_ms <= allowed[0].high_ms][:most]
+
+
+def by_rule(tied: Sequence[Point]) -> Point:
+    """Of variants that cannot be told apart: the smallest file, then the first by name."""
+    return min(tied, key=lambda point: (point.bytes, point.name))

@@ -18,7 +18,7 @@ from .study import Cell, StudyOutcome
 from .variant import MODEL
 from .verdict import document as make_document
 
-_MEASURED = ("drop", "p50_ms", "p99_ms", "over_eager", "over_onnxruntime")
+_MEASURED = ("drop", "drop_bound", "p50_ms", "p99_ms", "over_eager", "over_onnxruntime")
 
 
 def publish(request: StudyRequest, outcome: StudyOutcome, model: str) -> dict[str, Any]:
@@ -63,5 +63,6 @@ def _recipe(request: StudyRequest, best: Cell, model: str) -> StudyRecipe:
         result_sha256=best.sha256,
         calibration=None if calibration is None else str(calibration.folder),
         calibration_sha256=None if calibration is None else calibration.digest,
+        calibration_names=() if calibration is None else calibration.names,
         candidate=None if form.source == MODEL else str(request.candidates[form.source].resolve()),
     )

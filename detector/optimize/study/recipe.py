@@ -19,7 +19,7 @@ _HEAD = "# Written by `detector optimize`; `detector optimize --recipe FILE` mak
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRecipe:
-    """`model` is a registry name or a path, `calibration` a folder and its pictures' digest; `result` the file's sha256.
+    """`model` is a registry name or a path, `calibration` a folder, its pictures' names and digest; `result` the file's sha256.
 
     `candidate` is the path of the form's source where that is not the model.
     """
@@ -31,6 +31,7 @@ class StudyRecipe:
     result_sha256: str
     calibration: str | None = None
     calibration_sha256: str | None = None
+    calibration_names: tuple[str, ...] = ()
     candidate: str | None = None
 
 
@@ -38,7 +39,13 @@ def write(path: Path, recipe: StudyRecipe, measured: dict[str, Any]) -> None:
     """Raises StorageError. `measured` is for people: nothing reads it."""
     form = {**dataclasses.asdict(recipe.form), "shape": list(recipe.form.shape)}
     calibration = (
-        None if recipe.calibration is None else {"folder": recipe.calibration, "sha256": recipe.calibration_sha256}
+        None
+        if recipe.calibration is None
+        else {
+            "folder": recipe.calibration,
+            "sha256": recipe.calibration_sha256,
+            "pictures": list(recipe.calibration_names),
+        }
     )
     document = {
         "model": recipe.model,
@@ -88,6 +95,7 @@ def _checked(document: Any) -> StudyRecipe:
         result_sha256=str(document["result_sha256"]),
         calibration=calibration.get("folder"),
         calibration_sha256=calibration.get("sha256"),
+        calibration_names=tuple(map(str, calibration.get("pictures") or ())),
         candidate=document.get("candidate"),
     )
 

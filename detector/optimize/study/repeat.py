@@ -52,7 +52,7 @@ def repeat(recipe: StudyRecipe, out: Path, progress: Progress) -> Repeated:
 def _pictures(recipe: StudyRecipe) -> Sequence[Image]:
     if not MAKERS[recipe.form.precision].calibrated or recipe.calibration is None:
         return ()
-    found = data.calibration(Path(recipe.calibration), ())
+    found = data.calibration(Path(recipe.calibration), names=recipe.calibration_names or None)
     if found.digest != recipe.calibration_sha256:
         raise ModelError(f"the pictures in {recipe.calibration} are not those that the recipe was made with")
     return found.pictures

@@ -68,10 +68,12 @@ def _verdict(document: Document, chosen: Document | None) -> str:
     budget = f"{document['max_ap_drop']:g} AP points"
     if chosen is None:
         return (
-            f'<p class="verdict none">No variant of {len(document["cells"])} stays within {budget} of the model in FP32: '
+            f'<p class="verdict none">No variant of {len(document["cells"])} is shown to stay within {budget} of the model in FP32: '
             "there is no winner.</p>"
         )
-    return f'<p class="verdict">Chosen: <b>{escape(chosen["label"])}</b>, the fastest that loses at most {budget}.</p>'
+    tie = document["tie"]
+    fastest = f"one of the fastest (a tie, broken by {tie['rule']})" if tie and tie["tied"] else "the fastest"
+    return f'<p class="verdict">Chosen: <b>{escape(chosen["label"])}</b>, {fastest} shown to lose at most {budget}.</p>'
 
 
 def _cards(chosen: Document) -> str:
@@ -133,12 +135,22 @@ def _baselines(document: Document) -> str:
 def _cells(document: Document, rows: list[Document]) -> str:
     sets = [one["name"] for one in document["sets"]]
     watts = any(row["watts"] is not None for row in rows)
-    head = ["variant", "AP points", "p50 ms", "p99 ms", "pictures/s", "x eager", "x eager, same input", "x ORT"]
+    head = [
+        "variant",
+        "AP points",
+        "at most",
+        "p50 ms",
+        "p99 ms",
+        "pictures/s",
+        "x eager",
+        "x eager, same input",
+        "x ORT",
+    ]
     head += ["MB", "peak MiB", *(["watts", "joules a picture"] if watts else []), "computes in"]
     head += [f"{figure} {name}" for name in sets for figure in ("AP", "AP50")]
     table, classes = [], []
     for row in rows:
-        line = [row["label"], points(row["drop"])]
+        line = [row["label"], points(row["drop"]), "none" if row["drop_bound"] is None else points(row["drop_bound"])]
         line += [f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}", f"{row['fps']:.1f}"]
         line += [_times(row[f"over_{name}"]) for name in ("eager", "eager_same_input", "onnxruntime")]
         line += [f"{row['bytes'] / 1e6:.1f}", "-" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"]
@@ -169,10 +181,7 @@ def method(document: Document) -> list[str]:
         if document["power"] == "no sensor"
         else f"Power: {document['power']}, which sees the whole processor or board.",
     ]
-    if document["noise"] is not None:
-        lines.append(
-            f"Noise: the same thing measured twice in the same rounds differs by {document['noise']:.1%} at worst."
-        )
+    lines += certainty(document)
     if document["checkpoint"] is None:
         lines.append(
             "PyTorch eager was not measured: that takes the checkpoint that the model was exported from (--checkpoint)."
@@ -185,15 +194,61 @@ def method(document: Document) -> list[str]:
     if calibration is None:
         lines.append("There were no pictures to calibrate on: INT8 was left out.")
     else:
-        shared = f"{calibration['shared']} of them are" if calibration["shared"] else "none of them is"
-        flatters = ", which flatters it" if calibration["shared"] else ""
         lines.append(
-            f"INT8 was calibrated on {calibration['pictures']} pictures; {shared} among those it was judged by{flatters}."
+            f"INT8 was calibrated on {calibration['pictures']} pictures; none of them is among those that judge."
         )
     pictures = ", ".join(f"{one['name']} ({one['pictures']} pictures)" for one in document["sets"])
     lines.append(f"Person AP by pycocotools on {pictures}; AP points are hundredths, and the worst set counts.")
     lines.append("TensorRT engines are not in this grid: detector build makes and judges those, on the GPU itself.")
     return lines
+
+
+def certainty(document: Document) -> list[str]:
+    """How sure the figures are: noise of the times and of the accuracy, ties, and how pictures were divided."""
+    noise = document["noise"]
+    lines = [
+        "Noise of the times: "
+        + (
+            ""
+            if noise is None
+            else f"the same thing measured twice in the same rounds differs by {noise:.1%} at worst; "
+        )
+        + "± is the interval over rounds (90 %)."
+    ]
+    persons = ", ".join(f"{one['persons']} persons in {one['name']}" for one in document["sets"])
+    lines.append(
+        f"Noise of the accuracy: the bound is the most that is lost on other pictures like these (90 %, paired bootstrap; "
+        f"{persons})."
+    )
+    lines += _tie(document["tie"])
+    note = (document["calibration"] or {}).get("note")
+    return [*lines, *([f"Pictures: {note}."] if note else [])]
+
+
+def _tie(tie: Document | None) -> list[str]:
+    """The first place in words; none where the noise alone told it."""
+    if tie is None:
+        return []
+    names = [one["label"] for one in tie["variants"] if one["tied"]]
+    again = tie["again"]
+    how = (
+        "by the noise of its rounds"
+        if again is None
+        else f"in {again['rounds']} rounds together ({again['seconds']:g} s)"
+    )
+    if tie["tied"]:
+        head = f"A tie: {'; '.join(names)} cannot be told apart {how}; it is broken by {tie['rule']}."
+    else:
+        head = f"First place: {names[0] if names else 'none'}, told from the others {how}."
+    return [
+        head,
+        *(f"  {one['label']}: {_over(one['over_fastest'])}" for one in tie["variants"] if one["over_fastest"]),
+    ]
+
+
+def _over(interval: Sequence[float]) -> str:
+    median, low, high = interval
+    return f"{median:.3f} times the fastest's time ({low:.3f} to {high:.3f})"
 
 
 def points(lost: float) -> str:

@@ -7,11 +7,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from detector.core.errors import ModelError
 from detector.core.files import file_sha256, key_of
 from detector.core.progress import Progress, quiet
 from detector.inference.input_sizes import InputSize
+from detector.models.accuracy.matches import Drop, Matches, drop_of
 
 from .child_process import Child
 from .forms import MAKERS, Making
@@ -20,10 +22,11 @@ from .measure import Speed, measure
 from .power import PowerMeter
 from .request import EAGER, ORT, StudyRequest, baselines, versions
 from .results_cache import Cells
+from .settle import Settled
 from .subject import StudySubject, subject
 from .variant import MODEL, Variant, VariantForm
 
-VERSION = 2
+VERSION = 3
 """Of what a cell says: raised whenever cells kept by an older program must not be read."""
 
 _GROUP = 6
@@ -34,7 +37,8 @@ _GROUP = 6
 class Cell:
     """A measured variant: `baselines` by name, measured in the same rounds; a text says why there is none.
 
-    `accuracy` maps a set's name to its `ap` and `ap50`; `bytes` is the file's size.
+    `accuracy` maps a set's name to its `ap` and `ap50`, `drops` to the loss against the model in FP32; `bytes` is the
+    file's size.
     """
 
     variant: Variant
@@ -44,11 +48,15 @@ class Cell:
     speed: Speed
     baselines: dict[str, Speed | str]
     accuracy: dict[str, dict[str, float]]
+    drops: dict[str, Drop]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyOutcome:
-    """`failed` says of each variant that could not be measured why; `reference` is ONNX Runtime FP32's accuracy."""
+    """`failed` says of each variant that could not be measured why; `reference` is ONNX Runtime FP32's accuracy.
+
+    `settled` is how the fastest compare, measured again together; None where there was nothing to settle.
+    """
 
     cells: list[Cell]
     failed: dict[Variant, str]
@@ -56,6 +64,7 @@ class StudyOutcome:
     eager: dict[str, dict[str, float]] | None
     files: dict[VariantForm, Path]
     sensor: str | None
+    settled: Settled | None = None
 
 
 class Study:
@@ -70,6 +79,7 @@ class Study:
         self._files: dict[VariantForm, Path] = {}
         self._failed: dict[Variant, str] = {}
         self._digests: dict[Path, str] = {}
+        self._drops: dict[str, dict[str, Drop]] = {}
         self._done = 0
         self._total: int | None = None
 
@@ -135,12 +145,11 @@ class Study:
         against = baselines(request, shape, threads)
         subjects = {variant: subject(variant, self._files[variant.form], request.spec) for variant in group}
         judged = {*subjects.values(), *(against[name] for name in (ORT, EAGER) if name in against)}
-        accuracies: dict[StudySubject, dict[str, dict[str, float]]] = {}
 
         def judge(child: Child) -> None:
             if child.subject in judged:
                 self._step(f"judging {child.subject.label}")
-                accuracies[child.subject] = self._judged(child)
+                self._judge(child)
 
         found = measure(
             [*against.values(), *subjects.values()],
@@ -159,22 +168,31 @@ class Study:
                 self._failed[variant] = speed
                 continue
             beside = {name: s if isinstance(s, str) else dataclasses.asdict(s) for name, s in references.items()}
-            document = {"speed": dataclasses.asdict(speed), "baselines": beside, "accuracy": accuracies[one]}
+            document = {"speed": dataclasses.asdict(speed), "baselines": beside}
             self._cells.put(self._key(variant), document)
 
-    def _judged(self, child: Child) -> dict[str, dict[str, float]]:
-        """Its accuracy, measured once for all numbers of threads."""
+    def _judge(self, child: Child) -> None:
+        """Measures its accuracy, once for all numbers of threads."""
         key = self._accuracy_key(child.subject)
-        kept = self._accuracy.get(key)
-        if kept is None:
-            kept = {one.name: child.evaluate(one.images, one.annotations) for one in self._request.sets}
-            self._accuracy.put(key, kept)
-        return kept
+        if self._accuracy.get(key) is None:
+            self._accuracy.put(key, {one.name: child.evaluate(one) for one in self._request.sets})
 
     def _of_baseline(self, name: str) -> dict[str, dict[str, float]] | None:
         request = self._request
         one = baselines(request, request.base, 1).get(name)
-        return None if one is None else self._accuracy.get(self._accuracy_key(one))
+        found = None if one is None else self._accuracy.get(self._accuracy_key(one))
+        return None if found is None else _figures(found)
+
+    def _dropped(self, key: str, found: dict[str, Any]) -> dict[str, Drop]:
+        """By set: the loss against the model as it is, with its bound; raises KeyError, TypeError or ValueError."""
+        if key not in self._drops:
+            request = self._request
+            original = self._accuracy.get(self._accuracy_key(baselines(request, request.base, 1)[ORT])) or {}
+            self._drops[key] = {
+                name: drop_of(Matches.from_json(original[name]["matches"]), Matches.from_json(each["matches"]))
+                for name, each in found.items()
+            }
+        return self._drops[key]
 
     def _accuracy_key(self, one: StudySubject) -> str:
         sets = [each.digest for each in self._request.sets]
@@ -199,8 +217,9 @@ class Study:
         if variant.form not in self._files:
             return None
         key, file = self._key(variant), self._files[variant.form]
-        found = self._cells.get(key)
-        if found is None:
+        judged = self._accuracy_key(subject(variant, file, self._request.spec))
+        found, accuracy = self._cells.get(key), self._accuracy.get(judged)
+        if found is None or accuracy is None:
             return None
         try:
             return Cell(
@@ -208,12 +227,18 @@ class Study:
                 key=key,
                 sha256=self._digest(file),
                 bytes=file.stat().st_size,
-                speed=Speed(**found["speed"]),
-                baselines={n: s if isinstance(s, str) else Speed(**s) for n, s in found["baselines"].items()},
-                accuracy=found["accuracy"],
+                speed=Speed.from_json(found["speed"]),
+                baselines={n: s if isinstance(s, str) else Speed.from_json(s) for n, s in found["baselines"].items()},
+                accuracy=_figures(accuracy),
+                drops=self._dropped(judged, accuracy),
             )
-        except (KeyError, TypeError):  # a truncated or edited file
+        except (KeyError, TypeError, ValueError):  # a truncated or edited file
             return None
+
+
+def _figures(kept: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """By set: what is shown of an accuracy."""
+    return {name: {figure: found[figure] for figure in ("ap", "ap50", "images")} for name, found in kept.items()}
 
 
 def _groups(todo: Sequence[Variant]) -> Iterator[list[Variant]]:

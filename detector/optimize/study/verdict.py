@@ -1,8 +1,9 @@
-"""Makes a study's document from its measurements: factors, Pareto front, winner."""
+"""Makes a study's document from its measurements: factors, Pareto front, ties, winner."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -13,23 +14,26 @@ from detector.core.system_info import machine
 
 from .factors import Lever, levers
 from .measure import Speed
-from .pareto import Point, front, winner
+from .noise import ratio
+from .pareto import Point, by_rule, front, leaders
 from .request import BASELINES, EAGER, FOLDED, ORT, SAME_INPUT, StudyRequest, versions
+from .settle import MOST, Settled
 from .study import Cell, StudyOutcome
 
 Document = dict[str, Any]
+RULE = "the smaller file, then the name"
+"""How a tie is broken."""
 
 
 def document(request: StudyRequest, outcome: StudyOutcome) -> Document:
     """All that report.json says. Times are brought to one scale; see `_rows`."""
     unit = _units(outcome.cells)
     rows = _rows(request, outcome, unit)
-    points = [Point(key=row["key"], ms=row["p50_ms"], drop=row["drop"]) for row in rows]
-    best = winner(points, request.max_drop)
+    points = _points(rows)
+    best = _best(points, outcome.settled)
     on_front = [point.key for point in front(points)]
     for row in rows:
         row["on_front"] = row["key"] in on_front
-        row["within_budget"] = row["drop"] <= request.max_drop + 1e-9
     ms = {cell.variant: row["p50_ms"] for cell, row in zip(outcome.cells, rows, strict=True)}
     drops = {cell.variant: row["drop"] for cell, row in zip(outcome.cells, rows, strict=True)}
     used = request.calibration
@@ -41,20 +45,78 @@ def document(request: StudyRequest, outcome: StudyOutcome) -> Document:
         "model": {"name": request.name, "sha256": request.sha256, "input": list(request.base)},
         "checkpoint": None if request.checkpoint is None else request.checkpoint.name,
         "max_ap_drop": request.max_drop,
-        "sets": [{"name": one.name, "pictures": len(one.files)} for one in request.sets],
-        "calibration": used and {"pictures": len(used.pictures), "sha256": used.digest, "shared": used.shared},
+        "sets": [_set(one.name, len(one.files), outcome.cells) for one in request.sets],
+        "calibration": used and {"pictures": len(used.pictures), "sha256": used.digest, "note": used.note},
         "power": outcome.sensor or "no sensor",
         "rounds": request.rounds,
         "reference": outcome.reference,
         "eager_accuracy": outcome.eager,
         "baselines": _baselines(outcome.cells, request),
         "noise": _noise(outcome.cells, request),
+        "tie": _tie(points, outcome.settled),
         "cells": sorted(rows, key=lambda row: float(row["p50_ms"])),
         "failed": [{"label": str(variant), "reason": why} for variant, why in outcome.failed.items()],
         "front": on_front,
         "winner": None if best is None else best.key,
         "levers": [dataclasses.asdict(lever) for lever in [*_folding(outcome.cells), *levers(ms, drops, request.base)]],
     }
+
+
+def _set(name: str, pictures: int, cells: Sequence[Cell]) -> Document:
+    persons = next((cell.drops[name].persons for cell in cells if name in cell.drops), None)
+    return {"name": name, "pictures": pictures, "persons": persons}
+
+
+def contenders(request: StudyRequest, outcome: StudyOutcome) -> list[str]:
+    """The keys of the fastest within the budget that noise does not tell apart; one is the fastest, none is allowed."""
+    rows = _rows(request, outcome, _units(outcome.cells))
+    return [point.key for point in leaders(_points(rows), MOST)]
+
+
+def _points(rows: Sequence[Document]) -> list[Point]:
+    return [
+        Point(
+            key=row["key"],
+            ms=row["p50_ms"],
+            drop=row["drop"],
+            low_ms=row["low_ms"],
+            high_ms=row["high_ms"],
+            allowed=row["within_budget"],
+            bytes=row["bytes"],
+            name=row["label"],
+        )
+        for row in rows
+    ]
+
+
+def _tied(points: Sequence[Point], settled: Settled | None) -> list[Point]:
+    """Those that share the first place, one of them alone where there is no tie."""
+    first = leaders(points, MOST)
+    if settled is None:
+        return first
+    keys = settled.tied or (settled.fastest,)
+    return [point for point in first if point.key in keys]
+
+
+def _best(points: Sequence[Point], settled: Settled | None) -> Point | None:
+    tied = _tied(points, settled)
+    return by_rule(tied) if tied else None
+
+
+def _tie(points: Sequence[Point], settled: Settled | None) -> Document | None:
+    """Who could not be told apart, by how much they differ, and how it was broken; None where one is the fastest."""
+    tied = _tied(points, settled)
+    if settled is None and len(tied) < 2:
+        return None
+    again = (
+        None if settled is None else {"rounds": settled.rounds, "seconds": settled.seconds, "limit_s": settled.limit_s}
+    )
+    rows = []
+    for point in leaders(points, MOST):
+        found = None if settled is None else settled.ratios.get(point.key)
+        interval = None if found is None else [found.median, found.low, found.high]
+        rows.append({"key": point.key, "label": point.name, "over_fastest": interval, "tied": point in tied})
+    return {"variants": rows, "again": again, "tied": len(tied) > 1, "rule": RULE}
 
 
 def _units(cells: Sequence[Cell]) -> dict[int, float]:
@@ -71,13 +133,16 @@ def _rows(request: StudyRequest, outcome: StudyOutcome, unit: dict[int, float]) 
     its own rounds, times that baseline's median over all rounds. Factors are ratios within the same rounds.
     """
     rows = []
+    same = _noise(outcome.cells, request) or 0.0
     for cell in outcome.cells:
         reference = cell.baselines[ORT]
         assert isinstance(reference, Speed)  # a group without it is not kept
         scale = unit[cell.variant.runtime.threads] / reference.p50_ms
         speed = cell.speed
         p50 = speed.p50_ms * scale
-        drops = {name: (outcome.reference[name]["ap"] - found["ap"]) * 100 for name, found in cell.accuracy.items()}
+        worst = max(cell.drops.values(), key=lambda drop: drop.points)
+        least = max(cell.drops.values(), key=lambda drop: drop.bound)
+        spread = max(_spread(speed, reference), same / 2)  # two groups' rounds differ as the same thing twice does
         rows.append(
             {
                 "key": cell.key,
@@ -88,7 +153,12 @@ def _rows(request: StudyRequest, outcome: StudyOutcome, unit: dict[int, float]) 
                 "sha256": cell.sha256,
                 "bytes": cell.bytes,
                 "accuracy": cell.accuracy,
-                "drop": max(drops.values()),
+                "drop": worst.points,
+                "drop_bound": least.bound if math.isfinite(least.bound) else None,
+                "within_budget": all(drop.proven(request.max_drop) for drop in cell.drops.values()),
+                "not_proven": None if worst.points > request.max_drop else _not_proven(cell, request.max_drop),
+                "low_ms": p50 * (1 - spread),
+                "high_ms": p50 * (1 + spread),
                 "p50_ms": p50,
                 "p99_ms": speed.p99_ms * scale,
                 "infer_ms": speed.infer_ms * scale,
@@ -109,6 +179,18 @@ def _rows(request: StudyRequest, outcome: StudyOutcome, unit: dict[int, float]) 
         if rows[-1]["over_eager_same_input"] is None and cell.variant.form.shape == request.base:
             rows[-1]["over_eager_same_input"] = rows[-1]["over_eager"]
     return rows
+
+
+def _spread(speed: Speed, reference: Speed) -> float:
+    """Half the interval of the time over the baseline's, as a share; both ran in the same rounds."""
+    if not speed.round_ms or len(speed.round_ms) != len(reference.round_ms):
+        return 0.0
+    return ratio(speed.round_ms, reference.round_ms).half_width
+
+
+def _not_proven(cell: Cell, allowed: float) -> str | None:
+    """The set on which it is not shown to hold the budget, in words."""
+    return next((drop.why(allowed) for drop in cell.drops.values() if not drop.proven(allowed)), None)
 
 
 def _baselines(cells: Sequence[Cell], request: StudyRequest) -> Document:

@@ -21,6 +21,7 @@ RECIPE = StudyRecipe(
     result_sha256="b" * 64,
     calibration="/pictures",
     calibration_sha256="c" * 64,
+    calibration_names=("a.png", "b.png"),
 )
 
 

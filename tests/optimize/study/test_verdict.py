@@ -12,10 +12,13 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from detector.optimize.study.data import Calibration
-from detector.optimize.study.report import method, page, points
+from detector.optimize.study.measure import Speed
+from detector.optimize.study.noise import Ratio
+from detector.optimize.study.report import certainty, method, page, points
+from detector.optimize.study.settle import Settled
 from detector.optimize.study.study import Cell, StudyOutcome
 from detector.optimize.study.verdict import document
-from support.studies import cell, made_up_set, request, variant
+from support.studies import cell, drop, made_up_set, request, variant
 
 WHOLE, PERSON = variant(), variant(person_only=True)
 INT8 = variant("int8", person_only=True)
@@ -56,7 +59,7 @@ def test_factors_are_of_the_same_rounds_and_ms_of_one_scale(asked: Any) -> None:
 def test_the_worst_set_decides(asked: Any) -> None:
     both = {"set": {"ap": 0.5, "ap50": 0.7}, "other": {"ap": 0.48, "ap50": 0.7}}
     one = cell(PERSON, 5.0, 0.5)
-    object.__setattr__(one, "accuracy", both)
+    one = dataclasses.replace(one, accuracy=both, drops={"set": drop(0.0), "other": drop(0.02)})
     reference = {"set": {"ap": 0.5, "ap50": 0.75}, "other": {"ap": 0.5, "ap50": 0.75}}
     found = document(asked(), outcome(one, reference=reference))
     assert found["cells"][0]["drop"] == pytest.approx(2.0)
@@ -96,9 +99,11 @@ def test_the_page_says_who_won_or_that_nobody_did(asked: Any) -> None:
 
 
 def test_the_method_owns_up(asked: Any, tmp_path: Path) -> None:
-    calibration = Calibration(folder=tmp_path, pictures=[], digest="0", shared=3)
+    note = "truth: 40 pictures were in both"
+    calibration = Calibration(folder=tmp_path, names=(), pictures=[], digest="0", note=note)
     told = " ".join(method(document(asked(calibration=calibration), outcome(cell(WHOLE, 11.0, 0.5)))))
-    assert "3 of them are among those it was judged by, which flatters it" in told
+    assert "Pictures: truth: 40 pictures were in both." in told
+    assert "100 persons in set" in told
     assert "differs by 10.0% at worst" in told
     assert "PyTorch eager was not measured" in told
     assert "no sensor" in told
@@ -107,3 +112,46 @@ def test_the_method_owns_up(asked: Any, tmp_path: Path) -> None:
 
 def test_points_lost_are_negative() -> None:
     assert [points(value) for value in (0.5, -0.25, 0.0, -0.001)] == ["-0.50", "+0.25", "+0.00", "+0.00"]
+
+
+def test_what_is_not_proven_does_not_win(asked: Any) -> None:
+    fast = dataclasses.replace(cell(INT8, 4.0, 0.497), drops={"set": drop(0.003, wider=1.5)})
+    found = document(asked(), outcome(cell(PERSON, 10.0, 0.5), fast))
+    row = next(row for row in found["cells"] if row["label"] == str(INT8))
+    assert (row["drop"], row["drop_bound"]) == pytest.approx((0.3, 1.8))
+    assert not row["within_budget"]
+    assert row["not_proven"] == "not proven with 100 persons: -0.30, at most -1.80 points of AP (0.5 are allowed)"
+    assert found["winner"] == str(PERSON)
+
+
+def with_rounds(one: Cell, *noise: float) -> Cell:
+    """The cell, its rounds scattered around its time as given; the baseline's stand still."""
+    ms = one.speed.p50_ms
+    quiet: dict[str, Speed | str] = {name: dataclasses.replace(s, round_ms=(s.p50_ms,) * 9) for name, s in one.baselines.items() if isinstance(s, Speed)}  # fmt: skip
+    rounds = tuple(ms * (1 + noise[number % len(noise)]) for number in range(9))
+    return dataclasses.replace(one, speed=dataclasses.replace(one.speed, round_ms=rounds), baselines=quiet)
+
+
+def test_a_tie_is_called_one_and_broken_by_the_rule(asked: Any) -> None:
+    """O12: 6 % apart with noise of more is no victory."""
+    fast = with_rounds(cell(INT8, 4.0, 0.5), -0.2, 0.0, 0.2)
+    near = with_rounds(cell(PERSON, 4.2, 0.5), -0.2, 0.0, 0.2)
+    smaller = dataclasses.replace(near, bytes=500_000)
+    found = document(asked(), outcome(fast, smaller))
+    assert found["winner"] == str(PERSON)
+    assert found["tie"]["tied"]
+    told = " ".join(certainty(found))
+    assert f"A tie: {INT8}; {PERSON} cannot be told apart by the noise of its rounds" in told
+    assert "broken by the smaller file, then the name" in told
+    assert "a tie, broken by the smaller file, then the name" in page(found, config=None)
+
+
+def test_what_was_settled_decides(asked: Any) -> None:
+    fast, near = (with_rounds(cell(what, ms, 0.5), -0.2, 0.0, 0.2) for what, ms in ((INT8, 4.0), (PERSON, 4.2)))
+    ratios = {str(PERSON): Ratio(median=1.0, low=1.0, high=1.0), str(INT8): Ratio(median=1.05, low=1.04, high=1.06)}
+    settled = Settled(fastest=str(PERSON), ratios=ratios, tied=(), rounds=12, seconds=3.5, limit_s=60.0)
+    found = document(asked(), outcome(fast, near, settled=settled))
+    assert found["winner"] == str(PERSON)
+    told = certainty(found)
+    assert f"First place: {PERSON}, told from the others in 12 rounds together (3.5 s)." in told
+    assert f"  {INT8}: 1.050 times the fastest's time (1.040 to 1.060)" in told
