@@ -87,13 +87,17 @@ def build(
             orders = judging.calibrated(orders, calibration)
         if find_gpu() is None:
             made, path, note = judging.without_gpu(orders)
-            _print(made, path, note, judging.screened, as_json=as_json)
+            _print(made, path, _joined(note, judging.apart), judging.screened, as_json=as_json)
             raise DetectorError(
                 f"{path} was built but not checked, so it will not be used: there is no GPU here to run it on; "
                 f"run detector build {found.path} on the machine with the GPU"
             )
         done = judging.build(orders, force=force)
-    _print(done.manifest, done.path, done.choice.note, judging.screened, as_json=as_json)
+    _print(done.manifest, done.path, _joined(done.choice.note, judging.apart), judging.screened, as_json=as_json)
+
+
+def _joined(*notes: str | None) -> str | None:
+    return "; ".join(filter(None, notes)) or None
 
 
 def _refuse_contradictions(
@@ -117,11 +121,6 @@ def _refuse_contradictions(
     if own != "fp32" or precision not in ("auto", "int8"):
         raise UsageError(
             f"--calibration is for int8 of an fp32 model: {model.name} is {own}, --precision is {precision}"
-        )
-    if images is not None and images.resolve() == calibration.resolve():
-        raise UsageError(
-            "--calibration and --images are the same folder: checked on its own calibration pictures, int8 looks "
-            "better than it is; use different pictures"
         )
 
 
@@ -152,7 +151,10 @@ def _orders(
 
 @dataclass(slots=True, kw_only=True)
 class _Judging:
-    """How the engines of one model are checked; `screened` is the verdict on its INT8 variant."""
+    """How the engines of one model are checked; `screened` is the verdict on its INT8 variant.
+
+    `apart` says how pictures were divided that are to calibrate and to judge.
+    """
 
     found: Resolved
     images: Path | None
@@ -160,13 +162,23 @@ class _Judging:
     report: Progress
     stopped: threading.Event
     screened: Verdict | None = None
+    apart: str | None = None
     _calibration: list[Image] = field(default_factory=list)
+    _held: frozenset[Path] = frozenset()
 
     def calibrated(self, orders: list[BuildRequest], folder: Path) -> list[BuildRequest]:
         """The requests, with the folder's pictures in that of int8; raises ModelError."""
+        from detector.capture.pictures import fingerprint
+        from detector.models.accuracy.holdout import keep_apart
         from detector.models.engines.int8 import calibration_pictures
 
         self._calibration, digest = calibration_pictures(folder)
+        if self.images is not None:
+            files = [self.images / name for name in self._names()]
+            found = keep_apart(self._calibration, files, progress=self.report)
+            self._calibration, self.apart = list(found.calibration), found.note
+            self._held = frozenset(files[number] for number in found.held)
+            digest = fingerprint(self._calibration) if found.note else digest
         return [
             dataclasses.replace(
                 order,
@@ -243,7 +255,19 @@ class _Judging:
 
         if self.images is None or self.annotations is None:
             return None
-        return LabelledPictures(images=self.images, annotations=self.annotations)
+        only = frozenset(name for name in self._names() if self.images / name not in self._held) if self._held else None
+        return LabelledPictures(images=self.images, annotations=self.annotations, only=only)
+
+    def _names(self) -> list[str]:
+        """The file names in --images that judge: those annotated, and the folder's."""
+        from detector.capture.pictures import picture_files
+        from detector.models.accuracy.average_precision import read_truth
+
+        assert self.images is not None
+        names = [path.name for path in picture_files(self.images)]
+        if self.annotations is not None:
+            names += [entry["file_name"] for entry in read_truth(self.annotations, self.images).images]
+        return list(dict.fromkeys(names))
 
     @property
     def _floor(self) -> float:
@@ -267,10 +291,13 @@ class _Judging:
         return self._open(self.found.path, backend="onnxruntime")
 
     def _pictures(self) -> Iterable[Image]:
-        from detector.capture.pictures import folder_pictures
+        from detector.capture.pictures import COUNT, picture_files, read_picture
         from detector.models.registry import sample_pictures
 
-        return sample_pictures() if self.images is None else folder_pictures(self.images)
+        if self.images is None:
+            return sample_pictures()
+        files = [path for path in picture_files(self.images) if path not in self._held]
+        return (read_picture(path) for path in files[:: -(-len(files) // COUNT)])
 
 
 @contextmanager

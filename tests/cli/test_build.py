@@ -15,6 +15,7 @@ import pytest
 
 from detector.capture.pictures import clip_pictures
 from detector.inference.tensorrt.library import flavour
+from support.studies import pictures
 
 BUILD = [sys.executable, "-m", "detector", "build"]
 
@@ -106,13 +107,14 @@ def test_mistakes_are_one_line(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx (make test-optimize)")
     model = shared / "models/yolox_nano.onnx"
     (tmp_path / "short.onnx").write_bytes(model.read_bytes()[:3_000_000])
+    few = pictures(tmp_path / "few", 3)
     for arguments, code, words in (
         ([tmp_path / "none.onnx"], 1, "no model file"),
         ([tmp_path / "short.onnx"], 1, "is cut short"),
         ([model, "--output", tmp_path / "x.onnx"], 2, "an engine's file ends in .engine"),
         ([model, "--precision", "int8"], 2, "int8 needs --calibration DIR, at least 16 different pictures"),
         ([model, "--precision", "fp16", "--calibration", tmp_path], 2, "--calibration is for int8 of an fp32 model"),
-        ([model, "--calibration", tmp_path, "--images", tmp_path], 2, "are the same folder"),
+        ([model, "--calibration", few, "--images", few], 2, "--calibration and --images have 3 pictures in common"),
         ([model, "--calibration", tmp_path], 1, "no pictures"),
         ([model, "--annotations", tmp_path / "a.json"], 2, "--annotations needs --images"),
         ([model, "--batch", "0"], 2, "batch"),

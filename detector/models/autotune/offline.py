@@ -15,6 +15,7 @@ from detector.core.progress import Progress, quiet
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import InputSize, best_input_size
 from detector.inference.multi_size import MultiSizeDetector
+from detector.models.accuracy.likeness import distinct, likeness
 from detector.models.loading import shapeable, shaped_loader
 from detector.models.model_keys import said
 from detector.models.registry import Resolved
@@ -123,14 +124,21 @@ def _watched(
 def _evidence(
     order: OfflineRequest, base: InputSize, footage: Mapping[str, Recording], scenes: Mapping[str, str]
 ) -> tuple[CalibrationSet | None, str | None]:
-    """The calibration set by the service's rules, except for the time between pictures; or what is missing."""
+    """The calibration set by the service's rules, except for the time between pictures; or what is missing.
+
+    A picture that was given twice, for one camera or for two, counts once: else it would calibrate and judge.
+    """
     collector = SampleCollector(base=base, need=order.need, gap_s=0.0, empty_gap_s=0.0)
-    for scene, name in scenes.items():
-        seen = footage.get(name)
-        for number, sight in enumerate((*seen.peopled, *seen.empty) if seen else ()):
-            collector.observe(scene, sight.image, sight.visits, now=float(number), cameras=len(scenes))
+    sights = [(scene, each) for scene, name in scenes.items() if (seen := footage.get(name)) for each in (*seen.peopled, *seen.empty)]  # fmt: skip
+    once = distinct([likeness(sight.image) for _, sight in sights])
+    for number in once:
+        scene, sight = sights[number]
+        collector.observe(scene, sight.image, sight.visits, now=float(number), cameras=len(scenes))
     missing = collector.missing(scenes)
-    return (collector.evidence(scenes), None) if missing is None else (None, missing)
+    if missing is None:
+        return collector.evidence(scenes), None
+    twice = len(sights) - len(once)
+    return None, f"{missing}; {twice} pictures were given twice and count once" if twice else missing
 
 
 def _without_int8(choice: Choice, order: OfflineRequest, missing: str | None) -> str | None:

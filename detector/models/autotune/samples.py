@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from detector.capture.pictures import fingerprint
 from detector.core.types import ArrayImage, Image, Pixels
 from detector.inference.input_sizes import InputSize, best_input_size
 
@@ -150,14 +151,16 @@ class SampleCollector:
         return camera is not None and len(camera.peopled) >= each and len(camera.visits) >= self._need.visits_each
 
     def evidence(self, scenes: Iterable[str]) -> CalibrationSet:
-        """Each camera's pictures, split by time: those held out are later than those for calibration."""
+        """Each camera's pictures, split by time: those held out are later than those for calibration, and none is the same."""
         parts = [
             split(pictures)
             for scene in scenes
             for pictures in (self._cameras[scene].peopled, self._cameras[scene].empty)
         ]
+        calibration = tuple(image for part in parts for image in part.calibration)
+        known = {fingerprint([image]) for image in calibration}  # a camera that hangs sends one picture for hours
         return CalibrationSet(
-            calibration=tuple(image for part in parts for image in part.calibration),
-            held_out=tuple(image for part in parts for image in part.held_out),
+            calibration=calibration,
+            held_out=tuple(i for part in parts for i in part.held_out if fingerprint([i]) not in known),
             scenes=tuple(scenes),
         )

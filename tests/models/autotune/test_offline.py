@@ -105,6 +105,19 @@ def test_a_camera_without_pictures_keeps_int8_out(resolved: Resolved, pictures: 
     assert set(found.choice.shapes) == {(160, 128), (160, 96)}
 
 
+def test_a_picture_that_was_given_twice_counts_once(resolved: Resolved, pictures: Path, tmp_path: Path) -> None:
+    """O9 for tune: two cameras with one folder, its pictures under other names and saved again."""
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for number, path in enumerate(sorted(pictures.iterdir(), reverse=True)):
+        cv2.imwrite(str(copies / f"{number}.jpg"), np.asarray(cv2.imread(str(path))), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    found = done(resolved, config(resolved, "porch", "yard"), porch=pictures, yard=copies)
+    assert [result.form.calibrated for result in found.choice.results] == [False]
+    assert "pictures with persons of yard (30 over 3 visits); 30 pictures were given twice and count once" in str(
+        found.without_int8
+    )
+
+
 def test_fp32_alone_is_configured(resolved: Resolved, pictures: Path) -> None:
     found = done(resolved, config(resolved, precision="fp32"), porch=pictures)
     assert found.without_int8 == "model.precision is fp32"

@@ -54,6 +54,17 @@ def test_a_camera_that_saw_nobody_is_no_evidence() -> None:
     assert collector.missing({}) is not None
 
 
+def test_the_same_picture_does_not_calibrate_and_judge() -> None:
+    """O9, of a camera that hangs: every picture is the same one."""
+    collector = SampleCollector(base=BASE, need=NEED)
+    for index in range(10):
+        collector.observe("a", picture(7), {index}, now=index * GAP_S, cameras=1)
+    assert collector.missing({"a": "porch"}) is None
+    found = collector.evidence(["a"])
+    assert found.calibration
+    assert found.held_out == ()
+
+
 def test_what_judges_came_after_what_calibrates() -> None:
     collector = SampleCollector(base=BASE, need=NEED)
     fed(collector, "a", 5)
