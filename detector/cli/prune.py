@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,10 +17,16 @@ from .values import labelled, sides
 
 if TYPE_CHECKING:
     from detector.optimize.prune.job import Lessons
+    from detector.optimize.prune.plan import Plan
 
 
 def prune(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.pt", help="An ultralytics detection checkpoint.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL.pt", help="An ultralytics detection checkpoint, or a registry name that has one."
+        ),
+    ],
     macs: Annotated[
         float, typer.Option("--macs", metavar="SHARE", help="The share of the multiply-accumulates to keep, 0.2 to 1.")
     ] = 0.9,
@@ -59,7 +66,8 @@ def prune(
     as_json: JsonOption = False,
 ) -> None:
     """Prune a checkpoint's channels to a share of its multiply-accumulates, and fine-tune the rest."""
-    target = _target(model, output)
+    source = _checkpoint(model)
+    target = _target(source, output)
     if not 0.0 < rate <= 1.0:
         raise UsageError(f"--rate {rate:g}: must lie in 0..1")
     steps, epochs = _length(length)
@@ -83,13 +91,13 @@ def prune(
         )
     elif steps or epochs or data_annotations:
         raise UsageError("--data DIR is missing: fine-tuning needs pictures")
-    order = PruneRequest(model=model, output=target, macs=macs, size=sizes[0], truth=truth, lessons=lessons, seed=seed)
+    order = PruneRequest(model=source, output=target, macs=macs, size=sizes[0], truth=truth, lessons=lessons, seed=seed)
     try:
         with progress() as report:
-            done = carry_out(order, report=report)
+            done = carry_out(order, report=report, announce=_announce)
     except KeyboardInterrupt:
-        if order.checkpoint.exists():
-            typer.echo(f"detector: kept in {order.checkpoint}: the same command continues from there", err=True)
+        if order.work.exists():
+            typer.echo(f"detector: kept in {order.work}: the same command continues from there", err=True)
         raise
     if as_json:
         typer.echo(json.dumps(done))
@@ -97,9 +105,33 @@ def prune(
     _print(done)
 
 
-def _target(model: Path, output: Path | None) -> Path:
-    if model.suffix != ".pt":
+def _announce(plan: Plan) -> None:
+    for line in plan.lines():
+        typer.echo(line, err=True)
+
+
+def _checkpoint(model: str) -> Path:
+    """The file itself, or the checkpoint that lies beside a registry model's file, in $DETECTOR_MODELS or here."""
+    from detector.models.registry import load_registry
+
+    path = Path(model).expanduser()
+    if path.suffix == ".pt":
+        return path
+    registry = load_registry()
+    registry.check_name(model)
+    if model not in registry.names():
         raise UsageError(f"{model} is no checkpoint: only a PyTorch checkpoint (.pt) can be pruned")
+    beside, own = registry.path(model).parent, os.environ.get("DETECTOR_MODELS")
+    for folder in (Path(), beside, *([Path(own)] if own else [])):
+        if (folder / f"{model}.pt").is_file():
+            return folder / f"{model}.pt"
+    raise UsageError(
+        f"{model} is an ONNX model, and only a PyTorch checkpoint (.pt) can be pruned: get its {model}.pt, "
+        f"and name it or put it into {beside}"
+    )
+
+
+def _target(model: Path, output: Path | None) -> Path:
     target = output or model.with_name(f"{model.stem}-pruned.pt")
     if target.suffix not in (".pt", ".onnx"):
         raise UsageError(f"--output {target}: its name must end in .pt or .onnx")
@@ -128,15 +160,21 @@ def _print(done: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(title=f"{done['output']}: {done['macs_kept']:.0%} of the work", title_justify="left")
-    for column in ("", "GMACs", "parameters", "AP", "AP50"):
+    for column in ("", "GMACs", "parameters", "AP", "AP50", "AP points (bound)"):
         table.add_column(column, justify="right" if column else "left")
     for name, stage in done["stages"].items():
         accuracy = ("-" if stage[key] is None else f"{stage[key]:.3f}" for key in ("ap", "ap50"))
-        table.add_row(name, f"{stage['macs'] / 1e9:.2f}", f"{stage['parameters']:,}", *accuracy)
+        lost = "-" if stage["drop"] is None else f"{-stage['drop']:+.2f} ({-stage['bound']:+.2f})"
+        table.add_row(name, f"{stage['macs'] / 1e9:.2f}", f"{stage['parameters']:,}", *accuracy, lost)
     console = Console()
     console.print(table)
     for engine, times in done["latency_ms"].items():
-        console.print(f"{engine}: {times['before']:.1f} ms before, {times['after']:.1f} ms after, one thread")
+        console.print(
+            f"{engine}: {times['before']:.1f} ms before, {times['after']:.1f} ms after, one thread: "
+            f"{done['speedup']:.2f} times as fast"
+        )
     console.print(f"file: {done['bytes_before']:,} bytes before, {done['bytes']:,} after")
+    if done["pictures"]:
+        console.print(done["pictures"], highlight=False)
     if done["finetune"] is None:
         console.print("not fine-tuned: a pruned network detects far fewer people without it; use --data and --finetune")

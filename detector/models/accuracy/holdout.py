@@ -47,42 +47,57 @@ class Roles:
     note: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parted:
+    """`kept` are the indices of the pictures that may calibrate or teach; else as Holdout."""
+
+    kept: tuple[int, ...]
+    held: frozenset[int]
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purpose:
+    """What the pictures beside the judging ones are for: their option, what they do, and how many that takes."""
+
+    option: str = "--calibration"
+    verb: str = "calibrate"
+    least: int = CALIBRATE
+
+
 def keep_apart(
     calibration: Sequence[Image],
     judging: Sequence[Path],
     *,
     calibrate: int = CALIBRATE,
-    options: tuple[str, str] = ("--calibration", "--images"),
     progress: Progress = quiet,
 ) -> Holdout:
     """Divides the pictures that are among both; raises UsageError where too few are left for a role.
 
     All that are in both judge, if enough others calibrate; else a third of them, or as many as `calibrate` needs,
-    calibrate. `options` are what the user calls both.
+    calibrate.
     """
     marks = [likeness(picture) for picture in calibration]
+    found = part(marks, judging, purpose=Purpose(least=calibrate), progress=progress)
+    return Holdout(calibration=tuple(calibration[index] for index in found.kept), held=found.held, note=found.note)
+
+
+def part(marks: Sequence[Likeness], judging: Sequence[Path], *, purpose: Purpose, progress: Progress = quiet) -> Parted:
+    """As `keep_apart`, of pictures that are known by their likeness."""
     known, shared = Likenesses(marks), dict[int, set[int]]()
     for number, path in enumerate(judging):
         if found := known.find(likeness(read_picture(path, as_stored=True))):
             shared[number] = found
         progress(number + 1, len(judging), "comparing pictures")
     if not shared:
-        return Holdout(calibration=tuple(calibration), held=frozenset(), note=None)
-    return _divided(calibration, marks, shared, len(judging), calibrate=calibrate, options=options)
+        return Parted(kept=tuple(range(len(marks))), held=frozenset(), note=None)
+    return _divided(marks, shared, len(judging), purpose)
 
 
-def _divided(
-    calibration: Sequence[Image],
-    marks: Sequence[Likeness],
-    shared: Mapping[int, set[int]],
-    judging: int,
-    *,
-    calibrate: int,
-    options: tuple[str, str],
-) -> Holdout:
+def _divided(marks: Sequence[Likeness], shared: Mapping[int, set[int]], judging: int, purpose: Purpose) -> Parted:
     both = set().union(*shared.values())
     first = [index for index in distinct(marks) if index not in both]
-    need = calibrate - len(first)
+    need = purpose.least - len(first)
     groups = _groups(shared)  # files that show the same picture go one way
     ordered = sorted(groups, key=lambda group: min(marks[index].sha256 for index in group))
     taken = [] if need <= 0 else ordered[: max(need, len(ordered) // _SHARE)]
@@ -91,16 +106,16 @@ def _divided(
     judges = judging - len(held)
     if len(taken) < need or judges < min(JUDGE, judging):
         raise UsageError(
-            f"{options[0]} and {options[1]} have {len(groups)} pictures in common: a picture may calibrate or judge, not "
-            f"both, and at least {calibrate} and {JUDGE} different ones are needed: "
-            f"give {options[0]} other pictures, of the same places on other days"
+            f"{purpose.option} and --images have {len(groups)} pictures in common: a picture may {purpose.verb} or judge, "
+            f"not both, and at least {purpose.least} and {JUDGE} different ones are needed: "
+            f"give {purpose.option} other pictures, of the same places on other days"
         )
-    kept = tuple(p for index, p in enumerate(calibration) if index not in both or index in going)
+    kept = tuple(index for index in range(len(marks)) if index not in both or index in going)
     note = (
-        f"{len(groups)} pictures were in both {options[0]} and {options[1]}: by their content "
-        f"{len(kept)} pictures calibrate and {judges} others judge"
+        f"{len(groups)} pictures were in both {purpose.option} and --images: by their content "
+        f"{len(kept)} pictures {purpose.verb} and {judges} others judge"
     )
-    return Holdout(calibration=kept, held=held, note=note)
+    return Parted(kept=kept, held=held, note=note)
 
 
 def _groups(shared: Mapping[int, set[int]]) -> list[set[int]]:

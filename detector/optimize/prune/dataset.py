@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,18 +44,25 @@ class _Zoom:
 class Dataset:
     """The pictures of `folder`; with `annotations` (COCO's JSON) those it names are taught with their persons too.
 
-    Raises ModelError, with the count, for too few pictures and unreadable ones; DetectorError for annotations that
-    miss pictures.
+    `left_out` are files that must not teach. Raises ModelError, with the count, for too few pictures and unreadable
+    ones; DetectorError for annotations that miss pictures.
     """
 
-    def __init__(self, *, folder: Path, size: tuple[int, int], annotations: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        size: tuple[int, int],
+        annotations: Path | None = None,
+        left_out: Collection[Path] = (),
+    ) -> None:
         self.size = size
         self._boxes = _truth(annotations, folder) if annotations else {}
         self._folder = folder
         if not folder.is_dir():
             raise ModelError(f"no folder {folder} with pictures")
         found = {path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
-        self.paths = sorted(found | {folder / name for name in self._boxes})
+        self.paths = sorted((found | {folder / name for name in self._boxes}) - set(left_out))
         if len(self.paths) < FEWEST:
             raise ModelError(f"{len(self.paths)} pictures in {folder}: at least {FEWEST} are needed to learn from")
         bad = [path.name for path in self.paths if not cv2.haveImageReader(str(path))]
@@ -68,7 +75,7 @@ class Dataset:
     @property
     def annotated(self) -> int:
         """How many of the pictures have annotations."""
-        return len(self._boxes)
+        return sum(1 for path in self.paths if path.relative_to(self._folder).as_posix() in self._boxes)
 
     def plain(self, index: int) -> TrainingSample:
         """The picture as detection letterboxes it, unvaried."""

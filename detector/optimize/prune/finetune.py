@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,17 +34,18 @@ _LAST = 0.01  # of the rate, at the end
 _DECAY = 1e-4
 _LARGEST_GRADIENT = 10.0
 _AVERAGE = 0.998
+_KEPT_S = 45.0  # a step may take seconds: what is lost stays under a minute
 _FITTED = 48  # pictures that the projections of features are fitted to before the first step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """How long and how fast: `steps` batches of `batch` pictures at `rate`; a checkpoint every `every` steps."""
+    """How long and how fast: `steps` batches of `batch` pictures at `rate`; a checkpoint every `every` steps, and every 45 s."""
 
     steps: int
     batch: int = 8
     rate: float = 2e-5  # batch norms stand still, so nothing evens out a step that is too long
-    every: int = 50
+    every: int = 1000
     seed: int = 0
 
 
@@ -58,12 +60,19 @@ class Tuned:
 
 
 def finetune(
-    student: Any, teacher: Any, data: Dataset, *, schedule: Schedule, checkpoint: Path, report: Progress = quiet
+    student: Any,
+    teacher: Any,
+    data: Dataset,
+    *,
+    schedule: Schedule,
+    checkpoint: Path,
+    keep: bool = False,
+    report: Progress = quiet,
 ) -> Tuned:
     """Trains a copy of `student` towards `teacher`; both ultralytics networks in eval mode.
 
     Goes on from `checkpoint` where one is there: killed and resumed gives the very numbers of an unbroken run. It is
-    removed at the end. Raises ModelError for a checkpoint of another run, StorageError where it cannot be written.
+    removed at the end, unless `keep`. Raises ModelError for a checkpoint of another run, StorageError where it cannot be written.
     """
     run = _Run(student, teacher, data, schedule=schedule, checkpoint=checkpoint)
     resumed_at = run.resume()
@@ -72,19 +81,38 @@ def finetune(
         while run.step < schedule.steps:
             report(run.step, schedule.steps, f"fine-tuning, loss {run.loss:.3f}" if run.losses else "fine-tuning")
             run.advance()
-            if run.step % schedule.every == 0:
+            if run.step % schedule.every == 0 or time.monotonic() - run.saved_at >= _KEPT_S:
                 run.save()
     except KeyboardInterrupt:
         run.save()  # what was learned is kept
         raise
-    checkpoint.unlink(missing_ok=True)
+    if not keep:
+        checkpoint.unlink(missing_ok=True)
     return Tuned(model=run.average, first=run.mean(first=True), last=run.mean(first=False), resumed_at=resumed_at)
+
+
+def step_seconds(model: Any, data: Dataset, *, schedule: Schedule, checkpoint: Path) -> float:
+    """How long a step takes: the second of two, with `model` as its own teacher; nothing is kept."""
+    run = _Run(model, model, data, schedule=schedule, checkpoint=checkpoint, fitted=1)
+    run.advance()
+    started = time.monotonic()
+    run.advance()
+    return time.monotonic() - started
 
 
 class _Run:
     """One training run and all of its state."""
 
-    def __init__(self, student: Any, teacher: Any, data: Dataset, *, schedule: Schedule, checkpoint: Path) -> None:
+    def __init__(
+        self,
+        student: Any,
+        teacher: Any,
+        data: Dataset,
+        *,
+        schedule: Schedule,
+        checkpoint: Path,
+        fitted: int = _FITTED,
+    ) -> None:
         self._teacher, self._data, self._schedule, self._file = teacher.eval(), data, schedule, checkpoint
         self._student = copy.deepcopy(student).eval()  # eval: batch norms keep their statistics
         for parameter in self._student.parameters():
@@ -94,11 +122,12 @@ class _Run:
         self.average = copy.deepcopy(self._student)
         self._person, self._strides = person_of(student.names), [float(stride) for stride in student.stride]
         with torch.no_grad():
-            fitted = range(0, len(data), -(-len(data) // _FITTED))
-            pictures = [torch.from_numpy(data.plain(index).picture[None]) for index in fitted]
+            shown = range(0, len(data), -(-len(data) // fitted))
+            pictures = [torch.from_numpy(data.plain(index).picture[None]) for index in shown]
             self._projections = projections([(raw(self._student, each), raw(self._teacher, each)) for each in pictures])
         self._optimizer = torch.optim.AdamW(_parameter_groups(self._student, self._projections), lr=schedule.rate)
         self.step, self.losses = 0, []  # type: int, list[dict[str, float]]
+        self.saved_at = time.monotonic()
 
     @property
     def loss(self) -> float:
@@ -147,6 +176,7 @@ class _Run:
 
     def save(self) -> None:
         """Everything that goes on from here; the file is the old one or the new one, never half of it."""
+        self.saved_at = time.monotonic()
         try:
             with replacing(self._file) as part:
                 torch.save({"key": self._key(), "step": self.step, "losses": self.losses, **self._state()}, part)

@@ -68,8 +68,7 @@ def prune(
     `pictures` (float32 [1,3,H,W], RGB 0..1) say what matters; without them weights' magnitudes must. Raises UsageError
     for a share that no pruning gives, ModelError for a network that cannot be taken apart.
     """
-    if not _MIN_TARGET <= macs < 1.0:
-        raise UsageError(f"--macs {macs:g}: the share of the work to keep must lie in {_MIN_TARGET:g}..1")
+    check_share(macs)
     original = copy.deepcopy(model).eval()
     keep_deployed(original)
     work = copy.deepcopy(original)
@@ -84,6 +83,12 @@ def prune(
     after = size_of(work, cut.places)
     join(work)
     return Pruned(model=work.eval(), original=original, before=before, after=after, widths=widths)
+
+
+def check_share(macs: float) -> None:
+    """Raises UsageError for a share of the work that is none, or less than pruning can leave."""
+    if not _MIN_TARGET <= macs < 1.0:
+        raise UsageError(f"--macs {macs:g}: the share of the work to keep must lie in {_MIN_TARGET:g}..1")
 
 
 def scorer(pictures: Sequence[Any], seed: int) -> Callable[[Any], Scores]:
