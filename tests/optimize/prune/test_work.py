@@ -28,7 +28,7 @@ def test_what_was_kept_is_found_again(tmp_path: Path) -> None:
 
 def test_another_job_s_work_is_refused(tmp_path: Path) -> None:
     Work(tmp_path / "work", "key").begin()
-    with pytest.raises(ModelError, match="is the work of another run .*remove the folder"):
+    with pytest.raises(ModelError, match=r"is the work of another run .*remove the folder"):
         Work(tmp_path / "work", "other")
 
 
