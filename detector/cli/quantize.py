@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detector.core.errors import UsageError
+from detector.core.errors import StorageError, UsageError
 
 from .load import JsonOption
 from .values import labelled
@@ -64,6 +64,14 @@ def quantize(
         Path | None,
         typer.Option("--output", metavar="F.onnx", help="Default: MODEL-PRECISION.onnx in the current folder."),
     ] = None,
+    report_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="F.html",
+            help="Write how sensitive each layer is, as a table and a plot, and what was tried.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a model smaller and faster, and report its loss in accuracy.
@@ -77,6 +85,8 @@ def quantize(
     from .progress import progress
 
     truth = labelled(images, annotations)
+    if report_file is not None:
+        _check_report(report_file, precision)
     with progress(download=True) as report:
         found = load_registry().resolve(model, report)
     target_file = _output(found, precision, output)
@@ -93,10 +103,34 @@ def quantize(
                 methods=METHODS if method == "auto" else (method,),
                 truth=truth,
                 max_ap_drop=max_ap_drop,
+                sensitivity=report_file is not None,
             ),
             report,
         )
+    if report_file is not None and result is not None:
+        _write_report(report_file, result, found.name)
     _print(result, found.path, as_json=as_json)
+
+
+def _check_report(path: Path, precision: Wanted) -> None:
+    """Before minutes of work."""
+    from detector.optimize.study import plots
+
+    if precision == "fp16":
+        raise UsageError("--report shows how sensitive layers are to INT8 or INT4: leave it out for fp16")
+    if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
+        raise UsageError(f"--report {path}: the file's name must end in .html")
+    plots.require()
+
+
+def _write_report(path: Path, result: QuantizeResult, model: str) -> None:
+    from detector.core.files import PUBLIC, write_atomically
+    from detector.optimize.quantize.report import page
+
+    try:
+        write_atomically(path, page(result, model=model), mode=PUBLIC)
+    except OSError as error:
+        raise StorageError(f"cannot write the report {path}: {error.strerror or error}") from None
 
 
 def _output(found: Resolved, precision: Wanted, output: Path | None) -> Path:
@@ -156,6 +190,9 @@ def _lines(result: QuantizeResult) -> list[str]:
     if result.method:
         lines.append(f"calibrated by {result.method} on {result.calibration_pictures} pictures")
         lines.append(f"in floats: {len(result.kept)} of {result.layers} layers, by their error when alone in INT8")
+    if result.sensitivity:
+        least = ", ".join(f"{each.layer} {each.error:.4f}" for each in result.sensitivity[:3])
+        lines.append(f"most sensitive of {len(result.sensitivity)} layers: {least}")
     rows = ((f"  {kept.layer}", f"{kept.error:.4f}") for kept in result.kept)
     wide = ((f"  {name} in fp32", "its numbers are too large for half precision") for name in result.kept_fp32)
     return [*lines, *(": ".join(row) for row in chain(rows, wide)), *result.notes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,19 @@ def test_int8_for_this_cpu(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert [path.name for path in made.parent.iterdir()] == ["small.onnx"], "nothing beside it"
 
 
+def test_the_report_shows_each_layer(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    found = answer(folder, capsys, "--method", "min-max", "--report", "layers.html")
+    assert len(found["sensitivity"]) == found["layers"]
+    errors = [each["error"] for each in found["sensitivity"]]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 0
+    text = (tmp_path / "layers.html").read_text()
+    assert text.count("<svg") == 1
+    assert all(f"<td>{each['layer']}</td>" in text for each in found["sensitivity"])
+    assert not re.search(r"<script|<link|@import|src=", text)
+
+
 def test_int8_for_tensorrt_has_no_time(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(folder, capsys, "--target", "tensorrt", "--method", "min-max")
     assert (found["runtime"], found["ms_after"], found["ratio"]) == ("tensorrt", None, None)
@@ -112,6 +126,8 @@ def test_int4_convolutions_are_storage(folder: Path, capsys: pytest.CaptureFixtu
         (("--output", "{folder}/model.onnx"), 2, "is the model itself"),
         (("--output", "{folder}/model.onnx/x.onnx"), 1, "nothing was written"),
         (("--precision", "int2"), 2, "int2"),
+        (("--report", "x.txt"), 2, "must end in .html"),
+        (("--precision", "fp16", "--report", "x.html"), 2, "leave it out for fp16"),
         (("--calibration", "nowhere"), 2, "--calibration"),
         (("--calibration", "{folder}/cache-empty"), 1, "no pictures"),
         (("--images", ".", "--annotations", "none.json"), 1, "cannot read the annotations none.json"),

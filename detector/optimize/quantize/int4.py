@@ -35,7 +35,7 @@ def search(task: Int8Request, judge: Judge, report: Progress) -> Made | None:
         return pack(plain, [layer for layer in layers if layer not in kept], source=source)
 
     def holds(count: int) -> bool:
-        if count and not ranked:
+        if (count or task.sensitivity) and not ranked:
             ranked.extend(rank(task, layers, probe, form="int4", report=report))
         report(len(trials), None, f"trying {count} of {len(layers)} layers in floats")
         path = task.work / "trial-int4.onnx"

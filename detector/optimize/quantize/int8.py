@@ -45,6 +45,7 @@ class Int8Request:
     digest: str
     work: Path
     cache: Path | None = None
+    sensitivity: bool = False
 
 
 def search(task: Int8Request, judge: Judge, report: Progress) -> Made:
@@ -134,7 +135,8 @@ class _Search:
         rulings = {method: self._tried(runtime, method, 0, make(each, [])) for method, each in calibrated.items()}
         method = min(rulings, key=lambda each: rulings[each].loss)
         chosen, known = calibrated[method], {0: rulings[method]}
-        ranked = [] if known[0].holds else self._ranked(form, method, chosen)
+        wanted = self._task.sensitivity or not known[0].holds
+        ranked = self._ranked(form, method, chosen) if wanted else []
 
         def holds(count: int) -> bool:
             if count not in known:

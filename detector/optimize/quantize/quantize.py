@@ -40,7 +40,8 @@ _SHOW = 8  # pictures that show how large numbers grow, or which layers matter, 
 class QuantizeRequest:
     """What to do. `pictures` calibrate and choose, and a part of them judges where there is no `truth`.
 
-    None of those that judge calibrates or chooses. `methods` are tried, the best is taken.
+    None of those that judge calibrates or chooses. `methods` are tried, the best is taken. With `sensitivity` each
+    layer's is measured, also where nothing has to stay in floats.
     """
 
     model: Path
@@ -53,6 +54,7 @@ class QuantizeRequest:
     methods: Sequence[Method] = METHODS
     truth: LabelledPictures | None = None
     max_ap_drop: float = 0.5
+    sensitivity: bool = False
     cache: Path | None = None
 
 
@@ -154,6 +156,7 @@ class _Work:
             digest=f"{inspect(order.model).digest} {fingerprint(self._divided.calibrate)}",
             work=self._folder,
             cache=order.cache,
+            sensitivity=order.sensitivity,
         )
 
     def _finished(self, made: Made, gate: Judge) -> QuantizeResult:

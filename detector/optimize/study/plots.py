@@ -121,6 +121,18 @@ def levers(found: Sequence[dict[str, Any]]) -> str:
     return _svg(figure)
 
 
+def sensitivity(found: Sequence[tuple[str, float, bool]], *, count: int = 40) -> str:
+    """The error of each layer alone made smaller, the largest first; those that stayed in floats are filled."""
+    shown = found[:count]
+    figure, axes = _figure(0.24 * len(shown) + 0.9)
+    for place, (_, error, floats) in enumerate(reversed(shown)):
+        axes.barh(place, error, height=0.66, color=BAD if floats else "white", edgecolor=BAD if floats else ACCENT)
+    axes.set_yticks(range(len(shown)), [layer[-48:] for layer, _, _ in reversed(shown)], fontsize=8)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("error in the persons' boxes and scores with this layer alone made smaller")
+    return _svg(figure)
+
+
 def _figure(height: float) -> tuple[Any, Any]:
     import matplotlib as mpl
     from matplotlib.figure import Figure

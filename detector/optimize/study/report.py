@@ -43,9 +43,6 @@ def page(document: Document, *, config: str | None) -> str:
     libraries = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
     origin = f"{document['machine']} · {document['when'][:10]} · detector {document['detector']} · {libraries}"
     parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width,initial-scale=1">',
-        f"<title>{name}, optimised</title><style>{_STYLE}</style></head><body><main>",
         f"<h1>{name}: what it can be on this machine</h1>",
         f'<p class="muted">{escape(origin)}</p>',
         _verdict(document, chosen),
@@ -59,9 +56,18 @@ def page(document: Document, *, config: str | None) -> str:
         "<h2>Every variant</h2>", _cells(document, rows),
         _failed(document),
         "<h2>How it was measured</h2>", *(f"<p>{escape(line)}</p>" for line in method(document)),
-        "</main></body></html>", "",
     ]  # fmt: skip
-    return "\n".join(parts)
+    return whole(f"{name}, optimised", parts)
+
+
+def whole(title: str, parts: Iterable[str]) -> str:
+    """A page of its own from parts in HTML; `title` is escaped already."""
+    head = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width,initial-scale=1">',
+        f"<title>{title}</title><style>{_STYLE}</style></head><body><main>",
+    )
+    return "\n".join([*head, *parts, "</main></body></html>", ""])
 
 
 def _verdict(document: Document, chosen: Document | None) -> str:
@@ -113,7 +119,7 @@ def _levers(found: Sequence[Document]) -> str:
         [lever["name"], _times(lever["factor"]), f"{lever['least']:.2f} to {lever['most']:.2f}", points(lever["points"]), str(lever["pairs"])]
         for lever in found
     ]  # fmt: skip
-    return _table(["lever", "factor", "least to most", "AP points", "pairs"], rows)
+    return table(["lever", "factor", "least to most", "AP points", "pairs"], rows)
 
 
 def _baselines(document: Document) -> str:
@@ -129,7 +135,7 @@ def _baselines(document: Document) -> str:
     said = [f"Person AP of the model in FP32: {accuracy}."]
     if eager:
         said.append("PyTorch's: " + "; ".join(f"{name}: AP {found['ap']:.3f}" for name, found in eager.items()) + ".")
-    return _table(["baseline", "median", "peak MiB"], rows) + f"<p>{escape(' '.join(said))}</p>"
+    return table(["baseline", "median", "peak MiB"], rows) + f"<p>{escape(' '.join(said))}</p>"
 
 
 def _cells(document: Document, rows: list[Document]) -> str:
@@ -148,7 +154,7 @@ def _cells(document: Document, rows: list[Document]) -> str:
     ]
     head += ["MB", "peak MiB", *(["watts", "joules a picture"] if watts else []), "computes in"]
     head += [f"{figure} {name}" for name in sets for figure in ("AP", "AP50")]
-    table, classes = [], []
+    lines, classes = [], []
     for row in rows:
         line = [row["label"], points(row["drop"]), "none" if row["drop_bound"] is None else points(row["drop_bound"])]
         line += [f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}", f"{row['fps']:.1f}"]
@@ -156,16 +162,16 @@ def _cells(document: Document, rows: list[Document]) -> str:
         line += [f"{row['bytes'] / 1e6:.1f}", "-" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"]
         line += [f"{row['watts']:.1f}", f"{row['joules']:.2f}"] if watts else []
         line += [row["computes"], *(f"{row['accuracy'][n][f]:.3f}" for n in sets for f in ("ap", "ap50"))]
-        table.append(line)
+        lines.append(line)
         classes.append("chosen" if row["key"] == document["winner"] else "" if row["within_budget"] else "over")
-    return _table(head, table, classes)
+    return table(head, lines, classes)
 
 
 def _failed(document: Document) -> str:
     if not document["failed"]:
         return ""
     rows = [[one["label"], one["reason"]] for one in document["failed"]]
-    return "<h2>What could not be measured</h2>" + _table(["variant", "why"], rows)
+    return "<h2>What could not be measured</h2>" + table(["variant", "why"], rows)
 
 
 def method(document: Document) -> list[str]:
@@ -260,7 +266,8 @@ def _times(factor: float | None) -> str:
     return "-" if factor is None else f"{factor:.2f}x"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str] = ()) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str] = ()) -> str:
+    """A table in HTML, its cells escaped; `classes` of its rows."""
     long = ' class="text"'
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join(
