@@ -22,7 +22,7 @@ from detector.mqtt.client import AckCallback
 from .history_writer import HistoryWriter
 from .outbox import Outbox
 from .outbox_entries import KINDS, Entry, Kind
-from .payloads import SnapshotUrl, stamp_published
+from .payloads import ClipExists, SnapshotUrl, stamp_published
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +57,12 @@ class OutboxDelivery:
         wake: Callable[[], None],
         before_alert: Callable[[int], None] = lambda _seq: None,
         snapshot_url: SnapshotUrl = lambda _path: None,
+        clip_exists: ClipExists = lambda _path: False,
         retry_s: float = RETRY_S,
     ) -> None:
         self._outbox, self._history, self._link, self._clock = outbox, history, link, clock
         self._wake, self._before_alert, self._retry_s = wake, before_alert, retry_s
-        self._snapshot_url = snapshot_url
+        self._snapshot_url, self._clip_exists = snapshot_url, clip_exists
         self._live: dict[int, int] = {}  # alerts put while connected: number -> that session
         self._flights: dict[int, tuple[Kind, int]] = {}  # number -> kind and session
         self._answers: deque[tuple[int, str | None]] = deque()
@@ -189,7 +190,11 @@ class OutboxDelivery:
     def _stamped(self, entry: Entry, session: int) -> bytes:
         live = self._live.get(entry.seq)
         payload = stamp_published(
-            entry.payload, wall=self._clock.wall(), replayed=live != session, snapshot_url=self._snapshot_url
+            entry.payload,
+            wall=self._clock.wall(),
+            replayed=live != session,
+            snapshot_url=self._snapshot_url,
+            clip_exists=self._clip_exists,
         )
         if live is None and not entry.put_mono:  # of an earlier process, which may not have come to note it
             self._history.mark_alerted(json.loads(payload))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from detector.core.errors import DetectorError
@@ -79,6 +80,10 @@ class Control(Protocol):
 
     def snapshot(self, event_id: str) -> bytes | None:
         """The event's JPEG; None when the event or its picture is not (or no longer) there."""
+        ...
+
+    def clip(self, event_id: str) -> Path | None:
+        """The event's MP4; None when the event has none, none yet, or none any more."""
         ...
 
     def latest_jpeg(self, camera: str, *, boxes: bool, max_width: int | None) -> tuple[int, bytes] | None:

@@ -148,6 +148,17 @@ class SystemStatus(_Answer):
     cpu_percent: float | None
 
 
+class ClipsStatus(_Answer):
+    """Clips since the start, and what is on the disk; `recording`: each camera's coded pictures in memory."""
+
+    written: int
+    failed: int
+    clips: int
+    bytes: int
+    fault: str | None
+    recording: dict[str, dict[str, Any]]
+
+
 class Status(_Answer):
     """The whole state at one moment; also published as `P/stats`."""
 
@@ -161,6 +172,7 @@ class Status(_Answer):
     cameras: dict[str, CameraStatus]
     broker: BrokerStatus
     outbox: OutboxStatus
+    clips: ClipsStatus | None = None
     alarm: AlarmStatus
     system: SystemStatus
 
@@ -182,6 +194,8 @@ class EventDocument(_Answer):
     stationary: bool | None
     active: bool | None
     has_snapshot: bool
+    has_clip: bool = Field(default=False, description="whether its clip can be had by now")
+    clip: str | None = Field(default=None, description="path of the clip")
 
 
 class ConfigReplaced(_Answer):

@@ -146,6 +146,12 @@ def _source(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _record_source(secret: SecretStr) -> SecretStr:
+    if source_kind(_source(secret).get_secret_value()) not in ("rtsp", "http", "file"):
+        raise ValueError("only rtsp(s)://, http(s):// or a file gives a coded stream that can be recorded as it is")
+    return secret
+
+
 class TamperSettings(ConfigSection):
     enabled: bool | None = Field(
         default=None, description="whether a covered, turned or frozen camera is noticed; null: yes, but for files"
@@ -159,8 +165,18 @@ class TamperSettings(ConfigSection):
     )
 
 
+class ClipSettings(ConfigSection):
+    enabled: bool = Field(default=True, description="whether each alert gets a clip out of the camera's own stream")
+    pre_s: float = Field(default=5.0, ge=0.0, le=60.0, description="seconds of the clip before the alert")
+    post_s: float = Field(default=10.0, ge=0.0, le=120.0, description="seconds of the clip after the alert")
+
+
 class Camera(ConfigSection):
     source: Annotated[SecretStr, AfterValidator(_source)]
+    record_source: Annotated[SecretStr, AfterValidator(_record_source)] | None = Field(
+        default=None,
+        description="a second stream of the camera for clips, such as its main one: connected always, decoded never",
+    )
     enabled: bool = True
     detect_fps: float = Field(default=10.0, gt=0.0, le=120.0, description="at most so many detections per second")
     loop: bool = Field(default=False, description="files only: start again at the end of the file")
@@ -175,6 +191,7 @@ class Camera(ConfigSection):
     zones: dict[Identifier, Polygon] = Field(default_factory=dict)
     masks: tuple[Polygon, ...] = ()
     alert: AlertSettings = AlertSettings()
+    clip: ClipSettings = ClipSettings()
 
     @property
     def kind(self) -> SourceKind:
@@ -319,9 +336,18 @@ class Api(ConfigSection):
         return self
 
 
+class ClipRetention(ConfigSection):
+    keep_days: float = Field(default=14.0, gt=0.0, le=3650.0, description="days after which a clip goes")
+    max_clips: int = Field(default=1000, ge=1, le=1_000_000, description="so many clips are kept, the newest ones")
+    max_mb: float = Field(
+        default=2048.0, gt=0.0, le=10_000_000.0, description="MB that all clips take; the oldest go first"
+    )
+
+
 class HistorySettings(ConfigSection):
     keep_days: float = Field(default=14.0, gt=0.0, le=3650.0)
     max_events: int = Field(default=10_000, ge=1, le=1_000_000)
+    clips: ClipRetention = ClipRetention()
 
 
 class Config(ConfigSection):

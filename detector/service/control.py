@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 from detector import __version__
+from detector.alerts.clips.folder import ClipFolder
 from detector.api.control import Health, Ready, StaleConfigError
 from detector.config import document as config_file
 from detector.config import remote
@@ -51,9 +53,11 @@ class ServiceControl:
         alarm: AlarmController,
         switches: CameraSwitches,
         apply: Apply,
+        clips: ClipFolder,
     ) -> None:
         self._store, self._health, self._status, self._history = store, health, status, history
         self._channel, self._alarm, self._switches, self._apply = channel, alarm, switches, apply
+        self._clips = clips
 
     def version(self) -> Document:
         return {
@@ -93,6 +97,9 @@ class ServiceControl:
 
     def snapshot(self, event_id: str) -> bytes | None:
         return self._history.snapshot(event_id)
+
+    def clip(self, event_id: str) -> Path | None:
+        return self._clips.find(event_id)
 
     def latest_jpeg(self, camera: str, *, boxes: bool, max_width: int | None) -> tuple[int, bytes] | None:
         channel = self._channel(camera)

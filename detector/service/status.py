@@ -66,10 +66,12 @@ class StatusReporter:
         outbox: OutboxCounts,
         alarm: AlarmController,
         clock: Clock,
+        more: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self._store, self._health, self._stats, self._frames = store, health, cameras, frames
         self._channel, self._host, self._autotune = channel, model, autotune
         self._broker, self._outbox, self._alarm, self._clock = broker, outbox, alarm, clock
+        self._more = more
         self._started_mono = clock.mono()
         self._probe = SystemProbe()
 
@@ -107,6 +109,7 @@ class StatusReporter:
                 "oldest_s": _rounded(oldest, 1),
                 "fault": outbox.fault,
             },
+            **self._more(),
             "alarm": {"state": self._alarm.state},
             "system": {key: _rounded(value, 1) for key, value in dataclasses.asdict(self._probe.read()).items()},
         }

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from detector.alerts.clips.folder import ClipFolder
 from detector.analytics.pipeline import CameraPipeline
 from detector.api.control import StaleConfigError
 from detector.capture.latest_frames import LatestFrames
@@ -89,6 +91,7 @@ class Controlled:
             alarm=self.alarm,
             switches=CameraSwitches(saved=None, channels=self, save=lambda _n, _d: None, publish=lambda _c, _on: None),
             apply=self._apply,
+            clips=ClipFolder(Path("clips")),
         )
 
     def _find(self, name: str) -> CameraChannel | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,7 @@ class MemoryControl:
         }
         self.cameras: dict[str, Document] = {name: camera_status() for name in names}
         self.history: list[Document] = [event(n, start=time.time() - 400 * (n + 1)) for n in range(5)]
+        self.clips: dict[str, Path] = {}
         self.overrides: Document = {}
         self.healthy = Health(True)
         self.readiness = Ready(True)
@@ -129,6 +131,9 @@ class MemoryControl:
     def snapshot(self, event_id: str) -> bytes | None:
         found = self.event(event_id)
         return encode_jpeg(scene(7), [Label(box=(56, 150, 96, 300), text="person 93 %")]) if found else None
+
+    def clip(self, event_id: str) -> Path | None:
+        return self.clips.get(event_id)
 
     def latest_jpeg(self, camera: str, *, boxes: bool, max_width: int | None) -> tuple[int, bytes] | None:
         if self.cameras[camera]["frames"] is None:
