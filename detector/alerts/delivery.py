@@ -159,11 +159,19 @@ class OutboxDelivery:
             if kind == "alert" and (hold := self._outbox.hold_s(entry)) > 0:
                 self.hold_s = hold
                 return False
-            if self._cuts[kind] and any(flight[0] == kind for flight in self._flights.values()):
-                return False  # one at a time, to find out which the broker takes
+            if self._on_trial(kind):
+                return False
             if not self._hand_over(entry, session):
                 return False
         return True
+
+    def _on_trial(self, kind: Kind) -> bool:
+        """Whether what is on its way may end the connection, and would take the next of `kind` with it.
+
+        What ended it before goes alone, or the innocent is blamed with it, every time; an alert waits for alerts only.
+        """
+        flown = {flying for flying, _ in self._flights.values()}
+        return any(self._cuts[flying] for flying in flown if kind != "alert" or flying == "alert")
 
     def _hand_over(self, entry: Entry, session: int) -> bool:
         payload = entry.payload

@@ -37,6 +37,7 @@ _GRACE_S = 0.5  # beyond the deadline, if data has arrived that was not read yet
 _LONGEST_KEY_S = 4.0  # between key frames, to decode only those: the longest delay until a person is detected
 _DISORDER_S = 1.0  # stamps that go back less than this are disorder, more is a clock that was set
 _KEYS_ENOUGH = 3  # key frames without a picture of them are no wait for a key frame
+_FLOOD_BYTES = 1 << 25  # without a picture: FFmpeg's parser would keep all of it in memory while it looks for one
 _SILENT = 0.99  # of the time-out, as a poll ends a little early
 _SILENT_ONLINE = 0.5  # of it, where a picture was due all the time
 
@@ -69,6 +70,7 @@ class Stream:
         self._heard_mono = 0.0
         self._picture_mono = 0.0  # when the last picture was handed over, or the stream began
         self._units = self._keys = 0  # pictures received, and key frames of them, since then
+        self._bytes = 0  # of media, since then
         self._pictures = self._late = 0
         self._shown_pts: int | None = None
         self._shown_mono = -math.inf
@@ -176,7 +178,7 @@ class Stream:
             self._waited_s = max(self._waited_s, now - self._picture_mono)
         self._pictures += 1
         self._picture_mono, self._shown_pts = now, frame.pts
-        self._units = self._keys = 0
+        self._units = self._keys = self._bytes = 0
         self._waits = False
 
     def _reordered(self) -> bool:
@@ -242,6 +244,7 @@ class Stream:
         packets = self._session.receive(deadline)
         mono, heard = self._session.received_mono, False
         for data in packets:
+            self._bytes += len(data)
             packet = self._receiver.packet(data)
             if packet is None:
                 continue
@@ -270,6 +273,6 @@ class Stream:
             f"data comes, but no picture within {round(waited_s) if waited_s > WAITING_S else self._timeout_s:g} s; shorten the camera's key frame "
             "interval"
         )
-        if self._pictures:
+        if self._pictures or self._bytes > _FLOOD_BYTES:
             return SourceError(f"{self._shown}: {what}")
         return not_understood(what, shown=self._shown)
