@@ -35,6 +35,7 @@ from detector.mqtt.client import MqttClient, settings_of
 from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
+from .arming import ARMING_STATE, ArmingController
 from .autotuner import Autotuner
 from .camera_memory import MEMORY_STATE, CameraMemory
 from .camera_status import CameraStatusPublisher
@@ -47,6 +48,7 @@ from .inference_loop import InferenceLoop
 from .model_host import ModelHost
 from .mqtt_commands import MqttCommands
 from .overload import LoadMeter
+from .presence_topics import PresenceTopics
 from .reload import ConfigReloader
 from .status import StatusReporter
 
@@ -80,6 +82,7 @@ class Detection:
     model: ModelHost
     loop: InferenceLoop
     alarm: AlarmController
+    arming: ArmingController
     switches: CameraSwitches
     autotune: AutotuneStatus
 
@@ -117,7 +120,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     storage = _storage(config, clock, clock_sync, closing)
     links = _links(config, clock)
     output = _output(config, storage, links, clock, clock_sync, closing)
-    detection = _detection(config, resolved, storage, output, clock)
+    detection = _detection(config, resolved, storage, output, clock, clock_sync)
     closing.callback(detection.frames.close)
     monitoring = _monitoring(store, storage, output, detection, clock, clock_sync)
     announcer = _announcer(store, storage, output)
@@ -129,7 +132,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         status=monitoring.status,
         history=storage.history,
         channel=detection.loop.channel,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         switches=detection.switches,
         apply=reloader.apply,
     )
@@ -187,7 +190,7 @@ def _monitoring(
         autotune=detection.autotune,
         broker=output.client,
         outbox=storage.outbox,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         clock=clock,
     )
     return Monitoring(threads=threads, load=load, health=health, camera_status=camera_status, status=status)
@@ -216,12 +219,17 @@ def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection
     commands = MqttCommands(
         topics=Topics(store.config.mqtt.topic_prefix),
         store=store,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         switches=detection.switches,
         announce=announcer.announce,
     )
     for topic_filter, handler in commands.handlers():
         output.client.subscribe(topic_filter, handler)
+    output.client.subscribe_retained(Topics(store.config.mqtt.topic_prefix).alarm_set, commands.on_retained_alarm)
+    for topic, handler, retained in PresenceTopics(config=store.config, arming=detection.arming).handlers():
+        output.client.subscribe(topic, handler)
+        output.client.subscribe_retained(topic, retained)
+    output.client.listen_connected(detection.arming.connected)
 
 
 def _reloader(
@@ -236,6 +244,7 @@ def _reloader(
         model=detection.model,
         autotune=detection.autotune,
         alarm=detection.alarm,
+        arming=detection.arming,
         cameras=detection.cameras,
         switches=detection.switches,
         status=monitoring.camera_status,
@@ -301,7 +310,9 @@ def _output(
     return Output(broker=broker, client=client, dispatcher=dispatcher)
 
 
-def _detection(config: Config, resolved: Resolved, storage: Storage, output: Output, clock: Clock) -> Detection:
+def _detection(
+    config: Config, resolved: Resolved, storage: Storage, output: Output, clock: Clock, clock_sync: ClockSync
+) -> Detection:
     autotune, idle, frames = AutotuneStatus(), IdleCameras(), LatestFrames(clock=clock)
     load = AutotunedLoader(config.model, resolved, scenes=tuple(scenes_of(config)), on_change=autotune.chose)
     autotune.chose(load.choice)
@@ -317,6 +328,15 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
         clock=clock,
         send=output.dispatcher.alert,
         on_change=alarm_changed,
+    )
+    arming = ArmingController(
+        alarm=alarm,
+        config=config,
+        saved=storage.outbox.get_state(ARMING_STATE),
+        clock=clock,
+        clock_synced=clock_sync.is_synced,
+        save=output.dispatcher.save_state,
+        publish=output.dispatcher.alarm_attributes,
     )
     loop = InferenceLoop(
         frames=frames,
@@ -336,6 +356,7 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
         model=model,
         loop=loop,
         alarm=alarm,
+        arming=arming,
         switches=CameraSwitches(
             saved=storage.outbox.get_state(DETECT_STATE),
             channels=loop,
