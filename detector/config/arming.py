@@ -84,7 +84,7 @@ class SiteLocation(ConfigSection):
         return self
 
 
-class Schedule(ConfigSection):
+class AlarmSchedule(ConfigSection):
     """A period of the day in which the alarm is armed."""
 
     start: TimeText = Field(description="06:30, sunrise, sunset, sunset-00:30")

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from detector.core.redact import shown_source
 
-from .arming import ArmedState, Presence, Schedule, SiteLocation
+from .arming import AlarmSchedule, ArmedState, Presence, SiteLocation
 from .model_settings import Model
 from .section import ConfigSection
 from .source_kind import SourceKind, port_is_valid, source_kind
@@ -332,7 +332,7 @@ class Config(ConfigSection):
     mqtt: Mqtt = Mqtt()
     alarm: AlarmSettings = AlarmSettings()
     presence: Presence = Presence()
-    schedules: dict[Identifier, Schedule] = Field(default_factory=dict, max_length=64)
+    schedules: dict[Identifier, AlarmSchedule] = Field(default_factory=dict, max_length=64)
     location: SiteLocation = SiteLocation()
     api: Api = Api()
     history: HistorySettings = HistorySettings()

@@ -29,7 +29,7 @@ class PersonState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class PresenceChange:
     """What one message changed: `confirmed` is whether it may disarm."""
 
     person: str
@@ -69,7 +69,7 @@ class PresenceTracker:
         """A connection to the broker was made: what comes within SETTLE_S may be old."""
         self._connected_mono = now
 
-    def observe(self, name: str, where: Where, *, retained: bool, now: float) -> Arrival | None:
+    def observe(self, name: str, where: Where, *, retained: bool, now: float) -> PresenceChange | None:
         """Take a message; None where it is no news."""
         old = self._people[name]
         if old.where == where:
@@ -79,7 +79,7 @@ class PresenceTracker:
         self._people[name] = PersonState(
             where=where, confirmed=observed, away_since_mono=now if where == "away" else None
         )
-        return Arrival(person=name, where=where, confirmed=observed)
+        return PresenceChange(person=name, where=where, confirmed=observed)
 
     def confirm(self) -> None:
         """A person disarmed by hand: who was said to be at home is."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import Final
 
-from detector.config.arming import ArmedState, Day, Schedule, SiteLocation, TimeOfDay
+from detector.config.arming import AlarmSchedule, ArmedState, Day, SiteLocation, TimeOfDay
 
 from .site_zone import site_zone
 from .sun import Sun
@@ -38,7 +38,7 @@ class Period:
 class ScheduleCalendar:
     """The periods of all schedules; `location` has a place where one of them names the sun."""
 
-    def __init__(self, schedules: Mapping[str, Schedule], location: SiteLocation) -> None:
+    def __init__(self, schedules: Mapping[str, AlarmSchedule], location: SiteLocation) -> None:
         self._schedules = {name: schedule for name, schedule in schedules.items() if schedule.enabled}
         self.zone: tzinfo = site_zone(location.timezone)
         self._sun: Sun | None = None
@@ -76,7 +76,7 @@ class ScheduleCalendar:
         coming = [period for period in periods if period is not None and period.start > wall]
         return min(coming, key=lambda period: (period.start, period.name), default=None)
 
-    def _period(self, name: str, schedule: Schedule, day: date) -> Period | None:
+    def _period(self, name: str, schedule: AlarmSchedule, day: date) -> Period | None:
         """The period that begins on `day`; None where none does."""
         if schedule.days and _DAYS[day.weekday()] not in schedule.days:
             return None

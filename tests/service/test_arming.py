@@ -1,112 +1,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
-from detector.config import document as config_file
-from detector.config.schema import Config
-from detector.core.types import Alert
-from detector.service.alarm_controller import AlarmController
-from detector.service.arming import JUMP_HOLD_S, ArmingController
-from support.clocks import SetClock
-from support.people import RuleWalk, person
-
-BERLIN = ZoneInfo("Europe/Berlin")
-NIGHT = {"night": {"start": "22:30", "end": "06:30"}}
-PEOPLE = {"topics": {"alice": {"topic": "phones/alice"}, "bob": {"topic": "phones/bob"}}}
-
-
-def berlin(text: str) -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=BERLIN).timestamp()
-
-
-@dataclass
-class Armed:
-    """The real parts on a clock that the test sets; `restart` makes them again from what was kept."""
-
-    sections: dict[str, Any]
-    begin: str = "2026-06-10 12:00"
-    synced: bool = True
-    published: list[Mapping[str, Any]] = field(default_factory=list)
-    kept: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.clock = SetClock(now=1000.0)
-        self.clock.wall_ahead = berlin(self.begin) - self.clock.now
-        self.restart()
-
-    @property
-    def config(self) -> Config:
-        document = {"cameras": {"porch": {"source": "x"}}, "location": {"timezone": "Europe/Berlin"}, **self.sections}
-        return config_file.validate(document)
-
-    def restart(self) -> None:
-        def keep(name: str, document: Any) -> None:
-            self.kept[name] = json.loads(json.dumps(document))
-
-        self.alarm = AlarmController(
-            settings=self.config.alarm,
-            saved=self.kept.get("alarm"),
-            clock=self.clock,
-            send=lambda _alert: None,
-            on_change=lambda _state, snapshot: keep("alarm", snapshot),
-        )
-        self.arming = ArmingController(
-            alarm=self.alarm,
-            config=self.config,
-            saved=self.kept.get("arming"),
-            clock=self.clock,
-            clock_synced=lambda: self.synced,
-            save=keep,
-            publish=self.published.append,
-        )
-        self.connect()
-
-    def connect(self) -> None:
-        self.arming.connected()
-        self.pass_time(10)
-
-    def pass_time(self, seconds: float) -> None:
-        self.clock.now += seconds
-        self.arming.tick()
-
-    def until(self, text: str, *, step: float = 300.0) -> None:
-        while (left := berlin(text) - self.clock.wall()) > 0:
-            self.pass_time(min(left, step))
-
-    def phone(self, name: str, where: Any, *, retained: bool = False) -> None:
-        self.arming.person(name, where, retained=retained)
-
-    def state(self) -> str:
-        return self.alarm.state
-
-    @property
-    def because(self) -> str:
-        return str(self.arming.document()["because"])
-
-    def audit(self) -> list[tuple[str | None, str]]:
-        return [(entry["command"], entry["by"]) for entry in self.arming.audit.entries()]
-
-
-@pytest.fixture
-def intrusion() -> Alert:
-    walk = RuleWalk()
-    while not walk.alerts:
-        walk.step((1, person(0.5)))
-    return walk.outcomes[-1].alerts[0]
-
+from detector.service.arming import JUMP_HOLD_S
+from support.arming import NIGHT, PEOPLE, ArmingBench, an_intrusion, berlin
 
 # Schedules
 
 
 def test_a_schedule_arms_and_disarms_and_says_so() -> None:
-    it = Armed({"schedules": NIGHT})
+    it = ArmingBench({"schedules": NIGHT})
     assert it.state() == "armed_away", "at the first start, as configured"
     it.until("2026-06-10 22:31")
     assert it.state() == "armed_home"
@@ -120,7 +26,7 @@ def test_a_schedule_arms_and_disarms_and_says_so() -> None:
 
 
 def test_a_restart_in_the_night_keeps_the_reason_and_the_end() -> None:
-    it = Armed({"schedules": NIGHT})
+    it = ArmingBench({"schedules": NIGHT})
     it.until("2026-06-10 23:00")
     it.restart()
     assert (it.state(), it.because) == ("armed_home", "armed because of the schedule night until 06:30")
@@ -130,7 +36,7 @@ def test_a_restart_in_the_night_keeps_the_reason_and_the_end() -> None:
 
 
 def test_an_end_that_was_missed_while_it_was_off_is_followed_at_the_start() -> None:
-    it = Armed({"schedules": NIGHT})
+    it = ArmingBench({"schedules": NIGHT})
     it.until("2026-06-10 23:00")
     it.clock.now += 12 * 3600
     it.restart()
@@ -138,7 +44,7 @@ def test_an_end_that_was_missed_while_it_was_off_is_followed_at_the_start() -> N
 
 
 def test_a_command_by_hand_stands_until_the_next_period() -> None:
-    it = Armed({"schedules": NIGHT})
+    it = ArmingBench({"schedules": NIGHT})
     it.until("2026-06-10 23:00")
     it.arming.command("DISARM", by="MQTT")
     it.until("2026-06-11 22:00")
@@ -149,7 +55,7 @@ def test_a_command_by_hand_stands_until_the_next_period() -> None:
 
 @pytest.mark.parametrize("command", ["ARM_AWAY", "ARM_HOME"])
 def test_what_was_armed_by_hand_no_schedule_disarms_or_weakens(command: str) -> None:
-    it = Armed({"schedules": NIGHT, "alarm": {"initial": "disarmed"}})
+    it = ArmingBench({"schedules": NIGHT, "alarm": {"initial": "disarmed"}})
     it.until("2026-06-10 22:00")
     it.arming.command(command, by="HTTP from 127.0.0.1")
     state = it.state()
@@ -163,7 +69,7 @@ def test_what_was_armed_by_hand_no_schedule_disarms_or_weakens(command: str) -> 
 
 
 def test_arming_by_hand_what_the_schedule_armed_already_makes_it_the_hands() -> None:
-    it = Armed({"schedules": NIGHT})
+    it = ArmingBench({"schedules": NIGHT})
     it.until("2026-06-10 23:00")
     it.arming.command("ARM_HOME", by="MQTT")
     it.until("2026-06-11 07:00")
@@ -171,7 +77,7 @@ def test_arming_by_hand_what_the_schedule_armed_already_makes_it_the_hands() -> 
 
 
 def test_the_stricter_of_two_schedules_counts_and_the_other_follows() -> None:
-    it = Armed({"schedules": {**NIGHT, "late": {"start": "23:00", "end": "02:00", "arm": "armed_away"}}})
+    it = ArmingBench({"schedules": {**NIGHT, "late": {"start": "23:00", "end": "02:00", "arm": "armed_away"}}})
     it.until("2026-06-10 23:30")
     assert (it.state(), it.because) == ("armed_away", "armed because of the schedule late until 02:00")
     it.until("2026-06-11 02:01")
@@ -181,7 +87,7 @@ def test_the_stricter_of_two_schedules_counts_and_the_other_follows() -> None:
 
 
 def test_of_two_alike_the_longer_one_is_named_also_when_it_begins_later() -> None:
-    it = Armed({"schedules": {**NIGHT, "long": {"start": "23:00", "end": "09:00"}}})
+    it = ArmingBench({"schedules": {**NIGHT, "long": {"start": "23:00", "end": "09:00"}}})
     it.until("2026-06-10 22:40")
     assert it.because.endswith("night until 06:30")
     it.until("2026-06-10 23:10")
@@ -189,7 +95,7 @@ def test_of_two_alike_the_longer_one_is_named_also_when_it_begins_later() -> Non
 
 
 def test_a_schedule_that_is_changed_or_taken_away_acts_at_once() -> None:
-    it = Armed({"schedules": NIGHT})
+    it = ArmingBench({"schedules": NIGHT})
     it.until("2026-06-10 23:00")
     it.sections = {"schedules": {"night": {"start": "22:30", "end": "07:15"}}}
     it.arming.use_config(it.config)
@@ -203,7 +109,7 @@ def test_a_schedule_that_is_changed_or_taken_away_acts_at_once() -> None:
 
 
 def test_an_unknown_clock_arms_and_does_not_disarm() -> None:
-    it = Armed({"schedules": NIGHT, "alarm": {"initial": "disarmed"}}, synced=False)
+    it = ArmingBench({"schedules": NIGHT, "alarm": {"initial": "disarmed"}}, synced=False)
     it.until("2026-06-10 22:31")
     assert it.state() == "armed_home"
     it.until("2026-06-11 08:00")
@@ -217,7 +123,7 @@ def test_an_unknown_clock_arms_and_does_not_disarm() -> None:
 
 @pytest.mark.parametrize("jump", [8.0, 24.0 * 365 * 40 + 9, -24.0 * 365 * 56 + 13])
 def test_a_clock_that_jumps_does_not_disarm(jump: float) -> None:
-    it = Armed({"schedules": NIGHT})
+    it = ArmingBench({"schedules": NIGHT})
     it.until("2026-06-10 23:00")
     it.clock.wall_ahead += jump * 3600
     it.pass_time(1)
@@ -233,7 +139,7 @@ def test_a_clock_that_jumps_does_not_disarm(jump: float) -> None:
 
 
 def test_a_clock_that_was_put_right_disarms_a_while_later() -> None:
-    it = Armed({"schedules": NIGHT})
+    it = ArmingBench({"schedules": NIGHT})
     it.until("2026-06-10 23:00")
     it.clock.wall_ahead += 9 * 3600
     it.pass_time(1)
@@ -244,142 +150,23 @@ def test_a_clock_that_was_put_right_disarms_a_while_later() -> None:
 
 
 def test_drift_and_the_change_to_summer_time_are_no_jumps() -> None:
-    it = Armed({"schedules": NIGHT}, begin="2026-03-28 12:00")
+    it = ArmingBench({"schedules": NIGHT}, begin="2026-03-28 12:00")
     it.until("2026-03-29 06:29")
     assert it.state() == "armed_home"
     it.until("2026-03-29 06:31")
     assert it.state() == "disarmed"
 
 
-def test_the_end_of_a_period_does_not_silence_an_alarm(intrusion: Alert) -> None:
-    it = Armed({"schedules": NIGHT, "alarm": {"trigger_s": 120}})
+def test_the_end_of_a_period_does_not_silence_an_alarm() -> None:
+    it = ArmingBench({"schedules": NIGHT, "alarm": {"trigger_s": 120}})
     it.until("2026-06-11 06:29:30")
-    it.alarm.intrusion(intrusion)
+    it.alarm.intrusion(an_intrusion())
     it.until("2026-06-11 06:30:30")
     assert it.state() == "triggered"
     it.clock.now += 200
     it.alarm.tick()
     it.arming.tick()
     assert it.state() == "disarmed"
-
-
-# Presence
-
-
-def test_the_last_one_arms_and_the_first_one_disarms() -> None:
-    it = Armed({"presence": PEOPLE, "alarm": {"initial": "disarmed"}})
-    it.phone("alice", "away")
-    assert it.state() == "disarmed"
-    it.phone("bob", "away")
-    assert (it.state(), it.because) == ("armed_away", "armed because nobody is at home")
-    it.phone("alice", "home")
-    assert (it.state(), it.because) == ("disarmed", "disarmed because alice came home")
-    it.phone("bob", "home")
-    assert it.audit() == [("ARM_AWAY", "presence"), ("DISARM", "presence")]
-
-
-def test_a_retained_home_does_not_disarm_after_a_restart_or_a_reconnect() -> None:
-    it = Armed({"presence": PEOPLE})
-    it.phone("alice", "away", retained=True)
-    it.phone("bob", "away", retained=True)
-    it.phone("alice", "home", retained=True)
-    assert it.state() == "armed_away"
-    it.restart()
-    it.phone("alice", "home", retained=True)
-    it.connect()
-    it.phone("bob", "home", retained=True)
-    assert it.state() == "armed_away"
-    assert it.arming.document()["people"]["alice"] == {"where": "home", "confirmed": False}
-    assert "bob is said to be at home by a retained message" in it.arming.audit.entries()[-1]["why"]
-
-
-def test_what_is_sent_again_right_after_a_connect_does_not_disarm() -> None:
-    it = Armed({"presence": PEOPLE})
-    it.phone("alice", "away")
-    it.phone("bob", "away")
-    it.arming.connected()
-    it.clock.now += 1
-    it.phone("alice", "home")
-    assert it.state() == "armed_away"
-    it.pass_time(60)
-    assert it.state() == "armed_away", "nor later"
-    it.phone("alice", "away")
-    it.phone("alice", "home")
-    assert it.state() == "disarmed"
-
-
-def test_with_unknown_people_one_arrival_that_is_observed_disarms() -> None:
-    it = Armed({"presence": PEOPLE})
-    it.phone("alice", "away")
-    it.phone("alice", "home")
-    assert it.state() == "disarmed", "of bob nothing was ever heard"
-
-
-def test_the_same_word_again_is_no_news_and_a_hand_stands() -> None:
-    it = Armed({"presence": PEOPLE, "alarm": {"initial": "disarmed"}})
-    for name in ("alice", "bob"):
-        it.phone(name, "away")
-    it.arming.command("DISARM", by="MQTT")  # the cleaner
-    for _ in range(3):
-        it.phone("alice", "away")
-        it.pass_time(600)
-    assert it.state() == "disarmed"
-
-
-def test_an_arrival_does_not_undo_what_was_armed_by_hand() -> None:
-    it = Armed({"presence": PEOPLE})
-    it.arming.command("ARM_AWAY", by="MQTT")
-    it.phone("alice", "away")
-    it.phone("bob", "away")
-    it.phone("alice", "home")
-    assert it.state() == "armed_away"
-    assert "alice came home: not followed" in it.arming.audit.entries()[-1]["why"]
-
-
-def test_an_arrival_ends_an_alarm_that_presence_armed(intrusion: Alert) -> None:
-    it = Armed({"presence": PEOPLE, "alarm": {"entry_delay_s": 30}})
-    it.phone("alice", "away")
-    it.phone("bob", "away")
-    it.alarm.intrusion(intrusion)
-    assert it.state() == "pending"
-    it.phone("alice", "home")
-    assert it.state() == "disarmed"
-
-
-# Both
-
-
-def test_in_the_night_who_comes_home_is_not_left_unguarded() -> None:
-    it = Armed({"schedules": NIGHT, "presence": PEOPLE})
-    it.phone("alice", "away")
-    it.phone("bob", "away")
-    it.until("2026-06-10 23:30")
-    assert (it.state(), it.because) == ("armed_away", "armed because nobody is at home")
-    it.phone("alice", "home")
-    assert (it.state(), it.because) == ("armed_home", "armed because of the schedule night until 06:30")
-    it.until("2026-06-11 06:31")
-    assert (it.state(), it.because) == ("disarmed", "disarmed because somebody is at home")
-
-
-def test_in_the_morning_an_empty_place_stays_armed() -> None:
-    it = Armed({"schedules": NIGHT, "presence": PEOPLE})
-    it.until("2026-06-10 23:00")
-    it.phone("alice", "away")
-    it.phone("bob", "away")
-    it.until("2026-06-11 07:00")
-    assert (it.state(), it.because) == ("armed_away", "armed because nobody is at home")
-
-
-def test_disarmed_by_hand_in_the_night_it_stays_so_though_the_phones_say_nobody() -> None:
-    it = Armed({"schedules": NIGHT, "presence": PEOPLE})
-    it.phone("alice", "away", retained=True)
-    it.phone("bob", "away", retained=True)
-    it.phone("alice", "home", retained=True)
-    it.until("2026-06-10 23:30")
-    it.arming.command("DISARM", by="MQTT")
-    it.pass_time(60)
-    assert it.state() == "disarmed", "not armed again at once by the schedule"
-    assert it.arming.document()["people"]["alice"]["confirmed"], "who disarms by hand says that it is right"
 
 
 # What was kept
@@ -397,7 +184,7 @@ def test_disarmed_by_hand_in_the_night_it_stays_so_though_the_phones_say_nobody(
     ],
 )
 def test_what_cannot_be_read_disarms_nothing(saved: Any) -> None:
-    it = Armed({"schedules": NIGHT, "presence": PEOPLE})
+    it = ArmingBench({"schedules": NIGHT, "presence": PEOPLE})
     it.kept["arming"] = saved
     it.restart()
     it.pass_time(60)
@@ -405,7 +192,7 @@ def test_what_cannot_be_read_disarms_nothing(saved: Any) -> None:
 
 
 def test_the_audit_list_is_bounded_and_counts_repeats() -> None:
-    it = Armed({})
+    it = ArmingBench({})
     for number in range(300):
         it.arming.command("DISARM" if number % 2 else "ARM_HOME", by="MQTT")
     for _ in range(50):
@@ -417,13 +204,13 @@ def test_the_audit_list_is_bounded_and_counts_repeats() -> None:
 
 
 def test_nonsense_by_hand_changes_nothing() -> None:
-    it = Armed({})
+    it = ArmingBench({})
     with pytest.raises(ValueError, match="unknown alarm command"):
         it.arming.command("OPEN")
     assert (it.state(), it.audit()) == ("armed_away", [])
 
 
 def test_the_explanation_is_published_when_it_changes_alone() -> None:
-    it = Armed({"schedules": NIGHT})
+    it = ArmingBench({"schedules": NIGHT})
     it.until("2026-06-11 12:00")
     assert [each["state"] for each in it.published] == ["armed_away", "armed_home", "disarmed"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.config.arming import Schedule, SiteLocation
+from detector.config.arming import AlarmSchedule, SiteLocation
 from detector.service.schedule import ScheduleCalendar
 
 BERLIN = SiteLocation(latitude=52.52, longitude=13.405, timezone="Europe/Berlin")
@@ -15,7 +15,7 @@ TROMSO = SiteLocation(latitude=69.65, longitude=18.96, timezone="Europe/Oslo")
 
 
 def calendar(location: SiteLocation = BERLIN, **schedules: dict[str, Any]) -> ScheduleCalendar:
-    return ScheduleCalendar({name: Schedule(**keys) for name, keys in schedules.items()}, location)
+    return ScheduleCalendar({name: AlarmSchedule(**keys) for name, keys in schedules.items()}, location)
 
 
 def at(text: str, of: ScheduleCalendar, *, fold: int = 0) -> float:
