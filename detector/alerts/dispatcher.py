@@ -180,6 +180,10 @@ class Dispatcher:
     def alarm_state(self, state: AlarmState) -> None:
         self._publish(self._topics.alarm_state, state, qos=1, retain=True)
 
+    def alarm_attributes(self, document: JsonObject) -> None:
+        """Why the alarm is as it is, beside its state."""
+        self.send(Message(topic=self._topics.alarm_attributes, payload=encode(document), qos=1, retain=True))
+
     def status(self, document: JsonObject) -> None:
         """The status document, for `P/stats`."""
         self._repeat(Message(topic=self._topics.stats, payload=encode(document)))

@@ -322,6 +322,10 @@ class Topics:
     def alarm_state(self) -> str:
         return f"{self.prefix}/alarm/state"
 
+    @property
+    def alarm_attributes(self) -> str:
+        return f"{self.prefix}/alarm/attributes"
+
     def person(self, camera: str) -> str:
         return f"{self.prefix}/{camera}/person"
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from detector.config import schema
+from detector.config.arming import ArmedState
 from detector.core.geometry import iou
 from detector.core.types import Alert, Detections, EventChange, Frame, Track
 
@@ -82,7 +83,7 @@ class CameraPipeline:
         motion = self._settings.motion
         self.idle = motion.idle_decode == "keyframes" and t - self._active_mono >= motion.idle_after_s
 
-    def is_guarded(self, armed_as: schema.ArmedState | None) -> bool:
+    def is_guarded(self, armed_as: ArmedState | None) -> bool:
         """Whether the alarm, armed so, includes this camera."""
         return armed_as in self._settings.alert.armed
 
@@ -105,7 +106,7 @@ class CameraPipeline:
         return bool((iou(sure, known.reshape(-1, 4)).max(axis=1, initial=0.0) < _KNOWN_IOU).any())
 
     def process(
-        self, detections: Detections, *, armed_as: schema.ArmedState | None, confirmed_mono: float | None = None
+        self, detections: Detections, *, armed_as: ArmedState | None, confirmed_mono: float | None = None
     ) -> PipelineOutcome:
         """Track the detections of a frame and apply the rules; `armed_as` is how the alarm is armed now.
 

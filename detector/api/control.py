@@ -92,7 +92,13 @@ class Control(Protocol):
 
     def camera_names(self) -> tuple[str, ...]: ...
 
-    def alarm_command(self, command: AlarmCommand) -> None: ...
+    def alarm_command(self, command: AlarmCommand, by: str) -> None:
+        """`by`: over what, and from which address."""
+        ...
+
+    def alarm_audit(self) -> list[Document]:
+        """Who armed or disarmed, when and why, newest first."""
+        ...
 
     def detect_switch(self, camera: str, on: bool) -> None:
         """Turn detection for a known camera on or off, as `P/CAM/detect/set` does."""

@@ -136,8 +136,35 @@ class OutboxStatus(_Answer):
     fault: str | None = Field(default=None, description="what keeps messages from being stored")
 
 
+class PersonStatus(_Answer):
+    where: Literal["home", "away"] | None
+    confirmed: bool = Field(description="at home because the arrival was observed")
+
+
 class AlarmStatus(_Answer):
     state: AlarmState
+    because: str | None = Field(
+        default=None, examples=["armed because of the schedule night until 06:30"], description="why it is so"
+    )
+    by: str | None = Field(default=None, description="who or what armed or disarmed")
+    since: float | None = Field(default=None, description="epoch seconds")
+    until: float | None = Field(default=None, description="epoch seconds; null where no schedule ends it")
+    schedule: str | None = None
+    waits: str | None = Field(default=None, description="what a schedule would do, and why it does not yet")
+    people: dict[str, PersonStatus] = {}
+    next: str | None = Field(default=None, examples=["night from 22:30"], description="the schedule that arms next")
+    notes: list[str] = Field(default=[], description="what schedules cannot do today: the sun does not set, say")
+
+
+class ArmingEntry(_Answer):
+    """`command` is null for what was seen and not followed."""
+
+    at: str
+    command: str | None
+    state: AlarmState
+    by: str
+    why: str
+    times: int
 
 
 class SystemStatus(_Answer):

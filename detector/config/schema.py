@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from detector.core.redact import shown_source
 
+from .arming import AlarmSchedule, ArmedState, Presence, SiteLocation
 from .model_settings import Model
 from .section import ConfigSection
 from .source_kind import SourceKind, port_is_valid, source_kind
@@ -34,8 +35,6 @@ from .value_types import (
     WebUrl,
     printable_secret,
 )
-
-ArmedState = Literal["armed_away", "armed_home"]
 
 
 def default_device_id() -> str:
@@ -358,6 +357,9 @@ class Config(ConfigSection):
     cameras: dict[Identifier, Camera] = Field(min_length=1, max_length=64)
     mqtt: Mqtt = Mqtt()
     alarm: AlarmSettings = AlarmSettings()
+    presence: Presence = Presence()
+    schedules: dict[Identifier, AlarmSchedule] = Field(default_factory=dict, max_length=64)
+    location: SiteLocation = SiteLocation()
     api: Api = Api()
     history: HistorySettings = HistorySettings()
     data_dir: FilePath = Path("data")
@@ -368,6 +370,15 @@ class Config(ConfigSection):
         same = self.api.port == embedded.port and self.api.port != 0
         if same and self.api.enabled and self.mqtt.broker == "embedded" and _overlap(self.api.host, embedded.host):
             raise ValueError(f"api.port and mqtt.embedded.port are both {embedded.port}: give them different ports")
+        return self
+
+    @model_validator(mode="after")
+    def _sun_has_a_place(self) -> Config:
+        needy = [name for name, schedule in self.schedules.items() if schedule.enabled and schedule.needs_sun]
+        if needy and self.location.latitude is None:
+            raise ValueError(
+                f"schedules.{needy[0]} names sunrise or sunset: set location.latitude and location.longitude"
+            )
         return self
 
 

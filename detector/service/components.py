@@ -38,6 +38,7 @@ from detector.mqtt.client import MqttClient, settings_of
 from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
+from .arming import ARMING_STATE, ArmingController
 from .autotuner import Autotuner
 from .camera_memory import MEMORY_STATE, CameraMemory
 from .camera_status import CameraStatusPublisher
@@ -51,6 +52,7 @@ from .inference_loop import InferenceLoop
 from .model_host import ModelHost
 from .mqtt_commands import MqttCommands
 from .overload import LoadMeter
+from .presence_topics import PresenceTopics
 from .reload import ConfigReloader
 from .status import StatusReporter
 
@@ -87,6 +89,7 @@ class Detection:
     model: ModelHost
     loop: InferenceLoop
     alarm: AlarmController
+    arming: ArmingController
     switches: CameraSwitches
     autotune: AutotuneStatus
 
@@ -126,7 +129,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     recorders = Recorders(clock=clock, early_s=lambda: min(store.config.alarm.entry_delay_s, MOST_EARLY_S))
     clips = _clips(store, storage, recorders, clock)
     output = _output(config, storage, links, clips, clock, clock_sync, closing)
-    detection = _detection(config, resolved, storage, output, recorders, clock)
+    detection = _detection(config, resolved, storage, output, recorders, clock, clock_sync)
     closing.callback(detection.frames.close)
     monitoring = _monitoring(store, storage, output, detection, clock, clock_sync)
     announcer = _announcer(store, storage, output)
@@ -138,7 +141,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         status=monitoring.status,
         history=storage.history,
         channel=detection.loop.channel,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         switches=detection.switches,
         apply=reloader.apply,
         clips=storage.clip_folder,
@@ -198,7 +201,7 @@ def _monitoring(
         autotune=detection.autotune,
         broker=output.client,
         outbox=storage.outbox,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         clock=clock,
         more=lambda: {"clips": output.clips.document()},
     )
@@ -228,12 +231,17 @@ def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection
     commands = MqttCommands(
         topics=Topics(store.config.mqtt.topic_prefix),
         store=store,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         switches=detection.switches,
         announce=announcer.announce,
     )
     for topic_filter, handler in commands.handlers():
         output.client.subscribe(topic_filter, handler)
+    output.client.subscribe_retained(Topics(store.config.mqtt.topic_prefix).alarm_set, commands.on_retained_alarm)
+    for topic, handler, retained in PresenceTopics(config=store.config, arming=detection.arming).handlers():
+        output.client.subscribe(topic, handler)
+        output.client.subscribe_retained(topic, retained)
+    output.client.listen_connected(detection.arming.connected)
 
 
 def _reloader(
@@ -248,6 +256,7 @@ def _reloader(
         model=detection.model,
         autotune=detection.autotune,
         alarm=detection.alarm,
+        arming=detection.arming,
         cameras=detection.cameras,
         switches=detection.switches,
         status=monitoring.camera_status,
@@ -339,7 +348,13 @@ def _output(
 
 
 def _detection(
-    config: Config, resolved: Resolved, storage: Storage, output: Output, recorders: Recorders, clock: Clock
+    config: Config,
+    resolved: Resolved,
+    storage: Storage,
+    output: Output,
+    recorders: Recorders,
+    clock: Clock,
+    clock_sync: ClockSync,
 ) -> Detection:
     autotune, idle, frames = AutotuneStatus(), IdleCameras(), LatestFrames(clock=clock)
     load = AutotunedLoader(config.model, resolved, scenes=tuple(scenes_of(config)), on_change=autotune.chose)
@@ -356,6 +371,15 @@ def _detection(
         clock=clock,
         send=output.dispatcher.alert,
         on_change=alarm_changed,
+    )
+    arming = ArmingController(
+        alarm=alarm,
+        config=config,
+        saved=storage.outbox.get_state(ARMING_STATE),
+        clock=clock,
+        clock_synced=clock_sync.is_synced,
+        save=output.dispatcher.save_state,
+        publish=output.dispatcher.alarm_attributes,
     )
     loop = InferenceLoop(
         frames=frames,
@@ -375,6 +399,7 @@ def _detection(
         model=model,
         loop=loop,
         alarm=alarm,
+        arming=arming,
         switches=CameraSwitches(
             saved=storage.outbox.get_state(DETECT_STATE),
             channels=loop,

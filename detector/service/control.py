@@ -16,7 +16,7 @@ from detector.config import remote
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand
 
-from .alarm_controller import AlarmController
+from .arming import ArmingController
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
 from .health import HealthMonitor
@@ -50,7 +50,7 @@ class ServiceControl:
         status: StatusReporter,
         history: VisitHistory,
         channel: FindChannel,
-        alarm: AlarmController,
+        alarm: ArmingController,
         switches: CameraSwitches,
         apply: Apply,
         clips: ClipFolder,
@@ -112,9 +112,11 @@ class ServiceControl:
     def camera_names(self) -> tuple[str, ...]:
         return tuple(self._store.config.cameras)
 
-    def alarm_command(self, command: AlarmCommand) -> None:
-        self._alarm.command(command)
-        log.info("alarm: %s by HTTP: now %s", command, self._alarm.state)
+    def alarm_command(self, command: AlarmCommand, by: str) -> None:
+        self._alarm.command(command, by=by)
+
+    def alarm_audit(self) -> list[Document]:
+        return self._alarm.audit.entries()[::-1]
 
     def detect_switch(self, camera: str, on: bool) -> None:
         self._switches.switch(camera, enabled=on)

@@ -74,6 +74,7 @@ class MemoryControl:
         self.healthy = Health(True)
         self.readiness = Ready(True)
         self.alarm = "armed_away"
+        self.audit: list[Document] = []
         self.seq = 0
         self.failure: Exception | None = None
         self.frozen = False
@@ -149,10 +150,15 @@ class MemoryControl:
     def camera_names(self) -> tuple[str, ...]:
         return tuple(self.cameras)
 
-    def alarm_command(self, command: AlarmCommand) -> None:
+    def alarm_command(self, command: AlarmCommand, by: str) -> None:
         if self.failure:
             raise self.failure
         self.alarm = _ARMING[command]
+        entry = {"at": "2026-11-22T20:31:00.250Z", "command": command, "state": self.alarm, "by": by, "why": f"by {by}"}
+        self.audit.insert(0, entry | {"times": 1})
+
+    def alarm_audit(self) -> list[Document]:
+        return list(self.audit)
 
     def detect_switch(self, camera: str, on: bool) -> None:
         if camera not in self.cameras:
