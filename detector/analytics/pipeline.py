@@ -70,9 +70,13 @@ class CameraPipeline:
         if any(look.shift):
             self._tracker.shift(*look.shift)
             self._rules.shift(*look.shift, (frame.image.width, frame.image.height))
+            if self._planner is not None:
+                self._planner.shift(*look.shift)
         self._update_idle(frame.captured_mono)
         if self.tamper is not None:
             self.tamper.update(frame.image, frame.captured_mono)
+            if self.tamper.kind == "turned" and self._planner is not None:
+                self._planner.forget_view()
             return look.run and not self.tamper.noisy  # a model sees people in noise now and then
         return look.run
 

@@ -57,8 +57,11 @@ IdleDecode = Literal["all", "keyframes"]
 
 class MotionSettings(ConfigSection):
     enabled: bool = True
-    threshold: float = Field(
-        default=15.0, gt=0.0, le=255.0, description="smallest change of a pixel that counts, grey levels"
+    threshold: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=255.0,
+        description="smallest change of a pixel that counts, grey levels; null: it follows the picture's noise",
     )
     min_area: float = Field(
         default=0.0001, ge=0.0, le=1.0, description="smallest share of the picture that must change"
@@ -117,7 +120,7 @@ class AlertSettings(ConfigSection):
         default=0.0, description="a reminder every so many seconds while the person stays; 0: none"
     )
     min_area: float = Field(
-        default=0.0001, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
+        default=0.00002, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
     )
     max_area: float = Field(
         default=1.0, gt=0.0, le=1.0, description="largest share of the picture that a person covers"
