@@ -25,7 +25,15 @@ from detector.core.types import AlarmState, Alert, ArrayImage, Box, EventChange,
 from .delivery import RETRY_S, MessageSink, OutboxDelivery
 from .history_writer import HistoryWriter, MakeJpeg
 from .outbox import Outbox
-from .payloads import SnapshotUrl, Topics, alert_payload, encode, event_payload, tamper_payload
+from .payloads import (
+    SnapshotUrl,
+    Topics,
+    alert_payload,
+    appearance_document,
+    encode,
+    event_payload,
+    tamper_payload,
+)
 from .snapshot_fit import fitted
 
 log = logging.getLogger(__name__)
@@ -383,7 +391,7 @@ class Dispatcher:
                 created_wall=self._clock.wall(),
                 droppable=change.type == "update",
             )
-            self._history.record(document["after"])
+            self._history.record(document["after"] | appearance_document(change.after))
         for change in firsts:
             if change.after.id not in self._last_alerted:  # an alert's picture takes the place of a first one
                 make = partial(self._encode, change.frame, change.after.box, change.after.score, None)

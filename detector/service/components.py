@@ -13,6 +13,7 @@ from detector.alerts.history import History
 from detector.alerts.history_writer import HistoryWriter
 from detector.alerts.outbox import Outbox
 from detector.alerts.payloads import Topics
+from detector.alerts.snapshot_files import Snapshots
 from detector.analytics.alert_codec import LostImage
 from detector.capture.idle_cameras import IdleCameras
 from detector.capture.latest_frames import LatestFrames
@@ -49,6 +50,7 @@ from .mqtt_commands import MqttCommands
 from .overload import LoadMeter
 from .reload import ConfigReloader
 from .status import StatusReporter
+from .suppressions import Suppressions
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +123,13 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     closing.callback(detection.frames.close)
     monitoring = _monitoring(store, storage, output, detection, clock, clock_sync)
     announcer = _announcer(store, storage, output)
-    _subscribe_commands(store, output, detection, announcer)
+    suppressions = Suppressions(
+        history=storage.history,
+        loop=detection.loop,
+        pictures=Snapshots(config.data_dir / "suppressions"),
+        afterwards=storage.history_writer.afterwards,
+    )
+    _subscribe_commands(store, output, detection, announcer, suppressions)
     reloader = _reloader(store, output, detection, monitoring, announcer)
     control = ServiceControl(
         store=store,
@@ -132,6 +140,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         alarm=detection.alarm,
         switches=detection.switches,
         apply=reloader.apply,
+        suppressions=suppressions,
     )
     return Components(
         store=store,
@@ -212,13 +221,16 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announce
     return announcer
 
 
-def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection, announcer: Announcer) -> None:
+def _subscribe_commands(
+    store: ConfigStore, output: Output, detection: Detection, announcer: Announcer, suppressions: Suppressions
+) -> None:
     commands = MqttCommands(
         topics=Topics(store.config.mqtt.topic_prefix),
         store=store,
         alarm=detection.alarm,
         switches=detection.switches,
         announce=announcer.announce,
+        suppressions=suppressions,
     )
     for topic_filter, handler in commands.handlers():
         output.client.subscribe(topic_filter, handler)
