@@ -30,6 +30,7 @@ from .payloads import (
     SnapshotUrl,
     Topics,
     alert_payload,
+    appearance_document,
     clip_path,
     clip_payload,
     encode,
@@ -439,7 +440,7 @@ class Dispatcher:
                 created_wall=self._clock.wall(),
                 droppable=change.type == "update",
             )
-            self._history.record(document["after"])
+            self._history.record(document["after"] | appearance_document(change.after))
         for change in firsts:
             if change.after.id not in self._last_alerted:  # an alert's picture takes the place of a first one
                 make = partial(self._encode, change.frame, change.after.box, change.after.score, None)

@@ -14,10 +14,11 @@ import numpy as np
 from detector.config import schema
 from detector.config.arming import ArmedState
 from detector.core.geometry import iou
-from detector.core.types import Alert, Detections, EventChange, Frame, Track
+from detector.core.types import Alert, Appearance, Detections, EventChange, Frame, Track
 
 from .crops import Crop, CropPlanner
 from .motion import MotionGate
+from .places import Place
 from .rules import Rules
 from .tamper import TamperDetector
 from .tracker import Tracker, TrackerSettings
@@ -156,6 +157,19 @@ class CameraPipeline:
         except (KeyError, TypeError, ValueError, AttributeError):
             return False
         return True
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """The places where nobody is: what raises no alert."""
+        return self._rules.places
+
+    def suppress(self, seen: Appearance, *, event_id: str, first_seen: float, wall: float) -> Place:
+        """See `Rules.suppress`."""
+        return self._rules.suppress(seen, event_id=event_id, first_seen=first_seen, wall=wall)
+
+    def unsuppress(self, place_id: str) -> bool:
+        """What is seen there alerts again; False if the place is not known."""
+        return self._rules.unsuppress(place_id)
 
     def close(self) -> PipelineOutcome:
         """End every open event at the time it was last seen: camera lost, detection off, shutdown.

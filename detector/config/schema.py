@@ -131,6 +131,12 @@ class AlertSettings(ConfigSection):
         le=3650.0,
         description="days for which a place is remembered where something alerted and never moved; 0: none is",
     )
+    suppress_days: float = Field(
+        default=30.0,
+        ge=1.0,
+        le=3650.0,
+        description="days for which a place is remembered that was marked as nobody, after it was last seen",
+    )
     armed: tuple[ArmedState, ...] = Field(default=("armed_away", "armed_home"), min_length=1)
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from detector.alerts.history import History
 from detector.alerts.history_writer import HistoryWriter
 from detector.alerts.outbox import Outbox
 from detector.alerts.payloads import Topics
+from detector.alerts.snapshot_files import Snapshots
 from detector.analytics.alert_codec import LostImage
 from detector.capture.idle_cameras import IdleCameras
 from detector.capture.latest_frames import LatestFrames
@@ -55,6 +56,7 @@ from .overload import LoadMeter
 from .presence_topics import PresenceTopics
 from .reload import ConfigReloader
 from .status import StatusReporter
+from .suppressions import Suppressions
 
 log = logging.getLogger(__name__)
 MOST_EARLY_S = 60.0  # of an entry delay: so long ago somebody may have come in when the alert is sent
@@ -133,7 +135,13 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     closing.callback(detection.frames.close)
     monitoring = _monitoring(store, storage, output, detection, clock, clock_sync)
     announcer = _announcer(store, storage, output)
-    _subscribe_commands(store, output, detection, announcer)
+    suppressions = Suppressions(
+        history=storage.history,
+        loop=detection.loop,
+        pictures=Snapshots(config.data_dir / "suppressions"),
+        afterwards=storage.history_writer.afterwards,
+    )
+    _subscribe_commands(store, output, detection, announcer, suppressions)
     reloader = _reloader(store, output, detection, monitoring, announcer)
     control = ServiceControl(
         store=store,
@@ -145,6 +153,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         switches=detection.switches,
         apply=reloader.apply,
         clips=storage.clip_folder,
+        suppressions=suppressions,
     )
     return Components(
         store=store,
@@ -227,13 +236,16 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announce
     return announcer
 
 
-def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection, announcer: Announcer) -> None:
+def _subscribe_commands(
+    store: ConfigStore, output: Output, detection: Detection, announcer: Announcer, suppressions: Suppressions
+) -> None:
     commands = MqttCommands(
         topics=Topics(store.config.mqtt.topic_prefix),
         store=store,
         alarm=detection.arming,
         switches=detection.switches,
         announce=announcer.announce,
+        suppressions=suppressions,
     )
     for topic_filter, handler in commands.handlers():
         output.client.subscribe(topic_filter, handler)

@@ -21,6 +21,7 @@ from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
 from .health import HealthMonitor
 from .status import FindChannel, StatusReporter
+from .suppressions import Suppressions
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,9 @@ class ServiceControl:
         switches: CameraSwitches,
         apply: Apply,
         clips: ClipFolder,
+        suppressions: Suppressions,
     ) -> None:
+        self._suppressions = suppressions
         self._store, self._health, self._status, self._history = store, health, status, history
         self._channel, self._alarm, self._switches, self._apply = channel, alarm, switches, apply
         self._clips = clips
@@ -100,6 +103,18 @@ class ServiceControl:
 
     def clip(self, event_id: str) -> Path | None:
         return self._clips.find(event_id)
+
+    def suppress(self, event_id: str) -> Document:
+        return self._suppressions.ask(event_id)
+
+    def suppressions(self) -> list[Document]:
+        return self._suppressions.list()
+
+    def unsuppress(self, suppression_id: str) -> bool:
+        return self._suppressions.undo(suppression_id)
+
+    def suppression_picture(self, suppression_id: str) -> bytes | None:
+        return self._suppressions.picture(suppression_id)
 
     def latest_jpeg(self, camera: str, *, boxes: bool, max_width: int | None) -> tuple[int, bytes] | None:
         channel = self._channel(camera)
