@@ -57,6 +57,7 @@ class CameraPipeline:
         self._planner = CropPlanner(per_s=motion.crops_per_s) if motion.enabled and motion.crops_per_s else None
         self._walkers = Walkers()
         self._tracks: tuple[Track, ...] = ()
+        self._present: frozenset[int] = frozenset()  # ids of the tracks whose visit is confirmed
         self._tracker = Tracker(settings=_tracking_for(self._settings.alert))
         self._followed = False
         self._active_mono: float | None = None
@@ -98,8 +99,16 @@ class CameraPipeline:
         if self._planner is None or self._new_person_in(found):
             return ()
         regions = self._gate.regions()
-        followed = self._walkers.select(self._tracks, regions, found.frame.captured_mono)
-        return self._planner.plan(found, regions=regions, followed=followed, size=size)
+        now = found.frame.captured_mono
+        settled = [track for track in self._tracks if track.id in self._present]
+        undecided = [track for track in self._tracks if track.id not in self._present]
+        return self._planner.plan(
+            found,
+            regions=regions,
+            followed=self._walkers.select(undecided, regions, now),
+            settled=self._walkers.select(settled, regions, now),
+            size=size,
+        )
 
     def _new_person_in(self, found: Detections) -> bool:
         """Whether `found` has a person who is not tracked yet: an alert may be due, which must not wait for crops."""
@@ -119,6 +128,7 @@ class CameraPipeline:
         self._tracks = tracks = self._tracker.update(detections.boxes, detections.scores, frame.captured_mono)
         armed = armed_as in self._settings.alert.armed
         outcome = self._rules.update(frame, tracks, armed=armed, confirmed_mono=confirmed_mono)
+        self._present = outcome.present
         # Candidates too: the second and third detection of a person must not wait for the idle rate.
         self._followed = bool(tracks) or outcome.people > 0
         self._update_idle(frame.captured_mono)

@@ -167,8 +167,35 @@ def test_no_more_than_so_many_a_second_however_much_moves() -> None:
     count = 0
     for k in range(100):
         at = frame(k / 10)
-        count += len(closer.plan(seen(at), regions=scattered, followed=followed, size=INPUT))
+        count += len(closer.plan(seen(at), regions=scattered, followed=[], settled=followed, size=INPUT))
     assert 48 <= count <= 53
+
+
+def test_the_rate_doubles_while_a_candidate_is_undecided_and_not_for_long() -> None:
+    counts = []
+    for undecided in (True, False):
+        closer, count = CropPlanner(per_s=5.0), []
+        for k in range(60):
+            at, people = frame(k / 10), [FAR]
+            people, settled = (people, []) if undecided else ([], people)
+            count.append(len(closer.plan(seen(at), regions=[], followed=people, settled=settled, size=INPUT)))
+        counts.append(count)
+    assert sum(counts[0][:15]) >= sum(counts[1][:15]) + 5
+    assert 4 <= sum(counts[0][40:50]) <= 6, "somebody who is never confirmed does not take it for good"
+
+
+def test_new_motion_goes_before_those_who_are_confirmed_until_they_were_not_seen_for_a_while() -> None:
+    closer = CropPlanner(per_s=10.0)
+    apart: list[Box] = [FAR, (1500.0, 800.0, 1520.0, 850.0)]
+    turns = [
+        closer.plan(seen(frame(k / 10)), regions=[apart[1]], followed=[], settled=[apart[0]], size=INPUT)
+        for k in range(20)
+    ]
+    held = [_holds(views[0], FAR) for views in turns if views]
+    assert not all(held[:2])
+    assert 3 <= sum(held) <= 14, "both have their turns"
+    longest = max(len(run) for run in "".join("x" if one else " " for one in held).replace("x", "|").split("|"))
+    assert longest <= 9, "within a second, well before a track ends"
 
 
 def test_a_high_rate_gives_several_windows_a_frame_and_none_holds_what_another_does() -> None:
