@@ -31,6 +31,8 @@ _WIDER = 0.25  # of a box's size: motion leaves a trail around a person
 _SLOWEST = 8.0  # crops that find nothing, e.g. of a tree in the wind, are made this many times more rarely
 _FORGIVEN_S = 5.0  # without a crop, after which the full rate holds again
 _RECENT_S = 1.0  # places cropped within this time come after the others
+_TRIED_S = 3.0  # so long it counts that a place was cropped before
+_PART = (1.0, 1.6, 2.5)  # times a person's height that a moving region may be: one, then several close together
 _EDGE = 3.0  # px: a box this near to the window's edge is cut off by it
 _SAME_IOU, _SAME_PART = 0.5, 0.7  # overlap, or share of the smaller box, from which on two boxes are one person
 _HELD_IOU = 0.3  # of one who is followed with a sure box: the whole picture shows him
@@ -139,7 +141,7 @@ class CropPlanner:
             rate = burst * self._per_s / min(_SLOWEST, 1.0 + self._fruitless / (2.0 * self._per_s))
             self._left = min(_KEPT + self._at_once, self._left + (t - self._now) * rate)
         self._now = t
-        while self._recent and t - self._recent[0][0] > _RECENT_S:
+        while self._recent and t - self._recent[0][0] > _TRIED_S:
             self._recent.popleft()
 
     def _targets(
@@ -157,7 +159,7 @@ class CropPlanner:
             if overlap <= _HELD_IOU
         ]
         people = sum(height * scale <= _SMALL for _, height, _ in asked)
-        asked += [(box, self._stature(box), (1.0, 1.0)) for box in regions if not _explained(sure, box)]
+        asked += [(box, self._stature(box, _SMALL / scale), (1.0, 1.0)) for box in regions if not _explained(sure, box)]
         asked = [(box, height, weight) for box, height, weight in asked if height * scale <= _SMALL][:_CANDIDATES]
         return Targets(
             boxes=np.array([box for box, _, _ in asked], np.float64).reshape(-1, 4),
@@ -166,9 +168,23 @@ class CropPlanner:
             zooms=np.array([zoom_for(height, least=scale * _GAIN) for _, height, _ in asked], np.float64),
         )
 
-    def _stature(self, region: Box) -> float:
-        """The height in px of a person who would move in `region`: of those seen there before, else the region's own."""
-        return self._statures.at(region[3]) or region[3] - region[1]
+    def _stature(self, region: Box, most: float) -> float:
+        """The height in px of a person who would move in `region`: of those seen there before, else by the region's own.
+
+        People who walk close together move as one region that is taller than any of them. So a region is taken for one
+        person first, unless that were more than `most` px, and each further crop of it for smaller ones.
+        """
+        usual = self._statures.at(region[3])
+        if usual is not None:
+            return usual
+        own = region[3] - region[1]
+        parts = [own / part for part in _PART if own / part <= most] or [own]
+        return parts[self._tries(region) % len(parts)]
+
+    def _tries(self, region: Box) -> int:
+        """How often a crop has shown the region's middle lately."""
+        x, y = (region[0] + region[2]) / 2, (region[1] + region[3]) / 2
+        return sum(x1 <= x <= x2 and y1 <= y <= y2 for _, (x1, y1, x2, y2) in self._recent)
 
     def _waited(self, box: Box) -> float:
         """Seconds since a window last contained the box's centre, at most _RECENT_S."""

@@ -82,6 +82,26 @@ def test_what_moves_is_enlarged_as_people_seen_there_before_need_it() -> None:
     assert view.frame.image.bgr().shape == (416, 416, 3), "people there are 28 px tall"
 
 
+def test_where_a_crop_showed_nobody_the_next_one_shows_smaller_people() -> None:
+    """Three people side by side are one region, three times as tall as the nearest is wide."""
+    closer, group = CropPlanner(per_s=20.0), (400.0, 300.0, 440.0, 350.0)
+    widths = [
+        views[0].window[2] - views[0].window[0]
+        for k in range(7)
+        if (views := closer.plan(seen(frame(k / 10)), regions=[group], followed=[], size=INPUT))
+    ]
+    assert widths[0] > widths[1] > widths[2]
+    assert widths[3] == widths[0], "and from the start again"
+    assert widths[2] == pytest.approx(416 / (28 / 20), abs=1), "a person of 20 px is shown 28 px tall"
+
+
+def test_a_region_too_tall_for_one_small_person_may_be_several() -> None:
+    tall: Box = (400.0, 300.0, 500.0, 450.0)  # 33 px in the input
+    (view,) = planned(regions=[tall])
+    assert view.window[2] - view.window[0] <= 1400
+    assert planned(regions=[(400.0, 300.0, 500.0, 700.0)]) == ()
+
+
 @pytest.mark.parametrize("turned", [True, False])
 def test_a_camera_that_looks_elsewhere_forgets_how_tall_people_were(turned: bool) -> None:
     closer = CropPlanner(per_s=5.0)
