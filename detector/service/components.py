@@ -7,16 +7,20 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from detector.alerts.clips.folder import ClipFolder
+from detector.alerts.clips.recorder import ClipRecorder
 from detector.alerts.discovery import ANNOUNCED, Discovery
 from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
 from detector.alerts.history_writer import HistoryWriter
 from detector.alerts.outbox import Outbox
 from detector.alerts.payloads import Topics
+from detector.alerts.snapshot_files import Snapshots
 from detector.analytics.alert_codec import LostImage
 from detector.capture.idle_cameras import IdleCameras
 from detector.capture.latest_frames import LatestFrames
 from detector.capture.manager import Cameras
+from detector.capture.recording.recorders import Recorders
 from detector.config import document as config_file
 from detector.config.schema import Config
 from detector.core.clock import Clock
@@ -35,10 +39,12 @@ from detector.mqtt.client import MqttClient, settings_of
 from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
+from .arming import ARMING_STATE, ArmingController
 from .autotuner import Autotuner
 from .camera_memory import MEMORY_STATE, CameraMemory
 from .camera_status import CameraStatusPublisher
 from .camera_switches import DETECT_STATE, CameraSwitches
+from .clips import Clips
 from .config_store import ConfigStore
 from .control import ServiceControl
 from .engine_upgrade import EngineUpgrade
@@ -47,10 +53,13 @@ from .inference_loop import InferenceLoop
 from .model_host import ModelHost
 from .mqtt_commands import MqttCommands
 from .overload import LoadMeter
+from .presence_topics import PresenceTopics
 from .reload import ConfigReloader
 from .status import StatusReporter
+from .suppressions import Suppressions
 
 log = logging.getLogger(__name__)
+MOST_EARLY_S = 60.0  # of an entry delay: so long ago somebody may have come in when the alert is sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +69,7 @@ class Storage:
     outbox: Outbox
     history: History
     history_writer: HistoryWriter
+    clip_folder: ClipFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +79,7 @@ class Output:
     broker: EmbeddedBroker | None
     client: MqttClient
     dispatcher: Dispatcher
+    clips: Clips
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +91,7 @@ class Detection:
     model: ModelHost
     loop: InferenceLoop
     alarm: AlarmController
+    arming: ArmingController
     switches: CameraSwitches
     autotune: AutotuneStatus
 
@@ -116,12 +128,20 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     config, clock_sync = store.config, ClockSync(clock=clock)
     storage = _storage(config, clock, clock_sync, closing)
     links = _links(config, clock)
-    output = _output(config, storage, links, clock, clock_sync, closing)
-    detection = _detection(config, resolved, storage, output, clock)
+    recorders = Recorders(clock=clock, early_s=lambda: min(store.config.alarm.entry_delay_s, MOST_EARLY_S))
+    clips = _clips(store, storage, recorders, clock)
+    output = _output(config, storage, links, clips, clock, clock_sync, closing)
+    detection = _detection(config, resolved, storage, output, recorders, clock, clock_sync)
     closing.callback(detection.frames.close)
     monitoring = _monitoring(store, storage, output, detection, clock, clock_sync)
     announcer = _announcer(store, storage, output)
-    _subscribe_commands(store, output, detection, announcer)
+    suppressions = Suppressions(
+        history=storage.history,
+        loop=detection.loop,
+        pictures=Snapshots(config.data_dir / "suppressions"),
+        afterwards=storage.history_writer.afterwards,
+    )
+    _subscribe_commands(store, output, detection, announcer, suppressions)
     reloader = _reloader(store, output, detection, monitoring, announcer)
     control = ServiceControl(
         store=store,
@@ -129,9 +149,11 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         status=monitoring.status,
         history=storage.history,
         channel=detection.loop.channel,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         switches=detection.switches,
         apply=reloader.apply,
+        clips=storage.clip_folder,
+        suppressions=suppressions,
     )
     return Components(
         store=store,
@@ -169,6 +191,7 @@ def _monitoring(
         clock=clock,
         clock_unsynced_s=clock_sync.unsynced_s,
         tamper=detection.loop.tamper,
+        more_problems=output.clips.problems,
     )
     camera_status = CameraStatusPublisher(
         cameras=cameras.stats,
@@ -187,8 +210,9 @@ def _monitoring(
         autotune=detection.autotune,
         broker=output.client,
         outbox=storage.outbox,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         clock=clock,
+        more=lambda: {"clips": output.clips.document()},
     )
     return Monitoring(threads=threads, load=load, health=health, camera_status=camera_status, status=status)
 
@@ -212,16 +236,24 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announce
     return announcer
 
 
-def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection, announcer: Announcer) -> None:
+def _subscribe_commands(
+    store: ConfigStore, output: Output, detection: Detection, announcer: Announcer, suppressions: Suppressions
+) -> None:
     commands = MqttCommands(
         topics=Topics(store.config.mqtt.topic_prefix),
         store=store,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         switches=detection.switches,
         announce=announcer.announce,
+        suppressions=suppressions,
     )
     for topic_filter, handler in commands.handlers():
         output.client.subscribe(topic_filter, handler)
+    output.client.subscribe_retained(Topics(store.config.mqtt.topic_prefix).alarm_set, commands.on_retained_alarm)
+    for topic, handler, retained in PresenceTopics(config=store.config, arming=detection.arming).handlers():
+        output.client.subscribe(topic, handler)
+        output.client.subscribe_retained(topic, retained)
+    output.client.listen_connected(detection.arming.connected)
 
 
 def _reloader(
@@ -236,6 +268,7 @@ def _reloader(
         model=detection.model,
         autotune=detection.autotune,
         alarm=detection.alarm,
+        arming=detection.arming,
         cameras=detection.cameras,
         switches=detection.switches,
         status=monitoring.camera_status,
@@ -248,6 +281,14 @@ def _storage(config: Config, clock: Clock, clock_sync: ClockSync, closing: ExitS
     folder, keep = config.data_dir, config.history
     outbox = Outbox(folder / "outbox.db", clock=clock)
     closing.callback(outbox.close)
+    clips = ClipFolder(
+        folder / "clips",
+        keep_days=keep.clips.keep_days,
+        max_clips=keep.clips.max_clips,
+        max_bytes=keep.clips.max_mb * 1e6,
+        clock=clock,
+        clock_synced=clock_sync.is_synced,
+    )
     history = History(
         path=folder / "history.db",
         snapshot_dir=folder / "snapshots",
@@ -255,9 +296,17 @@ def _storage(config: Config, clock: Clock, clock_sync: ClockSync, closing: ExitS
         max_events=keep.max_events,
         clock=clock,
         clock_synced=clock_sync.is_synced,
+        clips=clips,
     )
     closing.callback(history.close)
-    return Storage(outbox=outbox, history=history, history_writer=HistoryWriter(history, clock=clock))
+    return Storage(
+        outbox=outbox, history=history, history_writer=HistoryWriter(history, clock=clock), clip_folder=clips
+    )
+
+
+def _clips(store: ConfigStore, storage: Storage, recorders: Recorders, clock: Clock) -> Clips:
+    recorder = ClipRecorder(rings=recorders, folder=storage.clip_folder, clock=clock)
+    return Clips(config=lambda: store.config, recorders=recorders, recorder=recorder)
 
 
 def _links(config: Config, clock: Clock) -> LinkSigner | None:
@@ -267,7 +316,13 @@ def _links(config: Config, clock: Clock) -> LinkSigner | None:
 
 
 def _output(
-    config: Config, storage: Storage, links: LinkSigner | None, clock: Clock, clock_sync: ClockSync, closing: ExitStack
+    config: Config,
+    storage: Storage,
+    links: LinkSigner | None,
+    clips: Clips,
+    clock: Clock,
+    clock_sync: ClockSync,
+    closing: ExitStack,
 ) -> Output:
     mqtt, topics, password = config.mqtt, Topics(config.mqtt.topic_prefix), config_file.mqtt_password(config)
     public = (config.api.public_url or "").rstrip("/")
@@ -295,13 +350,24 @@ def _output(
         encode_snapshot=_snapshot,
         snapshot_url=lambda path: None if links is None else f"{public}{links.sign(path)}",
         snapshot_width=mqtt.snapshot_width,
+        request_clip=clips.request,
+        clip_exists=lambda path: storage.clip_folder.has(path.split("/")[-2]),
         clock=clock,
         clock_synced=clock_sync.is_synced,
     )
-    return Output(broker=broker, client=client, dispatcher=dispatcher)
+    clips.recorder.listen(dispatcher.clip)
+    return Output(broker=broker, client=client, dispatcher=dispatcher, clips=clips)
 
 
-def _detection(config: Config, resolved: Resolved, storage: Storage, output: Output, clock: Clock) -> Detection:
+def _detection(
+    config: Config,
+    resolved: Resolved,
+    storage: Storage,
+    output: Output,
+    recorders: Recorders,
+    clock: Clock,
+    clock_sync: ClockSync,
+) -> Detection:
     autotune, idle, frames = AutotuneStatus(), IdleCameras(), LatestFrames(clock=clock)
     load = AutotunedLoader(config.model, resolved, scenes=tuple(scenes_of(config)), on_change=autotune.chose)
     autotune.chose(load.choice)
@@ -318,6 +384,15 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
         send=output.dispatcher.alert,
         on_change=alarm_changed,
     )
+    arming = ArmingController(
+        alarm=alarm,
+        config=config,
+        saved=storage.outbox.get_state(ARMING_STATE),
+        clock=clock,
+        clock_synced=clock_sync.is_synced,
+        save=output.dispatcher.save_state,
+        publish=output.dispatcher.alarm_attributes,
+    )
     loop = InferenceLoop(
         frames=frames,
         model=model,
@@ -332,10 +407,11 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
     )
     return Detection(
         frames=frames,
-        cameras=Cameras(frames=frames, clock=clock, on_state=_log_camera, idle=idle),
+        cameras=Cameras(frames=frames, clock=clock, on_state=_log_camera, idle=idle, recorders=recorders),
         model=model,
         loop=loop,
         alarm=alarm,
+        arming=arming,
         switches=CameraSwitches(
             saved=storage.outbox.get_state(DETECT_STATE),
             channels=loop,

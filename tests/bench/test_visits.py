@@ -192,7 +192,7 @@ def opened(box: Box, key: int) -> PipelineOutcome:
     event = Event(
         id=f"e{key}", camera="c", track_id=key, frame_wall=0.0, start_wall=0.0, end_wall=None, score=0.9, top_score=0.9,
         box=box, frame_size=(128, 72), current_zones=(), entered_zones=(), stationary=False, has_snapshot=False,
-        suppressed=None, stationary_since=None,
+        suppressed=None,
     )  # fmt: skip
     track = Track(id=key, box=box, score=0.9, first_mono=0.0, last_mono=0.0, hits=3, matched=True)
     frame = Frame(
