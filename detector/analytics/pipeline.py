@@ -16,6 +16,7 @@ from detector.config.arming import ArmedState
 from detector.core.geometry import iou
 from detector.core.types import Alert, Appearance, Detections, EventChange, Frame, Track
 
+from .burst import Burst
 from .crops import Crop, CropPlanner
 from .motion import MotionGate
 from .places import Place
@@ -62,6 +63,8 @@ class CameraPipeline:
         self._present: frozenset[int] = frozenset()  # ids of the tracks whose visit is confirmed
         self._tracker = Tracker(settings=_tracking_for(self._settings.alert))
         self._followed = False
+        self._burst = Burst()
+        self.hurried = False
         self._active_mono: float | None = None
         self.moving = self.idle = False
 
@@ -69,6 +72,7 @@ class CameraPipeline:
         """Whether `frame` is worth a model run; must be called for every frame."""
         look = self._gate.assess(frame.image, frame.captured_mono, people=self._followed)
         self.moving = look.moving
+        self.hurried = self._burst.update(frame.captured_mono, undecided=False)
         if any(look.shift):
             self._tracker.shift(*look.shift)
             self._rules.shift(*look.shift, (frame.image.width, frame.image.height))
@@ -88,6 +92,11 @@ class CameraPipeline:
             self._active_mono = t
         motion = self._settings.motion
         self.idle = motion.idle_decode == "keyframes" and t - self._active_mono >= motion.idle_after_s
+
+    @property
+    def rate_factor(self) -> float:
+        """How many times `detect_fps` this camera should be looked at now: more while a candidate is undecided."""
+        return self._settings.burst_factor if self.hurried else 1.0
 
     def is_guarded(self, armed_as: ArmedState | None) -> bool:
         """Whether the alarm, armed so, includes this camera."""
@@ -131,6 +140,8 @@ class CameraPipeline:
         armed = armed_as in self._settings.alert.armed
         outcome = self._rules.update(frame, tracks, armed=armed, confirmed_mono=confirmed_mono)
         self._present = outcome.present
+        candidate = any(track.matched and track.id not in outcome.present for track in tracks)
+        self.hurried = self._burst.update(frame.captured_mono, undecided=candidate)
         # Candidates too: the second and third detection of a person must not wait for the idle rate.
         self._followed = bool(tracks) or outcome.people > 0
         self._update_idle(frame.captured_mono)
