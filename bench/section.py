@@ -17,7 +17,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -34,7 +34,10 @@ _PACKAGES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "numpy": "Nu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultSection:
-    """`order` is its place on the page; `packages` are named with their versions beside the usual ones."""
+    """`order` is its place on the page; `packages` are named with their versions beside the usual ones.
+
+    `pictures` makes files beside the page, by name, from the figures.
+    """
 
     name: str
     order: int
@@ -42,6 +45,7 @@ class ResultSection:
     measure: Callable[[Path], Figures]
     render: Callable[[Figures], Sequence[str]]
     packages: tuple[str, ...] = ()
+    pictures: Callable[[Figures], Mapping[str, str]] | None = None
 
 
 def environment(packages: Sequence[str] = ()) -> Figures:

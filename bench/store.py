@@ -43,13 +43,15 @@ class Store:
         self._write({**self.read(), **{name: theirs[name] for name in names}})
 
     def render(self, sections: Iterable[ResultSection], *, first: Iterable[str] = ()) -> None:
-        """README.md anew, from what is stored; `first` are Markdown lines before the sections."""
+        """README.md and the sections' pictures, from what is stored; `first` are Markdown lines before the sections."""
         stored, parts = self.read(), [_HEAD]
         if opening := "\n".join(first).strip():
             parts.append(f"{opening}\n")
         for section in sorted(sections, key=lambda one: one.order):
             if (one := stored.get(section.name)) is not None:
                 lines = "\n".join(section.render(one["figures"])).strip()
+                for name, text in section.pictures(one["figures"]).items() if section.pictures else ():
+                    write_atomically(self.folder / name, text)
                 parts.append(f"## {section.title}\n\n{lines}\n\n{signature(one['environment'])}\n")
         write_atomically(self.folder / "README.md", "\n".join(parts))
 

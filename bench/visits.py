@@ -123,7 +123,8 @@ def measure(whole: _WholePictures, scene: VisitScene, config: VisitConfig) -> Sc
     pipeline, tally = CameraPipeline(name="camera", settings=camera, device_id="bench"), VisitTally(scene)
     frames = whole_runs = window_runs = 0
     model_ms = cpu_s = 0.0
-    for frame in due_frames("camera", camera.detect_fps, _Pictures(scene.pictures()), None):
+    pictures = _Pictures(scene.pictures())
+    for frame in due_frames("camera", camera.detect_fps, pictures, None, factor=lambda: pipeline.rate_factor):
         frames += 1
         begun = time.process_time()
         wanted = pipeline.should_detect(frame)

@@ -31,14 +31,20 @@ _WIDER = 0.25  # of a box's size: motion leaves a trail around a person
 _SLOWEST = 8.0  # crops that find nothing, e.g. of a tree in the wind, are made this many times more rarely
 _FORGIVEN_S = 5.0  # without a crop, after which the full rate holds again
 _RECENT_S = 1.0  # places cropped within this time come after the others
+_TRIED_S = 3.0  # so long it counts that a place was cropped before
+_PART = (1.0, 1.6, 2.5)  # times a person's height that a moving region may be: one, then several close together
 _EDGE = 3.0  # px: a box this near to the window's edge is cut off by it
 _SAME_IOU, _SAME_PART = 0.5, 0.7  # overlap, or share of the smaller box, from which on two boxes are one person
 _HELD_IOU = 0.3  # of one who is followed with a sure box: the whole picture shows him
 _ASKED_PART = 0.3  # of the smaller box: motion leaves a trail, joins people, and limbs move more than bodies do
 _ASKED_TALLER = 3.0  # times the target's height; taller is something that stands behind what moves
 _KEPT = 2  # crops reserved for people just found: the frames right after that confirm a track
-_FOLLOWED = 2.5  # more than motion can weigh: people found in crops only must not be lost
+_FOLLOWED = 2.5  # more than motion can weigh: people found in crops only must be confirmed, and not be lost
+_SETTLED = 0.5  # of one whose visit is confirmed: less than new motion, until ...
+_SETTLED_RISE = 2.0  # ... so much a second without a crop has made it more; a track is kept for 2 s
 _CANDIDATES = 16
+_BURST = 2.0  # times the usual rate while somebody is seen who is not confirmed yet ...
+_BURST_S = 1.5  # ... for so long at most: three looks in a row decide
 
 DetectMany = Callable[[Sequence[Frame]], Sequence[Detections | Exception]]
 """Runs the model on several frames, in one batch where that is faster; an exception in place of a failed result."""
@@ -59,13 +65,14 @@ class Crop:
 class CropPlanner:
     """Chooses one camera's windows, at most `per_s` per second, fewer while they find no people.
 
-    Not thread-safe.
+    While somebody was found who is not confirmed yet, twice as many, for 1.5 s at most. Not thread-safe.
     """
 
     def __init__(self, *, per_s: float) -> None:
         self._per_s, self._at_once = per_s, max(1.0, per_s / 4)
         self._left, self._now = _KEPT + self._at_once, -math.inf
         self._fruitless = 0
+        self._undecided_since = math.inf
         self._last = -math.inf
         self._recent: deque[tuple[float, CropBox]] = deque()
         self._statures = Statures()
@@ -85,21 +92,28 @@ class CropPlanner:
         self._statures.forget()
 
     def plan(
-        self, found: Detections, *, regions: Sequence[Box], followed: Sequence[Box], size: tuple[int, int]
+        self,
+        found: Detections,
+        *,
+        regions: Sequence[Box],
+        followed: Sequence[Box],
+        size: tuple[int, int],
+        settled: Sequence[Box] = (),
     ) -> tuple[Crop, ...]:
         """The crops worth a model run of input `size` (width, height) px, in addition to the whole picture's.
 
         `found` are the detections in the whole picture, `regions` where something moves, `followed` the boxes of
-        the tracked people; all in source px.
+        the tracked people who are not confirmed yet, `settled` of those who are; all in source px.
         """
         frame = found.frame
         self._earn(frame.captured_mono)
+        self._undecided_since = min(self._undecided_since, frame.captured_mono) if followed else math.inf
         picture = (frame.image.width, frame.image.height)
         scale = min(size[0] / picture[0], size[1] / picture[1])
         if scale * _GAIN > MOST_ZOOM:
             return ()
-        targets = self._targets(found, regions, followed, scale)
-        known = targets.weights.max(initial=0.0) >= _FOLLOWED
+        targets = self._targets(found, regions, (*followed, *settled), len(followed), scale)
+        known = bool(targets.known.any())
         budget = int(min(self._at_once, self._left - (0 if known else _KEPT)) + 1e-6)
         windows: list[CropBox] = []
         left = np.ones(len(targets.boxes), np.bool_)
@@ -123,32 +137,54 @@ class CropPlanner:
         if t - self._last > _FORGIVEN_S:
             self._fruitless = 0
         if math.isfinite(self._now):
-            rate = self._per_s / min(_SLOWEST, 1.0 + self._fruitless / (2.0 * self._per_s))
+            burst = _BURST if 0.0 <= t - self._undecided_since <= _BURST_S else 1.0
+            rate = burst * self._per_s / min(_SLOWEST, 1.0 + self._fruitless / (2.0 * self._per_s))
             self._left = min(_KEPT + self._at_once, self._left + (t - self._now) * rate)
         self._now = t
-        while self._recent and t - self._recent[0][0] > _RECENT_S:
+        while self._recent and t - self._recent[0][0] > _TRIED_S:
             self._recent.popleft()
 
-    def _targets(self, found: Detections, regions: Sequence[Box], followed: Sequence[Box], scale: float) -> Targets:
-        """What needs a crop: small in the model's input (`scale` input px per source px), and not found in `found`."""
+    def _targets(
+        self, found: Detections, regions: Sequence[Box], followed: Sequence[Box], undecided: int, scale: float
+    ) -> Targets:
+        """What needs a crop: small in the model's input (`scale` input px per source px), and not found in `found`.
+
+        The first `undecided` of `followed` are not confirmed yet.
+        """
         sure = found.boxes[found.scores >= _SURE].astype(np.float64)
         known = iou(sure, np.array(followed, np.float64).reshape(-1, 4)).max(axis=0, initial=0.0)
         asked = [
-            (box, box[3] - box[1], _FOLLOWED)
-            for box, overlap in zip(followed, known, strict=True)
+            (box, box[3] - box[1], (_FOLLOWED, 1.0) if number < undecided else (_SETTLED, _SETTLED_RISE))
+            for number, (box, overlap) in enumerate(zip(followed, known, strict=True))
             if overlap <= _HELD_IOU
         ]
-        asked += [(box, self._stature(box), 1.0) for box in regions if not _explained(sure, box)]
-        asked = [(box, height, base) for box, height, base in asked if height * scale <= _SMALL][:_CANDIDATES]
+        people = sum(height * scale <= _SMALL for _, height, _ in asked)
+        asked += [(box, self._stature(box, _SMALL / scale), (1.0, 1.0)) for box in regions if not _explained(sure, box)]
+        asked = [(box, height, weight) for box, height, weight in asked if height * scale <= _SMALL][:_CANDIDATES]
         return Targets(
             boxes=np.array([box for box, _, _ in asked], np.float64).reshape(-1, 4),
-            weights=np.array([base + self._waited(box) for box, _, base in asked], np.float64),
+            weights=np.array([base + rise * self._waited(box) for box, _, (base, rise) in asked], np.float64),
+            known=np.arange(len(asked)) < people,
             zooms=np.array([zoom_for(height, least=scale * _GAIN) for _, height, _ in asked], np.float64),
         )
 
-    def _stature(self, region: Box) -> float:
-        """The height in px of a person who would move in `region`: of those seen there before, else the region's own."""
-        return self._statures.at(region[3]) or region[3] - region[1]
+    def _stature(self, region: Box, most: float) -> float:
+        """The height in px of a person who would move in `region`: of those seen there before, else by the region's own.
+
+        People who walk close together move as one region that is taller than any of them. So a region is taken for one
+        person first, unless that were more than `most` px, and each further crop of it for smaller ones.
+        """
+        usual = self._statures.at(region[3])
+        if usual is not None:
+            return usual
+        own = region[3] - region[1]
+        parts = [own / part for part in _PART if own / part <= most] or [own]
+        return parts[self._tries(region) % len(parts)]
+
+    def _tries(self, region: Box) -> int:
+        """How often a crop has shown the region's middle lately."""
+        x, y = (region[0] + region[2]) / 2, (region[1] + region[3]) / 2
+        return sum(x1 <= x <= x2 and y1 <= y <= y2 for _, (x1, y1, x2, y2) in self._recent)
 
     def _waited(self, box: Box) -> float:
         """Seconds since a window last contained the box's centre, at most _RECENT_S."""

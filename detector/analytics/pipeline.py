@@ -16,6 +16,7 @@ from detector.config.arming import ArmedState
 from detector.core.geometry import iou
 from detector.core.types import Alert, Appearance, Detections, EventChange, Frame, Track
 
+from .burst import Burst
 from .crops import Crop, CropPlanner
 from .motion import MotionGate
 from .places import Place
@@ -59,8 +60,11 @@ class CameraPipeline:
         self._planner = CropPlanner(per_s=motion.crops_per_s) if motion.enabled and motion.crops_per_s else None
         self._walkers = Walkers()
         self._tracks: tuple[Track, ...] = ()
+        self._present: frozenset[int] = frozenset()  # ids of the tracks whose visit is confirmed
         self._tracker = Tracker(settings=_tracking_for(self._settings.alert))
         self._followed = False
+        self._burst = Burst()
+        self.hurried = False
         self._active_mono: float | None = None
         self.moving = self.idle = False
 
@@ -68,6 +72,7 @@ class CameraPipeline:
         """Whether `frame` is worth a model run; must be called for every frame."""
         look = self._gate.assess(frame.image, frame.captured_mono, people=self._followed)
         self.moving = look.moving
+        self.hurried = self._burst.update(frame.captured_mono, undecided=False)
         if any(look.shift):
             self._tracker.shift(*look.shift)
             self._rules.shift(*look.shift, (frame.image.width, frame.image.height))
@@ -88,6 +93,11 @@ class CameraPipeline:
         motion = self._settings.motion
         self.idle = motion.idle_decode == "keyframes" and t - self._active_mono >= motion.idle_after_s
 
+    @property
+    def rate_factor(self) -> float:
+        """How many times `detect_fps` this camera should be looked at now: more while a candidate is undecided."""
+        return self._settings.burst_factor if self.hurried else 1.0
+
     def is_guarded(self, armed_as: ArmedState | None) -> bool:
         """Whether the alarm, armed so, includes this camera."""
         return armed_as in self._settings.alert.armed
@@ -100,8 +110,16 @@ class CameraPipeline:
         if self._planner is None or self._new_person_in(found):
             return ()
         regions = self._gate.regions()
-        followed = self._walkers.select(self._tracks, regions, found.frame.captured_mono)
-        return self._planner.plan(found, regions=regions, followed=followed, size=size)
+        now = found.frame.captured_mono
+        settled = [track for track in self._tracks if track.id in self._present]
+        undecided = [track for track in self._tracks if track.id not in self._present]
+        return self._planner.plan(
+            found,
+            regions=regions,
+            followed=self._walkers.select(undecided, regions, now),
+            settled=self._walkers.select(settled, regions, now),
+            size=size,
+        )
 
     def _new_person_in(self, found: Detections) -> bool:
         """Whether `found` has a person who is not tracked yet: an alert may be due, which must not wait for crops."""
@@ -121,6 +139,9 @@ class CameraPipeline:
         self._tracks = tracks = self._tracker.update(detections.boxes, detections.scores, frame.captured_mono)
         armed = armed_as in self._settings.alert.armed
         outcome = self._rules.update(frame, tracks, armed=armed, confirmed_mono=confirmed_mono)
+        self._present = outcome.present
+        candidate = any(track.matched and track.id not in outcome.present for track in tracks)
+        self.hurried = self._burst.update(frame.captured_mono, undecided=candidate)
         # Candidates too: the second and third detection of a person must not wait for the idle rate.
         self._followed = bool(tracks) or outcome.people > 0
         self._update_idle(frame.captured_mono)

@@ -43,6 +43,7 @@ class TrackerSettings:
     min_iou_weak: float = 0.4
     duplicate_iou: float = 0.7
     confirm_hits: int = 2
+    tentative_s: float = 1.0
     tentative_updates: int = 1
     max_lost_s: float = 2.0
     max_lost_updates: int = 5
@@ -194,7 +195,8 @@ class Tracker:
     def _forget(self, t: float, *, outage: bool) -> None:
         settings, misses = self._settings, self._rows["misses"]
         gone = self._unseen(t, settings.max_lost_s, settings.max_lost_updates)
-        gone |= (self._rows["hits"] < settings.confirm_hits) & (misses > settings.tentative_updates)
+        tentative = self._rows["hits"] < settings.confirm_hits
+        gone |= tentative & self._unseen(t, settings.tentative_s, settings.tentative_updates)
         gone |= outage & (misses > 0)
         if gone.any():
             kept = np.flatnonzero(~gone)

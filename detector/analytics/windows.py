@@ -20,14 +20,20 @@ _WORTH = 0.5  # of the enlargement that a target asks for: with less, a window d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
-    """What windows are for: boxes [N, 4] px, weights [N], and the enlargement that each asks for [N]."""
+    """What windows are for: boxes [N, 4] px, weights [N], the enlargement that each asks for, whether it is a person [N]."""
 
     boxes: NDArray[np.float64]
     weights: NDArray[np.float64]
     zooms: NDArray[np.float64]
+    known: NDArray[np.bool_]
 
     def take(self, chosen: NDArray[np.bool_]) -> Targets:
-        return Targets(boxes=self.boxes[chosen], weights=self.weights[chosen], zooms=self.zooms[chosen])
+        return Targets(
+            boxes=self.boxes[chosen],
+            weights=self.weights[chosen],
+            zooms=self.zooms[chosen],
+            known=self.known[chosen],
+        )
 
 
 def zoom_for(height: float, *, least: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from detector.core.errors import EndOfStreamError, SourceError
@@ -32,18 +32,27 @@ class _MediaClock:
         return self.now
 
 
-def due_frames(camera: str, detect_fps: float, source: ClipSource, progress: Progress | None) -> Iterator[Frame]:
+def due_frames(
+    camera: str,
+    detect_fps: float,
+    source: ClipSource,
+    progress: Progress | None,
+    *,
+    factor: Callable[[], float] = lambda: 1.0,
+) -> Iterator[Frame]:
     """The frames that LatestFrames would give to an inference loop that is never busy, in order.
 
-    Times are media seconds from 0; raises SourceError for a source without time stamps.
+    `factor`, asked after each frame, says how many times `detect_fps` is the rate now. Times are media seconds from 0; raises SourceError for a source without time stamps.
     """
     clock = _MediaClock()
     slots = LatestFrames(clock=clock)
     slots.add(camera, detect_fps)
     for frame in _frames(camera, source):
         clock.now = frame.captured_mono
+        slots.hurry(camera, factor())
         if held := slots.take(0.0):
             yield held  # was early, and no other frame came in time
+            slots.hurry(camera, factor())
         slots.put(frame)
         if due := slots.take(0.0):
             yield due

@@ -44,16 +44,22 @@ class _CameraSlot:
         "served",
         "skipped",
         "taken",
+        "usual",
     )
 
     def __init__(self, max_fps: float) -> None:
-        self.interval = 1.0 / max_fps
+        self.usual = self.interval = 1.0 / max_fps
         self.due = -math.inf
         self.frame: Frame | None = None
         self.taken = self.dropped = self.skipped = self.refused = 0
         self.newest = -math.inf  # `captured_mono` of the newest frame that came
         self._owed, self._owed_at = 0.0, 0.0
         self.served = -math.inf
+
+    def pace(self, interval: float) -> None:
+        """Another interval, from the last frame taken on: a faster rate does not wait for the slower one's next."""
+        self.due = min(self.due, self.due - self.interval + interval)
+        self.interval = interval
 
     @property
     def opens_mono(self) -> float:
@@ -106,7 +112,7 @@ class _CameraSlot:
 class LatestFrames:
     """One slot per camera: a newer frame replaces an unread one. Thread-safe.
 
-    Frames of a camera are given out at most at its `max_fps`, by their `captured_mono`: any N frames span
+    Frames of a camera are given out at most at its `max_fps` (times the factor of `hurry`), by their `captured_mono`: any N frames span
     at least N - 2 intervals. A camera with exactly that rate loses none to jitter of a quarter of an
     interval either way.
     """
@@ -126,10 +132,17 @@ class LatestFrames:
             if slot is None:
                 self._slots[camera] = _CameraSlot(max_fps)
             else:
-                # Without this, a change from one per minute to ten per second would take a minute.
-                slot.due = min(slot.due, slot.due - slot.interval + 1.0 / max_fps)
-                slot.interval = 1.0 / max_fps
+                slot.usual = 1.0 / max_fps
+                slot.pace(slot.usual)
             self._changed.notify_all()
+
+    def hurry(self, camera: str, factor: float) -> None:
+        """Give `camera`'s frames out at `factor` times its rate from now on, 1: as usual; ignored for one not known."""
+        with self._changed:
+            slot = self._slots.get(camera)
+            if slot is not None and slot.interval != slot.usual / factor:
+                slot.pace(slot.usual / factor)
+                self._changed.notify_all()
 
     def remove(self, camera: str) -> None:
         """Forget `camera`, its frame and its counts."""

@@ -187,6 +187,13 @@ class Camera(ConfigSection):
     )
     enabled: bool = True
     detect_fps: float = Field(default=10.0, gt=0.0, le=120.0, description="at most so many detections per second")
+    burst_fps: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=240.0,
+        description="at most so many for up to 1 s while somebody is seen who is not confirmed yet; null: twice as many "
+        "where detect_fps is not set, else no more than detect_fps",
+    )
     loop: bool = Field(default=False, description="files only: start again at the end of the file")
     timeout_s: float = Field(
         default=5.0, ge=0.5, le=120.0, description="seconds after which an open or a read counts as failed"
@@ -204,6 +211,13 @@ class Camera(ConfigSection):
     @property
     def kind(self) -> SourceKind:
         return source_kind(self.source.get_secret_value())
+
+    @property
+    def burst_factor(self) -> float:
+        """How many times `detect_fps` is looked while somebody is seen who is not confirmed yet; 1: no more often."""
+        if self.burst_fps is None:
+            return 1.0 if "detect_fps" in self.model_fields_set else 2.0
+        return max(1.0, self.burst_fps / self.detect_fps)
 
     @property
     def notices_tamper(self) -> bool:

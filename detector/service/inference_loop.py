@@ -305,6 +305,7 @@ class InferenceLoop:
             return None
 
     def _show_only(self, channel: CameraChannel, frame: Frame) -> None:
+        self._set_rate(channel)
         scene = channel.view.scene()
         people = scene.people if scene is not None and channel.enabled else ()
         moving = channel.enabled and channel.pipeline.moving
@@ -320,7 +321,13 @@ class InferenceLoop:
             outcome = channel.pipeline.process(detections, armed_as=self._alarm.armed_as, confirmed_mono=now)
             channel.view.count(now=now, captured_mono=frame.captured_mono)
             channel.view.show(LiveScene(frame=frame, people=outcome.tracks, moving=outcome.moving))
+            self._set_rate(channel)
             self._pass_on(channel, outcome)
+
+    def _set_rate(self, channel: CameraChannel) -> None:
+        """Look faster while a candidate is undecided, where inference has time for it."""
+        spare = self._spare_s > 0.0 and not self._frames.waiting()
+        self._frames.hurry(channel.name, channel.pipeline.rate_factor if spare else 1.0)
 
     def _pass_on(self, channel: CameraChannel, outcome: PipelineOutcome) -> None:
         self._keep_memory(channel)

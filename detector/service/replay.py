@@ -37,7 +37,8 @@ def replay(
     clip's end ends all open events. Raises SourceError on a damaged clip, InferenceError.
     """
     session = _Session(config=config, camera=camera, detector=detector)
-    for frame in due_frames(camera, config.cameras[camera].detect_fps, source, progress):
+    rate = config.cameras[camera].detect_fps
+    for frame in due_frames(camera, rate, source, progress, factor=session.rate_factor):
         yield from session.serve(frame)
     yield from session.close()
 
@@ -51,6 +52,9 @@ class _Session:
         self._pipeline = CameraPipeline(name=camera, settings=config.cameras[camera], device_id=self._device)
         self._alarm = Alarm(settings=config.alarm)
         self._published = 0
+
+    def rate_factor(self) -> float:
+        return self._pipeline.rate_factor
 
     def serve(self, frame: Frame) -> Iterator[Line]:
         t = frame.captured_mono

@@ -82,6 +82,26 @@ def test_what_moves_is_enlarged_as_people_seen_there_before_need_it() -> None:
     assert view.frame.image.bgr().shape == (416, 416, 3), "people there are 28 px tall"
 
 
+def test_where_a_crop_showed_nobody_the_next_one_shows_smaller_people() -> None:
+    """Three people side by side are one region, three times as tall as the nearest is wide."""
+    closer, group = CropPlanner(per_s=20.0), (400.0, 300.0, 440.0, 350.0)
+    widths = [
+        views[0].window[2] - views[0].window[0]
+        for k in range(7)
+        if (views := closer.plan(seen(frame(k / 10)), regions=[group], followed=[], size=INPUT))
+    ]
+    assert widths[0] > widths[1] > widths[2]
+    assert widths[3] == widths[0], "and from the start again"
+    assert widths[2] == pytest.approx(416 / (28 / 20), abs=1), "a person of 20 px is shown 28 px tall"
+
+
+def test_a_region_too_tall_for_one_small_person_may_be_several() -> None:
+    tall: Box = (400.0, 300.0, 500.0, 450.0)  # 33 px in the input
+    (view,) = planned(regions=[tall])
+    assert view.window[2] - view.window[0] <= 1400
+    assert planned(regions=[(400.0, 300.0, 500.0, 700.0)]) == ()
+
+
 @pytest.mark.parametrize("turned", [True, False])
 def test_a_camera_that_looks_elsewhere_forgets_how_tall_people_were(turned: bool) -> None:
     closer = CropPlanner(per_s=5.0)
@@ -167,8 +187,35 @@ def test_no_more_than_so_many_a_second_however_much_moves() -> None:
     count = 0
     for k in range(100):
         at = frame(k / 10)
-        count += len(closer.plan(seen(at), regions=scattered, followed=followed, size=INPUT))
+        count += len(closer.plan(seen(at), regions=scattered, followed=[], settled=followed, size=INPUT))
     assert 48 <= count <= 53
+
+
+def test_the_rate_doubles_while_a_candidate_is_undecided_and_not_for_long() -> None:
+    counts = []
+    for undecided in (True, False):
+        closer, count = CropPlanner(per_s=5.0), []
+        for k in range(60):
+            at, people = frame(k / 10), [FAR]
+            people, settled = (people, []) if undecided else ([], people)
+            count.append(len(closer.plan(seen(at), regions=[], followed=people, settled=settled, size=INPUT)))
+        counts.append(count)
+    assert sum(counts[0][:15]) >= sum(counts[1][:15]) + 5
+    assert 4 <= sum(counts[0][40:50]) <= 6, "somebody who is never confirmed does not take it for good"
+
+
+def test_new_motion_goes_before_those_who_are_confirmed_until_they_were_not_seen_for_a_while() -> None:
+    closer = CropPlanner(per_s=10.0)
+    apart: list[Box] = [FAR, (1500.0, 800.0, 1520.0, 850.0)]
+    turns = [
+        closer.plan(seen(frame(k / 10)), regions=[apart[1]], followed=[], settled=[apart[0]], size=INPUT)
+        for k in range(20)
+    ]
+    held = [_holds(views[0], FAR) for views in turns if views]
+    assert not all(held[:2])
+    assert 3 <= sum(held) <= 14, "both have their turns"
+    longest = max(len(run) for run in "".join("x" if one else " " for one in held).replace("x", "|").split("|"))
+    assert longest <= 9, "within a second, well before a track ends"
 
 
 def test_a_high_rate_gives_several_windows_a_frame_and_none_holds_what_another_does() -> None:

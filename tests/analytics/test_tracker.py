@@ -54,11 +54,25 @@ def test_hits_count_and_stamps_follow() -> None:
     assert (track.id, track.hits, track.first_mono, track.last_mono) == (1, 10, 0.0, 0.9)
 
 
-def test_candidate_survives_one_miss_but_not_two() -> None:
+def test_candidate_that_is_missed_for_a_second_is_forgotten() -> None:
     tracker = Tracker()
     step(tracker, 0.0, person(100))
-    assert [track.matched for track in step(tracker, 0.1)] == [False]
-    assert step(tracker, 0.2) == ()
+    for t in every(0.1, 0.1, 1.1):
+        assert [track.matched for track in step(tracker, t)] == [False]
+    assert step(tracker, 1.15) == ()
+    slow = Tracker()
+    step(slow, 0.0, person(100))
+    assert len(step(slow, 1.5)) == 1, "one miss alone is none, however long the interval"
+    assert step(slow, 3.0) == ()
+
+
+def test_candidate_is_picked_up_where_it_reappears_within_a_second() -> None:
+    tracker = Tracker()
+    step(tracker, 0.0, person(100))
+    for t in every(0.1, 0.1, 0.7):
+        step(tracker, t, person(104), scores=0.05)
+    (track,) = step(tracker, 0.7, person(110))
+    assert (track.id, track.hits, track.first_mono) == (1, 2, 0.0)
 
 
 def test_weak_detection_starts_nothing() -> None:

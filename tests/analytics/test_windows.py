@@ -10,7 +10,9 @@ INPUT, PICTURE = (416, 256), (1280, 720)
 
 
 def targets(*boxes: tuple[float, float, float, float], zooms: list[float]) -> Targets:
-    return Targets(boxes=np.array(boxes), weights=np.ones(len(boxes)), zooms=np.array(zooms))
+    return Targets(
+        boxes=np.array(boxes), weights=np.ones(len(boxes)), zooms=np.array(zooms), known=np.zeros(len(boxes), np.bool_)
+    )
 
 
 @pytest.mark.parametrize(

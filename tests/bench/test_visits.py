@@ -3,13 +3,17 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 
+from bench.sections.visits import SECTION
+from bench.store import Store
 from bench.visit_conditions import CONDITIONS, under
 from bench.visit_empty import empty_pictures
 from bench.visit_parts import VisitScene
+from bench.visit_plots import curves
 from bench.visit_report import missed_targets, summarise
 from bench.visit_results import VisitResults
 from bench.visit_scenes import EMPTY_S, LAYOUTS, visit_heights, visit_scenes
@@ -276,3 +280,27 @@ def test_the_summary_counts_visits_by_height_and_condition() -> None:
     assert row["by_condition"] == {"dusk": (1, 2)}
     assert (row["median_s"], row["false_visits"], row["false_hours"], row["window_runs"]) == (0.5, 2, 0.5, 3)
     assert (row["split"], row["merged"], row["model_s"], row["cpu_s"]) == (1, 2, 1.5, 0.5)
+
+
+def test_the_curves_have_a_point_for_each_height_with_visits_and_no_other() -> None:
+    visits = (FoundVisit(height_px=14.0, found_after_s=None), FoundVisit(height_px=30.0, found_after_s=0.5))
+    rows = summarise([made_result(visits=visits), replace(made_result(visits=visits[:1]), config="b<c")])
+    drawn = ET.fromstring(curves(rows))
+    circles = drawn.findall("{http://www.w3.org/2000/svg}circle")
+    assert len(circles) == 2 + 1 + 2 + 2, "heights of both, their costs, the key"
+    assert curves(rows) == curves(rows)
+    assert [line.get("points") for line in drawn.iter("{http://www.w3.org/2000/svg}polyline")] == [
+        "404.5,220.0 521.5,40.0",
+        "404.5,220.0",
+    ]
+
+
+def test_the_results_page_shows_what_was_missed_and_writes_the_curves(tmp_path: Path) -> None:
+    figures = {"summary": summarise([made_result(visits=(FoundVisit(height_px=14.0, found_after_s=None),))])}
+    store = Store(tmp_path)
+    store.put(SECTION, figures)
+    store.render([SECTION])
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "- poor, 12-16 px: 0 of 1 (0%), wanted 60%" in page
+    assert "(visits.svg)" in page
+    assert (tmp_path / "visits.svg").read_text(encoding="utf-8") == curves(figures["summary"])

@@ -353,3 +353,23 @@ def test_of_those_that_wait_the_longest_passed_over_is_taken_and_none_twice() ->
     assert slots.take_waiting(["a"]) is None
     slots.close()
     assert slots.take_waiting([]) is None
+
+
+def test_a_hurried_camera_is_taken_faster_at_once_and_then_as_usual() -> None:
+    clock = SetClock()
+    slots = LatestFrames(clock=clock)
+    slots.add("a", 10.0)
+    taken: list[float] = []
+    for k in range(90):
+        clock.now = k / 30
+        if k in (30, 60):
+            slots.hurry("a", 2.0 if k == 30 else 1.0)
+        slots.put(frame("a", clock.now, k))
+        if slots.take(0.0) is not None:
+            taken.append(clock.now)
+    counts = [sum(second <= at < second + 1 for at in taken) for second in (0, 1, 2)]
+    assert counts[0] in (10, 11)
+    assert 18 <= counts[1] <= 21
+    assert counts[2] in (10, 11)
+    slots.hurry("b", 2.0)
+    assert slots.counts("b").taken == 0, "one that is not known stays unknown"

@@ -195,6 +195,24 @@ def test_t1_a_still_figure_that_comes_and_goes_gives_one_alert_and_every_visit_a
     assert new[-1]["after"]["stationary_since"] == new[0]["after"]["start_time"]
 
 
+def walked_in(**camera: Any) -> tuple[list[float], str]:
+    """When a clip of 30 fps is looked at, in which somebody walks from second 2 to 8, and when the alert is raised."""
+    detector = BrightSpot()
+    clip = visits((2.0, 8.0), length_s=9.0, fps=30.0)
+    lines = list(replay(config=config(**camera), camera="porch", source=clip, detector=detector))
+    (alert,) = of(lines, "alerts")
+    return detector.times, alert["captured_at"]
+
+
+def test_who_is_not_confirmed_yet_is_looked_at_faster_unless_the_rate_is_set() -> None:
+    usual, at_usual = walked_in(detect_fps=10)
+    fast, at_fast = walked_in()
+    _, at_chosen = walked_in(detect_fps=10, burst_fps=30)
+    assert at_chosen <= at_fast < at_usual
+    assert len(usual) < len(fast) <= len(usual) + 10, "for the moment until the visit is confirmed"
+    assert (fast, at_fast) == walked_in()
+
+
 def test_two_replays_are_byte_identical() -> None:
     def once() -> bytes:
         return b"\n".join(encode(line) for line in run(visits((1.0, 4.0), (8.0, 11.0), length_s=15), config()))
