@@ -65,10 +65,9 @@ def router(control: Control) -> APIRouter:
         # A running visit may still get a better picture, so not for long.
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=60"})
 
-    @routes.api_route(
+    @routes.head("/{event_id}/clip.mp4", include_in_schema=False)
+    @routes.get(
         "/{event_id}/clip.mp4",
-        methods=["GET", "HEAD"],
-        operation_id="clip",
         summary="The seconds around the visit's alert, as the camera sent them; ranges may be asked for",
         response_class=Response,
         responses={**_NO_EVENT, 200: {"content": {"video/mp4": {}}}, 206: {"description": "The range asked for"}},
