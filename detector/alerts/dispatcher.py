@@ -99,6 +99,7 @@ class Dispatcher:
         snapshot_width: int = SNAPSHOT_WIDTH,
         request_clip: Callable[[Alert], bool] = lambda _alert: False,
         clip_exists: ClipExists = lambda _path: False,
+        notify: Callable[[dict[str, Any], bytes | None], None] = lambda _document, _picture: None,
         clock: Clock = SYSTEM_CLOCK,
         clock_synced: Callable[[], bool] = lambda: True,
         max_waiting: int = MAX_WAITING,
@@ -108,6 +109,7 @@ class Dispatcher:
             raise ValueError("max_waiting must be at least 1")
         self._outbox, self._history, self._link = outbox, history, link
         self._topics, self._device, self._clock, self._clock_synced = topics, device, clock, clock_synced
+        self._notify = notify
         self._request_clip, self._clip_exists, self._snapshot_url = request_clip, clip_exists, snapshot_url
         self._max_waiting = max_waiting
         self._changed = threading.Condition()  # never held over disk, network or an encoder
@@ -331,9 +333,10 @@ class Dispatcher:
             )
             self._delivery.added(entry)
             self._alerts.popleft()
-            self._pictures.take(alert, entry.seq)  # while the disk writes
+            picture = self._pictures.take(alert, entry.seq)  # while the disk writes
             self._delivery.work()
             self._history.mark_alerted(document)
+            self._notify(document, picture)
 
     def _hand_over_messages(self) -> None:
         with self._changed:

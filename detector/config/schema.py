@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from detector.core.redact import shown_source
 
 from .model_settings import Model
+from .notify_settings import NotifyTarget
 from .section import ConfigSection
 from .source_kind import SourceKind, port_is_valid, source_kind
 from .value_types import (
@@ -360,7 +361,19 @@ class Config(ConfigSection):
     alarm: AlarmSettings = AlarmSettings()
     api: Api = Api()
     history: HistorySettings = HistorySettings()
+    notify: tuple[NotifyTarget, ...] = Field(default=(), max_length=32)
     data_dir: FilePath = Path("data")
+
+    @model_validator(mode="after")
+    def _targets_fit(self) -> Config:
+        names = [target.name for target in self.notify]
+        for number, target in enumerate(self.notify):
+            if target.name in names[:number]:
+                raise ValueError(f"notify: two targets are named {target.name}: give each a name of its own")
+            if unknown := sorted(set(target.cameras) - set(self.cameras)):
+                known = ", ".join(sorted(self.cameras))
+                raise ValueError(f"notify: {target.name} names the cameras {', '.join(unknown)}; there are {known}")
+        return self
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Config:

@@ -75,7 +75,8 @@ def test_a_clip_is_from_the_last_key_frame_before_its_begin_to_its_end(tmp_path:
     yard.ask("v", 14.0)
     yard.play(30.0)
     assert yard.numbers("v") == list(range(100, 181)), "key frames are 2 s apart: from 10.0 s, not 11.0; to 18.0 s"
-    assert yard.done == [("v", pytest.approx(8.1, abs=0.05))]
+    assert [event for event, _ in yard.done] == ["v"]
+    assert yard.done[0][1] == pytest.approx(8.1, abs=0.05)
     stats = yard.recorder.stats()
     assert (stats.written, stats.failed, stats.cut, stats.open, stats.clips) == (1, 0, 0, 0, 1)
 
