@@ -29,6 +29,7 @@ from .payloads import (
     SnapshotUrl,
     Topics,
     alert_payload,
+    appearance_document,
     clip_path,
     clip_payload,
     encode,
@@ -185,6 +186,10 @@ class Dispatcher:
 
     def alarm_state(self, state: AlarmState) -> None:
         self._publish(self._topics.alarm_state, state, qos=1, retain=True)
+
+    def alarm_attributes(self, document: JsonObject) -> None:
+        """Why the alarm is as it is, beside its state."""
+        self.send(Message(topic=self._topics.alarm_attributes, payload=encode(document), qos=1, retain=True))
 
     def status(self, document: JsonObject) -> None:
         """The status document, for `P/stats`."""
@@ -382,7 +387,7 @@ class Dispatcher:
                 created_wall=self._clock.wall(),
                 droppable=change.type == "update",
             )
-            self._history.record(document["after"])
+            self._history.record(document["after"] | appearance_document(change.after))
         for change in firsts:
             self._pictures.take_first(change)
 

@@ -22,7 +22,7 @@ from detector.core.types import JsonObject
 
 from .clips.folder import ClipFolder
 from .database import DamagedError, Database, Row, SchemaLayout, open_or_set_aside, set_aside
-from .payloads import clip_path, encode, parse_timestamp, unseen_event
+from .payloads import APPEARANCE, clip_path, encode, parse_timestamp, unseen_event
 from .snapshot_files import Snapshots
 
 log = logging.getLogger(__name__)
@@ -190,6 +190,15 @@ class History:
         found = self._documents(f"SELECT {_COLUMNS} FROM events WHERE id = ?", (event_id,))  # noqa: S608 - own names
         return found[0] if found else None
 
+    def recorded(self, event_id: str) -> Document | None:
+        """One visit as it was recorded, with what is kept beside its event; None where it is not known, or no longer."""
+        rows = self._rows("SELECT body FROM events WHERE id = ?", (event_id,))
+        try:
+            document: Document | None = json.loads(rows[0][0]) if rows else None
+        except ValueError:
+            return None  # `event` logs it
+        return document
+
     def snapshot(self, event_id: str) -> bytes | None:
         """The visit's JPEG; None where there is none. Any text may come in."""
         return self._snapshots.load(event_id)
@@ -260,6 +269,7 @@ class History:
             log.error("visit %r is not readable and is left out", event_id)  # noqa: TRY400 - the stack says nothing
             return None
         clip = clip_path(event_id) if self._clips.has(event_id) else None
+        document.pop(APPEARANCE, None)
         return {
             **document,
             "end_time": end_time,

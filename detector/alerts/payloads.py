@@ -6,6 +6,7 @@ detector's own. Every number is finite and rounded, every box ordered and inside
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from detector.core.types import Alert, Box, Event, EventChange, TamperAlert
+from detector.core.types import Alert, Appearance, Box, Event, EventChange, Suppressed, TamperAlert
 
 _END = b',"confirmed_at":'  # an alert's document from here on is written when it is sent
 _CONSTANT: dict[str, Any] = {
@@ -96,9 +97,47 @@ def _event(event: Event, device: str, has_clip: bool) -> dict[str, Any]:
         "active": event.end_wall is None and not event.stationary,
         "has_snapshot": event.has_snapshot,
         "has_clip": has_clip,
-        "suppressed": event.suppressed,
-        "stationary_since": None if event.stationary_since is None else _seconds(event.stationary_since),
+        "suppressed": None if event.suppressed is None else suppressed_document(event.suppressed),
+        "stationary_since": None if event.suppressed is None else _seconds(event.suppressed.since),
     }
+
+
+def suppressed_document(suppressed: Suppressed) -> dict[str, Any]:
+    """Why a visit raises no alert, as events say it; `since` in epoch s."""
+    return {
+        "id": suppressed.id,
+        "reason": suppressed.reason,
+        "since": _seconds(suppressed.since),
+        "matches": int(suppressed.matches),
+        "asked": suppressed.asked,
+        "proposed": suppressed.proposed,
+    }
+
+
+APPEARANCE = "appearance"
+"""The key of a visit's document, in the history alone, under which `appearance_document` stands."""
+
+
+def appearance_document(event: Event) -> dict[str, Any]:
+    """What the history keeps of how a visit looked, for a user who says that nobody is there; nobody else is sent it."""
+    if event.appearance is None:
+        return {}
+    look = base64.b64encode(event.appearance.look).decode("ascii")
+    return {APPEARANCE: {"box": [round(finite(side), 6) for side in event.appearance.box], "look": look}}
+
+
+def parse_appearance(visit: Mapping[str, Any]) -> Appearance:
+    """Where and how a visit of the history was seen; of one without `appearance_document` its place alone.
+
+    Raises KeyError, TypeError or ValueError for what is no visit.
+    """
+    if APPEARANCE in visit:
+        kept = visit[APPEARANCE]
+        x1, y1, x2, y2 = (float(side) for side in kept["box"])
+        return Appearance(box=(x1, y1, x2, y2), look=base64.b64decode(kept["look"], validate=True))
+    width, height = visit["frame_size"]
+    x1, y1, x2, y2 = visit["box"]
+    return Appearance(box=(x1 / width, y1 / height, x2 / width, y2 / height), look=b"")
 
 
 def event_payload(change: EventChange, *, device: str, has_clip: bool = False) -> dict[str, Any]:
@@ -322,6 +361,10 @@ class Topics:
     def alarm_state(self) -> str:
         return f"{self.prefix}/alarm/state"
 
+    @property
+    def alarm_attributes(self) -> str:
+        return f"{self.prefix}/alarm/attributes"
+
     def person(self, camera: str) -> str:
         return f"{self.prefix}/{camera}/person"
 
@@ -333,6 +376,9 @@ class Topics:
 
     def camera_status(self, camera: str) -> str:
         return f"{self.prefix}/{camera}/status"
+
+    def suppress_set(self, camera: str) -> str:
+        return f"{self.prefix}/{camera}/suppress/set"
 
     def detect_set(self, camera: str) -> str:
         return f"{self.prefix}/{camera}/detect/set"

@@ -19,6 +19,10 @@ class StaleConfigError(DetectorError):
         super().__init__("the configuration changed since you read it: read it again, then repeat the change")
 
 
+class UnknownVisitError(DetectorError):
+    """What was asked of a visit cannot be done: it is not known, or its camera is not running."""
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """Whether every stage makes progress; else which one does not, and what is known of it."""
@@ -86,13 +90,38 @@ class Control(Protocol):
         """The event's MP4; None when the event has none, none yet, or none any more."""
         ...
 
+    def suppress(self, event_id: str) -> Document:
+        """Nobody is where this visit was seen: no alerts of what is seen there again; returns the suppression.
+
+        Raises UnknownVisitError.
+        """
+        ...
+
+    def suppressions(self) -> list[Document]:
+        """What raises no alert, as `documents.Suppression` names it, the latest seen first."""
+        ...
+
+    def unsuppress(self, suppression_id: str) -> bool:
+        """What is seen there alerts again; False where it is not known."""
+        ...
+
+    def suppression_picture(self, suppression_id: str) -> bytes | None:
+        """The JPEG of what is suppressed; None where it or its picture is not known."""
+        ...
+
     def latest_jpeg(self, camera: str, *, boxes: bool, max_width: int | None) -> tuple[int, bytes] | None:
         """The newest frame's number and its picture as JPEG, None before the first one."""
         ...
 
     def camera_names(self) -> tuple[str, ...]: ...
 
-    def alarm_command(self, command: AlarmCommand) -> None: ...
+    def alarm_command(self, command: AlarmCommand, by: str) -> None:
+        """`by`: over what, and from which address."""
+        ...
+
+    def alarm_audit(self) -> list[Document]:
+        """Who armed or disarmed, when and why, newest first."""
+        ...
 
     def detect_switch(self, camera: str, on: bool) -> None:
         """Turn detection for a known camera on or off, as `P/CAM/detect/set` does."""

@@ -16,6 +16,8 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from detector.core.redact import shown_source
 
+from .arming import AlarmSchedule, ArmedState, Presence, SiteLocation
+from .clip_settings import ClipRetention, ClipSettings
 from .model_settings import Model
 from .notify_settings import NotifyTarget
 from .section import ConfigSection
@@ -35,8 +37,6 @@ from .value_types import (
     WebUrl,
     printable_secret,
 )
-
-ArmedState = Literal["armed_away", "armed_home"]
 
 
 def default_device_id() -> str:
@@ -59,8 +59,11 @@ IdleDecode = Literal["all", "keyframes"]
 
 class MotionSettings(ConfigSection):
     enabled: bool = True
-    threshold: float = Field(
-        default=15.0, gt=0.0, le=255.0, description="smallest change of a pixel that counts, grey levels"
+    threshold: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=255.0,
+        description="smallest change of a pixel that counts, grey levels; null: it follows the picture's noise",
     )
     min_area: float = Field(
         default=0.0001, ge=0.0, le=1.0, description="smallest share of the picture that must change"
@@ -119,7 +122,7 @@ class AlertSettings(ConfigSection):
         default=0.0, description="a reminder every so many seconds while the person stays; 0: none"
     )
     min_area: float = Field(
-        default=0.0001, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
+        default=0.00002, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
     )
     max_area: float = Field(
         default=1.0, gt=0.0, le=1.0, description="largest share of the picture that a person covers"
@@ -129,6 +132,12 @@ class AlertSettings(ConfigSection):
         ge=0.0,
         le=3650.0,
         description="days for which a place is remembered where something alerted and never moved; 0: none is",
+    )
+    suppress_days: float = Field(
+        default=30.0,
+        ge=1.0,
+        le=3650.0,
+        description="days for which a place is remembered that was marked as nobody, after it was last seen",
     )
     armed: tuple[ArmedState, ...] = Field(default=("armed_away", "armed_home"), min_length=1)
 
@@ -164,12 +173,6 @@ class TamperSettings(ConfigSection):
         description="seconds for which a picture may stay the same to the last pixel; raise it for a camera that "
         "sends key frames seldom",
     )
-
-
-class ClipSettings(ConfigSection):
-    enabled: bool = Field(default=True, description="whether each alert gets a clip out of the camera's own stream")
-    pre_s: float = Field(default=5.0, ge=0.0, le=60.0, description="seconds of the clip before the alert")
-    post_s: float = Field(default=10.0, ge=0.0, le=120.0, description="seconds of the clip after the alert")
 
 
 class Camera(ConfigSection):
@@ -337,14 +340,6 @@ class Api(ConfigSection):
         return self
 
 
-class ClipRetention(ConfigSection):
-    keep_days: float = Field(default=14.0, gt=0.0, le=3650.0, description="days after which a clip goes")
-    max_clips: int = Field(default=1000, ge=1, le=1_000_000, description="so many clips are kept, the newest ones")
-    max_mb: float = Field(
-        default=2048.0, gt=0.0, le=10_000_000.0, description="MB that all clips take; the oldest go first"
-    )
-
-
 class HistorySettings(ConfigSection):
     keep_days: float = Field(default=14.0, gt=0.0, le=3650.0)
     max_events: int = Field(default=10_000, ge=1, le=1_000_000)
@@ -359,6 +354,9 @@ class Config(ConfigSection):
     cameras: dict[Identifier, Camera] = Field(min_length=1, max_length=64)
     mqtt: Mqtt = Mqtt()
     alarm: AlarmSettings = AlarmSettings()
+    presence: Presence = Presence()
+    schedules: dict[Identifier, AlarmSchedule] = Field(default_factory=dict, max_length=64)
+    location: SiteLocation = SiteLocation()
     api: Api = Api()
     history: HistorySettings = HistorySettings()
     notify: tuple[NotifyTarget, ...] = Field(default=(), max_length=32)
@@ -381,6 +379,15 @@ class Config(ConfigSection):
         same = self.api.port == embedded.port and self.api.port != 0
         if same and self.api.enabled and self.mqtt.broker == "embedded" and _overlap(self.api.host, embedded.host):
             raise ValueError(f"api.port and mqtt.embedded.port are both {embedded.port}: give them different ports")
+        return self
+
+    @model_validator(mode="after")
+    def _sun_has_a_place(self) -> Config:
+        needy = [name for name, schedule in self.schedules.items() if schedule.enabled and schedule.needs_sun]
+        if needy and self.location.latitude is None:
+            raise ValueError(
+                f"schedules.{needy[0]} names sunrise or sunset: set location.latitude and location.longitude"
+            )
         return self
 
 

@@ -13,6 +13,8 @@ from detector.config.schema import Config
 from detector.core.clock import Clock
 from detector.core.types import Alert
 
+MOST_EARLY_S = 60.0  # of an entry delay: so long ago somebody may have come in when the alert is sent
+
 
 class Clips:
     """Requests, status and problems of clips; thread-safe. `config`: the configuration of now."""
@@ -47,6 +49,11 @@ class Clips:
         for name, stats in self._recorders.stats().items():
             if stats.error is not None:
                 yield f"camera {name}: no clips: its recording stream: {stats.error}"
+
+
+def make_recorders(*, config: Callable[[], Config], clock: Clock) -> Recorders:
+    """The cameras' recordings in memory; they reach back over an entry delay, when the alert comes late."""
+    return Recorders(clock=clock, early_s=lambda: min(config().alarm.entry_delay_s, MOST_EARLY_S))
 
 
 def make_clips(*, config: Callable[[], Config], folder: ClipFolder, recorders: Recorders, clock: Clock) -> Clips:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from detector.alerts.discovery import ANNOUNCED, Discovery
 from detector.alerts.dispatcher import Dispatcher
-from detector.alerts.notify.notifications import Notifications, build_notifications
+from detector.alerts.notify.notifications import Notifications
 from detector.alerts.payloads import Topics
+from detector.alerts.snapshot_files import Snapshots
 from detector.analytics.alert_codec import LostImage
 from detector.capture.idle_cameras import IdleCameras
 from detector.capture.latest_frames import LatestFrames
@@ -34,11 +35,12 @@ from detector.mqtt.client import MqttClient, settings_of
 from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
+from .arming import ARMING_STATE, ArmingController
 from .autotuner import Autotuner
 from .camera_memory import MEMORY_STATE, CameraMemory
 from .camera_status import CameraStatusPublisher
 from .camera_switches import DETECT_STATE, CameraSwitches
-from .clips import Clips, make_clips
+from .clips import Clips, make_clips, make_recorders
 from .config_store import ConfigStore
 from .control import ServiceControl
 from .engine_upgrade import EngineUpgrade
@@ -46,13 +48,15 @@ from .health import HealthMonitor
 from .inference_loop import InferenceLoop
 from .model_host import ModelHost
 from .mqtt_commands import MqttCommands
+from .notifications import make_notifications
 from .overload import LoadMeter
+from .presence_topics import PresenceTopics
 from .reload import ConfigReloader
 from .status import StatusReporter
 from .storage import Storage, open_storage
+from .suppressions import Suppressions
 
 log = logging.getLogger(__name__)
-MOST_EARLY_S = 60.0  # of an entry delay: so long ago somebody may have come in when the alert is sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,7 @@ class Detection:
     model: ModelHost
     loop: InferenceLoop
     alarm: AlarmController
+    arming: ArmingController
     switches: CameraSwitches
     autotune: AutotuneStatus
 
@@ -111,14 +116,20 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     config, clock_sync = store.config, ClockSync(clock=clock)
     storage = open_storage(config, clock, clock_sync, closing)
     links = _links(config, clock)
-    recorders = Recorders(clock=clock, early_s=lambda: min(store.config.alarm.entry_delay_s, MOST_EARLY_S))
+    recorders = make_recorders(config=lambda: store.config, clock=clock)
     clips = make_clips(config=lambda: store.config, folder=storage.clip_folder, recorders=recorders, clock=clock)
     output = _output(config, storage, links, clips, clock, clock_sync, closing)
-    detection = _detection(config, resolved, storage, output, recorders, clock)
+    detection = _detection(config, resolved, storage, output, recorders, clock, clock_sync)
     closing.callback(detection.frames.close)
     monitoring = _monitoring(store, storage, output, detection, clock, clock_sync)
     announcer = _announcer(store, storage, output)
-    _subscribe_commands(store, output, detection, announcer)
+    suppressions = Suppressions(
+        history=storage.history,
+        loop=detection.loop,
+        pictures=Snapshots(config.data_dir / "suppressions"),
+        afterwards=storage.history_writer.afterwards,
+    )
+    _subscribe_commands(store, output, detection, announcer, suppressions)
     reloader = _reloader(store, output, detection, monitoring, announcer)
     control = ServiceControl(
         store=store,
@@ -126,10 +137,11 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         status=monitoring.status,
         history=storage.history,
         channel=detection.loop.channel,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         switches=detection.switches,
         apply=reloader.apply,
         clips=storage.clip_folder,
+        suppressions=suppressions,
     )
     return Components(
         store=store,
@@ -186,7 +198,7 @@ def _monitoring(
         autotune=detection.autotune,
         broker=output.client,
         outbox=storage.outbox,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         clock=clock,
         more=lambda: {"clips": output.clips.document(), "notify": output.notifier.document()},
     )
@@ -212,16 +224,24 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announce
     return announcer
 
 
-def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection, announcer: Announcer) -> None:
+def _subscribe_commands(
+    store: ConfigStore, output: Output, detection: Detection, announcer: Announcer, suppressions: Suppressions
+) -> None:
     commands = MqttCommands(
         topics=Topics(store.config.mqtt.topic_prefix),
         store=store,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         switches=detection.switches,
         announce=announcer.announce,
+        suppressions=suppressions,
     )
     for topic_filter, handler in commands.handlers():
         output.client.subscribe(topic_filter, handler)
+    output.client.subscribe_retained(Topics(store.config.mqtt.topic_prefix).alarm_set, commands.on_retained_alarm)
+    for topic, handler, retained in PresenceTopics(config=store.config, arming=detection.arming).handlers():
+        output.client.subscribe(topic, handler)
+        output.client.subscribe_retained(topic, retained)
+    output.client.listen_connected(detection.arming.connected)
 
 
 def _reloader(
@@ -236,6 +256,7 @@ def _reloader(
         model=detection.model,
         autotune=detection.autotune,
         alarm=detection.alarm,
+        arming=detection.arming,
         cameras=detection.cameras,
         switches=detection.switches,
         status=monitoring.camera_status,
@@ -283,17 +304,9 @@ def _output(
     def clip_exists(path: str) -> bool:
         return storage.clip_folder.has(path.split("/")[-2])
 
-    notifier = build_notifications(
-        config.notify,
-        data_dir=config.data_dir,
-        load_picture=storage.history.snapshot,
-        snapshot_url=sign,
-        clip_exists=clip_exists,
-        clock=clock,
-        clock_synced=clock_sync.is_synced,
-        closing=closing,
+    notifier = make_notifications(
+        config, storage, sign=sign, clip_exists=clip_exists, clock=clock, clock_sync=clock_sync, closing=closing
     )
-    notifier.recover(storage.outbox)
     dispatcher = Dispatcher(
         outbox=storage.outbox,
         history=storage.history_writer,
@@ -314,7 +327,13 @@ def _output(
 
 
 def _detection(
-    config: Config, resolved: Resolved, storage: Storage, output: Output, recorders: Recorders, clock: Clock
+    config: Config,
+    resolved: Resolved,
+    storage: Storage,
+    output: Output,
+    recorders: Recorders,
+    clock: Clock,
+    clock_sync: ClockSync,
 ) -> Detection:
     autotune, idle, frames = AutotuneStatus(), IdleCameras(), LatestFrames(clock=clock)
     load = AutotunedLoader(config.model, resolved, scenes=tuple(scenes_of(config)), on_change=autotune.chose)
@@ -331,6 +350,15 @@ def _detection(
         clock=clock,
         send=output.dispatcher.alert,
         on_change=alarm_changed,
+    )
+    arming = ArmingController(
+        alarm=alarm,
+        config=config,
+        saved=storage.outbox.get_state(ARMING_STATE),
+        clock=clock,
+        clock_synced=clock_sync.is_synced,
+        save=output.dispatcher.save_state,
+        publish=output.dispatcher.alarm_attributes,
     )
     loop = InferenceLoop(
         frames=frames,
@@ -350,6 +378,7 @@ def _detection(
         model=model,
         loop=loop,
         alarm=alarm,
+        arming=arming,
         switches=CameraSwitches(
             saved=storage.outbox.get_state(DETECT_STATE),
             channels=loop,

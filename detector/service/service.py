@@ -130,6 +130,7 @@ class Service:
             parts.announcer.api_port = parts.api.port
         self._wait_loaded(detection.model)
         detection.alarm.announce()
+        detection.arming.announce()
         parts.announcer.announce()
         self._start_threads(self._change_rows(parts), parts, closing)
 
@@ -210,6 +211,7 @@ class Service:
         while not self.stop_event.wait(CHECK_S):
             now = self._clock.mono()
             self._assess_cameras(parts, now)
+            parts.detection.arming.tick()
             if parts.monitoring.health.check():
                 self._notifier.watchdog()
             if now >= next_stats:

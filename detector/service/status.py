@@ -16,7 +16,7 @@ from detector.core.redact import redact
 from detector.core.system_info import SystemProbe
 from detector.models.autotune.status import AutotuneStatus
 
-from .alarm_controller import AlarmController
+from .arming import ArmingController
 from .camera_status import status_word
 from .config_store import ConfigStore
 from .health import Broker, CameraStats, HealthMonitor, OutboxCounts
@@ -64,7 +64,7 @@ class StatusReporter:
         autotune: AutotuneStatus,
         broker: Broker,
         outbox: OutboxCounts,
-        alarm: AlarmController,
+        alarm: ArmingController,
         clock: Clock,
         more: Callable[[], dict[str, Any]] = dict,
     ) -> None:
@@ -110,7 +110,7 @@ class StatusReporter:
                 "fault": outbox.fault,
             },
             **self._more(),
-            "alarm": {"state": self._alarm.state},
+            "alarm": {"state": self._alarm.state, **self._alarm.document()},
             "system": {key: _rounded(value, 1) for key, value in dataclasses.asdict(self._probe.read()).items()},
         }
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
 
 from detector.alerts.notify.notifications import Notifications, build_notifications, try_target
 from detector.alerts.notify.webhook import ALERT_ID, SIGNATURE, TIMESTAMP, is_authentic
@@ -88,8 +89,15 @@ class MailBox:
 @pytest.fixture
 def mailbox() -> Iterator[tuple[MailBox, int]]:
     box = MailBox()
-    controller = Controller(box, hostname="127.0.0.1", port=free_port())
-    controller.start()
+
+    def check(_server: Any, _session: Any, _envelope: Any, _mechanism: str, login: Any) -> AuthResult:
+        return AuthResult(success=(login.login, login.password) == (b"me", b"hunter2secret"))
+
+    controller = Controller(
+        box, hostname="127.0.0.1", port=free_port(), authenticator=check, auth_required=True, auth_require_tls=False
+    )
+    with pytest.warns(UserWarning, match="AUTH while not requiring TLS"):  # over loopback it is right
+        controller.start()
     yield box, controller.port
     controller.stop()
 
