@@ -14,16 +14,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
-
-import numpy as np
+from typing import Any, Protocol
 
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import BrokerError
-from detector.core.types import AlarmState, Alert, ArrayImage, Box, EventChange, Frame, JsonObject, Message, TamperAlert
+from detector.core.types import AlarmState, Alert, EventChange, JsonObject, Message, TamperAlert
 
+from .alert_pictures import MAX_FIRSTS, NO_FRAME, SNAPSHOT_WIDTH, AlertPictures, EncodeSnapshot
 from .delivery import RETRY_S, MessageSink, OutboxDelivery
-from .history_writer import HistoryWriter, MakeJpeg
+from .history_writer import HistoryWriter
 from .outbox import Outbox
 from .payloads import (
     ClipExists,
@@ -37,21 +36,11 @@ from .payloads import (
     event_payload,
     tamper_payload,
 )
-from .snapshot_fit import fitted
 
 log = logging.getLogger(__name__)
 
-EncodeSnapshot = Callable[[Frame, Box, float, "int | None"], "bytes | None"]
-"""The frame as JPEG with the person's box and score drawn, at most so many px wide; None where the picture is lost."""
-SNAPSHOT_WIDTH = 960
-"""px. Of 1080p half of each side: a JPEG in 2 ms where the whole takes 6, and a third of its bytes."""
 MAX_WAITING = 1000
-MAX_FIRSTS = 8  # visits with a first picture still to be made: each holds a frame
-_SMALLER = "raise its limit (Mosquitto: message_size_limit) or set mqtt.snapshot_width"
 _LOOK_S = 0.25  # a stop may go unnoticed this long, and the heartbeat is this old while idle
-_NOTHING = Frame(
-    camera="", seq=0, captured_mono=0.0, captured_wall=0.0, image=ArrayImage(np.zeros((72, 128, 3), np.uint8))
-)
 
 
 class PublishingLink(MessageSink, Protocol):
@@ -82,6 +71,15 @@ class DispatchStats:
     refusals: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Delivered at least once, as events are; `make` writes it when it is its turn."""
+
+    key: str
+    topic: str
+    make: Callable[[], dict[str, Any]]
+
+
 class Dispatcher:
     """Every method but `run` and `drain` may be called from any thread and returns at once; those two from one thread.
 
@@ -102,6 +100,7 @@ class Dispatcher:
         snapshot_width: int = SNAPSHOT_WIDTH,
         request_clip: Callable[[Alert], bool] = lambda _alert: False,
         clip_exists: ClipExists = lambda _path: False,
+        notify: Callable[[dict[str, Any], bytes | None], None] = lambda _document, _picture: None,
         clock: Clock = SYSTEM_CLOCK,
         clock_synced: Callable[[], bool] = lambda: True,
         max_waiting: int = MAX_WAITING,
@@ -111,7 +110,7 @@ class Dispatcher:
             raise ValueError("max_waiting must be at least 1")
         self._outbox, self._history, self._link = outbox, history, link
         self._topics, self._device, self._clock, self._clock_synced = topics, device, clock, clock_synced
-        self._encode, self._snapshot_width = encode_snapshot, snapshot_width
+        self._notify = notify
         self._request_clip, self._clip_exists, self._snapshot_url = request_clip, clip_exists, snapshot_url
         self._max_waiting = max_waiting
         self._changed = threading.Condition()  # never held over disk, network or an encoder
@@ -120,20 +119,25 @@ class Dispatcher:
         self._events: deque[EventChange] = deque()
         self._firsts: deque[EventChange] = deque(maxlen=MAX_FIRSTS)
         self._messages: deque[Message] = deque()
-        self._clips: deque[tuple[str, str, float]] = deque(maxlen=max_waiting)
-        self._tampers: deque[TamperAlert] = deque(maxlen=max_waiting)
+        self._documents: deque[_Waiting] = deque(maxlen=max_waiting)
         self._retained: dict[str, tuple[Message, str | None]] = {}
-        self._pictures: dict[int, Message] = {}  # of alerts that have not gone out: by the outbox's number
-        self._last_alerted: deque[str] = deque(maxlen=MAX_FIRSTS)
         self._repeated: dict[str, Message] = {}  # states that are not retained: the last of each topic
         self._dropped = 0
+        self._pictures = AlertPictures(
+            encode=encode_snapshot,
+            history=history,
+            link=link,
+            give=self._give,
+            topic=topics.snapshot,
+            width=snapshot_width,
+        )
         self._delivery = OutboxDelivery(
             outbox=outbox,
             history=history,
             link=link,
             clock=clock,
             wake=self.wake,
-            before_alert=self._publish_picture,
+            before_alert=self._pictures.publish,
             snapshot_url=snapshot_url,
             clip_exists=clip_exists,
             retry_s=retry_s,
@@ -152,7 +156,7 @@ class Dispatcher:
         """An event's step. Of many new visits at once only the latest get a first picture."""
 
         def take() -> None:
-            self._append(self._events, replace(change, frame=_NOTHING))  # a queue of frames would be a queue of MBs
+            self._append(self._events, replace(change, frame=NO_FRAME))  # a queue of frames would be a queue of MBs
             if change.type == "new":
                 self._firsts.append(change)
 
@@ -160,11 +164,13 @@ class Dispatcher:
 
     def tamper(self, alert: TamperAlert) -> None:
         """A camera's view was taken away: delivered at least once, as events are."""
-        self._take(lambda: self._tampers.append(alert))
+        make = partial(tamper_payload, alert, device=self._device)
+        self._put_later(_Waiting(alert.id, self._topics.tamper, lambda: make(clock_synced=self._clock_synced())))
 
     def clip(self, event_id: str, camera: str, duration_s: float) -> None:
         """A visit's clip is there: delivered at least once, as events are."""
-        self._take(lambda: self._clips.append((event_id, camera, duration_s)))
+        make = partial(clip_payload, event_id, device=self._device, camera=camera, duration_s=duration_s)
+        self._put_later(_Waiting(event_id, self._topics.clips, lambda: make(snapshot_url=self._snapshot_url)))
 
     def people(self, camera: str, count: int) -> None:
         self._publish(self._topics.person(camera), str(count), retain=True)
@@ -237,7 +243,7 @@ class Dispatcher:
     # The thread
 
     def run(self, stop: threading.Event) -> None:
-        self._made(partial(self._encode, _NOTHING, (8.0, 40.0, 32.0, 64.0), 0.0, None))  # loads a font: 70 ms, once
+        self._pictures.warm_up()
         while not stop.is_set():
             self._wait(_LOOK_S)
             self._round()
@@ -263,6 +269,9 @@ class Dispatcher:
             self._woken = True
             self._changed.notify()
 
+    def _put_later(self, document: _Waiting) -> None:
+        self._take(lambda: self._documents.append(document))
+
     def _repeat(self, message: Message) -> None:
         self._repeated[message.topic] = message
         self.send(message)
@@ -277,14 +286,7 @@ class Dispatcher:
         queue.append(item)  # type: ignore[arg-type]  # each caller brings its own queue's kind
 
     def _waiting(self) -> int:
-        return (
-            len(self._alerts)
-            + len(self._clips)
-            + len(self._tampers)
-            + len(self._events)
-            + len(self._messages)
-            + len(self._retained)
-        )
+        return len(self._alerts) + len(self._documents) + len(self._events) + len(self._messages) + len(self._retained)
 
     def _wait(self, seconds: float) -> None:
         hold = self._delivery.hold_s
@@ -298,8 +300,7 @@ class Dispatcher:
         for step in (
             self._delivery.work,
             self._put_alerts,
-            self._put_tampers,
-            self._put_clips,
+            self._put_documents,
             self._hand_over_messages,
             self._put_events,
             self._send,
@@ -312,11 +313,10 @@ class Dispatcher:
 
     def _send(self) -> None:
         self._delivery.work()
-        self._shrink_rejected()
+        self._pictures.shrink_rejected()
         # Without a broker nobody waits for the order of picture and alert; what waits for long must not pile up.
         keep = 0 if self._link.session() is None else MAX_FIRSTS
-        for seq in list(self._pictures)[: max(0, len(self._pictures) - keep)]:
-            self._publish_picture(seq)
+        self._pictures.publish_oldest(keep=keep)
 
     def _put_alerts(self) -> None:
         while self._alerts:
@@ -338,44 +338,10 @@ class Dispatcher:
             )
             self._delivery.added(entry)
             self._alerts.popleft()
-            self._picture(alert, entry.seq)  # while the disk writes
+            picture = self._pictures.take(alert, entry.seq)  # while the disk writes
             self._delivery.work()
             self._history.mark_alerted(document)
-
-    def _picture(self, alert: Alert, seq: int) -> None:
-        make = partial(self._encode, alert.frame, alert.box, alert.score)
-        small = 0 < self._snapshot_width < alert.frame.image.width
-        jpeg = self._made(partial(make, self._snapshot_width if small else None))
-        if jpeg is not None:
-            self._pictures[seq] = Message(topic=self._topics.snapshot(alert.camera), payload=jpeg, retain=True)
-            self._history.save_picture(alert.event_id, partial(make, None) if small else lambda: jpeg)
-            self._last_alerted.append(alert.event_id)
-
-    def _made(self, make: MakeJpeg) -> bytes | None:
-        """Whatever happens to the picture, the alert goes out."""
-        try:
-            return make()
-        except Exception:
-            log.exception("a picture could not be made")
-            return None
-
-    def _publish_picture(self, seq: int) -> None:
-        message = self._pictures.pop(seq, None)
-        if message is not None:
-            self._offer_picture(message)
-
-    def _offer_picture(self, message: Message) -> None:
-        limit = self._link.size_limit()
-        jpeg = fitted(message.payload, limit)
-        if jpeg is None:
-            log.warning("%s: no picture is small enough for a broker that takes %s bytes", message.topic, limit)
-            return
-        hint = f"{_SMALLER}, or allow {message.topic} in its access rules"
-        self._give(replace(message, payload=jpeg), hint=hint, shrinks=True)
-
-    def _shrink_rejected(self) -> None:
-        for message in self._link.take_rejected():
-            self._offer_picture(message)
+            self._notify(document, picture)
 
     def _hand_over_messages(self) -> None:
         with self._changed:
@@ -394,33 +360,14 @@ class Dispatcher:
             with self._changed:
                 self._dropped += 1
 
-    def _put_tampers(self) -> None:
-        while self._tampers:
-            alert = self._tampers.popleft()
-            document = tamper_payload(alert, device=self._device, clock_synced=self._clock_synced())
+    def _put_documents(self) -> None:
+        while self._documents:
+            waiting = self._documents.popleft()
             self._outbox.put(
                 kind="event",
-                key=alert.id,
-                topic=self._topics.tamper,
-                document=document,
-                created_wall=self._clock.wall(),
-            )
-
-    def _put_clips(self) -> None:
-        while self._clips:
-            event_id, camera, duration_s = self._clips.popleft()
-            document = clip_payload(
-                event_id,
-                device=self._device,
-                camera=camera,
-                duration_s=duration_s,
-                snapshot_url=self._snapshot_url,
-            )
-            self._outbox.put(
-                kind="event",
-                key=event_id,
-                topic=self._topics.clips,
-                document=document,
+                key=waiting.key,
+                topic=waiting.topic,
+                document=waiting.make(),
                 created_wall=self._clock.wall(),
             )
 
@@ -442,9 +389,7 @@ class Dispatcher:
             )
             self._history.record(document["after"] | appearance_document(change.after))
         for change in firsts:
-            if change.after.id not in self._last_alerted:  # an alert's picture takes the place of a first one
-                make = partial(self._encode, change.frame, change.after.box, change.after.score, None)
-                self._history.save_picture(change.after.id, make)
+            self._pictures.take_first(change)
 
 
 def _on_off(value: bool) -> str:

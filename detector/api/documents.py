@@ -186,6 +186,15 @@ class ClipsStatus(_Answer):
     recording: dict[str, dict[str, Any]]
 
 
+class NotifyStatus(_Answer):
+    waiting: int
+    sent: int
+    failed: int = Field(description="tries")
+    dropped: int = Field(description="alerts that could not be delivered in time")
+    dropped_s: float | None = Field(description="seconds since the last of those")
+    error: str | None
+
+
 class Status(_Answer):
     """The whole state at one moment; also published as `P/stats`."""
 
@@ -200,6 +209,7 @@ class Status(_Answer):
     broker: BrokerStatus
     outbox: OutboxStatus
     clips: ClipsStatus | None = None
+    notify: dict[str, NotifyStatus] = Field(default={}, description="by the target's name")
     alarm: AlarmStatus
     system: SystemStatus
 

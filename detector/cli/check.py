@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Annotated
 
 import typer
 
@@ -11,13 +12,17 @@ from .load import JsonOption
 from .run import ConfigOption, find_config
 
 
-def check(config: ConfigOption = None, as_json: JsonOption = False) -> int:
+def check(
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    notify: Annotated[bool, typer.Option("--notify", help="Send a test message to each notification target.")] = False,
+) -> int:
     """Validate the config, then try each camera, the model and the broker. Exit 1 if one fails."""
     from detector.config import document
     from detector.service.preflight import check as try_all
 
     settings = document.load(find_config(config))
-    findings = try_all(settings)
+    findings = try_all(settings, notify=notify)
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(finding) for finding in findings]))
     else:

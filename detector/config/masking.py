@@ -8,6 +8,7 @@ from typing import Any
 
 from detector.core.redact import MASK, PUBLIC_KEYS, redact, shown_source
 
+from .notify_secrets import secrets_of, target_urls
 from .secret_keys import is_secret_key
 from .variables import VARIABLE
 
@@ -34,6 +35,8 @@ def learn(expanded: Document) -> None:
             redact.learn(text)
         elif "://" in text or text.lower().startswith("gst:"):
             redact.learn_source(text)
+    for url in target_urls(expanded):
+        redact.learn(*secrets_of(url))
     mqtt = expanded.get("mqtt")
     if isinstance(mqtt, dict) and isinstance(mqtt.get("password"), str):
         redact.learn_login(str(mqtt.get("username", "")), mqtt["password"])

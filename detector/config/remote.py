@@ -18,7 +18,7 @@ from detector.core.redact import MASK
 from detector.core.urls import SplitUrl, split_url
 
 from .document import unmasked
-from .masking import Document, mask_value
+from .masking import Document, mask_value, masked
 from .secret_keys import is_secret_key
 from .source_kind import source_kind
 
@@ -38,6 +38,7 @@ def accepted(sent: Document, current: Document) -> Document:
     """
     _refuse_new_variables(sent, current)
     _refuse_file_keys(sent, current)
+    _keep_targets(sent, current)
     _refuse_moved_password(sent, current)
     document = unmasked(sent, current)
     for key, value in current.items():
@@ -90,6 +91,13 @@ def _refuse_file_keys(sent: Document, current: Document) -> None:
         value, before = _at(sent, path), _at(current, path)
         if value != before and value != mask_value(path[-1], before):
             raise ConfigError("this can be changed in the config file itself alone, not over HTTP", key=".".join(path))
+
+
+def _keep_targets(sent: Document, current: Document) -> None:
+    """Notifications reach other hosts, and this one: who may be told is the file's alone."""
+    before = {"notify": current["notify"]} if current.get("notify") else {}
+    if (sent.get("notify") or []) not in (before.get("notify", []), masked(before).get("notify", [])):
+        raise ConfigError("this can be changed in the config file itself alone, not over HTTP", key="notify")
 
 
 def _refuse_moved_password(sent: Document, current: Document) -> None:

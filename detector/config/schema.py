@@ -17,7 +17,9 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from detector.core.redact import shown_source
 
 from .arming import AlarmSchedule, ArmedState, Presence, SiteLocation
+from .clip_settings import ClipRetention, ClipSettings
 from .model_settings import Model
+from .notify_settings import NotifyTarget
 from .section import ConfigSection
 from .source_kind import SourceKind, port_is_valid, source_kind
 from .value_types import (
@@ -171,12 +173,6 @@ class TamperSettings(ConfigSection):
         description="seconds for which a picture may stay the same to the last pixel; raise it for a camera that "
         "sends key frames seldom",
     )
-
-
-class ClipSettings(ConfigSection):
-    enabled: bool = Field(default=True, description="whether each alert gets a clip out of the camera's own stream")
-    pre_s: float = Field(default=5.0, ge=0.0, le=60.0, description="seconds of the clip before the alert")
-    post_s: float = Field(default=10.0, ge=0.0, le=120.0, description="seconds of the clip after the alert")
 
 
 class Camera(ConfigSection):
@@ -358,14 +354,6 @@ class Api(ConfigSection):
         return self
 
 
-class ClipRetention(ConfigSection):
-    keep_days: float = Field(default=14.0, gt=0.0, le=3650.0, description="days after which a clip goes")
-    max_clips: int = Field(default=1000, ge=1, le=1_000_000, description="so many clips are kept, the newest ones")
-    max_mb: float = Field(
-        default=2048.0, gt=0.0, le=10_000_000.0, description="MB that all clips take; the oldest go first"
-    )
-
-
 class HistorySettings(ConfigSection):
     keep_days: float = Field(default=14.0, gt=0.0, le=3650.0)
     max_events: int = Field(default=10_000, ge=1, le=1_000_000)
@@ -385,7 +373,19 @@ class Config(ConfigSection):
     location: SiteLocation = SiteLocation()
     api: Api = Api()
     history: HistorySettings = HistorySettings()
+    notify: tuple[NotifyTarget, ...] = Field(default=(), max_length=32)
     data_dir: FilePath = Path("data")
+
+    @model_validator(mode="after")
+    def _targets_fit(self) -> Config:
+        names = [target.name for target in self.notify]
+        for number, target in enumerate(self.notify):
+            if target.name in names[:number]:
+                raise ValueError(f"notify: two targets are named {target.name}: give each a name of its own")
+            if unknown := sorted(set(target.cameras) - set(self.cameras)):
+                known = ", ".join(sorted(self.cameras))
+                raise ValueError(f"notify: {target.name} names the cameras {', '.join(unknown)}; there are {known}")
+        return self
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Config:

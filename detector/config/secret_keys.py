@@ -6,7 +6,9 @@ import re
 
 _SECRET_KEY = re.compile(r"password|passphrase|token|secret|api_?key", re.IGNORECASE)
 
+_ADDRESSES = frozenset(("url", "webhook"))  # of notification targets: their tokens stand anywhere in them
+
 
 def is_secret_key(key: str) -> bool:
     """Whether the value of `key` is a secret as a whole; a path to a file with one is not."""
-    return _SECRET_KEY.search(key) is not None and not key.endswith("_file")
+    return key in _ADDRESSES or (_SECRET_KEY.search(key) is not None and not key.endswith("_file"))

@@ -6,10 +6,14 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from detector.alerts.clips.folder import ClipFolder
 from detector.alerts.clips.recorder import ClipRecorder, ClipRequest
 from detector.capture.recording.recorders import Recorders, RecordingStats
 from detector.config.schema import Config
+from detector.core.clock import Clock
 from detector.core.types import Alert
+
+MOST_EARLY_S = 60.0  # of an entry delay: so long ago somebody may have come in when the alert is sent
 
 
 class Clips:
@@ -45,6 +49,16 @@ class Clips:
         for name, stats in self._recorders.stats().items():
             if stats.error is not None:
                 yield f"camera {name}: no clips: its recording stream: {stats.error}"
+
+
+def make_recorders(*, config: Callable[[], Config], clock: Clock) -> Recorders:
+    """The cameras' recordings in memory; they reach back over an entry delay, when the alert comes late."""
+    return Recorders(clock=clock, early_s=lambda: min(config().alarm.entry_delay_s, MOST_EARLY_S))
+
+
+def make_clips(*, config: Callable[[], Config], folder: ClipFolder, recorders: Recorders, clock: Clock) -> Clips:
+    """The clips of a service whose configuration is `config()`."""
+    return Clips(config=config, recorders=recorders, recorder=ClipRecorder(rings=recorders, folder=folder, clock=clock))
 
 
 def _recording(stats: RecordingStats) -> dict[str, Any]:

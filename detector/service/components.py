@@ -7,13 +7,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from detector.alerts.clips.folder import ClipFolder
-from detector.alerts.clips.recorder import ClipRecorder
 from detector.alerts.discovery import ANNOUNCED, Discovery
 from detector.alerts.dispatcher import Dispatcher
-from detector.alerts.history import History
-from detector.alerts.history_writer import HistoryWriter
-from detector.alerts.outbox import Outbox
+from detector.alerts.notify.notifications import Notifications
 from detector.alerts.payloads import Topics
 from detector.alerts.snapshot_files import Snapshots
 from detector.analytics.alert_codec import LostImage
@@ -44,7 +40,7 @@ from .autotuner import Autotuner
 from .camera_memory import MEMORY_STATE, CameraMemory
 from .camera_status import CameraStatusPublisher
 from .camera_switches import DETECT_STATE, CameraSwitches
-from .clips import Clips
+from .clips import Clips, make_clips, make_recorders
 from .config_store import ConfigStore
 from .control import ServiceControl
 from .engine_upgrade import EngineUpgrade
@@ -52,24 +48,15 @@ from .health import HealthMonitor
 from .inference_loop import InferenceLoop
 from .model_host import ModelHost
 from .mqtt_commands import MqttCommands
+from .notifications import make_notifications
 from .overload import LoadMeter
 from .presence_topics import PresenceTopics
 from .reload import ConfigReloader
 from .status import StatusReporter
+from .storage import Storage, open_storage
 from .suppressions import Suppressions
 
 log = logging.getLogger(__name__)
-MOST_EARLY_S = 60.0  # of an entry delay: so long ago somebody may have come in when the alert is sent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
-    """What lies on the disk."""
-
-    outbox: Outbox
-    history: History
-    history_writer: HistoryWriter
-    clip_folder: ClipFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +67,7 @@ class Output:
     client: MqttClient
     dispatcher: Dispatcher
     clips: Clips
+    notifier: Notifications
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,10 +114,10 @@ class Components:
 def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: ExitStack) -> Components:
     """Raises DetectorError where something cannot be had; `closing` closes what was opened."""
     config, clock_sync = store.config, ClockSync(clock=clock)
-    storage = _storage(config, clock, clock_sync, closing)
+    storage = open_storage(config, clock, clock_sync, closing)
     links = _links(config, clock)
-    recorders = Recorders(clock=clock, early_s=lambda: min(store.config.alarm.entry_delay_s, MOST_EARLY_S))
-    clips = _clips(store, storage, recorders, clock)
+    recorders = make_recorders(config=lambda: store.config, clock=clock)
+    clips = make_clips(config=lambda: store.config, folder=storage.clip_folder, recorders=recorders, clock=clock)
     output = _output(config, storage, links, clips, clock, clock_sync, closing)
     detection = _detection(config, resolved, storage, output, recorders, clock, clock_sync)
     closing.callback(detection.frames.close)
@@ -191,7 +179,7 @@ def _monitoring(
         clock=clock,
         clock_unsynced_s=clock_sync.unsynced_s,
         tamper=detection.loop.tamper,
-        more_problems=output.clips.problems,
+        more_problems=lambda: (*output.clips.problems(), *output.notifier.problems()),
     )
     camera_status = CameraStatusPublisher(
         cameras=cameras.stats,
@@ -212,7 +200,7 @@ def _monitoring(
         outbox=storage.outbox,
         alarm=detection.arming,
         clock=clock,
-        more=lambda: {"clips": output.clips.document()},
+        more=lambda: {"clips": output.clips.document(), "notify": output.notifier.document()},
     )
     return Monitoring(threads=threads, load=load, health=health, camera_status=camera_status, status=status)
 
@@ -277,38 +265,6 @@ def _reloader(
     )
 
 
-def _storage(config: Config, clock: Clock, clock_sync: ClockSync, closing: ExitStack) -> Storage:
-    folder, keep = config.data_dir, config.history
-    outbox = Outbox(folder / "outbox.db", clock=clock)
-    closing.callback(outbox.close)
-    clips = ClipFolder(
-        folder / "clips",
-        keep_days=keep.clips.keep_days,
-        max_clips=keep.clips.max_clips,
-        max_bytes=keep.clips.max_mb * 1e6,
-        clock=clock,
-        clock_synced=clock_sync.is_synced,
-    )
-    history = History(
-        path=folder / "history.db",
-        snapshot_dir=folder / "snapshots",
-        keep_days=keep.keep_days,
-        max_events=keep.max_events,
-        clock=clock,
-        clock_synced=clock_sync.is_synced,
-        clips=clips,
-    )
-    closing.callback(history.close)
-    return Storage(
-        outbox=outbox, history=history, history_writer=HistoryWriter(history, clock=clock), clip_folder=clips
-    )
-
-
-def _clips(store: ConfigStore, storage: Storage, recorders: Recorders, clock: Clock) -> Clips:
-    recorder = ClipRecorder(rings=recorders, folder=storage.clip_folder, clock=clock)
-    return Clips(config=lambda: store.config, recorders=recorders, recorder=recorder)
-
-
 def _links(config: Config, clock: Clock) -> LinkSigner | None:
     if not config.api.enabled or not config.api.snapshot_url_s:
         return None
@@ -341,6 +297,16 @@ def _output(
         will=Message(topic=topics.available, payload=b"offline", qos=1, retain=True),
         clock=clock,
     )
+
+    def sign(path: str) -> str | None:
+        return None if links is None else f"{public}{links.sign(path)}"
+
+    def clip_exists(path: str) -> bool:
+        return storage.clip_folder.has(path.split("/")[-2])
+
+    notifier = make_notifications(
+        config, storage, sign=sign, clip_exists=clip_exists, clock=clock, clock_sync=clock_sync, closing=closing
+    )
     dispatcher = Dispatcher(
         outbox=storage.outbox,
         history=storage.history_writer,
@@ -348,15 +314,16 @@ def _output(
         topics=topics,
         device=config.device.id,
         encode_snapshot=_snapshot,
-        snapshot_url=lambda path: None if links is None else f"{public}{links.sign(path)}",
+        snapshot_url=sign,
         snapshot_width=mqtt.snapshot_width,
         request_clip=clips.request,
-        clip_exists=lambda path: storage.clip_folder.has(path.split("/")[-2]),
+        clip_exists=clip_exists,
+        notify=notifier.alert,
         clock=clock,
         clock_synced=clock_sync.is_synced,
     )
     clips.recorder.listen(dispatcher.clip)
-    return Output(broker=broker, client=client, dispatcher=dispatcher, clips=clips)
+    return Output(broker=broker, client=client, dispatcher=dispatcher, clips=clips, notifier=notifier)
 
 
 def _detection(

@@ -9,9 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from detector.alerts.notify.notifications import make_target, try_target
+from detector.alerts.payloads import timestamp
 from detector.capture.factory import make_source
 from detector.capture.source import Noting, WaitingError, read_patiently
 from detector.config import document
+from detector.config.notify_settings import NotifyTarget
 from detector.config.schema import Camera, Config
 from detector.core.addresses import bind_fault
 from detector.core.errors import ConfigError, DetectorError, SourceError
@@ -107,8 +110,19 @@ def _data_dir(config: Config) -> str:
         return f"{path} can be written"
 
 
-def check(config: Config) -> list[Finding]:
-    """Every finding, model first; cameras are tried at the same time, since a dark one takes its time-out."""
+def _notify(target: NotifyTarget, device: str, *, send: bool) -> str:
+    if not send:
+        make_target(target)
+        return "the address is understood; nothing was sent: --notify sends a test"
+    try_target(target, device=device, now=timestamp(time.time()))
+    return "took a test message"
+
+
+def check(config: Config, *, notify: bool = False) -> list[Finding]:
+    """Every finding, model first; cameras are tried at the same time, since a dark one takes its time-out.
+
+    `notify`: send a test to each notification target; else only their addresses are looked at.
+    """
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="check") as pool:
         cameras = [
             pool.submit(_tried, f"camera {name}", partial(_camera, settings))
@@ -117,6 +131,9 @@ def check(config: Config) -> list[Finding]:
         broker = pool.submit(_tried, "broker", lambda: _broker(config))
         model = _tried("model", lambda: _model(config))
         rest = [_tried("data_dir", lambda: _data_dir(config))]
+        rest += [
+            _tried(f"notify {one.name}", partial(_notify, one, config.device.id, send=notify)) for one in config.notify
+        ]
         if config.api.enabled:
             rest.append(_tried("api", lambda: _api(config)))
         return [model, *(future.result() for future in cameras), broker.result(), *rest]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from detector.alerts.notify.notifications import check_targets
 from detector.config import document as config_file
 from detector.config.schema import Camera, Config
 from detector.core.errors import ConfigError, ModelError
@@ -21,7 +22,7 @@ from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
 from .model_host import ModelHost
 
-RESTART = ("device", "mqtt", "presence", "api", "history", "data_dir")
+RESTART = ("device", "mqtt", "presence", "api", "history", "notify", "data_dir")
 """Sections that take effect with the next start: they decide about sockets and files that are open."""
 
 NewModel = tuple[AnyDetector, AutotunedLoader]
@@ -58,6 +59,8 @@ class ConfigReloader:
     def apply(self, document: config_file.Document, *, write: bool = True) -> list[str]:
         """Make `document` the configuration, in the file too; returns the sections that wait for a restart."""
         old, new = self._store.config, config_file.validate(document)
+        if new.notify != old.notify:
+            check_targets(new.notify)
         # A new model is loaded beside the old one: no frame waits for it, and one that fails changes nothing.
         fresh = self._load_model(new) if new.model != old.model else None
         if write:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector.alerts.notify.notifications import Notifications
 from detector.config import document as config_file
 from detector.config.device_id import keep_id
 from detector.config.schema import Config
@@ -36,6 +37,7 @@ LOOK_S = 0.05  # how often a start looks whether it is to stop
 LOAD_S = 600.0  # an engine may have to come off a slow card
 BUILD_STOP_S = 30.0  # an engine build looks up between its steps, and loading one cannot be cut short
 CAMERA_STOP_S = 2.0
+NOTIFY_STOP_S = 0.5  # a service that does not answer is not waited for: its alerts are on the disk
 CLIP_STOP_S = 2.0  # what is being written then is finished shorter, or removed with the next start
 DRAIN_S = 2.0  # for the broker to acknowledge what is under way
 
@@ -146,9 +148,18 @@ class Service:
             ThreadRow("history", parts.storage.history_writer.run),
             ThreadRow("clips", output.clips.recorder.run, output.clips.recorder, stop_s=CLIP_STOP_S),
             ThreadRow("mqtt", output.client.run, output.client),
+            *self._notify_rows(output.notifier),
             ThreadRow("dispatch", dispatch, output.dispatcher),
             ThreadRow("inference", loop.run, loop),
         ]
+
+    @staticmethod
+    def _notify_rows(notifier: Notifications) -> list[ThreadRow]:
+        rows = []
+        for sender in notifier.senders:
+            name = f"notify-{sender.settings.name}"
+            rows += [ThreadRow(f"{name}-outbox", sender.outbox.run), ThreadRow(name, sender.run, stop_s=NOTIFY_STOP_S)]
+        return rows
 
     def _api_rows(self, parts: Components) -> list[ThreadRow]:
         return [] if parts.api is None else [ThreadRow("api", parts.api.run, parts.api)]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from detector.alerts.dispatcher import MAX_FIRSTS, Dispatcher
+from detector.alerts.alert_pictures import MAX_FIRSTS
+from detector.alerts.dispatcher import Dispatcher
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.types import Box, Frame, Message
 from support.dispatcher import TOPICS, encode, has, ids, running_dispatcher

@@ -71,9 +71,9 @@ def test_a_visit_is_kept_as_it_stands(history: History) -> None:
     assert history.record(after("v", seen=2, score=0.5))
     document = after("v", seen=3, end=4, score=0.6)
     assert history.record(document)
-    assert history.event("v") == document | {"alerts": []}
+    assert history.event("v") == document | {"alerts": [], "clip": None}
     assert history.record(after("v", seen=2))  # late news of an earlier moment
-    assert history.event("v") == document | {"alerts": []}
+    assert history.event("v") == document | {"alerts": [], "clip": None}
     assert history.event("w") is None
     assert ids(history.events()) == ["v"]
 
@@ -113,7 +113,7 @@ def test_alerts_are_noted_once(history: History) -> None:
     assert [(one["id"], one["seq"], one["zones"]) for one in found["alerts"]] == [
         (name, 3, ["garden"]) for name in "ab"
     ]
-    assert set(found["alerts"][0]) == {"id", "seq", "zones", "score", "captured_at", "confirmed_at"}
+    assert set(found["alerts"][0]) == {"id", "seq", "zones", "score", "captured_at", "confirmed_at", "clip"}
 
 
 def test_an_alert_of_an_unknown_visit_makes_it_known(history: History) -> None:

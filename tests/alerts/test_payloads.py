@@ -48,6 +48,8 @@ ALERT_FIELDS = [
     "replayed",
     "snapshot",
     "snapshot_url",
+    "clip",
+    "clip_url",
 ]
 ALERT = Draft202012Validator(load_schema("alert"))
 EVENT = Draft202012Validator(load_schema("event"))
@@ -105,6 +107,8 @@ def test_an_alert_has_the_contracts_fields_and_values() -> None:
         "replayed": False,
         "snapshot": "/api/events/1790000000.250000-abc123/snapshot.jpg",
         "snapshot_url": None,
+        "clip": None,
+        "clip_url": None,
     }
     ALERT.validate(document)
 
@@ -133,6 +137,10 @@ def test_every_mutation_of_an_alert_is_refused() -> None:
         ("snapshot_url", "/api/events/a/snapshot.jpg"),
         ("snapshot_url", f"ftp://h/api/events/a/snapshot.jpg?expires=1&signature={'0' * 32}"),
         ("snapshot_url", f"/api/events/a/snapshot.jpg?expires=x&signature={'0' * 32}"),
+        ("clip", "/etc/passwd"),
+        ("clip", True),
+        ("clip_url", "/api/events/a/clip.mp4"),
+        ("clip_url", f"/api/events/a/snapshot.jpg?expires=1&signature={'0' * 32}"),
         ("zones", ["garden", "garden"]),
         ("camera", "Front door"),
     ],
@@ -154,6 +162,33 @@ def test_a_stored_alert_is_finished_when_it_is_sent() -> None:
     ALERT.validate(late)
     again = json.loads(stamp_published(encode(late), wall=WALL + 0.125, replayed=False))
     assert again["latency_ms"]["total"] == 125.0
+
+
+def test_an_alert_names_its_clip_once_it_exists_and_where_it_will_be() -> None:
+    stored = alert_payload(alert(), device="d", seq=1, with_clip=True)
+    path = stored["clip"]
+
+    def signed(text: str) -> str:
+        return f"https://yard.example{text}?expires=1&signature={'0' * 32}"
+
+    live = json.loads(stamp_published(encode(stored), wall=WALL + 1, replayed=False, snapshot_url=signed))
+    assert (live["clip"], live["clip_url"]) == (None, signed(path))
+    late = json.loads(
+        stamp_published(
+            encode(stored), wall=WALL + 90, replayed=True, snapshot_url=signed, clip_exists=lambda one: one == path
+        )
+    )
+    assert (late["clip"], late["clip_url"]) == (path, signed(path))
+    ALERT.validate(live)
+    ALERT.validate(late)
+    none = json.loads(stamp_published(encode(alert_payload(alert(), device="d", seq=1)), wall=WALL, replayed=False))
+    assert none["clip"] is none["clip_url"] is None
+
+
+def test_an_alert_that_an_earlier_version_stored_is_sent_too() -> None:
+    stored = alert_payload(alert(), device="d", seq=1)
+    del stored["clip"], stored["clip_url"]
+    ALERT.validate(json.loads(stamp_published(encode(stored), wall=WALL + 1, replayed=True)))
 
 
 @given(zone=st.text(), wall=st.floats(min_value=0, max_value=4e9))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detector.alerts.dispatcher import Dispatcher, EncodeSnapshot
+from detector.alerts.alert_pictures import EncodeSnapshot
+from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
 from detector.alerts.history_writer import HistoryWriter
 from detector.alerts.outbox import Outbox

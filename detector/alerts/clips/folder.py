@@ -25,7 +25,7 @@ MIN_FREE = 32 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Clip:
+class ClipFile:
     path: Path
     bytes: int
     written: float  # epoch s
@@ -134,17 +134,17 @@ class ClipFolder:
             return 0, 0
         return len(clips), sum({clip.inode: clip.bytes for clip in clips}.values())
 
-    def _all(self) -> list[_Clip]:
+    def _all(self) -> list[ClipFile]:
         """The oldest first."""
         found = []
         for path in self._folder.glob(f"*{_SUFFIX}") if self._folder.is_dir() else ():
             with suppress(FileNotFoundError):
                 stat = path.stat()
                 inode = (stat.st_dev, stat.st_ino)
-                found.append(_Clip(path=path, bytes=stat.st_size, written=stat.st_mtime, inode=inode))
+                found.append(ClipFile(path=path, bytes=stat.st_size, written=stat.st_mtime, inode=inode))
         return sorted(found, key=lambda clip: (clip.written, clip.path.name))
 
-    def _too_old(self, clips: list[_Clip]) -> list[_Clip]:
+    def _too_old(self, clips: list[ClipFile]) -> list[ClipFile]:
         if not self._clock_synced():
             return []
         now = self._clock.wall()

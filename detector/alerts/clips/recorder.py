@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -67,7 +68,7 @@ class ClipStats:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Recording:
+class _OpenClip:
     request: ClipRequest
     end_mono: float
     event_ids: list[str]
@@ -100,7 +101,7 @@ class ClipRecorder:
         self._prune_s, self._max_s = prune_s, max_s
         self._changed = threading.Condition()  # never held over the disk
         self._requests: deque[ClipRequest] = deque(maxlen=_MAX_WAITING)
-        self._open: list[_Recording] = []
+        self._open: list[_OpenClip] = []
         self._next_prune = clock.mono()
         self._written = self._shared = self._failed = self._cut = 0
         self._usage = (0, 0)
@@ -173,16 +174,16 @@ class ClipRecorder:
             raise StorageError(f"more than {_MAX_OPEN} clips at once")
         part = self._folder.begin(request.event_id)
         self._open.append(
-            _Recording(request=request, end_mono=request.end_mono, event_ids=[request.event_id], part=part)
+            _OpenClip(request=request, end_mono=request.end_mono, event_ids=[request.event_id], part=part)
         )
 
-    def _joins(self, recording: _Recording, request: ClipRequest) -> bool:
+    def _joins(self, recording: _OpenClip, request: ClipRequest) -> bool:
         length = request.end_mono - recording.request.begin_mono
         return request.event_id in recording.event_ids or (
             request.begin_mono <= recording.end_mono and length <= self._max_s
         )
 
-    def _advance(self, recording: _Recording) -> None:
+    def _advance(self, recording: _OpenClip) -> None:
         ring, now = self._rings.ring(recording.request.camera), self._clock.mono()
         if ring is None or now >= recording.end_mono + _GRACE_S:
             recording.over = True
@@ -191,7 +192,7 @@ class ClipRecorder:
         if recording.over:
             self._finish(recording)
 
-    def _copy(self, recording: _Recording, ring: PacketRing) -> None:
+    def _copy(self, recording: _OpenClip, ring: PacketRing) -> None:
         if recording.next is None:
             recording.next = ring.start(recording.request.begin_mono)
         if recording.next is None:
@@ -216,7 +217,7 @@ class ClipRecorder:
         if recording.writer is not None and pictures:
             recording.writer.write(pictures)
 
-    def _finish(self, recording: _Recording) -> None:
+    def _finish(self, recording: _OpenClip) -> None:
         camera, writer = recording.request.camera, recording.writer
         if writer is None:
             raise StorageError(f"camera {camera} gave no key frame for a clip: see its recording in the status")
@@ -237,7 +238,7 @@ class ClipRecorder:
         self._folder.prune()
         self._usage = self._folder.usage()
 
-    def _guarded(self, step: Callable[[], None], recording: _Recording | None) -> None:
+    def _guarded(self, step: Callable[[], None], recording: _OpenClip | None) -> None:
         """A clip that fails is counted and said; alerts and the other clips go on."""
         try:
             step()
@@ -246,7 +247,7 @@ class ClipRecorder:
                 log.exception("a clip could not be made")
             self._fail(str(error), recording)
 
-    def _fail(self, why: str, recording: _Recording | None) -> None:
+    def _fail(self, why: str, recording: _OpenClip | None) -> None:
         self._failed += 1
         if why != self._fault:
             log.error("no clip: %s; alerts go on", why)
@@ -255,3 +256,5 @@ class ClipRecorder:
             self._open.remove(recording)
             if recording.writer is not None:
                 recording.writer.abandon()
+            with suppress(OSError):
+                recording.part.unlink(missing_ok=True)

@@ -34,20 +34,43 @@ let asking = false;
 // --- the viewer -------------------------------------------------------------------------------
 
 const viewer = $("#viewer");
+const video = viewer.querySelector("video");
 
-function view(title, source) {
+function open(title, clip) {
   $("#viewer-title").textContent = title;
   viewer.querySelector(".error").textContent = "";
+  viewer.querySelector("img").hidden = clip;
+  video.hidden = viewer.querySelector(".download").hidden = !clip;
+  viewer.showModal();
+}
+
+function view(title, source) {
   const image = viewer.querySelector("img");
   image.alt = title;
   image.src = source;
-  viewer.showModal();
+  open(title, false);
+}
+
+function play(title, source) {
+  video.setAttribute("aria-label", title);
+  video.src = source;
+  viewer.querySelector(".download a").href = source;
+  open(title, true);
+  video.play().catch(() => {}); // a browser that wants a click first shows its own button
 }
 
 viewer.querySelector(".close").addEventListener("click", () => viewer.close());
 viewer.addEventListener("click", (event) => event.target === viewer && viewer.close());
 // Without its address the stream ends: otherwise it would continue unseen and use one of the few streams.
-viewer.addEventListener("close", () => viewer.querySelector("img").removeAttribute("src"));
+viewer.addEventListener("close", () => {
+  viewer.querySelector("img").removeAttribute("src");
+  video.pause();
+  video.removeAttribute("src");
+  video.load();
+});
+video.addEventListener("error", () => {
+  if (viewer.open && video.hasAttribute("src")) viewer.querySelector(".error").textContent = "This browser cannot play the clip. Download it and open it with another player.";
+});
 viewer.querySelector("img").addEventListener("error", () => {
   if (viewer.open) viewer.querySelector(".error").textContent = "There is no picture to show. Close this and try again.";
 });
@@ -104,7 +127,7 @@ const cameras = new Cameras($("#cameras"), {
   onFault: complain,
   onUnauthorized: askForToken,
 });
-const visits = new Visits($("#visits"), $("#no-visits"), { onOpen: view, onSuppress: suppress });
+const visits = new Visits($("#visits"), $("#no-visits"), { onOpen: view, onPlay: play, onSuppress: suppress });
 const suppressions = new Suppressions($("#suppressions"), $("#suppressions-section"), {
   onOpen: view,
   onKeep: suppress,

@@ -3,8 +3,8 @@
 import { clock, element, setText, span } from "./dom.js";
 
 export class Visits {
-  constructor(root, empty, { onOpen, onSuppress }) {
-    Object.assign(this, { root, empty, onOpen, onSuppress, rows: new Map() });
+  constructor(root, empty, { onOpen, onPlay, onSuppress }) {
+    Object.assign(this, { root, empty, onOpen, onPlay, onSuppress, rows: new Map() });
   }
 
   show(events) {
@@ -27,6 +27,7 @@ export class Visits {
     const ago = Math.max(0, Date.now() / 1000 - event.start_time);
     setText(row.querySelector(".how"), stay);
     setText(row.querySelector("time"), ago < 60 ? "just now" : `${span(ago)} ago`);
+    row.querySelector(".play").hidden = !event.has_clip;
     row.classList.toggle("now", event.end_time === null);
     this.#suppressed(row, event);
     return row;
@@ -57,6 +58,8 @@ export class Visits {
       thumb.addEventListener("click", () => this.onOpen(`${event.camera}, ${when}`, snapshot(event.id)));
       thumb.firstChild.addEventListener("error", () => thumb.classList.add("none"));
     }
+    const play = element("button", { type: "button", className: "play", hidden: true, "aria-label": `Play the clip of ${when} at ${event.camera}` }, "Play clip");
+    play.addEventListener("click", () => this.onPlay(`${event.camera}, ${when}`, `api/events/${encodeURIComponent(event.id)}/clip.mp4`));
     const nobody = element("button", { type: "button", className: "nobody" });
     nobody.addEventListener("click", async () => {
       nobody.disabled = true;
@@ -69,7 +72,7 @@ export class Visits {
       element("p", { className: "where" }),
       element("p", { className: "quiet" }, time, " · ", element("span", { className: "how" })),
       element("p", { className: "suppressed", hidden: true }),
-      nobody));
+      play, " ", nobody));
     return row;
   }
 }

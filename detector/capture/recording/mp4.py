@@ -122,7 +122,7 @@ class Mp4Writer:
         self._path, self.form = path, form
         self._timeline, self._order = ClipTimeline(), DecodeOrder()
         self._step = _FRAME
-        self._shown = 0
+        self._newest = 0
         self.pictures = 0
         try:
             self._container, self._stream = _opened(path, form)
@@ -132,14 +132,16 @@ class Mp4Writer:
     @property
     def duration_s(self) -> float:
         """Seconds of what was given."""
-        return self._shown / TICKS
+        return (self._newest + self._step) / TICKS
 
     def write(self, pictures: list[EncodedPicture]) -> None:
         placed = [(picture, self._timeline.at(picture)) for picture in pictures]
         # Leading pictures of an open group: what they depend on is not in the clip.
         placed = [(picture, at) for picture, at in placed if at >= 0]
         for _, at in placed:
-            self._shown = max(self._shown, at + self._step)
+            if 0 < at - self._newest < TICKS:
+                self._step = at - self._newest
+            self._newest = max(self._newest, at)
         self._mux(self._order.put(placed))
 
     def close(self) -> None:
@@ -180,11 +182,7 @@ def _opened(path: Path, form: StreamFormat) -> tuple[OutputContainer, VideoStrea
     # faststart: the index is moved to the front when the file is closed.
     with av.open(io.BytesIO(head), mode="r", format=name) as template:
         container = av.open(str(path), mode="w", format="mp4", options={"movflags": "+faststart"})
-        try:
-            stream = container.add_stream_from_template(template.streams.video[0])
-        except BaseException:
-            container.close()
-            raise
+        stream = container.add_stream_from_template(template.streams.video[0])
     context = stream.codec_context
     context.width, context.height = form.width, form.height
     if form.extradata:
@@ -192,7 +190,12 @@ def _opened(path: Path, form: StreamFormat) -> tuple[OutputContainer, VideoStrea
     if form.codec in _TAGS:
         context.codec_tag = _TAGS[form.codec]
     stream.time_base = Fraction(1, TICKS)
-    container.start_encoding()  # writes the header; no encoder is opened
+    try:
+        container.start_encoding()  # writes the header; no encoder is opened
+    except BaseException:
+        with suppress(av.error.FFmpegError, OSError, ValueError):
+            container.close()
+        raise
     return container, stream
 
 

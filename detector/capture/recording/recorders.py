@@ -47,7 +47,7 @@ class RecordingStats:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Recording:
+class _CameraRecording:
     settings: Camera
     ring: PacketRing
     tap: MainTap
@@ -61,7 +61,7 @@ class Recorders:
     def __init__(self, *, clock: Clock, early_s: Callable[[], float] = lambda: 0.0) -> None:
         self._clock, self._early_s = clock, early_s
         self._lock = threading.Lock()
-        self._cameras: dict[str, _Recording] = {}
+        self._cameras: dict[str, _CameraRecording] = {}
 
     def apply(self, wanted: Mapping[str, Camera]) -> None:
         """Record the cameras of `wanted`; one whose stream is the same loses no picture."""
@@ -105,7 +105,7 @@ class Recorders:
         for thread in threads:
             thread.join(max(0.0, min(deadline - self._clock.mono(), 10.0)))
 
-    def _all(self) -> dict[str, _Recording]:
+    def _all(self) -> dict[str, _CameraRecording]:
         with self._lock:
             return dict(self._cameras)
 
@@ -113,7 +113,7 @@ class Recorders:
         one = self._all().get(name)
         if one is None:
             ring = PacketRing()
-            one = _Recording(settings=settings, ring=ring, tap=MainTap(ring))
+            one = _CameraRecording(settings=settings, ring=ring, tap=MainTap(ring))
             with self._lock:
                 self._cameras[name] = one
         on = settings.enabled and settings.clip.enabled
@@ -125,7 +125,7 @@ class Recorders:
         if second and one.loop is None:
             self._begin_loop(name, one)
 
-    def _begin_loop(self, name: str, one: _Recording) -> None:
+    def _begin_loop(self, name: str, one: _CameraRecording) -> None:
         settings, stop = one.settings, threading.Event()
         assert settings.record_source is not None
         sources = packet_sources(
@@ -142,7 +142,7 @@ class Recorders:
         one.thread.start()
 
     @staticmethod
-    def _end_loop(one: _Recording, at_most_s: float) -> None:
+    def _end_loop(one: _CameraRecording, at_most_s: float) -> None:
         if one.thread is not None:
             one.thread.join(min(at_most_s, one.settings.timeout_s + 2.0))
         one.loop = one.thread = None
