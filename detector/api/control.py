@@ -18,6 +18,10 @@ class StaleConfigError(DetectorError):
         super().__init__("the configuration changed since you read it: read it again, then repeat the change")
 
 
+class WrongCodeError(DetectorError):
+    """The alarm's code is missing or wrong, or too many wrong ones were given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """Whether every stage makes progress; else which one does not, and what is known of it."""
@@ -87,7 +91,9 @@ class Control(Protocol):
 
     def camera_names(self) -> tuple[str, ...]: ...
 
-    def alarm_command(self, command: AlarmCommand) -> None: ...
+    def alarm_command(self, command: AlarmCommand, code: str | None) -> None:
+        """Raises WrongCodeError where the alarm has a code that `command` needs and `code` is not."""
+        ...
 
     def detect_switch(self, camera: str, on: bool) -> None:
         """Turn detection for a known camera on or off, as `P/CAM/detect/set` does."""

@@ -83,10 +83,10 @@ def router(control: Control, streams: Streams, pictures: Pictures) -> APIRouter:
         tags=["alarm"],
         summary="Arm or disarm",
         response_model=doc.AlarmStatus,
-        responses={422: {"model": doc.Fault}},
+        responses={403: {"model": doc.Fault, "description": "The code is missing or wrong"}, 422: {"model": doc.Fault}},
     )
     def alarm(wanted: doc.AlarmRequest) -> Response:
-        control.alarm_command(wanted.command)
+        control.alarm_command(wanted.command, wanted.code)
         return document(control.status()["alarm"])
 
     return routes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -35,7 +35,7 @@ from .value_types import (
     printable_secret,
 )
 
-ArmedState = Literal["armed_away", "armed_home"]
+ArmedState = Literal["armed_away", "armed_home", "armed_night", "armed_vacation"]
 
 
 def default_device_id() -> str:
@@ -129,7 +129,7 @@ class AlertSettings(ConfigSection):
         le=3650.0,
         description="days for which a place is remembered where something alerted and never moved; 0: none is",
     )
-    armed: tuple[ArmedState, ...] = Field(default=("armed_away", "armed_home"), min_length=1)
+    armed: tuple[ArmedState, ...] = Field(default=get_args(ArmedState), min_length=1)
 
     @model_validator(mode="after")
     def _areas_in_order(self) -> AlertSettings:
@@ -275,12 +275,22 @@ class Mqtt(ConfigSection):
 
 
 class AlarmSettings(ConfigSection):
-    initial: Literal["armed_away", "armed_home", "disarmed"] = "armed_away"
+    initial: ArmedState | Literal["disarmed"] = "armed_away"
+    code: Secret | None = Field(
+        default=None,
+        description="what a keypad must send to disarm; null: no code. Digits give Home Assistant a keypad",
+    )
     exit_delay_s: Seconds = 0.0
     entry_delay_s: Seconds = 0.0
     trigger_s: Seconds = Field(
         default=120.0, description="seconds without intrusion after which triggered returns to armed"
     )
+
+    @model_validator(mode="after")
+    def _code_is_long_enough(self) -> AlarmSettings:
+        if self.code is not None and not 4 <= len(self.code.get_secret_value()) <= 64:
+            raise ValueError("code must have 4 to 64 characters")
+        return self
 
 
 class Api(ConfigSection):

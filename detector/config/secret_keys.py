@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 
-_SECRET_KEY = re.compile(r"password|passphrase|token|secret|api_?key", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"password|passphrase|token|secret|api_?key|^code$", re.IGNORECASE)
 
 
 def is_secret_key(key: str) -> bool:
     """Whether the value of `key` is a secret as a whole; a path to a file with one is not."""
     return _SECRET_KEY.search(key) is not None and not key.endswith("_file")
+
+
+def is_masked_everywhere(key: str) -> bool:
+    """Whether the secret under `key` is masked in any text; a keypad's few digits would be found in times and ids."""
+    return is_secret_key(key) and key.lower() != "code"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from detector.alerts.discovery import ANNOUNCED, Discovery
 from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
 from detector.alerts.history_writer import HistoryWriter
+from detector.alerts.last_alerts import LAST_ALERTS, LastAlerts
 from detector.alerts.outbox import Outbox
-from detector.alerts.payloads import Topics
+from detector.alerts.payloads import Topics, encode
 from detector.analytics.alert_codec import LostImage
 from detector.capture.idle_cameras import IdleCameras
 from detector.capture.latest_frames import LatestFrames
@@ -24,7 +26,7 @@ from detector.core.clock_sync import ClockSync
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.link_signer import LinkSigner, load_key
 from detector.core.threads import ThreadGroup
-from detector.core.types import AlarmState, Box, CameraState, Frame, Message
+from detector.core.types import AlarmState, Box, CameraState, Frame, JsonObject, Message
 from detector.models.autotune.choice import scenes_of
 from detector.models.autotune.loader import AutotunedLoader
 from detector.models.autotune.status import AutotuneStatus
@@ -32,6 +34,7 @@ from detector.models.registry import Resolved
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import MqttClient, settings_of
 
+from .alarm_code import AlarmCode
 from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
@@ -47,7 +50,9 @@ from .inference_loop import InferenceLoop
 from .model_host import ModelHost
 from .mqtt_commands import MqttCommands
 from .overload import LoadMeter
+from .refused_commands import RefusedCommands
 from .reload import ConfigReloader
+from .snooze import SNOOZE_STATE, Snoozes
 from .status import StatusReporter
 
 log = logging.getLogger(__name__)
@@ -69,6 +74,7 @@ class Output:
     broker: EmbeddedBroker | None
     client: MqttClient
     dispatcher: Dispatcher
+    last_alerts: LastAlerts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +87,7 @@ class Detection:
     loop: InferenceLoop
     alarm: AlarmController
     switches: CameraSwitches
+    snoozes: Snoozes
     autotune: AutotuneStatus
 
 
@@ -109,6 +116,8 @@ class Components:
     api: ApiThread | None
     autotuner: Autotuner
     engine_upgrade: EngineUpgrade
+    restart: threading.Event
+    """Set when somebody asked for a restart."""
 
 
 def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: ExitStack) -> Components:
@@ -119,9 +128,24 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     output = _output(config, storage, links, clock, clock_sync, closing)
     detection = _detection(config, resolved, storage, output, clock)
     closing.callback(detection.frames.close)
-    monitoring = _monitoring(store, storage, output, detection, clock, clock_sync)
-    announcer = _announcer(store, storage, output)
-    _subscribe_commands(store, output, detection, announcer)
+    refused, restart = RefusedCommands(clock), threading.Event()
+    code = AlarmCode(code=lambda: store.config.alarm.code, clock=clock)
+    monitoring = _monitoring(store, storage, output, detection, refused, clock, clock_sync)
+    announcer = _announcer(store, storage, output, detection)
+    commands = MqttCommands(
+        topics=Topics(config.mqtt.topic_prefix),
+        store=store,
+        alarm=detection.alarm,
+        code=code,
+        switches=detection.switches,
+        snoozes=detection.snoozes,
+        restart=restart,
+        announce=announcer.announce,
+        refused=refused,
+        clock=clock,
+    )
+    for topic_filter, handler in commands.handlers():
+        output.client.subscribe(topic_filter, handler)
     reloader = _reloader(store, output, detection, monitoring, announcer)
     control = ServiceControl(
         store=store,
@@ -130,6 +154,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         history=storage.history,
         channel=detection.loop.channel,
         alarm=detection.alarm,
+        code=code,
         switches=detection.switches,
         apply=reloader.apply,
     )
@@ -151,11 +176,18 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
             clock=clock,
         ),
         engine_upgrade=EngineUpgrade(store=store, model=detection.model),
+        restart=restart,
     )
 
 
 def _monitoring(
-    store: ConfigStore, storage: Storage, output: Output, detection: Detection, clock: Clock, clock_sync: ClockSync
+    store: ConfigStore,
+    storage: Storage,
+    output: Output,
+    detection: Detection,
+    refused: RefusedCommands,
+    clock: Clock,
+    clock_sync: ClockSync,
 ) -> Monitoring:
     threads, load, cameras = ThreadGroup(), LoadMeter(), detection.cameras
     health = HealthMonitor(
@@ -188,12 +220,18 @@ def _monitoring(
         broker=output.client,
         outbox=storage.outbox,
         alarm=detection.alarm,
+        snoozes=detection.snoozes,
+        refused=refused,
         clock=clock,
     )
     return Monitoring(threads=threads, load=load, health=health, camera_status=camera_status, status=status)
 
 
-def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announcer:
+def _announcer(store: ConfigStore, storage: Storage, output: Output, detection: Detection) -> Announcer:
+    def announce_snoozes() -> None:
+        for name in store.config.cameras:
+            detection.snoozes.announce(name)
+
     discovery = Discovery(
         topics=Topics(store.config.mqtt.topic_prefix),
         send=output.dispatcher.send,
@@ -204,6 +242,7 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announce
     announcer = Announcer(
         discovery=discovery,
         restate=output.dispatcher.restate,
+        states=(announce_snoozes, lambda: output.last_alerts.announce(store.config.cameras)),
         store=store,
         api=store.config.api,
         towards_broker=lambda: output.client.status().local_address,
@@ -212,23 +251,13 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announce
     return announcer
 
 
-def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection, announcer: Announcer) -> None:
-    commands = MqttCommands(
-        topics=Topics(store.config.mqtt.topic_prefix),
-        store=store,
-        alarm=detection.alarm,
-        switches=detection.switches,
-        announce=announcer.announce,
-    )
-    for topic_filter, handler in commands.handlers():
-        output.client.subscribe(topic_filter, handler)
-
-
 def _reloader(
     store: ConfigStore, output: Output, detection: Detection, monitoring: Monitoring, announcer: Announcer
 ) -> ConfigReloader:
     def remove_camera(name: str) -> None:
         detection.loop.remove(name)
+        detection.snoozes.forget(name)
+        output.last_alerts.forget(name)
         output.dispatcher.forget_camera(name)
 
     return ConfigReloader(
@@ -298,7 +327,11 @@ def _output(
         clock=clock,
         clock_synced=clock_sync.is_synced,
     )
-    return Output(broker=broker, client=client, dispatcher=dispatcher)
+    last_alerts = LastAlerts(
+        topics=topics, saved=storage.outbox.get_state(LAST_ALERTS), save=dispatcher.save_state, send=dispatcher.send
+    )
+    dispatcher.listen_alerts(last_alerts.note)
+    return Output(broker=broker, client=client, dispatcher=dispatcher, last_alerts=last_alerts)
 
 
 def _detection(config: Config, resolved: Resolved, storage: Storage, output: Output, clock: Clock) -> Detection:
@@ -318,6 +351,17 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
         send=output.dispatcher.alert,
         on_change=alarm_changed,
     )
+
+    def publish_snooze(camera: str, document: JsonObject) -> None:
+        topic = Topics(config.mqtt.topic_prefix).snooze_state(camera)
+        output.dispatcher.send(Message(topic=topic, payload=encode(document), qos=1, retain=True))
+
+    snoozes = Snoozes(
+        saved=storage.outbox.get_state(SNOOZE_STATE),
+        save=output.dispatcher.save_state,
+        publish=publish_snooze,
+        clock=clock,
+    )
     loop = InferenceLoop(
         frames=frames,
         model=model,
@@ -329,6 +373,7 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
         memory=CameraMemory(
             saved=storage.outbox.get_state(MEMORY_STATE), cameras=config.cameras, save=output.dispatcher.save_state
         ),
+        is_snoozed=snoozes.is_snoozed,
     )
     return Detection(
         frames=frames,
@@ -342,6 +387,7 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
             save=output.dispatcher.save_state,
             publish=output.dispatcher.detect_state,
         ),
+        snoozes=snoozes,
         autotune=autotune,
     )
 

@@ -14,6 +14,7 @@ from detector.config import remote
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand
 
+from .alarm_code import AlarmCode
 from .alarm_controller import AlarmController
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
@@ -49,11 +50,13 @@ class ServiceControl:
         history: VisitHistory,
         channel: FindChannel,
         alarm: AlarmController,
+        code: AlarmCode,
         switches: CameraSwitches,
         apply: Apply,
     ) -> None:
         self._store, self._health, self._status, self._history = store, health, status, history
         self._channel, self._alarm, self._switches, self._apply = channel, alarm, switches, apply
+        self._code = code
 
     def version(self) -> Document:
         return {
@@ -105,7 +108,8 @@ class ServiceControl:
     def camera_names(self) -> tuple[str, ...]:
         return tuple(self._store.config.cameras)
 
-    def alarm_command(self, command: AlarmCommand) -> None:
+    def alarm_command(self, command: AlarmCommand, code: str | None) -> None:
+        self._code.check(command, code, state=self._alarm.state)
         self._alarm.command(command)
         log.info("alarm: %s by HTTP: now %s", command, self._alarm.state)
 

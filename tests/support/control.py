@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.api.control import Document, Health, Ready, StaleConfigError
+from detector.api.control import Document, Health, Ready, StaleConfigError, WrongCodeError
 from detector.config import document as configfile
 from detector.config import remote
 from detector.core.errors import ConfigError
@@ -17,7 +17,10 @@ from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand, ArrayImage
 
 SECRET = "hunter2-and-more"
-_ARMING = {"ARM_AWAY": "armed_away", "ARM_HOME": "armed_home", "DISARM": "disarmed"}
+_ARMING = {
+    "ARM_AWAY": "armed_away", "ARM_HOME": "armed_home", "ARM_NIGHT": "armed_night", "ARM_VACATION": "armed_vacation",
+    "DISARM": "disarmed",
+}  # fmt: skip
 
 
 def scene(seq: int, *, width: int = 640, height: int = 360) -> ArrayImage:
@@ -72,6 +75,7 @@ class MemoryControl:
         self.healthy = Health(True)
         self.readiness = Ready(True)
         self.alarm = "armed_away"
+        self.code: str | None = None
         self.seq = 0
         self.failure: Exception | None = None
         self.frozen = False
@@ -144,9 +148,11 @@ class MemoryControl:
     def camera_names(self) -> tuple[str, ...]:
         return tuple(self.cameras)
 
-    def alarm_command(self, command: AlarmCommand) -> None:
+    def alarm_command(self, command: AlarmCommand, code: str | None) -> None:
         if self.failure:
             raise self.failure
+        if code != self.code:
+            raise WrongCodeError("the code is wrong")
         self.alarm = _ARMING[command]
 
     def detect_switch(self, camera: str, on: bool) -> None:
