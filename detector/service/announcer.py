@@ -14,7 +14,7 @@ from .page_address import page_address
 class Announcer:
     """`restate` sends every retained state again, `towards_broker` gives this machine's address there.
 
-    `states` are called at each announcement, to publish what is not the dispatcher's. `api` is what the API was started with. From any thread; everything returns at once.
+    `states` are called with the cameras at each announcement, to publish what is not the dispatcher's. `api` is what the API was started with. From any thread; everything returns at once.
     """
 
     def __init__(
@@ -22,7 +22,7 @@ class Announcer:
         *,
         discovery: Discovery,
         restate: Callable[[], None],
-        states: Iterable[Callable[[], None]] = (),
+        states: Iterable[Callable[[Iterable[str]], None]] = (),
         store: ConfigStore,
         api: Api,
         towards_broker: Callable[[], str | None],
@@ -39,7 +39,7 @@ class Announcer:
         self._announced, self._is_announced = self._page_address(), True
         self._discovery.announce(self._store.config, page_url=self._announced)
         for state in self._states:
-            state()
+            state(self._store.config.cameras)
         self._restate()
 
     def connected(self) -> None:

@@ -14,7 +14,7 @@ from detector.alerts.history import History
 from detector.alerts.history_writer import HistoryWriter
 from detector.alerts.last_alerts import LAST_ALERTS, LastAlerts
 from detector.alerts.outbox import Outbox
-from detector.alerts.payloads import Topics, encode
+from detector.alerts.payloads import Topics
 from detector.analytics.alert_codec import LostImage
 from detector.capture.idle_cameras import IdleCameras
 from detector.capture.latest_frames import LatestFrames
@@ -26,7 +26,7 @@ from detector.core.clock_sync import ClockSync
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.link_signer import LinkSigner, load_key
 from detector.core.threads import ThreadGroup
-from detector.core.types import AlarmState, Box, CameraState, Frame, JsonObject, Message
+from detector.core.types import AlarmState, Box, CameraState, Frame, Message
 from detector.models.autotune.choice import scenes_of
 from detector.models.autotune.loader import AutotunedLoader
 from detector.models.autotune.status import AutotuneStatus
@@ -228,10 +228,6 @@ def _monitoring(
 
 
 def _announcer(store: ConfigStore, storage: Storage, output: Output, detection: Detection) -> Announcer:
-    def announce_snoozes() -> None:
-        for name in store.config.cameras:
-            detection.snoozes.announce(name)
-
     discovery = Discovery(
         topics=Topics(store.config.mqtt.topic_prefix),
         send=output.dispatcher.send,
@@ -242,7 +238,7 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output, detection: 
     announcer = Announcer(
         discovery=discovery,
         restate=output.dispatcher.restate,
-        states=(announce_snoozes, lambda: output.last_alerts.announce(store.config.cameras)),
+        states=(detection.snoozes.announce, output.last_alerts.announce),
         store=store,
         api=store.config.api,
         towards_broker=lambda: output.client.status().local_address,
@@ -352,14 +348,11 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
         on_change=alarm_changed,
     )
 
-    def publish_snooze(camera: str, document: JsonObject) -> None:
-        topic = Topics(config.mqtt.topic_prefix).snooze_state(camera)
-        output.dispatcher.send(Message(topic=topic, payload=encode(document), qos=1, retain=True))
-
     snoozes = Snoozes(
+        topics=Topics(config.mqtt.topic_prefix),
         saved=storage.outbox.get_state(SNOOZE_STATE),
         save=output.dispatcher.save_state,
-        publish=publish_snooze,
+        send=output.dispatcher.send,
         clock=clock,
     )
     loop = InferenceLoop(

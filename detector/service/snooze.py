@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from detector.alerts.payloads import Topics, encode
 from detector.core.clock import Clock
-from detector.core.types import JsonObject
+from detector.core.types import JsonObject, Message
 
 log = logging.getLogger(__name__)
 
@@ -40,17 +41,18 @@ AWAKE: JsonObject = {"snoozed": False, "seconds": 0, "until": None}
 
 
 class Snoozes:
-    """Thread-safe. `saved` is what `save` kept, `publish(camera, document)` announces a state; both return at once."""
+    """Thread-safe. `saved` is what `save` kept, `send` publishes; both return at once."""
 
     def __init__(
         self,
         *,
+        topics: Topics,
         saved: Mapping[str, object] | None,
         save: Callable[[str, JsonObject], None],
-        publish: Callable[[str, JsonObject], None],
+        send: Callable[[Message], None],
         clock: Clock,
     ) -> None:
-        self._save, self._publish, self._clock = save, publish, clock
+        self._topics, self._save, self._send, self._clock = topics, save, send, clock
         self._lock = threading.Lock()
         self._snoozes = {name: found for name, entry in (saved or {}).items() if (found := self._restored(entry))}
 
@@ -65,7 +67,7 @@ class Snoozes:
             else:
                 self._snoozes.pop(camera, None)
             self._keep()
-            self._publish(camera, self._document(camera))
+            self._publish(camera)
 
     def is_snoozed(self, camera: str) -> bool:
         snooze = self._snoozes.get(camera)
@@ -82,15 +84,16 @@ class Snoozes:
             over = [name for name in self._snoozes if not self.is_snoozed(name)]
             for name in over:
                 del self._snoozes[name]
-                self._publish(name, AWAKE)
+                self._publish(name)
                 log.info("camera %s: alerts again, its snooze is over", name)
             if over:
                 self._keep()
 
-    def announce(self, camera: str) -> None:
-        """Publish the camera's state as it is."""
+    def announce(self, cameras: Iterable[str]) -> None:
+        """Publish the state of `cameras` as it is."""
         with self._lock:
-            self._publish(camera, self._document(camera))
+            for camera in cameras:
+                self._publish(camera)
 
     def forget(self, camera: str) -> None:
         """The camera was removed."""
@@ -101,6 +104,10 @@ class Snoozes:
     def _document(self, camera: str) -> JsonObject:
         snooze = self._snoozes.get(camera)
         return AWAKE if snooze is None else snooze.document()
+
+    def _publish(self, camera: str) -> None:
+        payload = encode(self._document(camera))
+        self._send(Message(topic=self._topics.snooze_state(camera), payload=payload, qos=1, retain=True))
 
     def _keep(self) -> None:
         kept = {name: {"until": one.until_wall, "seconds": one.seconds} for name, one in self._snoozes.items()}

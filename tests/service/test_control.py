@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from detector import __version__
+from detector.alerts.payloads import Topics
 from detector.analytics.pipeline import CameraPipeline
 from detector.api.control import StaleConfigError, WrongCodeError
 from detector.capture.latest_frames import LatestFrames
@@ -59,7 +60,9 @@ class Controlled:
         self.alarm = AlarmController(
             settings=AlarmSettings(), saved=None, clock=clock, send=lambda _a: None, on_change=lambda _s, _d: None
         )
-        self.snoozes = Snoozes(saved=None, save=lambda _n, _d: None, publish=lambda _c, _d: None, clock=clock)
+        self.snoozes = Snoozes(
+            topics=Topics("p"), saved=None, save=lambda _n, _d: None, send=lambda _m: None, clock=clock
+        )
         health = HealthMonitor(
             threads=lambda: (),
             cameras=cameras.stats,

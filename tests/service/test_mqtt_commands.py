@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from dataclasses import dataclass, field
@@ -9,7 +10,6 @@ import pytest
 
 from detector.alerts.payloads import Topics
 from detector.config.schema import AlarmSettings, Camera
-from detector.core.types import JsonObject
 from detector.mqtt.broker.topic_filter import matches
 from detector.service.alarm_code import AlarmCode
 from detector.service.alarm_controller import AlarmController
@@ -27,7 +27,7 @@ class Commanded:
 
     config: dict[str, Any] = field(default_factory=dict)
     switched: list[tuple[str, bool]] = field(default_factory=list)
-    snoozed: list[tuple[str, JsonObject]] = field(default_factory=list)
+    snoozed: list[tuple[str, bool]] = field(default_factory=list)
     announced: int = 0
 
     def __post_init__(self) -> None:
@@ -52,7 +52,8 @@ class Commanded:
             snoozes=Snoozes(
                 saved=None,
                 save=lambda _name, _document: None,
-                publish=lambda camera, document: self.snoozed.append((camera, document)),
+                topics=Topics("p"),
+                send=lambda message: self.snoozed.append((message.topic, json.loads(message.payload)["snoozed"])),
                 clock=self.clock,
             ),
             restart=self.restart,
@@ -166,10 +167,7 @@ def test_detection_is_switched_of_known_cameras_only(service: Commanded) -> None
 def test_a_camera_is_snoozed_and_woken(service: Commanded) -> None:
     service.send("detector/porch/snooze/set", b"1800")
     service.send("detector/porch/snooze/set", b"0")
-    assert [(camera, document["snoozed"]) for camera, document in service.snoozed] == [
-        ("porch", True),
-        ("porch", False),
-    ]
+    assert service.snoozed == [("p/porch/snooze/state", True), ("p/porch/snooze/state", False)]
 
 
 def test_a_restart_is_asked_for(service: Commanded) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
 
+from detector.alerts.payloads import Topics
 from detector.core.types import JsonObject
 from detector.service.snooze import SNOOZE_STATE, Snoozes
 from support.visits import StillClock
@@ -22,7 +24,8 @@ class Snoozed:
         self.snoozes = Snoozes(
             saved=saved,  # type: ignore[arg-type]  # what a file says cannot be trusted
             save=self.kept.__setitem__,
-            publish=lambda camera, document: self.published.append((camera, document)),
+            topics=Topics("p"),
+            send=lambda message: self.published.append((message.topic.split("/")[1], json.loads(message.payload))),
             clock=self.clock,
         )
 
@@ -105,7 +108,7 @@ def test_it_outlives_a_restart(down_s: float, left_s: float | None) -> None:
 def test_a_damaged_file_snoozes_nobody(entry: object) -> None:
     after = Snoozed({"porch": entry})
     assert not after.snoozes.is_snoozed("porch")
-    after.snoozes.announce("porch")
+    after.snoozes.announce(["porch"])
     assert after.published == [("porch", {"snoozed": False, "seconds": 0, "until": None})]
 
 
