@@ -97,6 +97,7 @@ def _alarm(topics: Topics, keypad: Keypad | None) -> dict[str, Any]:
     options: dict[str, Any] = {
         "state_topic": topics.alarm_state,
         "command_topic": topics.alarm_set,
+        "json_attributes_topic": topics.alarm_attributes,
         **{f"payload_{mode}": mode.upper() for mode in _MODES},
         "payload_disarm": "DISARM",
         "supported_features": list(_MODES),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from detector.core.errors import DetectorError
@@ -20,6 +21,10 @@ class StaleConfigError(DetectorError):
 
 class WrongCodeError(DetectorError):
     """The alarm's code is missing or wrong, or too many wrong ones were given."""
+
+
+class UnknownVisitError(DetectorError):
+    """What was asked of a visit cannot be done: it is not known, or its camera is not running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +90,44 @@ class Control(Protocol):
         """The event's JPEG; None when the event or its picture is not (or no longer) there."""
         ...
 
+    def clip(self, event_id: str) -> Path | None:
+        """The event's MP4; None when the event has none, none yet, or none any more."""
+        ...
+
+    def suppress(self, event_id: str) -> Document:
+        """Nobody is where this visit was seen: no alerts of what is seen there again; returns the suppression.
+
+        Raises UnknownVisitError.
+        """
+        ...
+
+    def suppressions(self) -> list[Document]:
+        """What raises no alert, as `documents.Suppression` names it, the latest seen first."""
+        ...
+
+    def unsuppress(self, suppression_id: str) -> bool:
+        """What is seen there alerts again; False where it is not known."""
+        ...
+
+    def suppression_picture(self, suppression_id: str) -> bytes | None:
+        """The JPEG of what is suppressed; None where it or its picture is not known."""
+        ...
+
     def latest_jpeg(self, camera: str, *, boxes: bool, max_width: int | None) -> tuple[int, bytes] | None:
         """The newest frame's number and its picture as JPEG, None before the first one."""
         ...
 
     def camera_names(self) -> tuple[str, ...]: ...
 
-    def alarm_command(self, command: AlarmCommand, code: str | None) -> None:
-        """Raises WrongCodeError where the alarm has a code that `command` needs and `code` is not."""
+    def alarm_command(self, command: AlarmCommand, by: str, code: str | None) -> None:
+        """`by`: over what, and from which address.
+
+        Raises WrongCodeError where the alarm has a code that `command` needs and `code` is not.
+        """
+        ...
+
+    def alarm_audit(self) -> list[Document]:
+        """Who armed or disarmed, when and why, newest first."""
         ...
 
     def detect_switch(self, camera: str, on: bool) -> None:

@@ -138,8 +138,35 @@ class OutboxStatus(_Answer):
     fault: str | None = Field(default=None, description="what keeps messages from being stored")
 
 
+class PersonStatus(_Answer):
+    where: Literal["home", "away"] | None
+    confirmed: bool = Field(description="at home because the arrival was observed")
+
+
 class AlarmStatus(_Answer):
     state: AlarmState
+    because: str | None = Field(
+        default=None, examples=["armed because of the schedule night until 06:30"], description="why it is so"
+    )
+    by: str | None = Field(default=None, description="who or what armed or disarmed")
+    since: float | None = Field(default=None, description="epoch seconds")
+    until: float | None = Field(default=None, description="epoch seconds; null where no schedule ends it")
+    schedule: str | None = None
+    waits: str | None = Field(default=None, description="what a schedule would do, and why it does not yet")
+    people: dict[str, PersonStatus] = {}
+    next: str | None = Field(default=None, examples=["night from 22:30"], description="the schedule that arms next")
+    notes: list[str] = Field(default=[], description="what schedules cannot do today: the sun does not set, say")
+
+
+class ArmingEntry(_Answer):
+    """`command` is null for what was seen and not followed."""
+
+    at: str
+    command: str | None
+    state: AlarmState
+    by: str
+    why: str
+    times: int
 
 
 class SystemStatus(_Answer):
@@ -148,6 +175,17 @@ class SystemStatus(_Answer):
     throttled: bool | None
     rss_mb: float | None
     cpu_percent: float | None
+
+
+class ClipsStatus(_Answer):
+    """Clips since the start, and what is on the disk; `recording`: each camera's coded pictures in memory."""
+
+    written: int
+    failed: int
+    clips: int
+    bytes: int
+    fault: str | None
+    recording: dict[str, dict[str, Any]]
 
 
 class Status(_Answer):
@@ -164,8 +202,29 @@ class Status(_Answer):
     cameras: dict[str, CameraStatus]
     broker: BrokerStatus
     outbox: OutboxStatus
+    clips: ClipsStatus | None = None
     alarm: AlarmStatus
     system: SystemStatus
+
+
+class SuppressedDocument(_Answer):
+    """Why a visit raises no alert."""
+
+    id: str = Field(description="the suppression's; `DELETE /api/suppressions/ID` undoes it")
+    reason: str
+    since: float = Field(description="epoch seconds")
+    matches: int = Field(description="visits in that place, this one included")
+    asked: bool = Field(description="a user marked it as nobody; otherwise it was learnt from visits that never moved")
+    proposed: bool = Field(description="learnt from visits alone, and seen so often that you should confirm or undo it")
+
+
+class Suppression(SuppressedDocument):
+    """A place where nobody is: what is seen there raises no alert until it moves away. Times in epoch seconds."""
+
+    camera: str
+    last_seen: float
+    event_id: str | None = Field(description="its latest visit")
+    box: list[float] = Field(description="x1, y1, x2, y2 as shares of the picture's width and height")
 
 
 class EventDocument(_Answer):
@@ -185,6 +244,9 @@ class EventDocument(_Answer):
     stationary: bool | None
     active: bool | None
     has_snapshot: bool
+    has_clip: bool = Field(default=False, description="whether its clip can be had by now")
+    clip: str | None = Field(default=None, description="path of the clip")
+    suppressed: SuppressedDocument | None = Field(default=None, description="why the visit raises no alert, if so")
 
 
 class ConfigReplaced(_Answer):

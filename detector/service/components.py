@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from detector.alerts.clips.folder import ClipFolder
+from detector.alerts.clips.recorder import ClipRecorder
 from detector.alerts.discovery import ANNOUNCED, Discovery
 from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
@@ -15,10 +17,12 @@ from detector.alerts.history_writer import HistoryWriter
 from detector.alerts.last_alerts import LAST_ALERTS, LastAlerts
 from detector.alerts.outbox import Outbox
 from detector.alerts.payloads import Topics
+from detector.alerts.snapshot_files import Snapshots
 from detector.analytics.alert_codec import LostImage
 from detector.capture.idle_cameras import IdleCameras
 from detector.capture.latest_frames import LatestFrames
 from detector.capture.manager import Cameras
+from detector.capture.recording.recorders import Recorders
 from detector.config import document as config_file
 from detector.config.schema import Config
 from detector.core.clock import Clock
@@ -38,10 +42,12 @@ from .alarm_code import AlarmCode
 from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
+from .arming import ARMING_STATE, ArmingController
 from .autotuner import Autotuner
 from .camera_memory import MEMORY_STATE, CameraMemory
 from .camera_status import CameraStatusPublisher
 from .camera_switches import DETECT_STATE, CameraSwitches
+from .clips import Clips
 from .config_store import ConfigStore
 from .control import ServiceControl
 from .engine_upgrade import EngineUpgrade
@@ -50,12 +56,15 @@ from .inference_loop import InferenceLoop
 from .model_host import ModelHost
 from .mqtt_commands import MqttCommands
 from .overload import LoadMeter
+from .presence_topics import PresenceTopics
 from .refused_commands import RefusedCommands
 from .reload import ConfigReloader
 from .snooze import SNOOZE_STATE, Snoozes
 from .status import StatusReporter
+from .suppressions import Suppressions
 
 log = logging.getLogger(__name__)
+MOST_EARLY_S = 60.0  # of an entry delay: so long ago somebody may have come in when the alert is sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +74,7 @@ class Storage:
     outbox: Outbox
     history: History
     history_writer: HistoryWriter
+    clip_folder: ClipFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +84,7 @@ class Output:
     broker: EmbeddedBroker | None
     client: MqttClient
     dispatcher: Dispatcher
+    clips: Clips
     last_alerts: LastAlerts
 
 
@@ -86,6 +97,7 @@ class Detection:
     model: ModelHost
     loop: InferenceLoop
     alarm: AlarmController
+    arming: ArmingController
     switches: CameraSwitches
     snoozes: Snoozes
     autotune: AutotuneStatus
@@ -125,27 +137,35 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     config, clock_sync = store.config, ClockSync(clock=clock)
     storage = _storage(config, clock, clock_sync, closing)
     links = _links(config, clock)
-    output = _output(config, storage, links, clock, clock_sync, closing)
-    detection = _detection(config, resolved, storage, output, clock)
+    recorders = Recorders(clock=clock, early_s=lambda: min(store.config.alarm.entry_delay_s, MOST_EARLY_S))
+    clips = _clips(store, storage, recorders, clock)
+    output = _output(config, storage, links, clips, clock, clock_sync, closing)
+    detection = _detection(config, resolved, storage, output, recorders, clock, clock_sync)
     closing.callback(detection.frames.close)
     refused, restart = RefusedCommands(clock), threading.Event()
     code = AlarmCode(code=lambda: store.config.alarm.code, clock=clock)
     monitoring = _monitoring(store, storage, output, detection, refused, clock, clock_sync)
     announcer = _announcer(store, storage, output, detection)
+    suppressions = Suppressions(
+        history=storage.history,
+        loop=detection.loop,
+        pictures=Snapshots(config.data_dir / "suppressions"),
+        afterwards=storage.history_writer.afterwards,
+    )
     commands = MqttCommands(
         topics=Topics(config.mqtt.topic_prefix),
         store=store,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         code=code,
         switches=detection.switches,
         snoozes=detection.snoozes,
         restart=restart,
         announce=announcer.announce,
+        suppressions=suppressions,
         refused=refused,
         clock=clock,
     )
-    for topic_filter, handler in commands.handlers():
-        output.client.subscribe(topic_filter, handler)
+    _subscribe_commands(store, output, detection, commands)
     reloader = _reloader(store, output, detection, monitoring, announcer)
     control = ServiceControl(
         store=store,
@@ -153,10 +173,12 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         status=monitoring.status,
         history=storage.history,
         channel=detection.loop.channel,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         code=code,
         switches=detection.switches,
         apply=reloader.apply,
+        clips=storage.clip_folder,
+        suppressions=suppressions,
     )
     return Components(
         store=store,
@@ -201,6 +223,7 @@ def _monitoring(
         clock=clock,
         clock_unsynced_s=clock_sync.unsynced_s,
         tamper=detection.loop.tamper,
+        more_problems=output.clips.problems,
     )
     camera_status = CameraStatusPublisher(
         cameras=cameras.stats,
@@ -219,10 +242,11 @@ def _monitoring(
         autotune=detection.autotune,
         broker=output.client,
         outbox=storage.outbox,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         snoozes=detection.snoozes,
         refused=refused,
         clock=clock,
+        more=lambda: {"clips": output.clips.document()},
     )
     return Monitoring(threads=threads, load=load, health=health, camera_status=camera_status, status=status)
 
@@ -247,6 +271,16 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output, detection: 
     return announcer
 
 
+def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection, commands: MqttCommands) -> None:
+    for topic_filter, handler in commands.handlers():
+        output.client.subscribe(topic_filter, handler)
+    output.client.subscribe_retained(Topics(store.config.mqtt.topic_prefix).alarm_set, commands.on_retained_alarm)
+    for topic, handler, retained in PresenceTopics(config=store.config, arming=detection.arming).handlers():
+        output.client.subscribe(topic, handler)
+        output.client.subscribe_retained(topic, retained)
+    output.client.listen_connected(detection.arming.connected)
+
+
 def _reloader(
     store: ConfigStore, output: Output, detection: Detection, monitoring: Monitoring, announcer: Announcer
 ) -> ConfigReloader:
@@ -261,6 +295,7 @@ def _reloader(
         model=detection.model,
         autotune=detection.autotune,
         alarm=detection.alarm,
+        arming=detection.arming,
         cameras=detection.cameras,
         switches=detection.switches,
         status=monitoring.camera_status,
@@ -273,6 +308,14 @@ def _storage(config: Config, clock: Clock, clock_sync: ClockSync, closing: ExitS
     folder, keep = config.data_dir, config.history
     outbox = Outbox(folder / "outbox.db", clock=clock)
     closing.callback(outbox.close)
+    clips = ClipFolder(
+        folder / "clips",
+        keep_days=keep.clips.keep_days,
+        max_clips=keep.clips.max_clips,
+        max_bytes=keep.clips.max_mb * 1e6,
+        clock=clock,
+        clock_synced=clock_sync.is_synced,
+    )
     history = History(
         path=folder / "history.db",
         snapshot_dir=folder / "snapshots",
@@ -280,9 +323,17 @@ def _storage(config: Config, clock: Clock, clock_sync: ClockSync, closing: ExitS
         max_events=keep.max_events,
         clock=clock,
         clock_synced=clock_sync.is_synced,
+        clips=clips,
     )
     closing.callback(history.close)
-    return Storage(outbox=outbox, history=history, history_writer=HistoryWriter(history, clock=clock))
+    return Storage(
+        outbox=outbox, history=history, history_writer=HistoryWriter(history, clock=clock), clip_folder=clips
+    )
+
+
+def _clips(store: ConfigStore, storage: Storage, recorders: Recorders, clock: Clock) -> Clips:
+    recorder = ClipRecorder(rings=recorders, folder=storage.clip_folder, clock=clock)
+    return Clips(config=lambda: store.config, recorders=recorders, recorder=recorder)
 
 
 def _links(config: Config, clock: Clock) -> LinkSigner | None:
@@ -292,7 +343,13 @@ def _links(config: Config, clock: Clock) -> LinkSigner | None:
 
 
 def _output(
-    config: Config, storage: Storage, links: LinkSigner | None, clock: Clock, clock_sync: ClockSync, closing: ExitStack
+    config: Config,
+    storage: Storage,
+    links: LinkSigner | None,
+    clips: Clips,
+    clock: Clock,
+    clock_sync: ClockSync,
+    closing: ExitStack,
 ) -> Output:
     mqtt, topics, password = config.mqtt, Topics(config.mqtt.topic_prefix), config_file.mqtt_password(config)
     public = (config.api.public_url or "").rstrip("/")
@@ -320,17 +377,28 @@ def _output(
         encode_snapshot=_snapshot,
         snapshot_url=lambda path: None if links is None else f"{public}{links.sign(path)}",
         snapshot_width=mqtt.snapshot_width,
+        request_clip=clips.request,
+        clip_exists=lambda path: storage.clip_folder.has(path.split("/")[-2]),
         clock=clock,
         clock_synced=clock_sync.is_synced,
     )
+    clips.recorder.listen(dispatcher.clip)
     last_alerts = LastAlerts(
         topics=topics, saved=storage.outbox.get_state(LAST_ALERTS), save=dispatcher.save_state, send=dispatcher.send
     )
     dispatcher.listen_alerts(last_alerts.note)
-    return Output(broker=broker, client=client, dispatcher=dispatcher, last_alerts=last_alerts)
+    return Output(broker=broker, client=client, dispatcher=dispatcher, clips=clips, last_alerts=last_alerts)
 
 
-def _detection(config: Config, resolved: Resolved, storage: Storage, output: Output, clock: Clock) -> Detection:
+def _detection(
+    config: Config,
+    resolved: Resolved,
+    storage: Storage,
+    output: Output,
+    recorders: Recorders,
+    clock: Clock,
+    clock_sync: ClockSync,
+) -> Detection:
     autotune, idle, frames = AutotuneStatus(), IdleCameras(), LatestFrames(clock=clock)
     load = AutotunedLoader(config.model, resolved, scenes=tuple(scenes_of(config)), on_change=autotune.chose)
     autotune.chose(load.choice)
@@ -347,13 +415,21 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
         send=output.dispatcher.alert,
         on_change=alarm_changed,
     )
-
     snoozes = Snoozes(
         topics=Topics(config.mqtt.topic_prefix),
         saved=storage.outbox.get_state(SNOOZE_STATE),
         save=output.dispatcher.save_state,
         send=output.dispatcher.send,
         clock=clock,
+    )
+    arming = ArmingController(
+        alarm=alarm,
+        config=config,
+        saved=storage.outbox.get_state(ARMING_STATE),
+        clock=clock,
+        clock_synced=clock_sync.is_synced,
+        save=output.dispatcher.save_state,
+        publish=output.dispatcher.alarm_attributes,
     )
     loop = InferenceLoop(
         frames=frames,
@@ -370,10 +446,11 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
     )
     return Detection(
         frames=frames,
-        cameras=Cameras(frames=frames, clock=clock, on_state=_log_camera, idle=idle),
+        cameras=Cameras(frames=frames, clock=clock, on_state=_log_camera, idle=idle, recorders=recorders),
         model=model,
         loop=loop,
         alarm=alarm,
+        arming=arming,
         switches=CameraSwitches(
             saved=storage.outbox.get_state(DETECT_STATE),
             channels=loop,

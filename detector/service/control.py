@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 from detector import __version__
+from detector.alerts.clips.folder import ClipFolder
 from detector.api.control import Health, Ready, StaleConfigError
 from detector.config import document as config_file
 from detector.config import remote
@@ -15,11 +17,12 @@ from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand
 
 from .alarm_code import AlarmCode
-from .alarm_controller import AlarmController
+from .arming import ArmingController
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
 from .health import HealthMonitor
 from .status import FindChannel, StatusReporter
+from .suppressions import Suppressions
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +52,17 @@ class ServiceControl:
         status: StatusReporter,
         history: VisitHistory,
         channel: FindChannel,
-        alarm: AlarmController,
+        alarm: ArmingController,
         code: AlarmCode,
         switches: CameraSwitches,
         apply: Apply,
+        clips: ClipFolder,
+        suppressions: Suppressions,
     ) -> None:
+        self._suppressions = suppressions
         self._store, self._health, self._status, self._history = store, health, status, history
         self._channel, self._alarm, self._switches, self._apply = channel, alarm, switches, apply
-        self._code = code
+        self._clips, self._code = clips, code
 
     def version(self) -> Document:
         return {
@@ -97,6 +103,21 @@ class ServiceControl:
     def snapshot(self, event_id: str) -> bytes | None:
         return self._history.snapshot(event_id)
 
+    def clip(self, event_id: str) -> Path | None:
+        return self._clips.find(event_id)
+
+    def suppress(self, event_id: str) -> Document:
+        return self._suppressions.ask(event_id)
+
+    def suppressions(self) -> list[Document]:
+        return self._suppressions.list()
+
+    def unsuppress(self, suppression_id: str) -> bool:
+        return self._suppressions.undo(suppression_id)
+
+    def suppression_picture(self, suppression_id: str) -> bytes | None:
+        return self._suppressions.picture(suppression_id)
+
     def latest_jpeg(self, camera: str, *, boxes: bool, max_width: int | None) -> tuple[int, bytes] | None:
         channel = self._channel(camera)
         scene = channel.view.scene() if channel is not None else None
@@ -108,10 +129,12 @@ class ServiceControl:
     def camera_names(self) -> tuple[str, ...]:
         return tuple(self._store.config.cameras)
 
-    def alarm_command(self, command: AlarmCommand, code: str | None) -> None:
+    def alarm_command(self, command: AlarmCommand, by: str, code: str | None) -> None:
         self._code.check(command, code, state=self._alarm.state)
-        self._alarm.command(command)
-        log.info("alarm: %s by HTTP: now %s", command, self._alarm.state)
+        self._alarm.command(command, by=by)
+
+    def alarm_audit(self) -> list[Document]:
+        return self._alarm.audit.entries()[::-1]
 
     def detect_switch(self, camera: str, on: bool) -> None:
         self._switches.switch(camera, enabled=on)

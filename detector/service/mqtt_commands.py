@@ -1,4 +1,4 @@
-"""What subscribers may ask over MQTT: the alarm, detection on and off, a snooze, a restart, discovery again."""
+"""What subscribers may ask over MQTT: the alarm, detection, a snooze, "nobody is here", a restart, discovery again."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from collections.abc import Callable
 from typing import get_args
 
 from detector.alerts.payloads import Topics
+from detector.alerts.snapshot_files import safe_id
 from detector.api.control import WrongCodeError
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.types import AlarmCommand
 
 from .alarm_code import AlarmCode
-from .alarm_controller import AlarmController
+from .arming import ArmingController
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
 from .refused_commands import RefusedCommands
 from .snooze import Snoozes
+from .suppressions import Suppressions
 
 log = logging.getLogger(__name__)
 
@@ -36,18 +38,19 @@ class MqttCommands:
         *,
         topics: Topics,
         store: ConfigStore,
-        alarm: AlarmController,
+        alarm: ArmingController,
         code: AlarmCode,
         switches: CameraSwitches,
         snoozes: Snoozes,
         restart: threading.Event,
         announce: Callable[[], None],
+        suppressions: Suppressions,
         refused: RefusedCommands,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._topics, self._store, self._alarm, self._code = topics, store, alarm, code
         self._switches, self._snoozes, self._restart = switches, snoozes, restart
-        self._announce, self._refused, self._clock = announce, refused, clock
+        self._announce, self._suppressions, self._refused, self._clock = announce, suppressions, refused, clock
         self._next_birth = float("-inf")
 
     def handlers(self) -> list[tuple[str, Handler]]:
@@ -58,6 +61,7 @@ class MqttCommands:
             (self._topics.alarm_set, self._on_alarm),
             (self._topics.detect_set("+"), self._on_detect),
             (self._topics.snooze_set("+"), self._on_snooze),
+            (self._topics.suppress_set("+"), self._on_suppress),
             (self._topics.restart_set, self._on_restart),
             *birth,
         ]
@@ -66,13 +70,19 @@ class MqttCommands:
         try:
             word, code = _alarm_command(payload)
             self._code.check(word, code, state=self._alarm.state)
-            self._alarm.command(word)
+            self._alarm.command(word, by="MQTT")
         except WrongCodeError as error:
             self._refused.add(topic, str(error))
         except ValueError:
             self._refuse(topic, payload)
-        else:
-            log.info("alarm: %s by MQTT: now %s", word, self._alarm.state)
+
+    def on_retained_alarm(self, _topic: str, payload: bytes) -> None:
+        """A retained command was given to nobody in particular, perhaps long ago: it is written down, nothing else."""
+        try:
+            word, _ = _alarm_command(payload)
+        except ValueError:
+            word = "command"  # what is none may hold a code
+        self._alarm.ignored(word)
 
     def _on_detect(self, topic: str, payload: bytes) -> None:
         word = _word(payload).upper()
@@ -98,6 +108,15 @@ class MqttCommands:
             self._refuse(topic, payload)
             return
         log.info("camera %s: no alerts for %s s by MQTT", camera, word)
+
+    def _on_suppress(self, topic: str, payload: bytes) -> None:
+        word, camera = _word(payload), self._camera(topic, self._topics.suppress_set)
+        if camera is None or not safe_id(word):
+            self._refuse(topic, payload)
+            return
+        self._suppressions.ask_soon(
+            camera, word, refused=lambda why: self._refused.add(topic, f"not a command that can be followed: {why}")
+        )
 
     def _on_restart(self, topic: str, payload: bytes) -> None:
         if _word(payload).upper() != "RESTART":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.peers import LogLimit
@@ -14,9 +15,10 @@ _SHOWN = 100  # characters of a topic: it may have 65,535
 
 
 class RefusedCommands:
-    """Not thread-safe but for `total`: the MQTT client's thread calls it."""
+    """Thread-safe."""
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._lock = threading.Lock()
         self._lines = LogLimit(period_s=LINE_S, now=clock.mono)
 
     @property
@@ -26,6 +28,8 @@ class RefusedCommands:
 
     def add(self, topic: str, reason: str) -> None:
         """One line a minute at most: who can send one nonsense can send thousands."""
-        if self._lines.due():
+        with self._lock:
+            is_due = self._lines.due()
+        if is_due:
             # By repr: a topic may hold line ends, which would make lines of their own in the log.
             log.warning("MQTT: %r: %s (%d so far, one line a minute)", topic[:_SHOWN], reason, self.total)

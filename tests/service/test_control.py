@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from detector import __version__
+from detector.alerts.clips.folder import ClipFolder
 from detector.alerts.payloads import Topics
 from detector.analytics.pipeline import CameraPipeline
 from detector.api.control import StaleConfigError, WrongCodeError
 from detector.capture.latest_frames import LatestFrames
 from detector.config import document as config_file
-from detector.config.schema import AlarmSettings, Camera
+from detector.config.schema import Camera
 from detector.core.errors import InferenceError
 from detector.core.types import ArrayImage, Frame
 from detector.inference.multi_size import AnyDetector
 from detector.models.autotune.status import AutotuneStatus
 from detector.service.alarm_code import AlarmCode
-from detector.service.alarm_controller import AlarmController
 from detector.service.camera_switches import CameraSwitches
 from detector.service.control import ServiceControl
 from detector.service.health import HealthMonitor
@@ -32,7 +32,8 @@ from detector.service.overload import LoadMeter
 from detector.service.refused_commands import RefusedCommands
 from detector.service.snooze import Snoozes
 from detector.service.status import StatusReporter, version_on_disk
-from support.service import BrokerState, CaptureFigures, OutboxState, make_store
+from support.service import BrokerState, CaptureFigures, OutboxState, make_arming, make_store
+from support.suppressing import Suppressing
 from support.visits import WALL, StillClock
 
 SECRET = {"cameras": {"porch": {"source": "rtsp://cam:hunter22@10.0.0.4/live"}}}
@@ -46,6 +47,7 @@ def _no_model() -> AnyDetector:
 class Controlled:
     """The API's view over real parts; visits, switches and the change of a config are recorded."""
 
+    folder: Path
     document: dict[str, Any] = field(default_factory=lambda: SECRET)
     applied: list[config_file.Document] = field(default_factory=list)
     switched: list[tuple[str, bool]] = field(default_factory=list)
@@ -53,13 +55,12 @@ class Controlled:
 
     def __post_init__(self) -> None:
         clock = StillClock(mono=100.0)
+        self.suppressing = Suppressing(self.folder)
         store, cameras, broker, outbox = make_store(self.document), CaptureFigures(), BrokerState(), OutboxState()
         model = ModelHost(load=_no_model, clock=clock)
         self.frames = LatestFrames(clock=clock)
         self.frames.add("porch", 10.0)
-        self.alarm = AlarmController(
-            settings=AlarmSettings(), saved=None, clock=clock, send=lambda _a: None, on_change=lambda _s, _d: None
-        )
+        self.alarm = make_arming(clock)
         self.snoozes = Snoozes(
             topics=Topics("p"), saved=None, save=lambda _n, _d: None, send=lambda _m: None, clock=clock
         )
@@ -102,6 +103,8 @@ class Controlled:
             code=AlarmCode(code=lambda: store.config.alarm.code, clock=clock),
             switches=CameraSwitches(saved=None, channels=self, save=lambda _n, _d: None, publish=lambda _c, _on: None),
             apply=self._apply,
+            clips=ClipFolder(Path("clips")),
+            suppressions=self.suppressing.suppressions,
         )
 
     def _find(self, name: str) -> CameraChannel | None:
@@ -130,8 +133,8 @@ class Controlled:
 
 
 @pytest.fixture
-def service() -> Controlled:
-    return Controlled()
+def service(tmp_path: Path) -> Controlled:
+    return Controlled(tmp_path)
 
 
 def test_the_config_is_shown_without_its_secrets(service: Controlled) -> None:
@@ -195,19 +198,30 @@ def test_the_newest_picture_comes_with_its_number(service: Controlled) -> None:
 
 
 def test_commands_reach_the_alarm_and_the_switches(service: Controlled) -> None:
-    service.control.alarm_command("DISARM", None)
+    service.control.alarm_command("DISARM", "HTTP from 127.0.0.1", None)
     service.control.detect_switch("porch", False)
     assert (service.alarm.state, service.switched) == ("disarmed", [("porch", False)])
+    assert [entry["by"] for entry in service.control.alarm_audit()] == ["HTTP from 127.0.0.1"]
+    assert service.control.status()["alarm"]["because"] == "disarmed by HTTP from 127.0.0.1"
 
 
-def test_the_alarms_code_is_asked_for_and_never_shown() -> None:
-    service = Controlled({**SECRET, "alarm": {"code": "7391"}})
+def test_a_visit_is_marked_as_nobody_and_that_is_undone(service: Controlled) -> None:
+    service.suppressing.visit("1-a")
+    made = service.control.suppress("1-a")
+    assert service.control.suppressions() == [made]
+    assert service.control.suppression_picture("1-a") is not None
+    assert service.control.unsuppress("1-a")
+    assert service.control.suppressions() == []
+
+
+def test_the_alarms_code_is_asked_for_and_never_shown(tmp_path: Path) -> None:
+    service = Controlled(tmp_path, {**SECRET, "alarm": {"code": "7391"}})
     for wrong in (None, "7390"):
         with pytest.raises(WrongCodeError):
-            service.control.alarm_command("DISARM", wrong)
-    assert service.alarm.armed_as == "armed_away"
+            service.control.alarm_command("DISARM", "HTTP", wrong)
+    assert service.alarm.audit.entries() == []
     assert service.control.config_document()[0]["alarm"] == {"code": "***"}
-    service.control.alarm_command("DISARM", "7391")
+    service.control.alarm_command("DISARM", "HTTP", "7391")
     assert service.alarm.state == "disarmed"
 
 
@@ -237,8 +251,10 @@ def test_the_status_names_what_is_there(service: Controlled) -> None:
     assert "hunter22" not in str(status)
 
 
-def test_a_camera_without_a_channel_is_disabled_in_the_status() -> None:
-    service = Controlled({"cameras": {"porch": {"source": "a.mp4"}, "attic": {"source": "b.mp4", "enabled": False}}})
+def test_a_camera_without_a_channel_is_disabled_in_the_status(tmp_path: Path) -> None:
+    service = Controlled(
+        tmp_path, {"cameras": {"porch": {"source": "a.mp4"}, "attic": {"source": "b.mp4", "enabled": False}}}
+    )
     attic = service.control.status()["cameras"]["attic"]
     assert (attic["state"], attic["frames"]) == ("disabled", None)
     assert attic.keys() >= service.control.status()["cameras"]["porch"].keys() - {"error"}

@@ -4,27 +4,29 @@ import json
 import logging
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from detector.alerts.payloads import Topics
-from detector.config.schema import AlarmSettings, Camera
+from detector.config.schema import Camera
 from detector.mqtt.broker.topic_filter import matches
 from detector.service.alarm_code import AlarmCode
-from detector.service.alarm_controller import AlarmController
 from detector.service.camera_switches import CameraSwitches
 from detector.service.mqtt_commands import MqttCommands
 from detector.service.refused_commands import RefusedCommands
 from detector.service.snooze import Snoozes
-from support.service import make_store
+from support.service import make_arming, make_store
+from support.suppressing import Suppressing
 from support.visits import StillClock
 
 
 @dataclass
 class Commanded:
-    """The commands over a real alarm, real switches and snoozes; `send` gives a message as the client would."""
+    """The commands over real parts; `send` gives a message as the client would."""
 
+    folder: Path
     config: dict[str, Any] = field(default_factory=dict)
     switched: list[tuple[str, bool]] = field(default_factory=list)
     snoozed: list[tuple[str, bool]] = field(default_factory=list)
@@ -33,14 +35,9 @@ class Commanded:
     def __post_init__(self) -> None:
         self.clock, self.restart = StillClock(), threading.Event()
         self.refused = RefusedCommands(self.clock)
+        self.suppressing = Suppressing(self.folder)
         store = make_store({"cameras": {"porch": {"source": "rtsp://10.0.0.4/live"}}, **self.config})
-        self.alarm = AlarmController(
-            settings=AlarmSettings(),
-            saved=None,
-            clock=StillClock(),
-            send=lambda _alert: None,
-            on_change=lambda _state, _snapshot: None,
-        )
+        self.alarm = make_arming(StillClock())
         self.commands = MqttCommands(
             topics=Topics(store.config.mqtt.topic_prefix),
             store=store,
@@ -58,6 +55,7 @@ class Commanded:
             ),
             restart=self.restart,
             announce=self._announce,
+            suppressions=self.suppressing.suppressions,
             refused=self.refused,
             clock=self.clock,
         )
@@ -79,13 +77,13 @@ class Commanded:
 
 
 @pytest.fixture
-def service() -> Commanded:
-    return Commanded()
+def service(tmp_path: Path) -> Commanded:
+    return Commanded(tmp_path)
 
 
 @pytest.fixture
-def guarded() -> Commanded:
-    return Commanded({"alarm": {"code": "7391"}})
+def guarded(tmp_path: Path) -> Commanded:
+    return Commanded(tmp_path, {"alarm": {"code": "7391"}})
 
 
 def test_what_it_subscribes_to(service: Commanded) -> None:
@@ -93,15 +91,17 @@ def test_what_it_subscribes_to(service: Commanded) -> None:
         "detector/alarm/set",
         "detector/+/detect/set",
         "detector/+/snooze/set",
+        "detector/+/suppress/set",
         "detector/restart/set",
         "homeassistant/status",
     }
 
 
-def test_without_discovery_nobody_is_asked_for_home_assistant() -> None:
-    commands = Commanded({"mqtt": {"discovery_prefix": None, "topic_prefix": "p"}}).commands
+def test_without_discovery_nobody_is_asked_for_home_assistant(tmp_path: Path) -> None:
+    commands = Commanded(tmp_path, {"mqtt": {"discovery_prefix": None, "topic_prefix": "p"}}).commands
     topics = [topic for topic, _ in commands.handlers()]
-    assert topics == ["p/alarm/set", "p/+/detect/set", "p/+/snooze/set", "p/restart/set"]
+    wanted = ["p/alarm/set", "p/+/detect/set", "p/+/snooze/set", "p/+/suppress/set", "p/restart/set"]
+    assert topics == wanted
 
 
 @pytest.mark.parametrize("payload", [b" disarm\n", b'{"action": "disarm"}', b'{"action":"DISARM","code":null}'])
@@ -175,6 +175,12 @@ def test_a_restart_is_asked_for(service: Commanded) -> None:
     assert service.restart.is_set()
 
 
+def test_a_visit_is_marked_as_nobody(service: Commanded) -> None:
+    service.suppressing.visit("1-a")
+    service.send("detector/porch/suppress/set", b" 1-a\n")
+    assert [one["id"] for one in service.suppressing.suppressions.list()] == ["1-a"]
+
+
 def test_home_assistants_return_is_answered(service: Commanded) -> None:
     service.send("homeassistant/status", b"offline")
     assert service.announced == 0
@@ -220,6 +226,13 @@ def test_1000_births_in_a_second_are_answered_once(service: Commanded) -> None:
         ("detector/nowhere/snooze/set", b"60"),
         ("detector/restart/set", b"ON"),
         ("detector/restart/set", b""),
+        ("detector/porch/suppress/set", b""),
+        ("detector/porch/suppress/set", b"1790000000.250000-000000"),
+        ("detector/porch/suppress/set", b"../../secret"),
+        ("detector/porch/suppress/set", b'{"id": "1-a"}'),
+        ("detector/porch/suppress/set", b"1-a\x00" * 5000),
+        ("detector/porch/suppress/set", b"LATEST"),
+        ("detector/nowhere/suppress/set", b"1-a"),
     ],
 )  # fmt: skip
 def test_nonsense_is_named_and_has_no_effect(
@@ -234,6 +247,7 @@ def test_nonsense_is_named_and_has_no_effect(
     assert len(line) < 500
     assert (service.switched, service.snoozed, service.alarm.state, service.refused.total) == ([], [], before, 1)
     assert not service.restart.is_set()
+    assert service.suppressing.suppressions.list() == []
 
 
 def test_3000_bad_commands_make_one_line_a_minute_and_are_counted(
@@ -246,3 +260,25 @@ def test_3000_bad_commands_make_one_line_a_minute_and_are_counted(
     assert len([one for one in caplog.records if "not a command" in one.message]) == 3
     assert len(caplog.records) == 3
     assert service.refused.total == 3000
+
+
+def test_a_retained_code_is_not_written_down(guarded: Commanded, caplog: pytest.LogCaptureFixture) -> None:
+    for payload in (b'{"action":"DISARM","code":"7391"}', b"7391", b'{"code":"7391"}'):
+        guarded.commands.on_retained_alarm("detector/alarm/set", payload)
+    assert guarded.alarm.state == "armed_away"
+    assert "7391" not in f"{caplog.text}{guarded.alarm.audit.entries()}"
+
+
+def test_a_retained_command_is_written_down_and_has_no_effect(service: Commanded) -> None:
+    service.commands.on_retained_alarm("detector/alarm/set", b"DISARM")
+    service.commands.on_retained_alarm("detector/alarm/set", b"DISARM")
+    assert service.alarm.state == "armed_away"
+    (entry,) = service.alarm.audit.entries()
+    assert (entry["command"], entry["times"]) == (None, 2)
+    assert "retained 'DISARM' was ignored" in entry["why"]
+
+
+def test_who_disarmed_is_kept(service: Commanded) -> None:
+    service.send("detector/alarm/set", b"DISARM")
+    assert service.alarm.audit.entries()[-1]["by"] == "MQTT"
+    assert service.alarm.document()["because"] == "disarmed by MQTT"
