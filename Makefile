@@ -9,7 +9,7 @@ OPTIMIZE := .venv-optimize
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test install check coverage mutants bench fault soak gpu-test test-fresh test-optimize jetson clean
+.PHONY: help run test install check coverage mutants bench fault soak gpu-test ha-test test-fresh test-optimize jetson clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1	/' | expand -t 22
@@ -80,6 +80,21 @@ test-fresh: $(VENV)/.install  ## make run and make test in bare clones, set-up i
 
 gpu-test: $(VENV)/.install  ## the tests that need an NVIDIA GPU
 	@$(PYTEST) -m gpu $(ARGS)
+
+# It needs a newer Python than the product, and pins half of what that uses.
+HA := .venv-ha
+HA_PYTHON ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python) python3.13)
+$(HA)/.install: tests/ha/requirements.txt
+	@$(HA_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 13))' 2>/dev/null || { \
+	  echo "make: Home Assistant needs Python >= 3.13: name one with make ha-test HA_PYTHON=/path/to/python3.13" >&2; exit 1; }
+	@echo "setting up $(HA) (once, some minutes)..."
+	@$(HA_PYTHON) -m venv $(HA)
+	@$(HA)/bin/python -m pip install --quiet --progress-bar on -r tests/ha/requirements.txt
+	@touch $@
+
+ha-test: $(VENV)/.install  ## the service in a real Home Assistant (needs Python 3.13 and Mosquitto)
+	@$(MAKE) --no-print-directory -s $(HA)/.install || echo "make: without Home Assistant its tests are skipped" >&2
+	@$(PYTEST) -m ha tests/ha $(ARGS)
 
 # Beside .venv: what the product does without must not be there when its tests run.
 $(OPTIMIZE)/.install: pyproject.toml detector/__init__.py detector/optimize/requirements.txt

@@ -43,7 +43,7 @@ class MessageSink(Protocol):
 class OutboxDelivery:
     """`work` sends what the outbox holds, as far as the link takes it; `wake` is called when an answer came.
 
-    `before_alert(seq)` is called just before an alert goes out. `counts`, `refusals`: acknowledged entries and
+    `before_alert(seq)` is called just before an alert goes out, `after_alert(payload)` just after. `counts`, `refusals`: acknowledged entries and
     the broker's refusals since the start. `hold_s`: when to `work` again for an alert that waits for the disk.
     """
 
@@ -62,6 +62,7 @@ class OutboxDelivery:
     ) -> None:
         self._outbox, self._history, self._link, self._clock = outbox, history, link, clock
         self._wake, self._before_alert, self._retry_s = wake, before_alert, retry_s
+        self.after_alert: Callable[[bytes], None] = lambda _payload: None
         self._snapshot_url, self._clip_exists = snapshot_url, clip_exists
         self._live: dict[int, int] = {}  # alerts put while connected: number -> that session
         self._flights: dict[int, tuple[Kind, int]] = {}  # number -> kind and session
@@ -193,7 +194,15 @@ class OutboxDelivery:
             return True
         if not taken:
             self._flights.pop(entry.seq, None)
+        elif entry.kind == "alert":
+            self._tell_sent(payload)
         return taken or self._clock.mono() < self._paused.get(entry.kind, 0.0)
+
+    def _tell_sent(self, payload: bytes) -> None:
+        try:
+            self.after_alert(payload)
+        except Exception:  # the alert is out: a listener's fault must not hold up the next
+            log.exception("a listener to alerts failed")
 
     def _stamped(self, entry: Entry, session: int) -> bytes:
         live = self._live.get(entry.seq)

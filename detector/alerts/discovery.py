@@ -14,7 +14,7 @@ from detector import __version__
 from detector.config.schema import Config
 from detector.core.types import JsonObject, Message
 
-from .homeassistant import discovery_message, discovery_topic
+from .homeassistant import Keypad, discovery_message, discovery_topic
 from .payloads import Topics
 
 ANNOUNCED = "announced"
@@ -68,6 +68,7 @@ class Discovery:
             discovery_prefix=prefix,
             version=__version__,
             configuration_url=page_url,
+            keypad=_keypad(config),
         )
 
     def _gone(self, topic: str | None, cameras: list[str]) -> list[str]:
@@ -90,6 +91,14 @@ class Discovery:
 def _texts(value: object) -> set[str]:
     """What a file says cannot be trusted to be what was written."""
     return {one for one in value if isinstance(one, str)} if isinstance(value, list) else set()
+
+
+def _keypad(config: Config) -> Keypad | None:
+    code = config.alarm.code
+    if code is None:
+        return None
+    text = code.get_secret_value()
+    return "digits" if text.isascii() and text.isdigit() else "text"
 
 
 def _is_config(topic: str) -> bool:

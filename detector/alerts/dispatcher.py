@@ -225,6 +225,10 @@ class Dispatcher:
         """Keep a small document over restarts: the last value wins, and is on the disk before any alert that follows."""
         self._outbox.save_state(name, document)
 
+    def listen_alerts(self, callback: Callable[[bytes], None]) -> None:
+        """Have `callback(payload)` called, in the dispatcher's thread, after each alert that was handed to the broker; before `run`."""
+        self._delivery.after_alert = callback
+
     def wake(self) -> None:
         """Look again now: the link can take more, the disk has it, or an answer came."""
         with self._changed:

@@ -1,38 +1,34 @@
 """Home Assistant's MQTT discovery: one retained message that describes the whole device.
 
-Pure functions. Source of the format: Home Assistant's documentation of the MQTT integration,
-"Device discovery payload".
+Pure functions. Source of the format: Home Assistant's documentation of the MQTT integration, "Device discovery payload"
+and the pages of each platform. `homeassistant_camera` has what each camera adds.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Literal
 
 from detector.config.schema import Device
 from detector.core.types import Message
 
+from .homeassistant_camera import CAMERA_PARTS, camera_components
+from .homeassistant_entity import DIAGNOSTIC, Component, Entities, alert_event, alive
 from .payloads import Topics, encode
 
-Component = dict[str, Any]
-_PEOPLE_ONLY = "{{ 'ON' if value | int(0) > 0 else 'OFF' }}"
-_REACHABLE = "{{ 'OFF' if value == 'offline' else 'ON' }}"
-# The event platform wants `event_type` in its payload; the rest become the entity's attributes.
-_INTRUSION = (
-    "{{ {'event_type': 'intrusion', 'id': value_json.id, 'event_id': value_json.event_id,"
-    " 'camera': value_json.camera, 'zones': value_json.zones, 'score': value_json.score,"
-    " 'captured_at': value_json.captured_at, 'replayed': value_json.replayed,"
-    " 'snapshot_url': value_json.snapshot_url | default(none)} | tojson }}"
+Keypad = Literal["digits", "text"]
+"""How the alarm's code is typed."""
+_MODES = ("arm_away", "arm_home", "arm_night", "arm_vacation")
+# By `tojson`: a code may hold quotes.
+_WITH_CODE = "{{ {'action': action, 'code': code} | tojson }}"
+_ANY_PROBLEM = "{{ 'ON' if value_json.problems | length > 0 else 'OFF' }}"
+_PROBLEMS = "{{ {'problems': value_json.problems} | tojson }}"
+_THROTTLED = "{{ {true: 'ON', false: 'OFF'}.get(value_json.system.throttled, 'None') }}"
+_DETECTIONS = "{{ value_json.cameras.values() | map(attribute='detect_fps') | select('number') | sum | round(1) }}"
+_UPDATE = (
+    "{{ {'installed_version': value_json.version, 'latest_version': value_json.version_on_disk"
+    " or value_json.version} | tojson }}"
 )
-_CAMERA_PARTS = {
-    "occupancy": "binary_sensor",
-    "count": "sensor",
-    "motion": "binary_sensor",
-    "snapshot": "image",
-    "detect": "switch",
-    "status": "binary_sensor",
-}
 
 
 def discovery_message(
@@ -44,14 +40,18 @@ def discovery_message(
     version: str,
     configuration_url: str | None = None,
     removed: Iterable[str] = (),
+    keypad: Keypad | None = None,
 ) -> Message:
-    """The device as it is now. `removed` cameras are named once more, so that their entities go."""
-    components = _device_components(device, topics)
+    """The device as it is now. `removed` cameras are named once more, so that their entities go.
+
+    `keypad`: how the alarm's code is typed, None where it has none.
+    """
+    components = _device_components(device, topics, keypad)
     for camera in cameras:
-        components |= _camera_components(device, camera, topics)
+        components |= camera_components(device, camera, topics)
     for camera in set(removed) - set(cameras):
         # A component that is left with its platform alone is removed; one left out would linger.
-        components |= {f"{camera}_{part}": {"platform": platform} for part, platform in _CAMERA_PARTS.items()}
+        components |= {f"{camera}_{part}": {"platform": platform} for part, platform in CAMERA_PARTS.items()}
     about = {
         "identifiers": [f"detector_{device.id}"],
         "name": device.title,
@@ -70,119 +70,67 @@ def discovery_topic(device: Device, discovery_prefix: str) -> str:
     return f"{discovery_prefix}/device/{device.id}/config"
 
 
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9_]+", "_", text.lower())
+def _device_components(device: Device, topics: Topics, keypad: Keypad | None) -> dict[str, Component]:
+    entities = Entities(device, available=alive(topics))
+    entities.add("alarm", "alarm_control_panel", "Alarm", **_alarm(topics, keypad), icon="mdi:shield-home")
+    entities.add("intrusion", "event", "Intrusion", **alert_event(topics), icon="mdi:account-alert")
+    problem = {"value_template": _ANY_PROBLEM, "json_attributes_topic": topics.stats}
+    problem |= {"json_attributes_template": _PROBLEMS, "device_class": "problem", **DIAGNOSTIC}
+    entities.add("problem", "binary_sensor", "Problem", state_topic=topics.stats, **problem)
+    _measurements(entities, topics)
+    restart = {"command_topic": topics.restart_set, "qos": 1}
+    entities.add(
+        "restart",
+        "button",
+        "Restart",
+        **restart,
+        payload_press="RESTART",
+        device_class="restart",
+        entity_category="config",
+    )
+    update = {"state_topic": topics.stats, "value_template": _UPDATE, "payload_install": "RESTART", "title": "detector"}
+    entities.add("update", "update", "Update", **restart, **update, entity_category="config")
+    return entities.components
 
 
-def _title(camera: str) -> str:
-    return camera.replace("-", " ").replace("_", " ").strip().capitalize() or camera
-
-
-def _component(
-    device: Device, key: str, platform: str, name: str, available: list[Component], options: Mapping[str, Any]
-) -> dict[str, Component]:
-    return {
-        key: {
-            "platform": platform,
-            "name": name,
-            "unique_id": f"detector_{device.id}_{key}",
-            "default_entity_id": f"{platform}.{_slug(f'{device.id}_{key}')}",
-            "availability": available,
-            "availability_mode": "all",
-            **options,
-        }
-    }
-
-
-def _alive(topics: Topics) -> list[Component]:
-    return [{"topic": topics.available, "payload_available": "online", "payload_not_available": "offline"}]
-
-
-def _seeing(topics: Topics, camera: str) -> list[Component]:
-    """What a camera shows is only known while it is not offline."""
-    watching = {
-        "topic": topics.camera_status(camera),
-        "value_template": _REACHABLE,
-        "payload_available": "ON",
-        "payload_not_available": "OFF",
-    }
-    return [*_alive(topics), watching]
-
-
-def _camera_components(device: Device, camera: str, topics: Topics) -> dict[str, Component]:
-    title, alive, seeing = _title(camera), _alive(topics), _seeing(topics, camera)
-    options: dict[str, tuple[str, list[Component], dict[str, Any]]] = {
-        "occupancy": (
-            "occupancy",
-            seeing,
-            {"state_topic": topics.person(camera), "value_template": _PEOPLE_ONLY, "device_class": "occupancy"},
-        ),
-        "count": (
-            "people",
-            seeing,
-            {"state_topic": topics.person(camera), "state_class": "measurement", "icon": "mdi:account-multiple"},
-        ),
-        "motion": ("motion", seeing, {"state_topic": topics.motion(camera), "device_class": "motion"}),
-        "snapshot": ("last person", seeing, {"image_topic": topics.snapshot(camera), "content_type": "image/jpeg"}),
-        "detect": (
-            "detection",
-            alive,
-            {
-                "state_topic": topics.detect_state(camera),
-                "command_topic": topics.detect_set(camera),
-                "qos": 1,
-                "icon": "mdi:account-search",
-            },
-        ),
-        "status": (
-            "camera",
-            alive,
-            {
-                "state_topic": topics.camera_status(camera),
-                "value_template": _REACHABLE,
-                "device_class": "connectivity",
-                "entity_category": "diagnostic",
-            },
-        ),
-    }
-    parts: dict[str, Component] = {}
-    for part, (name, available, extra) in options.items():
-        parts |= _component(device, f"{camera}_{part}", _CAMERA_PARTS[part], f"{title} {name}", available, extra)
-    return parts
-
-
-def _device_components(device: Device, topics: Topics) -> dict[str, Component]:
-    alive = _alive(topics)
-    alarm = {
+def _alarm(topics: Topics, keypad: Keypad | None) -> dict[str, Any]:
+    options: dict[str, Any] = {
         "state_topic": topics.alarm_state,
         "command_topic": topics.alarm_set,
         "json_attributes_topic": topics.alarm_attributes,
-        "payload_arm_away": "ARM_AWAY",
-        "payload_arm_home": "ARM_HOME",
+        **{f"payload_{mode}": mode.upper() for mode in _MODES},
         "payload_disarm": "DISARM",
-        "supported_features": ["arm_away", "arm_home"],
+        "supported_features": list(_MODES),
         "code_arm_required": False,
         "qos": 1,
     }
-    intrusion = {"state_topic": topics.alerts, "value_template": _INTRUSION, "event_types": ["intrusion"], "qos": 1}
-    pending = {
-        "state_topic": topics.stats,
-        "value_template": "{{ value_json.outbox.pending_alerts }}",
-        "state_class": "measurement",
-        "entity_category": "diagnostic",
-        "icon": "mdi:tray-full",
-    }
-    temperature = {
-        "state_topic": topics.stats,
-        "value_template": "{{ value_json.system.temperature_c }}",
-        "device_class": "temperature",
-        "unit_of_measurement": "°C",
-        "state_class": "measurement",
-        "entity_category": "diagnostic",
-    }
-    return {
-        **_component(device, "alarm", "alarm_control_panel", "Alarm", alive, alarm),
-        **_component(device, "intrusion", "event", "Intrusion", alive, intrusion),
-        **_component(device, "pending_alerts", "sensor", "Alerts waiting", alive, pending),
-        **_component(device, "temperature", "sensor", "Temperature", alive, temperature),
-    }
+    if keypad is not None:
+        # The service compares it: neither Home Assistant nor this message holds it.
+        code = "REMOTE_CODE" if keypad == "digits" else "REMOTE_CODE_TEXT"
+        options |= {"code": code, "code_disarm_required": True, "command_template": _WITH_CODE}
+    return options
+
+
+def _measurements(entities: Entities, topics: Topics) -> None:
+    def add(key: str, name: str, path: str, **options: Any) -> None:
+        template = path if path.startswith("{") else f"{{{{ value_json.{path} }}}}"
+        entities.add(key, "sensor", name, state_topic=topics.stats, value_template=template, **options, **DIAGNOSTIC)
+
+    number = {"state_class": "measurement"}
+    milliseconds = {"unit_of_measurement": "ms", "device_class": "duration", "suggested_display_precision": 1}
+    add("pending_alerts", "Alerts waiting", "outbox.pending_alerts", **number, icon="mdi:tray-full")
+    add("inference", "Inference time", "model.infer_ms.p50", **number, **milliseconds, icon="mdi:timer-outline")
+    add("fps", "Detections", _DETECTIONS, **number, unit_of_measurement="fps", icon="mdi:speedometer")
+    add(
+        "temperature",
+        "Temperature",
+        "system.temperature_c",
+        **number,
+        device_class="temperature",
+        unit_of_measurement="°C",
+    )
+    add("power", "Power", "system.power_w", **number, device_class="power", unit_of_measurement="W")
+    add("model", "Model", "model.name", icon="mdi:brain")
+    add("precision", "Precision", "model.precision", icon="mdi:decimal")
+    throttled = {"value_template": _THROTTLED, "device_class": "problem", "icon": "mdi:speedometer-slow", **DIAGNOSTIC}
+    entities.add("throttled", "binary_sensor", "Throttled", state_topic=topics.stats, **throttled)

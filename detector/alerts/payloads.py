@@ -362,6 +362,10 @@ class Topics:
         return f"{self.prefix}/alarm/state"
 
     @property
+    def restart_set(self) -> str:
+        return f"{self.prefix}/restart/set"
+
+    @property
     def alarm_attributes(self) -> str:
         return f"{self.prefix}/alarm/attributes"
 
@@ -377,15 +381,31 @@ class Topics:
     def camera_status(self, camera: str) -> str:
         return f"{self.prefix}/{camera}/status"
 
-    def suppress_set(self, camera: str) -> str:
-        return f"{self.prefix}/{camera}/suppress/set"
-
     def detect_set(self, camera: str) -> str:
         return f"{self.prefix}/{camera}/detect/set"
 
     def detect_state(self, camera: str) -> str:
         return f"{self.prefix}/{camera}/detect/state"
 
+    def snooze_set(self, camera: str) -> str:
+        return f"{self.prefix}/{camera}/snooze/set"
+
+    def snooze_state(self, camera: str) -> str:
+        return f"{self.prefix}/{camera}/snooze/state"
+
+    def suppress_set(self, camera: str) -> str:
+        return f"{self.prefix}/{camera}/suppress/set"
+
+    def last_alert(self, camera: str) -> str:
+        return f"{self.prefix}/{camera}/last_alert"
+
     def retained_of(self, camera: str) -> list[str]:
         """The camera's topics that a broker keeps a value of."""
-        return [self.person(camera), self.camera_status(camera), self.detect_state(camera), self.snapshot(camera)]
+        return [
+            self.person(camera),
+            self.camera_status(camera),
+            self.detect_state(camera),
+            self.snapshot(camera),
+            self.snooze_state(camera),
+            self.last_alert(camera),
+        ]

@@ -19,7 +19,12 @@ from detector.core.types import AlarmState, Alert
 from .alert_codec import dump, load
 
 _Phase = Literal["settled", "leaving", "entering", "triggered"]
-_ARM: Final[dict[str, ArmedState]] = {"ARM_AWAY": "armed_away", "ARM_HOME": "armed_home"}
+_ARM: Final[dict[str, ArmedState]] = {
+    "ARM_AWAY": "armed_away",
+    "ARM_HOME": "armed_home",
+    "ARM_NIGHT": "armed_night",
+    "ARM_VACATION": "armed_vacation",
+}
 
 
 class Alarm:
@@ -29,7 +34,7 @@ class Alarm:
         self,
         *,
         settings: AlarmSettings,
-        state: Literal["armed_away", "armed_home", "disarmed"] | None = None,
+        state: ArmedState | Literal["disarmed"] | None = None,
         t: float = 0.0,
     ) -> None:
         start = state or settings.initial
@@ -95,7 +100,7 @@ class Alarm:
         self._settings = settings
 
     def command(self, command: str, t: float) -> None:
-        """ARM_AWAY, ARM_HOME or DISARM; repeating one changes nothing. Raises ValueError for any other.
+        """ARM_AWAY, ARM_HOME, ARM_NIGHT, ARM_VACATION or DISARM; repeating one changes nothing. Raises ValueError for any other.
 
         Arming never ends an alarm: during an intrusion it only changes the state that follows.
         """

@@ -19,6 +19,10 @@ class StaleConfigError(DetectorError):
         super().__init__("the configuration changed since you read it: read it again, then repeat the change")
 
 
+class WrongCodeError(DetectorError):
+    """The alarm's code is missing or wrong, or too many wrong ones were given."""
+
+
 class UnknownVisitError(DetectorError):
     """What was asked of a visit cannot be done: it is not known, or its camera is not running."""
 
@@ -115,8 +119,11 @@ class Control(Protocol):
 
     def camera_names(self) -> tuple[str, ...]: ...
 
-    def alarm_command(self, command: AlarmCommand, by: str) -> None:
-        """`by`: over what, and from which address."""
+    def alarm_command(self, command: AlarmCommand, by: str, code: str | None) -> None:
+        """`by`: over what, and from which address.
+
+        Raises WrongCodeError where the alarm has a code that `command` needs and `code` is not.
+        """
         ...
 
     def alarm_audit(self) -> list[Document]:

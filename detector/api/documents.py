@@ -117,6 +117,7 @@ class CameraStatus(_Answer):
     people: int | None
     moving: bool | None
     detect_enabled: bool | None
+    snoozed_until: str | None = Field(default=None, description="no alerts until then; null: they are raised")
     width: int | None
     height: int | None
     latency_ms: Quantiles
@@ -127,6 +128,7 @@ class BrokerStatus(_Answer):
     address: str | None
     protocol: str | None
     error: str | None
+    commands_refused: int = Field(default=0, description="commands over MQTT that made no sense, since the start")
 
 
 class OutboxStatus(_Answer):
@@ -200,6 +202,7 @@ class Status(_Answer):
 
     device: DeviceStatus
     version: str
+    version_on_disk: str | None = Field(default=None, description="what a restart would run")
     uptime_s: float
     state: Literal["ok", "degraded", "starting"]
     problems: list[str]
@@ -263,6 +266,7 @@ class ConfigReplaced(_Answer):
 
 class AlarmRequest(_Request):
     command: AlarmCommand
+    code: str | None = Field(default=None, max_length=64, description="the alarm's code, where it has one")
 
 
 class DetectRequest(_Request):

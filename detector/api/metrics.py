@@ -128,6 +128,11 @@ class _StatusCollector(Collector):
         yield _quantiles("inference_seconds", "One model run", {"": model.get("infer_ms") or {}})
         yield from _cameras(_section(status, "cameras"))
         yield _gauge("mqtt_connected", "1 while connected to the broker", float(broker.get("state") == "connected"))
+        yield CounterMetricFamily(
+            "detector_mqtt_commands_refused",
+            "Commands over MQTT that made no sense",
+            value=_number(broker.get("commands_refused")) or 0,
+        )
         for row in _OUTBOX:
             yield _family(GaugeMetricFamily, row, {"": _section(status, "outbox")})
         yield _one_of("alarm_state", "The alarm's state", get_args(AlarmState), _section(status, "alarm").get("state"))

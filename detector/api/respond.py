@@ -16,7 +16,7 @@ from starlette.responses import Response
 from detector.core.errors import ConfigError, DetectorError
 from detector.core.redact import redact
 
-from .control import StaleConfigError
+from .control import StaleConfigError, WrongCodeError
 
 _log = logging.getLogger(__name__)
 _PLAIN = {
@@ -75,6 +75,8 @@ def _on_detector(_request: Request, error: Exception) -> Response:
         return fault(422, str(error), key=error.key)
     if isinstance(error, StaleConfigError):
         return fault(412, str(error))
+    if isinstance(error, WrongCodeError):
+        return fault(403, str(error), key="code")
     _log.warning("a request failed: %s", error)
     return fault(503, str(error))
 

@@ -83,11 +83,11 @@ def router(control: Control, streams: Streams, pictures: Pictures) -> APIRouter:
         tags=["alarm"],
         summary="Arm or disarm",
         response_model=doc.AlarmStatus,
-        responses={422: {"model": doc.Fault}},
+        responses={403: {"model": doc.Fault, "description": "The code is missing or wrong"}, 422: {"model": doc.Fault}},
     )
     def alarm(wanted: doc.AlarmRequest, request: Request) -> Response:
         peer = request.client.host if request.client is not None else "an unknown address"
-        control.alarm_command(wanted.command, f"HTTP from {peer}")
+        control.alarm_command(wanted.command, f"HTTP from {peer}", wanted.code)
         return document(control.status()["alarm"])
 
     @routes.get(

@@ -1,6 +1,7 @@
 """The command line: arguments in, one call out, one line on stderr on an error.
 
-Exit codes: 0 done, 1 it ran and failed, 2 the arguments or the configuration are wrong.
+Exit codes: 0 done, 1 it ran and failed, 2 the arguments or the configuration are wrong; 75, under systemd alone:
+the service was asked to start again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Annotated
 import typer
 
 from detector import __version__
-from detector.core.errors import DetectorError
+from detector.core.errors import RESTART_CODE, DetectorError
 from detector.core.logs import mask_tracebacks
 from detector.core.redact import redact
 
@@ -110,4 +111,7 @@ def call(arguments: list[str]) -> int:
 def main() -> None:
     """The console script."""
     mask_tracebacks()
-    sys.exit(call(sys.argv[1:]))
+    code = call(sys.argv[1:])
+    if code == RESTART_CODE and "NOTIFY_SOCKET" not in os.environ:  # systemd starts it again itself
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very program
+    sys.exit(code)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detector.core.errors import DetectorError
+from detector.core.errors import RESTART_CODE, DetectorError
 
 from .run import DurationOption, checked_duration, handling_signals
 
@@ -133,6 +133,8 @@ def _run(console: Console, document: dict[str, Any], seconds: float | None) -> i
         with handling_signals(service.stop_event):
             code = service.run(duration_s=seconds)
     console.print(f"stopped after {subscriber.alerts} alert{'' if subscriber.alerts == 1 else 's'}", highlight=False)
+    if code == RESTART_CODE:
+        return code
     if code:
         raise DetectorError("the service ended by itself: see the log above")
     return 0

@@ -13,7 +13,7 @@ from detector.core.time_zone import nearest_zone, zone
 from .section import ConfigSection
 from .value_types import Identifier, Seconds, Text, Topic
 
-ArmedState = Literal["armed_away", "armed_home"]
+ArmedState = Literal["armed_away", "armed_home", "armed_night", "armed_vacation"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Anchor = Literal["midnight", "sunrise", "sunset"]
 

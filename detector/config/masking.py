@@ -9,7 +9,7 @@ from typing import Any
 from detector.core.redact import MASK, PUBLIC_KEYS, redact, shown_source
 
 from .notify_secrets import secrets_of, target_urls
-from .secret_keys import is_secret_key
+from .secret_keys import is_masked_everywhere, is_secret_key
 from .variables import VARIABLE
 
 Document = dict[str, Any]
@@ -31,7 +31,7 @@ def texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 def learn(expanded: Document) -> None:
     """Give the redactor every secret of a document, variables filled in; before anything in it is judged."""
     for key, text in texts(expanded):
-        if is_secret_key(key):
+        if is_masked_everywhere(key):
             redact.learn(text)
         elif "://" in text or text.lower().startswith("gst:"):
             redact.learn_source(text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -139,7 +139,7 @@ class AlertSettings(ConfigSection):
         le=3650.0,
         description="days for which a place is remembered that was marked as nobody, after it was last seen",
     )
-    armed: tuple[ArmedState, ...] = Field(default=("armed_away", "armed_home"), min_length=1)
+    armed: tuple[ArmedState, ...] = Field(default=get_args(ArmedState), min_length=1)
 
     @model_validator(mode="after")
     def _areas_in_order(self) -> AlertSettings:
@@ -310,7 +310,10 @@ class Mqtt(ConfigSection):
 
 
 class AlarmSettings(ConfigSection):
-    initial: Literal["armed_away", "armed_home", "disarmed"] = "armed_away"
+    initial: ArmedState | Literal["disarmed"] = "armed_away"
+    code: Secret | None = Field(
+        default=None, min_length=4, max_length=64, description="what disarms over MQTT and HTTP; null: no code"
+    )
     exit_delay_s: Seconds = 0.0
     entry_delay_s: Seconds = 0.0
     trigger_s: Seconds = Field(

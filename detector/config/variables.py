@@ -12,7 +12,7 @@ from detector.core.errors import ConfigError
 from detector.core.redact import redact
 from detector.core.urls import split_url
 
-from .secret_keys import is_secret_key
+from .secret_keys import is_masked_everywhere
 
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}$]*))?\}")
 _TOKEN = re.compile(rf"\$\$|{VARIABLE.pattern}")
@@ -110,7 +110,7 @@ def _learn(value: str, match: re.Match[str], spans: _Spans, path: str) -> None:
     if "://" in value or value.lower().startswith("gst:"):
         redact.learn_source(value)
     elif (
-        is_secret_key(key)
+        is_masked_everywhere(key)
         or _SECRET_NAME.search(match["name"])
         or ("source" in key and not whole and not spans.in_place(match))
     ):

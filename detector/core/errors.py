@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+RESTART_CODE = 75
+"""Exit code (EX_TEMPFAIL) of a service that was asked to start again: its supervisor, or `cli.app`, does so."""
+
 
 class DetectorError(Exception):
     """The command ran and failed. `str()` is one line of plain English, without secrets."""

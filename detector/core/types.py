@@ -240,6 +240,6 @@ class Message:
 
 
 CameraState = Literal["connecting", "online", "degraded", "offline", "disabled"]
-AlarmState = Literal["armed_away", "armed_home", "disarmed", "pending", "triggered"]
-AlarmCommand = Literal["ARM_AWAY", "ARM_HOME", "DISARM"]
+AlarmState = Literal["armed_away", "armed_home", "armed_night", "armed_vacation", "disarmed", "pending", "triggered"]
+AlarmCommand = Literal["ARM_AWAY", "ARM_HOME", "ARM_NIGHT", "ARM_VACATION", "DISARM"]
 JsonObject = Mapping[str, object]

@@ -56,7 +56,7 @@ class AlarmController:
             return self._alarm.mode
 
     def command(self, command: str) -> None:
-        """ARM_AWAY, ARM_HOME or DISARM; raises ValueError on any other."""
+        """`Alarm.command`; raises ValueError on any other. Who may give it is checked before (`AlarmCode`)."""
         with self._lock:
             self._alarm.command(command, self._clock.mono())
             self._settle(())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from detector.alerts.discovery import Discovery
 from detector.config.schema import Api
@@ -14,7 +14,7 @@ from .page_address import page_address
 class Announcer:
     """`restate` sends every retained state again, `towards_broker` gives this machine's address there.
 
-    `api` is what the API was started with. From any thread; everything returns at once.
+    `states` are called with the cameras at each announcement, to publish what is not the dispatcher's. `api` is what the API was started with. From any thread; everything returns at once.
     """
 
     def __init__(
@@ -22,11 +22,13 @@ class Announcer:
         *,
         discovery: Discovery,
         restate: Callable[[], None],
+        states: Iterable[Callable[[Iterable[str]], None]] = (),
         store: ConfigStore,
         api: Api,
         towards_broker: Callable[[], str | None],
     ) -> None:
         self._discovery, self._restate, self._store = discovery, restate, store
+        self._states = tuple(states)
         self._api, self._towards_broker = api, towards_broker
         self._announced: str | None = None
         self._is_announced = False
@@ -36,6 +38,8 @@ class Announcer:
     def announce(self) -> None:
         self._announced, self._is_announced = self._page_address(), True
         self._discovery.announce(self._store.config, page_url=self._announced)
+        for state in self._states:
+            state(self._store.config.cameras)
         self._restate()
 
     def connected(self) -> None:

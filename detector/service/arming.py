@@ -32,8 +32,13 @@ ARMING_STATE = "arming"
 """The name under which the outbox keeps who armed, what was wanted, who is at home, and the audit list."""
 JUMP_S: Final = 60.0
 JUMP_HOLD_S: Final = 600.0
-_RANK: Final[dict[ArmedState | None, int]] = {None: 0, "armed_home": 1, "armed_away": 3}
-_OTHER_RANK: Final = 2
+_RANK: Final[dict[ArmedState | None, int]] = {
+    None: 0,
+    "armed_home": 1,
+    "armed_night": 2,
+    "armed_away": 3,
+    "armed_vacation": 4,
+}
 
 Kind = Literal["initial", "hand", "presence", "schedule"]
 
@@ -332,8 +337,8 @@ def _cause(kind: Kind, by: str, why: str, now: float) -> ArmingCause:
 
 
 def _rank(state: ArmedState | None) -> int:
-    """How strict; states that are unknown here lie between at home and away."""
-    return _RANK.get(state, _OTHER_RANK)
+    """How strict."""
+    return _RANK[state]
 
 
 def _wanted(wish: Wish) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from detector.alerts.discovery import ANNOUNCED, Discovery
 from detector.alerts.dispatcher import Dispatcher
+from detector.alerts.last_alerts import LAST_ALERTS, LastAlerts
 from detector.alerts.notify.notifications import Notifications
 from detector.alerts.payloads import Topics
 from detector.alerts.snapshot_files import Snapshots
@@ -32,6 +34,7 @@ from detector.models.registry import Resolved
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import MqttClient, settings_of
 
+from .alarm_code import AlarmCode
 from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
@@ -51,7 +54,9 @@ from .mqtt_commands import MqttCommands
 from .notifications import make_notifications
 from .overload import LoadMeter
 from .presence_topics import PresenceTopics
+from .refused_commands import RefusedCommands
 from .reload import ConfigReloader
+from .snooze import SNOOZE_STATE, Snoozes
 from .status import StatusReporter
 from .storage import Storage, open_storage
 from .suppressions import Suppressions
@@ -68,6 +73,7 @@ class Output:
     dispatcher: Dispatcher
     clips: Clips
     notifier: Notifications
+    last_alerts: LastAlerts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +87,7 @@ class Detection:
     alarm: AlarmController
     arming: ArmingController
     switches: CameraSwitches
+    snoozes: Snoozes
     autotune: AutotuneStatus
 
 
@@ -109,6 +116,8 @@ class Components:
     api: ApiThread | None
     autotuner: Autotuner
     engine_upgrade: EngineUpgrade
+    restart: threading.Event
+    """Set when somebody asked for a restart."""
 
 
 def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: ExitStack) -> Components:
@@ -121,15 +130,30 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     output = _output(config, storage, links, clips, clock, clock_sync, closing)
     detection = _detection(config, resolved, storage, output, recorders, clock, clock_sync)
     closing.callback(detection.frames.close)
-    monitoring = _monitoring(store, storage, output, detection, clock, clock_sync)
-    announcer = _announcer(store, storage, output)
+    refused, restart = RefusedCommands(clock), threading.Event()
+    code = AlarmCode(code=lambda: store.config.alarm.code, clock=clock)
+    monitoring = _monitoring(store, storage, output, detection, refused, clock, clock_sync)
+    announcer = _announcer(store, storage, output, detection)
     suppressions = Suppressions(
         history=storage.history,
         loop=detection.loop,
         pictures=Snapshots(config.data_dir / "suppressions"),
         afterwards=storage.history_writer.afterwards,
     )
-    _subscribe_commands(store, output, detection, announcer, suppressions)
+    commands = MqttCommands(
+        topics=Topics(config.mqtt.topic_prefix),
+        store=store,
+        alarm=detection.arming,
+        code=code,
+        switches=detection.switches,
+        snoozes=detection.snoozes,
+        restart=restart,
+        announce=announcer.announce,
+        suppressions=suppressions,
+        refused=refused,
+        clock=clock,
+    )
+    _subscribe_commands(store, output, detection, commands)
     reloader = _reloader(store, output, detection, monitoring, announcer)
     control = ServiceControl(
         store=store,
@@ -138,6 +162,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         history=storage.history,
         channel=detection.loop.channel,
         alarm=detection.arming,
+        code=code,
         switches=detection.switches,
         apply=reloader.apply,
         clips=storage.clip_folder,
@@ -161,11 +186,18 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
             clock=clock,
         ),
         engine_upgrade=EngineUpgrade(store=store, model=detection.model),
+        restart=restart,
     )
 
 
 def _monitoring(
-    store: ConfigStore, storage: Storage, output: Output, detection: Detection, clock: Clock, clock_sync: ClockSync
+    store: ConfigStore,
+    storage: Storage,
+    output: Output,
+    detection: Detection,
+    refused: RefusedCommands,
+    clock: Clock,
+    clock_sync: ClockSync,
 ) -> Monitoring:
     threads, load, cameras = ThreadGroup(), LoadMeter(), detection.cameras
     health = HealthMonitor(
@@ -199,13 +231,15 @@ def _monitoring(
         broker=output.client,
         outbox=storage.outbox,
         alarm=detection.arming,
+        snoozes=detection.snoozes,
+        refused=refused,
         clock=clock,
         more=lambda: {"clips": output.clips.document(), "notify": output.notifier.document()},
     )
     return Monitoring(threads=threads, load=load, health=health, camera_status=camera_status, status=status)
 
 
-def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announcer:
+def _announcer(store: ConfigStore, storage: Storage, output: Output, detection: Detection) -> Announcer:
     discovery = Discovery(
         topics=Topics(store.config.mqtt.topic_prefix),
         send=output.dispatcher.send,
@@ -216,6 +250,7 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announce
     announcer = Announcer(
         discovery=discovery,
         restate=output.dispatcher.restate,
+        states=(detection.snoozes.announce, output.last_alerts.announce),
         store=store,
         api=store.config.api,
         towards_broker=lambda: output.client.status().local_address,
@@ -224,17 +259,7 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announce
     return announcer
 
 
-def _subscribe_commands(
-    store: ConfigStore, output: Output, detection: Detection, announcer: Announcer, suppressions: Suppressions
-) -> None:
-    commands = MqttCommands(
-        topics=Topics(store.config.mqtt.topic_prefix),
-        store=store,
-        alarm=detection.arming,
-        switches=detection.switches,
-        announce=announcer.announce,
-        suppressions=suppressions,
-    )
+def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection, commands: MqttCommands) -> None:
     for topic_filter, handler in commands.handlers():
         output.client.subscribe(topic_filter, handler)
     output.client.subscribe_retained(Topics(store.config.mqtt.topic_prefix).alarm_set, commands.on_retained_alarm)
@@ -249,6 +274,8 @@ def _reloader(
 ) -> ConfigReloader:
     def remove_camera(name: str) -> None:
         detection.loop.remove(name)
+        detection.snoozes.forget(name)
+        output.last_alerts.forget(name)
         output.dispatcher.forget_camera(name)
 
     return ConfigReloader(
@@ -323,7 +350,18 @@ def _output(
         clock_synced=clock_sync.is_synced,
     )
     clips.recorder.listen(dispatcher.clip)
-    return Output(broker=broker, client=client, dispatcher=dispatcher, clips=clips, notifier=notifier)
+    last_alerts = LastAlerts(
+        topics=topics, saved=storage.outbox.get_state(LAST_ALERTS), save=dispatcher.save_state, send=dispatcher.send
+    )
+    dispatcher.listen_alerts(last_alerts.note)
+    return Output(
+        broker=broker,
+        client=client,
+        dispatcher=dispatcher,
+        clips=clips,
+        notifier=notifier,
+        last_alerts=last_alerts,
+    )
 
 
 def _detection(
@@ -351,6 +389,13 @@ def _detection(
         send=output.dispatcher.alert,
         on_change=alarm_changed,
     )
+    snoozes = Snoozes(
+        topics=Topics(config.mqtt.topic_prefix),
+        saved=storage.outbox.get_state(SNOOZE_STATE),
+        save=output.dispatcher.save_state,
+        send=output.dispatcher.send,
+        clock=clock,
+    )
     arming = ArmingController(
         alarm=alarm,
         config=config,
@@ -371,6 +416,7 @@ def _detection(
         memory=CameraMemory(
             saved=storage.outbox.get_state(MEMORY_STATE), cameras=config.cameras, save=output.dispatcher.save_state
         ),
+        is_snoozed=snoozes.is_snoozed,
     )
     return Detection(
         frames=frames,
@@ -385,6 +431,7 @@ def _detection(
             save=output.dispatcher.save_state,
             publish=output.dispatcher.detect_state,
         ),
+        snoozes=snoozes,
         autotune=autotune,
     )
 

@@ -16,6 +16,7 @@ from detector.config import remote
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand
 
+from .alarm_code import AlarmCode
 from .arming import ArmingController
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
@@ -52,6 +53,7 @@ class ServiceControl:
         history: VisitHistory,
         channel: FindChannel,
         alarm: ArmingController,
+        code: AlarmCode,
         switches: CameraSwitches,
         apply: Apply,
         clips: ClipFolder,
@@ -60,7 +62,7 @@ class ServiceControl:
         self._suppressions = suppressions
         self._store, self._health, self._status, self._history = store, health, status, history
         self._channel, self._alarm, self._switches, self._apply = channel, alarm, switches, apply
-        self._clips = clips
+        self._clips, self._code = clips, code
 
     def version(self) -> Document:
         return {
@@ -127,7 +129,8 @@ class ServiceControl:
     def camera_names(self) -> tuple[str, ...]:
         return tuple(self._store.config.cameras)
 
-    def alarm_command(self, command: AlarmCommand, by: str) -> None:
+    def alarm_command(self, command: AlarmCommand, by: str, code: str | None) -> None:
+        self._code.check(command, code, state=self._alarm.state)
         self._alarm.command(command, by=by)
 
     def alarm_audit(self) -> list[Document]:

@@ -84,11 +84,13 @@ class InferenceLoop:
         device_id: str,
         idle: IdleCameras | None = None,
         memory: CameraMemory | None = None,
+        is_snoozed: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._frames, self._model, self._alarm, self._findings = frames, model, alarm, findings
         self._clock, self._device_id = clock, device_id
         self._idle = idle or IdleCameras()
         self._memory = memory or CameraMemory()
+        self._is_snoozed = is_snoozed
         self._channels: dict[str, CameraChannel] = {}
         self._lock = threading.Lock()  # held over a frame's rules and over every change of channels
         self._spare_s = 0.0
@@ -318,7 +320,8 @@ class InferenceLoop:
             if self._channels.get(channel.name) is not channel:
                 return  # reconfigured meanwhile: the new channel starts with the next frame
             now, frame = self._clock.mono(), detections.frame
-            outcome = channel.pipeline.process(detections, armed_as=self._alarm.armed_as, confirmed_mono=now)
+            armed_as = None if self._is_snoozed(channel.name) else self._alarm.armed_as
+            outcome = channel.pipeline.process(detections, armed_as=armed_as, confirmed_mono=now)
             channel.view.count(now=now, captured_mono=frame.captured_mono)
             channel.view.show(LiveScene(frame=frame, people=outcome.tracks, moving=outcome.moving))
             self._set_rate(channel)

@@ -1,28 +1,37 @@
-"""What subscribers may ask over MQTT: arm, disarm, detection on and off, "nobody is here", discovery again."""
+"""What subscribers may ask over MQTT: the alarm, detection, a snooze, "nobody is here", a restart, discovery again."""
 
 from __future__ import annotations
 
+import json
 import logging
+import threading
 from collections.abc import Callable
+from typing import get_args
 
 from detector.alerts.payloads import Topics
 from detector.alerts.snapshot_files import safe_id
+from detector.api.control import WrongCodeError
 from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.types import AlarmCommand
 
+from .alarm_code import AlarmCode
 from .arming import ArmingController
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
+from .refused_commands import RefusedCommands
+from .snooze import Snoozes
 from .suppressions import Suppressions
 
 log = logging.getLogger(__name__)
 
-_MAX_BYTES = 64
-LINE_S = 60.0  # between two lines about nonsense
+_MAX_BYTES = 256  # of a command; the longest, an alarm's with a code of 64 characters, has less
+_SHOWN = 64  # characters of a payload in the log
+BIRTH_S = 1.0  # Home Assistant's births closer together than this are one
 Handler = Callable[[str, bytes], None]
 
 
 class MqttCommands:
-    """Each handler acts on one message; nonsense is named in the log and has no other effect."""
+    """Each handler acts on one message; nonsense is counted, named in the log, and has no other effect."""
 
     def __init__(
         self,
@@ -30,16 +39,19 @@ class MqttCommands:
         topics: Topics,
         store: ConfigStore,
         alarm: ArmingController,
+        code: AlarmCode,
         switches: CameraSwitches,
+        snoozes: Snoozes,
+        restart: threading.Event,
         announce: Callable[[], None],
         suppressions: Suppressions,
+        refused: RefusedCommands,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._topics, self._store, self._alarm = topics, store, alarm
-        self._switches, self._announce = switches, announce
-        self._clock, self._suppressions = clock, suppressions
-        self._next_line = 0.0
-        self.refused = 0  # commands that made no sense, since the start
+        self._topics, self._store, self._alarm, self._code = topics, store, alarm, code
+        self._switches, self._snoozes, self._restart = switches, snoozes, restart
+        self._announce, self._suppressions, self._refused, self._clock = announce, suppressions, refused, clock
+        self._next_birth = float("-inf")
 
     def handlers(self) -> list[tuple[str, Handler]]:
         """(topic filter, handler): what to give the MQTT client before it starts."""
@@ -48,60 +60,100 @@ class MqttCommands:
         return [
             (self._topics.alarm_set, self._on_alarm),
             (self._topics.detect_set("+"), self._on_detect),
+            (self._topics.snooze_set("+"), self._on_snooze),
             (self._topics.suppress_set("+"), self._on_suppress),
+            (self._topics.restart_set, self._on_restart),
             *birth,
         ]
 
     def _on_alarm(self, topic: str, payload: bytes) -> None:
-        word = _word(payload).upper()
         try:
+            word, code = _alarm_command(payload)
+            self._code.check(word, code, state=self._alarm.state)
             self._alarm.command(word, by="MQTT")
+        except WrongCodeError as error:
+            self._refused.add(topic, str(error))
         except ValueError:
-            self._refuse(topic, word)
+            self._refuse(topic, payload)
 
     def on_retained_alarm(self, _topic: str, payload: bytes) -> None:
         """A retained command was given to nobody in particular, perhaps long ago: it is written down, nothing else."""
-        self._alarm.ignored(_word(payload).upper())
+        try:
+            word, _ = _alarm_command(payload)
+        except ValueError:
+            word = "command"  # what is none may hold a code
+        self._alarm.ignored(word)
 
     def _on_detect(self, topic: str, payload: bytes) -> None:
         word = _word(payload).upper()
-        camera = next((name for name in self._store.config.cameras if topic == self._topics.detect_set(name)), None)
+        camera = self._camera(topic, self._topics.detect_set)
         if camera is None or word not in ("ON", "OFF"):
-            self._refuse(topic, word)
+            self._refuse(topic, payload)
             return
         try:
             self._switches.switch(camera, enabled=word == "ON")
         except KeyError:  # disabled in the config
-            self._refuse(topic, word)
+            self._refuse(topic, payload)
             return
         log.info("camera %s: detection %s by MQTT", camera, word)
 
-    def _on_suppress(self, topic: str, payload: bytes) -> None:
-        word = _word(payload)
-        camera = next((name for name in self._store.config.cameras if topic == self._topics.suppress_set(name)), None)
-        if camera is None or not safe_id(word):
-            self._refuse(topic, word)
+    def _on_snooze(self, topic: str, payload: bytes) -> None:
+        word, camera = _word(payload), self._camera(topic, self._topics.snooze_set)
+        if camera is None or not (word.isascii() and word.isdigit()):
+            self._refuse(topic, payload)
             return
-        self._suppressions.ask_soon(camera, word, refused=lambda _why: self._refuse(topic, word))
+        try:
+            self._snoozes.set(camera, int(word))
+        except ValueError:  # too long
+            self._refuse(topic, payload)
+            return
+        log.info("camera %s: no alerts for %s s by MQTT", camera, word)
+
+    def _on_suppress(self, topic: str, payload: bytes) -> None:
+        word, camera = _word(payload), self._camera(topic, self._topics.suppress_set)
+        if camera is None or not safe_id(word):
+            self._refuse(topic, payload)
+            return
+        self._suppressions.ask_soon(
+            camera, word, refused=lambda why: self._refused.add(topic, f"not a command that can be followed: {why}")
+        )
+
+    def _on_restart(self, topic: str, payload: bytes) -> None:
+        if _word(payload).upper() != "RESTART":
+            self._refuse(topic, payload)
+            return
+        log.info("restart by MQTT")
+        self._restart.set()
 
     def _on_birth(self, _topic: str, payload: bytes) -> None:
-        if _word(payload) == "online":
+        now = self._clock.mono()
+        if _word(payload) == "online" and now >= self._next_birth:
+            self._next_birth = now + BIRTH_S
             self._announce()
 
-    def _refuse(self, topic: str, word: str) -> None:
-        """One line a minute at most: who can send one nonsense can send thousands."""
-        self.refused += 1
-        now = self._clock.mono()
-        if now >= self._next_line:
-            self._next_line = now + LINE_S
-            log.warning(
-                "MQTT: %s: %r is not a command that is known here, or not one that can be followed now "
-                "(%d so far, one line a minute)",
-                topic,
-                word,
-                self.refused,
-            )
+    def _camera(self, topic: str, of: Callable[[str], str]) -> str | None:
+        return next((name for name in self._store.config.cameras if topic == of(name)), None)
+
+    def _refuse(self, topic: str, payload: bytes) -> None:
+        text = payload[: 2 * _MAX_BYTES].decode("utf-8", "replace").strip()
+        # A document may hold a code, wrong by one digit.
+        shown = "{...}" if text.startswith("{") else self._code.masked(text)[:_SHOWN]
+        size = f" ({len(payload)} bytes)" if len(payload) > _MAX_BYTES else ""
+        self._refused.add(topic, f"{shown!r}{size} is not a command that is known here")
 
 
 def _word(payload: bytes) -> str:
-    return payload[:_MAX_BYTES].decode("utf-8", "replace").strip()
+    """The command; "", which is none, where it is too long to be one."""
+    return payload.decode("utf-8", "replace").strip() if len(payload) <= _MAX_BYTES else ""
+
+
+def _alarm_command(payload: bytes) -> tuple[str, str | None]:
+    """`DISARM`, or `{"action": "DISARM", "code": "1234"}`: (the command, the code). Raises ValueError."""
+    word, code = _word(payload), None
+    if word.startswith("{"):
+        document = json.loads(word)
+        word, code = str(document.get("action")), document.get("code")
+    word = word.strip().upper()
+    if word not in get_args(AlarmCommand) or not isinstance(code, (str, type(None))):
+        raise ValueError("not a command")
+    return word, code

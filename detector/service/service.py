@@ -14,6 +14,7 @@ from detector.config import document as config_file
 from detector.config.device_id import keep_id
 from detector.config.schema import Config
 from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.core.errors import RESTART_CODE
 from detector.core.progress import Progress, quiet
 from detector.core.threads import STOP_S, Heartbeat, ServiceThread
 from detector.inference.factory import tensorrt_usable
@@ -206,7 +207,7 @@ class Service:
         thread.join(self._left(at_most_s))
 
     def _watch(self, parts: Components, deadline: float | None) -> int:
-        """Feed systemd's watchdog while all is well; a thread that ended ends the service with 1."""
+        """Feed systemd's watchdog while all is well; a thread that ended ends the service with 1, a restart with 75."""
         next_stats = 0.0
         while not self.stop_event.wait(CHECK_S):
             now = self._clock.mono()
@@ -217,6 +218,9 @@ class Service:
             if now >= next_stats:
                 next_stats = now + self._store.config.mqtt.stats_interval_s
                 self._publish_status(parts)
+            if parts.restart.is_set():
+                log.info("stopping, to start again")
+                return RESTART_CODE
             if deadline is not None and now >= deadline:
                 return 0
             if (dead := parts.monitoring.threads.dead()) is not None:
@@ -227,6 +231,7 @@ class Service:
         return 0
 
     def _assess_cameras(self, parts: Components, now: float) -> None:
+        parts.detection.snoozes.tick()
         failing = parts.detection.model.failing_since is not None
         parts.monitoring.camera_status.update(model_failing=failing)
         if failing:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import detector
 from detector import __version__
 from detector.analytics.tamper import EXPLAINED
 from detector.capture.camera import CaptureStats
@@ -22,6 +25,8 @@ from .config_store import ConfigStore
 from .health import Broker, CameraStats, HealthMonitor, OutboxCounts
 from .inference_loop import CameraChannel
 from .model_host import ModelHost
+from .refused_commands import RefusedCommands
+from .snooze import Snoozes
 
 FindChannel = Callable[[str], "CameraChannel | None"]
 
@@ -37,6 +42,7 @@ _UNKNOWN: dict[str, Any] = dict.fromkeys(
             "people",
             "moving",
             "detect_enabled",
+            "snoozed_until",
             "width",
             "height",
         ),
@@ -47,6 +53,15 @@ _UNKNOWN: dict[str, Any] = dict.fromkeys(
 
 def _rounded(value: float | None, digits: int = 2) -> float | None:
     return None if value is None else round(value, digits)
+
+
+def version_on_disk(package: Path = Path(detector.__file__).parent) -> str | None:
+    """The version that lies where this one was started from: what a restart would run. None where it is unreadable."""
+    try:
+        found = re.search(r'__version__ = "([^"]+)"', (package / "__init__.py").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+    return None if found is None else found[1]
 
 
 class StatusReporter:
@@ -65,13 +80,15 @@ class StatusReporter:
         broker: Broker,
         outbox: OutboxCounts,
         alarm: ArmingController,
+        snoozes: Snoozes,
+        refused: RefusedCommands,
         clock: Clock,
         more: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self._store, self._health, self._stats, self._frames = store, health, cameras, frames
         self._channel, self._host, self._autotune = channel, model, autotune
         self._broker, self._outbox, self._alarm, self._clock = broker, outbox, alarm, clock
-        self._more = more
+        self._snoozes, self._refused, self._more = snoozes, refused, more
         self._started_mono = clock.mono()
         self._probe = SystemProbe()
 
@@ -91,6 +108,7 @@ class StatusReporter:
         return {
             "device": {"id": device.id, "name": device.title},
             "version": __version__,
+            "version_on_disk": version_on_disk(),
             "uptime_s": self.uptime_s,
             "state": "degraded" if problems else "ok",
             "problems": problems,
@@ -102,6 +120,7 @@ class StatusReporter:
                 "address": link.address,
                 "protocol": link.protocol,
                 "error": None if link.state == "connected" else link.error,
+                "commands_refused": self._refused.total,
             },
             "outbox": {
                 "pending_alerts": outbox.pending_alerts,
@@ -174,6 +193,7 @@ class StatusReporter:
             "people": channel.people or 0,
             "moving": bool(channel.moving),
             "detect_enabled": channel.enabled,
+            "snoozed_until": self._snoozes.until(name),
             "width": stats.width,
             "height": stats.height,
             "latency_ms": view.latency.percentiles(),

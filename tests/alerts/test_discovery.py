@@ -132,7 +132,7 @@ def test_h4_what_could_not_be_cleared_is_cleared_at_a_later_start(broker: Mosqui
         wait_until(
             lambda: (
                 set((delivery.outbox.get_state(ANNOUNCED) or {})["topics"])
-                == {*DOOR, *OURS, YARD, "p/door/person/snapshot"}
+                == {*DOOR, *OURS, YARD, *Topics("p").retained_of("door")}
             )
         )
 

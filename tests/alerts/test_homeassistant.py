@@ -22,6 +22,9 @@ NEEDED = {
     "image": {"image_topic"},
     "sensor": {"state_topic"},
     "switch": {"command_topic"},
+    "button": {"command_topic"},
+    "number": {"command_topic"},
+    "update": {"state_topic"},
 }
 
 
@@ -35,6 +38,14 @@ def document(*cameras: str, **options: Any) -> dict[str, Any]:
     found = json.loads(message(*cameras, **options).payload)
     assert isinstance(found, dict)
     return found
+
+
+def rendered(template: str, **values: Any) -> str:
+    """As Home Assistant renders it, with the filters that are its own."""
+    jinja2 = pytest.importorskip("jinja2")
+    environment = jinja2.Environment()
+    environment.filters["tojson"] = json.dumps
+    return str(environment.from_string(template).render(**values))
 
 
 def test_one_retained_message_for_the_device() -> None:
@@ -53,8 +64,10 @@ def test_one_retained_message_for_the_device() -> None:
 
 
 def test_every_component_has_what_its_platform_needs() -> None:
-    components = document("porch", "back-door")["components"]
+    found = document("porch", "back-door")["components"]
+    components = {key: one for key, one in found.items() if one["platform"] != "device_automation"}
     for component in components.values():
+        assert component["platform"] == "update" or component.get("icon") or component.get("device_class")
         assert component.keys() >= {"name", "unique_id"} | NEEDED[component["platform"]]
         platform, _, name = component["default_entity_id"].partition(".")
         assert platform == component["platform"]
@@ -88,32 +101,104 @@ def test_a_camera_s_entities_listen_where_we_speak(key: str, platform: str, fiel
 def test_the_alarm_panel_needs_no_code() -> None:
     alarm = document("porch")["components"]["alarm"]
     assert alarm["code_arm_required"] is False
-    assert alarm["supported_features"] == ["arm_away", "arm_home"]
-    payloads = [alarm[f"payload_{word}"] for word in ("arm_away", "arm_home", "disarm")]
-    assert payloads == ["ARM_AWAY", "ARM_HOME", "DISARM"]
+    assert alarm["supported_features"] == ["arm_away", "arm_home", "arm_night", "arm_vacation"]
+    payloads = [alarm[f"payload_{word}"] for word in (*alarm["supported_features"], "disarm")]
+    assert payloads == ["ARM_AWAY", "ARM_HOME", "ARM_NIGHT", "ARM_VACATION", "DISARM"]
+    assert alarm.keys().isdisjoint({"code", "command_template"})
 
 
-def test_the_intrusion_event_carries_its_type() -> None:
-    event = document("porch")["components"]["intrusion"]
-    assert event["event_types"] == ["intrusion"]
+@pytest.mark.parametrize(("keypad", "code"), [("digits", "REMOTE_CODE"), ("text", "REMOTE_CODE_TEXT")])
+def test_with_a_code_the_panel_asks_for_it_and_sends_it(keypad: str, code: str) -> None:
+    alarm = document("porch", keypad=keypad)["components"]["alarm"]
+    assert (alarm["code"], alarm["code_disarm_required"], alarm["code_arm_required"]) == (code, True, False)
+    sent = rendered(alarm["command_template"], action="DISARM", code='1"2')
+    assert json.loads(sent) == {"action": "DISARM", "code": '1"2'}
+
+
+ALERT: dict[str, Any] = {
+    "id": "a", "event_id": "e", "camera": "porch", "zones": ["garden"], "score": 0.9, "captured_at": "t",
+    "replayed": False, "repeat": 0, "latency_ms": {"total": 61.5},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["intrusion", "porch_alert"])
+@pytest.mark.parametrize(
+    "extra", [{"snapshot_url": "http://h/x"}, {"snapshot_url": None}, {}, {"clip_url": "http://h/y"}]
+)
+def test_an_alert_event_carries_its_type(key: str, extra: dict[str, Any]) -> None:
+    event = document("porch")["components"][key]
+    assert event["event_types"] == ["intrusion", "reminder"]
     assert event["state_topic"] == "p/alerts"
-    jinja2 = pytest.importorskip("jinja2")
-    environment = jinja2.Environment()
-    environment.filters["tojson"] = json.dumps
-    alert = {"id": "a", "event_id": "e", "camera": "porch", "zones": ["garden"], "score": 0.9, "captured_at": "t"}
-    template = environment.from_string(event["value_template"])
-    for told in ({"snapshot_url": "http://h/x"}, {"snapshot_url": None}, {}):
-        rendered = template.render(value_json=alert | {"replayed": False} | told)
-        expected = {"event_type": "intrusion", **alert, "replayed": False, "snapshot_url": None} | told
-        assert json.loads(rendered) == expected
+    alert = {key: value for key, value in ALERT.items() if key not in ("repeat", "latency_ms")}
+    topics = {"snooze_topic": "p/porch/snooze/set", "suppress_topic": "p/porch/suppress/set"}
+    expected = {
+        "event_type": "intrusion",
+        **alert,
+        **topics,
+        "latency_ms": 61.5,
+        "snapshot_url": None,
+        "clip_url": None,
+    }
+    assert json.loads(rendered(event["value_template"], value_json=ALERT | extra)) == expected | extra
+    again = json.loads(rendered(event["value_template"], value_json=ALERT | {"repeat": 2}))
+    assert again["event_type"] == "reminder"
+
+
+def test_a_camera_s_events_are_its_own() -> None:
+    components = document("porch", "door")["components"]
+    visit = {"type": "new", "after": {"camera": "porch", "id": "e", "top_score": 0.5, "entered_zones": []}}
+    for part, told in (
+        ("alert", ALERT),
+        ("visit", visit),
+        ("tamper", {"camera": "porch", "reason": "black", "captured_at": 0}),
+    ):
+        assert json.loads(rendered(components[f"porch_{part}"]["value_template"], value_json=told))["event_type"]
+        assert rendered(components[f"door_{part}"]["value_template"], value_json=told) == ""
+    assert rendered(components["porch_visit"]["value_template"], value_json=visit | {"type": "update"}) == ""
+
+
+def test_the_state_document_is_read_where_it_knows_little() -> None:
+    unknown: dict[str, Any] = {
+        "version": "1.2.3", "version_on_disk": None, "problems": [], "outbox": {"pending_alerts": 0},
+        "cameras": {"porch": {"fps": None, "detect_fps": None}, "door": {"fps": 9.5, "detect_fps": 4.26}},
+        "model": {"name": "m", "precision": None, "infer_ms": {"p50": None}},
+        "system": {"temperature_c": None, "power_w": None, "throttled": None},
+    }  # fmt: skip
+    components = document("porch", "door", "attic")["components"]
+    read = {
+        key: rendered(one["value_template"], value_json=unknown)
+        for key, one in components.items()
+        if one.get("state_topic") == "p/stats"
+    }
+    assert (read["fps"], read["problem"], read["throttled"], read["power"]) == ("4.3", "OFF", "None", "None")
+    assert (read["porch_fps"], read["door_fps"], read["attic_fps"]) == ("None", "9.5", "None")
+    assert json.loads(read["update"]) == {"installed_version": "1.2.3", "latest_version": "1.2.3"}
+    throttled = components["throttled"]["value_template"]
+    for value, state in ((True, "ON"), (False, "OFF")):
+        assert rendered(throttled, value_json=unknown | {"system": {"throttled": value}}) == state
+
+
+@pytest.mark.parametrize(("minutes", "seconds"), [("30", "1800"), ("0", "0"), ("0.5", "30"), ("1440", "86400")])
+def test_a_snooze_is_set_in_minutes(minutes: str, seconds: str) -> None:
+    snooze = document("porch")["components"]["porch_snooze"]
+    assert rendered(snooze["command_template"], value=minutes) == seconds
+
+
+def test_triggers_know_their_camera() -> None:
+    components = document("porch", "door")["components"]
+    heard = {"on_intrusion": ALERT, "on_reminder": ALERT | {"repeat": 1}, "on_tamper": {"camera": "porch"}}
+    heard["on_person"] = {"type": "new", "after": {"camera": "porch"}}
+    for key, payload in heard.items():
+        trigger = components[f"porch_{key}"]
+        assert rendered(trigger["value_template"], value_json=payload) == trigger["payload"]
+        assert trigger["payload"] != components[f"door_{key}"]["payload"]
+        assert (trigger["automation_type"], trigger["subtype"]) == ("trigger", "Porch")
 
 
 @pytest.mark.parametrize(("people", "state"), [("0", "OFF"), ("1", "ON"), ("12", "ON"), ("", "OFF")])
 def test_occupancy_is_anybody_there(people: str, state: str) -> None:
-    jinja2 = pytest.importorskip("jinja2")
-    environment = jinja2.Environment()
     template = document("porch")["components"]["porch_occupancy"]["value_template"]
-    assert environment.from_string(template).render(value=people) == state
+    assert rendered(template, value=people) == state
 
 
 def test_a_removed_camera_is_named_with_its_platforms_alone() -> None:

@@ -160,7 +160,7 @@ def test_disarm_ends_triggered() -> None:
 
 def test_unknown_command_is_refused_and_changes_nothing() -> None:
     alarm = Alarm(settings=settings())
-    with pytest.raises(ValueError, match="ARM_AWAY, ARM_HOME or DISARM"):
+    with pytest.raises(ValueError, match="ARM_NIGHT, ARM_VACATION or DISARM"):
         alarm.command("arm_away", 0.0)
     assert state(alarm) == "armed_away"
 

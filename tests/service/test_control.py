@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from detector import __version__
 from detector.alerts.clips.folder import ClipFolder
+from detector.alerts.payloads import Topics
 from detector.analytics.pipeline import CameraPipeline
-from detector.api.control import StaleConfigError
+from detector.api.control import StaleConfigError, WrongCodeError
 from detector.capture.latest_frames import LatestFrames
 from detector.config import document as config_file
 from detector.config.schema import Camera
@@ -18,6 +21,7 @@ from detector.core.errors import InferenceError
 from detector.core.types import ArrayImage, Frame
 from detector.inference.multi_size import AnyDetector
 from detector.models.autotune.status import AutotuneStatus
+from detector.service.alarm_code import AlarmCode
 from detector.service.camera_switches import CameraSwitches
 from detector.service.control import ServiceControl
 from detector.service.health import HealthMonitor
@@ -25,10 +29,12 @@ from detector.service.inference_loop import CameraChannel
 from detector.service.live_view import LiveScene
 from detector.service.model_host import ModelHost
 from detector.service.overload import LoadMeter
-from detector.service.status import StatusReporter
+from detector.service.refused_commands import RefusedCommands
+from detector.service.snooze import Snoozes
+from detector.service.status import StatusReporter, version_on_disk
 from support.service import BrokerState, CaptureFigures, OutboxState, make_arming, make_store
 from support.suppressing import Suppressing
-from support.visits import StillClock
+from support.visits import WALL, StillClock
 
 SECRET = {"cameras": {"porch": {"source": "rtsp://cam:hunter22@10.0.0.4/live"}}}
 
@@ -55,6 +61,9 @@ class Controlled:
         self.frames = LatestFrames(clock=clock)
         self.frames.add("porch", 10.0)
         self.alarm = make_arming(clock)
+        self.snoozes = Snoozes(
+            topics=Topics("p"), saved=None, save=lambda _n, _d: None, send=lambda _m: None, clock=clock
+        )
         health = HealthMonitor(
             threads=lambda: (),
             cameras=cameras.stats,
@@ -80,6 +89,8 @@ class Controlled:
             broker=broker,
             outbox=outbox,
             alarm=self.alarm,
+            snoozes=self.snoozes,
+            refused=RefusedCommands(clock),
             clock=clock,
         )
         self.control = ServiceControl(
@@ -89,6 +100,7 @@ class Controlled:
             history=self,
             channel=self._find,
             alarm=self.alarm,
+            code=AlarmCode(code=lambda: store.config.alarm.code, clock=clock),
             switches=CameraSwitches(saved=None, channels=self, save=lambda _n, _d: None, publish=lambda _c, _on: None),
             apply=self._apply,
             clips=ClipFolder(Path("clips")),
@@ -186,7 +198,7 @@ def test_the_newest_picture_comes_with_its_number(service: Controlled) -> None:
 
 
 def test_commands_reach_the_alarm_and_the_switches(service: Controlled) -> None:
-    service.control.alarm_command("DISARM", "HTTP from 127.0.0.1")
+    service.control.alarm_command("DISARM", "HTTP from 127.0.0.1", None)
     service.control.detect_switch("porch", False)
     assert (service.alarm.state, service.switched) == ("disarmed", [("porch", False)])
     assert [entry["by"] for entry in service.control.alarm_audit()] == ["HTTP from 127.0.0.1"]
@@ -200,6 +212,34 @@ def test_a_visit_is_marked_as_nobody_and_that_is_undone(service: Controlled) -> 
     assert service.control.suppression_picture("1-a") is not None
     assert service.control.unsuppress("1-a")
     assert service.control.suppressions() == []
+
+
+def test_the_alarms_code_is_asked_for_and_never_shown(tmp_path: Path) -> None:
+    service = Controlled(tmp_path, {**SECRET, "alarm": {"code": "7391"}})
+    for wrong in (None, "7390"):
+        with pytest.raises(WrongCodeError):
+            service.control.alarm_command("DISARM", "HTTP", wrong)
+    assert service.alarm.audit.entries() == []
+    assert service.control.config_document()[0]["alarm"] == {"code": "***"}
+    service.control.alarm_command("DISARM", "HTTP", "7391")
+    assert service.alarm.state == "disarmed"
+
+
+def test_a_snooze_is_seen_in_the_status(service: Controlled) -> None:
+    assert service.control.status()["cameras"]["porch"]["snoozed_until"] is None
+    service.snoozes.set("porch", 60)
+    until = datetime.fromisoformat(service.control.status()["cameras"]["porch"]["snoozed_until"].replace("Z", "+00:00"))
+    assert until.timestamp() == int(WALL) + 60
+
+
+def test_the_version_on_the_disk_is_what_a_restart_would_run(service: Controlled, tmp_path: Path) -> None:
+    status = service.control.status()
+    assert status["version_on_disk"] == status["version"] == __version__
+    (tmp_path / "__init__.py").write_text('"""x"""\n__version__ = "9.8.7"\n', encoding="utf-8")
+    assert version_on_disk(tmp_path) == "9.8.7"
+    assert version_on_disk(tmp_path / "gone") is None
+    (tmp_path / "__init__.py").write_bytes(b"\xff")
+    assert version_on_disk(tmp_path) is None
 
 
 def test_the_status_names_what_is_there(service: Controlled) -> None:

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import json
 import logging
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from detector.alerts.payloads import Topics
 from detector.config.schema import Camera
 from detector.mqtt.broker.topic_filter import matches
+from detector.service.alarm_code import AlarmCode
 from detector.service.camera_switches import CameraSwitches
 from detector.service.mqtt_commands import MqttCommands
+from detector.service.refused_commands import RefusedCommands
+from detector.service.snooze import Snoozes
 from support.service import make_arming, make_store
 from support.suppressing import Suppressing
 from support.visits import StillClock
@@ -18,25 +24,39 @@ from support.visits import StillClock
 
 @dataclass
 class Commanded:
-    """The commands over a real alarm, real switches and suppressions; `send` gives a message as the client would."""
+    """The commands over real parts; `send` gives a message as the client would."""
 
     folder: Path
+    config: dict[str, Any] = field(default_factory=dict)
     switched: list[tuple[str, bool]] = field(default_factory=list)
+    snoozed: list[tuple[str, bool]] = field(default_factory=list)
     announced: int = 0
 
     def __post_init__(self) -> None:
-        self.clock = StillClock()
+        self.clock, self.restart = StillClock(), threading.Event()
+        self.refused = RefusedCommands(self.clock)
         self.suppressing = Suppressing(self.folder)
+        store = make_store({"cameras": {"porch": {"source": "rtsp://10.0.0.4/live"}}, **self.config})
         self.alarm = make_arming(StillClock())
         self.commands = MqttCommands(
-            topics=Topics("detector"),
-            store=make_store(),
+            topics=Topics(store.config.mqtt.topic_prefix),
+            store=store,
             alarm=self.alarm,
+            code=AlarmCode(code=lambda: store.config.alarm.code, clock=self.clock),
             switches=CameraSwitches(
                 saved=None, channels=self, save=lambda _name, _document: None, publish=lambda _camera, _on: None
             ),
+            snoozes=Snoozes(
+                saved=None,
+                save=lambda _name, _document: None,
+                topics=Topics("p"),
+                send=lambda message: self.snoozed.append((message.topic, json.loads(message.payload)["snoozed"])),
+                clock=self.clock,
+            ),
+            restart=self.restart,
             announce=self._announce,
             suppressions=self.suppressing.suppressions,
+            refused=self.refused,
             clock=self.clock,
         )
 
@@ -61,32 +81,80 @@ def service(tmp_path: Path) -> Commanded:
     return Commanded(tmp_path)
 
 
+@pytest.fixture
+def guarded(tmp_path: Path) -> Commanded:
+    return Commanded(tmp_path, {"alarm": {"code": "7391"}})
+
+
 def test_what_it_subscribes_to(service: Commanded) -> None:
     assert {topic for topic, _ in service.commands.handlers()} == {
         "detector/alarm/set",
         "detector/+/detect/set",
+        "detector/+/snooze/set",
         "detector/+/suppress/set",
+        "detector/restart/set",
         "homeassistant/status",
     }
 
 
 def test_without_discovery_nobody_is_asked_for_home_assistant(tmp_path: Path) -> None:
-    store = make_store({"cameras": {"porch": {"source": "x"}}, "mqtt": {"discovery_prefix": None}})
-    given = Commanded(tmp_path)
-    commands = MqttCommands(
-        topics=Topics("p"),
-        store=store,
-        alarm=given.alarm,
-        switches=CameraSwitches(saved=None, channels=given, save=lambda _n, _d: None, publish=lambda _c, _o: None),
-        announce=lambda: None,
-        suppressions=given.suppressing.suppressions,
-    )
-    assert [topic for topic, _ in commands.handlers()] == ["p/alarm/set", "p/+/detect/set", "p/+/suppress/set"]
+    commands = Commanded(tmp_path, {"mqtt": {"discovery_prefix": None, "topic_prefix": "p"}}).commands
+    topics = [topic for topic, _ in commands.handlers()]
+    wanted = ["p/alarm/set", "p/+/detect/set", "p/+/snooze/set", "p/+/suppress/set", "p/restart/set"]
+    assert topics == wanted
 
 
-def test_the_alarm_is_set_whatever_the_case(service: Commanded) -> None:
-    service.send("detector/alarm/set", b" disarm\n")
+@pytest.mark.parametrize("payload", [b" disarm\n", b'{"action": "disarm"}', b'{"action":"DISARM","code":null}'])
+def test_the_alarm_is_set_whatever_the_case(service: Commanded, payload: bytes) -> None:
+    service.send("detector/alarm/set", payload)
     assert service.alarm.state == "disarmed"
+
+
+@pytest.mark.parametrize("mode", ["away", "home", "night", "vacation"])
+def test_each_way_of_arming(service: Commanded, mode: str) -> None:
+    service.send("detector/alarm/set", b"DISARM")
+    service.send("detector/alarm/set", f"ARM_{mode.upper()}".encode())
+    assert service.alarm.state == f"armed_{mode}"
+
+
+@pytest.mark.parametrize(
+    "payload", [b"DISARM", b'{"action":"DISARM"}', b'{"action":"DISARM","code":"7392"}', b"ARM_HOME"]
+)
+def test_with_a_code_nothing_is_disarmed_without_it(guarded: Commanded, payload: bytes) -> None:
+    guarded.send("detector/alarm/set", payload)
+    assert (guarded.alarm.state, guarded.refused.total) == ("armed_away", 1)
+
+
+def test_with_the_code_it_is_disarmed_and_armed_again_without(guarded: Commanded) -> None:
+    states: list[str] = []
+    for payload in (b'{"action":"DISARM","code":"7391"}', b"ARM_NIGHT"):
+        guarded.send("detector/alarm/set", payload)
+        states.append(guarded.alarm.state)
+    assert states == ["disarmed", "armed_night"]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"7391", b'{"action":"DISARMED","code":"7391"}', b'{"action":"DISARM","code":7391}', b"DISARM 7391",
+     b'{"action":"DISARM","code":"\\ud800"}', b'{"action":"DISARM","code":"7391"'],
+)  # fmt: skip
+def test_the_code_is_never_logged(guarded: Commanded, caplog: pytest.LogCaptureFixture, payload: bytes) -> None:
+    with caplog.at_level(logging.DEBUG):
+        guarded.send("detector/alarm/set", payload)
+    assert (guarded.alarm.state, guarded.refused.total) == ("armed_away", 1)
+    assert "7391" not in caplog.text
+    assert len(caplog.records) == 1
+
+
+def test_codes_cannot_be_guessed(guarded: Commanded) -> None:
+    states: list[str] = []
+    for code in range(7300, 7400):
+        guarded.send("detector/alarm/set", b'{"action":"DISARM","code":"%d"}' % code)
+        states.append(guarded.alarm.state)
+    assert set(states) == {"armed_away"}, "after five wrong ones the right one is not compared either"
+    guarded.clock.now_mono += 61
+    guarded.send("detector/alarm/set", b'{"action":"DISARM","code":"7391"}')
+    assert guarded.alarm.state == "disarmed"
 
 
 def test_detection_is_switched_of_known_cameras_only(service: Commanded) -> None:
@@ -94,6 +162,17 @@ def test_detection_is_switched_of_known_cameras_only(service: Commanded) -> None
     service.send("detector/porch/detect/set", b"on")
     service.send("detector/attic/detect/set", b"ON")
     assert service.switched == [("porch", False), ("porch", True)]
+
+
+def test_a_camera_is_snoozed_and_woken(service: Commanded) -> None:
+    service.send("detector/porch/snooze/set", b"1800")
+    service.send("detector/porch/snooze/set", b"0")
+    assert service.snoozed == [("p/porch/snooze/state", True), ("p/porch/snooze/state", False)]
+
+
+def test_a_restart_is_asked_for(service: Commanded) -> None:
+    service.send("detector/restart/set", b"RESTART")
+    assert service.restart.is_set()
 
 
 def test_a_visit_is_marked_as_nobody(service: Commanded) -> None:
@@ -107,15 +186,46 @@ def test_home_assistants_return_is_answered(service: Commanded) -> None:
     assert service.announced == 0
     service.send("homeassistant/status", b"online")
     assert service.announced == 1
+    service.clock.now_mono += 5
+    service.send("homeassistant/status", b"online")
+    assert service.announced == 2
+
+
+def test_1000_births_in_a_second_are_answered_once(service: Commanded) -> None:
+    for _ in range(1000):
+        service.send("homeassistant/status", b"online")
+    assert service.announced == 1
 
 
 @pytest.mark.parametrize(
     ("topic", "payload"),
     [
         ("detector/alarm/set", b"OPEN SESAME"),
+        ("detector/alarm/set", b""),
         ("detector/alarm/set", b"\xff\x00" * 1000),
+        ("detector/alarm/set", b"DISARM" + b" " * 1000),
+        ("detector/alarm/set", b"DISARM" * 1_000_000),
+        ("detector/alarm/set", b"{" * 200),
+        ("detector/alarm/set", b'{"action": ["DISARM"]}'),
+        ("detector/alarm/set", b'["DISARM"]'),
+        ("detector/alarm/set", b"null"),
         ("detector/porch/detect/set", b"maybe"),
+        ("detector/porch/detect/set", b"1"),
+        ("detector/porch/detect/set", b"ON\0"),
         ("detector/nowhere/detect/set", b"ON"),
+        ("detector/\n2026 CRITICAL forged/detect/set", b"ON"),
+        (f"detector/{'x' * 60_000}/detect/set", b"ON"),
+        ("detector//detect/set", b"ON"),
+        ("detector/porch/snooze/set", b"-5"),
+        ("detector/porch/snooze/set", b"1e3"),
+        ("detector/porch/snooze/set", b"86401"),
+        ("detector/porch/snooze/set", b"9" * 250),
+        ("detector/porch/snooze/set", "١٢".encode()),
+        ("detector/porch/snooze/set", b'{"seconds": 5}'),
+        ("detector/porch/snooze/set", b""),
+        ("detector/nowhere/snooze/set", b"60"),
+        ("detector/restart/set", b"ON"),
+        ("detector/restart/set", b""),
         ("detector/porch/suppress/set", b""),
         ("detector/porch/suppress/set", b"1790000000.250000-000000"),
         ("detector/porch/suppress/set", b"../../secret"),
@@ -124,28 +234,39 @@ def test_home_assistants_return_is_answered(service: Commanded) -> None:
         ("detector/porch/suppress/set", b"LATEST"),
         ("detector/nowhere/suppress/set", b"1-a"),
     ],
-)
+)  # fmt: skip
 def test_nonsense_is_named_and_has_no_effect(
     service: Commanded, caplog: pytest.LogCaptureFixture, topic: str, payload: bytes
 ) -> None:
     before = service.alarm.state
     with caplog.at_level(logging.WARNING):
         service.send(topic, payload)
-    assert "not a command" in caplog.text
-    assert len(caplog.text) < 1000
-    assert (service.switched, service.alarm.state) == ([], before)
+    (line,) = caplog.messages
+    assert "not a command" in line
+    assert "\n" not in line
+    assert len(line) < 500
+    assert (service.switched, service.snoozed, service.alarm.state, service.refused.total) == ([], [], before, 1)
+    assert not service.restart.is_set()
     assert service.suppressing.suppressions.list() == []
 
 
 def test_3000_bad_commands_make_one_line_a_minute_and_are_counted(
     service: Commanded, caplog: pytest.LogCaptureFixture
 ) -> None:
+    topics = ("alarm/set", "porch/detect/set", "porch/snooze/set", "restart/set", "attic/detect/set")
     for number in range(3000):
-        service.send("detector/alarm/set", b"nonsense %d" % number)
+        service.send(f"detector/{topics[number % 5]}", b"nonsense %d" % number)
         service.clock.now_mono += 0.05  # 150 s in all
     assert len([one for one in caplog.records if "not a command" in one.message]) == 3
-    assert "(2403 so far" in caplog.text
-    assert service.commands.refused == 3000
+    assert len(caplog.records) == 3
+    assert service.refused.total == 3000
+
+
+def test_a_retained_code_is_not_written_down(guarded: Commanded, caplog: pytest.LogCaptureFixture) -> None:
+    for payload in (b'{"action":"DISARM","code":"7391"}', b"7391", b'{"code":"7391"}'):
+        guarded.commands.on_retained_alarm("detector/alarm/set", payload)
+    assert guarded.alarm.state == "armed_away"
+    assert "7391" not in f"{caplog.text}{guarded.alarm.audit.entries()}"
 
 
 def test_a_retained_command_is_written_down_and_has_no_effect(service: Commanded) -> None:

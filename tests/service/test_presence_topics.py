@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,12 +15,14 @@ import pytest
 from detector.alerts.payloads import Topics
 from detector.config import document as config_file
 from detector.mqtt.client import MqttClient
+from detector.service.alarm_code import AlarmCode
 from detector.service.alarm_controller import AlarmController
 from detector.service.arming import ArmingController
 from detector.service.camera_switches import CameraSwitches
 from detector.service.mqtt_commands import MqttCommands
 from detector.service.presence import SETTLE_S
 from detector.service.presence_topics import PresenceTopics
+from detector.service.refused_commands import RefusedCommands
 from support.clocks import SetClock
 from support.links import connected, make_link
 from support.messages import running
@@ -81,6 +84,10 @@ class PhonesAndBroker:
             switches=CameraSwitches(saved=None, channels=None, save=lambda *_: None, publish=lambda *_: None),  # type: ignore[arg-type]  # not used
             announce=lambda: None,
             suppressions=None,  # type: ignore[arg-type]  # not used
+            snoozes=None,  # type: ignore[arg-type]  # not used
+            code=AlarmCode(code=lambda: None),
+            restart=threading.Event(),
+            refused=RefusedCommands(),
         )
         link = make_link(self.broker.port)
         for topic_filter, handler in commands.handlers():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.api.control import Document, Health, Ready, StaleConfigError, UnknownVisitError
+from detector.api.control import Document, Health, Ready, StaleConfigError, UnknownVisitError, WrongCodeError
 from detector.config import document as configfile
 from detector.config import remote
 from detector.core.errors import ConfigError
@@ -18,7 +18,10 @@ from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand, ArrayImage
 
 SECRET = "hunter2-and-more"
-_ARMING = {"ARM_AWAY": "armed_away", "ARM_HOME": "armed_home", "DISARM": "disarmed"}
+_ARMING = {
+    "ARM_AWAY": "armed_away", "ARM_HOME": "armed_home", "ARM_NIGHT": "armed_night", "ARM_VACATION": "armed_vacation",
+    "DISARM": "disarmed",
+}  # fmt: skip
 
 
 def scene(seq: int, *, width: int = 640, height: int = 360) -> ArrayImage:
@@ -85,6 +88,7 @@ class MemoryControl:
         self.healthy = Health(True)
         self.readiness = Ready(True)
         self.alarm = "armed_away"
+        self.code: str | None = None
         self.audit: list[Document] = []
         self.seq = 0
         self.failure: Exception | None = None
@@ -179,9 +183,11 @@ class MemoryControl:
     def camera_names(self) -> tuple[str, ...]:
         return tuple(self.cameras)
 
-    def alarm_command(self, command: AlarmCommand, by: str) -> None:
+    def alarm_command(self, command: AlarmCommand, by: str, code: str | None) -> None:
         if self.failure:
             raise self.failure
+        if code != self.code:
+            raise WrongCodeError("the code is wrong")
         self.alarm = _ARMING[command]
         entry = {"at": "2026-11-22T20:31:00.250Z", "command": command, "state": self.alarm, "by": by, "why": f"by {by}"}
         self.audit.insert(0, entry | {"times": 1})
