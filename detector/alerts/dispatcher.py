@@ -22,7 +22,7 @@ from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import BrokerError
 from detector.core.types import AlarmState, Alert, ArrayImage, Box, EventChange, Frame, JsonObject, Message, TamperAlert
 
-from .delivery import RETRY_S, MessageSink, OutboxDelivery
+from .delivery import RETRY_S, MessageSink, OnDelivered, OutboxDelivery
 from .history_writer import HistoryWriter, MakeJpeg
 from .outbox import Outbox
 from .payloads import SnapshotUrl, Topics, alert_payload, encode, event_payload, tamper_payload
@@ -91,6 +91,7 @@ class Dispatcher:
         snapshot_width: int = SNAPSHOT_WIDTH,
         clock: Clock = SYSTEM_CLOCK,
         clock_synced: Callable[[], bool] = lambda: True,
+        on_delivered: OnDelivered = lambda _latency_ms, _acknowledged_s: None,
         max_waiting: int = MAX_WAITING,
         retry_s: float = RETRY_S,
     ) -> None:
@@ -120,6 +121,7 @@ class Dispatcher:
             wake=self.wake,
             before_alert=self._publish_picture,
             snapshot_url=snapshot_url,
+            on_delivered=on_delivered,
             retry_s=retry_s,
         )
         self.progress_mono = clock.mono()
@@ -161,9 +163,8 @@ class Dispatcher:
     def alarm_state(self, state: AlarmState) -> None:
         self._publish(self._topics.alarm_state, state, qos=1, retain=True)
 
-    def alarm_attributes(self, document: JsonObject) -> None:
-        """Why the alarm is as it is, beside its state."""
-        self.send(Message(topic=self._topics.alarm_attributes, payload=encode(document), qos=1, retain=True))
+    def retain(self, topic: str, document: JsonObject) -> None:
+        self.send(Message(topic=topic, payload=encode(document), qos=1, retain=True))
 
     def status(self, document: JsonObject) -> None:
         """The status document, for `P/stats`."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from detector.core.errors import DetectorError
+from detector.core.histogram import HistogramCounts
 from detector.core.types import AlarmCommand
 
 Document = dict[str, Any]
+LatencyCounts = Mapping[str, Mapping[str, HistogramCounts]]
 
 
 class StaleConfigError(DetectorError):
@@ -53,6 +56,10 @@ class Control(Protocol):
 
     def status(self) -> Document:
         """The whole state at this moment, as `documents.Status` names it."""
+        ...
+
+    def latencies(self) -> LatencyCounts:
+        """Histograms by metric (without `detector_`), then by stage."""
         ...
 
     def health(self) -> Health: ...

@@ -318,6 +318,15 @@ class Api(ConfigSection):
         return self
 
 
+class SloSettings(ConfigSection):
+    alert_goal_ms: float = Field(
+        default=500.0,
+        gt=0.0,
+        le=3_600_000.0,
+        description="from the capture of the picture until the alert is published; PREFIX/slo says how many kept it",
+    )
+
+
 class HistorySettings(ConfigSection):
     keep_days: float = Field(default=14.0, gt=0.0, le=3650.0)
     max_events: int = Field(default=10_000, ge=1, le=1_000_000)
@@ -336,6 +345,7 @@ class Config(ConfigSection):
     location: SiteLocation = SiteLocation()
     api: Api = Api()
     history: HistorySettings = HistorySettings()
+    slo: SloSettings = SloSettings()
     data_dir: FilePath = Path("data")
 
     @model_validator(mode="after")

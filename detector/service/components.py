@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from detector.alerts.discovery import ANNOUNCED, Discovery
 from detector.alerts.dispatcher import Dispatcher
@@ -45,11 +46,13 @@ from .control import ServiceControl
 from .engine_upgrade import EngineUpgrade
 from .health import HealthMonitor
 from .inference_loop import InferenceLoop
+from .latencies import Latencies
 from .model_host import ModelHost
 from .mqtt_commands import MqttCommands
 from .overload import LoadMeter
 from .presence_topics import PresenceTopics
 from .reload import ConfigReloader
+from .slo import SLO_STATE, AlertSlo
 from .status import StatusReporter
 
 log = logging.getLogger(__name__)
@@ -71,6 +74,8 @@ class Output:
     broker: EmbeddedBroker | None
     client: MqttClient
     dispatcher: Dispatcher
+    latencies: Latencies
+    slo: AlertSlo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +124,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     config, clock_sync = store.config, ClockSync(clock=clock)
     storage = _storage(config, clock, clock_sync, closing)
     links = _links(config, clock)
-    output = _output(config, storage, links, clock, clock_sync, closing)
+    output = _output(store, storage, links, clock, clock_sync, closing)
     detection = _detection(config, resolved, storage, output, clock, clock_sync)
     closing.callback(detection.frames.close)
     monitoring = _monitoring(store, storage, output, detection, clock, clock_sync)
@@ -135,6 +140,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         alarm=detection.arming,
         switches=detection.switches,
         apply=reloader.apply,
+        latencies=output.latencies,
     )
     return Components(
         store=store,
@@ -192,6 +198,7 @@ def _monitoring(
         outbox=storage.outbox,
         alarm=detection.arming,
         clock=clock,
+        slo=output.slo,
     )
     return Monitoring(threads=threads, load=load, health=health, camera_status=camera_status, status=status)
 
@@ -226,9 +233,7 @@ def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection
     for topic_filter, handler in commands.handlers():
         output.client.subscribe(topic_filter, handler)
     output.client.subscribe_retained(Topics(store.config.mqtt.topic_prefix).alarm_set, commands.on_retained_alarm)
-    for topic, handler, retained in PresenceTopics(config=store.config, arming=detection.arming).handlers():
-        output.client.subscribe(topic, handler)
-        output.client.subscribe_retained(topic, retained)
+    PresenceTopics(config=store.config, arming=detection.arming).subscribe(output.client)
     output.client.listen_connected(detection.arming.connected)
 
 
@@ -276,8 +281,14 @@ def _links(config: Config, clock: Clock) -> LinkSigner | None:
 
 
 def _output(
-    config: Config, storage: Storage, links: LinkSigner | None, clock: Clock, clock_sync: ClockSync, closing: ExitStack
+    store: ConfigStore,
+    storage: Storage,
+    links: LinkSigner | None,
+    clock: Clock,
+    clock_sync: ClockSync,
+    closing: ExitStack,
 ) -> Output:
+    config, latencies = store.config, Latencies()
     mqtt, topics, password = config.mqtt, Topics(config.mqtt.topic_prefix), config_file.mqtt_password(config)
     public = (config.api.public_url or "").rstrip("/")
     broker = None
@@ -306,8 +317,17 @@ def _output(
         snapshot_width=mqtt.snapshot_width,
         clock=clock,
         clock_synced=clock_sync.is_synced,
+        on_delivered=latencies.alert,
     )
-    return Output(broker=broker, client=client, dispatcher=dispatcher)
+    slo = AlertSlo(
+        goal_ms=lambda: store.config.slo.alert_goal_ms,
+        saved=storage.outbox.get_state(SLO_STATE),
+        clock=clock,
+        save=dispatcher.save_state,
+        publish=partial(dispatcher.retain, topics.slo),
+    )
+    latencies.on_alert = slo.observe
+    return Output(broker=broker, client=client, dispatcher=dispatcher, latencies=latencies, slo=slo)
 
 
 def _detection(
@@ -336,7 +356,7 @@ def _detection(
         clock=clock,
         clock_synced=clock_sync.is_synced,
         save=output.dispatcher.save_state,
-        publish=output.dispatcher.alarm_attributes,
+        publish=partial(output.dispatcher.retain, Topics(config.mqtt.topic_prefix).alarm_attributes),
     )
     loop = InferenceLoop(
         frames=frames,
@@ -349,6 +369,7 @@ def _detection(
         memory=CameraMemory(
             saved=storage.outbox.get_state(MEMORY_STATE), cameras=config.cameras, save=output.dispatcher.save_state
         ),
+        latencies=output.latencies,
     )
     return Detection(
         frames=frames,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from detector import __version__
-from detector.api.control import Health, Ready, StaleConfigError
+from detector.api.control import Health, LatencyCounts, Ready, StaleConfigError
 from detector.config import document as config_file
 from detector.config import remote
 from detector.core.jpeg import Label, encode_jpeg
@@ -18,6 +18,7 @@ from .arming import ArmingController
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
 from .health import HealthMonitor
+from .latencies import Latencies
 from .status import FindChannel, StatusReporter
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,9 @@ class ServiceControl:
         alarm: ArmingController,
         switches: CameraSwitches,
         apply: Apply,
+        latencies: Latencies | None = None,
     ) -> None:
+        self._latencies = latencies or Latencies()
         self._store, self._health, self._status, self._history = store, health, status, history
         self._channel, self._alarm, self._switches, self._apply = channel, alarm, switches, apply
 
@@ -66,6 +69,9 @@ class ServiceControl:
 
     def status(self) -> Document:
         return self._status.write()
+
+    def latencies(self) -> LatencyCounts:
+        return self._latencies.counts()
 
     def health(self) -> Health:
         return self._health.health()

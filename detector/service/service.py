@@ -225,6 +225,7 @@ class Service:
     def _publish_status(self, parts: Components) -> None:
         document = parts.monitoring.status.write()
         parts.output.dispatcher.status(document)
+        parts.output.slo.announce()
         self._notifier.status(_one_line(document["problems"]))
 
     def _summary(self, parts: Components) -> str:

@@ -22,6 +22,7 @@ from .config_store import ConfigStore
 from .health import Broker, CameraStats, HealthMonitor, OutboxCounts
 from .inference_loop import CameraChannel
 from .model_host import ModelHost
+from .slo import AlertSlo
 
 FindChannel = Callable[[str], "CameraChannel | None"]
 
@@ -66,7 +67,9 @@ class StatusReporter:
         outbox: OutboxCounts,
         alarm: ArmingController,
         clock: Clock,
+        slo: AlertSlo | None = None,
     ) -> None:
+        self._slo = slo or AlertSlo(goal_ms=lambda: store.config.slo.alert_goal_ms, saved=None, clock=clock)
         self._store, self._health, self._stats, self._frames = store, health, cameras, frames
         self._channel, self._host, self._autotune = channel, model, autotune
         self._broker, self._outbox, self._alarm, self._clock = broker, outbox, alarm, clock
@@ -107,6 +110,7 @@ class StatusReporter:
                 "oldest_s": _rounded(oldest, 1),
                 "fault": outbox.fault,
             },
+            "slo": self._slo.document(),
             "alarm": {"state": self._alarm.state, **self._alarm.document()},
             "system": {key: _rounded(value, 1) for key, value in dataclasses.asdict(self._probe.read()).items()},
         }

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from detector.api.control import Document, Health, Ready, StaleConfigError
+from detector.api.control import Document, Health, LatencyCounts, Ready, StaleConfigError
 from detector.config import document as configfile
 from detector.config import remote
 from detector.core.errors import ConfigError
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand, ArrayImage
+from detector.service.latencies import Latencies
 
 SECRET = "hunter2-and-more"
 _ARMING = {"ARM_AWAY": "armed_away", "ARM_HOME": "armed_home", "DISARM": "disarmed"}
@@ -72,6 +73,7 @@ class MemoryControl:
         self.healthy = Health(True)
         self.readiness = Ready(True)
         self.alarm = "armed_away"
+        self.measured = Latencies()
         self.audit: list[Document] = []
         self.seq = 0
         self.failure: Exception | None = None
@@ -100,6 +102,9 @@ class MemoryControl:
                        "cpu_percent": 84.0},
             **self.overrides,
         }  # fmt: skip
+
+    def latencies(self) -> LatencyCounts:
+        return self.measured.counts()
 
     def health(self) -> Health:
         return self.healthy
