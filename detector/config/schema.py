@@ -327,6 +327,12 @@ class SloSettings(ConfigSection):
     )
 
 
+class LogSettings(ConfigSection):
+    format: Literal["text", "json"] = Field(
+        default="text", description="of the log on stderr; json: one object a line, with time, level, logger, message"
+    )
+
+
 class HistorySettings(ConfigSection):
     keep_days: float = Field(default=14.0, gt=0.0, le=3650.0)
     max_events: int = Field(default=10_000, ge=1, le=1_000_000)
@@ -346,6 +352,7 @@ class Config(ConfigSection):
     api: Api = Api()
     history: HistorySettings = HistorySettings()
     slo: SloSettings = SloSettings()
+    log: LogSettings = LogSettings()
     data_dir: FilePath = Path("data")
 
     @model_validator(mode="after")

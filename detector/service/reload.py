@@ -21,7 +21,7 @@ from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
 from .model_host import ModelHost
 
-RESTART = ("device", "mqtt", "presence", "api", "history", "data_dir")
+RESTART = ("device", "mqtt", "presence", "api", "history", "log", "data_dir")
 """Sections that take effect with the next start: they decide about sockets and files that are open."""
 
 NewModel = tuple[AnyDetector, AutotunedLoader]
