@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.lineup import TUNED
 from bench.section import Figures, ResultSection, command
 from bench.targets import shown
-from detector.config.schema import SloSettings
+from detector.config.monitoring import SloSettings
 
 GOAL_MS = SloSettings().alert_goal_ms  # the service's own default
 

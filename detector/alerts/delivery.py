@@ -22,7 +22,7 @@ from detector.mqtt.client import AckCallback
 from .history_writer import HistoryWriter
 from .outbox import Outbox
 from .outbox_entries import KINDS, Entry, Kind
-from .payloads import SnapshotUrl, published_latency, stamp_published
+from .payloads import ClipExists, SnapshotUrl, published_latency, stamp_published
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +62,14 @@ class OutboxDelivery:
         before_alert: Callable[[int], None] = lambda _seq: None,
         snapshot_url: SnapshotUrl = lambda _path: None,
         on_delivered: OnDelivered = lambda _latency_ms, _acknowledged_s: None,
+        clip_exists: ClipExists = lambda _path: False,
         retry_s: float = RETRY_S,
     ) -> None:
         self._on_delivered = on_delivered
         self._handed: dict[int, tuple[dict[str, float], float]] = {}  # number of an alert -> latencies, monotonic s
         self._outbox, self._history, self._link, self._clock = outbox, history, link, clock
         self._wake, self._before_alert, self._retry_s = wake, before_alert, retry_s
-        self._snapshot_url = snapshot_url
+        self._snapshot_url, self._clip_exists = snapshot_url, clip_exists
         self._live: dict[int, int] = {}  # alerts put while connected: number -> that session
         self._flights: dict[int, tuple[Kind, int]] = {}  # number -> kind and session
         self._answers: deque[tuple[int, str | None]] = deque()
@@ -207,7 +208,11 @@ class OutboxDelivery:
     def _stamped(self, entry: Entry, session: int) -> bytes:
         live = self._live.get(entry.seq)
         payload = stamp_published(
-            entry.payload, wall=self._clock.wall(), replayed=live != session, snapshot_url=self._snapshot_url
+            entry.payload,
+            wall=self._clock.wall(),
+            replayed=live != session,
+            snapshot_url=self._snapshot_url,
+            clip_exists=self._clip_exists,
         )
         if live is None and not entry.put_mono:  # of an earlier process, which may not have come to note it
             self._history.mark_alerted(json.loads(payload))

@@ -14,10 +14,11 @@ import numpy as np
 from detector.config import schema
 from detector.config.arming import ArmedState
 from detector.core.geometry import iou
-from detector.core.types import Alert, Detections, EventChange, Frame, Track
+from detector.core.types import Alert, Appearance, Detections, EventChange, Frame, Track
 
 from .crops import Crop, CropPlanner
 from .motion import MotionGate
+from .places import Place
 from .rules import Rules
 from .tamper import TamperDetector
 from .tracker import Tracker, TrackerSettings
@@ -70,9 +71,13 @@ class CameraPipeline:
         if any(look.shift):
             self._tracker.shift(*look.shift)
             self._rules.shift(*look.shift, (frame.image.width, frame.image.height))
+            if self._planner is not None:
+                self._planner.shift(*look.shift)
         self._update_idle(frame.captured_mono)
         if self.tamper is not None:
             self.tamper.update(frame.image, frame.captured_mono)
+            if self.tamper.kind == "turned" and self._planner is not None:
+                self._planner.forget_view()
             return look.run and not self.tamper.noisy  # a model sees people in noise now and then
         return look.run
 
@@ -152,6 +157,19 @@ class CameraPipeline:
         except (KeyError, TypeError, ValueError, AttributeError):
             return False
         return True
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """The places where nobody is: what raises no alert."""
+        return self._rules.places
+
+    def suppress(self, seen: Appearance, *, event_id: str, first_seen: float, wall: float) -> Place:
+        """See `Rules.suppress`."""
+        return self._rules.suppress(seen, event_id=event_id, first_seen=first_seen, wall=wall)
+
+    def unsuppress(self, place_id: str) -> bool:
+        """What is seen there alerts again; False if the place is not known."""
+        return self._rules.unsuppress(place_id)
 
     def close(self) -> PipelineOutcome:
         """End every open event at the time it was last seen: camera lost, detection off, shutdown.

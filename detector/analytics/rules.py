@@ -9,14 +9,16 @@ import hashlib
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from detector.config import schema
-from detector.core.types import Alert, Box, Event, EventChange, Frame, Track
+from detector.core.types import Alert, Appearance, Box, Event, EventChange, Frame, Track
 
 from .cooldown import Cooldown
+from .look import describe
 from .place_rule import PlaceRule
-from .places import KnownPlaces
+from .places import KnownPlaces, Place
 from .visit import RELINK_S, Sighting, Visit
 from .zones import Size, ZoneMap, area_share, foot_point
 
@@ -53,7 +55,8 @@ class Rules:
     event. An event gives one alert: as soon as it is confirmed, qualifies in the current frame, is in one of the
     alert zones (or none are named) and has been for `loiter_s`, the alarm is armed and the cooldown is over. With
     `repeat_s` reminders follow under the same conditions. Who is held back by the cooldown is named in the next alert.
-    What alerted once and never moved raises no more alerts when it is seen there again (`KnownPlaces`).
+    What alerted once and never moved raises no more alerts when it is seen there again, nor does what a user said is
+    nobody (`KnownPlaces`).
     """
 
     def __init__(self, *, camera: str, settings: schema.Camera, device_id: str) -> None:
@@ -64,8 +67,8 @@ class Rules:
         self._visits: dict[int, Visit] = {}
         self._frame: Frame | None = None
         self._cooldown = Cooldown(seconds=settings.alert.cooldown_s)
-        self._places = KnownPlaces(keep_days=settings.alert.still_days)
-        self._place_rule = PlaceRule(self._places)
+        self._places = self._no_places()
+        self._place_rule = self._rule_of(self._places)
         self._view = (0.0, 0.0)  # where the camera looks, as the picture's shift since the start, normalised
 
     @property
@@ -83,11 +86,34 @@ class Rules:
 
     def load(self, document: Mapping[str, Any]) -> None:
         """Continue with what `dump` gave. Raises KeyError, TypeError or ValueError, and changes nothing, otherwise."""
-        places = KnownPlaces(keep_days=self._alert.still_days)
+        places = self._no_places()
         places.load(document["places"])
         self._cooldown.load(document["held_back"])
         places.revision = self._places.revision
-        self._places, self._place_rule = places, PlaceRule(places)
+        self._places, self._place_rule = places, self._rule_of(places)
+
+    def _no_places(self) -> KnownPlaces:
+        return KnownPlaces(keep_days=self._alert.still_days, asked_days=self._alert.suppress_days)
+
+    def _rule_of(self, places: KnownPlaces) -> PlaceRule:
+        return PlaceRule(places, min_frames=self._alert.min_frames)
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """The places where nobody is: what raises no alert."""
+        return self._places.places
+
+    def suppress(self, seen: Appearance, *, event_id: str, first_seen: float, wall: float) -> Place:
+        """A user says that nobody is where the visit `event_id` was `seen`, first at `first_seen`; times are epoch s.
+
+        Raises ValueError for a box without an area.
+        """
+        visit = next((visit for visit in self._visits.values() if visit.id == event_id), None)
+        return self._place_rule.suppress(seen, event_id=event_id, first_seen=first_seen, wall=wall, open_visit=visit)
+
+    def unsuppress(self, place_id: str) -> bool:
+        """What is seen there alerts again; False if the place is not known."""
+        return self._places.forget(place_id)
 
     def shift(self, dx: float, dy: float, size: Size) -> None:
         """The camera turned: the whole picture, of `size` (width, height px), moved by (px).
@@ -115,7 +141,8 @@ class Rules:
         seen = [visit for visit in self._visits.values() if visit.id and visit.last_mono == frame.captured_mono]
         seen.sort(key=lambda visit: (visit.start_wall, visit.id))
         for visit in seen:
-            self._place_rule.observe(visit, self._in_scene(visit.track.box, frame), frame.captured_wall)
+            look = partial(self._look, visit.track.box, frame)
+            self._place_rule.observe(visit, self._in_scene(visit.track.box, frame), frame.captured_wall, look)
         alerts = self._raise_alerts(seen, frame, confirmed_mono) if armed else ()
         for visit in seen:
             changes.extend(_change_of(visit, frame))
@@ -171,6 +198,14 @@ class Rules:
             type="end", before=visit.event, after=replace(visit.as_event(frame), end_wall=end_wall), frame=frame
         )
 
+    @staticmethod
+    def _look(box: Box, frame: Frame) -> bytes:
+        return describe(frame.image.luma(), box)
+
+    def _appearance(self, visit: Visit, frame: Frame) -> Appearance:
+        box = visit.track.box
+        return Appearance(box=self._in_scene(box, frame), look=self._look(box, frame))
+
     def _in_scene(self, box: Box, frame: Frame) -> Box:
         """`box` normalised, as it would be had the camera not turned since the start."""
         (dx, dy), width, height = self._view, frame.image.width, frame.image.height
@@ -217,6 +252,7 @@ class Rules:
         visit.id = event_id(
             device_id=self._device_id, camera=self._camera, start_wall=visit.start_wall, track_id=track_id
         )
+        visit.appearance = self._appearance(visit, frame)
 
     def _in_alert_zones(self, zones: Collection[str]) -> bool:
         return not self._alert.zones or not set(self._alert.zones).isdisjoint(zones)
@@ -260,6 +296,7 @@ class Rules:
     def _raise_alert(self, visit: Visit, frame: Frame, confirmed_mono: float | None) -> Alert:
         self._cooldown.start(self._cooldown_keys(visit), frame.captured_mono)
         visit.alerts, visit.alerted_mono = visit.alerts + 1, frame.captured_mono
+        visit.appearance = self._appearance(visit, frame)  # the alert's frame becomes the visit's picture
         repeat = visit.alerts - 1
         name = f"{visit.id}/{repeat}" if repeat else visit.id
         return Alert(

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from detector.core.geometry import from_segment, moved
-from detector.core.types import Box, Event, Frame, Track
+from detector.core.types import Appearance, Box, Event, Frame, Track
 
 from .places import Place
 from .stillness import Origin, Stillness
@@ -102,8 +102,9 @@ class Visit:
 
     `id` and `start_wall` are set when the visit is confirmed (`id` is "" until then); `event` is the last one
     published. `alerts` counts those raised, `held_back` says that a cooldown kept one back, `guarded_since` since when
-    (monotonic s) the person has been in the alert zones; None: outside. `place` is the known place, occupied by
-    something that never moves, that the visit is held for; `learnt_id` that of the place learnt from this visit.
+    (monotonic s) the person has been in the alert zones; None: outside. `place` is the known place, where nobody is, that
+    the visit is held for; `learnt_id` that of the place learnt from this visit; `dismissed` says that a user said so of
+    this very visit. `appearance` is of the frame that its picture shows.
     `last_mono` is when the person was last seen, `lost_mono` from when on a return is waited for.
     """
 
@@ -129,7 +130,10 @@ class Visit:
         self.held_back = False
         self.guarded_since: float | None = None
         self.place: Place | None = None
-        self.learnt_id: int | None = None
+        self.learnt_id: str | None = None
+        self.dismissed = False
+        self.uncovered = 0  # frames in a row outside of the place that it is held for
+        self.appearance: Appearance | None = None
 
     def miss(self) -> None:
         """The track was not matched in this frame."""
@@ -216,8 +220,8 @@ class Visit:
             entered_zones=self.entered_zones,
             stationary=self.stationary,
             has_snapshot=True,  # the publisher takes one of every visit, at its first change
-            suppressed=self.place.summary if self.place else None,
-            stationary_since=self.place.first_seen if self.place else None,
+            suppressed=self.place.suppressed if self.place else None,
+            appearance=self.appearance,
         )
 
     def resume(self, later: Visit) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from detector.core.errors import DetectorError
@@ -19,6 +20,10 @@ class StaleConfigError(DetectorError):
 
     def __init__(self) -> None:
         super().__init__("the configuration changed since you read it: read it again, then repeat the change")
+
+
+class UnknownVisitError(DetectorError):
+    """What was asked of a visit cannot be done: it is not known, or its camera is not running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,29 @@ class Control(Protocol):
 
     def snapshot(self, event_id: str) -> bytes | None:
         """The event's JPEG; None when the event or its picture is not (or no longer) there."""
+        ...
+
+    def clip(self, event_id: str) -> Path | None:
+        """The event's MP4; None when the event has none, none yet, or none any more."""
+        ...
+
+    def suppress(self, event_id: str) -> Document:
+        """Nobody is where this visit was seen: no alerts of what is seen there again; returns the suppression.
+
+        Raises UnknownVisitError.
+        """
+        ...
+
+    def suppressions(self) -> list[Document]:
+        """What raises no alert, as `documents.Suppression` names it, the latest seen first."""
+        ...
+
+    def unsuppress(self, suppression_id: str) -> bool:
+        """What is seen there alerts again; False where it is not known."""
+        ...
+
+    def suppression_picture(self, suppression_id: str) -> bytes | None:
+        """The JPEG of what is suppressed; None where it or its picture is not known."""
         ...
 
     def latest_jpeg(self, camera: str, *, boxes: bool, max_width: int | None) -> tuple[int, bytes] | None:

@@ -185,6 +185,17 @@ class SystemStatus(_Answer):
     cpu_percent: float | None
 
 
+class ClipsStatus(_Answer):
+    """Clips since the start, and what is on the disk; `recording`: each camera's coded pictures in memory."""
+
+    written: int
+    failed: int
+    clips: int
+    bytes: int
+    fault: str | None
+    recording: dict[str, dict[str, Any]]
+
+
 class Status(_Answer):
     """The whole state at one moment; also published as `P/stats`."""
 
@@ -199,8 +210,29 @@ class Status(_Answer):
     broker: BrokerStatus
     outbox: OutboxStatus
     slo: SloStatus | None = None
+    clips: ClipsStatus | None = None
     alarm: AlarmStatus
     system: SystemStatus
+
+
+class SuppressedDocument(_Answer):
+    """Why a visit raises no alert."""
+
+    id: str = Field(description="the suppression's; `DELETE /api/suppressions/ID` undoes it")
+    reason: str
+    since: float = Field(description="epoch seconds")
+    matches: int = Field(description="visits in that place, this one included")
+    asked: bool = Field(description="a user marked it as nobody; otherwise it was learnt from visits that never moved")
+    proposed: bool = Field(description="learnt from visits alone, and seen so often that you should confirm or undo it")
+
+
+class Suppression(SuppressedDocument):
+    """A place where nobody is: what is seen there raises no alert until it moves away. Times in epoch seconds."""
+
+    camera: str
+    last_seen: float
+    event_id: str | None = Field(description="its latest visit")
+    box: list[float] = Field(description="x1, y1, x2, y2 as shares of the picture's width and height")
 
 
 class EventDocument(_Answer):
@@ -220,6 +252,9 @@ class EventDocument(_Answer):
     stationary: bool | None
     active: bool | None
     has_snapshot: bool
+    has_clip: bool = Field(default=False, description="whether its clip can be had by now")
+    clip: str | None = Field(default=None, description="path of the clip")
+    suppressed: SuppressedDocument | None = Field(default=None, description="why the visit raises no alert, if so")
 
 
 class ConfigReplaced(_Answer):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
 from . import documents as doc
 from .control import Control
@@ -19,7 +19,8 @@ _EVENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 _NO_EVENT: dict[int | str, dict[str, Any]] = {404: {"model": doc.Fault, "description": "No such event or picture"}}
 
 
-def _known(event_id: str) -> str:
+def known_id(event_id: str) -> str:
+    """`event_id`, or a 404 for what no visit's id can be."""
     if len(event_id) > 128 or not _EVENT_ID.fullmatch(event_id):
         raise HTTPException(404, "no such event")
     return event_id
@@ -32,7 +33,7 @@ def _epoch(moment: datetime | None) -> float | None:
 
 
 def router(control: Control) -> APIRouter:
-    """`/api/events`, one event, its snapshot."""
+    """`/api/events`, one event, its snapshot and clip."""
     routes = APIRouter(tags=["events"], prefix="/api/events")
 
     @routes.get("", summary="Visits, newest first", response_model=list[doc.EventDocument])
@@ -47,7 +48,7 @@ def router(control: Control) -> APIRouter:
 
     @routes.get("/{event_id}", summary="One visit", response_model=doc.EventDocument, responses=_NO_EVENT)
     def event(event_id: str) -> Response:
-        found = control.event(_known(event_id))
+        found = control.event(known_id(event_id))
         if found is None:
             raise HTTPException(404, "no such event")
         return document(found)
@@ -59,10 +60,25 @@ def router(control: Control) -> APIRouter:
         responses={**_NO_EVENT, 200: {"content": {"image/jpeg": {}}}},
     )
     def snapshot(event_id: str) -> Response:
-        picture = control.snapshot(_known(event_id))
+        picture = control.snapshot(known_id(event_id))
         if picture is None:
             raise HTTPException(404, "no such event, or it has no picture (any more)")
         # A running visit may still get a better picture, so not for long.
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=60"})
+
+    @routes.api_route(
+        "/{event_id}/clip.mp4",
+        methods=["GET", "HEAD"],
+        operation_id="clip",
+        summary="The seconds around the visit's alert, as the camera sent them; ranges may be asked for",
+        response_class=Response,
+        responses={**_NO_EVENT, 200: {"content": {"video/mp4": {}}}, 206: {"description": "The range asked for"}},
+    )
+    def clip(event_id: str) -> Response:
+        file = control.clip(known_id(event_id))
+        if file is None:
+            raise HTTPException(404, "no such event, or it has no clip (yet, or any more)")
+        # A clip never changes; its visit's retention may remove it.
+        return FileResponse(file, media_type="video/mp4", headers={"Cache-Control": "private, max-age=3600"})
 
     return routes

@@ -18,6 +18,7 @@ from detector.core.redact import shown_source
 
 from .arming import AlarmSchedule, ArmedState, Presence, SiteLocation
 from .model_settings import Model
+from .monitoring import LogSettings, SloSettings
 from .section import ConfigSection
 from .source_kind import SourceKind, port_is_valid, source_kind
 from .value_types import (
@@ -57,8 +58,11 @@ IdleDecode = Literal["all", "keyframes"]
 
 class MotionSettings(ConfigSection):
     enabled: bool = True
-    threshold: float = Field(
-        default=15.0, gt=0.0, le=255.0, description="smallest change of a pixel that counts, grey levels"
+    threshold: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=255.0,
+        description="smallest change of a pixel that counts, grey levels; null: it follows the picture's noise",
     )
     min_area: float = Field(
         default=0.0001, ge=0.0, le=1.0, description="smallest share of the picture that must change"
@@ -117,7 +121,7 @@ class AlertSettings(ConfigSection):
         default=0.0, description="a reminder every so many seconds while the person stays; 0: none"
     )
     min_area: float = Field(
-        default=0.0001, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
+        default=0.00002, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
     )
     max_area: float = Field(
         default=1.0, gt=0.0, le=1.0, description="largest share of the picture that a person covers"
@@ -127,6 +131,12 @@ class AlertSettings(ConfigSection):
         ge=0.0,
         le=3650.0,
         description="days for which a place is remembered where something alerted and never moved; 0: none is",
+    )
+    suppress_days: float = Field(
+        default=30.0,
+        ge=1.0,
+        le=3650.0,
+        description="days for which a place is remembered that was marked as nobody, after it was last seen",
     )
     armed: tuple[ArmedState, ...] = Field(default=("armed_away", "armed_home"), min_length=1)
 
@@ -145,6 +155,12 @@ def _source(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _record_source(secret: SecretStr) -> SecretStr:
+    if source_kind(_source(secret).get_secret_value()) not in ("rtsp", "http", "file"):
+        raise ValueError("only rtsp(s)://, http(s):// or a file gives a coded stream that can be recorded as it is")
+    return secret
+
+
 class TamperSettings(ConfigSection):
     enabled: bool | None = Field(
         default=None, description="whether a covered, turned or frozen camera is noticed; null: yes, but for files"
@@ -158,8 +174,18 @@ class TamperSettings(ConfigSection):
     )
 
 
+class ClipSettings(ConfigSection):
+    enabled: bool = Field(default=True, description="whether each alert gets a clip out of the camera's own stream")
+    pre_s: float = Field(default=5.0, ge=0.0, le=60.0, description="seconds of the clip before the alert")
+    post_s: float = Field(default=10.0, ge=0.0, le=120.0, description="seconds of the clip after the alert")
+
+
 class Camera(ConfigSection):
     source: Annotated[SecretStr, AfterValidator(_source)]
+    record_source: Annotated[SecretStr, AfterValidator(_record_source)] | None = Field(
+        default=None,
+        description="a second stream of the camera for clips, such as its main one: connected always, decoded never",
+    )
     enabled: bool = True
     detect_fps: float = Field(default=10.0, gt=0.0, le=120.0, description="at most so many detections per second")
     loop: bool = Field(default=False, description="files only: start again at the end of the file")
@@ -174,6 +200,7 @@ class Camera(ConfigSection):
     zones: dict[Identifier, Polygon] = Field(default_factory=dict)
     masks: tuple[Polygon, ...] = ()
     alert: AlertSettings = AlertSettings()
+    clip: ClipSettings = ClipSettings()
 
     @property
     def kind(self) -> SourceKind:
@@ -318,24 +345,18 @@ class Api(ConfigSection):
         return self
 
 
-class SloSettings(ConfigSection):
-    alert_goal_ms: float = Field(
-        default=500.0,
-        gt=0.0,
-        le=3_600_000.0,
-        description="from the capture of the picture until the alert is published; PREFIX/slo says how many kept it",
-    )
-
-
-class LogSettings(ConfigSection):
-    format: Literal["text", "json"] = Field(
-        default="text", description="of the log on stderr; json: one object a line, with time, level, logger, message"
+class ClipRetention(ConfigSection):
+    keep_days: float = Field(default=14.0, gt=0.0, le=3650.0, description="days after which a clip goes")
+    max_clips: int = Field(default=1000, ge=1, le=1_000_000, description="so many clips are kept, the newest ones")
+    max_mb: float = Field(
+        default=2048.0, gt=0.0, le=10_000_000.0, description="MB that all clips take; the oldest go first"
     )
 
 
 class HistorySettings(ConfigSection):
     keep_days: float = Field(default=14.0, gt=0.0, le=3650.0)
     max_events: int = Field(default=10_000, ge=1, le=1_000_000)
+    clips: ClipRetention = ClipRetention()
 
 
 class Config(ConfigSection):

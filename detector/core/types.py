@@ -127,11 +127,38 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Appearance:
+    """Where a visit was seen in the frame of its picture, and how it looked there.
+
+    `box` is normalised (0..1), as if the camera had not turned since the start; `look` is of `analytics.look`, empty where
+    it is not known.
+    """
+
+    box: Box
+    look: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppressed:
+    """Why a visit raises no alert: it is in a place, known by `id`, where nobody was all `matches` times since `since`.
+
+    `since` is epoch s. `asked`: a user said so. `proposed`: learnt from visits alone, and so often seen that a user should confirm or undo it.
+    """
+
+    id: str
+    reason: str
+    since: float
+    matches: int
+    asked: bool = False
+    proposed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """A person's visit at one frame; `start_wall`, `end_wall`, `frame_wall` in epoch s.
 
-    `suppressed`: why the visit raises no alert, in plain words. It is then at a place where something that never moves
-    has been seen since `stationary_since`, epoch s.
+    `suppressed`: why the visit raises no alert; None where it may. `appearance` is kept for a user who says that
+    nobody is there.
     """
 
     id: str
@@ -148,8 +175,8 @@ class Event:
     entered_zones: tuple[str, ...]
     stationary: bool
     has_snapshot: bool
-    suppressed: str | None = None
-    stationary_since: float | None = None
+    suppressed: Suppressed | None = None
+    appearance: Appearance | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

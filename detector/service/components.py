@@ -8,16 +8,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
+from detector.alerts.clips.folder import ClipFolder
+from detector.alerts.clips.recorder import ClipRecorder
 from detector.alerts.discovery import ANNOUNCED, Discovery
 from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
 from detector.alerts.history_writer import HistoryWriter
 from detector.alerts.outbox import Outbox
 from detector.alerts.payloads import Topics
+from detector.alerts.snapshot_files import Snapshots
 from detector.analytics.alert_codec import LostImage
 from detector.capture.idle_cameras import IdleCameras
 from detector.capture.latest_frames import LatestFrames
 from detector.capture.manager import Cameras
+from detector.capture.recording.recorders import Recorders
 from detector.config import document as config_file
 from detector.config.schema import Config
 from detector.core.clock import Clock
@@ -41,6 +45,7 @@ from .autotuner import Autotuner
 from .camera_memory import MEMORY_STATE, CameraMemory
 from .camera_status import CameraStatusPublisher
 from .camera_switches import DETECT_STATE, CameraSwitches
+from .clips import Clips
 from .config_store import ConfigStore
 from .control import ServiceControl
 from .engine_upgrade import EngineUpgrade
@@ -54,8 +59,10 @@ from .presence_topics import PresenceTopics
 from .reload import ConfigReloader
 from .slo import SLO_STATE, AlertSlo
 from .status import StatusReporter
+from .suppressions import Suppressions
 
 log = logging.getLogger(__name__)
+MOST_EARLY_S = 60.0  # of an entry delay: so long ago somebody may have come in when the alert is sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +72,7 @@ class Storage:
     outbox: Outbox
     history: History
     history_writer: HistoryWriter
+    clip_folder: ClipFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +84,7 @@ class Output:
     dispatcher: Dispatcher
     latencies: Latencies
     slo: AlertSlo
+    clips: Clips
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +133,20 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     config, clock_sync = store.config, ClockSync(clock=clock)
     storage = _storage(config, clock, clock_sync, closing)
     links = _links(config, clock)
-    output = _output(store, storage, links, clock, clock_sync, closing)
-    detection = _detection(config, resolved, storage, output, clock, clock_sync)
+    recorders = Recorders(clock=clock, early_s=lambda: min(store.config.alarm.entry_delay_s, MOST_EARLY_S))
+    clips = _clips(store, storage, recorders, clock)
+    output = _output(store, storage, links, clips, clock, clock_sync, closing)
+    detection = _detection(config, resolved, storage, output, recorders, clock, clock_sync)
     closing.callback(detection.frames.close)
     monitoring = _monitoring(store, storage, output, detection, clock, clock_sync)
     announcer = _announcer(store, storage, output)
-    _subscribe_commands(store, output, detection, announcer)
+    suppressions = Suppressions(
+        history=storage.history,
+        loop=detection.loop,
+        pictures=Snapshots(config.data_dir / "suppressions"),
+        afterwards=storage.history_writer.afterwards,
+    )
+    _subscribe_commands(store, output, detection, announcer, suppressions)
     reloader = _reloader(store, output, detection, monitoring, announcer)
     control = ServiceControl(
         store=store,
@@ -141,6 +158,8 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         switches=detection.switches,
         apply=reloader.apply,
         latencies=output.latencies,
+        clips=storage.clip_folder,
+        suppressions=suppressions,
     )
     return Components(
         store=store,
@@ -178,6 +197,7 @@ def _monitoring(
         clock=clock,
         clock_unsynced_s=clock_sync.unsynced_s,
         tamper=detection.loop.tamper,
+        more_problems=output.clips.problems,
     )
     camera_status = CameraStatusPublisher(
         cameras=cameras.stats,
@@ -198,7 +218,7 @@ def _monitoring(
         outbox=storage.outbox,
         alarm=detection.arming,
         clock=clock,
-        slo=output.slo,
+        more=lambda: {"clips": output.clips.document(), "slo": output.slo.document()},
     )
     return Monitoring(threads=threads, load=load, health=health, camera_status=camera_status, status=status)
 
@@ -222,13 +242,16 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announce
     return announcer
 
 
-def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection, announcer: Announcer) -> None:
+def _subscribe_commands(
+    store: ConfigStore, output: Output, detection: Detection, announcer: Announcer, suppressions: Suppressions
+) -> None:
     commands = MqttCommands(
         topics=Topics(store.config.mqtt.topic_prefix),
         store=store,
         alarm=detection.arming,
         switches=detection.switches,
         announce=announcer.announce,
+        suppressions=suppressions,
     )
     for topic_filter, handler in commands.handlers():
         output.client.subscribe(topic_filter, handler)
@@ -262,6 +285,14 @@ def _storage(config: Config, clock: Clock, clock_sync: ClockSync, closing: ExitS
     folder, keep = config.data_dir, config.history
     outbox = Outbox(folder / "outbox.db", clock=clock)
     closing.callback(outbox.close)
+    clips = ClipFolder(
+        folder / "clips",
+        keep_days=keep.clips.keep_days,
+        max_clips=keep.clips.max_clips,
+        max_bytes=keep.clips.max_mb * 1e6,
+        clock=clock,
+        clock_synced=clock_sync.is_synced,
+    )
     history = History(
         path=folder / "history.db",
         snapshot_dir=folder / "snapshots",
@@ -269,9 +300,17 @@ def _storage(config: Config, clock: Clock, clock_sync: ClockSync, closing: ExitS
         max_events=keep.max_events,
         clock=clock,
         clock_synced=clock_sync.is_synced,
+        clips=clips,
     )
     closing.callback(history.close)
-    return Storage(outbox=outbox, history=history, history_writer=HistoryWriter(history, clock=clock))
+    return Storage(
+        outbox=outbox, history=history, history_writer=HistoryWriter(history, clock=clock), clip_folder=clips
+    )
+
+
+def _clips(store: ConfigStore, storage: Storage, recorders: Recorders, clock: Clock) -> Clips:
+    recorder = ClipRecorder(rings=recorders, folder=storage.clip_folder, clock=clock)
+    return Clips(config=lambda: store.config, recorders=recorders, recorder=recorder)
 
 
 def _links(config: Config, clock: Clock) -> LinkSigner | None:
@@ -284,6 +323,7 @@ def _output(
     store: ConfigStore,
     storage: Storage,
     links: LinkSigner | None,
+    clips: Clips,
     clock: Clock,
     clock_sync: ClockSync,
     closing: ExitStack,
@@ -315,6 +355,8 @@ def _output(
         encode_snapshot=_snapshot,
         snapshot_url=lambda path: None if links is None else f"{public}{links.sign(path)}",
         snapshot_width=mqtt.snapshot_width,
+        request_clip=clips.request,
+        clip_exists=lambda path: storage.clip_folder.has(path.split("/")[-2]),
         clock=clock,
         clock_synced=clock_sync.is_synced,
         on_delivered=latencies.alert,
@@ -327,11 +369,18 @@ def _output(
         publish=partial(dispatcher.retain, topics.slo),
     )
     latencies.on_alert = slo.observe
-    return Output(broker=broker, client=client, dispatcher=dispatcher, latencies=latencies, slo=slo)
+    clips.recorder.listen(dispatcher.clip)
+    return Output(broker=broker, client=client, dispatcher=dispatcher, latencies=latencies, slo=slo, clips=clips)
 
 
 def _detection(
-    config: Config, resolved: Resolved, storage: Storage, output: Output, clock: Clock, clock_sync: ClockSync
+    config: Config,
+    resolved: Resolved,
+    storage: Storage,
+    output: Output,
+    recorders: Recorders,
+    clock: Clock,
+    clock_sync: ClockSync,
 ) -> Detection:
     autotune, idle, frames = AutotuneStatus(), IdleCameras(), LatestFrames(clock=clock)
     load = AutotunedLoader(config.model, resolved, scenes=tuple(scenes_of(config)), on_change=autotune.chose)
@@ -373,7 +422,7 @@ def _detection(
     )
     return Detection(
         frames=frames,
-        cameras=Cameras(frames=frames, clock=clock, on_state=_log_camera, idle=idle),
+        cameras=Cameras(frames=frames, clock=clock, on_state=_log_camera, idle=idle, recorders=recorders),
         model=model,
         loop=loop,
         alarm=alarm,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 from detector import __version__
+from detector.alerts.clips.folder import ClipFolder
 from detector.api.control import Health, LatencyCounts, Ready, StaleConfigError
 from detector.config import document as config_file
 from detector.config import remote
@@ -20,6 +22,7 @@ from .config_store import ConfigStore
 from .health import HealthMonitor
 from .latencies import Latencies
 from .status import FindChannel, StatusReporter
+from .suppressions import Suppressions
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +55,15 @@ class ServiceControl:
         alarm: ArmingController,
         switches: CameraSwitches,
         apply: Apply,
+        clips: ClipFolder,
+        suppressions: Suppressions,
         latencies: Latencies | None = None,
     ) -> None:
         self._latencies = latencies or Latencies()
+        self._suppressions = suppressions
         self._store, self._health, self._status, self._history = store, health, status, history
         self._channel, self._alarm, self._switches, self._apply = channel, alarm, switches, apply
+        self._clips = clips
 
     def version(self) -> Document:
         return {
@@ -99,6 +106,21 @@ class ServiceControl:
 
     def snapshot(self, event_id: str) -> bytes | None:
         return self._history.snapshot(event_id)
+
+    def clip(self, event_id: str) -> Path | None:
+        return self._clips.find(event_id)
+
+    def suppress(self, event_id: str) -> Document:
+        return self._suppressions.ask(event_id)
+
+    def suppressions(self) -> list[Document]:
+        return self._suppressions.list()
+
+    def unsuppress(self, suppression_id: str) -> bool:
+        return self._suppressions.undo(suppression_id)
+
+    def suppression_picture(self, suppression_id: str) -> bytes | None:
+        return self._suppressions.picture(suppression_id)
 
     def latest_jpeg(self, camera: str, *, boxes: bool, max_width: int | None) -> tuple[int, bytes] | None:
         channel = self._channel(camera)

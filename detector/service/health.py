@@ -58,8 +58,9 @@ class HealthMonitor:
         clock: Clock,
         clock_unsynced_s: Callable[[], float] = lambda: 0.0,
         tamper: Callable[[str], TamperKind | None] = lambda _: None,
+        more_problems: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        self._tamper = tamper
+        self._tamper, self._more_problems = tamper, more_problems
         self._clock_unsynced_s = clock_unsynced_s
         self._threads, self._cameras, self._model = threads, cameras, model
         self._broker, self._outbox, self._load = broker, outbox, load
@@ -123,6 +124,7 @@ class HealthMonitor:
             *self._load_problems(),
             *self._clock_problems(),
             *self._delivery_problems(),
+            *self._more_problems(),
         ]
 
     def _camera_problems(self) -> Iterator[str]:

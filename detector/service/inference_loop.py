@@ -14,13 +14,14 @@ from typing import Protocol, TypeVar
 
 from detector.analytics.crops import detect_in_crops
 from detector.analytics.pipeline import CameraPipeline, PipelineOutcome
+from detector.analytics.places import Place
 from detector.analytics.tamper import EXPLAINED, TamperKind
 from detector.capture.idle_cameras import IdleCameras
 from detector.capture.latest_frames import LatestFrames
 from detector.config.schema import Camera
 from detector.core.clock import Clock
 from detector.core.errors import InferenceError
-from detector.core.types import Detections, EventChange, Frame, TamperAlert
+from detector.core.types import Appearance, Detections, EventChange, Frame, TamperAlert
 from detector.inference.multi_size import AnyDetector
 
 from .alarm_controller import AlarmController
@@ -60,6 +61,7 @@ class CameraChannel:
     people: int | None = None
     moving: bool | None = None
     kept_revision: int = 0
+    proposed: frozenset[str] = frozenset()  # suppressions that were proposed to the user
     alarmed_tamper: bool = False  # once for each time that the view is gone
 
     @property
@@ -145,6 +147,28 @@ class InferenceLoop:
     def channel(self, name: str) -> CameraChannel | None:
         with self._lock:
             return self._channels.get(name)
+
+    def places(self) -> dict[str, tuple[Place, ...]]:
+        """Each camera's places where nobody is: what raises no alert there."""
+        with self._lock:
+            return {name: channel.pipeline.places for name, channel in self._channels.items()}
+
+    def suppress(self, name: str, seen: Appearance, *, event_id: str, first_seen: float) -> Place:
+        """See `Rules.suppress`; raises KeyError where the camera has no channel, ValueError for an empty box."""
+        with self._lock:
+            channel = self._channels[name]
+            place = channel.pipeline.suppress(seen, event_id=event_id, first_seen=first_seen, wall=self._clock.wall())
+            self._keep_memory(channel)
+            return place
+
+    def unsuppress(self, place_id: str) -> bool:
+        """What is seen in that place alerts again; False where no camera knows it."""
+        with self._lock:
+            for channel in self._channels.values():
+                if channel.pipeline.unsuppress(place_id):
+                    self._keep_memory(channel)
+                    return True
+        return False
 
     def tamper(self, name: str) -> TamperKind | None:
         """How the camera's view is gone; None while it is there."""
@@ -308,9 +332,7 @@ class InferenceLoop:
             self._pass_on(channel, outcome)
 
     def _pass_on(self, channel: CameraChannel, outcome: PipelineOutcome) -> None:
-        if channel.pipeline.revision != channel.kept_revision:
-            channel.kept_revision = channel.pipeline.revision
-            self._memory.keep(channel.name, channel.pipeline.dump())
+        self._keep_memory(channel)
         for change in outcome.changes:
             self._findings.change(change)
         for alert in outcome.alerts:
@@ -320,6 +342,25 @@ class InferenceLoop:
             self._findings.people(channel.name, outcome.people)
         self._publish_motion(channel, outcome.moving)
         self._idle.set(channel.name, channel.enabled and channel.pipeline.idle)
+
+    def _keep_memory(self, channel: CameraChannel) -> None:
+        if channel.pipeline.revision != channel.kept_revision:
+            channel.kept_revision = channel.pipeline.revision
+            self._memory.keep(channel.name, channel.pipeline.dump())
+            self._log_proposals(channel)
+
+    def _log_proposals(self, channel: CameraChannel) -> None:
+        proposed = frozenset(place.id for place in channel.pipeline.places if place.proposed)
+        for place in channel.pipeline.places:
+            if place.id in proposed - channel.proposed:
+                log.info(
+                    "camera %s: something was seen %d times in the same place and never moved; if nobody is there, say so "
+                    "on the page or send %s to its suppress/set topic",
+                    channel.name,
+                    place.matches,
+                    place.event_id,
+                )
+        channel.proposed = proposed
 
     def _publish_motion(self, channel: CameraChannel, moving: bool) -> None:
         if moving != channel.moving:

@@ -1,4 +1,4 @@
-"""What subscribers may ask over MQTT: arm, disarm, detection on and off, discovery again."""
+"""What subscribers may ask over MQTT: arm, disarm, detection on and off, "nobody is here", discovery again."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import logging
 from collections.abc import Callable
 
 from detector.alerts.payloads import Topics
+from detector.alerts.snapshot_files import safe_id
 from detector.core.clock import SYSTEM_CLOCK, Clock
 
 from .arming import ArmingController
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
+from .suppressions import Suppressions
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +32,12 @@ class MqttCommands:
         alarm: ArmingController,
         switches: CameraSwitches,
         announce: Callable[[], None],
+        suppressions: Suppressions,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._topics, self._store, self._alarm = topics, store, alarm
         self._switches, self._announce = switches, announce
-        self._clock = clock
+        self._clock, self._suppressions = clock, suppressions
         self._next_line = 0.0
         self.refused = 0  # commands that made no sense, since the start
 
@@ -42,7 +45,12 @@ class MqttCommands:
         """(topic filter, handler): what to give the MQTT client before it starts."""
         prefix = self._store.config.mqtt.discovery_prefix
         birth = [(f"{prefix}/status", self._on_birth)] if prefix else []
-        return [(self._topics.alarm_set, self._on_alarm), (self._topics.detect_set("+"), self._on_detect), *birth]
+        return [
+            (self._topics.alarm_set, self._on_alarm),
+            (self._topics.detect_set("+"), self._on_detect),
+            (self._topics.suppress_set("+"), self._on_suppress),
+            *birth,
+        ]
 
     def _on_alarm(self, topic: str, payload: bytes) -> None:
         word = _word(payload).upper()
@@ -68,6 +76,14 @@ class MqttCommands:
             return
         log.info("camera %s: detection %s by MQTT", camera, word)
 
+    def _on_suppress(self, topic: str, payload: bytes) -> None:
+        word = _word(payload)
+        camera = next((name for name in self._store.config.cameras if topic == self._topics.suppress_set(name)), None)
+        if camera is None or not safe_id(word):
+            self._refuse(topic, word)
+            return
+        self._suppressions.ask_soon(camera, word, refused=lambda _why: self._refuse(topic, word))
+
     def _on_birth(self, _topic: str, payload: bytes) -> None:
         if _word(payload) == "online":
             self._announce()
@@ -79,7 +95,8 @@ class MqttCommands:
         if now >= self._next_line:
             self._next_line = now + LINE_S
             log.warning(
-                "MQTT: %s: %r is not a command that is known here (%d so far, one line a minute)",
+                "MQTT: %s: %r is not a command that is known here, or not one that can be followed now "
+                "(%d so far, one line a minute)",
                 topic,
                 word,
                 self.refused,

@@ -36,6 +36,7 @@ LOOK_S = 0.05  # how often a start looks whether it is to stop
 LOAD_S = 600.0  # an engine may have to come off a slow card
 BUILD_STOP_S = 30.0  # an engine build looks up between its steps, and loading one cannot be cut short
 CAMERA_STOP_S = 2.0
+CLIP_STOP_S = 2.0  # what is being written then is finished shorter, or removed with the next start
 DRAIN_S = 2.0  # for the broker to acknowledge what is under way
 
 
@@ -143,6 +144,7 @@ class Service:
             *([] if broker is None else [ThreadRow("broker", broker.run, broker)]),
             ThreadRow("outbox", parts.storage.outbox.run),
             ThreadRow("history", parts.storage.history_writer.run),
+            ThreadRow("clips", output.clips.recorder.run, output.clips.recorder, stop_s=CLIP_STOP_S),
             ThreadRow("mqtt", output.client.run, output.client),
             ThreadRow("dispatch", dispatch, output.dispatcher),
             ThreadRow("inference", loop.run, loop),

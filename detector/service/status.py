@@ -22,7 +22,6 @@ from .config_store import ConfigStore
 from .health import Broker, CameraStats, HealthMonitor, OutboxCounts
 from .inference_loop import CameraChannel
 from .model_host import ModelHost
-from .slo import AlertSlo
 
 FindChannel = Callable[[str], "CameraChannel | None"]
 
@@ -67,12 +66,12 @@ class StatusReporter:
         outbox: OutboxCounts,
         alarm: ArmingController,
         clock: Clock,
-        slo: AlertSlo | None = None,
+        more: Callable[[], dict[str, Any]] = dict,
     ) -> None:
-        self._slo = slo or AlertSlo(goal_ms=lambda: store.config.slo.alert_goal_ms, saved=None, clock=clock)
         self._store, self._health, self._stats, self._frames = store, health, cameras, frames
         self._channel, self._host, self._autotune = channel, model, autotune
         self._broker, self._outbox, self._alarm, self._clock = broker, outbox, alarm, clock
+        self._more = more
         self._started_mono = clock.mono()
         self._probe = SystemProbe()
 
@@ -110,7 +109,7 @@ class StatusReporter:
                 "oldest_s": _rounded(oldest, 1),
                 "fault": outbox.fault,
             },
-            "slo": self._slo.document(),
+            **self._more(),
             "alarm": {"state": self._alarm.state, **self._alarm.document()},
             "system": {key: _rounded(value, 1) for key, value in dataclasses.asdict(self._probe.read()).items()},
         }

@@ -39,8 +39,10 @@ def test_t1_a_coat_seen_with_gaps_all_night_gives_one_alert(seconds: float) -> N
     assert walk.alerts == walk.events[:1]
     assert len(walk.events) == 30, "all of them are in the history"
     event = last_of(walk)
-    assert event.suppressed == "no alert: same place, same size, never moved; visit 30 in this place"
-    assert event.stationary_since == pytest.approx(BOOT)
+    assert event.suppressed is not None
+    assert (event.suppressed.id, event.suppressed.reason) == (walk.events[0], "same place, same size, never moved")
+    assert (event.suppressed.matches, event.suppressed.proposed) == (30, True)
+    assert event.suppressed.since == pytest.approx(BOOT)
 
 
 def test_t1_a_person_who_walks_through_the_place_alerts_at_once_and_one_who_starts_there_soon() -> None:
@@ -54,7 +56,7 @@ def test_t1_a_person_who_walks_through_the_place_alerts_at_once_and_one_who_star
     for step in range(40):
         walk.step((2, person(0.5 + step * 0.01)))
         assert len(walk.alerts) == (2 if step < 8 else 3)
-    assert (last_of(walk).suppressed, last_of(walk).stationary_since) == (None, None)
+    assert last_of(walk).suppressed is None
 
 
 def test_t1_who_walks_to_the_place_and_stands_there_alerts() -> None:

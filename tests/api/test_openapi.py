@@ -15,7 +15,8 @@ ROUTES = {
     "PUT /api/config", "GET /api/config/schema", "GET /api/events", "GET /api/events/{event_id}",
     "GET /api/events/{event_id}/snapshot.jpg", "GET /api/cameras/{camera}/latest.jpg",
     "GET /api/cameras/{camera}/stream.mjpg", "POST /api/cameras/{camera}/detect", "POST /api/alarm", "GET /api/alarm/audit",
-    "GET /api/session", "POST /api/session", "DELETE /api/session",
+    "POST /api/events/{event_id}/suppress", "GET /api/suppressions", "DELETE /api/suppressions/{suppression_id}",
+    "GET /api/suppressions/{suppression_id}/snapshot.jpg", "GET /api/session", "POST /api/session", "DELETE /api/session",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 from detector.api.control import Document
 from support.api import RunningApi, StartApi
 from support.browser import SHOWN, Look, needs_browser
-from support.control import MemoryControl, camera_status, event
+from support.control import MemoryControl, camera_status, event, suppression
 
 PAGE = resources.files("detector.api") / "page"
 
@@ -207,6 +207,61 @@ def test_new_visits_appear_and_old_rows_stay(window: StartApi, look: Look) -> No
 
 
 @needs_browser
+def test_a_visit_is_marked_as_nobody_listed_and_undone(window: StartApi, look: Look) -> None:
+    opened = window()
+    page = look(opened.server.url)
+    page.until("document.querySelectorAll('.visit').length === 5")
+    assert page.run("document.querySelector('#suppressions-section').hidden")
+    page.click("#visits .nobody")
+    page.until("document.querySelectorAll('.suppression').length === 1")
+    (made,) = opened.control.suppressed
+    assert made["id"] == opened.control.history[0]["id"]
+    listed = page.text(".suppression")
+    for words in ("porch", "marked as nobody: same place, same size, same look", "1 visit since"):
+        assert words in listed
+    page.until("document.querySelector('.suppression .thumb img').naturalWidth === 640")
+    assert page.run("document.querySelector('.suppression .keep').hidden")
+    page.click(".suppression .undo")
+    page.until("document.querySelector('#suppressions-section').hidden")
+    assert opened.control.suppressed == []
+    assert page.complaints() == []
+
+
+@needs_browser
+def test_suppressed_visits_are_shown_as_such_and_what_is_proposed_can_be_kept(window: StartApi, look: Look) -> None:
+    control = MemoryControl()
+    coat = control.history[0]
+    why = {"id": coat["id"], "reason": "same place, same size, never moved", "since": coat["start_time"], "matches": 4}
+    coat["suppressed"] = {**why, "asked": False, "proposed": True}
+    control.history[1]["suppressed"] = {**why, "reason": "marked as nobody", "asked": True, "proposed": False}
+    control.suppressed = [suppression(coat, **why, asked=False, proposed=True)]
+    page = look(window(control=control).server.url)
+    page.until("document.querySelectorAll('.visit.held').length === 2")
+    page.until("document.querySelectorAll('.suppression').length === 1")
+    assert "No alert: same place, same size, never moved; visit 4 since" in page.text("#visits .visit")
+    assert "Nobody is here: keep it so" in page.text("#visits .visit")
+    assert (
+        page.run("[...document.querySelectorAll('#visits .nobody')].map(b => b.hidden)") == [False, True] + [False] * 3
+    )
+    assert "it never moved. Is nobody there?" in page.text(".suppression")
+    page.click(".suppression .keep")
+    page.until("document.querySelector('.suppression .keep').hidden")
+    assert control.suppressed[0]["asked"]
+
+
+@needs_browser
+def test_a_mark_that_fails_says_so(window: StartApi, look: Look) -> None:
+    opened = window()
+    page = look(opened.server.url)
+    page.until("document.querySelectorAll('.visit').length === 5")
+    opened.control.history.clear()
+    page.click("#visits .nobody")
+    page.until(
+        "document.querySelector('.problems').textContent.includes('The visit was not marked as nobody: no such visit')"
+    )
+
+
+@needs_browser
 def test_hostile_texts_stay_texts(window: StartApi, look: Look) -> None:
     control = MemoryControl()
     bomb = "<img src=x onerror=\"document.title='owned'\">"
@@ -242,7 +297,7 @@ def test_everything_that_can_be_used_has_a_name_and_fits_a_thumb(window: StartAp
     assert len(usable) > 10
     assert [n for n in usable if not n["name"]["value"].strip()] == []
     small = page.run(
-        "[...document.querySelectorAll('.segments button, .switch, .picture, .thumb, footer a')]"
+        "[...document.querySelectorAll('.segments button, .switch, .picture, .thumb, .nobody, footer a')]"
         ".filter(n => n.getBoundingClientRect().height < 44).map(n => n.outerHTML)"
     )
     assert small == []

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from detector.alerts.clips.folder import ClipFolder
 from detector.analytics.pipeline import CameraPipeline
 from detector.api.control import StaleConfigError
 from detector.capture.latest_frames import LatestFrames
@@ -25,6 +27,7 @@ from detector.service.model_host import ModelHost
 from detector.service.overload import LoadMeter
 from detector.service.status import StatusReporter
 from support.service import BrokerState, CaptureFigures, OutboxState, make_arming, make_store
+from support.suppressing import Suppressing
 from support.visits import StillClock
 
 SECRET = {"cameras": {"porch": {"source": "rtsp://cam:hunter22@10.0.0.4/live"}}}
@@ -38,6 +41,7 @@ def _no_model() -> AnyDetector:
 class Controlled:
     """The API's view over real parts; visits, switches and the change of a config are recorded."""
 
+    folder: Path
     document: dict[str, Any] = field(default_factory=lambda: SECRET)
     applied: list[config_file.Document] = field(default_factory=list)
     switched: list[tuple[str, bool]] = field(default_factory=list)
@@ -45,6 +49,7 @@ class Controlled:
 
     def __post_init__(self) -> None:
         clock = StillClock(mono=100.0)
+        self.suppressing = Suppressing(self.folder)
         store, cameras, broker, outbox = make_store(self.document), CaptureFigures(), BrokerState(), OutboxState()
         model = ModelHost(load=_no_model, clock=clock)
         self.frames = LatestFrames(clock=clock)
@@ -86,6 +91,8 @@ class Controlled:
             alarm=self.alarm,
             switches=CameraSwitches(saved=None, channels=self, save=lambda _n, _d: None, publish=lambda _c, _on: None),
             apply=self._apply,
+            clips=ClipFolder(Path("clips")),
+            suppressions=self.suppressing.suppressions,
         )
 
     def _find(self, name: str) -> CameraChannel | None:
@@ -114,8 +121,8 @@ class Controlled:
 
 
 @pytest.fixture
-def service() -> Controlled:
-    return Controlled()
+def service(tmp_path: Path) -> Controlled:
+    return Controlled(tmp_path)
 
 
 def test_the_config_is_shown_without_its_secrets(service: Controlled) -> None:
@@ -186,6 +193,15 @@ def test_commands_reach_the_alarm_and_the_switches(service: Controlled) -> None:
     assert service.control.status()["alarm"]["because"] == "disarmed by HTTP from 127.0.0.1"
 
 
+def test_a_visit_is_marked_as_nobody_and_that_is_undone(service: Controlled) -> None:
+    service.suppressing.visit("1-a")
+    made = service.control.suppress("1-a")
+    assert service.control.suppressions() == [made]
+    assert service.control.suppression_picture("1-a") is not None
+    assert service.control.unsuppress("1-a")
+    assert service.control.suppressions() == []
+
+
 def test_the_status_names_what_is_there(service: Controlled) -> None:
     status = service.control.status()
     assert status["model"]["state"] == "loading"
@@ -195,8 +211,10 @@ def test_the_status_names_what_is_there(service: Controlled) -> None:
     assert "hunter22" not in str(status)
 
 
-def test_a_camera_without_a_channel_is_disabled_in_the_status() -> None:
-    service = Controlled({"cameras": {"porch": {"source": "a.mp4"}, "attic": {"source": "b.mp4", "enabled": False}}})
+def test_a_camera_without_a_channel_is_disabled_in_the_status(tmp_path: Path) -> None:
+    service = Controlled(
+        tmp_path, {"cameras": {"porch": {"source": "a.mp4"}, "attic": {"source": "b.mp4", "enabled": False}}}
+    )
     attic = service.control.status()["cameras"]["attic"]
     assert (attic["state"], attic["frames"]) == ("disabled", None)
     assert attic.keys() >= service.control.status()["cameras"]["porch"].keys() - {"error"}

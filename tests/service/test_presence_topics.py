@@ -80,6 +80,7 @@ class PhonesAndBroker:
             alarm=self.arming,
             switches=CameraSwitches(saved=None, channels=None, save=lambda *_: None, publish=lambda *_: None),  # type: ignore[arg-type]  # not used
             announce=lambda: None,
+            suppressions=None,  # type: ignore[arg-type]  # not used
         )
         link = make_link(self.broker.port)
         for topic_filter, handler in commands.handlers():

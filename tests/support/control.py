@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from detector.api.control import Document, Health, LatencyCounts, Ready, StaleConfigError
+from detector.api.control import Document, Health, LatencyCounts, Ready, StaleConfigError, UnknownVisitError
 from detector.config import document as configfile
 from detector.config import remote
 from detector.core.errors import ConfigError
@@ -58,6 +59,16 @@ def event(number: int, *, start: float, **changes: Any) -> Document:
     return document | changes
 
 
+def suppression(visit: Document, **changes: Any) -> Document:
+    """What the service makes of a visit that is marked as nobody."""
+    document: Document = {
+        "id": visit["id"], "camera": visit["camera"], "reason": "marked as nobody: same place, same size, same look",
+        "asked": True, "proposed": False, "since": visit["start_time"], "last_seen": visit["start_time"], "matches": 1,
+        "event_id": visit["id"], "box": [0.1, 0.2, 0.3, 0.9],
+    }  # fmt: skip
+    return document | changes
+
+
 class MemoryControl:
     """Implements detector.api.control.Control; tests set its attributes to make things go wrong."""
 
@@ -69,6 +80,8 @@ class MemoryControl:
         }
         self.cameras: dict[str, Document] = {name: camera_status() for name in names}
         self.history: list[Document] = [event(n, start=time.time() - 400 * (n + 1)) for n in range(5)]
+        self.clips: dict[str, Path] = {}
+        self.suppressed: list[Document] = []
         self.overrides: Document = {}
         self.healthy = Health(True)
         self.readiness = Ready(True)
@@ -135,6 +148,27 @@ class MemoryControl:
     def snapshot(self, event_id: str) -> bytes | None:
         found = self.event(event_id)
         return encode_jpeg(scene(7), [Label(box=(56, 150, 96, 300), text="person 93 %")]) if found else None
+
+    def clip(self, event_id: str) -> Path | None:
+        return self.clips.get(event_id)
+
+    def suppress(self, event_id: str) -> Document:
+        found = self.event(event_id)
+        if found is None:
+            raise UnknownVisitError("no such visit: it is not in the history (any more)")
+        made = suppression(found)
+        self.suppressed = [made, *(one for one in self.suppressed if one["id"] != made["id"])]
+        return made
+
+    def suppressions(self) -> list[Document]:
+        return copy.deepcopy(self.suppressed)
+
+    def unsuppress(self, suppression_id: str) -> bool:
+        before, self.suppressed = self.suppressed, [one for one in self.suppressed if one["id"] != suppression_id]
+        return len(before) > len(self.suppressed)
+
+    def suppression_picture(self, suppression_id: str) -> bytes | None:
+        return self.snapshot(suppression_id) if any(one["id"] == suppression_id for one in self.suppressed) else None
 
     def latest_jpeg(self, camera: str, *, boxes: bool, max_width: int | None) -> tuple[int, bytes] | None:
         if self.cameras[camera]["frames"] is None:

@@ -3,6 +3,7 @@
 import { Refused, Unauthorized, ask, read } from "./api.js";
 import { Cameras } from "./cameras.js";
 import { UNKNOWN, count, element, figure, setText, span } from "./dom.js";
+import { Suppressions } from "./suppressions.js";
 import { headline, lost, problems } from "./verdict.js";
 import { Visits } from "./visits.js";
 
@@ -103,7 +104,33 @@ const cameras = new Cameras($("#cameras"), {
   onFault: complain,
   onUnauthorized: askForToken,
 });
-const visits = new Visits($("#visits"), $("#no-visits"), { onOpen: view });
+const visits = new Visits($("#visits"), $("#no-visits"), { onOpen: view, onSuppress: suppress });
+const suppressions = new Suppressions($("#suppressions"), $("#suppressions-section"), {
+  onOpen: view,
+  onKeep: suppress,
+  onUndo: (id) => change(`api/suppressions/${encodeURIComponent(id)}`, "DELETE", "The suppression was not undone"),
+});
+
+function suppress(id) {
+  return change(`api/events/${encodeURIComponent(id)}/suppress`, "POST", "The visit was not marked as nobody");
+}
+
+// Sends a change, shows what follows from it, or says why it failed.
+async function change(path, method, failed) {
+  try {
+    await ask(path, { method, body: method === "POST" ? {} : undefined });
+    await showVisits();
+  } catch (error) {
+    if (error instanceof Unauthorized) askForToken();
+    complain(`${failed}: ${error.message}.`);
+  }
+}
+
+async function showVisits() {
+  const [events, suppressed] = await Promise.all([read("api/events?limit=12"), read("api/suppressions")]);
+  visits.show(events);
+  suppressions.show(suppressed);
+}
 
 function complain(text) {
   fault = { text, until: Date.now() + FAULT_MS };
@@ -192,7 +219,7 @@ async function refresh() {
   if (scene === refresh.scene && performance.now() - visitsAt < VISITS_MS) return;
   refresh.scene = scene;
   visitsAt = performance.now();
-  visits.show(await read("api/events?limit=12"));
+  await showVisits();
 }
 
 function onError(error) {

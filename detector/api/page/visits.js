@@ -3,8 +3,8 @@
 import { clock, element, setText, span } from "./dom.js";
 
 export class Visits {
-  constructor(root, empty, { onOpen }) {
-    Object.assign(this, { root, empty, onOpen, rows: new Map() });
+  constructor(root, empty, { onOpen, onSuppress }) {
+    Object.assign(this, { root, empty, onOpen, onSuppress, rows: new Map() });
   }
 
   show(events) {
@@ -28,7 +28,21 @@ export class Visits {
     setText(row.querySelector(".how"), stay);
     setText(row.querySelector("time"), ago < 60 ? "just now" : `${span(ago)} ago`);
     row.classList.toggle("now", event.end_time === null);
+    this.#suppressed(row, event);
     return row;
+  }
+
+  #suppressed(row, { suppressed, start_time: start }) {
+    const note = row.querySelector(".suppressed");
+    setText(note, suppressed ? `No alert: ${suppressed.reason}; visit ${suppressed.matches} since ${clock(suppressed.since)}` : "");
+    note.hidden = !suppressed;
+    row.classList.toggle("held", Boolean(suppressed));
+    const button = row.querySelector(".nobody");
+    // What is learnt is forgotten after days; a press keeps it.
+    const confirms = suppressed && !suppressed.asked;
+    setText(button, confirms ? "Nobody is here: keep it so" : "Nobody is here");
+    button.setAttribute("aria-label", `Nobody is here: no more alerts of what was seen at ${clock(start)}`);
+    button.hidden = Boolean(suppressed) && !confirms;
   }
 
   #create(event) {
@@ -43,11 +57,19 @@ export class Visits {
       thumb.addEventListener("click", () => this.onOpen(`${event.camera}, ${when}`, snapshot(event.id)));
       thumb.firstChild.addEventListener("error", () => thumb.classList.add("none"));
     }
+    const nobody = element("button", { type: "button", className: "nobody" });
+    nobody.addEventListener("click", async () => {
+      nobody.disabled = true;
+      await this.onSuppress(event.id);
+      nobody.disabled = false;
+    });
     const time = element("time", { dateTime: new Date(event.start_time * 1000).toISOString() });
     row.append(thumb, element("div", {},
       element("p", { className: "when" }, when),
       element("p", { className: "where" }),
-      element("p", { className: "quiet" }, time, " · ", element("span", { className: "how" }))));
+      element("p", { className: "quiet" }, time, " · ", element("span", { className: "how" })),
+      element("p", { className: "suppressed", hidden: true }),
+      nobody));
     return row;
   }
 }

@@ -7,11 +7,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from detector.capture.packets import PacketTap
 from detector.capture.source import WAITING_S, WaitingError
 from detector.core.clock import Clock
 from detector.core.errors import SourceError
 
 from .access_units import Assembler
+from .annex_b import UnitTap
 from .decode import Decoder
 from .decode_queue import DecodeQueue
 from .errors import not_understood
@@ -25,7 +27,7 @@ from .session import RtspSession
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-_PAYLOADS: dict[str, Callable[[], Depacketizer]] = {"h264": H264, "hevc": H265}
+PAYLOADS: dict[str, Callable[[], Depacketizer]] = {"h264": H264, "hevc": H265}
 _BAD_UNITS = 100  # in a row; fewer are a disturbance, so many mean another codec than announced
 _DEFAULT_FPS = 25.0
 _STARVING_S = 1.0
@@ -40,12 +42,28 @@ _SILENT = 0.99  # of the time-out, as a poll ends a little early
 _SILENT_ONLINE = 0.5  # of it, where a picture was due all the time
 
 
+def unit_tap(video: Video, tap: PacketTap | None) -> UnitTap | None:
+    """Where the access units of a connection go besides the decoder."""
+    if tap is None:
+        return None
+    return UnitTap(tap, codec=video.codec, sets=video.parameter_sets, clock_rate=video.clock_rate)
+
+
 class Stream:
     """One connection's pictures. Raises SourceError; NotUnderstoodError if FFmpeg may succeed."""
 
     def __init__(
-        self, *, url: str, shown: str, timeout_s: float, clock: Clock, keyframes_only: Callable[[], bool]
+        self,
+        *,
+        url: str,
+        shown: str,
+        timeout_s: float,
+        clock: Clock,
+        keyframes_only: Callable[[], bool],
+        tap: PacketTap | None = None,
     ) -> None:
+        self._tap = tap
+        self._unit_tap: UnitTap | None = None
         self._shown, self._timeout_s, self._clock, self._keyframes_only = shown, timeout_s, clock, keyframes_only
         self._session = RtspSession(url=url, shown=shown, timeout_s=timeout_s, clock=clock)
         self._frames: deque[tuple[VideoFrame, float]] = deque()
@@ -101,7 +119,8 @@ class Stream:
         self._video: Video = self._session.open()
         self._heard_mono = self._picture_mono = self._clock.mono()
         self._receiver = Receiver(payload_type=self._video.payload_type)
-        self._assembler = Assembler(_PAYLOADS[self._video.codec]())
+        self._assembler = Assembler(PAYLOADS[self._video.codec]())
+        self._unit_tap = unit_tap(self._video, self._tap)
         self._waiting = DecodeQueue(
             clock_rate=self._video.clock_rate,
             keyframes_only=self._keyframes_only,
@@ -235,6 +254,8 @@ class Stream:
                 self._units += 1
                 self._keys += unit.key
                 self._waiting.put(unit)
+                if self._unit_tap is not None:
+                    self._unit_tap.put(unit)
         if heard:  # now, not when it was read: much data may wait long before it is parsed
             self._heard_mono = self._clock.mono()
 
