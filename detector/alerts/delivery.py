@@ -22,7 +22,7 @@ from detector.mqtt.client import AckCallback
 from .history_writer import HistoryWriter
 from .outbox import Outbox
 from .outbox_entries import KINDS, Entry, Kind
-from .payloads import ClipExists, SnapshotUrl, published_latency, stamp_published
+from .payloads import ClipExists, SnapshotUrl, stamp_published
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +188,7 @@ class OutboxDelivery:
             if entry.kind == "alert":
                 self._before_alert(entry.seq)
                 payload = self._stamped(entry, session)
-                self._handed[entry.seq] = published_latency(payload), self._clock.mono()
+                self._handed[entry.seq] = json.loads(payload)["latency_ms"], self._clock.mono()
             # Noted first: the answer may come before `publish` returns.
             self._flights[entry.seq] = entry.kind, session
             taken = self._link.publish(

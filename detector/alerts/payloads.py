@@ -260,15 +260,6 @@ def stamp_published(
     return text[: start + 1] + encode(end)[1:]
 
 
-def published_latency(text: bytes) -> dict[str, float]:
-    """`latency_ms` of an alert as `stamp_published` made it; raises ValueError for what is none."""
-    try:
-        latency = json.loads(b"{" + text[text.rindex(_END) + 1 :])["latency_ms"]
-        return {stage: float(latency[stage]) for stage in ("capture_to_confirm", "confirm_to_publish", "total")}
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"not an alert's document: {error!r}") from None
-
-
 def tamper_payload(alert: TamperAlert, *, device: str, clock_synced: bool) -> dict[str, Any]:
     """What is published on `Topics.tamper`; `schemas/tamper.schema.json` describes it."""
     return {

@@ -120,6 +120,10 @@ class Control(Protocol):
         """The newest frame's number and its picture as JPEG, None before the first one."""
         ...
 
+    def frigate_config(self) -> Document | None:
+        """The configuration in Frigate's shape; None while its shapes are off."""
+        ...
+
     def camera_names(self) -> tuple[str, ...]: ...
 
     def alarm_command(self, command: AlarmCommand, by: str) -> None:

@@ -49,6 +49,7 @@ from .clips import Clips
 from .config_store import ConfigStore
 from .control import ServiceControl
 from .engine_upgrade import EngineUpgrade
+from .frigate_topics import FrigateTopics
 from .health import HealthMonitor
 from .inference_loop import InferenceLoop
 from .latencies import Latencies
@@ -85,6 +86,7 @@ class Output:
     latencies: Latencies
     slo: AlertSlo
     clips: Clips
+    frigate: FrigateTopics | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +268,13 @@ def _reloader(
     def remove_camera(name: str) -> None:
         detection.loop.remove(name)
         output.dispatcher.forget_camera(name)
+        if output.frigate is not None:
+            output.frigate.forget(name)
+
+    def announce() -> None:
+        announcer.announce()
+        if output.frigate is not None:
+            output.frigate.announce()
 
     return ConfigReloader(
         store=store,
@@ -277,7 +286,7 @@ def _reloader(
         switches=detection.switches,
         status=monitoring.camera_status,
         remove_camera=remove_camera,
-        announce=announcer.announce,
+        announce=announce,
     )
 
 
@@ -370,7 +379,15 @@ def _output(
     )
     latencies.on_alert = slo.observe
     clips.recorder.listen(dispatcher.clip)
-    return Output(broker=broker, client=client, dispatcher=dispatcher, latencies=latencies, slo=slo, clips=clips)
+    return Output(
+        broker=broker,
+        client=client,
+        dispatcher=dispatcher,
+        latencies=latencies,
+        slo=slo,
+        clips=clips,
+        frigate=FrigateTopics(sink=dispatcher, config=lambda: store.config) if mqtt.speaks_frigate else None,
+    )
 
 
 def _detection(
@@ -395,7 +412,7 @@ def _detection(
         settings=config.alarm,
         saved=storage.outbox.get_state(ALARM_STATE),
         clock=clock,
-        send=output.dispatcher.alert,
+        send=(output.frigate or output.dispatcher).alert,
         on_change=alarm_changed,
     )
     arming = ArmingController(
@@ -411,7 +428,7 @@ def _detection(
         frames=frames,
         model=model,
         alarm=alarm,
-        findings=output.dispatcher,
+        findings=output.frigate or output.dispatcher,
         clock=clock,
         device_id=config.device.id,
         idle=idle,

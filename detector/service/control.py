@@ -19,6 +19,7 @@ from detector.core.types import AlarmCommand
 from .arming import ArmingController
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
+from .frigate_config import frigate_config
 from .health import HealthMonitor
 from .latencies import Latencies
 from .status import FindChannel, StatusReporter
@@ -129,6 +130,10 @@ class ServiceControl:
             return None
         labels = [Label(box=p.box, text=f"person {p.score:.2f}") for p in scene.people] if boxes else []
         return scene.frame.seq, encode_jpeg(scene.frame.image, labels, max_width=max_width)
+
+    def frigate_config(self) -> Document | None:
+        config = self._store.config
+        return frigate_config(config, self._status.write()["cameras"]) if config.mqtt.speaks_frigate else None
 
     def camera_names(self) -> tuple[str, ...]:
         return tuple(self._store.config.cameras)

@@ -79,3 +79,49 @@ def test_phones_service_level_metrics_and_json_log(tmp_path: Path) -> None:
         assert {"time", "level", "logger", "message"} <= json.loads(line).keys(), line
     said = promtool("check", "metrics", text=text.decode())
     assert not said.strip(), said
+
+
+def test_a_client_of_frigate_finds_what_it_asks_for(tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path / "mosquitto")
+    broker.start()
+    subscriber = RecordingSubscriber(broker.port, "frigate/#")
+    zone = [[0, 0], [1, 0], [1, 1], [0, 1]]
+    camera = {"source": str(sample.clip()), "loop": True, "alert": {"cooldown_s": 0}, "zones": {"road": zone}}
+    config = {
+        "device": {"id": "test"},
+        "model": {"name": str(sample.model())},
+        "cameras": {"door": camera},
+        "mqtt": {"broker": f"mqtt://127.0.0.1:{broker.port}", "topic_prefix": "frigate", "stats_interval_s": 1},
+    }
+    with Program(tmp_path / "run", config) as program:
+        program.wait_ready()
+        heard = subscriber.wait_for(
+            lambda h: any(b'"type":"end"' in m.payload for m in h if m.topic == "frigate/reviews"), "a review's end"
+        )
+        reviews = [json.loads(m.payload) for m in heard if m.topic == "frigate/reviews"]
+        assert reviews[-1]["after"]["severity"] == "alert"
+        assert reviews[-1]["after"]["data"]["zones"] == ["road"]
+        seen = {topic: {m.payload for m in heard if m.topic == f"frigate/{topic}"} for topic in (
+            "door/person", "door/all", "road/person", "door/person/active", "door/review_status", "available"
+        )}  # fmt: skip
+        assert seen["door/all"] >= {b"0", b"1"}
+        assert seen["road/person"] >= {b"0", b"1"}
+        assert seen["door/review_status"] >= {b"NONE", b"ALERT"}
+        assert b"online" in seen["available"]
+        stats = document(subscriber, "frigate/stats")
+        assert stats["cameras"]["door"]["camera_fps"] > 0
+        assert stats["detectors"]["detector"]["inference_speed"] > 0
+        assert stats["outbox"]["pending_alerts"] >= 0, "and this project's own figures"
+
+        code, text = program.get("/frigate/api/config")
+        config_seen = json.loads(text)
+        assert (code, config_seen["mqtt"]["topic_prefix"]) == (200, "frigate")
+        assert config_seen["cameras"]["door"]["detect"]["width"] > 0
+        (newest, *_) = json.loads(program.get("/frigate/api/events?has_snapshot=1&limit=1")[1])
+        assert newest["zones"] == ["road"]
+        assert program.get(f"/frigate/api/events/{newest['id']}/snapshot.jpg")[1][:2] == b"\xff\xd8"
+        assert program.get("/frigate/api/door/latest.jpg?h=120")[1][:2] == b"\xff\xd8"
+        assert program.stop() == 0
+    subscriber.close()
+    broker.kill()
+    assert "Traceback" not in program.log()

@@ -87,6 +87,7 @@ class MemoryControl:
         self.readiness = Ready(True)
         self.alarm = "armed_away"
         self.measured = Latencies()
+        self.frigate: Document | None = None
         self.audit: list[Document] = []
         self.seq = 0
         self.failure: Exception | None = None
@@ -180,6 +181,9 @@ class MemoryControl:
         x = figure(seq, 640)
         labels = [Label(box=(x - 8, 140, x + 48, 305), text="person 87 %")] if boxes else []
         return seq, encode_jpeg(scene(seq), labels, max_width=max_width)
+
+    def frigate_config(self) -> Document | None:
+        return self.frigate
 
     def camera_names(self) -> tuple[str, ...]:
         return tuple(self.cameras)
