@@ -7,6 +7,9 @@ from pathlib import Path
 from bench.lineup import TUNED
 from bench.section import Figures, ResultSection, command
 from bench.targets import shown
+from detector.config.monitoring import SloSettings
+
+GOAL_MS = SloSettings().alert_goal_ms  # the service's own default
 
 
 def measure(shared: Path) -> Figures:
@@ -18,7 +21,8 @@ def render(document: Figures) -> list[str]:
         "1080p H.264 sent in real time over loopback RTSP: from writing the last byte of a picture's last packet to the socket",
         "until a subscriber has read the alert about it, including the synced write to disk and the JPEG. B is the bare ONNX",
         "Runtime fp32 640x640 run of YOLOv10n in one thread, measured between the subjects. Start-up is from the start of the",
-        "process to the first detected frame, without loading the model.",
+        "process to the first detected frame, without loading the model. Within the goal: the share of messages that were read",
+        f"within {GOAL_MS:.0f} ms, the default of slo.alert_goal_ms.",
     ]
     if any(TUNED in rate["subjects"] for rate in document["rates"]):
         lines += [
@@ -35,16 +39,22 @@ def _subjects(rate: Figures) -> list[str]:
     rows = [
         f"{rate['fps']} frames per second; B = {unit['run_ms']:.1f} ms, {unit['cpu_ms']:.1f} ms CPU.",
         "",
-        "| subject | p50 / B | p99 / B | p50 ms | p99 ms | messages | done of released | CPU a frame / B | start-up s | RSS MiB |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| subject | p50 / B | p99 / B | p50 ms | p99 ms | within the goal | messages | done of released | CPU a frame / B | start-up s | RSS MiB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     rows += [
         f"| {name} | {shown(one['p50_over_b'])} | {shown(one['p99_over_b'])} | {shown(one['p50_ms'], 1)} "
-        f"| {shown(one['p99_ms'], 1)} | {one['messages']} | {one['done']} of {one['released']} "
+        f"| {shown(one['p99_ms'], 1)} | {shown(_within_goal(one))} | {one['messages']} | {one['done']} of {one['released']} "
         f"| {shown(one['cpu_over_b'])} | {shown(one['startup_beyond_model_s'])} | {one['rss_mib']:.0f} |"
         for name, one in rate["subjects"].items()
     ]
     return rows
+
+
+def _within_goal(subject: Figures) -> float | None:
+    """The share of its messages that were read within GOAL_MS."""
+    latencies = subject["latencies_ms"]
+    return sum(ms <= GOAL_MS for ms in latencies) / len(latencies) if latencies else None
 
 
 def _stages(rate: Figures) -> list[str]:

@@ -30,6 +30,10 @@ RETRY_S = 30.0  # how long a kind of message that the broker refused is left alo
 _CUTS = 3  # sessions in a row that ended at a kind before it counts as refused: a broker may also just die
 
 
+OnDelivered = Callable[[dict[str, float], float], None]
+"""An alert was acknowledged: its `latency_ms`, and how many s the broker took."""
+
+
 class MessageSink(Protocol):
     """What is needed of the MQTT client."""
 
@@ -57,9 +61,12 @@ class OutboxDelivery:
         wake: Callable[[], None],
         before_alert: Callable[[int], None] = lambda _seq: None,
         snapshot_url: SnapshotUrl = lambda _path: None,
+        on_delivered: OnDelivered = lambda _latency_ms, _acknowledged_s: None,
         clip_exists: ClipExists = lambda _path: False,
         retry_s: float = RETRY_S,
     ) -> None:
+        self._on_delivered = on_delivered
+        self._handed: dict[int, tuple[dict[str, float], float]] = {}  # number of an alert -> latencies, monotonic s
         self._outbox, self._history, self._link, self._clock = outbox, history, link, clock
         self._wake, self._before_alert, self._retry_s = wake, before_alert, retry_s
         self.after_alert: Callable[[bytes], None] = lambda _payload: None
@@ -136,6 +143,8 @@ class OutboxDelivery:
             self._history.afterwards(partial(self._outbox.done, seqs))
             for seq in seqs:
                 self._live.pop(seq, None)
+                if (handed := self._handed.pop(seq, None)) is not None:
+                    self._on_delivered(handed[0], self._clock.mono() - handed[1])
 
     def _note_cut(self, kind: Kind, session: int, error: str) -> None:
         """A broker may end the connection at what it forbids: after a few times in a row, let the others go on."""
@@ -180,6 +189,7 @@ class OutboxDelivery:
             if entry.kind == "alert":
                 self._before_alert(entry.seq)
                 payload = self._stamped(entry, session)
+                self._handed[entry.seq] = json.loads(payload)["latency_ms"], self._clock.mono()
             # Noted first: the answer may come before `publish` returns.
             self._flights[entry.seq] = entry.kind, session
             taken = self._link.publish(

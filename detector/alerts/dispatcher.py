@@ -21,7 +21,7 @@ from detector.core.errors import BrokerError
 from detector.core.types import AlarmState, Alert, EventChange, JsonObject, Message, TamperAlert
 
 from .alert_pictures import MAX_FIRSTS, NO_FRAME, SNAPSHOT_WIDTH, AlertPictures, EncodeSnapshot
-from .delivery import RETRY_S, MessageSink, OutboxDelivery
+from .delivery import RETRY_S, MessageSink, OnDelivered, OutboxDelivery
 from .history_writer import HistoryWriter
 from .outbox import Outbox
 from .payloads import (
@@ -103,6 +103,7 @@ class Dispatcher:
         notify: Callable[[dict[str, Any], bytes | None], None] = lambda _document, _picture: None,
         clock: Clock = SYSTEM_CLOCK,
         clock_synced: Callable[[], bool] = lambda: True,
+        on_delivered: OnDelivered = lambda _latency_ms, _acknowledged_s: None,
         max_waiting: int = MAX_WAITING,
         retry_s: float = RETRY_S,
     ) -> None:
@@ -139,6 +140,7 @@ class Dispatcher:
             wake=self.wake,
             before_alert=self._pictures.publish,
             snapshot_url=snapshot_url,
+            on_delivered=on_delivered,
             clip_exists=clip_exists,
             retry_s=retry_s,
         )
@@ -187,9 +189,8 @@ class Dispatcher:
     def alarm_state(self, state: AlarmState) -> None:
         self._publish(self._topics.alarm_state, state, qos=1, retain=True)
 
-    def alarm_attributes(self, document: JsonObject) -> None:
-        """Why the alarm is as it is, beside its state."""
-        self.send(Message(topic=self._topics.alarm_attributes, payload=encode(document), qos=1, retain=True))
+    def retain(self, topic: str, document: JsonObject) -> None:
+        self.send(Message(topic=topic, payload=encode(document), qos=1, retain=True))
 
     def status(self, document: JsonObject) -> None:
         """The status document, for `P/stats`."""

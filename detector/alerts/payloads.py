@@ -369,6 +369,10 @@ class Topics:
     def alarm_attributes(self) -> str:
         return f"{self.prefix}/alarm/attributes"
 
+    @property
+    def slo(self) -> str:
+        return f"{self.prefix}/slo"
+
     def person(self, camera: str) -> str:
         return f"{self.prefix}/{camera}/person"
 

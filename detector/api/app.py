@@ -12,7 +12,16 @@ from detector.config.schema import Api
 from detector.core.link_signer import LinkSigner
 
 from . import documents as doc
-from . import respond, routes_cameras, routes_config, routes_events, routes_page, routes_state, routes_suppressions
+from . import (
+    respond,
+    routes_cameras,
+    routes_config,
+    routes_events,
+    routes_frigate,
+    routes_page,
+    routes_state,
+    routes_suppressions,
+)
 from .auth import Authorizer
 from .control import Control, Document
 from .forwarded import ForwardedReader, forwarded
@@ -91,6 +100,7 @@ def create_app(control: Control, *, settings: Api, config_schema: Document, link
         routes_events.router(control),
         routes_suppressions.router(control),
         routes_cameras.router(control, streams, pictures),
+        routes_frigate.router(control, pictures),
         routes_page.session(authorizer, framed=bool(settings.frame_ancestors)),
         routes_page.pages(),
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from detector.core.errors import DetectorError
+from detector.core.histogram import HistogramCounts
 from detector.core.types import AlarmCommand
 
 Document = dict[str, Any]
+LatencyCounts = Mapping[str, Mapping[str, HistogramCounts]]
 
 
 class StaleConfigError(DetectorError):
@@ -64,6 +67,10 @@ class Control(Protocol):
         """The whole state at this moment, as `documents.Status` names it."""
         ...
 
+    def latencies(self) -> LatencyCounts:
+        """Histograms by metric (without `detector_`), then by stage."""
+        ...
+
     def health(self) -> Health: ...
 
     def ready(self) -> Ready: ...
@@ -115,6 +122,10 @@ class Control(Protocol):
 
     def latest_jpeg(self, camera: str, *, boxes: bool, max_width: int | None) -> tuple[int, bytes] | None:
         """The newest frame's number and its picture as JPEG, None before the first one."""
+        ...
+
+    def frigate_config(self) -> Document | None:
+        """The configuration in Frigate's shape; None while its shapes are off."""
         ...
 
     def camera_names(self) -> tuple[str, ...]: ...

@@ -169,6 +169,16 @@ class ArmingEntry(_Answer):
     times: int
 
 
+class SloStatus(_Answer):
+    """Alerts of the last day; also published as `P/slo`."""
+
+    goal_ms: float = Field(description="from the capture of the picture until the alert is published")
+    window_s: int
+    alerts: int
+    within: int = Field(description="how many kept the goal")
+    share: float | None
+
+
 class SystemStatus(_Answer):
     temperature_c: float | None
     power_w: float | None
@@ -211,6 +221,7 @@ class Status(_Answer):
     cameras: dict[str, CameraStatus]
     broker: BrokerStatus
     outbox: OutboxStatus
+    slo: SloStatus | None = None
     clips: ClipsStatus | None = None
     notify: dict[str, NotifyStatus] = Field(default={}, description="by the target's name")
     alarm: AlarmStatus

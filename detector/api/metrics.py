@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from detector.core.types import AlarmState
 
-from .control import Document
+from .control import Document, LatencyCounts
 
 __all__ = ["CONTENT_TYPE", "exposition"]
 
@@ -108,9 +115,39 @@ def _cameras(cameras: dict[str, dict[str, Any]]) -> Iterator[Metric]:
     yield _quantiles("camera_latency_seconds", "From capture to tracked detections", latencies, "camera")
 
 
+_HISTOGRAMS = {
+    "frame_latency_seconds": "A picture from its capture until its rules are done, by stage",
+    "alert_latency_seconds": "An alert from the capture of its picture until the broker has acknowledged it, by stage; "
+    "total ends when it is published",
+}
+
+
+def _bound(seconds: float) -> str:
+    return "+Inf" if math.isinf(seconds) else str(float(seconds))
+
+
+def _histograms(latencies: LatencyCounts) -> Iterator[Metric]:
+    for name, stages in latencies.items():
+        family = HistogramMetricFamily(f"detector_{name}", _HISTOGRAMS[name], labels=["stage"])
+        for stage, counts in stages.items():
+            buckets = [(_bound(bound), count) for bound, count in counts.buckets]
+            family.add_metric([stage], buckets, counts.total_s)
+        yield family
+
+
+def _slo(slo: Document) -> Iterator[Metric]:
+    rows: tuple[_Row, ...] = (
+        ("goal_ms", "alert_latency_goal_seconds", 0.001, "The goal for an alert's total latency"),
+        ("alerts", "slo_alerts", 1, "Alerts of the last day"),
+        ("share", "slo_alerts_within_goal_ratio", 1, "Share of them within the goal"),
+    )
+    for row in rows:
+        yield _family(GaugeMetricFamily, row, {"": slo})
+
+
 class _StatusCollector(Collector):
-    def __init__(self, status: Document, *, wrong_tokens: int) -> None:
-        self._status, self._wrong_tokens = status, wrong_tokens
+    def __init__(self, status: Document, *, wrong_tokens: int, latencies: LatencyCounts) -> None:
+        self._status, self._wrong_tokens, self._latencies = status, wrong_tokens, latencies
 
     def collect(self) -> Iterator[Metric]:
         status, model, broker = self._status, _section(self._status, "model"), _section(self._status, "broker")
@@ -136,6 +173,8 @@ class _StatusCollector(Collector):
         for row in _OUTBOX:
             yield _family(GaugeMetricFamily, row, {"": _section(status, "outbox")})
         yield _one_of("alarm_state", "The alarm's state", get_args(AlarmState), _section(status, "alarm").get("state"))
+        yield from _histograms(self._latencies)
+        yield from _slo(_section(status, "slo"))
         for row in _SYSTEM:
             yield _family(GaugeMetricFamily, row, {"": _section(status, "system")})
         yield CounterMetricFamily(
@@ -143,8 +182,8 @@ class _StatusCollector(Collector):
         )
 
 
-def exposition(status: Document, *, wrong_tokens: int = 0) -> bytes:
-    """`status`, and how many wrong tokens the API was given, in Prometheus' text format 0.0.4."""
+def exposition(status: Document, *, wrong_tokens: int = 0, latencies: LatencyCounts | None = None) -> bytes:
+    """`status`, how many wrong tokens the API was given, and histograms, in Prometheus' text format 0.0.4."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_StatusCollector(status, wrong_tokens=wrong_tokens))
+    registry.register(_StatusCollector(status, wrong_tokens=wrong_tokens, latencies=latencies or {}))
     return generate_latest(registry)

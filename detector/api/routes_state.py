@@ -46,9 +46,9 @@ def router(control: Control, guesses: GuessLimit) -> APIRouter:
 
     @routes.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
     def metrics() -> Response:
-        return Response(
-            exposition(redact.document(control.status()), wrong_tokens=guesses.total), media_type=CONTENT_TYPE
-        )
+        status = redact.document(control.status())
+        text = exposition(status, wrong_tokens=guesses.total, latencies=control.latencies())
+        return Response(text, media_type=CONTENT_TYPE)
 
     @routes.get("/api/version", summary="What runs here", response_model=doc.Version)
     def version() -> Response:

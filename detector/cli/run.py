@@ -70,6 +70,7 @@ def run(config: ConfigOption = None, duration: DurationOption = None) -> int:
     path, seconds = find_config(config), checked_duration(duration)
     logs.setup()
     service = Service(document=document.read(path), path=path)
+    logs.setup(as_json=service.config.log.format == "json")
     reload = None if sys.stdin.isatty() else service.reload_event
     with handling_signals(service.stop_event, reload=reload):
         return service.run(duration_s=seconds)

@@ -17,9 +17,11 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from detector.core.redact import shown_source
 
 from .arming import AlarmSchedule, ArmedState, Presence, SiteLocation
-from .clip_settings import ClipRetention, ClipSettings
+from .clip_settings import ClipSettings
 from .model_settings import Model
+from .monitoring import LogSettings, SloSettings
 from .notify_settings import NotifyTarget
+from .retention import HistorySettings
 from .section import ConfigSection
 from .source_kind import SourceKind, port_is_valid, source_kind
 from .value_types import (
@@ -285,12 +287,19 @@ class Mqtt(ConfigSection):
     key_file: FilePath | None = None
     client_id: Text | None = Field(default=None, min_length=1, max_length=64)
     topic_prefix: Topic = "detector"
+    frigate: bool | None = Field(
+        default=None, description="Frigate's further topics and HTTP paths; null: with topic_prefix: frigate"
+    )
     discovery_prefix: Topic | None = "homeassistant"
     keepalive_s: int = Field(default=30, ge=5, le=3600)
     stats_interval_s: float = Field(default=10.0, ge=1.0, le=3600.0)
     snapshot_width: int = Field(
         default=960, ge=0, le=8192, description="largest width of the MQTT snapshots in px; 0: the camera's width"
     )
+
+    @property
+    def speaks_frigate(self) -> bool:
+        return self.topic_prefix == "frigate" if self.frigate is None else self.frigate
 
     @model_validator(mode="after")
     def _credentials(self) -> Mqtt:
@@ -357,12 +366,6 @@ class Api(ConfigSection):
         return self
 
 
-class HistorySettings(ConfigSection):
-    keep_days: float = Field(default=14.0, gt=0.0, le=3650.0)
-    max_events: int = Field(default=10_000, ge=1, le=1_000_000)
-    clips: ClipRetention = ClipRetention()
-
-
 class Config(ConfigSection):
     """The whole configuration."""
 
@@ -377,6 +380,8 @@ class Config(ConfigSection):
     api: Api = Api()
     history: HistorySettings = HistorySettings()
     notify: tuple[NotifyTarget, ...] = Field(default=(), max_length=32)
+    slo: SloSettings = SloSettings()
+    log: LogSettings = LogSettings()
     data_dir: FilePath = Path("data")
 
     @model_validator(mode="after")

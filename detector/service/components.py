@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from detector.alerts.discovery import ANNOUNCED, Discovery
 from detector.alerts.dispatcher import Dispatcher
@@ -47,8 +48,10 @@ from .clips import Clips, make_clips, make_recorders
 from .config_store import ConfigStore
 from .control import ServiceControl
 from .engine_upgrade import EngineUpgrade
+from .frigate_topics import FrigateTopics
 from .health import HealthMonitor
 from .inference_loop import InferenceLoop
+from .latencies import Latencies
 from .model_host import ModelHost
 from .mqtt_commands import MqttCommands
 from .notifications import make_notifications
@@ -56,6 +59,7 @@ from .overload import LoadMeter
 from .presence_topics import PresenceTopics
 from .refused_commands import RefusedCommands
 from .reload import ConfigReloader
+from .slo import SLO_STATE, AlertSlo
 from .snooze import SNOOZE_STATE, Snoozes
 from .status import StatusReporter
 from .storage import Storage, open_storage
@@ -71,9 +75,12 @@ class Output:
     broker: EmbeddedBroker | None
     client: MqttClient
     dispatcher: Dispatcher
+    latencies: Latencies
+    slo: AlertSlo
     clips: Clips
     notifier: Notifications
     last_alerts: LastAlerts
+    frigate: FrigateTopics | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +134,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     links = _links(config, clock)
     recorders = make_recorders(config=lambda: store.config, clock=clock)
     clips = make_clips(config=lambda: store.config, folder=storage.clip_folder, recorders=recorders, clock=clock)
-    output = _output(config, storage, links, clips, clock, clock_sync, closing)
+    output = _output(store, storage, links, clips, clock, clock_sync, closing)
     detection = _detection(config, resolved, storage, output, recorders, clock, clock_sync)
     closing.callback(detection.frames.close)
     refused, restart = RefusedCommands(clock), threading.Event()
@@ -165,6 +172,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         code=code,
         switches=detection.switches,
         apply=reloader.apply,
+        latencies=output.latencies,
         clips=storage.clip_folder,
         suppressions=suppressions,
     )
@@ -234,7 +242,11 @@ def _monitoring(
         snoozes=detection.snoozes,
         refused=refused,
         clock=clock,
-        more=lambda: {"clips": output.clips.document(), "notify": output.notifier.document()},
+        more=lambda: {
+            "clips": output.clips.document(),
+            "notify": output.notifier.document(),
+            "slo": output.slo.document(),
+        },
     )
     return Monitoring(threads=threads, load=load, health=health, camera_status=camera_status, status=status)
 
@@ -263,9 +275,7 @@ def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection
     for topic_filter, handler in commands.handlers():
         output.client.subscribe(topic_filter, handler)
     output.client.subscribe_retained(Topics(store.config.mqtt.topic_prefix).alarm_set, commands.on_retained_alarm)
-    for topic, handler, retained in PresenceTopics(config=store.config, arming=detection.arming).handlers():
-        output.client.subscribe(topic, handler)
-        output.client.subscribe_retained(topic, retained)
+    PresenceTopics(config=store.config, arming=detection.arming).subscribe(output.client)
     output.client.listen_connected(detection.arming.connected)
 
 
@@ -277,6 +287,13 @@ def _reloader(
         detection.snoozes.forget(name)
         output.last_alerts.forget(name)
         output.dispatcher.forget_camera(name)
+        if output.frigate is not None:
+            output.frigate.forget(name)
+
+    def announce() -> None:
+        announcer.announce()
+        if output.frigate is not None:
+            output.frigate.announce()
 
     return ConfigReloader(
         store=store,
@@ -288,7 +305,7 @@ def _reloader(
         switches=detection.switches,
         status=monitoring.camera_status,
         remove_camera=remove_camera,
-        announce=announcer.announce,
+        announce=announce,
     )
 
 
@@ -299,7 +316,7 @@ def _links(config: Config, clock: Clock) -> LinkSigner | None:
 
 
 def _output(
-    config: Config,
+    store: ConfigStore,
     storage: Storage,
     links: LinkSigner | None,
     clips: Clips,
@@ -307,6 +324,7 @@ def _output(
     clock_sync: ClockSync,
     closing: ExitStack,
 ) -> Output:
+    config, latencies = store.config, Latencies()
     mqtt, topics, password = config.mqtt, Topics(config.mqtt.topic_prefix), config_file.mqtt_password(config)
     public = (config.api.public_url or "").rstrip("/")
     broker = None
@@ -348,7 +366,16 @@ def _output(
         notify=notifier.alert,
         clock=clock,
         clock_synced=clock_sync.is_synced,
+        on_delivered=latencies.alert,
     )
+    slo = AlertSlo(
+        goal_ms=lambda: store.config.slo.alert_goal_ms,
+        saved=storage.outbox.get_state(SLO_STATE),
+        clock=clock,
+        save=dispatcher.save_state,
+        publish=partial(dispatcher.retain, topics.slo),
+    )
+    latencies.on_alert = slo.observe
     clips.recorder.listen(dispatcher.clip)
     last_alerts = LastAlerts(
         topics=topics, saved=storage.outbox.get_state(LAST_ALERTS), save=dispatcher.save_state, send=dispatcher.send
@@ -358,9 +385,12 @@ def _output(
         broker=broker,
         client=client,
         dispatcher=dispatcher,
+        latencies=latencies,
+        slo=slo,
         clips=clips,
         notifier=notifier,
         last_alerts=last_alerts,
+        frigate=FrigateTopics(sink=dispatcher, config=lambda: store.config) if mqtt.speaks_frigate else None,
     )
 
 
@@ -386,7 +416,7 @@ def _detection(
         settings=config.alarm,
         saved=storage.outbox.get_state(ALARM_STATE),
         clock=clock,
-        send=output.dispatcher.alert,
+        send=(output.frigate or output.dispatcher).alert,
         on_change=alarm_changed,
     )
     snoozes = Snoozes(
@@ -403,13 +433,13 @@ def _detection(
         clock=clock,
         clock_synced=clock_sync.is_synced,
         save=output.dispatcher.save_state,
-        publish=output.dispatcher.alarm_attributes,
+        publish=partial(output.dispatcher.retain, Topics(config.mqtt.topic_prefix).alarm_attributes),
     )
     loop = InferenceLoop(
         frames=frames,
         model=model,
         alarm=alarm,
-        findings=output.dispatcher,
+        findings=output.frigate or output.dispatcher,
         clock=clock,
         device_id=config.device.id,
         idle=idle,
@@ -417,6 +447,7 @@ def _detection(
             saved=storage.outbox.get_state(MEMORY_STATE), cameras=config.cameras, save=output.dispatcher.save_state
         ),
         is_snoozed=snoozes.is_snoozed,
+        latencies=output.latencies,
     )
     return Detection(
         frames=frames,

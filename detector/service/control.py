@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from detector import __version__
 from detector.alerts.clips.folder import ClipFolder
-from detector.api.control import Health, Ready, StaleConfigError
+from detector.api.control import Health, LatencyCounts, Ready, StaleConfigError
 from detector.config import document as config_file
 from detector.config import remote
 from detector.core.jpeg import Label, encode_jpeg
@@ -20,7 +20,9 @@ from .alarm_code import AlarmCode
 from .arming import ArmingController
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
+from .frigate_config import frigate_config
 from .health import HealthMonitor
+from .latencies import Latencies
 from .status import FindChannel, StatusReporter
 from .suppressions import Suppressions
 
@@ -58,7 +60,9 @@ class ServiceControl:
         apply: Apply,
         clips: ClipFolder,
         suppressions: Suppressions,
+        latencies: Latencies | None = None,
     ) -> None:
+        self._latencies = latencies or Latencies()
         self._suppressions = suppressions
         self._store, self._health, self._status, self._history = store, health, status, history
         self._channel, self._alarm, self._switches, self._apply = channel, alarm, switches, apply
@@ -75,6 +79,9 @@ class ServiceControl:
 
     def status(self) -> Document:
         return self._status.write()
+
+    def latencies(self) -> LatencyCounts:
+        return self._latencies.counts()
 
     def health(self) -> Health:
         return self._health.health()
@@ -125,6 +132,10 @@ class ServiceControl:
             return None
         labels = [Label(box=p.box, text=f"person {p.score:.2f}") for p in scene.people] if boxes else []
         return scene.frame.seq, encode_jpeg(scene.frame.image, labels, max_width=max_width)
+
+    def frigate_config(self) -> Document | None:
+        config = self._store.config
+        return frigate_config(config, self._status.write()["cameras"]) if config.mqtt.speaks_frigate else None
 
     def camera_names(self) -> tuple[str, ...]:
         return tuple(self._store.config.cameras)

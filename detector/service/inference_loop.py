@@ -26,6 +26,7 @@ from detector.inference.multi_size import AnyDetector
 
 from .alarm_controller import AlarmController
 from .camera_memory import CameraMemory
+from .latencies import Latencies
 from .live_view import LiveScene, LiveView
 from .model_host import ModelHost
 
@@ -85,7 +86,9 @@ class InferenceLoop:
         idle: IdleCameras | None = None,
         memory: CameraMemory | None = None,
         is_snoozed: Callable[[str], bool] = lambda _: False,
+        latencies: Latencies | None = None,
     ) -> None:
+        self._latencies = latencies or Latencies()
         self._frames, self._model, self._alarm, self._findings = frames, model, alarm, findings
         self._clock, self._device_id = clock, device_id
         self._idle = idle or IdleCameras()
@@ -323,6 +326,12 @@ class InferenceLoop:
             armed_as = None if self._is_snoozed(channel.name) else self._alarm.armed_as
             outcome = channel.pipeline.process(detections, armed_as=armed_as, confirmed_mono=now)
             channel.view.count(now=now, captured_mono=frame.captured_mono)
+            self._latencies.frame(
+                captured_mono=frame.captured_mono,
+                begun_mono=now,
+                done_mono=self._clock.mono(),
+                infer_s=detections.infer_ms / 1e3,
+            )
             channel.view.show(LiveScene(frame=frame, people=outcome.tracks, moving=outcome.moving))
             self._set_rate(channel)
             self._pass_on(channel, outcome)

@@ -9,6 +9,7 @@ from functools import partial
 from detector.config.arming import Person
 from detector.config.schema import Config
 from detector.core.clock import SYSTEM_CLOCK, Clock
+from detector.mqtt.client import MqttClient
 
 from .arming import ArmingController
 from .presence import meaning
@@ -21,12 +22,18 @@ Handler = Callable[[str, bytes], None]
 
 
 class PresenceTopics:
-    """`handlers` is what to give the MQTT client before it starts; nonsense is logged once a minute and counted."""
+    """Nonsense is logged once a minute and counted."""
 
     def __init__(self, *, config: Config, arming: ArmingController, clock: Clock = SYSTEM_CLOCK) -> None:
         self._people, self._arming, self._clock = dict(config.presence.topics), arming, clock
         self._next_line = 0.0
         self.refused = 0
+
+    def subscribe(self, client: MqttClient) -> None:
+        """Before the client starts."""
+        for topic, handler, retained in self.handlers():
+            client.subscribe(topic, handler)
+            client.subscribe_retained(topic, retained)
 
     def handlers(self) -> list[tuple[str, Handler, Handler]]:
         """(topic, handler of live messages, handler of retained ones): one row a topic, of whichever people."""

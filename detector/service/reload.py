@@ -22,7 +22,7 @@ from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
 from .model_host import ModelHost
 
-RESTART = ("device", "mqtt", "presence", "api", "history", "notify", "data_dir")
+RESTART = ("device", "mqtt", "presence", "api", "history", "notify", "log", "data_dir")
 """Sections that take effect with the next start: they decide about sockets and files that are open."""
 
 NewModel = tuple[AnyDetector, AutotunedLoader]

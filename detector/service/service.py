@@ -15,6 +15,7 @@ from detector.config.device_id import keep_id
 from detector.config.schema import Config
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import RESTART_CODE
+from detector.core.frigate import with_stats
 from detector.core.progress import Progress, quiet
 from detector.core.threads import STOP_S, Heartbeat, ServiceThread
 from detector.inference.factory import tensorrt_usable
@@ -132,6 +133,8 @@ class Service:
         self._wait_loaded(detection.model)
         detection.alarm.announce()
         detection.arming.announce()
+        if parts.output.frigate is not None:
+            parts.output.frigate.announce()
         parts.announcer.announce()
         self._start_threads(self._change_rows(parts), parts, closing)
 
@@ -242,7 +245,9 @@ class Service:
 
     def _publish_status(self, parts: Components) -> None:
         document = parts.monitoring.status.write()
-        parts.output.dispatcher.status(document)
+        speaks_frigate = parts.output.frigate is not None
+        parts.output.dispatcher.status(with_stats(document) if speaks_frigate else document)
+        parts.output.slo.announce()
         self._notifier.status(_one_line(document["problems"]))
 
     def _summary(self, parts: Components) -> str:

@@ -61,3 +61,23 @@ def test_after_a_loss_one_alert_goes_alone_until_one_is_acknowledged(tmp_path: P
         wait_until(lambda: delivery.pending() == [])
         assert delivery.dispatcher.stats().refusals == 0
     assert numbers(broker)[11:] == list(range(1, 11))
+
+
+def test_each_alert_is_measured_once_when_it_is_acknowledged(tmp_path: Path) -> None:
+    measured: list[tuple[dict[str, float], float]] = []
+    broker = PickyBroker(Dislikes(acknowledges=False))
+    with (
+        running(broker.run),
+        running_dispatcher(tmp_path, broker.port, on_delivered=lambda *one: measured.append(one)) as delivery,
+    ):
+        wait_until(delivery.link.session)
+        for number in range(3):
+            delivery.dispatcher.alert(make_alert(number))
+        wait_until(lambda: len(numbers(broker)) == 3)
+        assert measured == [], "what nobody has acknowledged has not arrived"
+        broker.change_mind(Dislikes())
+        wait_until(lambda: delivery.pending() == [])
+        wait_until(lambda: len(measured) == 3)
+    last = [json.loads(one.payload)["latency_ms"] for one in broker.taken if one.topic == "p/alerts"][-3:]
+    assert [latency_ms for latency_ms, _ in measured] == last, "those of the message that arrived"
+    assert all(0.0 <= acknowledged_s < 10.0 for _, acknowledged_s in measured)

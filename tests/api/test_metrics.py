@@ -7,8 +7,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from detector.api.control import Document
 from detector.api.metrics import exposition
-from support.api import RunningApi
+from support.api import RunningApi, StartApi
 from support.control import MemoryControl, camera_status
+from support.promtool import promtool
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -95,3 +96,48 @@ def test_names_follow_the_conventions() -> None:
             assert all(sample.name.endswith("_total") for sample in family.samples)
         else:
             assert not family.name.endswith("_total")
+
+
+def measured() -> MemoryControl:
+    control = MemoryControl("porch")
+    control.measured.frame(captured_mono=10.0, begun_mono=10.06, done_mono=10.062, infer_s=0.04)
+    control.measured.alert({"capture_to_confirm": 70.0, "confirm_to_publish": 12.0, "total": 82.0}, 0.003)
+    control.overrides = {"slo": {"goal_ms": 500.0, "window_s": 86400, "alerts": 4, "within": 3, "share": 0.75}}
+    return control
+
+
+def test_latencies_are_histograms_by_stage() -> None:
+    control = measured()
+    text = exposition(control.status(), latencies=control.latencies()).decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    for metric, stages in {
+        "detector_frame_latency_seconds": {"wait": 0.02, "inference": 0.04, "rules": 0.002, "total": 0.062},
+        "detector_alert_latency_seconds": {
+            "capture_to_confirm": 0.07,
+            "confirm_to_publish": 0.012,
+            "publish_to_acknowledge": 0.003,
+            "total": 0.082,
+        },
+    }.items():
+        assert families[metric].type == "histogram"
+        sums = {s.labels["stage"]: s.value for s in families[metric].samples if s.name.endswith("_sum")}
+        assert sums == pytest.approx(stages)
+        for stage, seconds in stages.items():
+            buckets = [s for s in families[metric].samples if s.name.endswith("_bucket") and s.labels["stage"] == stage]
+            assert [s.value for s in buckets] == [float(float(s.labels["le"]) >= seconds - 1e-9) for s in buckets]
+            assert buckets[-1].labels["le"] == "+Inf"
+    assert "detector_slo_alerts_within_goal_ratio 0.75" in text
+    assert "detector_alert_latency_goal_seconds 0.5" in text
+
+
+def test_the_route_has_them(window: StartApi) -> None:
+    assert (
+        'detector_alert_latency_seconds_count{stage="total"} 1.0'
+        in window(control=measured()).client.get("/metrics").text
+    )
+
+
+def test_prometheus_own_checker_finds_no_fault() -> None:
+    control = measured()
+    said = promtool("check", "metrics", text=exposition(control.status(), latencies=control.latencies()).decode())
+    assert not said.strip(), said

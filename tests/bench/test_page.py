@@ -188,3 +188,14 @@ def test_the_results_begin_with_the_targets_and_what_the_missed_ones_are_made_of
     assert [line for line in lines if line.startswith("- MQTT p99 over loopback: mosquitto: p50 0.40")]
     assert not [line for line in lines if line.startswith("- still")], "a target that is met needs no words"
     assert table({"still": {"figures": found["still"]}}) == []
+
+
+def test_the_share_of_messages_within_the_goal_stands_in_the_table() -> None:
+    found = figures()["glass"]
+    late = service() | {"latencies_ms": [20.0, 500.0, 500.1, 9000.0]}
+    found["rates"][0]["floors"] = {}
+    found["rates"][0]["subjects"] = {"quick": service(), "late": late, "mute": service() | {"latencies_ms": []}}
+    rows = [line.split(" | ") for line in all_sections()["glass"].render(found) if " | " in line]
+    column = next(row for row in rows if "within the goal" in row).index("within the goal")
+    shares = {row[0].strip("| "): row[column] for row in rows if row[0].strip("| ") in ("quick", "late", "mute")}
+    assert {name: shares[name] for name in ("quick", "late")} == {"quick": "1.00", "late": "0.50"}

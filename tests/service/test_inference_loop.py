@@ -38,6 +38,10 @@ def test_a_person_becomes_an_event_an_alert_a_count_and_a_scene(seeing: Path) ->
         channel = shop.loop.channel("a")
         assert channel is not None
         shop.feed_until(lambda: channel.view.latency.percentiles()["p50"])
+        stages = shop.loop._latencies.frames.counts()
+        assert all(counts.buckets[-1][1] > 0 for counts in stages.values())
+        parts = sum(stages[stage].total_s for stage in ("wait", "inference", "rules"))
+        assert parts == pytest.approx(stages["total"].total_s, abs=0.01 * stages["total"].buckets[-1][1])
         scene = channel.view.scene()
         assert scene is not None
         assert len(scene.people) == 1

@@ -93,9 +93,7 @@ class PhonesAndBroker:
         for topic_filter, handler in commands.handlers():
             link.subscribe(topic_filter, handler)
         link.subscribe_retained("detector/alarm/set", commands.on_retained_alarm)
-        for topic, handler, retained in topics.handlers():
-            link.subscribe(topic, handler)
-            link.subscribe_retained(topic, retained)
+        topics.subscribe(link)
         link.listen_connected(self._connected)
         with running(link.run):
             connected(link)

@@ -10,12 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from detector.api.control import Document, Health, Ready, StaleConfigError, UnknownVisitError, WrongCodeError
+from detector.api.control import (
+    Document,
+    Health,
+    LatencyCounts,
+    Ready,
+    StaleConfigError,
+    UnknownVisitError,
+    WrongCodeError,
+)
 from detector.config import document as configfile
 from detector.config import remote
 from detector.core.errors import ConfigError
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand, ArrayImage
+from detector.service.latencies import Latencies
 
 SECRET = "hunter2-and-more"
 _ARMING = {
@@ -89,6 +98,8 @@ class MemoryControl:
         self.readiness = Ready(True)
         self.alarm = "armed_away"
         self.code: str | None = None
+        self.measured = Latencies()
+        self.frigate: Document | None = None
         self.audit: list[Document] = []
         self.seq = 0
         self.failure: Exception | None = None
@@ -117,6 +128,9 @@ class MemoryControl:
                        "cpu_percent": 84.0},
             **self.overrides,
         }  # fmt: skip
+
+    def latencies(self) -> LatencyCounts:
+        return self.measured.counts()
 
     def health(self) -> Health:
         return self.healthy
@@ -179,6 +193,9 @@ class MemoryControl:
         x = figure(seq, 640)
         labels = [Label(box=(x - 8, 140, x + 48, 305), text="person 87 %")] if boxes else []
         return seq, encode_jpeg(scene(seq), labels, max_width=max_width)
+
+    def frigate_config(self) -> Document | None:
+        return self.frigate
 
     def camera_names(self) -> tuple[str, ...]:
         return tuple(self.cameras)
