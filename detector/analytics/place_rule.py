@@ -27,7 +27,7 @@ class PlaceRule:
         if visit.place is not None:
             visit.place = self._places.get(visit.place.id)  # None: the suppression was undone
         if visit.place is not None and visit.place.asked:
-            self._watch(visit, box)
+            self._watch(visit, visit.place, box, look)
         elif visit.left:
             self._release(visit)
         elif visit.alerts:
@@ -55,10 +55,15 @@ class PlaceRule:
             open_visit.place, open_visit.dismissed = place, True
         return place
 
-    def _watch(self, visit: Visit, box: Box) -> None:
-        """Something in a place that was asked for may waver, as a plant in the wind does; what goes is a person."""
-        gone = visit.left and not visit.dismissed and not self._places.covers(box)
-        visit.uncovered = visit.uncovered + 1 if gone else 0
+    def _watch(self, visit: Visit, place: Place, box: Box, look: Callable[[], bytes]) -> None:
+        """Something in a place that was asked for may waver, as a plant in the wind does, while it looks the same.
+
+        What goes, or moves and looks otherwise, is a person.
+        """
+        stays = (
+            visit.dismissed or not visit.left or (bool(place.looks) and place.covers(box) and place.looks_like(look()))
+        )
+        visit.uncovered = 0 if stays else visit.uncovered + 1
         if visit.uncovered >= self._min_frames:
             visit.place = None
 

@@ -330,6 +330,20 @@ class HistorySettings(ConfigSection):
     max_events: int = Field(default=10_000, ge=1, le=1_000_000)
 
 
+def _time_of_day(text: str) -> str:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
+        raise ValueError('write a time of day as "04:30", in quotes')
+    return text
+
+
+class SelfTestSettings(ConfigSection):
+    enabled: bool = True
+    at: Annotated[str, AfterValidator(_time_of_day)] = Field(
+        default="04:30", description="local time of the first test of a day"
+    )
+    every_h: float = Field(default=1.0, ge=0.1, le=24.0, description="hours from one test to the next")
+
+
 class Config(ConfigSection):
     """The whole configuration."""
 
@@ -340,6 +354,7 @@ class Config(ConfigSection):
     alarm: AlarmSettings = AlarmSettings()
     api: Api = Api()
     history: HistorySettings = HistorySettings()
+    self_test: SelfTestSettings = SelfTestSettings()
     data_dir: FilePath = Path("data")
 
     @model_validator(mode="after")

@@ -29,7 +29,7 @@ from detector.core.types import AlarmState, Box, CameraState, Frame, Message
 from detector.models.autotune.choice import scenes_of
 from detector.models.autotune.loader import AutotunedLoader
 from detector.models.autotune.status import AutotuneStatus
-from detector.models.registry import Resolved
+from detector.models.registry import Resolved, sample_pictures
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import MqttClient, settings_of
 
@@ -46,9 +46,11 @@ from .engine_upgrade import EngineUpgrade
 from .health import HealthMonitor
 from .inference_loop import InferenceLoop
 from .model_host import ModelHost
+from .model_probes import ModelProbes
 from .mqtt_commands import MqttCommands
 from .overload import LoadMeter
 from .reload import ConfigReloader
+from .self_test import SELF_TEST_STATE, SelfTest
 from .status import StatusReporter
 from .suppressions import Suppressions
 
@@ -84,6 +86,7 @@ class Detection:
     alarm: AlarmController
     switches: CameraSwitches
     autotune: AutotuneStatus
+    probes: ModelProbes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,7 @@ class Monitoring:
     health: HealthMonitor
     camera_status: CameraStatusPublisher
     status: StatusReporter
+    self_test: SelfTest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +171,16 @@ def _monitoring(
     store: ConfigStore, storage: Storage, output: Output, detection: Detection, clock: Clock, clock_sync: ClockSync
 ) -> Monitoring:
     threads, load, cameras = ThreadGroup(), LoadMeter(), detection.cameras
+    self_test = SelfTest(
+        store=store,
+        channel=detection.loop.channel,
+        probes=detection.probes,
+        folder=store.config.data_dir / "self_test",
+        clock=clock,
+        saved=storage.outbox.get_state(SELF_TEST_STATE),
+        save=output.dispatcher.save_state,
+        sample=sample_pictures,
+    )
     health = HealthMonitor(
         threads=lambda: (*threads, *cameras.threads()),
         cameras=cameras.stats,
@@ -178,6 +192,7 @@ def _monitoring(
         clock=clock,
         clock_unsynced_s=clock_sync.unsynced_s,
         tamper=detection.loop.tamper,
+        self_test=self_test.problems,
     )
     camera_status = CameraStatusPublisher(
         cameras=cameras.stats,
@@ -198,8 +213,11 @@ def _monitoring(
         outbox=storage.outbox,
         alarm=detection.alarm,
         clock=clock,
+        self_test=self_test.status,
     )
-    return Monitoring(threads=threads, load=load, health=health, camera_status=camera_status, status=status)
+    return Monitoring(
+        threads=threads, load=load, health=health, camera_status=camera_status, status=status, self_test=self_test
+    )
 
 
 def _announcer(store: ConfigStore, storage: Storage, output: Output) -> Announcer:
@@ -330,7 +348,9 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
         send=output.dispatcher.alert,
         on_change=alarm_changed,
     )
+    probes = ModelProbes()
     loop = InferenceLoop(
+        probes=probes,
         frames=frames,
         model=model,
         alarm=alarm,
@@ -355,6 +375,7 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
             publish=output.dispatcher.detect_state,
         ),
         autotune=autotune,
+        probes=probes,
     )
 
 

@@ -58,7 +58,9 @@ class HealthMonitor:
         clock: Clock,
         clock_unsynced_s: Callable[[], float] = lambda: 0.0,
         tamper: Callable[[str], TamperKind | None] = lambda _: None,
+        self_test: Callable[[], list[str]] = list,
     ) -> None:
+        self._self_test = self_test
         self._tamper = tamper
         self._clock_unsynced_s = clock_unsynced_s
         self._threads, self._cameras, self._model = threads, cameras, model
@@ -120,6 +122,7 @@ class HealthMonitor:
         return [
             *(f"{name}: {fault}" for name, fault in self.faults()),
             *self._camera_problems(),
+            *self._self_test(),
             *self._load_problems(),
             *self._clock_problems(),
             *self._delivery_problems(),

@@ -36,6 +36,7 @@ LOOK_S = 0.05  # how often a start looks whether it is to stop
 LOAD_S = 600.0  # an engine may have to come off a slow card
 BUILD_STOP_S = 30.0  # an engine build looks up between its steps, and loading one cannot be cut short
 CAMERA_STOP_S = 2.0
+SELF_TEST_STOP_S = 1.0  # a test under way waits for the model
 DRAIN_S = 2.0  # for the broker to acknowledge what is under way
 
 
@@ -155,6 +156,7 @@ class Service:
         reload = FileReload(store=self._store, reloader=parts.reloader, requested=self.reload_event)
         return [
             ThreadRow("reload", reload.run),
+            ThreadRow("self-test", parts.monitoring.self_test.run, stop_s=SELF_TEST_STOP_S),
             ThreadRow("engine-build", parts.engine_upgrade.run, stop_s=BUILD_STOP_S, wanted=engines),
             ThreadRow("autotune", parts.autotuner.run, stop_s=BUILD_STOP_S, wanted=not engines),
         ]

@@ -41,7 +41,7 @@ _UNKNOWN: dict[str, Any] = dict.fromkeys(
             "height",
         ),
     )
-) | {"notes": [], "latency_ms": {"p50": None, "p99": None}}
+) | {"notes": [], "latency_ms": {"p50": None, "p99": None}, "self_test": None}
 """A camera that is switched off: every figure is there, none is known."""
 
 
@@ -66,7 +66,9 @@ class StatusReporter:
         outbox: OutboxCounts,
         alarm: AlarmController,
         clock: Clock,
+        self_test: Callable[[str], dict[str, Any] | None] = lambda _camera: None,
     ) -> None:
+        self._self_test = self_test
         self._store, self._health, self._stats, self._frames = store, health, cameras, frames
         self._channel, self._host, self._autotune = channel, model, autotune
         self._broker, self._outbox, self._alarm, self._clock = broker, outbox, alarm, clock
@@ -174,4 +176,5 @@ class StatusReporter:
             "width": stats.width,
             "height": stats.height,
             "latency_ms": view.latency.percentiles(),
+            "self_test": self._self_test(name),
         }
