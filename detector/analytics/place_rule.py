@@ -15,12 +15,11 @@ _MIN_S = 1.0  # a visit that lasts this long and never moved is a still thing: w
 class PlaceRule:
     """Learns places from visits that alerted and never moved, and holds back the alerts of later ones there.
 
-    Boxes are normalised, times epoch seconds; `look` describes the visit's box in the frame at hand. A visit that left
-    a place that was asked for for `min_frames` frames is a person.
+    Boxes are normalised, times epoch seconds; `look` describes the visit's box in the frame at hand.
     """
 
-    def __init__(self, places: KnownPlaces, *, min_frames: int = 3) -> None:
-        self._places, self._min_frames = places, min_frames
+    def __init__(self, places: KnownPlaces) -> None:
+        self._places = places
 
     def observe(self, visit: Visit, box: Box, wall: float, look: Callable[[], bytes]) -> None:
         """Take a confirmed visit in one more frame."""
@@ -60,11 +59,8 @@ class PlaceRule:
 
         What goes, or moves and looks otherwise, is a person.
         """
-        stays = (
-            visit.dismissed or not visit.left or (bool(place.looks) and place.covers(box) and place.looks_like(look()))
-        )
-        visit.uncovered = 0 if stays else visit.uncovered + 1
-        if visit.uncovered >= self._min_frames:
+        wavers = bool(place.looks) and place.covers(box) and place.looks_like(look())
+        if visit.left and not visit.dismissed and not wavers:
             visit.place = None
 
     def _learn(self, visit: Visit, box: Box, wall: float, look: Callable[[], bytes]) -> None:

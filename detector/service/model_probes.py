@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Protocol
 
@@ -34,7 +34,7 @@ class ModelProbes:
         self._waiting.put((frame, answer))
         try:
             return answer.result(timeout_s)
-        except (FutureTimeoutError, DetectorError):
+        except (FutureTimeoutError, CancelledError, DetectorError):
             answer.cancel()
             return None
 

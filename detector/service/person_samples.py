@@ -117,7 +117,7 @@ class PersonSamples:
 
     def _load(self) -> None:
         try:
-            with np.load(self._file, allow_pickle=False) as kept:
+            with np.load(io.BytesIO(self._file.read_bytes()), allow_pickle=False) as kept:
                 pixels, mask, figures = kept["pixels"], kept["mask"], kept["figures"]
                 places = kept["places"]
         except FileNotFoundError:

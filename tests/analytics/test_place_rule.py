@@ -112,10 +112,18 @@ def test_something_that_wavers_in_its_place_is_held_and_what_goes_is_not() -> No
     later.stay(3.0, (*person(0.5)[:3], 310.0))  # its lower third is hidden: it has `left` for the learnt ones
     assert later.visit.left
     assert held_place(later.visit) is not None
-    later.stay(0.2, person(0.8))
-    assert held_place(later.visit) is not None, "two outlying boxes are no move"
-    later.stay(0.1, person(0.8))
+    later.stay(0.3, person(0.8))
     assert held_place(later.visit) is None
+
+
+def test_two_outlying_boxes_are_no_move() -> None:
+    rule = PlaceRule(KnownPlaces(keep_days=7))
+    asked_for(rule)
+    later = Standing(rule, start=100.0)
+    later.stay(1.0)
+    later.stay(0.2, person(0.8))
+    later.stay(1.0)
+    assert held_place(later.visit) is not None
 
 
 def test_a_visit_that_is_still_open_is_held_at_once_wherever_it_is() -> None:
