@@ -13,7 +13,7 @@ import numpy as np
 from detector.core.types import Pixels
 
 FPS = 10
-LARGEST = (1280, 720)
+LARGEST = (1920, 1080)
 """Width and height in px of the largest pictures."""
 Change = Callable[[Pixels, int], Pixels]
 """A picture and its number to the picture under other conditions."""

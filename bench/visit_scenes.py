@@ -7,49 +7,38 @@ background. Pictures are BGR uint8, FPS a second.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
 
 from detector.capture.pictures import clip_frames
 from detector.core.types import Pixels
-from support.trackscore import Identified, ScoredClip, read_truth, true_visits
+from support.trackscore import ScoredClip, read_truth, true_visits
 
 from .tracking import stored_boxes
-from .visit_conditions import CONDITIONS, FPS, Change, day, noise, under
+from .visit_conditions import CONDITIONS, FPS, under
+from .visit_empty import empty_pictures, empty_scenes, picture
+from .visit_parts import FULL, LARGE, SMALL, Part, Truth, VisitScene
+from .visit_warps import Inset, Size, Warp, fisheye, overhead, posts
 
-Part = Literal["choose", "judge"]
-Size = tuple[int, int]
-Truth = dict[int, Identified]
-
-LARGE, SMALL = (1280, 720), (480, 270)
+LAYOUTS = ("edge", "post", "fisheye", "overhead", "several")
+"""Conditions that are of the place and the lens, by day."""
+EMPTY_S = 150
+"""Media seconds of each empty scene; 24 of them a part make two hours in all."""
 _FRAMES = 120
 _MODEL = "yolox_tiny_humanart.onnx"  # its boxes are the one-by-one clip's marks: people there are 400 px tall
-_STILL = 3 * FPS  # an empty scene shows each of its pictures so long
 _SHORTEST = 15  # frames; a person who is there for less is no visit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VisitScene:
-    """`truth` gives the people of each frame (from 0) by identity, boxes px; `marked`: everybody in it is among them."""
-
-    name: str
-    part: Part
-    condition: str
-    pictures: Callable[[], Iterator[Pixels]]
-    truth: Callable[[], Truth]
-    marked: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Clip:
-    """A stretch of a clip: `frames` from `start` on; `everybody` says whether all people in it are marked."""
+    """A stretch of a clip: `frames` from `start` on; `everybody`: all people in it are marked; `person_px`: their height."""
 
     name: str
     path: Path
@@ -57,69 +46,137 @@ class _Clip:
     start: int
     frames: int
     everybody: bool
+    person_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A line of the plan: clips shown at `scale` in a picture of `size`."""
+
+    clips: tuple[_Clip, ...]
+    scale: float
+    size: Size = LARGE
+    condition: str = "day"
+
+    @property
+    def name(self) -> str:
+        return f"{' and '.join(clip.name for clip in self.clips)} {self.scale:.0%} in {self.size[0]}x{self.size[1]}"
 
 
 def visit_scenes(shared: Path, *, quick: bool) -> list[VisitScene]:
-    """All scenes, or with `quick` about a third of them; those of "choose" first."""
+    """All scenes, or with `quick` about a quarter of them; those of "choose" first."""
     scenes: list[VisitScene] = []
-    for part in ("choose", "judge"):
+    parts: tuple[Part, Part] = ("choose", "judge")
+    for part in parts:
+        grounds = empty_pictures(shared, part)
         street, corridor = _street(shared, part), _corridor(shared, part)
-        grounds = _empty_pictures(shared, part)
-        plan: list[tuple[_Clip, float, Size, str]] = [
-            *((street[0], scale, LARGE, "day") for scale in (0.5, 0.33, 0.25, 0.18)),
-            (street[0], 0.33, SMALL, "day"),
-            (corridor, 0.06, LARGE, "day"),
-            *((street[1], 0.25, LARGE, name) for name in ("dusk", "compressed")),
-        ]
-        if not quick:
-            plan += [(street[1], scale, LARGE, name) for name in CONDITIONS for scale in (0.33, 0.18)]
-            plan += [(street[1], 0.25, LARGE, name) for name in ("ir", "blurred", "motion-blur")]
-            plan += [(street[1], 0.25, SMALL, name) for name in ("day", "dusk", "compressed")]
-            plan += [(corridor, scale, size, "day") for scale in (0.18, 0.1) for size in (LARGE, SMALL)]
-        scenes += [_set_in(*entry, part, grounds[k % len(grounds)], seed=k) for k, entry in enumerate(plan)]
-        scenes += _empty_scenes(grounds, part, seconds=30 if quick else 120)
+        plan = _quick_plan(street, corridor) if quick else _plan(street, corridor)
+        scenes += [_set_in(entry, part, grounds) for entry in plan]
+        empty = empty_scenes(grounds, part, seconds=10 if quick else EMPTY_S)
+        scenes += empty
     return scenes
+
+
+def _quick_plan(street: tuple[_Clip, _Clip], corridor: _Clip) -> Iterator[_Entry]:
+    one, two = street
+    for scale in (0.5, 0.33, 0.25, 0.18):
+        yield _Entry((one,), scale)
+    yield _Entry((one,), 0.33, SMALL)
+    yield _Entry((two,), 0.25, FULL)
+    yield _Entry((corridor,), 0.06)
+    for condition in CONDITIONS:
+        yield _Entry((two,), 0.25, LARGE, condition)
+    for layout in LAYOUTS:
+        yield _Entry((one, two) if layout == "several" else (one,), 0.33, LARGE, layout)
+
+
+def _plan(street: tuple[_Clip, _Clip], corridor: _Clip) -> Iterator[_Entry]:
+    one, two = street
+    for scale in (1.0, 0.5, 0.33, 0.25, 0.18):
+        yield _Entry((one,), scale)
+        yield _Entry((two,), scale, FULL)
+        yield _Entry((corridor,), scale)
+    for scale in (0.33, 0.25, 0.18):
+        yield _Entry((one,), scale, SMALL)
+        yield from (_Entry((two,), scale, LARGE, condition) for condition in CONDITIONS)
+    for scale, size in ((0.1, LARGE), (0.06, LARGE), (0.33, SMALL), (0.1, SMALL), (0.06, FULL)):
+        yield _Entry((corridor,), scale, size)
+    for condition in CONDITIONS:
+        yield _Entry((two,), 0.25, SMALL, condition)
+        yield _Entry((corridor,), 0.08, LARGE, condition)
+    for scale in (0.5, 0.33, 0.25):
+        yield from (_Entry((one,), scale, LARGE, layout) for layout in LAYOUTS if layout != "several")
+    for scale, size in ((0.33, LARGE), (0.25, LARGE), (0.18, LARGE), (0.33, FULL)):
+        yield _Entry((*street, corridor) if size == FULL else street, scale, size, "several")
 
 
 # --- people in other pictures
 
 
-def _set_in(
-    clip: _Clip, scale: float, size: Size, condition: str, part: Part, ground: Path, *, seed: int
-) -> VisitScene:
-    height, width = next(_read(clip.path)).shape[:2]
-    inset = round(width * scale), round(height * scale)
-    place = np.random.default_rng(seed)
-    left, top = (int(place.integers(0, whole - side + 1)) for whole, side in zip(size, inset, strict=True))
-    factor = inset[0] / width
-
-    def truth() -> Truth:
-        whole = clip.truth()
-        return {
-            number: [
-                (key, (box[0] * factor + left, box[1] * factor + top, box[2] * factor + left, box[3] * factor + top))
-                for key, box in whole.get(number + clip.start, [])
-            ]
-            for number in range(clip.frames)
-        }
-
-    def pictures() -> Iterator[Pixels]:
-        still = cv2.resize(_picture(ground), size, interpolation=cv2.INTER_AREA)
-        for pixels in islice(_read(clip.path), clip.start, clip.start + clip.frames):
-            whole = still.copy()
-            whole[top : top + inset[1], left : left + inset[0]] = cv2.resize(
-                pixels, inset, interpolation=cv2.INTER_AREA
-            )
-            yield np.asarray(whole, np.uint8)
-
+def _set_in(entry: _Entry, part: Part, grounds: Sequence[Path]) -> VisitScene:
+    seed = zlib.crc32(f"{part} {entry.name} {entry.condition}".encode())
+    insets = _insets(entry, seed)
+    warp = _warp(entry)
+    pictures = partial(_pictures, entry, insets, grounds[seed % len(grounds)], warp)
     return VisitScene(
-        name=f"{clip.name} {scale:.0%} in {size[0]}x{size[1]}",
+        name=entry.name,
         part=part,
-        condition=condition,
-        pictures=partial(under, condition, pictures, seed),
-        truth=truth,
-        marked=clip.everybody,
+        condition=entry.condition,
+        pictures=partial(under, entry.condition, pictures, seed % 1000),
+        truth=partial(_truth, entry, insets, warp),
+        marked=all(clip.everybody for clip in entry.clips),
     )
+
+
+def _warp(entry: _Entry) -> Warp | None:
+    if entry.condition == "fisheye":
+        return fisheye(entry.size)
+    return overhead(entry.size) if entry.condition == "overhead" else None
+
+
+def _insets(entry: _Entry, seed: int) -> tuple[Inset, ...]:
+    """Where each clip is shown: several side by side, one for the edge half out of the picture, others anywhere."""
+    place, (width, height) = np.random.default_rng(seed), entry.size
+    found = []
+    for number, clip in enumerate(entry.clips):
+        high, wide = next(_read(clip.path)).shape[:2]
+        size = round(wide * entry.scale), round(high * entry.scale)
+        strip = width // len(entry.clips)
+        left = number * strip + int(place.integers(0, max(0, strip - size[0]) + 1))
+        if entry.condition == "edge":
+            left = -size[0] // 2 if seed % 2 else width - size[0] // 2
+        found.append(Inset(left, int(place.integers(0, max(0, height - size[1]) + 1)), size, entry.size))
+    return tuple(found)
+
+
+def _truth(entry: _Entry, insets: Sequence[Inset], warp: Warp | None) -> Truth:
+    truth: Truth = {number: [] for number in range(max(clip.frames for clip in entry.clips))}
+    for which, (clip, inset) in enumerate(zip(entry.clips, insets, strict=True)):
+        whole, factor = clip.truth(), inset.size[0] / next(_read(clip.path)).shape[1]
+        for number in range(clip.frames):
+            for key, box in whole.get(number + clip.start, []):
+                placed = inset.box(box, factor)
+                if placed is not None:
+                    truth[number].append((1000 * which + key, warp.box(placed) if warp else placed))
+    return truth
+
+
+def _pictures(entry: _Entry, insets: Sequence[Inset], ground: Path, warp: Warp | None) -> Iterator[Pixels]:
+    still = np.asarray(cv2.resize(picture(ground), entry.size, interpolation=cv2.INTER_AREA), np.uint8)
+    streams = [islice(_read(clip.path), clip.start, clip.start + clip.frames) for clip in entry.clips]
+    last: list[Pixels | None] = [None] * len(streams)
+    for _ in range(max(clip.frames for clip in entry.clips)):
+        whole = still.copy()
+        for which, (clip, inset) in enumerate(zip(entry.clips, insets, strict=True)):
+            small = next(streams[which], None)
+            if small is not None:  # a shorter clip stands still at its end
+                last[which] = np.asarray(cv2.resize(small, inset.size, interpolation=cv2.INTER_AREA), np.uint8)
+            shown = last[which]
+            assert shown is not None
+            inset.put(shown, whole)
+            if entry.condition == "post":
+                posts(whole, inset, width=round(0.4 * clip.person_px * entry.scale))
+        yield warp.picture(whole) if warp else whole
 
 
 def _street(shared: Path, part: Part) -> tuple[_Clip, _Clip]:
@@ -128,9 +185,12 @@ def _street(shared: Path, part: Part) -> tuple[_Clip, _Clip]:
     truth = partial(read_truth, video / "gt" / "vtest_mot_gt.csv")
     starts = (0, 210) if part == "choose" else (420, 620)
     first, second = (
-        _Clip(name="vtest", path=video / "vtest.avi", truth=truth, start=start, frames=_FRAMES, everybody=False)
+        _Clip(
+            name="vtest", path=video / "vtest.avi", truth=truth, start=start, frames=_FRAMES, everybody=False,
+            person_px=85,
+        )
         for start in starts
-    )
+    )  # fmt: skip
     return first, second
 
 
@@ -139,7 +199,9 @@ def _corridor(shared: Path, part: Part) -> _Clip:
     path = shared / "media" / "video" / "one-by-one-person-detection.mp4"
     start, end = (30, 460) if part == "choose" else (735, 1210)
     truth = partial(_corridor_truth, path, shared)
-    return _Clip(name="one-by-one", path=path, truth=truth, start=start, frames=end - start, everybody=True)
+    return _Clip(
+        name="one-by-one", path=path, truth=truth, start=start, frames=end - start, everybody=True, person_px=400
+    )
 
 
 @cache
@@ -168,91 +230,6 @@ def visit_heights(scene: VisitScene) -> dict[int, tuple[int, float]]:
         for key, points in seen.items()
         if len(points) >= _SHORTEST
     }
-
-
-# --- nobody
-
-
-def _empty_pictures(shared: Path, part: Part) -> list[Path]:
-    """Pictures without people: every other one, so that the parts share none."""
-    coco = shared / "media" / "coco"
-    marks = json.loads((coco / "person_instances.json").read_text(encoding="utf-8"))
-    peopled = {mark["image_id"] for mark in marks["annotations"]}
-    names = sorted(picture["file_name"] for picture in marks["images"] if picture["id"] not in peopled)
-    paths = [*(coco / "images" / name for name in names), *sorted((shared / "media" / "negatives").iterdir())]
-    return paths[0 if part == "choose" else 1 :: 2]
-
-
-def _empty_scenes(grounds: Sequence[Path], part: Part, *, seconds: int) -> Iterator[VisitScene]:
-    makers: dict[str, Change] = {
-        "panned": _panned,
-        "wind": _windy,
-        "flicker": _flickering,
-        "headlights": _headlights,
-        "noise": _noisy,
-    }
-    for name, change in makers.items():
-        yield VisitScene(
-            name=f"nobody, {name}",
-            part=part,
-            condition="empty",
-            pictures=partial(_empty, grounds, change, seconds * FPS),
-            truth=dict,
-            marked=True,
-        )
-
-
-def _empty(grounds: Sequence[Path], change: Change, frames: int) -> Iterator[Pixels]:
-    size = (LARGE[0] + _STILL * 4, LARGE[1] + _STILL * 2)
-    for number in range(frames):
-        if number % _STILL == 0:
-            still = cv2.resize(_picture(grounds[number // _STILL % len(grounds)]), size)
-        yield day(change(np.asarray(still, np.uint8), number), number)
-
-
-def _panned(pixels: Pixels, number: int) -> Pixels:
-    step = number % _STILL
-    return np.ascontiguousarray(pixels[2 * step : 2 * step + LARGE[1], 4 * step : 4 * step + LARGE[0]])
-
-
-def _noisy(pixels: Pixels, number: int) -> Pixels:
-    """A sensor at its highest gain."""
-    return noise(pixels[: LARGE[1], : LARGE[0]], number + 1, sigma=15.0)
-
-
-def _windy(pixels: Pixels, number: int) -> Pixels:
-    """Parts of the picture sway by up to 4 px, each at its own phase."""
-    y, x = np.mgrid[0 : LARGE[1], 0 : LARGE[0]].astype(np.float32)
-    swaying = (np.sin(x / 90.0) * np.sin(y / 70.0) > 0.5) * 4.0
-    shift = swaying * np.sin(number * 0.9 + x / 37.0 + y / 53.0)
-    moved = cv2.remap(pixels, (x + shift).astype(np.float32), y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return np.asarray(moved, np.uint8)
-
-
-def _flickering(pixels: Pixels, number: int) -> Pixels:
-    """A lamp that swings in brightness, and a screen that jumps."""
-    lit = cv2.convertScaleAbs(pixels[: LARGE[1], : LARGE[0]], alpha=1.0 + 0.2 * float(np.sin(number * 0.3)))
-    if number // 3 % 2:
-        lit[300:400, 500:620] = cv2.convertScaleAbs(lit[300:400, 500:620], alpha=1.5)
-    return np.asarray(lit, np.uint8)
-
-
-def _headlights(pixels: Pixels, number: int) -> Pixels:
-    """Two bright spots cross a dark picture."""
-    dark = cv2.convertScaleAbs(pixels[: LARGE[1], : LARGE[0]], alpha=0.25)
-    x = number * 25 % (LARGE[0] + 300) - 150
-    glow = np.zeros_like(dark)
-    for beside in (0, 70):
-        cv2.circle(glow, (x + beside, 430), 18, (235, 250, 255), -1)
-    return np.asarray(cv2.add(dark, cv2.GaussianBlur(glow, (0, 0), 12.0)), np.uint8)
-
-
-@cache
-def _picture(path: Path) -> Pixels:
-    pixels = cv2.imread(str(path))
-    if pixels is None:
-        raise SystemExit(f"{path} cannot be read as a picture")
-    return np.asarray(pixels, np.uint8)
 
 
 def _read(path: Path) -> Iterator[Pixels]:

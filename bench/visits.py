@@ -1,17 +1,20 @@
 """Which visits does the detector find, by the people's height in the picture and by condition, and how soon?
 
     python -m bench.visits [--quick] [--shared DIR] [--configs NAME[:KEY=VALUE,...] ...] [--part choose|judge]
-                           [--only TEXT] [--json FILE]
+                           [--only TEXT] [--fresh] [--json FILE]
 
 The scenes (bench.visit_scenes) are made from the shared clips: people who were made small and set into other pictures,
-by day, at dusk, in infrared, out of focus, compressed, and scenes without people. Each runs through the service's own
-pipeline on media time, as in `detector replay`. A visit is found once a confirmed track lies on the person; the time is
-from the person's first picture, or from the scene's. A false visit is a confirmed track that never lies on anybody; they
-are counted where everybody is marked (vtest.avi's people on the road are not).
+by day, at dusk, in infrared, out of focus, compressed, with motion blur, at the picture's edge, behind posts, under a
+fisheye, from above, several groups at once; and two hours without people (bench.visit_empty). Each runs through the
+service's own pipeline on media time, as in `detector replay`. A visit is found once a confirmed track lies on the person;
+the time is from the person's first picture, or from the scene's. A false visit is a confirmed track that never lies on
+anybody; they are counted where everybody is marked (vtest.avi's people on the road are not). A visit is split where one
+person opens a second event, merged where one track holds two people.
 
 A config is `default`, or has a camera's keys (`motion.crops_per_s=5`) and `size=640x384` for another input size of the
 default model. Everything else is the default, but for the cooldown, which is 0. Settings are chosen by the scenes of
-"choose"; "judge" is for the verdict. Model runs are of whole pictures and of windows; figures do not depend on the load.
+"choose"; "judge" is for the verdict. Model runs are of whole pictures and of crops; counts do not depend on the load,
+times do. Each scene's result is kept in the cache, so that a run that was broken off goes on where it was.
 """
 
 from __future__ import annotations
@@ -20,40 +23,36 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))  # the scoring is the tests' own
 
-from detector.analytics.assignment import pair  # noqa: E402  # after the path is set
-from detector.analytics.crops import detect_in_crops  # noqa: E402
-from detector.analytics.pipeline import CameraPipeline, PipelineOutcome  # noqa: E402
+from detector.analytics.crops import detect_in_crops  # noqa: E402  # after the path is set
+from detector.analytics.pipeline import CameraPipeline  # noqa: E402
 from detector.capture.clip import due_frames  # noqa: E402
 from detector.capture.source import CapturedImage  # noqa: E402
 from detector.config.model_settings import Model  # noqa: E402
 from detector.config.schema import Camera  # noqa: E402
 from detector.core.errors import EndOfStreamError  # noqa: E402
-from detector.core.geometry import iou  # noqa: E402
 from detector.core.types import ArrayImage, Detections, Frame, Pixels  # noqa: E402
 from detector.inference.input_sizes import InputSize  # noqa: E402
 from detector.inference.multi_size import AnyDetector  # noqa: E402
 from detector.models.loading import made, open_file, resolve, shaped_loader  # noqa: E402
 
 from .visit_conditions import FPS  # noqa: E402
-from .visit_scenes import VisitScene, visit_heights, visit_scenes  # noqa: E402
-
-HEIGHTS = (0, 12, 16, 24, 36, 60, 1000)
-_ON_PERSON = 0.3  # IoU: boxes of people 15 px tall are a pixel or two off
+from .visit_parts import VisitScene  # noqa: E402
+from .visit_report import print_report, summarise  # noqa: E402
+from .visit_results import VisitResults, program_key  # noqa: E402
+from .visit_scenes import visit_scenes  # noqa: E402
+from .visit_tally import SceneResult, VisitTally  # noqa: E402
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,29 +82,6 @@ class VisitConfig:
         return Camera.model_validate(document)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundVisit:
-    """`found_after_s` is None where nobody was found."""
-
-    height_px: float
-    found_after_s: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SceneResult:
-    """`false_visits` is None where not everybody is marked."""
-
-    config: str
-    scene: str
-    part: str
-    condition: str
-    visits: tuple[FoundVisit, ...]
-    false_visits: int | None
-    media_s: float
-    whole_runs: int
-    window_runs: int
-
-
 class _Pictures:
     """A clip source over a scene's pictures."""
 
@@ -116,39 +92,6 @@ class _Pictures:
         for number, pixels in self._pictures:
             return CapturedImage(image=ArrayImage(pixels), media_s=number / FPS)
         raise EndOfStreamError("the scene is over")
-
-
-class _Sightings:
-    """Which of a scene's people were found, and which tracks are nobody."""
-
-    def __init__(self, scene: VisitScene) -> None:
-        self._scene, self._truth = scene, scene.truth()
-        self._first: dict[int, int] = {}
-        self._ids: set[int] = set()
-        self._real: set[int] = set()
-
-    def add(self, number: int, outcome: PipelineOutcome) -> None:
-        people, tracks = self._truth.get(number, []), [track for track in outcome.tracks if track.matched]
-        self._ids.update(track.id for track in tracks)
-        overlaps = iou(_table([box for _, box in people]), _table([track.box for track in tracks]))
-        for row, column in zip(
-            *pair(overlaps, np.arange(len(people)), np.arange(len(tracks)), floor=_ON_PERSON), strict=True
-        ):
-            self._first.setdefault(people[row][0], number)
-            self._real.add(tracks[column].id)
-
-    def visits(self) -> tuple[FoundVisit, ...]:
-        return tuple(
-            FoundVisit(height_px=round(height, 1), found_after_s=self._after(key, entered))
-            for key, (entered, height) in visit_heights(self._scene).items()
-        )
-
-    def _after(self, key: int, entered: int) -> float | None:
-        return round((self._first[key] - entered) / FPS, 1) if key in self._first else None
-
-    @property
-    def false_visits(self) -> int | None:
-        return len(self._ids - self._real) if self._scene.marked else None
 
 
 class _WholePictures:
@@ -177,16 +120,26 @@ class _WholePictures:
 def measure(whole: _WholePictures, scene: VisitScene, config: VisitConfig) -> SceneResult:
     """One scene with one config."""
     camera = config.camera()
-    pipeline, tally = CameraPipeline(name="camera", settings=camera, device_id="bench"), _Sightings(scene)
+    pipeline, tally = CameraPipeline(name="camera", settings=camera, device_id="bench"), VisitTally(scene)
     frames = whole_runs = window_runs = 0
+    model_ms = cpu_s = 0.0
     for frame in due_frames("camera", camera.detect_fps, _Pictures(scene.pictures()), None):
         frames += 1
-        if not pipeline.should_detect(frame):
+        begun = time.process_time()
+        wanted = pipeline.should_detect(frame)
+        cpu_s += time.process_time() - begun
+        if not wanted:
             continue
         found = whole.detect(frame)
+        begun = time.process_time()
         crops = pipeline.plan_crops(found, whole.input_size)
+        cpu_s += time.process_time() - begun
         found = detect_in_crops(found, crops, whole.detector.detect_many)
-        tally.add(frame.seq, pipeline.process(found, armed_as="armed_away"))
+        begun = time.process_time()
+        outcome = pipeline.process(found, armed_as="armed_away")
+        cpu_s += time.process_time() - begun
+        tally.add(frame.seq, outcome)
+        model_ms += found.infer_ms
         whole_runs, window_runs = whole_runs + 1, window_runs + len(crops)
     return SceneResult(
         config=config.name,
@@ -195,19 +148,24 @@ def measure(whole: _WholePictures, scene: VisitScene, config: VisitConfig) -> Sc
         condition=scene.condition,
         visits=tally.visits(),
         false_visits=tally.false_visits,
+        split=tally.split,
+        merged=tally.merged,
         media_s=frames / FPS,
         whole_runs=whole_runs,
         window_runs=window_runs,
+        model_s=round(model_ms / 1e3, 3),
+        cpu_s=round(cpu_s, 3),
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("DETECTOR_SHARED", ROOT.parent / "shared")))
-    parser.add_argument("--quick", action="store_true", help="about a third of the scenes")
+    parser.add_argument("--quick", action="store_true", help="about a quarter of the scenes")
     parser.add_argument("--configs", nargs="+", default=["default", "640x384:size=640x384"])
     parser.add_argument("--part", choices=("choose", "judge"), help="only these scenes")
     parser.add_argument("--only", default="", help="only scenes with this text in their name or condition")
+    parser.add_argument("--fresh", action="store_true", help="measure also what was measured before")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args(arguments)
     if not (chosen.shared / "media" / "video").is_dir():
@@ -224,17 +182,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for scene in visit_scenes(chosen.shared, quick=chosen.quick)
         if chosen.part in (None, scene.part) and chosen.only in f"{scene.name}, {scene.condition}"
     ]
-    results = _measure_all(scenes, configs)
-    _print(results)
+    results = _measure_all(scenes, configs, fresh=chosen.fresh)
+    print_report(results)
     if chosen.json:
         document = {"scenes": [asdict(result) for result in results], "summary": summarise(results)}
         chosen.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
-def _measure_all(scenes: Sequence[VisitScene], configs: Sequence[VisitConfig]) -> list[SceneResult]:
+def _measure_all(scenes: Sequence[VisitScene], configs: Sequence[VisitConfig], *, fresh: bool) -> list[SceneResult]:
+    """Every scene with every config; what was measured before with the same program, model and settings is taken over."""
     detectors = {size: _WholePictures(_open(size)) for size in {config.size for config in configs}}
-    results = []
+    stored, results = VisitResults(program_key()), []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=len(scenes) * len(configs))
         for scene in scenes:
@@ -242,7 +201,12 @@ def _measure_all(scenes: Sequence[VisitScene], configs: Sequence[VisitConfig]) -
                 whole.start_scene()
             for config in configs:
                 progress.update(task, description=f"{scene.name}, {scene.condition}: {config.name}", advance=1)
-                results.append(measure(detectors[config.size], scene, config))
+                asked = {"settings": config.settings, "size": config.size}
+                result = None if fresh else stored.read(scene, asked, config.name)
+                if result is None:
+                    result = measure(detectors[config.size], scene, config)
+                    stored.keep(scene, asked, result)
+                results.append(result)
     for whole in detectors.values():
         whole.detector.close()
     return results
@@ -253,70 +217,6 @@ def _open(size: InputSize | None) -> AnyDetector:
     model = Model(backend="onnxruntime")
     resolved = resolve(model)
     return open_file(model, resolved, made(resolved, size)) if size else shaped_loader(model, resolved)()
-
-
-def summarise(results: Sequence[SceneResult]) -> list[dict[str, Any]]:
-    """Per config and part: visits by height and by condition, false visits, model runs."""
-    groups = dict.fromkeys((result.config, result.part) for result in results)
-    return [
-        _summary(config, part, [one for one in results if (one.config, one.part) == (config, part)])
-        for config, part in groups
-    ]
-
-
-def _summary(config: str, part: str, results: Sequence[SceneResult]) -> dict[str, Any]:
-    visits = [visit for result in results for visit in result.visits]
-    by_height = {
-        f"{low}-{high}": _share([visit for visit in visits if low <= visit.height_px < high])
-        for low, high in pairwise(HEIGHTS)
-    }
-    conditions = dict.fromkeys(result.condition for result in results if result.visits)
-    by_condition = {
-        name: _share([visit for result in results if result.condition == name for visit in result.visits])
-        for name in conditions
-    }
-    delays = [visit.found_after_s for visit in visits if visit.found_after_s is not None]
-    marked = [result for result in results if result.false_visits is not None]
-    return {
-        "config": config,
-        "part": part,
-        "all": _share(visits),
-        "by_height": {key: share for key, share in by_height.items() if share[1]},
-        "by_condition": by_condition,
-        "median_s": median(delays) if delays else None,
-        "false_visits": sum(result.false_visits or 0 for result in marked),
-        "false_hours": round(sum(result.media_s for result in marked) / 3600, 3),
-        "whole_runs": sum(result.whole_runs for result in results),
-        "window_runs": sum(result.window_runs for result in results),
-    }
-
-
-def _share(visits: Sequence[FoundVisit]) -> tuple[int, int]:
-    """Found, and all."""
-    return sum(visit.found_after_s is not None for visit in visits), len(visits)
-
-
-def _table(boxes: Sequence[Sequence[float]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.array(boxes, np.float64).reshape(-1, 4)
-
-
-def _print(results: Sequence[SceneResult]) -> None:
-    rows = summarise(results)
-    console = Console(width=160)
-    for kind in ("by_height", "by_condition"):
-        names = list(dict.fromkeys(name for row in rows for name in row[kind]))
-        table = Table("config", "part", *names, title=f"visits found, {kind.replace('_', ' ')}")
-        for row in rows:
-            cells = (row[kind].get(name) for name in names)
-            table.add_row(
-                row["config"], row["part"], *("" if cell is None else f"{cell[0]}/{cell[1]}" for cell in cells)
-            )
-        console.print(table)
-    table = Table("config", "part", "visits", "median s", "false visits", "in hours", "whole runs", "window runs")
-    for row in rows:
-        counts = (row["false_visits"], row["false_hours"], row["whole_runs"], row["window_runs"])
-        table.add_row(row["config"], row["part"], "{}/{}".format(*row["all"]), str(row["median_s"]), *map(str, counts))
-    console.print(table)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,17 @@ settings.load_profile("ci" if os.environ.get("CI") else "developer")
 SHARED = Path(os.environ.get("DETECTOR_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--hours", type=float, help="how long `make soak` runs; else DETECTOR_SOAK_MINUTES, else 5 minutes"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hours := config.getoption("--hours"):
+        os.environ["DETECTOR_SOAK_MINUTES"] = str(hours * 60)  # read where the suite is collected
+
+
 BETTER_WITH_SHARED = {"shared", "model_file", "small_model", "raw_model", "people", "nobody"}
 
 

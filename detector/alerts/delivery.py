@@ -22,7 +22,7 @@ from detector.mqtt.client import AckCallback
 from .history_writer import HistoryWriter
 from .outbox import Outbox
 from .outbox_entries import KINDS, Entry, Kind
-from .payloads import SnapshotUrl, stamp_published
+from .payloads import ClipExists, SnapshotUrl, stamp_published
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +57,12 @@ class OutboxDelivery:
         wake: Callable[[], None],
         before_alert: Callable[[int], None] = lambda _seq: None,
         snapshot_url: SnapshotUrl = lambda _path: None,
+        clip_exists: ClipExists = lambda _path: False,
         retry_s: float = RETRY_S,
     ) -> None:
         self._outbox, self._history, self._link, self._clock = outbox, history, link, clock
         self._wake, self._before_alert, self._retry_s = wake, before_alert, retry_s
-        self._snapshot_url = snapshot_url
+        self._snapshot_url, self._clip_exists = snapshot_url, clip_exists
         self._live: dict[int, int] = {}  # alerts put while connected: number -> that session
         self._flights: dict[int, tuple[Kind, int]] = {}  # number -> kind and session
         self._answers: deque[tuple[int, str | None]] = deque()
@@ -158,11 +159,19 @@ class OutboxDelivery:
             if kind == "alert" and (hold := self._outbox.hold_s(entry)) > 0:
                 self.hold_s = hold
                 return False
-            if self._cuts[kind] and any(flight[0] == kind for flight in self._flights.values()):
-                return False  # one at a time, to find out which the broker takes
+            if self._on_trial(kind):
+                return False
             if not self._hand_over(entry, session):
                 return False
         return True
+
+    def _on_trial(self, kind: Kind) -> bool:
+        """Whether what is on its way may end the connection, and would take the next of `kind` with it.
+
+        What ended it before goes alone, or the innocent is blamed with it, every time; an alert waits for alerts only.
+        """
+        flown = {flying for flying, _ in self._flights.values()}
+        return any(self._cuts[flying] for flying in flown if kind != "alert" or flying == "alert")
 
     def _hand_over(self, entry: Entry, session: int) -> bool:
         payload = entry.payload
@@ -189,7 +198,11 @@ class OutboxDelivery:
     def _stamped(self, entry: Entry, session: int) -> bytes:
         live = self._live.get(entry.seq)
         payload = stamp_published(
-            entry.payload, wall=self._clock.wall(), replayed=live != session, snapshot_url=self._snapshot_url
+            entry.payload,
+            wall=self._clock.wall(),
+            replayed=live != session,
+            snapshot_url=self._snapshot_url,
+            clip_exists=self._clip_exists,
         )
         if live is None and not entry.put_mono:  # of an earlier process, which may not have come to note it
             self._history.mark_alerted(json.loads(payload))

@@ -26,10 +26,13 @@ from .delivery import RETRY_S, MessageSink, OutboxDelivery
 from .history_writer import HistoryWriter, MakeJpeg
 from .outbox import Outbox
 from .payloads import (
+    ClipExists,
     SnapshotUrl,
     Topics,
     alert_payload,
     appearance_document,
+    clip_path,
+    clip_payload,
     encode,
     event_payload,
     tamper_payload,
@@ -97,6 +100,8 @@ class Dispatcher:
         encode_snapshot: EncodeSnapshot,
         snapshot_url: SnapshotUrl = lambda _path: None,
         snapshot_width: int = SNAPSHOT_WIDTH,
+        request_clip: Callable[[Alert], bool] = lambda _alert: False,
+        clip_exists: ClipExists = lambda _path: False,
         clock: Clock = SYSTEM_CLOCK,
         clock_synced: Callable[[], bool] = lambda: True,
         max_waiting: int = MAX_WAITING,
@@ -107,6 +112,7 @@ class Dispatcher:
         self._outbox, self._history, self._link = outbox, history, link
         self._topics, self._device, self._clock, self._clock_synced = topics, device, clock, clock_synced
         self._encode, self._snapshot_width = encode_snapshot, snapshot_width
+        self._request_clip, self._clip_exists, self._snapshot_url = request_clip, clip_exists, snapshot_url
         self._max_waiting = max_waiting
         self._changed = threading.Condition()  # never held over disk, network or an encoder
         self._woken = False
@@ -114,6 +120,7 @@ class Dispatcher:
         self._events: deque[EventChange] = deque()
         self._firsts: deque[EventChange] = deque(maxlen=MAX_FIRSTS)
         self._messages: deque[Message] = deque()
+        self._clips: deque[tuple[str, str, float]] = deque(maxlen=max_waiting)
         self._tampers: deque[TamperAlert] = deque(maxlen=max_waiting)
         self._retained: dict[str, tuple[Message, str | None]] = {}
         self._pictures: dict[int, Message] = {}  # of alerts that have not gone out: by the outbox's number
@@ -128,6 +135,7 @@ class Dispatcher:
             wake=self.wake,
             before_alert=self._publish_picture,
             snapshot_url=snapshot_url,
+            clip_exists=clip_exists,
             retry_s=retry_s,
         )
         self.progress_mono = clock.mono()
@@ -154,6 +162,10 @@ class Dispatcher:
         """A camera's view was taken away: delivered at least once, as events are."""
         self._take(lambda: self._tampers.append(alert))
 
+    def clip(self, event_id: str, camera: str, duration_s: float) -> None:
+        """A visit's clip is there: delivered at least once, as events are."""
+        self._take(lambda: self._clips.append((event_id, camera, duration_s)))
+
     def people(self, camera: str, count: int) -> None:
         self._publish(self._topics.person(camera), str(count), retain=True)
 
@@ -168,6 +180,10 @@ class Dispatcher:
 
     def alarm_state(self, state: AlarmState) -> None:
         self._publish(self._topics.alarm_state, state, qos=1, retain=True)
+
+    def alarm_attributes(self, document: JsonObject) -> None:
+        """Why the alarm is as it is, beside its state."""
+        self.send(Message(topic=self._topics.alarm_attributes, payload=encode(document), qos=1, retain=True))
 
     def status(self, document: JsonObject) -> None:
         """The status document, for `P/stats`."""
@@ -261,7 +277,14 @@ class Dispatcher:
         queue.append(item)  # type: ignore[arg-type]  # each caller brings its own queue's kind
 
     def _waiting(self) -> int:
-        return len(self._alerts) + len(self._tampers) + len(self._events) + len(self._messages) + len(self._retained)
+        return (
+            len(self._alerts)
+            + len(self._clips)
+            + len(self._tampers)
+            + len(self._events)
+            + len(self._messages)
+            + len(self._retained)
+        )
 
     def _wait(self, seconds: float) -> None:
         hold = self._delivery.hold_s
@@ -276,6 +299,7 @@ class Dispatcher:
             self._delivery.work,
             self._put_alerts,
             self._put_tampers,
+            self._put_clips,
             self._hand_over_messages,
             self._put_events,
             self._send,
@@ -298,7 +322,13 @@ class Dispatcher:
         while self._alerts:
             alert = self._alerts[0]
             # The outbox numbers it.
-            document = alert_payload(alert, device=self._device, seq=0, clock_synced=self._clock_synced())
+            document = alert_payload(
+                alert,
+                device=self._device,
+                seq=0,
+                clock_synced=self._clock_synced(),
+                with_clip=self._request_clip(alert),
+            )
             entry = self._outbox.put(
                 kind="alert",
                 key=alert.id,
@@ -376,13 +406,32 @@ class Dispatcher:
                 created_wall=self._clock.wall(),
             )
 
+    def _put_clips(self) -> None:
+        while self._clips:
+            event_id, camera, duration_s = self._clips.popleft()
+            document = clip_payload(
+                event_id,
+                device=self._device,
+                camera=camera,
+                duration_s=duration_s,
+                snapshot_url=self._snapshot_url,
+            )
+            self._outbox.put(
+                kind="event",
+                key=event_id,
+                topic=self._topics.clips,
+                document=document,
+                created_wall=self._clock.wall(),
+            )
+
     def _put_events(self) -> None:
         with self._changed:
             events, self._events = list(self._events), deque()
             firsts = list(self._firsts)
             self._firsts.clear()
         for change in events:
-            document = event_payload(change, device=self._device)
+            has_clip = self._clip_exists(clip_path(change.after.id))
+            document = event_payload(change, device=self._device, has_clip=has_clip)
             self._outbox.put(
                 kind="event",
                 key=change.after.id,

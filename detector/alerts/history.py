@@ -20,8 +20,9 @@ from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import StorageError
 from detector.core.types import JsonObject
 
+from .clips.folder import ClipFolder
 from .database import DamagedError, Database, Row, SchemaLayout, open_or_set_aside, set_aside
-from .payloads import APPEARANCE, encode, parse_timestamp, unseen_event
+from .payloads import APPEARANCE, clip_path, encode, parse_timestamp, unseen_event
 from .snapshot_files import Snapshots
 
 log = logging.getLogger(__name__)
@@ -113,11 +114,13 @@ class History:
         max_events: int = 10_000,
         clock: Clock = SYSTEM_CLOCK,
         clock_synced: Callable[[], bool] = lambda: True,
+        clips: ClipFolder | None = None,
         retry_s: float = 5.0,
     ) -> None:
         if keep_days <= 0 or max_events < 1:
             raise ValueError("keep_days must be above 0 and max_events at least 1")
         self._path, self._snapshots = path, Snapshots(snapshot_dir)
+        self._clips = clips or ClipFolder(snapshot_dir.with_name("clips"))
         self._keep_s, self._max_events = keep_days * _DAY_S, max_events
         self._clock, self._clock_synced, self._retry_s = clock, clock_synced, retry_s
         self._cutoff, self._next_cutoff = -math.inf, -math.inf
@@ -249,10 +252,11 @@ class History:
     # -- inside -------------------------------------------------------------------------------------
 
     def _delete_pictures(self, event_ids: list[str]) -> None:
-        try:
-            self._snapshots.delete(event_ids)
-        except StorageError as error:
-            self._fail(error)
+        for files in (self._snapshots, self._clips):
+            try:
+                files.delete(event_ids)
+            except StorageError as error:
+                self._fail(error)
 
     def _documents(self, sql: str, args: tuple[object, ...]) -> list[Document]:
         return [made for row in self._rows(sql, args) if (made := self._document(row)) is not None]
@@ -264,13 +268,16 @@ class History:
         except ValueError:
             log.error("visit %r is not readable and is left out", event_id)  # noqa: TRY400 - the stack says nothing
             return None
+        clip = clip_path(event_id) if self._clips.has(event_id) else None
         document.pop(APPEARANCE, None)
         return {
             **document,
             "end_time": end_time,
             "active": bool(document.get("active")) and end_time is None,
             "has_snapshot": self._snapshots.has(event_id),
-            "alerts": _alerts(alerts),
+            "has_clip": clip is not None,
+            "clip": clip,
+            "alerts": [{**alert, "clip": clip} for alert in _alerts(alerts)],
         }
 
     def _rows(self, sql: str, args: tuple[object, ...]) -> list[Row]:

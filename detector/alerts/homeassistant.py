@@ -156,6 +156,7 @@ def _device_components(device: Device, topics: Topics) -> dict[str, Component]:
     alarm = {
         "state_topic": topics.alarm_state,
         "command_topic": topics.alarm_set,
+        "json_attributes_topic": topics.alarm_attributes,
         "payload_arm_away": "ARM_AWAY",
         "payload_arm_home": "ARM_HOME",
         "payload_disarm": "DISARM",

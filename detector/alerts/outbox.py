@@ -71,6 +71,7 @@ class Outbox:
         self._unsaved: set[str] = set()  # states that the disk does not know yet
         self._bytes = 0
         self._fault: str | None = None
+        self._unreadable = False  # what waits on the disk cannot be had: alerts of memory's go before it
         self._retry_at = -math.inf
         self.progress_mono = clock.mono()
         self.flush()
@@ -124,12 +125,12 @@ class Outbox:
     def first(self, kind: Kind, *, beside: Collection[int] = ()) -> Entry | None:
         """The first that waits and is not among `beside`, as far as memory knows."""
         with self._changed:
-            return self._queue.first(kind, beside=beside, unread_too=self._fault is not None)
+            return self._queue.first(kind, beside=beside, unread_too=self._unreadable)
 
     def more(self, kind: Kind) -> bool:
         """Whether `first` will know of further ones once the disk has been read."""
         with self._changed:
-            return self._queue.more[kind] and self._fault is None
+            return self._queue.more[kind] and not self._unreadable
 
     def hold_s(self, entry: Entry) -> float:
         """How long to wait with sending `entry` for the disk to have it, s; 0: send it."""
@@ -198,11 +199,14 @@ class Outbox:
         if not self._at_disk.acquire(blocking=False):
             return  # the thread of `run` hangs at the disk while another closes
         try:
-            self._try_round()
+            unwritten = self._try_round()
         except StorageError as error:
-            self._failed(error)
+            self._failed(error, readable=False)
         else:
-            self._recovered()
+            if unwritten is None:
+                self._recovered()
+            else:
+                self._failed(unwritten, readable=True)
         finally:
             self._at_disk.release()
         self.progress_mono = self._clock.mono()
@@ -223,9 +227,9 @@ class Outbox:
     # -- inside, under `_changed` -------------------------------------------------------------------
 
     def _has_work(self) -> bool:
-        if self._fault is not None:
-            return self._clock.mono() >= self._retry_at
         wants_more = any(self._queue.wanted_after(kind) is not None for kind in KINDS)
+        if self._fault is not None:
+            return self._clock.mono() >= self._retry_at or (wants_more and not self._unreadable)
         return self._queue.has_work or bool(self._unsaved) or wants_more
 
     def _holds_alert(self) -> bool:
@@ -239,19 +243,26 @@ class Outbox:
 
     # -- inside: the disk, without a lock -----------------------------------------------------------
 
-    def _try_round(self) -> None:
+    def _try_round(self) -> StorageError | None:
         try:
-            self._round()
+            return self._round()
         except DamagedError:
-            self._round()  # it was set aside: with a new file
+            return self._round()  # it was set aside: with a new file
 
-    def _round(self) -> None:
+    def _round(self) -> StorageError | None:
+        """Why nothing could be written, if the file can still be read; raises StorageError if it cannot."""
+        failed = None
         file = self._opened()
         with self._changed:
             batch = replace(self._queue.batch(), states={name: self._states[name] for name in self._unsaved})
         try:
-            if batch.entries or batch.done or batch.states:
-                self._written(batch, file.write(batch))
+            try:
+                if batch.entries or batch.done or batch.states:
+                    self._written(batch, file.write(batch))
+            except DamagedError:
+                raise
+            except StorageError as error:
+                failed = error  # a full disk can still be read
             for kind in KINDS:
                 self._fill_up(file, kind)
             self._bytes = file.bytes()
@@ -260,6 +271,7 @@ class Outbox:
             aside = set_aside(self._path)
             log.error("%s: it is kept as %s and a new file goes on", error, aside.name)  # noqa: TRY400 - the stack says nothing
             raise
+        return failed
 
     def _written(self, batch: OutboxBatch, dropped: list[Entry]) -> None:
         with self._changed:
@@ -312,8 +324,9 @@ class Outbox:
             self._queue.file_lost(rescued)
             self._unsaved = set(self._states)
 
-    def _failed(self, error: StorageError) -> None:
+    def _failed(self, error: StorageError, *, readable: bool) -> None:
         with self._changed:
+            self._unreadable = not readable
             if self._fault is None:
                 log.error("alerts go out from memory, and a restart would lose them: %s", error)
             self._fault = str(error)
@@ -323,4 +336,4 @@ class Outbox:
         with self._changed:
             if self._fault is not None:
                 log.warning("the outbox is on the disk again: %s", self._path)
-            self._fault = None
+            self._fault, self._unreadable = None, False

@@ -21,7 +21,6 @@ _CONSTANT: dict[str, Any] = {
     "label": "person",
     "sub_label": None,
     "false_positive": False,
-    "has_clip": False,
     "thumbnail": None,
     "attributes": {},
     "current_attributes": [],
@@ -31,6 +30,8 @@ _LAST_SECOND = 253_402_300_799.0  # 9999-12-31T23:59:59Z: the last that RFC 3339
 
 SnapshotUrl = Callable[[str], "str | None"]
 """From `snapshot_path` to an address that needs no token for a while; None where there is none."""
+ClipExists = Callable[[str], bool]
+"""Whether there is a file at `clip_path` by now."""
 
 
 def finite(value: float, *, low: float = -math.inf, high: float = math.inf) -> float:
@@ -72,7 +73,7 @@ def _ratio(width: int, height: int) -> float:
     return round(width / height, 4) if height else 0.0
 
 
-def _event(event: Event, device: str) -> dict[str, Any]:
+def _event(event: Event, device: str, has_clip: bool) -> dict[str, Any]:
     x1, y1, x2, y2 = box = pixel_box(event.box, event.frame_size)
     width, height = x2 - x1, y2 - y1
     return {
@@ -95,6 +96,7 @@ def _event(event: Event, device: str) -> dict[str, Any]:
         "stationary": event.stationary,
         "active": event.end_wall is None and not event.stationary,
         "has_snapshot": event.has_snapshot,
+        "has_clip": has_clip,
         "suppressed": None if event.suppressed is None else suppressed_document(event.suppressed),
         "stationary_since": None if event.suppressed is None else _seconds(event.suppressed.since),
     }
@@ -138,14 +140,20 @@ def parse_appearance(visit: Mapping[str, Any]) -> Appearance:
     return Appearance(box=(x1 / width, y1 / height, x2 / width, y2 / height), look=b"")
 
 
-def event_payload(change: EventChange, *, device: str) -> dict[str, Any]:
+def event_payload(change: EventChange, *, device: str, has_clip: bool = False) -> dict[str, Any]:
     """`{"type", "before", "after"}` of a change; times in epoch s, boxes in px, areas in px²."""
-    return {"type": change.type, "before": _event(change.before, device), "after": _event(change.after, device)}
+    before, after = (_event(event, device, has_clip) for event in (change.before, change.after))
+    return {"type": change.type, "before": before, "after": after}
 
 
 def snapshot_path(event_id: str) -> str:
     """Where the HTTP API gives the event's picture."""
     return f"/api/events/{event_id}/snapshot.jpg"
+
+
+def clip_path(event_id: str) -> str:
+    """Where the HTTP API gives the event's clip."""
+    return f"/api/events/{event_id}/clip.mp4"
 
 
 def _latency(capture_to_confirm: float, confirm_to_publish: float | None) -> dict[str, float | None]:
@@ -156,10 +164,12 @@ def _latency(capture_to_confirm: float, confirm_to_publish: float | None) -> dic
     return {"capture_to_confirm": first, "confirm_to_publish": second, "total": round(first + second, 1)}
 
 
-def alert_payload(alert: Alert, *, device: str, seq: int, clock_synced: bool = True) -> dict[str, Any]:
+def alert_payload(
+    alert: Alert, *, device: str, seq: int, clock_synced: bool = True, with_clip: bool = False
+) -> dict[str, Any]:
     """The document of `alert` as it is kept: not finished until `published` adds what the moment of sending knows.
 
-    `clock_synced`: whether the wall clock that stamped it was known to be right.
+    `clock_synced`: whether the wall clock that stamped it was known to be right. `with_clip`: a clip of it is made.
     """
     frame = alert.frame
     size = (frame.image.width, frame.image.height)
@@ -184,6 +194,8 @@ def alert_payload(alert: Alert, *, device: str, seq: int, clock_synced: bool = T
         "replayed": False,
         "snapshot": snapshot_path(alert.event_id),
         "snapshot_url": None,
+        "clip": clip_path(alert.event_id) if with_clip else None,
+        "clip_url": None,
     }
 
 
@@ -191,15 +203,25 @@ def _no_url(_path: str) -> None:
     return None
 
 
+def _no_clip(_path: str) -> bool:
+    return False
+
+
 def published(
-    document: Mapping[str, Any], *, wall: float, replayed: bool = False, snapshot_url: SnapshotUrl = _no_url
+    document: Mapping[str, Any],
+    *,
+    wall: float,
+    replayed: bool = False,
+    snapshot_url: SnapshotUrl = _no_url,
+    clip_exists: ClipExists = _no_clip,
 ) -> dict[str, Any]:
     """A copy of an alert's document (or of its part from `confirmed_at` on) as it is sent at `wall`, epoch s.
 
     `replayed`: it may have been sent before. The picture's address is made now: after an outage it must not have
-    expired on the way. A wall clock that was set back in between gives a
+    expired on the way. `clip` is there once the clip is; `clip_url` is where it will be. A wall clock that was set back in between gives a
     latency of 0, never a negative one.
     """
+    clip = document.get("clip")
     waited = finite(wall) - parse_timestamp(document["confirmed_at"])
     return {
         **document,
@@ -207,17 +229,32 @@ def published(
         "latency_ms": _latency(document["latency_ms"]["capture_to_confirm"], waited * 1000),
         "replayed": bool(replayed),
         "snapshot_url": snapshot_url(document["snapshot"]),
+        "clip": clip if clip and clip_exists(clip) else None,
+        "clip_url": snapshot_url(clip) if clip else None,
     }
 
 
-def stamp_published(text: bytes, *, wall: float, replayed: bool, snapshot_url: SnapshotUrl = _no_url) -> bytes:
+def stamp_published(
+    text: bytes,
+    *,
+    wall: float,
+    replayed: bool,
+    snapshot_url: SnapshotUrl = _no_url,
+    clip_exists: ClipExists = _no_clip,
+) -> bytes:
     """`published` on an encoded document: all before `confirmed_at` stays as it was encoded.
 
     Raises ValueError for what is no alert's document.
     """
     start = text.rindex(_END)  # quotes in a JSON string are escaped, so this can only be the key
     try:
-        end = published(json.loads(b"{" + text[start + 1 :]), wall=wall, replayed=replayed, snapshot_url=snapshot_url)
+        end = published(
+            json.loads(b"{" + text[start + 1 :]),
+            wall=wall,
+            replayed=replayed,
+            snapshot_url=snapshot_url,
+            clip_exists=clip_exists,
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an alert's document: {error!r}") from None
     return text[: start + 1] + encode(end)[1:]
@@ -232,6 +269,21 @@ def tamper_payload(alert: TamperAlert, *, device: str, clock_synced: bool) -> di
         "reason": alert.kind,
         "clock_synced": clock_synced,
         "captured_at": timestamp(alert.wall),
+    }
+
+
+def clip_payload(
+    event_id: str, *, device: str, camera: str, duration_s: float, snapshot_url: SnapshotUrl
+) -> dict[str, Any]:
+    """What is published on `Topics.clips` once a visit's clip is there; `schemas/clip.schema.json` describes it."""
+    path = clip_path(event_id)
+    return {
+        "event_id": event_id,
+        "device": device,
+        "camera": camera,
+        "duration_s": round(finite(duration_s, low=0.0), 1),
+        "clip": path,
+        "clip_url": snapshot_url(path),
     }
 
 
@@ -260,6 +312,7 @@ def unseen_event(alert: Mapping[str, Any]) -> dict[str, Any]:
         "stationary": False,
         "active": True,
         "has_snapshot": False,
+        "has_clip": False,
         "suppressed": None,
         "stationary_since": None,
     }
@@ -293,6 +346,10 @@ class Topics:
         return f"{self.prefix}/tamper"
 
     @property
+    def clips(self) -> str:
+        return f"{self.prefix}/clips"
+
+    @property
     def stats(self) -> str:
         return f"{self.prefix}/stats"
 
@@ -303,6 +360,10 @@ class Topics:
     @property
     def alarm_state(self) -> str:
         return f"{self.prefix}/alarm/state"
+
+    @property
+    def alarm_attributes(self) -> str:
+        return f"{self.prefix}/alarm/attributes"
 
     def person(self, camera: str) -> str:
         return f"{self.prefix}/{camera}/person"

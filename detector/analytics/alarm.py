@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal, get_args
 
-from detector.config.schema import AlarmSettings, ArmedState
+from detector.config.arming import ArmedState
+from detector.config.schema import AlarmSettings
 from detector.core.types import AlarmState, Alert
 
 from .alert_codec import dump, load
@@ -83,6 +84,11 @@ class Alarm:
     def armed_as(self) -> ArmedState | None:
         """How it is armed now; None while disarmed or while the exit delay runs."""
         return None if self._phase == "leaving" else self._mode
+
+    @property
+    def mode(self) -> ArmedState | None:
+        """How it is armed, also while a delay runs or an alarm sounds; None: disarmed."""
+        return self._mode
 
     def use_settings(self, settings: AlarmSettings) -> None:
         """Use other delays from now on, also for those that are running; no held alert is lost."""

@@ -74,6 +74,16 @@ class CropPlanner:
         """Take the boxes (px) of people who are certainly there, in a picture of `size` (width, height) px."""
         self._statures.learn(people, size)
 
+    def shift(self, dx: float, dy: float) -> None:
+        """The camera turned: the whole picture moved by (px), and the places of recent windows with it."""
+        self._statures.shift(dy)
+        x, y = round(dx), round(dy)
+        self._recent = deque((t, (w[0] + x, w[1] + y, w[2] + x, w[3] + y)) for t, w in self._recent)
+
+    def forget_view(self) -> None:
+        """The camera looks elsewhere: what was learnt of its picture's geometry no longer holds."""
+        self._statures.forget()
+
     def plan(
         self, found: Detections, *, regions: Sequence[Box], followed: Sequence[Box], size: tuple[int, int]
     ) -> tuple[Crop, ...]:

@@ -34,6 +34,10 @@ _FADED = 0.15  # of the cells: as light fades, the bright parts change first ...
 _BRIGHTER = 3.0  # ... and the whole picture's mean, by so many grey levels
 _MUCH = 0.02  # changed share from which on cells are counted at all, which takes time
 _JOIN = 7  # px of the small picture, odd, by which changed pixels may lie apart and be one thing: limbs, a thin figure
+_STRONG = 15.0  # grey levels: a change of so much is no noise by day
+_LEAST = 6.0  # grey levels: compression alone changes pixels by less
+_SIGMAS = 6.0  # of the noise: one pixel in 10^9 differs by more
+_MEAN_TO_SIGMA = 1.25  # standard deviation of a normal distribution over its mean absolute value, sqrt(pi / 2)
 _SPECK = 6  # changed px of the small picture; fewer are noise
 _SLACK_S = 1e-6  # media times are multiples of 1/fps with rounding: 10 steps of 0.1 s must make 1 s
 
@@ -65,9 +69,12 @@ class MotionGate:
         self._previous: Pixels | None = None
         self._everywhere = self._global = False
         self._everywhere_mono = -math.inf
-        self._view = HomeView(threshold=settings.threshold)
+        self._strong = settings.threshold or _STRONG
+        self._noise = _Noise()
+        self._view = HomeView(threshold=self._strong)
         self._watched: Pixels | None = None  # without masks there is nothing to leave out
         self._change: Pixels | None = None
+        self._weak: Pixels | None = None  # what changed less, but more than the noise does
         self._now = -math.inf
         self._moved = -math.inf
         self._ran = -math.inf
@@ -100,7 +107,12 @@ class MotionGate:
         if self._size is None or self._change is None:
             return ()
         height, width = self._change.shape
-        return _boxes(self._change, (self._size[0] / width, self._size[1] / height))
+        scale = (self._size[0] / width, self._size[1] / height)
+        strong = _boxes(self._change, scale)
+        if self._weak is None:
+            return strong
+        # Apart from each other: weak changes around strong ones join people who walk apart.
+        return (*strong, *(box for box in _boxes(self._weak, scale) if not _meets(box, strong)))
 
     def _shift(self) -> Shift:
         """The last frame's shift in the source's px."""
@@ -122,7 +134,8 @@ class MotionGate:
         self._size = (image.width, image.height)
         self._background = small.astype(np.float32)
         self._watched = _watched(small.shape, self._masks) if self._masks else None
-        self._change = None
+        self._change = self._weak = None
+        self._noise = _Noise()
         self._previous, self._everywhere, self._global = small, False, False
         self._view.start(small)
         return 0.0
@@ -131,21 +144,37 @@ class MotionGate:
         """The share of the picture that differs from the background, which is then updated for `step` s."""
         assert self._background is not None
         small = _small(image)
-        change = cv2.absdiff(small, cv2.convertScaleAbs(self._background))
-        _, change = cv2.threshold(change, self._settings.threshold, 255, cv2.THRESH_BINARY)
+        difference = np.asarray(cv2.absdiff(small, cv2.convertScaleAbs(self._background)), np.uint8)
+        change = _beyond(difference, self._strong)
         counted = cv2.countNonZero(change)
-        touched = spread(np.asarray(change, np.uint8)) if counted >= _MUCH * change.size else 0.0
+        touched = spread(change) if counted >= _MUCH * change.size else 0.0
+        self._weak = self._weakly_changed(difference, change, step)
         if self._watched is not None:
-            change = cv2.bitwise_and(change, self._watched)
+            change = np.asarray(cv2.bitwise_and(change, self._watched), np.uint8)
             counted = cv2.countNonZero(change)
-        self._change = np.asarray(change, np.uint8)
+        if self._weak is not None:
+            counted = max(counted, cv2.countNonZero(self._weak))
+        self._change = change
         self._everywhere = self._follow_view(small, touched, self._now + step)
         if self._everywhere:
-            self._change = None
+            self._change = self._weak = None
             self._background = small.astype(np.float32)  # the new light or view is the background
         else:
             cv2.accumulateWeighted(small, self._background, 1.0 - math.exp(-step / _FOLLOW_S))
         return counted / change.size
+
+    def _weakly_changed(self, difference: Pixels, strong: Pixels, step: float) -> Pixels | None:
+        """Where the picture changed by more than its noise; None: the threshold is set, or so much did that it is light."""
+        if self._settings.threshold is not None:
+            return None
+        threshold = min(self._strong, max(_LEAST, _SIGMAS * self._noise.sigma))
+        self._noise.update(difference, strong, step)
+        if threshold >= self._strong:
+            return None
+        weak = _beyond(difference, threshold)
+        if cv2.countNonZero(weak) >= _MUCH * weak.size:
+            return None
+        return weak if self._watched is None else np.asarray(cv2.bitwise_and(weak, self._watched), np.uint8)
 
     def _is_light(self, small: Pixels, touched: float) -> bool:
         """Whether the light explains what changed; looked into only where much changed, or the brightness did."""
@@ -154,7 +183,7 @@ class MotionGate:
         if not brighter and touched < _TURNED:
             return False
         before = np.asarray(cv2.convertScaleAbs(self._background), np.uint8)
-        return is_light(before, small, threshold=self._settings.threshold)
+        return is_light(before, small, threshold=self._strong)
 
     def _follow_view(self, small: Pixels, touched: float, t: float) -> bool:
         """Whether the whole picture changed; `_global`: by a turn of the camera or by the light, not by what is in it.
@@ -171,6 +200,26 @@ class MotionGate:
         if whole:
             self._everywhere_mono = t
         return turned or light or whole
+
+
+class _Noise:
+    """The noise of the small picture in grey levels, from what differs from the background and is no motion."""
+
+    def __init__(self) -> None:
+        self.sigma = _STRONG / _SIGMAS  # until it is known
+
+    def update(self, difference: Pixels, moving: Pixels, step: float) -> None:
+        """Take a picture's difference from the background, `moving` (255) left out, `step` s after the last."""
+        measured = _MEAN_TO_SIGMA * cv2.mean(difference, cv2.bitwise_not(moving))[0]
+        self.sigma += (measured - self.sigma) * (1.0 - math.exp(-step / _FOLLOW_S))
+
+
+def _beyond(difference: Pixels, threshold: float) -> Pixels:
+    return np.asarray(cv2.threshold(difference, threshold, 255, cv2.THRESH_BINARY)[1], np.uint8)
+
+
+def _meets(box: Box, others: Sequence[Box]) -> bool:
+    return any(box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3] for other in others)
 
 
 def _boxes(change: Pixels, scale: tuple[float, float]) -> tuple[Box, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from detector.config import schema
+from detector.config.arming import ArmedState
 from detector.core.geometry import iou
 from detector.core.types import Alert, Appearance, Detections, EventChange, Frame, Track
 
@@ -70,9 +71,13 @@ class CameraPipeline:
         if any(look.shift):
             self._tracker.shift(*look.shift)
             self._rules.shift(*look.shift, (frame.image.width, frame.image.height))
+            if self._planner is not None:
+                self._planner.shift(*look.shift)
         self._update_idle(frame.captured_mono)
         if self.tamper is not None:
             self.tamper.update(frame.image, frame.captured_mono)
+            if self.tamper.kind == "turned" and self._planner is not None:
+                self._planner.forget_view()
             return look.run and not self.tamper.noisy  # a model sees people in noise now and then
         return look.run
 
@@ -83,7 +88,7 @@ class CameraPipeline:
         motion = self._settings.motion
         self.idle = motion.idle_decode == "keyframes" and t - self._active_mono >= motion.idle_after_s
 
-    def is_guarded(self, armed_as: schema.ArmedState | None) -> bool:
+    def is_guarded(self, armed_as: ArmedState | None) -> bool:
         """Whether the alarm, armed so, includes this camera."""
         return armed_as in self._settings.alert.armed
 
@@ -106,7 +111,7 @@ class CameraPipeline:
         return bool((iou(sure, known.reshape(-1, 4)).max(axis=1, initial=0.0) < _KNOWN_IOU).any())
 
     def process(
-        self, detections: Detections, *, armed_as: schema.ArmedState | None, confirmed_mono: float | None = None
+        self, detections: Detections, *, armed_as: ArmedState | None, confirmed_mono: float | None = None
     ) -> PipelineOutcome:
         """Track the detections of a frame and apply the rules; `armed_as` is how the alarm is armed now.
 

@@ -13,16 +13,29 @@ from statistics import median
 from detector.core.types import Box
 
 _BANDS = 24  # of the picture's height, learnt apart: one standing person must not displace what others showed
-_KEPT = 32  # heights a band; newer ones replace them, so a camera that was turned is learnt again
+_KEPT = 32  # heights a band; newer ones replace them, so a camera that was zoomed is learnt again
 _ENOUGH = 8
+_TURNED = 0.02  # of the picture's height: turned so far up or down, the same line shows another distance
 
 
 class Statures:
-    """Heights in px by the feet's line; forgets all when the picture's size changes. Not thread-safe."""
+    """Heights in px by the feet's line; forgets all when the picture's size or the view changes. Not thread-safe."""
 
     def __init__(self) -> None:
         self._size = (0, 0)
         self._bands: list[deque[float]] = []
+        self._shifted = 0.0  # px down since the first height was learnt
+
+    def shift(self, dy: float) -> None:
+        """The camera turned: the picture moved down by `dy` px. Turned sideways, the same lines hold."""
+        self._shifted += dy
+        if self._size[1] and abs(self._shifted) > _TURNED * self._size[1]:
+            self.forget()
+
+    def forget(self) -> None:
+        """The camera looks elsewhere: nothing is known of the ground there."""
+        self._bands = [deque(maxlen=_KEPT) for _ in self._bands]
+        self._shifted = 0.0
 
     def learn(self, boxes: Sequence[Box], size: tuple[int, int]) -> None:
         """Add followed people, boxes px, in a picture of `size` (width, height) px; those at its bottom may be cut off."""

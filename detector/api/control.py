@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from detector.core.errors import DetectorError
@@ -85,6 +86,10 @@ class Control(Protocol):
         """The event's JPEG; None when the event or its picture is not (or no longer) there."""
         ...
 
+    def clip(self, event_id: str) -> Path | None:
+        """The event's MP4; None when the event has none, none yet, or none any more."""
+        ...
+
     def suppress(self, event_id: str) -> Document:
         """Nobody is where this visit was seen: no alerts of what is seen there again; returns the suppression.
 
@@ -110,7 +115,13 @@ class Control(Protocol):
 
     def camera_names(self) -> tuple[str, ...]: ...
 
-    def alarm_command(self, command: AlarmCommand) -> None: ...
+    def alarm_command(self, command: AlarmCommand, by: str) -> None:
+        """`by`: over what, and from which address."""
+        ...
+
+    def alarm_audit(self) -> list[Document]:
+        """Who armed or disarmed, when and why, newest first."""
+        ...
 
     def detect_switch(self, camera: str, on: bool) -> None:
         """Turn detection for a known camera on or off, as `P/CAM/detect/set` does."""

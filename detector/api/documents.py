@@ -154,8 +154,35 @@ class OutboxStatus(_Answer):
     fault: str | None = Field(default=None, description="what keeps messages from being stored")
 
 
+class PersonStatus(_Answer):
+    where: Literal["home", "away"] | None
+    confirmed: bool = Field(description="at home because the arrival was observed")
+
+
 class AlarmStatus(_Answer):
     state: AlarmState
+    because: str | None = Field(
+        default=None, examples=["armed because of the schedule night until 06:30"], description="why it is so"
+    )
+    by: str | None = Field(default=None, description="who or what armed or disarmed")
+    since: float | None = Field(default=None, description="epoch seconds")
+    until: float | None = Field(default=None, description="epoch seconds; null where no schedule ends it")
+    schedule: str | None = None
+    waits: str | None = Field(default=None, description="what a schedule would do, and why it does not yet")
+    people: dict[str, PersonStatus] = {}
+    next: str | None = Field(default=None, examples=["night from 22:30"], description="the schedule that arms next")
+    notes: list[str] = Field(default=[], description="what schedules cannot do today: the sun does not set, say")
+
+
+class ArmingEntry(_Answer):
+    """`command` is null for what was seen and not followed."""
+
+    at: str
+    command: str | None
+    state: AlarmState
+    by: str
+    why: str
+    times: int
 
 
 class SystemStatus(_Answer):
@@ -164,6 +191,17 @@ class SystemStatus(_Answer):
     throttled: bool | None
     rss_mb: float | None
     cpu_percent: float | None
+
+
+class ClipsStatus(_Answer):
+    """Clips since the start, and what is on the disk; `recording`: each camera's coded pictures in memory."""
+
+    written: int
+    failed: int
+    clips: int
+    bytes: int
+    fault: str | None
+    recording: dict[str, dict[str, Any]]
 
 
 class Status(_Answer):
@@ -179,6 +217,7 @@ class Status(_Answer):
     cameras: dict[str, CameraStatus]
     broker: BrokerStatus
     outbox: OutboxStatus
+    clips: ClipsStatus | None = None
     alarm: AlarmStatus
     system: SystemStatus
 
@@ -220,6 +259,8 @@ class EventDocument(_Answer):
     stationary: bool | None
     active: bool | None
     has_snapshot: bool
+    has_clip: bool = Field(default=False, description="whether its clip can be had by now")
+    clip: str | None = Field(default=None, description="path of the clip")
     suppressed: SuppressedDocument | None = Field(default=None, description="why the visit raises no alert, if so")
 
 

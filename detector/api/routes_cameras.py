@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -31,7 +31,7 @@ def _require(picture: LivePicture | None, camera: str) -> LivePicture:
 
 
 def router(control: Control, streams: Streams, pictures: Pictures) -> APIRouter:
-    """`/api/cameras/CAM/...` and `/api/alarm`."""
+    """`/api/cameras/CAM/...`, `/api/alarm` and its audit list."""
     routes = APIRouter(tags=["cameras"])
 
     def known(camera: str) -> str:
@@ -85,8 +85,18 @@ def router(control: Control, streams: Streams, pictures: Pictures) -> APIRouter:
         response_model=doc.AlarmStatus,
         responses={422: {"model": doc.Fault}},
     )
-    def alarm(wanted: doc.AlarmRequest) -> Response:
-        control.alarm_command(wanted.command)
+    def alarm(wanted: doc.AlarmRequest, request: Request) -> Response:
+        peer = request.client.host if request.client is not None else "an unknown address"
+        control.alarm_command(wanted.command, f"HTTP from {peer}")
         return document(control.status()["alarm"])
+
+    @routes.get(
+        "/api/alarm/audit",
+        tags=["alarm"],
+        summary="Who armed or disarmed, when and why, newest first",
+        response_model=list[doc.ArmingEntry],
+    )
+    def audit() -> Response:
+        return document(control.alarm_audit())
 
     return routes

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
 from . import documents as doc
 from .control import Control
@@ -33,7 +33,7 @@ def _epoch(moment: datetime | None) -> float | None:
 
 
 def router(control: Control) -> APIRouter:
-    """`/api/events`, one event, its snapshot."""
+    """`/api/events`, one event, its snapshot and clip."""
     routes = APIRouter(tags=["events"], prefix="/api/events")
 
     @routes.get("", summary="Visits, newest first", response_model=list[doc.EventDocument])
@@ -65,5 +65,19 @@ def router(control: Control) -> APIRouter:
             raise HTTPException(404, "no such event, or it has no picture (any more)")
         # A running visit may still get a better picture, so not for long.
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=60"})
+
+    @routes.head("/{event_id}/clip.mp4", include_in_schema=False)
+    @routes.get(
+        "/{event_id}/clip.mp4",
+        summary="The seconds around the visit's alert, as the camera sent them; ranges may be asked for",
+        response_class=Response,
+        responses={**_NO_EVENT, 200: {"content": {"video/mp4": {}}}, 206: {"description": "The range asked for"}},
+    )
+    def clip(event_id: str) -> Response:
+        file = control.clip(known_id(event_id))
+        if file is None:
+            raise HTTPException(404, "no such event, or it has no clip (yet, or any more)")
+        # A clip never changes; its visit's retention may remove it.
+        return FileResponse(file, media_type="video/mp4", headers={"Cache-Control": "private, max-age=3600"})
 
     return routes

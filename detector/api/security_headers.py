@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 HeaderList = list[tuple[bytes, bytes]]
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors "
 )
 _COMMON: HeaderList = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
@@ -14,6 +15,7 @@ from av.codec.context import Flags
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import EndOfStreamError, SourceError
 
+from .packets import TICKS, PacketTap, StreamFormat
 from .source import WAITING_S, WaitingError
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class AvReader:
 
     `target` is its name for FFmpeg, `shown` the masked one for errors; with `stream` that is read instead; `explain`
     turns an FFmpeg error into a SourceError. `timeout_s` limits an open and a read each; None (files) waits for the
-    disk. A reader with a time-out is live: it ends with an error, never with EndOfStreamError.
+    disk. Each packet goes to `tap` too, coded as it is. A reader with a time-out is live: it ends with an error, never with EndOfStreamError.
     """
 
     def __init__(
@@ -79,7 +81,9 @@ class AvReader:
         timeout_s: float | None = None,
         stream: InputStream | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        tap: PacketTap | None = None,
     ) -> None:
+        self._tap = tap
         self._target, self._shown, self._explain = target, shown, explain
         self._options, self._timeout_s, self._clock = dict(options or {}), timeout_s, clock
         self._input = stream
@@ -91,6 +95,7 @@ class AvReader:
         self._bad = self._decoded = 0
         self._picture_mono = 0.0  # when the last picture came, or the reader was opened
         self._packets_since = self._keys_since = 0  # of the video, since then
+        self._format: StreamFormat | None = None  # what `tap` gets is this
 
     @property
     def live(self) -> bool:
@@ -113,6 +118,7 @@ class AvReader:
             self._stream = self._video_stream(self._container)
             # All streams: a camera that sends sound but no picture must not look alive.
             self._picture_mono = self._clock.mono()
+            self._format = self._begin_tap(self._stream)
             self._packets = self._container.demux() if self.live else self._container.demux(self._stream)
         except SourceError:
             self.close()
@@ -143,6 +149,18 @@ class AvReader:
         self._decoded += 1
         self._picture_mono, self._packets_since, self._keys_since = self._clock.mono(), 0, 0
         return self._frames.popleft()
+
+    def skip(self) -> float:
+        """Take in one packet for `tap` alone, undecoded; its stamp in seconds, NaN without one. Raises as `read`."""
+        if self._input is not None:
+            self._input.extend()
+        asked = self._clock.mono()
+        packet = self._next_packet()
+        if self._is_late(asked):
+            raise self._explain(TimeoutError())
+        self._decoded += packet.stream is self._stream
+        stamp = packet.dts if packet.pts is None else packet.pts
+        return math.nan if stamp is None or not packet.time_base else float(stamp * packet.time_base)
 
     def close(self) -> None:
         """Close the connection and the decoder; without this PyAV leaks their descriptors."""
@@ -198,7 +216,8 @@ class AvReader:
         if self._container is None:
             raise SourceError(f"{self._shown}: not open")
         try:
-            return next(self._packets)
+            packet = next(self._packets)
+            self._hand_on(packet)
         except StopIteration:
             raise self._ended() from None
         except OSError as exc:
@@ -207,6 +226,26 @@ class AvReader:
             raise self._explain(ConnectionResetError() if broken else exc) from None
         except (av.error.FFmpegError, ValueError) as exc:
             raise self._explain(exc) from None
+        return packet
+
+    def _begin_tap(self, stream: VideoStream) -> StreamFormat | None:
+        if self._tap is None:
+            return None
+        self._tap.begin()
+        context = stream.codec_context
+        return StreamFormat(
+            codec=context.codec.canonical_name,
+            extradata=bytes(context.extradata or b""),
+            width=context.width,
+            height=context.height,
+        )
+
+    def _hand_on(self, packet: Packet[Any]) -> None:
+        if self._tap is None or self._format is None or packet.stream is not self._stream or not packet.size:
+            return
+        mono, stamp = self._clock.mono(), packet.dts if packet.pts is None else packet.pts
+        pts = round(mono * TICKS) if stamp is None or not packet.time_base else round(stamp * packet.time_base * TICKS)
+        self._tap.put(self._format, bytes(packet), pts=pts, mono=mono, key=packet.is_keyframe)
 
     def _ended(self) -> SourceError:
         if self.live:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from .packets import PacketTap
 from .source import Source
 
 if TYPE_CHECKING:
@@ -16,15 +17,22 @@ if TYPE_CHECKING:
 _FILE_URL = "file://"
 
 
-def make_source(camera: Camera, *, stop: threading.Event, keyframes_only: Callable[[], bool] = lambda: False) -> Source:
+def make_source(
+    camera: Camera,
+    *,
+    stop: threading.Event,
+    keyframes_only: Callable[[], bool] = lambda: False,
+    tap: PacketTap | None = None,
+) -> Source:
     """A closed source for `camera`; files are read in real time, like a camera.
 
-    A file's waits end when `stop` is set. `keyframes_only` is used by RTSP cameras only. The libraries are imported
+    A file's waits end when `stop` is set. `keyframes_only` is used by RTSP cameras only. `tap` gets
+    the coded pictures as they come, of network cameras and files: others give none. The libraries are imported
     here, only those that the kind of camera needs.
     """
     source, kind = camera.source.get_secret_value().strip(), camera.kind
     if kind == "file":
-        return file_source(source, paced=True, loop=camera.loop, stop=stop)
+        return file_source(source, paced=True, loop=camera.loop, stop=stop, tap=tap)
     if kind == "v4l2":
         from .device import DeviceSource
 
@@ -37,21 +45,26 @@ def make_source(camera: Camera, *, stop: threading.Event, keyframes_only: Callab
         if camera.transport == "udp":
             from .network import NetworkSource
 
-            return NetworkSource(url=source, timeout_s=camera.timeout_s, transport="udp")
+            return NetworkSource(url=source, timeout_s=camera.timeout_s, transport="udp", tap=tap)
         from .rtsp.source import RtspSource
 
-        return RtspSource(url=source, timeout_s=camera.timeout_s, keyframes_only=keyframes_only)
+        return RtspSource(url=source, timeout_s=camera.timeout_s, keyframes_only=keyframes_only, tap=tap)
     from .mjpeg.source import HttpSource
 
-    return HttpSource(url=source, timeout_s=camera.timeout_s, poll_fps=camera.detect_fps, stop=stop)
+    return HttpSource(url=source, timeout_s=camera.timeout_s, poll_fps=camera.detect_fps, stop=stop, tap=tap)
 
 
 def file_source(
-    path: str | Path, *, paced: bool = False, loop: bool = False, stop: threading.Event | None = None
+    path: str | Path,
+    *,
+    paced: bool = False,
+    loop: bool = False,
+    stop: threading.Event | None = None,
+    tap: PacketTap | None = None,
 ) -> Source:
     """A closed source for the file `path` (or file://...); as fast as it can be read unless `paced`."""
     from .file import FileSource
 
     text = str(path)
     plain = Path(unquote(text.removeprefix(_FILE_URL))) if text.startswith(_FILE_URL) else Path(path)
-    return FileSource(path=plain.expanduser(), paced=paced, loop=loop, stop=stop)
+    return FileSource(path=plain.expanduser(), paced=paced, loop=loop, stop=stop, tap=tap)

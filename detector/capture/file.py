@@ -12,6 +12,7 @@ from detector.core.errors import EndOfStreamError, SourceError
 from .av_errors import file_error
 from .av_image import AvImage
 from .av_reader import AvReader, stamp_s
+from .packets import PacketTap
 from .source import CapturedImage
 from .timeline import Timeline
 
@@ -59,6 +60,7 @@ class FileSource:
         loop: bool = False,
         stop: threading.Event | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        tap: PacketTap | None = None,
     ) -> None:
         self._path, self._paced, self._loop, self._clock = Path(path), paced, loop, clock
         self._stop = stop or threading.Event()
@@ -68,6 +70,7 @@ class FileSource:
             shown=str(self._path),
             explain=partial(file_error, shown=str(self._path)),
             options={"pattern_type": "none"},  # a picture's name is a name, not a pattern of names
+            tap=tap,
         )
         self._timeline = Timeline()
         self._pace = _Pace(stop=self._stop, clock=clock)

@@ -16,6 +16,7 @@ from .camera import CameraLoop, CaptureStats, OnState
 from .factory import make_source
 from .idle_cameras import IdleCameras
 from .latest_frames import LatestFrames
+from .recording.recorders import Recorders
 
 _CAPTURE_KEYS = ("source", "loop", "timeout_s", "transport", "enabled")  # a change of these reopens the source
 STOP_S = 2.0  # in addition to the camera's read time-out
@@ -32,8 +33,15 @@ class Cameras:
     """Starts and stops the capture loops. Call `apply` and `stop` from one thread at a time, the rest from any."""
 
     def __init__(
-        self, *, frames: LatestFrames, clock: Clock, on_state: OnState, idle: IdleCameras | None = None
+        self,
+        *,
+        frames: LatestFrames,
+        clock: Clock,
+        on_state: OnState,
+        idle: IdleCameras | None = None,
+        recorders: Recorders | None = None,
     ) -> None:
+        self._recorders = recorders
         self._frames, self._clock, self._on_state = frames, clock, on_state
         self._idle = idle or IdleCameras()
         self._running: dict[str, _Running] = {}
@@ -41,6 +49,8 @@ class Cameras:
 
     def apply(self, wanted: Mapping[str, Camera]) -> None:
         """Run the cameras of `wanted`; a camera with an unchanged source loses no frame."""
+        if self._recorders is not None:
+            self._recorders.apply(wanted)
         current = self.running()
         stale = [
             name for name, running in current.items() if name not in wanted or _differs(running.settings, wanted[name])
@@ -62,7 +72,13 @@ class Cameras:
         stop = threading.Event()
         loop = CameraLoop(
             name=name,
-            make_source=partial(make_source, settings, stop=stop, keyframes_only=partial(self._idle.is_idle, name)),
+            make_source=partial(
+                make_source,
+                settings,
+                stop=stop,
+                keyframes_only=partial(self._idle.is_idle, name),
+                tap=None if self._recorders is None else self._recorders.tap(name),
+            ),
             put=self._frames.put,
             stop=stop,
             clock=self._clock,
@@ -92,12 +108,19 @@ class Cameras:
         return {name: entry.loop.stats() for name, entry in self.running().items()}
 
     def threads(self) -> list[ServiceThread]:
-        """One for each enabled camera; none of them ends unless it is stopped."""
-        return [entry.thread for entry in self.running().values()]
+        """One for each enabled camera and one for each second stream; none of them ends unless it is stopped."""
+        recording = [] if self._recorders is None else self._recorders.threads()
+        return [*(entry.thread for entry in self.running().values()), *recording]
 
     def stop(self, at_most_s: float = math.inf) -> None:
         """Stop all loops, in at most so many seconds together; each may take its read time-out to notice."""
+        if self._recorders is not None:
+            for thread in self._recorders.threads():
+                thread.signal()  # all end at the same time
+        deadline = self._clock.mono() + at_most_s
         self._close(list(self.running()), at_most_s=at_most_s)
+        if self._recorders is not None:
+            self._recorders.stop(max(0.0, deadline - self._clock.mono()))
 
 
 def _differs(old: Camera, new: Camera) -> bool:

@@ -14,6 +14,7 @@ from .av_image import AvImage
 from .av_reader import AvReader, stamp_s
 from .dial import Resolver, look_up
 from .http_stream import HttpStream
+from .packets import PacketTap
 from .source import CapturedImage, DecodeCounts
 from .timeline import Timeline
 
@@ -25,7 +26,8 @@ Transport = Literal["tcp", "udp"]
 _DISORDER_S = 1.0  # stamps that go back less than this are disorder, more is a clock that was set
 
 
-def _options(url: str, timeout_s: float, transport: Transport) -> dict[str, str]:
+def ffmpeg_options(url: str, timeout_s: float, transport: Transport) -> dict[str, str]:
+    """FFmpeg's options for the camera at `url`."""
     options = {"timeout": str(round(timeout_s * 1e6))}  # microseconds, of the socket; PyAV adds its own time-out
     if url.lower().startswith("rtsp"):
         # TCP by default: a lost UDP packet damages the picture up to the next key frame. Audio is not requested.
@@ -48,6 +50,7 @@ class NetworkSource:
         transport: Transport = "tcp",
         clock: Clock = SYSTEM_CLOCK,
         resolve: Resolver = look_up,
+        tap: PacketTap | None = None,
     ) -> None:
         if not timeout_s > 0.0:
             raise ValueError(f"timeout_s must be positive, got {timeout_s}")
@@ -58,12 +61,13 @@ class NetworkSource:
             target=url if split is None else split.encoded,
             shown=shown,
             explain=partial(network_error, shown=shown, timeout_s=timeout_s),
-            options=_options(url, timeout_s, transport),
+            options=ffmpeg_options(url, timeout_s, transport),
             timeout_s=timeout_s,
             stream=HttpStream(url=url, shown=shown, timeout_s=timeout_s, clock=clock, resolve=resolve)
             if is_http
             else None,
             clock=clock,
+            tap=tap,
         )
         self._timeline, self._over_udp = Timeline(), transport == "udp"
         self._read = 0

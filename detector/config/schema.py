@@ -16,8 +16,10 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from detector.core.redact import shown_source
 
+from .arming import AlarmSchedule, ArmedState, Presence, SiteLocation
 from .model_settings import Model
 from .section import ConfigSection
+from .self_test_settings import SelfTestSettings
 from .source_kind import SourceKind, port_is_valid, source_kind
 from .value_types import (
     FilePath,
@@ -34,8 +36,6 @@ from .value_types import (
     WebUrl,
     printable_secret,
 )
-
-ArmedState = Literal["armed_away", "armed_home"]
 
 
 def default_device_id() -> str:
@@ -58,8 +58,11 @@ IdleDecode = Literal["all", "keyframes"]
 
 class MotionSettings(ConfigSection):
     enabled: bool = True
-    threshold: float = Field(
-        default=15.0, gt=0.0, le=255.0, description="smallest change of a pixel that counts, grey levels"
+    threshold: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=255.0,
+        description="smallest change of a pixel that counts, grey levels; null: it follows the picture's noise",
     )
     min_area: float = Field(
         default=0.0001, ge=0.0, le=1.0, description="smallest share of the picture that must change"
@@ -118,7 +121,7 @@ class AlertSettings(ConfigSection):
         default=0.0, description="a reminder every so many seconds while the person stays; 0: none"
     )
     min_area: float = Field(
-        default=0.0001, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
+        default=0.00002, ge=0.0, le=1.0, description="smallest share of the picture that a person covers"
     )
     max_area: float = Field(
         default=1.0, gt=0.0, le=1.0, description="largest share of the picture that a person covers"
@@ -152,6 +155,12 @@ def _source(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _record_source(secret: SecretStr) -> SecretStr:
+    if source_kind(_source(secret).get_secret_value()) not in ("rtsp", "http", "file"):
+        raise ValueError("only rtsp(s)://, http(s):// or a file gives a coded stream that can be recorded as it is")
+    return secret
+
+
 class TamperSettings(ConfigSection):
     enabled: bool | None = Field(
         default=None, description="whether a covered, turned or frozen camera is noticed; null: yes, but for files"
@@ -165,8 +174,18 @@ class TamperSettings(ConfigSection):
     )
 
 
+class ClipSettings(ConfigSection):
+    enabled: bool = Field(default=True, description="whether each alert gets a clip out of the camera's own stream")
+    pre_s: float = Field(default=5.0, ge=0.0, le=60.0, description="seconds of the clip before the alert")
+    post_s: float = Field(default=10.0, ge=0.0, le=120.0, description="seconds of the clip after the alert")
+
+
 class Camera(ConfigSection):
     source: Annotated[SecretStr, AfterValidator(_source)]
+    record_source: Annotated[SecretStr, AfterValidator(_record_source)] | None = Field(
+        default=None,
+        description="a second stream of the camera for clips, such as its main one: connected always, decoded never",
+    )
     enabled: bool = True
     detect_fps: float = Field(default=10.0, gt=0.0, le=120.0, description="at most so many detections per second")
     loop: bool = Field(default=False, description="files only: start again at the end of the file")
@@ -181,6 +200,7 @@ class Camera(ConfigSection):
     zones: dict[Identifier, Polygon] = Field(default_factory=dict)
     masks: tuple[Polygon, ...] = ()
     alert: AlertSettings = AlertSettings()
+    clip: ClipSettings = ClipSettings()
 
     @property
     def kind(self) -> SourceKind:
@@ -325,23 +345,18 @@ class Api(ConfigSection):
         return self
 
 
+class ClipRetention(ConfigSection):
+    keep_days: float = Field(default=14.0, gt=0.0, le=3650.0, description="days after which a clip goes")
+    max_clips: int = Field(default=1000, ge=1, le=1_000_000, description="so many clips are kept, the newest ones")
+    max_mb: float = Field(
+        default=2048.0, gt=0.0, le=10_000_000.0, description="MB that all clips take; the oldest go first"
+    )
+
+
 class HistorySettings(ConfigSection):
     keep_days: float = Field(default=14.0, gt=0.0, le=3650.0)
     max_events: int = Field(default=10_000, ge=1, le=1_000_000)
-
-
-def _time_of_day(text: str) -> str:
-    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
-        raise ValueError('write a time of day as "04:30", in quotes')
-    return text
-
-
-class SelfTestSettings(ConfigSection):
-    enabled: bool = True
-    at: Annotated[str, AfterValidator(_time_of_day)] = Field(
-        default="04:30", description="local time of the first test of a day"
-    )
-    every_h: float = Field(default=1.0, ge=0.1, le=24.0, description="hours from one test to the next")
+    clips: ClipRetention = ClipRetention()
 
 
 class Config(ConfigSection):
@@ -352,6 +367,9 @@ class Config(ConfigSection):
     cameras: dict[Identifier, Camera] = Field(min_length=1, max_length=64)
     mqtt: Mqtt = Mqtt()
     alarm: AlarmSettings = AlarmSettings()
+    presence: Presence = Presence()
+    schedules: dict[Identifier, AlarmSchedule] = Field(default_factory=dict, max_length=64)
+    location: SiteLocation = SiteLocation()
     api: Api = Api()
     history: HistorySettings = HistorySettings()
     self_test: SelfTestSettings = SelfTestSettings()
@@ -363,6 +381,15 @@ class Config(ConfigSection):
         same = self.api.port == embedded.port and self.api.port != 0
         if same and self.api.enabled and self.mqtt.broker == "embedded" and _overlap(self.api.host, embedded.host):
             raise ValueError(f"api.port and mqtt.embedded.port are both {embedded.port}: give them different ports")
+        return self
+
+    @model_validator(mode="after")
+    def _sun_has_a_place(self) -> Config:
+        needy = [name for name, schedule in self.schedules.items() if schedule.enabled and schedule.needs_sun]
+        if needy and self.location.latitude is None:
+            raise ValueError(
+                f"schedules.{needy[0]} names sunrise or sunset: set location.latitude and location.longitude"
+            )
         return self
 
 

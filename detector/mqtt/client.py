@@ -92,6 +92,7 @@ class MqttClient:
         self._settings, self._clock, self._will = settings, clock, will
         self._tls = tls_context(settings)
         self._handlers: dict[str, MessageHandler] = {}
+        self._retained_handlers: dict[str, MessageHandler] = {}
         self._listeners: list[Callable[[], None]] = []
         self._on_cleared: list[Callable[[str], None]] = []
         self._on_connected: list[Callable[[], None]] = []
@@ -113,6 +114,10 @@ class MqttClient:
         Retained messages are ignored: a command is for now, not for a connection in a year.
         """
         self._handlers[topic_filter] = handler
+
+    def subscribe_retained(self, topic_filter: str, handler: MessageHandler) -> None:
+        """Have `handler` called for the retained messages of a filter that is subscribed to; before `run`."""
+        self._retained_handlers[topic_filter] = handler
 
     def listen(self, callback: Callable[[], None], is_behind: Callable[[int], bool] | None = None) -> None:
         """Have `callback` called, in the loop's thread, whenever `publish` may take messages again.
@@ -308,11 +313,11 @@ class MqttClient:
         if acks:
             self._notify()
         for incoming in arrived:
-            if not incoming.retained:
-                self._hand_over(incoming)
+            self._hand_over(incoming)
 
     def _hand_over(self, incoming: Incoming) -> None:
-        for topic_filter, handler in self._handlers.items():
+        handlers = self._retained_handlers if incoming.retained else self._handlers
+        for topic_filter, handler in handlers.items():
             if matches(topic_filter, incoming.topic):
                 self._call(handler, incoming.topic, incoming.payload)
 

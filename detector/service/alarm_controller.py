@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from detector.analytics.alarm import Alarm
-from detector.config.schema import AlarmSettings, ArmedState
+from detector.config.arming import ArmedState
+from detector.config.schema import AlarmSettings
 from detector.core.clock import Clock
 from detector.core.types import AlarmState, Alert
 
@@ -47,6 +48,12 @@ class AlarmController:
     def armed_as(self) -> ArmedState | None:
         with self._lock:
             return self._alarm.armed_as
+
+    @property
+    def mode(self) -> ArmedState | None:
+        """How it is armed, also while a delay runs or an alarm sounds; None: disarmed."""
+        with self._lock:
+            return self._alarm.mode
 
     def command(self, command: str) -> None:
         """ARM_AWAY, ARM_HOME or DISARM; raises ValueError on any other."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from detector.alerts.clips.folder import ClipFolder
+from detector.alerts.clips.recorder import ClipRecorder
 from detector.alerts.discovery import ANNOUNCED, Discovery
 from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.history import History
@@ -18,6 +20,7 @@ from detector.analytics.alert_codec import LostImage
 from detector.capture.idle_cameras import IdleCameras
 from detector.capture.latest_frames import LatestFrames
 from detector.capture.manager import Cameras
+from detector.capture.recording.recorders import Recorders
 from detector.config import document as config_file
 from detector.config.schema import Config
 from detector.core.clock import Clock
@@ -36,10 +39,12 @@ from detector.mqtt.client import MqttClient, settings_of
 from .alarm_controller import ALARM_STATE, AlarmController
 from .announcer import Announcer
 from .api_thread import ApiThread
+from .arming import ARMING_STATE, ArmingController
 from .autotuner import Autotuner
 from .camera_memory import MEMORY_STATE, CameraMemory
 from .camera_status import CameraStatusPublisher
 from .camera_switches import DETECT_STATE, CameraSwitches
+from .clips import Clips
 from .config_store import ConfigStore
 from .control import ServiceControl
 from .engine_upgrade import EngineUpgrade
@@ -49,12 +54,14 @@ from .model_host import ModelHost
 from .model_probes import ModelProbes
 from .mqtt_commands import MqttCommands
 from .overload import LoadMeter
+from .presence_topics import PresenceTopics
 from .reload import ConfigReloader
 from .self_test import SELF_TEST_STATE, SelfTest
 from .status import StatusReporter
 from .suppressions import Suppressions
 
 log = logging.getLogger(__name__)
+MOST_EARLY_S = 60.0  # of an entry delay: so long ago somebody may have come in when the alert is sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +71,7 @@ class Storage:
     outbox: Outbox
     history: History
     history_writer: HistoryWriter
+    clip_folder: ClipFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +81,7 @@ class Output:
     broker: EmbeddedBroker | None
     client: MqttClient
     dispatcher: Dispatcher
+    clips: Clips
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +93,7 @@ class Detection:
     model: ModelHost
     loop: InferenceLoop
     alarm: AlarmController
+    arming: ArmingController
     switches: CameraSwitches
     autotune: AutotuneStatus
     probes: ModelProbes
@@ -122,8 +132,10 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
     config, clock_sync = store.config, ClockSync(clock=clock)
     storage = _storage(config, clock, clock_sync, closing)
     links = _links(config, clock)
-    output = _output(config, storage, links, clock, clock_sync, closing)
-    detection = _detection(config, resolved, storage, output, clock)
+    recorders = Recorders(clock=clock, early_s=lambda: min(store.config.alarm.entry_delay_s, MOST_EARLY_S))
+    clips = _clips(store, storage, recorders, clock)
+    output = _output(config, storage, links, clips, clock, clock_sync, closing)
+    detection = _detection(config, resolved, storage, output, recorders, clock, clock_sync)
     closing.callback(detection.frames.close)
     monitoring = _monitoring(store, storage, output, detection, clock, clock_sync)
     announcer = _announcer(store, storage, output)
@@ -141,9 +153,10 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         status=monitoring.status,
         history=storage.history,
         channel=detection.loop.channel,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         switches=detection.switches,
         apply=reloader.apply,
+        clips=storage.clip_folder,
         suppressions=suppressions,
     )
     return Components(
@@ -192,7 +205,7 @@ def _monitoring(
         clock=clock,
         clock_unsynced_s=clock_sync.unsynced_s,
         tamper=detection.loop.tamper,
-        self_test=self_test.problems,
+        more_problems=lambda: (*output.clips.problems(), *self_test.problems()),
     )
     camera_status = CameraStatusPublisher(
         cameras=cameras.stats,
@@ -211,9 +224,10 @@ def _monitoring(
         autotune=detection.autotune,
         broker=output.client,
         outbox=storage.outbox,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         clock=clock,
         self_test=self_test.status,
+        more=lambda: {"clips": output.clips.document()},
     )
     return Monitoring(
         threads=threads, load=load, health=health, camera_status=camera_status, status=status, self_test=self_test
@@ -245,13 +259,18 @@ def _subscribe_commands(
     commands = MqttCommands(
         topics=Topics(store.config.mqtt.topic_prefix),
         store=store,
-        alarm=detection.alarm,
+        alarm=detection.arming,
         switches=detection.switches,
         announce=announcer.announce,
         suppressions=suppressions,
     )
     for topic_filter, handler in commands.handlers():
         output.client.subscribe(topic_filter, handler)
+    output.client.subscribe_retained(Topics(store.config.mqtt.topic_prefix).alarm_set, commands.on_retained_alarm)
+    for topic, handler, retained in PresenceTopics(config=store.config, arming=detection.arming).handlers():
+        output.client.subscribe(topic, handler)
+        output.client.subscribe_retained(topic, retained)
+    output.client.listen_connected(detection.arming.connected)
 
 
 def _reloader(
@@ -266,6 +285,7 @@ def _reloader(
         model=detection.model,
         autotune=detection.autotune,
         alarm=detection.alarm,
+        arming=detection.arming,
         cameras=detection.cameras,
         switches=detection.switches,
         status=monitoring.camera_status,
@@ -278,6 +298,14 @@ def _storage(config: Config, clock: Clock, clock_sync: ClockSync, closing: ExitS
     folder, keep = config.data_dir, config.history
     outbox = Outbox(folder / "outbox.db", clock=clock)
     closing.callback(outbox.close)
+    clips = ClipFolder(
+        folder / "clips",
+        keep_days=keep.clips.keep_days,
+        max_clips=keep.clips.max_clips,
+        max_bytes=keep.clips.max_mb * 1e6,
+        clock=clock,
+        clock_synced=clock_sync.is_synced,
+    )
     history = History(
         path=folder / "history.db",
         snapshot_dir=folder / "snapshots",
@@ -285,9 +313,17 @@ def _storage(config: Config, clock: Clock, clock_sync: ClockSync, closing: ExitS
         max_events=keep.max_events,
         clock=clock,
         clock_synced=clock_sync.is_synced,
+        clips=clips,
     )
     closing.callback(history.close)
-    return Storage(outbox=outbox, history=history, history_writer=HistoryWriter(history, clock=clock))
+    return Storage(
+        outbox=outbox, history=history, history_writer=HistoryWriter(history, clock=clock), clip_folder=clips
+    )
+
+
+def _clips(store: ConfigStore, storage: Storage, recorders: Recorders, clock: Clock) -> Clips:
+    recorder = ClipRecorder(rings=recorders, folder=storage.clip_folder, clock=clock)
+    return Clips(config=lambda: store.config, recorders=recorders, recorder=recorder)
 
 
 def _links(config: Config, clock: Clock) -> LinkSigner | None:
@@ -297,7 +333,13 @@ def _links(config: Config, clock: Clock) -> LinkSigner | None:
 
 
 def _output(
-    config: Config, storage: Storage, links: LinkSigner | None, clock: Clock, clock_sync: ClockSync, closing: ExitStack
+    config: Config,
+    storage: Storage,
+    links: LinkSigner | None,
+    clips: Clips,
+    clock: Clock,
+    clock_sync: ClockSync,
+    closing: ExitStack,
 ) -> Output:
     mqtt, topics, password = config.mqtt, Topics(config.mqtt.topic_prefix), config_file.mqtt_password(config)
     public = (config.api.public_url or "").rstrip("/")
@@ -325,13 +367,24 @@ def _output(
         encode_snapshot=_snapshot,
         snapshot_url=lambda path: None if links is None else f"{public}{links.sign(path)}",
         snapshot_width=mqtt.snapshot_width,
+        request_clip=clips.request,
+        clip_exists=lambda path: storage.clip_folder.has(path.split("/")[-2]),
         clock=clock,
         clock_synced=clock_sync.is_synced,
     )
-    return Output(broker=broker, client=client, dispatcher=dispatcher)
+    clips.recorder.listen(dispatcher.clip)
+    return Output(broker=broker, client=client, dispatcher=dispatcher, clips=clips)
 
 
-def _detection(config: Config, resolved: Resolved, storage: Storage, output: Output, clock: Clock) -> Detection:
+def _detection(
+    config: Config,
+    resolved: Resolved,
+    storage: Storage,
+    output: Output,
+    recorders: Recorders,
+    clock: Clock,
+    clock_sync: ClockSync,
+) -> Detection:
     autotune, idle, frames = AutotuneStatus(), IdleCameras(), LatestFrames(clock=clock)
     load = AutotunedLoader(config.model, resolved, scenes=tuple(scenes_of(config)), on_change=autotune.chose)
     autotune.chose(load.choice)
@@ -349,6 +402,15 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
         on_change=alarm_changed,
     )
     probes = ModelProbes()
+    arming = ArmingController(
+        alarm=alarm,
+        config=config,
+        saved=storage.outbox.get_state(ARMING_STATE),
+        clock=clock,
+        clock_synced=clock_sync.is_synced,
+        save=output.dispatcher.save_state,
+        publish=output.dispatcher.alarm_attributes,
+    )
     loop = InferenceLoop(
         probes=probes,
         frames=frames,
@@ -364,10 +426,11 @@ def _detection(config: Config, resolved: Resolved, storage: Storage, output: Out
     )
     return Detection(
         frames=frames,
-        cameras=Cameras(frames=frames, clock=clock, on_state=_log_camera, idle=idle),
+        cameras=Cameras(frames=frames, clock=clock, on_state=_log_camera, idle=idle, recorders=recorders),
         model=model,
         loop=loop,
         alarm=alarm,
+        arming=arming,
         switches=CameraSwitches(
             saved=storage.outbox.get_state(DETECT_STATE),
             channels=loop,

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 from detector import __version__
+from detector.alerts.clips.folder import ClipFolder
 from detector.api.control import Health, Ready, StaleConfigError
 from detector.config import document as config_file
 from detector.config import remote
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand
 
-from .alarm_controller import AlarmController
+from .arming import ArmingController
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
 from .health import HealthMonitor
@@ -49,14 +51,16 @@ class ServiceControl:
         status: StatusReporter,
         history: VisitHistory,
         channel: FindChannel,
-        alarm: AlarmController,
+        alarm: ArmingController,
         switches: CameraSwitches,
         apply: Apply,
+        clips: ClipFolder,
         suppressions: Suppressions,
     ) -> None:
         self._suppressions = suppressions
         self._store, self._health, self._status, self._history = store, health, status, history
         self._channel, self._alarm, self._switches, self._apply = channel, alarm, switches, apply
+        self._clips = clips
 
     def version(self) -> Document:
         return {
@@ -97,6 +101,9 @@ class ServiceControl:
     def snapshot(self, event_id: str) -> bytes | None:
         return self._history.snapshot(event_id)
 
+    def clip(self, event_id: str) -> Path | None:
+        return self._clips.find(event_id)
+
     def suppress(self, event_id: str) -> Document:
         return self._suppressions.ask(event_id)
 
@@ -120,9 +127,11 @@ class ServiceControl:
     def camera_names(self) -> tuple[str, ...]:
         return tuple(self._store.config.cameras)
 
-    def alarm_command(self, command: AlarmCommand) -> None:
-        self._alarm.command(command)
-        log.info("alarm: %s by HTTP: now %s", command, self._alarm.state)
+    def alarm_command(self, command: AlarmCommand, by: str) -> None:
+        self._alarm.command(command, by=by)
+
+    def alarm_audit(self) -> list[Document]:
+        return self._alarm.audit.entries()[::-1]
 
     def detect_switch(self, camera: str, on: bool) -> None:
         self._switches.switch(camera, enabled=on)

@@ -58,10 +58,9 @@ class HealthMonitor:
         clock: Clock,
         clock_unsynced_s: Callable[[], float] = lambda: 0.0,
         tamper: Callable[[str], TamperKind | None] = lambda _: None,
-        self_test: Callable[[], list[str]] = list,
+        more_problems: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        self._self_test = self_test
-        self._tamper = tamper
+        self._tamper, self._more_problems = tamper, more_problems
         self._clock_unsynced_s = clock_unsynced_s
         self._threads, self._cameras, self._model = threads, cameras, model
         self._broker, self._outbox, self._load = broker, outbox, load
@@ -122,10 +121,10 @@ class HealthMonitor:
         return [
             *(f"{name}: {fault}" for name, fault in self.faults()),
             *self._camera_problems(),
-            *self._self_test(),
             *self._load_problems(),
             *self._clock_problems(),
             *self._delivery_problems(),
+            *self._more_problems(),
         ]
 
     def _camera_problems(self) -> Iterator[str]:

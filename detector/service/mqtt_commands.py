@@ -9,7 +9,7 @@ from detector.alerts.payloads import Topics
 from detector.alerts.snapshot_files import safe_id
 from detector.core.clock import SYSTEM_CLOCK, Clock
 
-from .alarm_controller import AlarmController
+from .arming import ArmingController
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
 from .suppressions import Suppressions
@@ -29,7 +29,7 @@ class MqttCommands:
         *,
         topics: Topics,
         store: ConfigStore,
-        alarm: AlarmController,
+        alarm: ArmingController,
         switches: CameraSwitches,
         announce: Callable[[], None],
         suppressions: Suppressions,
@@ -55,11 +55,13 @@ class MqttCommands:
     def _on_alarm(self, topic: str, payload: bytes) -> None:
         word = _word(payload).upper()
         try:
-            self._alarm.command(word)
+            self._alarm.command(word, by="MQTT")
         except ValueError:
             self._refuse(topic, word)
-            return
-        log.info("alarm: %s by MQTT: now %s", word, self._alarm.state)
+
+    def on_retained_alarm(self, _topic: str, payload: bytes) -> None:
+        """A retained command was given to nobody in particular, perhaps long ago: it is written down, nothing else."""
+        self._alarm.ignored(_word(payload).upper())
 
     def _on_detect(self, topic: str, payload: bytes) -> None:
         word = _word(payload).upper()

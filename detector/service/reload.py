@@ -15,12 +15,13 @@ from detector.models.autotune.status import AutotuneStatus
 from detector.models.loading import resolve
 
 from .alarm_controller import AlarmController
+from .arming import ArmingController
 from .camera_status import CameraStatusPublisher
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
 from .model_host import ModelHost
 
-RESTART = ("device", "mqtt", "api", "history", "data_dir")
+RESTART = ("device", "mqtt", "presence", "api", "history", "data_dir")
 """Sections that take effect with the next start: they decide about sockets and files that are open."""
 
 NewModel = tuple[AnyDetector, AutotunedLoader]
@@ -42,6 +43,7 @@ class ConfigReloader:
         model: ModelHost,
         autotune: AutotuneStatus,
         alarm: AlarmController,
+        arming: ArmingController,
         cameras: CaptureSet,
         switches: CameraSwitches,
         status: CameraStatusPublisher,
@@ -49,6 +51,7 @@ class ConfigReloader:
         announce: Callable[[], None],
     ) -> None:
         self._store, self._model, self._autotune, self._alarm = store, model, autotune, alarm
+        self._arming = arming
         self._cameras, self._switches, self._status = cameras, switches, status
         self._remove_camera, self._announce = remove_camera, announce
 
@@ -64,6 +67,7 @@ class ConfigReloader:
             self._autotune.chose(fresh[1].choice)
             self._model.swap(*fresh)
         self._alarm.use_settings(new.alarm)
+        self._arming.use_config(new)
         self._change_cameras(old, new)
         return [key for key in RESTART if getattr(old, key) != getattr(new, key)]
 

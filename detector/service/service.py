@@ -36,6 +36,7 @@ LOOK_S = 0.05  # how often a start looks whether it is to stop
 LOAD_S = 600.0  # an engine may have to come off a slow card
 BUILD_STOP_S = 30.0  # an engine build looks up between its steps, and loading one cannot be cut short
 CAMERA_STOP_S = 2.0
+CLIP_STOP_S = 2.0  # what is being written then is finished shorter, or removed with the next start
 SELF_TEST_STOP_S = 1.0  # a test under way waits for the model
 DRAIN_S = 2.0  # for the broker to acknowledge what is under way
 
@@ -128,6 +129,7 @@ class Service:
             parts.announcer.api_port = parts.api.port
         self._wait_loaded(detection.model)
         detection.alarm.announce()
+        detection.arming.announce()
         parts.announcer.announce()
         self._start_threads(self._change_rows(parts), parts, closing)
 
@@ -143,6 +145,7 @@ class Service:
             *([] if broker is None else [ThreadRow("broker", broker.run, broker)]),
             ThreadRow("outbox", parts.storage.outbox.run),
             ThreadRow("history", parts.storage.history_writer.run),
+            ThreadRow("clips", output.clips.recorder.run, output.clips.recorder, stop_s=CLIP_STOP_S),
             ThreadRow("mqtt", output.client.run, output.client),
             ThreadRow("dispatch", dispatch, output.dispatcher),
             ThreadRow("inference", loop.run, loop),
@@ -199,6 +202,7 @@ class Service:
         while not self.stop_event.wait(CHECK_S):
             now = self._clock.mono()
             self._assess_cameras(parts, now)
+            parts.detection.arming.tick()
             if parts.monitoring.health.check():
                 self._notifier.watchdog()
             if now >= next_stats:

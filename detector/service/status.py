@@ -16,7 +16,7 @@ from detector.core.redact import redact
 from detector.core.system_info import SystemProbe
 from detector.models.autotune.status import AutotuneStatus
 
-from .alarm_controller import AlarmController
+from .arming import ArmingController
 from .camera_status import status_word
 from .config_store import ConfigStore
 from .health import Broker, CameraStats, HealthMonitor, OutboxCounts
@@ -64,14 +64,16 @@ class StatusReporter:
         autotune: AutotuneStatus,
         broker: Broker,
         outbox: OutboxCounts,
-        alarm: AlarmController,
+        alarm: ArmingController,
         clock: Clock,
         self_test: Callable[[str], dict[str, Any] | None] = lambda _camera: None,
+        more: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self._self_test = self_test
         self._store, self._health, self._stats, self._frames = store, health, cameras, frames
         self._channel, self._host, self._autotune = channel, model, autotune
         self._broker, self._outbox, self._alarm, self._clock = broker, outbox, alarm, clock
+        self._more = more
         self._started_mono = clock.mono()
         self._probe = SystemProbe()
 
@@ -109,7 +111,8 @@ class StatusReporter:
                 "oldest_s": _rounded(oldest, 1),
                 "fault": outbox.fault,
             },
-            "alarm": {"state": self._alarm.state},
+            **self._more(),
+            "alarm": {"state": self._alarm.state, **self._alarm.document()},
             "system": {key: _rounded(value, 1) for key, value in dataclasses.asdict(self._probe.read()).items()},
         }
 

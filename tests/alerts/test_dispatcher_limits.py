@@ -168,6 +168,7 @@ def test_every_visit_has_a_picture_and_an_alerts_replaces_the_first(broker: Mosq
 
     subscriber = RecordingSubscriber(broker.port, "p/#")
     with running_dispatcher(tmp_path, broker.port, encode_snapshot=frame_number) as delivery:
+        wait_until(delivery.link.session)  # right after a connect alerts go first
         delivery.dispatcher.change(make_change(1))
         wait_until(lambda: delivery.history.snapshot("event-1") == b"1")
         alert = dataclasses.replace(make_alert(1), frame=make_frame(seq=7))

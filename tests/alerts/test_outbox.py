@@ -360,3 +360,20 @@ def test_a_rotten_entry_blocks_nothing(path: Path, caplog: pytest.LogCaptureFixt
 def test_a_cap_below_one_is_refused(path: Path) -> None:
     with pytest.raises(ValueError, match="max_events"):
         Outbox(path, max_events=0)
+
+
+def test_a_full_disk_is_still_read_so_that_alerts_keep_their_order(path: Path, clock: StillClock) -> None:
+    with closing(Outbox(path, clock=clock, retry_s=RETRY_S, head=2)) as outbox:
+        for n in range(6):
+            put(outbox, f"a{n}")
+        outbox.flush()
+        with full_disk():
+            put(outbox, "a6")
+            outbox.flush()
+            assert outbox.stats().fault is not None
+            sent = []
+            while (entry := outbox.first("alert")) is not None:
+                sent.append(entry.key)
+                outbox.acknowledged([entry.seq])
+                outbox.flush()
+    assert sent == [f"a{n}" for n in range(7)]

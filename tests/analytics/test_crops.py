@@ -82,6 +82,31 @@ def test_what_moves_is_enlarged_as_people_seen_there_before_need_it() -> None:
     assert view.frame.image.bgr().shape == (416, 416, 3), "people there are 28 px tall"
 
 
+@pytest.mark.parametrize("turned", [True, False])
+def test_a_camera_that_looks_elsewhere_forgets_how_tall_people_were(turned: bool) -> None:
+    closer = CropPlanner(per_s=5.0)
+    legs: Box = (400.0, 330.0, 410.0, 340.0)
+    closer.learn([(700.0, 312.0, 716.0, 340.0)] * 10, SIZE)
+    if turned:
+        closer.shift(0.0, -200.0)
+    else:
+        closer.forget_view()
+    (view,) = closer.plan(seen(frame()), regions=[legs], followed=[], size=INPUT)
+    assert view.frame.image.bgr().shape < (416, 416, 3), "as tall as what moves"
+
+
+def test_places_that_windows_showed_move_with_the_picture() -> None:
+    """After a turn, the thing beside the one that was just shown has its turn."""
+    closer = CropPlanner(per_s=10.0)
+    one, other = FAR, (1500.0, 800.0, 1520.0, 850.0)
+    (first,) = closer.plan(seen(frame(0.0)), regions=[one], followed=[], size=INPUT)
+    assert _holds(first, one)
+    closer.shift(40.0, 0.0)
+    turned: list[Box] = [(x1 + 40.0, y1, x2 + 40.0, y2) for x1, y1, x2, y2 in (one, other)]
+    views = closer.plan(seen(frame(0.2)), regions=turned, followed=[], size=INPUT)
+    assert _holds(views[0], turned[1])
+
+
 def test_where_people_are_large_small_motion_is_a_part_of_them() -> None:
     closer = CropPlanner(per_s=5.0)
     closer.learn([(700.0, 100.0, 800.0, 340.0)] * 10, SIZE)

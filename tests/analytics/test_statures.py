@@ -55,3 +55,22 @@ def test_who_is_cut_off_by_the_bottom_edge_says_nothing() -> None:
     statures = Statures()
     statures.learn([person(1000.0, 40.0)] * 50, SIZE)
     assert statures.at(999.0) is None
+
+
+def test_a_camera_that_turned_up_or_down_forgets_and_sideways_does_not() -> None:
+    for shifts, known in (([5.0, 5.0], True), ([12.0, 12.0], False), ([-30.0], False), ([15.0, -15.0], True)):
+        statures = Statures()
+        statures.learn([person(500.0, 40.0)] * 50, SIZE)
+        for dy in shifts:
+            statures.shift(dy)
+        assert (statures.at(500.0) is not None) == known
+    statures.learn([person(500.0, 60.0)] * 8, SIZE)
+    assert statures.at(500.0) is not None
+
+
+def test_what_was_learnt_after_a_turn_is_not_forgotten_with_it() -> None:
+    statures = Statures()
+    statures.learn([person(500.0, 40.0)] * 50, SIZE)
+    statures.shift(200.0)
+    statures.learn([person(500.0, 90.0)] * 8, SIZE)
+    assert statures.at(500.0) == 90.0

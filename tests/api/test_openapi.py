@@ -14,7 +14,7 @@ ROUTES = {
     "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/version", "GET /api/status", "GET /api/config",
     "PUT /api/config", "GET /api/config/schema", "GET /api/events", "GET /api/events/{event_id}",
     "GET /api/events/{event_id}/snapshot.jpg", "GET /api/cameras/{camera}/latest.jpg",
-    "GET /api/cameras/{camera}/stream.mjpg", "POST /api/cameras/{camera}/detect", "POST /api/alarm",
+    "GET /api/cameras/{camera}/stream.mjpg", "POST /api/cameras/{camera}/detect", "POST /api/alarm", "GET /api/alarm/audit",
     "POST /api/events/{event_id}/suppress", "GET /api/suppressions", "DELETE /api/suppressions/{suppression_id}",
     "GET /api/suppressions/{suppression_id}/snapshot.jpg", "GET /api/session", "POST /api/session", "DELETE /api/session",
 }  # fmt: skip

@@ -100,6 +100,16 @@ def test_states_have_words(window: StartApi, look: Look, changes: Document, word
 
 
 @needs_browser
+def test_the_page_says_why_it_is_armed(window: StartApi, look: Look) -> None:
+    control = MemoryControl()
+    why = "armed because of the schedule night until 06:30"
+    control.overrides = {"alarm": {"state": "armed_home", "because": why, "waits": None, "notes": ["dark: <b>no</b>"]}}
+    page = look(window(control=control).server.url)
+    page.until("document.querySelector('#alarm-why').textContent")
+    assert page.text("#alarm-why") == f"{why}; dark: <b>no</b>"
+
+
+@needs_browser
 def test_the_alarm_and_detection_are_switched_by_a_click(window: StartApi, look: Look) -> None:
     opened = window()
     page = look(opened.server.url)

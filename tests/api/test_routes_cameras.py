@@ -121,3 +121,11 @@ def test_a_command_that_is_no_json_is_refused(free: RunningApi, content: bytes) 
     answer = free.client.post("/api/alarm", content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == (422 if content == b"" else 400)
     assert answer.json()["error"]
+
+
+def test_the_alarms_audit_list_says_who_and_from_where(window: StartApi) -> None:
+    opened = window()
+    assert opened.client.post("/api/alarm", json={"command": "DISARM"}).status_code == 200
+    (entry,) = opened.client.get("/api/alarm/audit").json()
+    assert (entry["command"], entry["by"]) == ("DISARM", "HTTP from 127.0.0.1")
+    assert window(token="correct-horse").client.get("/api/alarm/audit").status_code == 401

@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 
 from bench.visit_conditions import CONDITIONS, under
-from bench.visit_scenes import VisitScene, visit_heights, visit_scenes
-from bench.visits import FoundVisit, SceneResult, VisitConfig, _Sightings, _WholePictures, main, measure, summarise
+from bench.visit_empty import empty_pictures
+from bench.visit_parts import VisitScene
+from bench.visit_report import missed_targets, summarise
+from bench.visit_results import VisitResults
+from bench.visit_scenes import EMPTY_S, LAYOUTS, visit_heights, visit_scenes
+from bench.visit_tally import FoundVisit, SceneResult, VisitTally
+from bench.visit_warps import Fisheye, Inset, Overhead, posts
+from bench.visits import VisitConfig, _WholePictures, main, measure
 from detector.analytics.pipeline import PipelineOutcome
-from detector.core.types import Box, Track
+from detector.core.types import ArrayImage, Box, Event, EventChange, Frame, Track
 from detector.inference.factory import load_detector
 
 PERSON: Box = (10.0, 10.0, 20.0, 40.0)
@@ -39,7 +45,7 @@ def outcome(*boxes: Box, matched: bool = True) -> PipelineOutcome:
 
 
 def test_a_visit_is_found_by_the_first_track_on_the_person() -> None:
-    tally = _Sightings(scene())
+    tally = VisitTally(scene())
     tally.add(6, outcome(PERSON, matched=False))
     tally.add(7, outcome((40.0, 10.0, 50.0, 40.0)))
     tally.add(9, outcome(PERSON))
@@ -49,7 +55,7 @@ def test_a_visit_is_found_by_the_first_track_on_the_person() -> None:
 
 def test_a_track_on_nobody_is_a_false_visit_where_everybody_is_marked() -> None:
     for marked, expected in ((True, 1), (False, None)):
-        tally = _Sightings(scene(marked=marked))
+        tally = VisitTally(scene(marked=marked))
         tally.add(7, outcome((60.0, 10.0, 70.0, 40.0)))
         assert tally.false_visits == expected
         assert tally.visits() == (FoundVisit(height_px=30.0, found_after_s=None),)
@@ -105,13 +111,132 @@ def test_people_are_marked_where_they_were_set(shared: Path) -> None:
 
 def test_scenes_without_people_have_pictures_that_change(shared: Path) -> None:
     empty = [one for one in visit_scenes(shared, quick=True) if one.condition == "empty"]
-    assert len(empty) == 10
+    assert len(empty) == 2 * 8 * 3, "each kind of change in each light, to choose by and to judge by"
     for one in empty:
         first, later = islice(one.pictures(), 0, 8, 7)
         assert first.shape == later.shape == (720, 1280, 3)
         assert (first != later).any()
         assert one.marked
         assert one.truth() == {}
+    assert len(empty) * EMPTY_S >= 2 * 3600, "the whole form lasts two hours"
+
+
+def test_the_parts_share_no_picture_and_no_scene(shared: Path) -> None:
+    choose, judge = (set(empty_pictures(shared, part)) for part in ("choose", "judge"))
+    assert choose
+    assert judge
+    assert not choose & judge
+
+
+def test_the_whole_form_shows_every_size_layout_and_condition(shared: Path) -> None:
+    scenes = [one for one in visit_scenes(shared, quick=False) if one.part == "judge"]
+    names = {one.name for one in scenes}
+    for clip in ("vtest", "one-by-one"):
+        assert {f"{clip} {share}% in 1280x720" for share in (100, 50, 33, 25, 18)} <= names
+    assert {name.rpartition(" in ")[2] for name in names if " in " in name} == {"480x270", "1280x720", "1920x1080"}
+    assert {"day", "empty", *CONDITIONS, *LAYOUTS} == {one.condition for one in scenes}
+    assert len({(one.name, one.condition) for one in scenes}) == len(scenes), "a result is kept by these"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_people_are_marked_where_each_layout_shows_them(shared: Path, layout: str) -> None:
+    """What moves between two pictures lies in the marked boxes, for the most part."""
+    made = next(one for one in visit_scenes(shared, quick=True) if one.condition == layout)
+    pictures = [picture.astype(np.int16) for picture in islice(made.pictures(), 0, 41, 20)]
+    height, width = pictures[0].shape[:2]
+    boxes = np.array([box for number in (0, 40) for _, box in made.truth()[number]])
+    assert len(boxes)
+    assert (boxes[:, :2] >= -1).all()
+    assert (boxes[:, 2:] <= (width + 1, height + 1)).all()
+    rows, columns = np.nonzero(np.abs(pictures[0] - pictures[2]).max(axis=2) > 60)
+    inside = (
+        (columns[:, None] >= boxes[:, 0] - 3)
+        & (columns[:, None] <= boxes[:, 2] + 3)
+        & (rows[:, None] >= boxes[:, 1] - 3)
+        & (rows[:, None] <= boxes[:, 3] + 3)
+    ).any(axis=1)
+    assert len(rows) > 20
+    assert inside.mean() > 0.8
+
+
+@pytest.mark.parametrize("warp", [Fisheye((640, 360)), Overhead((640, 360))])
+def test_a_warp_takes_a_box_where_it_takes_the_pixels(warp: Fisheye | Overhead) -> None:
+    boxes: list[Box] = [(300.0, 150.0, 340.0, 230.0), (100.0, 60.0, 130.0, 120.0), (560.0, 200.0, 590.0, 260.0)]
+    for box in boxes:
+        picture = np.zeros((360, 640, 3), np.uint8)
+        picture[round(box[1]) : round(box[3]), round(box[0]) : round(box[2])] = 255
+        rows, columns = np.nonzero(warp.picture(picture)[:, :, 0] > 127)
+        seen = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        moved = warp.box(box)
+        assert np.abs(np.array(moved) - seen).max() <= 2.0
+        assert np.abs(np.array(moved) - box).max() > 4.0
+
+
+def test_an_inset_is_cut_off_at_the_pictures_edge_and_so_are_its_people() -> None:
+    inset, whole = Inset(-50, 10, (100, 60), (200, 100)), np.zeros((100, 200, 3), np.uint8)
+    inset.put(np.full((60, 100, 3), 255, np.uint8), whole)
+    assert whole[10:70, :50].all()
+    assert whole.sum() == 50 * 60 * 3 * 255
+    assert inset.box((20.0, 0.0, 70.0, 40.0), 0.5) is None, "outside"
+    assert inset.box((90.0, 0.0, 120.0, 40.0), 1.0) == (40.0, 10.0, 70.0, 50.0)
+    assert inset.box((40.0, 0.0, 60.0, 40.0), 1.0) == (0.0, 10.0, 10.0, 50.0)
+    posts(whole, inset, width=4)
+    assert (whole[20, 24:26] < 255).all(), "a post in front of what shows"
+
+
+def opened(box: Box, key: int) -> PipelineOutcome:
+    event = Event(
+        id=f"e{key}", camera="c", track_id=key, frame_wall=0.0, start_wall=0.0, end_wall=None, score=0.9, top_score=0.9,
+        box=box, frame_size=(128, 72), current_zones=(), entered_zones=(), stationary=False, has_snapshot=False,
+        suppressed=None,
+    )  # fmt: skip
+    track = Track(id=key, box=box, score=0.9, first_mono=0.0, last_mono=0.0, hits=3, matched=True)
+    frame = Frame(
+        image=ArrayImage(np.zeros((72, 128, 3), np.uint8)), camera="c", seq=0, captured_mono=0.0, captured_wall=0.0
+    )
+    return PipelineOutcome(tracks=(track,), changes=(EventChange(type="new", before=event, after=event, frame=frame),))
+
+
+def test_a_second_event_of_one_person_is_a_split_visit() -> None:
+    tally = VisitTally(scene())
+    tally.add(7, opened(PERSON, 1))
+    assert tally.split == 0
+    tally.add(12, opened(PERSON, 2))
+    assert (tally.split, tally.merged, tally.false_visits) == (1, 0, 0)
+
+
+def test_a_track_that_goes_from_one_person_to_another_merges_their_visits() -> None:
+    other: Box = (60.0, 10.0, 70.0, 40.0)
+    two = replace(scene(), truth=lambda: {number: [(1, PERSON), (2, other)] for number in range(20)})
+    tally = VisitTally(two)
+    for number in range(5):
+        tally.add(number, outcome(PERSON))
+        tally.add(10 + number, outcome(other))
+    assert (tally.merged, tally.split) == (1, 0)
+
+
+def test_a_result_is_kept_until_program_scene_or_settings_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DETECTOR_CACHE", str(tmp_path))
+    result, ours = made_result(visits=(FoundVisit(height_px=14.0, found_after_s=0.3),)), VisitResults("program")
+    ours.keep(scene(), {"settings": {}}, result)
+    assert ours.read(scene(), {"settings": {}}, "b") == replace(result, config="b")
+    assert ours.read(scene(), {"settings": {"detect_fps": "4"}}, "b") is None
+    assert ours.read(replace(scene(), name="other"), {"settings": {}}, "b") is None
+    assert VisitResults("another").read(scene(), {"settings": {}}, "b") is None
+    (kept,) = tmp_path.rglob("*.json")
+    kept.write_text("{", encoding="utf-8")
+    assert ours.read(scene(), {"settings": {}}, "b") is None, "a damaged file is measured again"
+
+
+def test_missed_targets_are_named_with_their_figures() -> None:
+    missed = FoundVisit(height_px=14.0, found_after_s=None)
+    (row,) = summarise([made_result(visits=(missed, replace(missed, height_px=80.0, found_after_s=0.2)))])
+    assert missed_targets(row) == [
+        "poor, 12-16 px: 0 of 1 (0%), wanted 60%",
+        "false visits: 2 in 0.50 h, wanted 0.1 an hour",
+    ]
 
 
 def test_a_scene_is_measured_by_the_products_own_pipeline(shared: Path) -> None:
@@ -125,9 +250,8 @@ def test_a_scene_is_measured_by_the_products_own_pipeline(shared: Path) -> None:
     assert result.false_visits is None
 
 
-def test_the_summary_counts_visits_by_height_and_condition() -> None:
-    visits = (FoundVisit(height_px=14.0, found_after_s=None), FoundVisit(height_px=30.0, found_after_s=0.5))
-    one = SceneResult(
+def made_result(*, visits: tuple[FoundVisit, ...]) -> SceneResult:
+    return SceneResult(
         config="a",
         scene="s",
         part="judge",
@@ -135,10 +259,20 @@ def test_the_summary_counts_visits_by_height_and_condition() -> None:
         visits=visits,
         false_visits=2,
         media_s=1800.0,
+        split=1,
+        merged=2,
         whole_runs=7,
         window_runs=3,
+        model_s=1.5,
+        cpu_s=0.5,
     )
-    (row,) = summarise([one])
-    assert row["by_height"] == {"12-16": (0, 1), "24-36": (1, 1)}
+
+
+def test_the_summary_counts_visits_by_height_and_condition() -> None:
+    visits = (FoundVisit(height_px=14.0, found_after_s=None), FoundVisit(height_px=30.0, found_after_s=0.5))
+    (row,) = summarise([made_result(visits=visits)])
+    assert row["by_height"] == row["poor"] == {"12-16": (0, 1), "24-36": (1, 1)}
+    assert row["clear"] == {}
     assert row["by_condition"] == {"dusk": (1, 2)}
     assert (row["median_s"], row["false_visits"], row["false_hours"], row["window_runs"]) == (0.5, 2, 0.5, 3)
+    assert (row["split"], row["merged"], row["model_s"], row["cpu_s"]) == (1, 2, 1.5, 0.5)

@@ -27,6 +27,14 @@ def _make(folder: Path, *arguments: str, timeout: float = 400) -> subprocess.Com
     )
 
 
+def _failures(output: str) -> str:
+    """Why tests failed, the summary first: logs are often cut in their middle or at their end."""
+    lines = output.splitlines()
+    named = [line for line in lines if line.startswith(("FAILED", "ERROR")) or re.match(r"=+ .* in [\d.]+s", line)]
+    why = [line for line in lines if re.match(r"E  |>  |tests/\S+:\d+: ", line)]
+    return "\n".join([*named, *why[:200], *lines[-20:]]) + "\n"
+
+
 def _missing() -> str | None:
     if not (ROOT / ".git").exists() or shutil.which("git") is None:
         return "needs a git checkout, and git"
@@ -73,5 +81,5 @@ def test_make_test_passes_without_extras_and_shared_data(
     done = _make(clone, "test", f"PYTHON={python}", timeout=SUITE_S)
     with capsys.disabled():
         print(f"\n{python}: {done.stdout.strip().splitlines()[-1]}")
-    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
+    assert done.returncode == 0, _failures(done.stdout) + done.stderr[-2_000:]
     assert re.search(r"\d{3,} passed", done.stdout)

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detector.alerts.clips.folder import ClipFolder
 from detector.analytics.pipeline import CameraPipeline
 from detector.api.control import StaleConfigError
 from detector.capture.latest_frames import LatestFrames
 from detector.config import document as config_file
-from detector.config.schema import AlarmSettings, Camera
+from detector.config.schema import Camera
 from detector.core.errors import InferenceError
 from detector.core.types import ArrayImage, Frame
 from detector.inference.multi_size import AnyDetector
 from detector.models.autotune.status import AutotuneStatus
-from detector.service.alarm_controller import AlarmController
 from detector.service.camera_switches import CameraSwitches
 from detector.service.control import ServiceControl
 from detector.service.health import HealthMonitor
@@ -26,7 +26,7 @@ from detector.service.live_view import LiveScene
 from detector.service.model_host import ModelHost
 from detector.service.overload import LoadMeter
 from detector.service.status import StatusReporter
-from support.service import BrokerState, CaptureFigures, OutboxState, make_store
+from support.service import BrokerState, CaptureFigures, OutboxState, make_arming, make_store
 from support.suppressing import Suppressing
 from support.visits import StillClock
 
@@ -54,9 +54,7 @@ class Controlled:
         model = ModelHost(load=_no_model, clock=clock)
         self.frames = LatestFrames(clock=clock)
         self.frames.add("porch", 10.0)
-        self.alarm = AlarmController(
-            settings=AlarmSettings(), saved=None, clock=clock, send=lambda _a: None, on_change=lambda _s, _d: None
-        )
+        self.alarm = make_arming(clock)
         health = HealthMonitor(
             threads=lambda: (),
             cameras=cameras.stats,
@@ -93,6 +91,7 @@ class Controlled:
             alarm=self.alarm,
             switches=CameraSwitches(saved=None, channels=self, save=lambda _n, _d: None, publish=lambda _c, _on: None),
             apply=self._apply,
+            clips=ClipFolder(Path("clips")),
             suppressions=self.suppressing.suppressions,
         )
 
@@ -187,9 +186,11 @@ def test_the_newest_picture_comes_with_its_number(service: Controlled) -> None:
 
 
 def test_commands_reach_the_alarm_and_the_switches(service: Controlled) -> None:
-    service.control.alarm_command("DISARM")
+    service.control.alarm_command("DISARM", "HTTP from 127.0.0.1")
     service.control.detect_switch("porch", False)
     assert (service.alarm.state, service.switched) == ("disarmed", [("porch", False)])
+    assert [entry["by"] for entry in service.control.alarm_audit()] == ["HTTP from 127.0.0.1"]
+    assert service.control.status()["alarm"]["because"] == "disarmed by HTTP from 127.0.0.1"
 
 
 def test_a_visit_is_marked_as_nobody_and_that_is_undone(service: Controlled) -> None:

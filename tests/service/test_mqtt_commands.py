@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from detector.alerts.payloads import Topics
-from detector.config.schema import AlarmSettings, Camera
+from detector.config.schema import Camera
 from detector.mqtt.broker.topic_filter import matches
-from detector.service.alarm_controller import AlarmController
 from detector.service.camera_switches import CameraSwitches
 from detector.service.mqtt_commands import MqttCommands
-from support.service import make_store
+from support.service import make_arming, make_store
 from support.suppressing import Suppressing
 from support.visits import StillClock
 
@@ -28,13 +27,7 @@ class Commanded:
     def __post_init__(self) -> None:
         self.clock = StillClock()
         self.suppressing = Suppressing(self.folder)
-        self.alarm = AlarmController(
-            settings=AlarmSettings(),
-            saved=None,
-            clock=StillClock(),
-            send=lambda _alert: None,
-            on_change=lambda _state, _snapshot: None,
-        )
+        self.alarm = make_arming(StillClock())
         self.commands = MqttCommands(
             topics=Topics("detector"),
             store=make_store(),
@@ -153,3 +146,18 @@ def test_3000_bad_commands_make_one_line_a_minute_and_are_counted(
     assert len([one for one in caplog.records if "not a command" in one.message]) == 3
     assert "(2403 so far" in caplog.text
     assert service.commands.refused == 3000
+
+
+def test_a_retained_command_is_written_down_and_has_no_effect(service: Commanded) -> None:
+    service.commands.on_retained_alarm("detector/alarm/set", b"DISARM")
+    service.commands.on_retained_alarm("detector/alarm/set", b"DISARM")
+    assert service.alarm.state == "armed_away"
+    (entry,) = service.alarm.audit.entries()
+    assert (entry["command"], entry["times"]) == (None, 2)
+    assert "retained 'DISARM' was ignored" in entry["why"]
+
+
+def test_who_disarmed_is_kept(service: Commanded) -> None:
+    service.send("detector/alarm/set", b"DISARM")
+    assert service.alarm.audit.entries()[-1]["by"] == "MQTT"
+    assert service.alarm.document()["because"] == "disarmed by MQTT"

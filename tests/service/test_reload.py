@@ -18,7 +18,7 @@ from detector.service.config_store import ConfigStore
 from detector.service.model_host import ModelHost
 from detector.service.reload import ConfigReloader
 from support.inference import WALKER, end_to_end_model
-from support.service import CaptureFigures
+from support.service import CaptureFigures, make_arming
 from support.visits import StillClock
 
 
@@ -43,11 +43,13 @@ class Reloading:
         self.alarm = AlarmController(
             settings=AlarmSettings(), saved=None, clock=clock, send=lambda _a: None, on_change=lambda _s, _d: None
         )
+        self.arming = make_arming(clock, alarm=self.alarm)
         self.reloader = ConfigReloader(
             store=self.store,
             model=self.model,
             autotune=AutotuneStatus(),
             alarm=self.alarm,
+            arming=self.arming,
             cameras=self,
             switches=CameraSwitches(saved=None, channels=self, save=lambda _n, _d: None, publish=lambda _c, _on: None),
             status=CameraStatusPublisher(

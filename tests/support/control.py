@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,11 +79,13 @@ class MemoryControl:
         }
         self.cameras: dict[str, Document] = {name: camera_status() for name in names}
         self.history: list[Document] = [event(n, start=time.time() - 400 * (n + 1)) for n in range(5)]
+        self.clips: dict[str, Path] = {}
         self.suppressed: list[Document] = []
         self.overrides: Document = {}
         self.healthy = Health(True)
         self.readiness = Ready(True)
         self.alarm = "armed_away"
+        self.audit: list[Document] = []
         self.seq = 0
         self.failure: Exception | None = None
         self.frozen = False
@@ -141,6 +144,9 @@ class MemoryControl:
         found = self.event(event_id)
         return encode_jpeg(scene(7), [Label(box=(56, 150, 96, 300), text="person 93 %")]) if found else None
 
+    def clip(self, event_id: str) -> Path | None:
+        return self.clips.get(event_id)
+
     def suppress(self, event_id: str) -> Document:
         found = self.event(event_id)
         if found is None:
@@ -173,10 +179,15 @@ class MemoryControl:
     def camera_names(self) -> tuple[str, ...]:
         return tuple(self.cameras)
 
-    def alarm_command(self, command: AlarmCommand) -> None:
+    def alarm_command(self, command: AlarmCommand, by: str) -> None:
         if self.failure:
             raise self.failure
         self.alarm = _ARMING[command]
+        entry = {"at": "2026-11-22T20:31:00.250Z", "command": command, "state": self.alarm, "by": by, "why": f"by {by}"}
+        self.audit.insert(0, entry | {"times": 1})
+
+    def alarm_audit(self) -> list[Document]:
+        return list(self.audit)
 
     def detect_switch(self, camera: str, on: bool) -> None:
         if camera not in self.cameras:

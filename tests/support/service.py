@@ -9,8 +9,11 @@ from detector.alerts.outbox_entries import OutboxStats
 from detector.capture.camera import CaptureStats
 from detector.capture.source import DecodeCounts
 from detector.config import document as config_file
+from detector.core.clock import Clock
 from detector.core.types import CameraState
 from detector.mqtt.client import ClientStatus
+from detector.service.alarm_controller import AlarmController
+from detector.service.arming import ArmingController
 from detector.service.config_store import ConfigStore
 
 
@@ -18,6 +21,17 @@ def make_store(document: dict[str, Any] | None = None) -> ConfigStore:
     """A store of a config with one camera, `porch`, unless `document` says otherwise; it has no file."""
     document = document or {"cameras": {"porch": {"source": "rtsp://10.0.0.4/live"}}}
     return ConfigStore(document=document, path=None, config=config_file.validate(document))
+
+
+def make_arming(
+    clock: Clock, document: dict[str, Any] | None = None, *, alarm: AlarmController | None = None
+) -> ArmingController:
+    """Arming over an alarm of its own, or `alarm`; nothing is kept or published."""
+    config = make_store(document).config
+    alarm = alarm or AlarmController(
+        settings=config.alarm, saved=None, clock=clock, send=lambda _alert: None, on_change=lambda _state, _kept: None
+    )
+    return ArmingController(alarm=alarm, config=config, saved=None, clock=clock)
 
 
 def captured(

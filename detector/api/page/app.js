@@ -148,8 +148,9 @@ function showVerdict(text, found, level) {
     element("li", { className: problem.level }, problem.title === text ? "" : element("strong", {}, problem.title), " ", problem.advice)));
 }
 
-function showAlarm(state) {
+function showAlarm({ state, because, waits, notes }) {
   setText($("#alarm-state"), `Alarm: ${ALARM[state] || state}`);
+  setText($("#alarm-why"), [because, waits, ...(notes || [])].filter(Boolean).join("; "));
   $("#alarm-state").dataset.state = state;
   for (const button of buttons) {
     button.disabled = false;
@@ -182,7 +183,7 @@ function show(status) {
   if (Date.now() < fault.until) found.push({ level: "warn", title: fault.text, advice: "" });
   const level = found[0]?.level === "bad" ? "bad" : found.length || status.state === "starting" ? "warn" : "good";
   showVerdict(headline(status, found), found, level);
-  showAlarm(status.alarm.state);
+  showAlarm(status.alarm);
   const name = status.device.name || status.device.id;
   setText($("#device"), name);
   document.title = found.length ? `(${found.length}) ${name}` : name;

@@ -12,12 +12,14 @@ from av.packet import Packet
 from detector.capture.av_errors import network_error
 from detector.capture.av_image import AvImage
 from detector.capture.network import NetworkSource
+from detector.capture.packets import PacketTap
 from detector.capture.source import CapturedImage, DecodeCounts
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import SourceError
 from detector.core.redact import shown_source
 
 from .connection import HttpConnection
+from .jpeg_tap import JpegTap
 from .splitter import MAX_PICTURE, JpegSplitter
 
 if TYPE_CHECKING:
@@ -46,7 +48,10 @@ class HttpSource:
         poll_fps: float = 10.0,
         stop: threading.Event | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        tap: PacketTap | None = None,
     ) -> None:
+        self._tap = tap
+        self._jpeg_tap: JpegTap | None = None
         if not timeout_s > 0.0:
             raise ValueError(f"timeout_s must be positive, got {timeout_s}")
         self._url, self._timeout_s, self._clock = url, timeout_s, clock
@@ -83,6 +88,7 @@ class HttpSource:
     def open(self) -> None:
         self.close()
         self._reset()
+        self._jpeg_tap = None if self._tap is None else JpegTap(self._tap)
         deadline = self._clock.mono() + self._timeout_s
         self._connection = HttpConnection(
             url=self._url, shown=self._shown, timeout_s=self._timeout_s, clock=self._clock
@@ -96,7 +102,7 @@ class HttpSource:
             raise
         if not understood:
             self._connection.close()
-            self._fallback = NetworkSource(url=self._url, timeout_s=self._timeout_s, clock=self._clock)
+            self._fallback = NetworkSource(url=self._url, timeout_s=self._timeout_s, clock=self._clock, tap=self._tap)
             self._fallback.open()
 
     def read(self) -> CapturedImage:
@@ -143,7 +149,7 @@ class HttpSource:
         # Neither is said: what comes first decides.
         head = self._connection.read(deadline)
         self._received_mono = self._clock.mono()
-        self._pictures += self._splitter.feed(head)
+        self._take_in(head)
         if b"\xff\xd8\xff" in head or b"image/jpeg" in head.lower() or head.lstrip().startswith(b"--"):
             return True
         if kind.startswith(_PAGES):
@@ -194,10 +200,17 @@ class HttpSource:
             raise
         self._received_mono = self._clock.mono()
         self._unseen += len(data)
-        self._pictures += self._splitter.feed(data)
+        self._take_in(data)
         if self._unseen > 2 * MAX_PICTURE:
             raise self._no_picture()
         return bool(data)
+
+    def _take_in(self, data: bytes) -> None:
+        pictures = self._splitter.feed(data)
+        self._pictures += pictures
+        if self._jpeg_tap is not None:
+            for picture in pictures:
+                self._jpeg_tap.put(picture, mono=self._received_mono)
 
     def _no_picture(self) -> SourceError:
         return SourceError(f"{self._shown}: data comes, but no whole JPEG picture within {self._timeout_s:g} s")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from detector.capture.av_image import AvImage
 from detector.capture.network import NetworkSource
+from detector.capture.packets import PacketTap
 from detector.capture.source import CapturedImage, DecodeCounts
 from detector.capture.timeline import Timeline
 from detector.core.clock import SYSTEM_CLOCK, Clock
@@ -31,7 +32,7 @@ class RtspSource:
     """The camera at `url`; an open and a read take at most about `timeout_s` seconds each.
 
     Whatever this client does not support (another codec or authentication scheme, invalid data) is read with
-    FFmpeg, in the same `open`. While `keyframes_only()` is true, only key frames are decoded if the camera sends
+    FFmpeg, in the same `open`. What comes goes to `tap` too, coded as it is. While `keyframes_only()` is true, only key frames are decoded if the camera sends
     them often enough; FFmpeg decodes all.
     """
 
@@ -42,11 +43,12 @@ class RtspSource:
         timeout_s: float,
         clock: Clock = SYSTEM_CLOCK,
         keyframes_only: Callable[[], bool] = lambda: False,
+        tap: PacketTap | None = None,
     ) -> None:
         if not timeout_s > 0.0:
             raise ValueError(f"timeout_s must be positive, got {timeout_s}")
         self._url, self._timeout_s, self._clock, self._keyframes_only = url, timeout_s, clock, keyframes_only
-        self._shown = shown_source(url)
+        self._shown, self._tap = shown_source(url), tap
         self._stream: Stream | None = None
         self._fallback: NetworkSource | None = None
         self._timeline = Timeline()
@@ -90,7 +92,7 @@ class RtspSource:
         else:
             self._why_ffmpeg = ("read through FFmpeg: the last connection gave no picture",)
         _pictureless.discard(self._shown)  # the next connection tries the own client again
-        self._fallback = NetworkSource(url=self._url, timeout_s=self._timeout_s, clock=self._clock)
+        self._fallback = NetworkSource(url=self._url, timeout_s=self._timeout_s, clock=self._clock, tap=self._tap)
         self._fallback.open()
 
     def read(self) -> CapturedImage:
@@ -126,6 +128,7 @@ class RtspSource:
             timeout_s=self._timeout_s,
             clock=self._clock,
             keyframes_only=self._keyframes_only,
+            tap=self._tap,
         )
         stream.open()
         self._stream = stream

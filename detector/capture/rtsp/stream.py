@@ -7,11 +7,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from detector.capture.packets import PacketTap
 from detector.capture.source import WAITING_S, WaitingError
 from detector.core.clock import Clock
 from detector.core.errors import SourceError
 
 from .access_units import Assembler
+from .annex_b import UnitTap
 from .decode import Decoder
 from .decode_queue import DecodeQueue
 from .errors import not_understood
@@ -25,7 +27,7 @@ from .session import RtspSession
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-_PAYLOADS: dict[str, Callable[[], Depacketizer]] = {"h264": H264, "hevc": H265}
+PAYLOADS: dict[str, Callable[[], Depacketizer]] = {"h264": H264, "hevc": H265}
 _BAD_UNITS = 100  # in a row; fewer are a disturbance, so many mean another codec than announced
 _DEFAULT_FPS = 25.0
 _STARVING_S = 1.0
@@ -35,22 +37,40 @@ _GRACE_S = 0.5  # beyond the deadline, if data has arrived that was not read yet
 _LONGEST_KEY_S = 4.0  # between key frames, to decode only those: the longest delay until a person is detected
 _DISORDER_S = 1.0  # stamps that go back less than this are disorder, more is a clock that was set
 _KEYS_ENOUGH = 3  # key frames without a picture of them are no wait for a key frame
+_FLOOD_BYTES = 1 << 25  # without a picture: FFmpeg's parser would keep all of it in memory while it looks for one
 _SILENT = 0.99  # of the time-out, as a poll ends a little early
 _SILENT_ONLINE = 0.5  # of it, where a picture was due all the time
+
+
+def unit_tap(video: Video, tap: PacketTap | None) -> UnitTap | None:
+    """Where the access units of a connection go besides the decoder."""
+    if tap is None:
+        return None
+    return UnitTap(tap, codec=video.codec, sets=video.parameter_sets, clock_rate=video.clock_rate)
 
 
 class Stream:
     """One connection's pictures. Raises SourceError; NotUnderstoodError if FFmpeg may succeed."""
 
     def __init__(
-        self, *, url: str, shown: str, timeout_s: float, clock: Clock, keyframes_only: Callable[[], bool]
+        self,
+        *,
+        url: str,
+        shown: str,
+        timeout_s: float,
+        clock: Clock,
+        keyframes_only: Callable[[], bool],
+        tap: PacketTap | None = None,
     ) -> None:
+        self._tap = tap
+        self._unit_tap: UnitTap | None = None
         self._shown, self._timeout_s, self._clock, self._keyframes_only = shown, timeout_s, clock, keyframes_only
         self._session = RtspSession(url=url, shown=shown, timeout_s=timeout_s, clock=clock)
         self._frames: deque[tuple[VideoFrame, float]] = deque()
         self._heard_mono = 0.0
         self._picture_mono = 0.0  # when the last picture was handed over, or the stream began
         self._units = self._keys = 0  # pictures received, and key frames of them, since then
+        self._bytes = 0  # of media, since then
         self._pictures = self._late = 0
         self._shown_pts: int | None = None
         self._shown_mono = -math.inf
@@ -99,7 +119,8 @@ class Stream:
         self._video: Video = self._session.open()
         self._heard_mono = self._picture_mono = self._clock.mono()
         self._receiver = Receiver(payload_type=self._video.payload_type)
-        self._assembler = Assembler(_PAYLOADS[self._video.codec]())
+        self._assembler = Assembler(PAYLOADS[self._video.codec]())
+        self._unit_tap = unit_tap(self._video, self._tap)
         self._waiting = DecodeQueue(
             clock_rate=self._video.clock_rate,
             keyframes_only=self._keyframes_only,
@@ -157,7 +178,7 @@ class Stream:
             self._waited_s = max(self._waited_s, now - self._picture_mono)
         self._pictures += 1
         self._picture_mono, self._shown_pts = now, frame.pts
-        self._units = self._keys = 0
+        self._units = self._keys = self._bytes = 0
         self._waits = False
 
     def _reordered(self) -> bool:
@@ -223,6 +244,7 @@ class Stream:
         packets = self._session.receive(deadline)
         mono, heard = self._session.received_mono, False
         for data in packets:
+            self._bytes += len(data)
             packet = self._receiver.packet(data)
             if packet is None:
                 continue
@@ -232,6 +254,8 @@ class Stream:
                 self._units += 1
                 self._keys += unit.key
                 self._waiting.put(unit)
+                if self._unit_tap is not None:
+                    self._unit_tap.put(unit)
         if heard:  # now, not when it was read: much data may wait long before it is parsed
             self._heard_mono = self._clock.mono()
 
@@ -249,6 +273,6 @@ class Stream:
             f"data comes, but no picture within {round(waited_s) if waited_s > WAITING_S else self._timeout_s:g} s; shorten the camera's key frame "
             "interval"
         )
-        if self._pictures:
+        if self._pictures or self._bytes > _FLOOD_BYTES:
             return SourceError(f"{self._shown}: {what}")
         return not_understood(what, shown=self._shown)

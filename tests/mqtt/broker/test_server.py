@@ -171,7 +171,7 @@ def test_night_07_a_real_client_gets_in_past_110_silent_ones(caplog: pytest.LogC
             connections(clients, settings.port, 5)  # the flood goes on
             RawMqtt(settings.port, greeting(f"real-{number}")).close()
         assert silent[0].recv(1) == b"", "the oldest gave way"
-        wait_until(lambda: len(broker._clients) == connection_limits.MAX_SILENT_PER_PEER)
+        wait_until(lambda: len(broker._clients) <= connection_limits.MAX_SILENT_PER_PEER)
     assert len([r for r in caplog.records if "did not say CONNECT" in r.getMessage()]) == 1
 
 
