@@ -15,19 +15,18 @@ _MIN_S = 1.0  # a visit that lasts this long and never moved is a still thing: w
 class PlaceRule:
     """Learns places from visits that alerted and never moved, and holds back the alerts of later ones there.
 
-    Boxes are normalised, times epoch seconds; `look` describes the visit's box in the frame at hand. A visit that left
-    a place that was asked for for `min_frames` frames is a person.
+    Boxes are normalised, times epoch seconds; `look` describes the visit's box in the frame at hand.
     """
 
-    def __init__(self, places: KnownPlaces, *, min_frames: int = 3) -> None:
-        self._places, self._min_frames = places, min_frames
+    def __init__(self, places: KnownPlaces) -> None:
+        self._places = places
 
     def observe(self, visit: Visit, box: Box, wall: float, look: Callable[[], bytes]) -> None:
         """Take a confirmed visit in one more frame."""
         if visit.place is not None:
             visit.place = self._places.get(visit.place.id)  # None: the suppression was undone
         if visit.place is not None and visit.place.asked:
-            self._watch(visit, box)
+            self._watch(visit, visit.place, box, look)
         elif visit.left:
             self._release(visit)
         elif visit.alerts:
@@ -55,11 +54,13 @@ class PlaceRule:
             open_visit.place, open_visit.dismissed = place, True
         return place
 
-    def _watch(self, visit: Visit, box: Box) -> None:
-        """Something in a place that was asked for may waver, as a plant in the wind does; what goes is a person."""
-        gone = visit.left and not visit.dismissed and not self._places.covers(box)
-        visit.uncovered = visit.uncovered + 1 if gone else 0
-        if visit.uncovered >= self._min_frames:
+    def _watch(self, visit: Visit, place: Place, box: Box, look: Callable[[], bytes]) -> None:
+        """Something in a place that was asked for may waver, as a plant in the wind does, while it looks the same.
+
+        What goes, or moves and looks otherwise, is a person.
+        """
+        wavers = bool(place.looks) and place.covers(box) and place.looks_like(look())
+        if visit.left and not visit.dismissed and not wavers:
             visit.place = None
 
     def _learn(self, visit: Visit, box: Box, wall: float, look: Callable[[], bytes]) -> None:

@@ -24,7 +24,6 @@ PROPOSED_AFTER = 4
 _LIMIT = 32  # places kept of each origin, the latest seen; a picture has a handful
 _LOOKS = 4  # of one place: by day, by night, ...; the newest are kept
 _SAME = 0.5  # overlap (IoU) from which on two boxes are the same place and size
-_STILL_THERE = 0.3  # overlap up to which something in a place that was asked for may waver
 _DAY_S = 86_400.0
 
 
@@ -63,6 +62,10 @@ class Place:
             proposed=self.proposed,
         )
 
+    def covers(self, box: Box) -> bool:
+        """Whether something at `box` may still be what was asked for, wavering."""
+        return _overlap(self.box, box) >= _SAME
+
     def looks_like(self, look: bytes) -> bool:
         return not self.looks or any(similarity(known, look) >= SAME_LOOK for known in self.looks)
 
@@ -97,10 +100,6 @@ class KnownPlaces:
                 last = max(found.last_seen, wall)
                 return self._put(replace(found, last_seen=last, matches=found.matches + 1, event_id=event_id))
         return None
-
-    def covers(self, box: Box) -> bool:
-        """Whether something at `box` may still be what a user asked for, wavering."""
-        return any(place.asked and _overlap(place.box, box) >= _STILL_THERE for place in self._places.values())
 
     def remember(self, box: Box, *, event_id: str, first_seen: float, last_seen: float, look: bytes) -> Place | None:
         """Learn the place `box` (normalised) of something unmoved; None if none are kept or the box has no area.

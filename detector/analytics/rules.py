@@ -68,7 +68,7 @@ class Rules:
         self._frame: Frame | None = None
         self._cooldown = Cooldown(seconds=settings.alert.cooldown_s)
         self._places = self._no_places()
-        self._place_rule = self._rule_of(self._places)
+        self._place_rule = PlaceRule(self._places)
         self._view = (0.0, 0.0)  # where the camera looks, as the picture's shift since the start, normalised
 
     @property
@@ -90,13 +90,10 @@ class Rules:
         places.load(document["places"])
         self._cooldown.load(document["held_back"])
         places.revision = self._places.revision
-        self._places, self._place_rule = places, self._rule_of(places)
+        self._places, self._place_rule = places, PlaceRule(places)
 
     def _no_places(self) -> KnownPlaces:
         return KnownPlaces(keep_days=self._alert.still_days, asked_days=self._alert.suppress_days)
-
-    def _rule_of(self, places: KnownPlaces) -> PlaceRule:
-        return PlaceRule(places, min_frames=self._alert.min_frames)
 
     @property
     def places(self) -> tuple[Place, ...]:

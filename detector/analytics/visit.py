@@ -132,7 +132,6 @@ class Visit:
         self.place: Place | None = None
         self.learnt_id: str | None = None
         self.dismissed = False
-        self.uncovered = 0  # frames in a row outside of the place that it is held for
         self.appearance: Appearance | None = None
 
     def miss(self) -> None:

@@ -92,6 +92,23 @@ class ModelStatus(_Answer):
     infer_ms: Quantiles
 
 
+class SelfTestAnswer(_Answer):
+    """Whether a known person who was pasted into the camera's picture was found there. Heights are shares of the picture's."""
+
+    at: float = Field(description="epoch seconds")
+    seen: bool = Field(description="a person of the usual height was found")
+    usual: float = Field(description="how tall people usually are in this picture")
+    smallest: float | None = Field(description="the smallest person that was found; null: none")
+    reason: str | None = Field(description="why nobody was found, as far as the picture tells")
+    own_person: bool = Field(description="the person was cut out of this camera's own past visits")
+
+
+class SelfTestStatus(SelfTestAnswer):
+    """The latest result, and the last of each hour of the day."""
+
+    hours: dict[str, SelfTestAnswer] = Field(description='by the hour, "0" to "23", local time')
+
+
 class CameraStatus(_Answer):
     state: CameraState
     error: str | None
@@ -121,6 +138,7 @@ class CameraStatus(_Answer):
     width: int | None
     height: int | None
     latency_ms: Quantiles
+    self_test: SelfTestStatus | None = Field(default=None, description="what this camera can see")
 
 
 class BrokerStatus(_Answer):

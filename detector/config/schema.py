@@ -23,6 +23,7 @@ from .monitoring import LogSettings, SloSettings
 from .notify_settings import NotifyTarget
 from .retention import HistorySettings
 from .section import ConfigSection
+from .self_test_settings import SelfTestSettings
 from .source_kind import SourceKind, port_is_valid, source_kind
 from .value_types import (
     FilePath,
@@ -382,6 +383,7 @@ class Config(ConfigSection):
     notify: tuple[NotifyTarget, ...] = Field(default=(), max_length=32)
     slo: SloSettings = SloSettings()
     log: LogSettings = LogSettings()
+    self_test: SelfTestSettings = SelfTestSettings()
     data_dir: FilePath = Path("data")
 
     @model_validator(mode="after")

@@ -31,7 +31,7 @@ from detector.core.types import AlarmState, Box, CameraState, Frame, Message
 from detector.models.autotune.choice import scenes_of
 from detector.models.autotune.loader import AutotunedLoader
 from detector.models.autotune.status import AutotuneStatus
-from detector.models.registry import Resolved
+from detector.models.registry import Resolved, sample_pictures
 from detector.mqtt.broker.server import EmbeddedBroker
 from detector.mqtt.client import MqttClient, settings_of
 
@@ -53,12 +53,14 @@ from .health import HealthMonitor
 from .inference_loop import InferenceLoop
 from .latencies import Latencies
 from .model_host import ModelHost
+from .model_probes import ModelProbes
 from .mqtt_commands import MqttCommands
 from .notifications import make_notifications
 from .overload import LoadMeter
 from .presence_topics import PresenceTopics
 from .refused_commands import RefusedCommands
 from .reload import ConfigReloader
+from .self_test import SELF_TEST_STATE, SelfTest
 from .slo import SLO_STATE, AlertSlo
 from .snooze import SNOOZE_STATE, Snoozes
 from .status import StatusReporter
@@ -96,6 +98,7 @@ class Detection:
     switches: CameraSwitches
     snoozes: Snoozes
     autotune: AutotuneStatus
+    probes: ModelProbes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +110,7 @@ class Monitoring:
     health: HealthMonitor
     camera_status: CameraStatusPublisher
     status: StatusReporter
+    self_test: SelfTest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +212,16 @@ def _monitoring(
     clock_sync: ClockSync,
 ) -> Monitoring:
     threads, load, cameras = ThreadGroup(), LoadMeter(), detection.cameras
+    self_test = SelfTest(
+        store=store,
+        channel=detection.loop.channel,
+        probes=detection.probes,
+        folder=store.config.data_dir / "self_test",
+        clock=clock,
+        saved=storage.outbox.get_state(SELF_TEST_STATE),
+        save=output.dispatcher.save_state,
+        sample=sample_pictures,
+    )
     health = HealthMonitor(
         threads=lambda: (*threads, *cameras.threads()),
         cameras=cameras.stats,
@@ -219,7 +233,7 @@ def _monitoring(
         clock=clock,
         clock_unsynced_s=clock_sync.unsynced_s,
         tamper=detection.loop.tamper,
-        more_problems=lambda: (*output.clips.problems(), *output.notifier.problems()),
+        more_problems=lambda: (*output.clips.problems(), *output.notifier.problems(), *self_test.problems()),
     )
     camera_status = CameraStatusPublisher(
         cameras=cameras.stats,
@@ -242,13 +256,16 @@ def _monitoring(
         snoozes=detection.snoozes,
         refused=refused,
         clock=clock,
+        self_test=self_test.status,
         more=lambda: {
             "clips": output.clips.document(),
             "notify": output.notifier.document(),
             "slo": output.slo.document(),
         },
     )
-    return Monitoring(threads=threads, load=load, health=health, camera_status=camera_status, status=status)
+    return Monitoring(
+        threads=threads, load=load, health=health, camera_status=camera_status, status=status, self_test=self_test
+    )
 
 
 def _announcer(store: ConfigStore, storage: Storage, output: Output, detection: Detection) -> Announcer:
@@ -426,6 +443,7 @@ def _detection(
         send=output.dispatcher.send,
         clock=clock,
     )
+    probes = ModelProbes()
     arming = ArmingController(
         alarm=alarm,
         config=config,
@@ -436,6 +454,7 @@ def _detection(
         publish=partial(output.dispatcher.retain, Topics(config.mqtt.topic_prefix).alarm_attributes),
     )
     loop = InferenceLoop(
+        probes=probes,
         frames=frames,
         model=model,
         alarm=alarm,
@@ -464,6 +483,7 @@ def _detection(
         ),
         snoozes=snoozes,
         autotune=autotune,
+        probes=probes,
     )
 
 

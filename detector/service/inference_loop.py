@@ -29,6 +29,7 @@ from .camera_memory import CameraMemory
 from .latencies import Latencies
 from .live_view import LiveScene, LiveView
 from .model_host import ModelHost
+from .model_probes import ModelProbes
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +88,9 @@ class InferenceLoop:
         memory: CameraMemory | None = None,
         is_snoozed: Callable[[str], bool] = lambda _: False,
         latencies: Latencies | None = None,
+        probes: ModelProbes | None = None,
     ) -> None:
-        self._latencies = latencies or Latencies()
+        self._latencies, self._probes = latencies or Latencies(), probes or ModelProbes()
         self._frames, self._model, self._alarm, self._findings = frames, model, alarm, findings
         self._clock, self._device_id = clock, device_id
         self._idle = idle or IdleCameras()
@@ -196,6 +198,7 @@ class InferenceLoop:
         self._turned_mono = self._clock.mono()
         self._model.take_next()
         self._alarm.tick()
+        self._probes.run_one(self._model.detector)
         begun = self._clock.mono()
         frame = self._frames.take(TAKE_S)
         self._spare_s = min(SPARE_S, self._spare_s + self._clock.mono() - begun)

@@ -41,6 +41,7 @@ BUILD_STOP_S = 30.0  # an engine build looks up between its steps, and loading o
 CAMERA_STOP_S = 2.0
 NOTIFY_STOP_S = 0.5  # a service that does not answer is not waited for: its alerts are on the disk
 CLIP_STOP_S = 2.0  # what is being written then is finished shorter, or removed with the next start
+SELF_TEST_STOP_S = 1.0  # a test under way waits for the model
 DRAIN_S = 2.0  # for the broker to acknowledge what is under way
 
 
@@ -173,6 +174,7 @@ class Service:
         reload = FileReload(store=self._store, reloader=parts.reloader, requested=self.reload_event)
         return [
             ThreadRow("reload", reload.run),
+            ThreadRow("self-test", parts.monitoring.self_test.run, stop_s=SELF_TEST_STOP_S),
             ThreadRow("engine-build", parts.engine_upgrade.run, stop_s=BUILD_STOP_S, wanted=engines),
             ThreadRow("autotune", parts.autotuner.run, stop_s=BUILD_STOP_S, wanted=not engines),
         ]

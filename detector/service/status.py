@@ -47,7 +47,7 @@ _UNKNOWN: dict[str, Any] = dict.fromkeys(
             "height",
         ),
     )
-) | {"notes": [], "latency_ms": {"p50": None, "p99": None}}
+) | {"notes": [], "latency_ms": {"p50": None, "p99": None}, "self_test": None}
 """A camera that is switched off: every figure is there, none is known."""
 
 
@@ -83,8 +83,10 @@ class StatusReporter:
         snoozes: Snoozes,
         refused: RefusedCommands,
         clock: Clock,
+        self_test: Callable[[str], dict[str, Any] | None] = lambda _camera: None,
         more: Callable[[], dict[str, Any]] = dict,
     ) -> None:
+        self._self_test = self_test
         self._store, self._health, self._stats, self._frames = store, health, cameras, frames
         self._channel, self._host, self._autotune = channel, model, autotune
         self._broker, self._outbox, self._alarm, self._clock = broker, outbox, alarm, clock
@@ -197,4 +199,5 @@ class StatusReporter:
             "width": stats.width,
             "height": stats.height,
             "latency_ms": view.latency.percentiles(),
+            "self_test": self._self_test(name),
         }

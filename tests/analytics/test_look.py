@@ -59,7 +59,7 @@ def test_a_strided_view_is_taken_as_it_is() -> None:
 
 def test_people_and_places_of_a_recording_are_told_apart(shared: Path) -> None:
     """vtest: 768 x 576 px, 100 to 130 px tall; the jitter of boxes is 3 % of their height."""
-    pictures, truth = frames(shared), read_truth(shared / "media" / "video" / "vtest-persons.csv")
+    pictures, truth = frames(shared), read_truth(shared / "media" / "video" / "gt" / "vtest_mot_gt.csv")
     random = np.random.default_rng(0)
     people = [(n, box) for n in pictures for _, box in truth.get(n, ()) if box[3] - box[1] > 60]
     numbers = list(pictures)

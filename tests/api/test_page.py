@@ -262,6 +262,24 @@ def test_a_mark_that_fails_says_so(window: StartApi, look: Look) -> None:
 
 
 @needs_browser
+def test_what_a_camera_can_see_is_shown_for_each_hour(window: StartApi, look: Look) -> None:
+    control = MemoryControl()
+    good = {"at": time.time(), "seen": True, "usual": 0.34, "smallest": 0.12, "reason": None, "own_person": True}
+    dark = {**good, "seen": False, "smallest": None, "reason": "the picture is dark"}
+    control.cameras["porch"]["self_test"] = {**dark, "hours": {"12": good, "4": dark}}
+    page = look(window(control=control).server.url)
+    page.until("document.querySelectorAll('.sight:not([hidden])').length === 1")
+    assert "a person of any size would not be found: the picture is dark" in page.text(".sight.blind summary")
+    page.click(".sight summary")
+    hours = page.run("[...document.querySelectorAll('.hours li')].map(hour => hour.textContent)")
+    assert hours == [
+        "04:00 \u2013 a person of any size would not be found: the picture is dark",
+        "12:00 \u2013 people from 12 % of the picture's height on are found",
+    ]
+    assert page.complaints() == []
+
+
+@needs_browser
 def test_hostile_texts_stay_texts(window: StartApi, look: Look) -> None:
     control = MemoryControl()
     bomb = "<img src=x onerror=\"document.title='owned'\">"

@@ -23,6 +23,7 @@ from detector.service.alarm_controller import AlarmController
 from detector.service.camera_memory import CameraMemory
 from detector.service.inference_loop import CameraChannel, InferenceLoop
 from detector.service.model_host import ModelHost
+from detector.service.model_probes import ModelProbes
 from support.graphs import write_constant
 
 SIZE = 64
@@ -80,6 +81,7 @@ class RunningInference:
             send=self.findings.alerts.append,
             on_change=self.findings.on_change,
         )
+        self.probes = ModelProbes()
         self.model = ModelHost(load=self.load, clock=SYSTEM_CLOCK)
         self.loop = InferenceLoop(
             frames=self.frames,
@@ -90,6 +92,7 @@ class RunningInference:
             device_id="test",
             idle=idle,
             memory=memory,
+            probes=self.probes,
         )
         self.camera = Camera.model_validate({"source": "x", "detect_fps": 100, **camera})
         self.frames.add("a", 100)

@@ -2,6 +2,7 @@
 
 import { Unauthorized, ask } from "./api.js";
 import { UNKNOWN, count, element, figure, setText, span } from "./dom.js";
+import { Sight } from "./sight.js";
 
 const STATES = {
   online: "Online",
@@ -65,10 +66,12 @@ class Card {
     this.switch = element("input", { type: "checkbox", role: "switch" });
     this.switch.addEventListener("change", () => this.#toggle());
     this.figures = element("dl", { className: "figures" });
+    this.sight = new Sight();
     this.root = element("article", { className: "card", "aria-label": `Camera ${name}` },
       this.open,
       element("div", { className: "title" }, element("h3", {}, name), this.state, this.people),
       this.figures,
+      this.sight.root,
       element("label", { className: "switch" }, this.switch, ` Detect people on ${name}`));
   }
 
@@ -82,6 +85,7 @@ class Card {
     this.#overlay();
     if (!this.switch.disabled) this.switch.checked = camera.detect_enabled !== false;
     this.#figures(camera);
+    this.sight.show(camera.self_test);
   }
 
   unknown() {
