@@ -85,7 +85,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         refused=refused,
         clock=clock,
     )
-    _subscribe_commands(store, output, detection, commands)
+    _subscribe_commands(store, output, detection, commands, clock)
     reloader = _reloader(store, output, detection, monitoring, announcer)
     control = ServiceControl(
         store=store,
@@ -143,11 +143,13 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output, detection: 
     return announcer
 
 
-def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection, commands: MqttCommands) -> None:
+def _subscribe_commands(
+    store: ConfigStore, output: Output, detection: Detection, commands: MqttCommands, clock: Clock
+) -> None:
     for topic_filter, handler in commands.handlers():
         output.client.subscribe(topic_filter, handler)
     output.client.subscribe_retained(Topics(store.config.mqtt.topic_prefix).alarm_set, commands.on_retained_alarm)
-    PresenceTopics(config=store.config, arming=detection.arming).subscribe(output.client)
+    PresenceTopics(config=store.config, arming=detection.arming, clock=clock).subscribe(output.client)
     output.client.listen_connected(detection.arming.connected)
 
 

@@ -1,7 +1,7 @@
 """Alerts are numbered without gaps: whatever is killed, and when, each number arrives.
 
-The dispatcher runs in a process that is killed (SIGKILL) at random moments; the broker is one that writes down what
-it takes and ends connections at random moments, so that "taken" means taken.
+Dispatcher and broker each run in a process that is killed (SIGKILL) at random moments. The broker writes down what it takes
+before it acknowledges it, so that "taken" means taken, and ends connections in the middle of what is on its way, too.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from support.messages import running
-from support.mosquitto import wait_until
+from support.mosquitto import free_port, wait_until
 from support.outboxes import on_disk
-from support.picky_broker import Dislikes, PickyBroker
 
-_CHILD = """
+_DISPATCHER = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
@@ -39,73 +38,122 @@ with running_dispatcher(Path(sys.argv[2]), int(sys.argv[3])) as delivery:
 """
 
 
-class DispatcherRun:
-    """The dispatcher as a process, killed and started again; each time with alerts that no other had."""
+_BROKER = """
+import sys, threading
+sys.path.insert(0, sys.argv[1])
+from support.picky_broker import Dislikes, PickyBroker
+with open(sys.argv[2], "a") as ledger:
+    ledger.write(chr(10))  # the one before may have been killed within a line
+    class Written(list):
+        def append(self, taken):
+            if taken.topic == "p/alerts":
+                ledger.write(taken.payload.decode() + chr(10))
+                ledger.flush()
+    broker = PickyBroker(Dislikes(takes=int(sys.argv[4]) or None), taken=Written(), port=int(sys.argv[3]))
+    print("started", flush=True)
+    broker.run(threading.Event())
+"""
+_TESTS = str(Path(__file__).resolve().parents[1])
+_ENDS_AFTER = (0, 1, 3, 30)
+"""Publishes that a broker takes in a connection before it ends it; 0: it does not."""
 
-    def __init__(self, folder: Path, port: int) -> None:
-        self._folder, self._port, self._first = folder, port, 0
-        self.process: subprocess.Popen[str] | None = None
 
-    def start(self, count: int = 1000) -> None:
-        tests = str(Path(__file__).resolve().parents[1])
-        arguments = [tests, str(self._folder), str(self._port), str(self._first), str(count)]
-        self._first += count
-        command = [sys.executable, "-c", _CHILD, *arguments]
+@dataclass
+class KilledProcess:
+    """A Python script as a process, killed and started again."""
+
+    script: str
+    process: subprocess.Popen[str] | None = field(default=None, init=False)
+
+    def start(self, *arguments: object) -> None:
+        """Until it says that it has started."""
+        command = [sys.executable, "-c", self.script, _TESTS, *map(str, arguments)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "started\n"
 
     def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.communicate()
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
 
     def stop(self) -> None:
+        """The end of its input is its sign to end."""
         assert self.process is not None
-        self.process.communicate("", timeout=30)
+        self.process.communicate("", timeout=60)
         assert self.process.returncode == 0
+        self.process = None
 
 
-def taken(broker: PickyBroker) -> dict[int, set[str]]:
-    """The ids that arrived under each number."""
-    found: dict[int, set[str]] = defaultdict(set)
-    for one in list(broker.taken):
-        if one.topic == "p/alerts":
-            alert = json.loads(one.payload)
+class KilledSides:
+    """A dispatcher, each time with alerts that no other run had, and a broker with one ledger."""
+
+    def __init__(self, folder: Path, dice: random.Random) -> None:
+        self.data, self.ledger = folder / "data", folder / "ledger"
+        self.dispatcher, self.broker = KilledProcess(_DISPATCHER), KilledProcess(_BROKER)
+        self._dice, self._port, self._first = dice, free_port(), 0
+        self.data.mkdir(parents=True)
+
+    def start_dispatcher(self, count: int = 1000) -> None:
+        self.dispatcher.start(self.data, self._port, self._first, count)
+        self._first += count
+
+    def start_broker(self, ends_after: int | None = None) -> None:
+        chosen = self._dice.choice(_ENDS_AFTER) if ends_after is None else ends_after
+        self.broker.start(self.ledger, self._port, chosen)
+
+    def kill_one(self) -> None:
+        if self._dice.random() < 0.5:
+            self.broker.kill()
+            time.sleep(self._dice.uniform(0.0, 0.1))
+            self.start_broker()
+        else:
+            self.dispatcher.kill()
+            self.start_dispatcher()
+
+    def taken(self) -> dict[int, set[str]]:
+        """The ids that arrived under each number. A broker killed while it wrote leaves a torn line, not acknowledged."""
+        found: dict[int, set[str]] = defaultdict(set)
+        for line in self.ledger.read_text().splitlines():
+            try:
+                alert = json.loads(line)
+            except ValueError:
+                continue
             found[alert["seq"]].add(alert["id"])
-    return found
+        return found
 
 
 def kill_and_look(folder: Path, kills: int, seed: int) -> None:
-    dice, broker = random.Random(seed), PickyBroker(Dislikes())
-    service = DispatcherRun(folder, broker.port)
-    with running(broker.run):
-        service.start()
+    dice = random.Random(seed)
+    sides = KilledSides(folder, dice)
+    try:
+        sides.start_broker()
+        sides.start_dispatcher()
         for _ in range(kills):
             time.sleep(dice.uniform(0.0, 0.3))
-            if dice.random() < 0.5:
-                # Some ends come right at a publish, in the middle of what is on its way.
-                broker.change_mind(Dislikes(takes=dice.choice([None, 1, 3, 30])))
-            else:
-                service.kill()
-                service.start()
-        broker.change_mind(Dislikes())
-        service.kill()
-        service.start(count=1)
-        wait_until(lambda: on_disk(folder / "outbox.db") == [], "all delivered")
-        service.stop()
-        found = taken(broker)
+            sides.kill_one()
+        sides.broker.kill()
+        sides.start_broker(ends_after=0)
+        sides.dispatcher.kill()
+        sides.start_dispatcher(count=1)
+        wait_until(lambda: on_disk(sides.data / "outbox.db") == [], "all delivered")
+        sides.dispatcher.stop()
+    finally:
+        sides.dispatcher.kill()
+        sides.broker.kill()
+    found = sides.taken()
     assert found, "nothing arrived at all"
     assert sorted(found) == list(range(1, max(found) + 1)), "a number is missing"
     assert {number: ids for number, ids in found.items() if len(ids) > 1} == {}, "a number was given twice"
 
 
 def test_every_number_arrives_through_a_few_kills(tmp_path: Path) -> None:
-    kill_and_look(tmp_path / "data", kills=6, seed=1)
+    kill_and_look(tmp_path, kills=6, seed=1)
 
 
 @pytest.mark.fault
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(10))
 def test_every_number_arrives_through_500_kills(tmp_path: Path, seed: int) -> None:
-    kill_and_look(tmp_path / "data", kills=50, seed=100 + seed)
+    kill_and_look(tmp_path, kills=50, seed=100 + seed)
