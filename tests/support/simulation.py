@@ -21,10 +21,10 @@ from detector.service.service import Service
 
 from .fed_camera import FedCamera, Footage
 from .media_clock import MediaClock
-from .mosquitto import DEADLINE, wait_until
 
 _CLIP_LAG_S = 2.0  # the ring holds 3 s more than a clip begins with
 _STOP_S, _PICTURE_S = 60.0, 0.2
+_PATIENCE_S = 120.0  # for a machine that is busy
 
 Pictures = Mapping[str, tuple[bytes, ...]]
 
@@ -93,7 +93,7 @@ class ServiceOnMediaTime:
     def wait(self, condition: Callable[[], object], what: str) -> None:
         """In real time, on the media clock too."""
         with self.clock.running():
-            wait_until(condition, what)
+            self._patiently(condition, what)
 
     def wait_watched(self) -> None:
         """Until the service is connected to every camera that is there."""
@@ -139,13 +139,13 @@ class ServiceOnMediaTime:
             self._wait_shown(name)
         recorder = self.parts.output.clips.recorder
         if recorder.stats().open:
-            wait_until(lambda: self.clock.mono() - recorder.progress_mono < _CLIP_LAG_S, "the clips' thread")
+            self._patiently(lambda: self.clock.mono() - recorder.progress_mono < _CLIP_LAG_S, "the clips' thread")
 
     def get(self, path: str) -> bytes:
         assert self._running is not None
         url = self._running[0].page_url
         assert url is not None
-        with urllib.request.urlopen(url.rstrip("/") + path, timeout=DEADLINE) as answer:
+        with urllib.request.urlopen(url.rstrip("/") + path, timeout=_PATIENCE_S) as answer:
             found: bytes = answer.read()
             return found
 
@@ -160,10 +160,19 @@ class ServiceOnMediaTime:
     def _wait_shown(self, name: str) -> None:
         now, channel = self.clock.mono(), self.parts.detection.loop.channel(name)
         assert channel is not None
-        deadline = time.monotonic() + DEADLINE
-        for turn in itertools.count():
+
+        def shown() -> bool:
             scene = channel.view.scene()
-            if scene is not None and scene.frame.captured_mono >= now:
+            return scene is not None and scene.frame.captured_mono >= now
+
+        self._patiently(shown, f"camera {name}: its picture was not looked at")
+
+    @staticmethod
+    def _patiently(condition: Callable[[], object], what: str) -> None:
+        """For what gives no event: first every 0.5 ms, as a picture takes, then more rarely."""
+        deadline = time.monotonic() + _PATIENCE_S
+        for turn in itertools.count():
+            if condition():
                 return
-            assert time.monotonic() < deadline, f"camera {name}: its picture was not looked at"
-            time.sleep(0.0005 if turn < 100 else 0.005)  # a scene gives no event
+            assert time.monotonic() < deadline, f"in vain: {what}"
+            time.sleep(0.0005 if turn < 100 else 0.005)
