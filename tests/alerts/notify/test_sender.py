@@ -6,6 +6,7 @@ import email
 import email.policy
 import json
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,7 +20,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from detector.alerts.notify.notifications import Notifications, build_notifications, try_target
-from detector.alerts.notify.webhook import ALERT_ID, SIGNATURE, TIMESTAMP, is_authentic
+from detector.alerts.notify.webhook import ALERT_ID, SIGNATURE, TIMESTAMP
 from detector.alerts.outbox import Outbox
 from detector.alerts.payloads import alert_payload
 from detector.config import document as config_file
@@ -30,8 +31,17 @@ from support.messages import make_alert, running
 from support.mosquitto import free_port, wait_until
 from support.visits import StillClock
 
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "notifications.md"
 SECRET = "a-secret-of-the-webhook"
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
+
+
+def is_authentic(secret: bytes, **request: Any) -> bool:
+    """What a receiver does who copied the function of the manual."""
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    known: dict[str, Any] = {}
+    exec(code, known)
+    return bool(known["is_authentic"](secret, **request))
 
 
 @dataclass
@@ -166,7 +176,7 @@ def test_a_webhook_is_signed_and_a_receiver_can_check_it(tmp_path: Path, hook: H
     now = float(stamp)
 
     def check(**changes: Any) -> bool:
-        given: dict[str, Any] = {"timestamp": stamp, "given": signed, "body": body, "now": now, **changes}
+        given: dict[str, Any] = {"timestamp": stamp, "signature": signed, "body": body, "now": now, **changes}
         return is_authentic(SECRET.encode(), **given)
 
     assert check()
@@ -175,10 +185,10 @@ def test_a_webhook_is_signed_and_a_receiver_can_check_it(tmp_path: Path, hook: H
     assert not check(now=now - 301)
     assert not check(body=body + b" ")
     assert not check(timestamp=str(int(stamp) + 1))
-    assert not check(given="sha256=" + "0" * 64)
-    assert not check(given="")
+    assert not check(signature="sha256=" + "0" * 64)
+    assert not check(signature="")
     assert not check(timestamp="now")
-    assert not is_authentic(b"another-secret-at-all", timestamp=stamp, given=signed, body=body, now=now)
+    assert not is_authentic(b"another-secret-at-all", timestamp=stamp, signature=signed, body=body, now=now)
 
 
 @no_tls
@@ -365,7 +375,7 @@ def test_a_test_message_goes_out_signed(hook: HookServer) -> None:
     assert is_authentic(
         SECRET.encode(),
         timestamp=headers[TIMESTAMP],
-        given=headers[SIGNATURE],
+        signature=headers[SIGNATURE],
         body=body,
         now=float(headers[TIMESTAMP]),
     )
