@@ -324,7 +324,8 @@ def test_topics_are_the_contracts() -> None:
     )
     tails = ("person", "motion", "person/snapshot", "status", "detect/set", "detect/state")
     assert [name("porch") for name in named] == [f"home/det/porch/{tail}" for tail in tails]
-    assert set(topics.retained_of("porch")) == {name("porch") for name in named} - {
-        topics.motion("porch"),
-        topics.detect_set("porch"),
+    kept = ("person", "status", "detect/state", "person/snapshot", "snooze/state", "last_alert")
+    assert set(topics.retained_of("porch")) == {f"home/det/porch/{tail}" for tail in kept}
+    assert set(topics.retained) == {
+        f"home/det/{tail}" for tail in ("available", "alarm/state", "alarm/attributes", "slo")
     }
