@@ -15,7 +15,7 @@ from detector.config.schema import Config
 from detector.core.types import JsonObject, Message
 
 from .homeassistant import Keypad, discovery_message, discovery_topic
-from .payloads import Topics
+from .topics import Topics
 
 ANNOUNCED = "announced"
 """The name under which the outbox keeps it: `topics` that the broker retains, `discovery` topic, `cameras` in it."""

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from detector.alerts.discovery import ANNOUNCED, Discovery
-from detector.alerts.payloads import Topics
 from detector.alerts.snapshot_files import Snapshots
+from detector.alerts.topics import Topics
 from detector.config.schema import Config
 from detector.core.clock import Clock
 from detector.core.clock_sync import ClockSync

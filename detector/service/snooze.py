@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from detector.alerts.payloads import Topics, encode
+from detector.alerts.payloads import encode
+from detector.alerts.topics import Topics
 from detector.core.clock import Clock
 from detector.core.types import JsonObject, Message
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from detector.alerts.discovery import ANNOUNCED, Discovery
-from detector.alerts.payloads import Topics
+from detector.alerts.topics import Topics
 from detector.config.schema import Config
 from detector.core.types import Message
 from support.dispatcher import RunningDispatcher, has, running_dispatcher

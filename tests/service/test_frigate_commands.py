@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from detector.alerts.payloads import Topics
+from detector.alerts.topics import Topics
 from detector.config import document as config_file
 from detector.core.types import Message
 from detector.mqtt.broker.topic_filter import matches

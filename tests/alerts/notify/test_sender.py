@@ -19,7 +19,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from detector.alerts.notify.notifications import Notifications, build_notifications, try_target
-from detector.alerts.notify.webhook import ALERT_ID, SIGNATURE, TIMESTAMP, is_authentic
+from detector.alerts.notify.webhook import ALERT_ID, SIGNATURE, TIMESTAMP
 from detector.alerts.outbox import Outbox
 from detector.alerts.payloads import alert_payload
 from detector.config import document as config_file
@@ -29,6 +29,7 @@ from detector.core.errors import ConfigError
 from support.messages import make_alert, running
 from support.mosquitto import free_port, wait_until
 from support.visits import StillClock
+from support.webhook_receiver import is_authentic
 
 SECRET = "a-secret-of-the-webhook"
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
