@@ -2,7 +2,7 @@
 
 Headers: `X-Detector-Timestamp` (epoch s of this try), `X-Detector-Id` (the alert's id: the same in every try) and
 `X-Detector-Signature`: `sha256=` and the hex HMAC-SHA256 (RFC 2104) of the timestamp, a full stop and the body, with
-the target's secret. A receiver should refuse a timestamp more than 300 s away: then an old request cannot be sent again.
+the target's secret. docs/notifications.md says how a receiver checks it.
 """
 
 from __future__ import annotations
