@@ -42,7 +42,7 @@ def test_alerts_reach_a_receiver_that_was_down_after_a_kill_signed_and_in_order(
             },
         )
         with program:
-            heard.wait_for(lambda all_heard: len(all_heard) >= 2, "two alerts")
+            program.wait_for(lambda: len(heard.heard) >= 2, "two alerts")
             program.wait_for(lambda: hook.taken, "the first try")
             program.wait_for(lambda: any(p.startswith("notify hub: ") for p in program.status()["problems"]))
             assert program.status()["notify"]["hub"]["waiting"] >= 1
@@ -50,6 +50,7 @@ def test_alerts_reach_a_receiver_that_was_down_after_a_kill_signed_and_in_order(
             hook.code = 204
             hook.taken.clear()
             program.start()
+            program.wait_ready()
             program.wait_for(lambda: len(hook.taken) >= 3, "what waited, and what is new")
             program.wait_for(lambda: program.status()["notify"]["hub"]["error"] is None)
             status = program.status()["notify"]
