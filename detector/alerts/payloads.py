@@ -21,6 +21,7 @@ _CONSTANT: dict[str, Any] = {
     "sub_label": None,
     "false_positive": False,
     "thumbnail": None,
+    "snapshot": None,
     "attributes": {},
     "current_attributes": [],
 }

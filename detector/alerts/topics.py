@@ -85,6 +85,11 @@ class Topics:
     def last_alert(self, camera: str) -> str:
         return f"{self.prefix}/{camera}/last_alert"
 
+    @property
+    def retained(self) -> list[str]:
+        """The device's own topics that a broker keeps a value of."""
+        return [self.available, self.alarm_state, self.alarm_attributes, self.slo]
+
     def retained_of(self, camera: str) -> list[str]:
         """The camera's topics that a broker keeps a value of."""
         return [

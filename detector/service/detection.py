@@ -82,6 +82,7 @@ def make_detection(
         save=output.dispatcher.save_state,
         send=output.dispatcher.send,
         clock=clock,
+        listener=None if output.frigate is None else output.frigate.snoozed,
     )
     probes = ModelProbes()
     arming = ArmingController(

@@ -22,3 +22,5 @@ def test_topics_are_the_contracts() -> None:
         topics.motion("porch"),
         topics.detect_set("porch"),
     } | {topics.snooze_state("porch"), topics.last_alert("porch")}
+    kept = ("available", "alarm/state", "alarm/attributes", "slo")
+    assert set(topics.retained) == {f"home/det/{tail}" for tail in kept}
