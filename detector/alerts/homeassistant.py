@@ -14,7 +14,8 @@ from detector.core.types import Message
 
 from .homeassistant_camera import CAMERA_PARTS, camera_components
 from .homeassistant_entity import DIAGNOSTIC, Component, Entities, alert_event, alive
-from .payloads import Topics, encode
+from .payloads import encode
+from .topics import Topics
 
 Keypad = Literal["digits", "text"]
 """How the alarm's code is typed."""
