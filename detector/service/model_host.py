@@ -150,9 +150,11 @@ class ModelHost:
 
     def _take(self, fresh: _Loaded) -> None:
         if self._full is not None:  # the smaller one goes on serving
-            old, self._full = self._full[0], fresh
+            old: AnyDetector | None = self._full[0]
+            self._full = fresh
         else:
-            old, (self.detector, self._load) = self.detector, fresh
+            old = self.detector
+            self.detector, self._load = fresh
             self.succeeded()
         self._dispose(old)
 
@@ -167,9 +169,10 @@ class ModelHost:
 
     def _drop_reduced(self) -> None:
         if self._full is not None:
-            old, (self.detector, self._load), self._full = self.detector, self._full, None
+            smaller, full = self.detector, self._full
+            (self.detector, self._load), self._full = full, None
             self.succeeded()
-            self._dispose(old)
+            self._dispose(smaller)
 
     @staticmethod
     def _dispose(detector: AnyDetector | None) -> None:

