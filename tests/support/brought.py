@@ -39,7 +39,7 @@ def write(path: Path, outputs: Mapping[str, Array], metadata: Mapping[str, str] 
 def write_bright(path: Path, rows: Array) -> Path:
     """A model that gives `rows` [N,M] for a picture whose first pixel is white, and no row for any other."""
     node, tensor = onnx.helper.make_node, onnx.numpy_helper.from_array
-    stored = {
+    stored: dict[str, Array] = {
         "rows": rows.astype(np.float32),
         "start": np.zeros(4, np.int64),
         "end": np.ones(4, np.int64),
