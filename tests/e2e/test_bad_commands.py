@@ -23,7 +23,8 @@ PAYLOADS = (
     b"ON OFF", "\u0661".encode(), b"x" * 2_000_000,
 )  # fmt: skip
 ODD_TOPICS = (
-    "detector/nowhere/detect/set", "detector/nowhere/suppress/set", "detector//detect/set",     f"detector/{'x' * 60_000}/snooze/set", "detector/ door/detect/set",
+    "detector/nowhere/detect/set", "detector/nowhere/suppress/set", "detector//detect/set",
+    f"detector/{'x' * 60_000}/snooze/set", "detector/ door/detect/set",
     "detector/DOOR/detect/set",
 )  # fmt: skip
 
