@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from detector.analytics.crops import detect_in_crops
-from detector.analytics.evidence import Circumstances, Evidence, EvidenceLook
+from detector.analytics.evidence import Circumstances, EvidenceLook, TrackEvidence
 from detector.analytics.evidence_curves import HEIGHTS, SCORES, EvidenceCurves
 from detector.analytics.pipeline import CameraPipeline
 from detector.capture.clip import due_frames
@@ -21,7 +21,7 @@ from detector.core.types import Box, Track
 from detector.inference.multi_size import AnyDetector
 
 from .visit_parts import VisitScene
-from .visits import Pictures
+from .visits import ScenePictures
 
 _ON_PERSON = 0.3  # IoU, as in bench.visits
 _CAMERA = {"source": "clip.mp4", "alert": {"cooldown_s": 0, "confirm": "evidence"}}
@@ -53,7 +53,7 @@ def record(scene: VisitScene, detector: AnyDetector) -> list[TrackLooks]:
     pipeline = CameraPipeline(name="camera", settings=camera, device_id="bench", curves=curves)
     truth, looks, on_person = scene.truth(), defaultdict[int, list[EvidenceLook]](list), Counter[int]()
     size = (1, 1)
-    pictures = Pictures(scene.pictures())
+    pictures = ScenePictures(scene.pictures())
     for frame in due_frames("camera", camera.detect_fps, pictures, None, factor=lambda: pipeline.rate_factor):
         size = frame.image.width, frame.image.height
         if not pipeline.should_detect(frame):
@@ -92,7 +92,7 @@ def confirmed_by_frames(track: TrackLooks) -> bool:
 
 def highest_sums(tracks: Sequence[TrackLooks], curves: EvidenceCurves) -> dict[TrackLooks, float]:
     """The highest sum of each of a scene's tracks while it was seen, until the bar was reached."""
-    evidence, decided = Evidence(curves), set[int]()
+    evidence, decided = TrackEvidence(curves), set[int]()
     frames: dict[float, list[tuple[TrackLooks, EvidenceLook]]] = defaultdict(list)
     for track in tracks:
         for look in track.looks:

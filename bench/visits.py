@@ -89,7 +89,7 @@ class VisitConfig:
         return Camera.model_validate(document)
 
 
-class Pictures:
+class ScenePictures:
     """A clip source over a scene's pictures."""
 
     def __init__(self, pictures: Iterator[Pixels]) -> None:
@@ -132,7 +132,7 @@ def measure(whole: _WholePictures, scene: VisitScene, config: VisitConfig) -> Sc
     tally = VisitTally(scene)
     frames = whole_runs = window_runs = 0
     model_ms = cpu_s = 0.0
-    pictures = Pictures(scene.pictures())
+    pictures = ScenePictures(scene.pictures())
     for frame in due_frames("camera", camera.detect_fps, pictures, None, factor=lambda: pipeline.rate_factor):
         frames += 1
         begun = time.process_time()

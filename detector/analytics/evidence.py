@@ -68,7 +68,7 @@ class EvidenceLook:
 
 
 @dataclass(slots=True)
-class _Candidate:
+class _EvidenceSum:
     since: float
     total: float = 0.0
     looks: int = 0
@@ -76,12 +76,12 @@ class _Candidate:
     boxes: deque[tuple[float, Cell, float]] = field(default_factory=deque)  # time, place, score
 
 
-class Evidence:
+class TrackEvidence:
     """The sums of one camera's undecided tracks; not thread-safe."""
 
     def __init__(self, curves: EvidenceCurves) -> None:
         self._curves = curves
-        self._candidates: dict[int, _Candidate] = {}
+        self._candidates: dict[int, _EvidenceSum] = {}
         self._false = FalseBoxes()
 
     def forget_view(self) -> None:
@@ -100,7 +100,7 @@ class Evidence:
 
     def _look(self, track: Track, now: Circumstances) -> EvidenceLook:
         height, score = (track.box[3] - track.box[1]) * now.scale, track.score if track.matched else 0.0
-        candidate = self._candidates.setdefault(track.id, _Candidate(since=now.mono))
+        candidate = self._candidates.setdefault(track.id, _EvidenceSum(since=now.mono))
         weight = self._curves.weigh(score, height, dark=now.dark)
         if track.matched:
             cell = cell_of(track.box, now.size)
@@ -126,13 +126,13 @@ class Evidence:
             if track_id not in decided:
                 self._count_false(gone, until=math.inf)
 
-    def _count_false(self, candidate: _Candidate, *, until: float) -> None:
+    def _count_false(self, candidate: _EvidenceSum, *, until: float) -> None:
         while candidate.boxes and candidate.boxes[0][0] <= until:
             t, cell, score = candidate.boxes.popleft()
             self._false.add(cell, score, t)
 
 
-def _newness(candidate: _Candidate, box: Box) -> float:
+def _newness(candidate: _EvidenceSum, box: Box) -> float:
     """How much another look tells: looks at the same pixels err alike."""
     middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
     candidate.looks += 1

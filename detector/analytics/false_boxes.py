@@ -21,7 +21,7 @@ Cell = tuple[int, int]
 
 
 @dataclass(slots=True)
-class _Seen:
+class _PlaceCounts:
     """Boxes by their score's step, as of `t`."""
 
     t: float
@@ -37,14 +37,14 @@ class FalseBoxes:
     """Boxes of nobody by place and score, half forgotten after an hour; not thread-safe."""
 
     def __init__(self) -> None:
-        self._cells: dict[Cell, _Seen] = {}
+        self._cells: dict[Cell, _PlaceCounts] = {}
 
     def forget(self) -> None:
         """The camera looks elsewhere."""
         self._cells.clear()
 
     def add(self, cell: Cell, score: float, t: float) -> None:
-        seen = self._cells.setdefault(cell, _Seen(t))
+        seen = self._cells.setdefault(cell, _PlaceCounts(t))
         seen.decay(t)
         step = _step(score)
         seen.counts[step] = seen.counts.get(step, 0.0) + 1.0

@@ -18,7 +18,7 @@ from detector.core.types import Alert, Appearance, Detections, EventChange, Fram
 
 from .burst import Burst
 from .crops import Crop, CropPlanner
-from .evidence import Circumstances, Evidence, EvidenceLook
+from .evidence import Circumstances, EvidenceLook, TrackEvidence
 from .evidence_curves import EvidenceCurves
 from .motion import MotionGate
 from .places import Place
@@ -71,7 +71,7 @@ class CameraPipeline:
         self._tracks: tuple[Track, ...] = ()
         self._present: frozenset[int] = frozenset()  # ids of the tracks whose visit is confirmed
         self._tracker = Tracker(settings=_tracking_for(self._settings.alert, self._curves))
-        self._evidence = Evidence(self._curves) if self._curves is not None else None
+        self._evidence = TrackEvidence(self._curves) if self._curves is not None else None
         self._scale = 1.0  # px of the model's input per px of the picture
         self._followed = False
         self._burst = Burst()
