@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from detector.alerts.payloads import Topics
+from detector.alerts.topics import Topics
 from detector.config.schema import Camera
 from detector.mqtt.broker.topic_filter import matches
 from detector.service.alarm_code import AlarmCode

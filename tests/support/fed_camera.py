@@ -23,18 +23,18 @@ _PACKET = 60_000  # bytes: over TCP a picture may come in few packets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Footage:
+class CodedFootage:
     """Coded H.264: the RTP packets of each picture; the first one is a key frame."""
 
     pictures: tuple[tuple[bytes, ...], ...]
     sdp: str
 
 
-def footage(pictures: Iterable[Pixels], *, fps: int, still: bool = False) -> Footage:
+def footage(pictures: Iterable[Pixels], *, fps: int, still: bool = False) -> CodedFootage:
     """`pictures` (BGR), coded; with `still` each by itself. All footage of one size and rate has the same parameter sets."""
     video = encoded([av.VideoFrame.from_ndarray(bgr, "bgr24") for bgr in pictures], fps=fps, keys_only=still)
     packets = video.packets(in_band=True, size=_PACKET)
-    return Footage(pictures=tuple(tuple(one) for one in packets), sdp=video.sdp())
+    return CodedFootage(pictures=tuple(tuple(one) for one in packets), sdp=video.sdp())
 
 
 class FedCamera:

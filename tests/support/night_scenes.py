@@ -16,7 +16,7 @@ from detector.capture.pictures import clip_pictures
 from detector.core.types import ArrayImage, Frame, Pixels
 from detector.inference.detector import PersonDetector
 
-from .fed_camera import Footage, footage
+from .fed_camera import CodedFootage, footage
 
 FPS = 5
 """Pictures a second while somebody walks: every second one of the clips'."""
@@ -34,12 +34,12 @@ Rectangle = tuple[int, int, int, int]
 class NightScenes:
     """`visits`: one person each comes to the door and goes. `coat`: the garden with what looks like a person."""
 
-    door: Footage
-    visits: tuple[Footage, ...]
-    garden: Footage
-    coat: Footage
+    door: CodedFootage
+    visits: tuple[CodedFootage, ...]
+    garden: CodedFootage
+    coat: CodedFootage
     coat_score: float
-    party: Footage
+    party: CodedFootage
 
 
 def night_scenes(shared: Path, detector: PersonDetector, *, party_s: float) -> NightScenes:
@@ -66,7 +66,7 @@ def _pictures(clip: Path, *, every: int) -> Iterator[tuple[int, Pixels]]:
         yield index * every, image.bgr()
 
 
-def _door(clip: Path, truth: Path) -> Iterator[Footage]:
+def _door(clip: Path, truth: Path) -> Iterator[CodedFootage]:
     """The door with nobody, then each visit; coded while the clip is read, which is too long to be held in memory."""
     pictures = _pictures(clip, every=2)
     yield footage([picture for _, picture in islice(pictures, _STILL)], fps=FPS, still=True)

@@ -19,7 +19,7 @@ from typing import Any
 from detector.service.components import Components
 from detector.service.service import Service
 
-from .fed_camera import FedCamera, Footage
+from .fed_camera import CodedFootage, FedCamera
 from .media_clock import MediaClock
 
 _CLIP_LAG_S = 2.0  # the ring holds 3 s more than a clip begins with
@@ -48,7 +48,7 @@ class ServiceOnMediaTime:
         *,
         clock: MediaClock,
         cameras: Mapping[str, FedCamera],
-        still: dict[str, Footage],
+        still: dict[str, CodedFootage],
         still_every_s: float,
         fps: int,
     ) -> None:
@@ -115,7 +115,7 @@ class ServiceOnMediaTime:
         while (now := self.clock.mono()) < mono:
             self.show(min(now + self._still_every_s, mono), {name: self._next_still(name) for name in self._cameras})
 
-    def play(self, camera: str, footage: Footage) -> None:
+    def play(self, camera: str, footage: CodedFootage) -> None:
         """One camera shows `footage` at its rate; the others' next pictures come after it."""
         self._play(camera, footage.pictures)
 
