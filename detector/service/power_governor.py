@@ -128,7 +128,7 @@ class PowerGovernor:
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
-                self._assess(stop)
+                self.look(stop)
             except Exception as error:
                 # Whatever goes wrong here, what serves goes on; the next look tries again.
                 expected = isinstance(error, DetectorError)
@@ -138,7 +138,8 @@ class PowerGovernor:
         if self._measuring is not None:
             self._measuring.join()
 
-    def _assess(self, stop: threading.Event) -> None:
+    def look(self, stop: threading.Event) -> None:
+        """One look at the sensors and the load; `run` takes one a second."""
         config, now = self._store.config, self._clock.mono()
         if config.model != self._model:
             self._begin(config.model)
