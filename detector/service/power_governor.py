@@ -34,7 +34,7 @@ from .strain import Strain, StrainMeter, hottest
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-NICE = 15
+NICE = 5  # it is wanted soon, and over within seconds of a core's time
 _ADVICE = {
     "heat": "improve the cooling",
     "power": "raise power.budget_w, or use fewer cameras",

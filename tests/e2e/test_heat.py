@@ -87,13 +87,13 @@ def test_a_smaller_model_stands_in_and_all_comes_back_when_it_is_cool(tmp_path: 
         heat(root, HOT)
         program.wait_for(lambda: program.status()["governor"]["detect_share"] == 0.8, "fewer detections first")
         assert program.status()["governor"]["model"] is None
-        program.wait_for(lambda: program.status()["governor"]["model"], "a smaller model", timeout=300)
+        program.wait_for(lambda: program.status()["governor"]["model"], "a smaller model", timeout=400)
         reduced = program.status()["governor"]
         assert reduced["model"] == "yolox-tiny-person at 320x320", "its input first"
         assert reduced["detect_share"] == 0.8
         assert reduced["cost"] < 0.7
         heat(root, COOL)
-        program.wait_for(lambda: program.status()["governor"]["level"] == 0, "the way back", timeout=300)
+        program.wait_for(lambda: program.status()["governor"]["level"] == 0, "the way back", timeout=400)
         program.wait_for(lambda: rate(program) > 5.0, "detection goes on")
         back = program.status()
         log = program.log()
