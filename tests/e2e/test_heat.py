@@ -22,9 +22,11 @@ def heat(root: Path, milli: int) -> None:
     write_sysfs(root, thermal_zone(0, "cpu-thermal", milli, passive=99_000, critical=105_000))
 
 
-def start(folder: Path, root: Path, *, port: int, model: dict[str, Any], power: dict[str, Any]) -> Program:
+def start(
+    folder: Path, root: Path, *, port: int, model: dict[str, Any], power: dict[str, Any], fps: float = 10
+) -> Program:
     clip = scenes.clip(folder / "walk.mp4", [*range(20, 200, 8)])
-    door = {"source": str(clip), "loop": True, "detect_fps": 10, "motion": {"enabled": False}}
+    door = {"source": str(clip), "loop": True, "detect_fps": fps, "motion": {"enabled": False}}
     mqtt = {"broker": "embedded", "embedded": {"port": port}, "stats_interval_s": 600}
     config = {"model": model, "cameras": {"door": door}, "mqtt": mqtt, "power": power}
     return Program(folder / "run", config, env={**os.environ, "DETECTOR_SYSFS": str(root)})
@@ -80,8 +82,9 @@ def test_without_sensors_it_says_so_and_changes_nothing(tmp_path: Path) -> None:
 def test_a_smaller_model_stands_in_and_all_comes_back_when_it_is_cool(tmp_path: Path, model: Path) -> None:
     assert model.is_file()
     heat(root := tmp_path / "sys", COOL)
-    power = {"min_detect_fps": 8}
-    with start(tmp_path, root, port=free_port(), model={}, power=power) as program:
+    # Few detections: on a busy machine load would take steps of its own.
+    power = {"min_detect_fps": 1.6}
+    with start(tmp_path, root, port=free_port(), model={}, power=power, fps=2) as program:
         program.wait_ready()
         full = program.status()["model"]
         heat(root, HOT)
@@ -94,7 +97,7 @@ def test_a_smaller_model_stands_in_and_all_comes_back_when_it_is_cool(tmp_path: 
         assert reduced["cost"] < 0.7
         heat(root, COOL)
         program.wait_for(lambda: program.status()["governor"]["level"] == 0, "the way back", timeout=400)
-        program.wait_for(lambda: rate(program) > 5.0, "detection goes on")
+        program.wait_for(lambda: rate(program) > 1.0, "detection goes on")
         back = program.status()
         log = program.log()
     assert (back["governor"]["state"], back["governor"]["model"]) == ("full", None)
