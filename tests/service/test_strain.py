@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from detector.config.power_settings import PowerSettings
@@ -11,9 +13,7 @@ def zone(celsius: float, limit: float | None = 90.0, name: str = "cpu") -> Tempe
     return TemperatureReading(name=name, temperature_c=celsius, limit_c=limit)
 
 
-def after(
-    seconds: int, *temperatures: TemperatureReading, meter: StrainMeter | None = None, **settings: float
-) -> Strain:
+def after(seconds: int, *temperatures: TemperatureReading, meter: StrainMeter | None = None, **settings: Any) -> Strain:
     meter = meter or StrainMeter()
     for second in range(seconds):
         found = meter.observe(second, DeviceReading(temperatures=temperatures), PowerSettings(**settings))
