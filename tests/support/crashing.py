@@ -38,7 +38,7 @@ def _strings(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def _status(_self: ServiceControl) -> dict[str, Any]:
+def _status(self: ServiceControl) -> dict[str, Any]:
     crash("api")
 
 
