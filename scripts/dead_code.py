@@ -24,6 +24,7 @@ ALLOWED = {
     "main_loop": "uvicorn's, taken over",
     "http_open": "urllib's handlers",
     "https_open": "urllib's handlers",
+    "redirect_request": "urllib's handlers",
     "phase_start": "TensorRT's IProgressMonitor",
     "step_complete": "TensorRT's IProgressMonitor",
     "phase_finish": "TensorRT's IProgressMonitor",

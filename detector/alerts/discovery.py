@@ -7,7 +7,7 @@ device id or prefix, discovery turned off) is cleared at the broker, until the b
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from detector import __version__
@@ -15,7 +15,7 @@ from detector.config.schema import Config
 from detector.core.types import JsonObject, Message
 
 from .homeassistant import Keypad, discovery_message, discovery_topic
-from .payloads import Topics
+from .topics import Topics
 
 ANNOUNCED = "announced"
 """The name under which the outbox keeps it: `topics` that the broker retains, `discovery` topic, `cameras` in it."""
@@ -27,10 +27,21 @@ Save = Callable[[str, JsonObject], None]
 
 
 class Discovery:
-    """From any thread, returns at once. `saved` is what `save` kept in an earlier start; see `Dispatcher.send`."""
+    """From any thread, returns at once. `saved` is what `save` kept in an earlier start; see `Dispatcher.send`.
 
-    def __init__(self, *, topics: Topics, send: Send, saved: JsonObject | None, save: Save) -> None:
-        self._topics, self._send, self._save = topics, send, save
+    `further`: what the broker retains of a configuration besides `Topics`.
+    """
+
+    def __init__(
+        self,
+        *,
+        topics: Topics,
+        send: Send,
+        saved: JsonObject | None,
+        save: Save,
+        further: Callable[[Config], Iterable[str]] = lambda _config: (),
+    ) -> None:
+        self._topics, self._send, self._save, self._further = topics, send, save, further
         self._lock = threading.Lock()
         self._ours: set[str] = set()
         self._announced: dict[str, Any] = dict(saved or {})
@@ -81,7 +92,8 @@ class Discovery:
 
     def _retained(self, config: Config) -> set[str]:
         topics = self._topics
-        return {topics.available, topics.alarm_state}.union(*(topics.retained_of(name) for name in config.cameras))
+        of_cameras = (topics.retained_of(name) for name in config.cameras)
+        return set(topics.retained).union(*of_cameras, self._further(config))
 
     def _keep(self, **changes: object) -> None:
         self._announced = {**self._announced, **changes}

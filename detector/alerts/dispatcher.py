@@ -27,7 +27,6 @@ from .outbox import Outbox
 from .payloads import (
     ClipExists,
     SnapshotUrl,
-    Topics,
     alert_payload,
     appearance_document,
     clip_path,
@@ -36,11 +35,13 @@ from .payloads import (
     event_payload,
     tamper_payload,
 )
+from .topics import Topics
 
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 1000
 _LOOK_S = 0.25  # a stop may go unnoticed this long, and the heartbeat is this old while idle
+_ON_OFF = ("OFF", "ON")
 
 
 class PublishingLink(MessageSink, Protocol):
@@ -178,13 +179,13 @@ class Dispatcher:
         self._publish(self._topics.person(camera), str(count), retain=True)
 
     def motion(self, camera: str, moving: bool) -> None:
-        self._repeat(Message(topic=self._topics.motion(camera), payload=_on_off(moving).encode()))
+        self._repeat(Message(topic=self._topics.motion(camera), payload=_ON_OFF[moving].encode()))
 
     def camera_status(self, camera: str, status: str) -> None:
         self._publish(self._topics.camera_status(camera), status, qos=1, retain=True)
 
     def detect_state(self, camera: str, on: bool) -> None:
-        self._publish(self._topics.detect_state(camera), _on_off(on), qos=1, retain=True)
+        self._publish(self._topics.detect_state(camera), _ON_OFF[on], qos=1, retain=True)
 
     def alarm_state(self, state: AlarmState) -> None:
         self._publish(self._topics.alarm_state, state, qos=1, retain=True)
@@ -395,7 +396,3 @@ class Dispatcher:
             self._history.record(document["after"] | appearance_document(change.after))
         for change in firsts:
             self._pictures.take_first(change)
-
-
-def _on_off(value: bool) -> str:
-    return "ON" if value else "OFF"

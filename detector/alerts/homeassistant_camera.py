@@ -8,7 +8,7 @@ from detector.analytics.tamper import EXPLAINED
 from detector.config.schema import Device
 
 from .homeassistant_entity import DIAGNOSTIC, Component, Entities, alert_event, alive, only
-from .payloads import Topics
+from .topics import Topics
 
 CAMERA_PARTS = {
     "occupancy": "binary_sensor",

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from detector.config.schema import Device
 
-from .payloads import Topics
+from .topics import Topics
 
 Component = dict[str, Any]
 DIAGNOSTIC: Final[dict[str, Any]] = {"entity_category": "diagnostic"}

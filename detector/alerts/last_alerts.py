@@ -9,7 +9,8 @@ from typing import Any
 
 from detector.core.types import JsonObject, Message
 
-from .payloads import Topics, encode
+from .payloads import encode
+from .topics import Topics
 
 LAST_ALERTS = "last_alerts"
 """The name under which the outbox keeps them: camera -> document."""

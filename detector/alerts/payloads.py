@@ -1,4 +1,4 @@
-"""What goes over the wire: event and alert documents, topic names, their JSON; `schemas/` describes it.
+"""What goes over the wire: event and alert documents and their JSON; `schemas/` describes it.
 
 Event fields follow Frigate's, so that its clients understand them; alert fields are this
 detector's own. Every number is finite and rounded, every box ordered and inside its picture.
@@ -10,7 +10,6 @@ import base64
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -22,6 +21,7 @@ _CONSTANT: dict[str, Any] = {
     "sub_label": None,
     "false_positive": False,
     "thumbnail": None,
+    "snapshot": None,
     "attributes": {},
     "current_attributes": [],
 }
@@ -321,95 +321,3 @@ def unseen_event(alert: Mapping[str, Any]) -> dict[str, Any]:
 def encode(payload: Mapping[str, Any]) -> bytes:
     """Compact UTF-8 JSON: the same document gives the same bytes. ValueError on NaN or infinity."""
     return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-
-
-@dataclass(frozen=True, slots=True)
-class Topics:
-    """The topic names under one prefix; a camera's name or the wildcard `+` goes into the methods."""
-
-    prefix: str
-
-    @property
-    def available(self) -> str:
-        return f"{self.prefix}/available"
-
-    @property
-    def events(self) -> str:
-        return f"{self.prefix}/events"
-
-    @property
-    def alerts(self) -> str:
-        return f"{self.prefix}/alerts"
-
-    @property
-    def tamper(self) -> str:
-        return f"{self.prefix}/tamper"
-
-    @property
-    def clips(self) -> str:
-        return f"{self.prefix}/clips"
-
-    @property
-    def stats(self) -> str:
-        return f"{self.prefix}/stats"
-
-    @property
-    def alarm_set(self) -> str:
-        return f"{self.prefix}/alarm/set"
-
-    @property
-    def alarm_state(self) -> str:
-        return f"{self.prefix}/alarm/state"
-
-    @property
-    def restart_set(self) -> str:
-        return f"{self.prefix}/restart/set"
-
-    @property
-    def alarm_attributes(self) -> str:
-        return f"{self.prefix}/alarm/attributes"
-
-    @property
-    def slo(self) -> str:
-        return f"{self.prefix}/slo"
-
-    def person(self, camera: str) -> str:
-        return f"{self.prefix}/{camera}/person"
-
-    def motion(self, camera: str) -> str:
-        return f"{self.prefix}/{camera}/motion"
-
-    def snapshot(self, camera: str) -> str:
-        return f"{self.prefix}/{camera}/person/snapshot"
-
-    def camera_status(self, camera: str) -> str:
-        return f"{self.prefix}/{camera}/status"
-
-    def detect_set(self, camera: str) -> str:
-        return f"{self.prefix}/{camera}/detect/set"
-
-    def detect_state(self, camera: str) -> str:
-        return f"{self.prefix}/{camera}/detect/state"
-
-    def snooze_set(self, camera: str) -> str:
-        return f"{self.prefix}/{camera}/snooze/set"
-
-    def snooze_state(self, camera: str) -> str:
-        return f"{self.prefix}/{camera}/snooze/state"
-
-    def suppress_set(self, camera: str) -> str:
-        return f"{self.prefix}/{camera}/suppress/set"
-
-    def last_alert(self, camera: str) -> str:
-        return f"{self.prefix}/{camera}/last_alert"
-
-    def retained_of(self, camera: str) -> list[str]:
-        """The camera's topics that a broker keeps a value of."""
-        return [
-            self.person(camera),
-            self.camera_status(camera),
-            self.detect_state(camera),
-            self.snapshot(camera),
-            self.snooze_state(camera),
-            self.last_alert(camera),
-        ]

@@ -17,7 +17,7 @@ from .values import labelled, sides
 
 if TYPE_CHECKING:
     from detector.optimize.prune.job import Lessons
-    from detector.optimize.prune.plan import Plan
+    from detector.optimize.prune.plan import PrunePlan
 
 
 def prune(
@@ -105,7 +105,7 @@ def prune(
     _print(done)
 
 
-def _announce(plan: Plan) -> None:
+def _announce(plan: PrunePlan) -> None:
     for line in plan.lines():
         typer.echo(line, err=True)
 

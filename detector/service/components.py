@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from detector.alerts.discovery import ANNOUNCED, Discovery
-from detector.alerts.payloads import Topics
 from detector.alerts.snapshot_files import Snapshots
+from detector.alerts.topics import Topics
 from detector.config.schema import Config
 from detector.core.clock import Clock
 from detector.core.clock_sync import ClockSync
@@ -24,8 +24,10 @@ from .config_store import ConfigStore
 from .control import ServiceControl
 from .detection import Detection, make_detection
 from .engine_upgrade import EngineUpgrade
+from .frigate_commands import FrigateCommands
+from .frigate_topics import retained_topics
 from .monitoring import Monitoring, make_monitoring
-from .mqtt_commands import MqttCommands
+from .mqtt_commands import Handler, MqttCommands
 from .output import Output, make_output
 from .presence_topics import PresenceTopics
 from .refused_commands import RefusedCommands
@@ -85,7 +87,16 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         refused=refused,
         clock=clock,
     )
-    _subscribe_commands(store, output, detection, commands)
+    handlers = commands.handlers()
+    if output.frigate is not None:
+        handlers += FrigateCommands(
+            config=lambda: store.config,
+            topics=output.frigate,
+            snoozes=detection.snoozes,
+            restart=restart,
+            refused=refused,
+        ).handlers()
+    _subscribe_commands(store, output, detection, handlers, commands.on_retained_alarm)
     reloader = _reloader(store, output, detection, monitoring, announcer)
     control = ServiceControl(
         store=store,
@@ -129,6 +140,7 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output, detection: 
         send=output.dispatcher.send,
         saved=storage.outbox.get_state(ANNOUNCED),
         save=output.dispatcher.save_state,
+        further=retained_topics,
     )
     output.client.listen_cleared(discovery.cleared)
     announcer = Announcer(
@@ -143,10 +155,16 @@ def _announcer(store: ConfigStore, storage: Storage, output: Output, detection: 
     return announcer
 
 
-def _subscribe_commands(store: ConfigStore, output: Output, detection: Detection, commands: MqttCommands) -> None:
-    for topic_filter, handler in commands.handlers():
+def _subscribe_commands(
+    store: ConfigStore,
+    output: Output,
+    detection: Detection,
+    handlers: list[tuple[str, Handler]],
+    retained_alarm: Handler,
+) -> None:
+    for topic_filter, handler in handlers:
         output.client.subscribe(topic_filter, handler)
-    output.client.subscribe_retained(Topics(store.config.mqtt.topic_prefix).alarm_set, commands.on_retained_alarm)
+    output.client.subscribe_retained(Topics(store.config.mqtt.topic_prefix).alarm_set, retained_alarm)
     PresenceTopics(config=store.config, arming=detection.arming).subscribe(output.client)
     output.client.listen_connected(detection.arming.connected)
 

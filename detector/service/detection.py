@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from detector.alerts.payloads import Topics
+from detector.alerts.topics import Topics
 from detector.capture.idle_cameras import IdleCameras
 from detector.capture.latest_frames import LatestFrames
 from detector.capture.manager import Cameras
@@ -82,6 +82,7 @@ def make_detection(
         save=output.dispatcher.save_state,
         send=output.dispatcher.send,
         clock=clock,
+        listener=None if output.frigate is None else output.frigate.snoozed,
     )
     probes = ModelProbes()
     arming = ArmingController(

@@ -9,6 +9,8 @@ from typing import Any
 from detector.config.schema import Camera, Config
 from detector.core.frigate import VERSION
 
+from .frigate_switches import contour_area, motion_threshold
+
 Document = dict[str, Any]
 _OFF: Document = {"enabled": False, "enabled_in_config": False}
 
@@ -66,9 +68,13 @@ def _camera(name: str, camera: Camera, figures: Mapping[str, Any], order: int) -
         "detect": {"enabled": True, "width": width, "height": height, "fps": camera.detect_fps},
         "ffmpeg": {"inputs": []},
         "live": {"stream_name": name, "streams": {}, "height": 720, "quality": 8},
-        "motion": {"enabled": camera.motion.enabled, "threshold": camera.motion.threshold},
+        "motion": {
+            "enabled": camera.motion.enabled,
+            "threshold": motion_threshold(camera),
+            "contour_area": contour_area(camera),
+        },
         "mqtt": {"enabled": True},
-        "notifications": _OFF,
+        "notifications": _switch(True),
         "objects": {"track": ["person"], "filters": {"person": person}},
         "onvif": {"host": ""},
         "record": _switch(camera.clip.enabled),

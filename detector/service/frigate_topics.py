@@ -12,18 +12,25 @@ from typing import Any, Protocol
 
 from detector.alerts.payloads import encode
 from detector.alerts.reviews import ReviewTracker
-from detector.config.schema import Camera, Config
+from detector.config.schema import Config
 from detector.core.types import Alert, Event, EventChange, Message, TamperAlert
 
+from .frigate_switches import SETTINGS, states
 from .inference_loop import FindingsSink
 
-_SWITCHES = ("motion", "recordings", "snapshots", "enabled", "audio", "improve_contrast")
+_COUNTS = ("all", "all/active", "person/active")
+_SUSPENDED = "notifications/suspended"
+_OF_CAMERA = (*(f"{name}/state" for name in SETTINGS), "review_status", _SUSPENDED, *_COUNTS)
 
 
-def _switches(camera: Camera) -> dict[str, bool]:
-    """What Frigate's switches show; they only show it."""
-    on = (camera.motion.enabled, camera.clip.enabled, True, camera.enabled, False, False)
-    return dict(zip(_SWITCHES, on, strict=True))
+def retained_topics(config: Config) -> set[str]:
+    """What the broker keeps of `config` besides this project's own topics; nothing while Frigate's shapes are off."""
+    if not config.mqtt.speaks_frigate:
+        return set()
+    zones = {zone for camera in config.cameras.values() for zone in camera.zones}
+    names = {f"{camera}/{name}" for camera in config.cameras for name in _OF_CAMERA}
+    names |= {f"{zone}/{name}" for zone in zones for name in (*_COUNTS, "person")}
+    return {f"{config.mqtt.topic_prefix}/{name}" for name in names}
 
 
 class FrigateSink(FindingsSink, Protocol):
@@ -49,8 +56,8 @@ class FrigateTopics:
         """Say the states of the switches and of what is counted: at start, and after a change of the configuration."""
         config = self._config()
         for name, camera in config.cameras.items():
-            for switch, is_on in _switches(camera).items():
-                self._send(f"{name}/{switch}/state", "ON" if is_on else "OFF", retain=True)
+            for setting, text in states(camera).items():
+                self._send(f"{name}/{setting}/state", text, retain=True)
         with self._lock:
             self._count()
             for name in config.cameras:
@@ -58,10 +65,18 @@ class FrigateTopics:
 
     def forget(self, camera: str) -> None:
         """Clear what the broker keeps of a camera that was removed; its counts go with the next `announce`."""
-        for name in (*(f"{switch}/state" for switch in _SWITCHES), "review_status"):
+        for name in set(_OF_CAMERA) - set(_COUNTS):
             self._send(f"{camera}/{name}", "", retain=True)
         with self._lock:
             self._severities.pop(camera, None)
+
+    def state(self, camera: str, setting: str) -> None:
+        """Say a setting's state again: to who asked for another one."""
+        self._send(f"{camera}/{setting}/state", states(self._config().cameras[camera])[setting], retain=True)
+
+    def snoozed(self, camera: str, until: float | None) -> None:
+        """The camera raises no alerts until then (epoch s), which Frigate calls suspended notifications."""
+        self._send(f"{camera}/{_SUSPENDED}", str(int(until or 0)), retain=True)
 
     # What the inference loop finds
 

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import get_args
 
-from detector.alerts.payloads import Topics
 from detector.alerts.snapshot_files import safe_id
+from detector.alerts.topics import Topics
 from detector.api.control import WrongCodeError
 from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.types import AlarmCommand

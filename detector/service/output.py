@@ -9,7 +9,7 @@ from functools import partial
 from detector.alerts.dispatcher import Dispatcher
 from detector.alerts.last_alerts import LAST_ALERTS, LastAlerts
 from detector.alerts.notify.notifications import Notifications
-from detector.alerts.payloads import Topics
+from detector.alerts.topics import Topics
 from detector.analytics.alert_codec import LostImage
 from detector.config import document as config_file
 from detector.core.clock import Clock

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from detector.alerts.payloads import Topics, encode
+from detector.alerts.payloads import encode
+from detector.alerts.topics import Topics
 from detector.core.clock import Clock
 from detector.core.types import JsonObject, Message
 
@@ -41,7 +42,10 @@ AWAKE: JsonObject = {"snoozed": False, "seconds": 0, "until": None}
 
 
 class Snoozes:
-    """Thread-safe. `saved` is what `save` kept, `send` publishes; both return at once."""
+    """Thread-safe. `saved` is what `save` kept, `send` publishes; both return at once.
+
+    `listener(camera, until)` is told each state as it is published: epoch s, None for a camera that alerts.
+    """
 
     def __init__(
         self,
@@ -51,8 +55,10 @@ class Snoozes:
         save: Callable[[str, JsonObject], None],
         send: Callable[[Message], None],
         clock: Clock,
+        listener: Callable[[str, float | None], None] | None = None,
     ) -> None:
         self._topics, self._save, self._send, self._clock = topics, save, send, clock
+        self._listener = listener
         self._lock = threading.Lock()
         self._snoozes = {name: found for name, entry in (saved or {}).items() if (found := self._restored(entry))}
 
@@ -108,6 +114,9 @@ class Snoozes:
     def _publish(self, camera: str) -> None:
         payload = encode(self._document(camera))
         self._send(Message(topic=self._topics.snooze_state(camera), payload=payload, qos=1, retain=True))
+        if self._listener is not None:
+            snooze = self._snoozes.get(camera)
+            self._listener(camera, None if snooze is None else snooze.until_wall)
 
     def _keep(self) -> None:
         kept = {name: {"until": one.until_wall, "seconds": one.seconds} for name, one in self._snoozes.items()}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from detector.alerts.discovery import ANNOUNCED, Discovery
-from detector.alerts.payloads import Topics
+from detector.alerts.topics import Topics
 from detector.config.schema import Config
 from detector.core.types import Message
 from support.dispatcher import RunningDispatcher, has, running_dispatcher
@@ -47,6 +47,8 @@ def started(folder: Path, port: int, settings: Config) -> Iterator[tuple[Running
             delivery.dispatcher.camera_status(name, "online")
             delivery.dispatcher.detect_state(name, True)
         delivery.dispatcher.alarm_state("armed_away")
+        delivery.dispatcher.retain(topics.alarm_attributes, {"people": {}})
+        delivery.dispatcher.retain(topics.slo, {"share": 1.0})
         discovery.announce(settings, page_url=None)
         yield delivery, discovery
 
@@ -76,7 +78,7 @@ def run_once(folder: Path, port: int, settings: Config) -> dict[str, bytes]:
 
 PORCH = {"p/porch/person", "p/porch/status", "p/porch/detect/state"}
 DOOR = {"p/door/person", "p/door/status", "p/door/detect/state"}
-OURS = {"p/available", "p/alarm/state"}
+OURS = {"p/available", "p/alarm/state", "p/alarm/attributes", "p/slo"}
 YARD = "homeassistant/device/yard/config"
 
 

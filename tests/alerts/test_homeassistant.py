@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from detector.alerts.homeassistant import discovery_message, discovery_topic
-from detector.alerts.payloads import Topics
+from detector.alerts.topics import Topics
 from detector.config.schema import Device
 from detector.core.types import Message
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from detector.alerts.payloads import (
-    Topics,
     alert_payload,
     encode,
     event_payload,
@@ -307,24 +306,3 @@ def test_encoding_is_compact_and_refuses_what_json_cannot_say() -> None:
     assert encode({"b": [1, 2.5], "a": "Tür"}) == '{"b":[1,2.5],"a":"Tür"}'.encode()
     with pytest.raises(ValueError, match="JSON"):
         encode({"x": math.nan})
-
-
-def test_topics_are_the_contracts() -> None:
-    topics = Topics("home/det")
-    assert [topics.available, topics.events, topics.alerts, topics.stats, topics.alarm_set, topics.alarm_state] == [
-        f"home/det/{tail}" for tail in ("available", "events", "alerts", "stats", "alarm/set", "alarm/state")
-    ]
-    named = (
-        topics.person,
-        topics.motion,
-        topics.snapshot,
-        topics.camera_status,
-        topics.detect_set,
-        topics.detect_state,
-    )
-    tails = ("person", "motion", "person/snapshot", "status", "detect/set", "detect/state")
-    assert [name("porch") for name in named] == [f"home/det/porch/{tail}" for tail in tails]
-    assert set(topics.retained_of("porch")) == {name("porch") for name in named} - {
-        topics.motion("porch"),
-        topics.detect_set("porch"),
-    }

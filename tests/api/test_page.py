@@ -329,7 +329,7 @@ def test_the_api_is_explained_without_the_internet(window: StartApi, look: Look)
     page.run("[...document.querySelectorAll('details')].forEach(d => { d.open = true; })")
     text = page.text()
     for words in ("/api/cameras/{camera}/stream.mjpg", '"frame_age_s": number or null', "If-Match", "application/yaml",
-                  '"ARM_AWAY" or "ARM_HOME" or "DISARM"', "integer"):  # fmt: skip
+                  '"ARM_AWAY" or "ARM_HOME" or "ARM_NIGHT" or "ARM_VACATION" or "DISARM"', "integer"):  # fmt: skip
         assert words in text
     assert page.complaints() == []
     asked = page.run("performance.getEntriesByType('resource').map(entry => entry.name)")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detector.alerts.payloads import Topics
+from detector.alerts.topics import Topics
 from detector.api.app import create_app
 from detector.api.server import ApiServer
 from detector.config import document as configfile

@@ -11,7 +11,7 @@ import pytest
 
 from detector import __version__
 from detector.alerts.clips.folder import ClipFolder
-from detector.alerts.payloads import Topics
+from detector.alerts.topics import Topics
 from detector.analytics.pipeline import CameraPipeline
 from detector.api.control import StaleConfigError, WrongCodeError
 from detector.capture.latest_frames import LatestFrames

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from detector.config import document as config_file
 from detector.config.schema import Config
-from detector.core.types import Alert, Event, EventChange, Message, TamperAlert
+from detector.core.types import Event, EventChange, TamperAlert
 from detector.service.frigate_config import frigate_config
-from detector.service.frigate_topics import FrigateTopics
+from detector.service.frigate_topics import FrigateTopics, retained_topics
+from support.frigate import RecordingSink
 from support.visits import alert, event, frame
 
 DOCUMENT: dict[str, Any] = {
@@ -23,34 +24,6 @@ DOCUMENT: dict[str, Any] = {
     "mqtt": {"topic_prefix": "frigate", "username": "u", "password": "mqtt-secret-1"},
     "api": {"token": "token-secret-1"},
 }
-
-
-class RecordingSink:
-    """The dispatcher's place: what was passed on, and the last message of each topic."""
-
-    def __init__(self) -> None:
-        self.last: dict[str, str] = {}
-        self.messages: list[Message] = []
-        self.passed: list[object] = []
-
-    def send(self, message: Message) -> None:
-        self.messages.append(message)
-        self.last[message.topic.removeprefix("frigate/")] = message.payload.decode()
-
-    def change(self, change: EventChange) -> None:
-        self.passed.append(change)
-
-    def people(self, camera: str, count: int) -> None:
-        self.passed.append((camera, count))
-
-    def motion(self, camera: str, moving: bool) -> None:
-        self.passed.append((camera, moving))
-
-    def tamper(self, alert: TamperAlert) -> None:
-        self.passed.append(alert)
-
-    def alert(self, alert: Alert) -> None:
-        self.passed.append(alert)
 
 
 class FrigateBench:
@@ -125,6 +98,16 @@ def test_switches_show_what_is_so() -> None:
     assert "porch/detect/state" not in last, "that is a real switch, and the dispatcher's"
 
 
+def test_h4_all_that_the_broker_keeps_is_known_by_name() -> None:
+    it = FrigateBench()
+    it.visit("new", event(id=alert().event_id, current_zones=("garden",)))
+    it.topics.alert(alert())
+    for name in DOCUMENT["cameras"]:
+        it.topics.snoozed(name, None)
+    assert {message.topic for message in it.heard.messages if message.retain} == retained_topics(it.config)
+    assert retained_topics(config_file.validate({**DOCUMENT, "mqtt": {}})) == set()
+
+
 def test_a_removed_camera_and_its_zones_are_cleared() -> None:
     it = FrigateBench()
     it.topics.forget("porch")
@@ -149,6 +132,8 @@ def test_the_configuration_in_frigates_shape_is_what_clients_walk_through_and_ho
         ("drive", "person"),
     }
     porch = config["cameras"]["porch"]
+    assert float(porch["motion"]["threshold"]) == 30, "of a camera whose threshold follows the noise"
+    assert float(porch["motion"]["contour_area"]) >= 1
     assert (porch["detect"]["width"], porch["detect"]["height"]) == (1920, 1080)
     assert (porch["record"]["enabled"], config["cameras"]["drive"]["record"]["enabled"]) == (True, False)
     assert porch["zones"]["garden"]["coordinates"] == "0,0.5,1,0.5,1,1"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from detector.alerts.discovery import Discovery
-from detector.alerts.payloads import Topics
+from detector.alerts.topics import Topics
 from detector.config.schema import Api
 from detector.core.types import Message
 from detector.service.announcer import Announcer

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from detector.alerts.payloads import Topics
+from detector.alerts.topics import Topics
 from detector.config import document as config_file
 from detector.mqtt.client import MqttClient
 from detector.service.alarm_code import AlarmCode

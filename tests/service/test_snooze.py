@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from detector.alerts.payloads import Topics
+from detector.alerts.topics import Topics
 from detector.core.types import JsonObject
 from detector.service.snooze import SNOOZE_STATE, Snoozes
 from support.visits import StillClock

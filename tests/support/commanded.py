@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from detector.alerts.payloads import Topics
+from detector.alerts.topics import Topics
 from detector.config.schema import Camera
 from detector.mqtt.broker.topic_filter import matches
 from detector.service.alarm_code import AlarmCode

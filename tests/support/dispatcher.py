@@ -15,7 +15,7 @@ from detector.alerts.history import History
 from detector.alerts.history_writer import HistoryWriter
 from detector.alerts.outbox import Outbox
 from detector.alerts.outbox_entries import Entry
-from detector.alerts.payloads import Topics
+from detector.alerts.topics import Topics
 from detector.core.clock import SYSTEM_CLOCK
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import Box, Frame, Message

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import threading
 import warnings
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,19 @@ INSTALL = "notifications need the Apprise library: pip install detector[notify]"
 _SHOWN = 160  # characters of a reason
 
 
+_listener: ContextVar[object] = ContextVar("_listener", default=None)
+"""Whose call it is. The library sends in a thread of its own, in a copy of the caller's context."""
+
+
 class _Reasons(logging.Handler):
-    """What the library says in one thread, which is all that it tells of a failure."""
+    """What the library says in one call, which is all that it tells of a failure."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._thread = threading.get_ident()
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
+        if _listener.get() is self:
             self.lines.append(record.getMessage())
 
 
@@ -91,5 +94,6 @@ class AppriseTarget:
 
     def _listening(self) -> _Reasons:
         reasons = _Reasons()
+        _listener.set(reasons)
         self._log.addHandler(reasons)
         return reasons

@@ -201,13 +201,13 @@ class NotifySender:
         self._forget(entry)
 
     def _fail(self, why: str) -> None:
-        self._failed += 1
         self._tries += 1
         pause = max(_BASE_S / 2, self._backoff.next())
         self._retry_mono = self._clock.mono() + pause
         if why != self._error:
             log.warning("notify %s: %s; tried again for %g h", self.settings.name, why, self.settings.keep_h)
         self._error = why
+        self._failed += 1
 
     def _drop(self, entry: Entry, why: str) -> None:
         self._dropped += 1

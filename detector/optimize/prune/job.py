@@ -36,7 +36,7 @@ from .finetune import Schedule, finetune, step_seconds
 from .importance import sensitivity
 from .judging import accuracy, speeds, to_onnx
 from .network import keep_deployed, positions, size_of
-from .plan import Bar, Phase, Plan
+from .plan import Bar, Phase, PrunePlan
 from .prune import check_share, prune
 from .work import Work
 
@@ -82,7 +82,7 @@ class PruneRequest:
 
 
 def carry_out(
-    order: PruneRequest, *, report: Progress, announce: Callable[[Plan], None] = lambda _plan: None
+    order: PruneRequest, *, report: Progress, announce: Callable[[PrunePlan], None] = lambda _plan: None
 ) -> dict[str, Any]:
     """Writes `order.output` (.pt, or .onnx) and returns the figures; raises DetectorError and writes nothing else.
 
@@ -138,7 +138,7 @@ class _Job:
             return None
         return lessons.schedule(len(self._data), seed=self._order.seed)
 
-    def run(self, report: Progress, announce: Callable[[Plan], None]) -> dict[str, Any]:
+    def run(self, report: Progress, announce: Callable[[PrunePlan], None]) -> dict[str, Any]:
         order, work = self._order, self._work
         before = to_onnx(_stored(self._original), self._folder / "before.onnx", order.size)
         plan = self._plan(before)
@@ -166,7 +166,7 @@ class _Job:
         self._work.remove()
         return self._document(stages, times, tuning)
 
-    def _plan(self, before: Path) -> Plan:
+    def _plan(self, before: Path) -> PrunePlan:
         """From one step of each kind, measured here and now."""
         data, schedule, work = self._data, self._schedule, self._work
         judged = 0.0 if self._truth is None else _judged_s(before, self._truth)
@@ -186,7 +186,7 @@ class _Job:
                 Phase(name="judging the tuned", what="judge the tuned", seconds=judged + _EXPORT_S, done=work.get("tuned") is not None),
             ]  # fmt: skip
         phases.append(Phase(name="timing and writing", what="time and write", seconds=_WRITE_S))
-        return Plan(phases=phases, kept=str(work.folder), resumed=work.said(), note=self._note)
+        return PrunePlan(phases=phases, kept=str(work.folder), resumed=work.said(), note=self._note)
 
     def _step_s(self, data: Dataset, schedule: Schedule) -> float:
         """One step of fine-tuning, after one that is not counted."""

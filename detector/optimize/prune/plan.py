@@ -19,7 +19,7 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class PrunePlan:
     """The phases in order; `kept` is the folder that holds what is done, `resumed` what an earlier run left there."""
 
     phases: Sequence[Phase]
@@ -46,7 +46,7 @@ class Plan:
 class Bar:
     """Turns each phase's progress into seconds of the whole plan."""
 
-    def __init__(self, plan: Plan, report: Progress) -> None:
+    def __init__(self, plan: PrunePlan, report: Progress) -> None:
         self._report = report
         self._starts, self._phases, passed = dict[str, float](), dict[str, Phase](), 0.0
         for phase in plan.phases:

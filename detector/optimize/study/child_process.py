@@ -19,7 +19,7 @@ from .subject import StudySubject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Burst:
+class RunTimes:
     """Some runs over one picture: ms from picture in hand to boxes, of it the model's, and MiB at most so far."""
 
     total_ms: list[float]
@@ -49,10 +49,10 @@ class Child:
             self.close()
             raise
 
-    def run(self, picture: Path, count: int) -> Burst:
+    def run(self, picture: Path, count: int) -> RunTimes:
         """Raises InferenceError."""
         self._send({"do": "run", "picture": str(picture), "count": count})
-        return Burst(**self._answer(InferenceError))
+        return RunTimes(**self._answer(InferenceError))
 
     def evaluate(self, what: EvaluationSet) -> dict[str, Any]:
         """`ap`, `ap50`, `images`, `matches`; raises InferenceError."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from detector.optimize.prune.plan import Bar, Phase, Plan, duration
+from detector.optimize.prune.plan import Bar, Phase, PrunePlan, duration
 
-PLAN = Plan(
+PLAN = PrunePlan(
     phases=[
         Phase(name="one", what="do one", seconds=30.0, done=True),
         Phase(name="two", what="do two", seconds=600.0),
