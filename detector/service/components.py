@@ -196,6 +196,7 @@ def _reloader(
         status=monitoring.camera_status,
         remove_camera=remove_camera,
         announce=announce,
+        use_curves=detection.loop.use_curves,
     )
 
 

@@ -1,7 +1,7 @@
-"""Fuzzes targets guided by coverage: python -m support.fuzz CORPUS RUNS [TARGET...]; atheris must be installed.
+"""Fuzzes targets guided by coverage: python -m support.fuzz CORPUS TARGET=RUNS...; atheris must be installed.
 
-Each target runs in a process of its own over CORPUS/TARGET, RUNS times, from a fixed seed. Exit code 1 where one failed;
-the input that did is then under the folder that is printed.
+Each target runs in a process of its own over CORPUS/TARGET, RUNS times, from a fixed seed. Exit code 1 where one
+failed; the input that did is then under the folder that is printed.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def _fuzz(name: str, corpus: Path, runs: int, found: Path) -> None:
     atheris.Fuzz()
 
 
-def main(corpus: Path, runs: int, names: list[str]) -> int:
+def main(corpus: Path, asked: list[str]) -> int:
     found, failed = Path(tempfile.mkdtemp(prefix="fuzz-")), []
-    for name in names or TARGETS:
+    for name, _, runs in (each.partition("=") for each in asked):
         print(f"== {name}", flush=True)
         child = os.fork()  # the imports are paid once
         if child == 0:
-            _fuzz(name, corpus / name, runs, found)
+            _fuzz(name, corpus / name, int(runs), found)
         if os.waitpid(child, 0)[1] != 0:
             failed.append(name)
     print(f"failed: {', '.join(failed) or 'none'}; inputs in {found}", flush=True)
@@ -46,4 +46,4 @@ def main(corpus: Path, runs: int, names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

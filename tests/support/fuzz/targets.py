@@ -48,7 +48,7 @@ _FLOOR = 0.25
 
 def config(data: bytes) -> None:
     """A configuration file, and the same as sent to the API."""
-    redact.__class__.__init__(redact)  # it would learn the secrets of every input
+    redact._known, redact._patterns = frozenset(), ()  # it would learn the secrets of every input
     with contextlib.suppress(ConfigError):
         document = config_file.parse(data.decode("utf-8", "replace"))
         config_file.validate(document, {})
