@@ -87,7 +87,7 @@ def test_o9_pictures_that_calibrate_do_not_judge(
     assert [int(count) for count in counts] == [found["calibration_pictures"], found["judging_pictures"]]
     assert sum(map(int, counts)) == 40
     (tmp_path / "few").mkdir()
-    few, truth = annotated(tmp_path / "few", count=12)
+    few, truth = annotated(tmp_path / "few", count=20)
     given = ["--calibration", str(few), "--images", str(few), "--annotations", str(truth)]
     assert call(["quantize", model, *given]) == 2
     assert "a picture may calibrate or judge, not both" in capsys.readouterr().err
