@@ -124,6 +124,15 @@ class HomeAssistant:
             content = answer.read()
         return json.loads(content) if content else None
 
+    def address(self, path: str) -> str:
+        """Of `path`, which begins with a slash."""
+        return f"{self._client}{path[1:]}"
+
+    @property
+    def signed_in(self) -> dict[str, str]:
+        """The header that its owner sends."""
+        return {"Authorization": f"Bearer {self._token['access_token']}"}
+
     def get(self, path: str) -> Any:
         return self._request("GET", path)
 
