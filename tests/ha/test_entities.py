@@ -12,7 +12,7 @@ import yaml
 from support.ha_site import ALARM, AWAY, Site
 from support.home_assistant import wait_for
 
-pytestmark = [pytest.mark.ha, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ha, pytest.mark.timeout(1800)]
 
 # key: (platform, device class, category, unit)
 Row = tuple[str, str | None, str | None, str | None]

@@ -22,7 +22,7 @@ from support.home_assistant import HomeAssistant, wait_for
 from support.mosquitto import Mosquitto, RecordingSubscriber
 from support.program import Program
 
-pytestmark = [pytest.mark.ha, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ha, pytest.mark.timeout(1800)]
 TOKEN = "correct-horse-battery"
 GARDEN = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
 

@@ -12,7 +12,7 @@ import pytest
 from support.ha_site import ALARM, CODE, Site
 from support.home_assistant import Phone, wait_for
 
-pytestmark = [pytest.mark.ha, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ha, pytest.mark.timeout(1800)]
 BLUEPRINT = (
     Path(__file__).resolve().parents[2] / "docs" / "blueprints" / "automation" / "detector" / "person_alert.yaml"
 )

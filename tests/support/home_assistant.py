@@ -22,8 +22,8 @@ import pytest
 from support.mosquitto import free_port
 
 _PROJECT = Path(__file__).resolve().parents[2]
-START_S = 90.0
-WAIT_S = 40.0
+START_S = 400.0  # its first start takes 15 s of a core, and a busy machine shares that core
+WAIT_S = 120.0
 # What it says of itself on any machine.
 _HARMLESS = re.compile(r"Skipping pip|zlib_ng|turbojpeg|aiohttp_fast_zlib")
 
@@ -79,7 +79,7 @@ class HomeAssistant:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
-                self._process.wait(30)
+                self._process.wait(120)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait(10)
@@ -111,7 +111,7 @@ class HomeAssistant:
     def _ask_token(self, **form: str) -> None:
         body = urllib.parse.urlencode({"client_id": self._client, **form}).encode()
         request = urllib.request.Request(f"{self._client}auth/token", data=body, method="POST")
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             self._token |= json.loads(answer.read())
 
     def _request(self, method: str, path: str, body: Any = None) -> Any:
@@ -120,7 +120,7 @@ class HomeAssistant:
             headers["Authorization"] = f"Bearer {self._token['access_token']}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self._client}{path[1:]}", data=data, method=method, headers=headers)
-        with urllib.request.urlopen(request, timeout=15) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             content = answer.read()
         return json.loads(content) if content else None
 
@@ -181,7 +181,7 @@ class HomeAssistant:
             data=json.dumps({"template": template}).encode(),
             headers={"Authorization": f"Bearer {self._token['access_token']}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=15) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return str(answer.read().decode())
 
     def log(self) -> str:
