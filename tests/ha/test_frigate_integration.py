@@ -42,7 +42,7 @@ def frigate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     broker = Mosquitto(folder / "broker")
     broker.start()
     heard = RecordingSubscriber(broker.port)
-    camera = {"source": str(sample.clip()), "loop": True, "detect_fps": 5, "zones": {"garden": GARDEN}}
+    camera = {"source": str(sample.clip()), "loop": True, "detect_fps": 2, "zones": {"garden": GARDEN}}
     config = {
         "device": {"id": "yard"},
         "model": {"name": str(sample.model())},
