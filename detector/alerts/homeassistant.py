@@ -24,6 +24,7 @@ _MODES = ("arm_away", "arm_home", "arm_night", "arm_vacation")
 _WITH_CODE = "{{ {'action': action, 'code': code} | tojson }}"
 _ANY_PROBLEM = "{{ 'ON' if value_json.problems | length > 0 else 'OFF' }}"
 _PROBLEMS = "{{ {'problems': value_json.problems} | tojson }}"
+_THROTTLED_WHY = "{{ {'reason': value_json.system.throttled_reason} | tojson }}"
 _THROTTLED = "{{ {true: 'ON', false: 'OFF'}.get(value_json.system.throttled, 'None') }}"
 _DETECTIONS = "{{ value_json.cameras.values() | map(attribute='detect_fps') | select('number') | sum | round(1) }}"
 _UPDATE = (
@@ -134,4 +135,5 @@ def _measurements(entities: Entities, topics: Topics) -> None:
     add("model", "Model", "model.name", icon="mdi:brain")
     add("precision", "Precision", "model.precision", icon="mdi:decimal")
     throttled = {"value_template": _THROTTLED, "device_class": "problem", "icon": "mdi:speedometer-slow", **DIAGNOSTIC}
+    throttled |= {"json_attributes_topic": topics.stats, "json_attributes_template": _THROTTLED_WHY}
     entities.add("throttled", "binary_sensor", "Throttled", state_topic=topics.stats, **throttled)

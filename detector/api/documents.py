@@ -200,7 +200,8 @@ class SloStatus(_Answer):
 class SystemStatus(_Answer):
     temperature_c: float | None
     power_w: float | None
-    throttled: bool | None
+    throttled: bool | None = Field(description="by the device itself, or detection is reduced because of heat or power")
+    throttled_reason: str | None = None
     rss_mb: float | None
     cpu_percent: float | None
 
@@ -214,6 +215,26 @@ class ClipsStatus(_Answer):
     bytes: int
     fault: str | None
     recording: dict[str, dict[str, Any]]
+
+
+class GovernorForm(_Answer):
+    form: str
+    cost: float = Field(description="CPU time of a run, as a share of the full model's; measured")
+
+
+class GovernorStatus(_Answer):
+    """Whether there is less detection because of heat, power or load; `level` 0 is all."""
+
+    state: Literal["off", "full", "reduced"]
+    note: str | None = Field(description="what cannot be judged or done here")
+    reasons: list[str]
+    level: int = Field(description="because of heat and power; load alone makes the model smaller at level 0")
+    levels: int
+    detect_share: float = Field(description="of each camera's detect_fps")
+    model: str | None = Field(description="the smaller model that stands in")
+    cost: float = Field(description="of the full cost of the model's runs")
+    changes: int = Field(description="steps since the start")
+    forms: list[GovernorForm]
 
 
 class NotifyStatus(_Answer):
@@ -241,6 +262,7 @@ class Status(_Answer):
     outbox: OutboxStatus
     slo: SloStatus | None = None
     clips: ClipsStatus | None = None
+    governor: GovernorStatus | None = None
     notify: dict[str, NotifyStatus] = Field(default={}, description="by the target's name")
     alarm: AlarmStatus
     system: SystemStatus

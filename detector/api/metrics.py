@@ -58,6 +58,12 @@ _SYSTEM: tuple[_Row, ...] = (
     ("cpu_percent", "cpu_usage_ratio", 0.01, "CPU time a second, in cores"),
 )
 
+_GOVERNOR: tuple[_Row, ...] = (
+    ("level", "reduction_level", 1, "Steps by which detection is reduced because of heat or power; 0: full"),
+    ("detect_share", "detect_fps_ratio", 1, "Share of detect_fps that heat and power allow"),
+    ("cost", "detection_cost_ratio", 1, "Cost of the model's runs, as a share of the full cost"),
+)
+
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, (bool, int, float)) else None
@@ -177,6 +183,11 @@ class _StatusCollector(Collector):
         yield from _slo(_section(status, "slo"))
         for row in _SYSTEM:
             yield _family(GaugeMetricFamily, row, {"": _section(status, "system")})
+        governor = _section(status, "governor")
+        for row in _GOVERNOR:
+            yield _family(GaugeMetricFamily, row, {"": governor})
+        row = ("changes", "reduction_changes", 1.0, "Steps of the reduction, down and up")
+        yield _family(CounterMetricFamily, row, {"": governor})
         yield CounterMetricFamily(
             "detector_api_wrong_tokens", "Wrong tokens that the API was given", value=self._wrong_tokens
         )

@@ -29,6 +29,11 @@ class SlotCounts:
     refused: int = 0
 
 
+def reduced_fps(fps: float, share: float, least_fps: float) -> float:
+    """`share` of a rate, but no less than `least_fps`, or than the rate itself if that is less."""
+    return max(fps * share, min(fps, least_fps))
+
+
 class _CameraSlot:
     """One camera's newest frame and its schedule, in seconds of `captured_mono`."""
 
@@ -37,6 +42,7 @@ class _CameraSlot:
         "_owed_at",
         "dropped",
         "due",
+        "factor",
         "frame",
         "interval",
         "newest",
@@ -49,6 +55,7 @@ class _CameraSlot:
 
     def __init__(self, max_fps: float) -> None:
         self.usual = self.interval = 1.0 / max_fps
+        self.factor = 1.0
         self.due = -math.inf
         self.frame: Frame | None = None
         self.taken = self.dropped = self.skipped = self.refused = 0
@@ -112,8 +119,8 @@ class _CameraSlot:
 class LatestFrames:
     """One slot per camera: a newer frame replaces an unread one. Thread-safe.
 
-    Frames of a camera are given out at most at its `max_fps` (times the factor of `hurry`), by their `captured_mono`: any N frames span
-    at least N - 2 intervals. A camera with exactly that rate loses none to jitter of a quarter of an
+    Frames of a camera are given out at most at its `max_fps` (times the factor of `hurry` and the share of `slow`), by
+    their `captured_mono`: any N frames span at least N - 2 intervals. A camera with exactly that rate loses none to jitter of a quarter of an
     interval either way.
     """
 
@@ -122,6 +129,12 @@ class LatestFrames:
         self._changed = threading.Condition()
         self._slots: dict[str, _CameraSlot] = {}
         self._closed = False
+        self._share, self._least_fps = 1.0, 0.0
+
+    @property
+    def share(self) -> float:
+        """What `slow` set."""
+        return self._share
 
     def add(self, camera: str, max_fps: float) -> None:
         """Accept frames of `camera`; for a known one only change its rate. Raises ValueError for a bad rate."""
@@ -130,19 +143,26 @@ class LatestFrames:
         with self._changed:
             slot = self._slots.get(camera)
             if slot is None:
-                self._slots[camera] = _CameraSlot(max_fps)
-            else:
-                slot.usual = 1.0 / max_fps
-                slot.pace(slot.usual)
-            self._changed.notify_all()
+                slot = self._slots[camera] = _CameraSlot(max_fps)
+            slot.usual, slot.factor = 1.0 / max_fps, 1.0
+            self._pace(slot)
 
     def hurry(self, camera: str, factor: float) -> None:
         """Give `camera`'s frames out at `factor` times its rate from now on, 1: as usual; ignored for one not known."""
         with self._changed:
             slot = self._slots.get(camera)
-            if slot is not None and slot.interval != slot.usual / factor:
-                slot.pace(slot.usual / factor)
-                self._changed.notify_all()
+            if slot is not None and slot.factor != factor:
+                slot.factor = factor
+                self._pace(slot)
+
+    def slow(self, share: float, *, least_fps: float) -> None:
+        """Give every camera's frames out at `share` of its rate from now on, but at `least_fps` where it has as much."""
+        if not 0.0 < share <= 1.0:
+            raise ValueError(f"share must lie in 0..1, got {share}")
+        with self._changed:
+            self._share, self._least_fps = share, least_fps
+            for slot in self._slots.values():
+                self._pace(slot)
 
     def remove(self, camera: str) -> None:
         """Forget `camera`, its frame and its counts."""
@@ -200,6 +220,13 @@ class LatestFrames:
         """Wake a waiting `take`; from now on it returns None at once."""
         with self._changed:
             self._closed = True
+            self._changed.notify_all()
+
+    def _pace(self, slot: _CameraSlot) -> None:
+        fps = reduced_fps(1.0 / slot.usual, self._share, self._least_fps)
+        interval = 1.0 / (fps * slot.factor) if self._share < 1.0 else slot.usual / slot.factor
+        if interval != slot.interval:
+            slot.pace(interval)
             self._changed.notify_all()
 
     def _ready(self, now: float, besides: Collection[str] = ()) -> _CameraSlot | None:

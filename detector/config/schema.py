@@ -21,6 +21,7 @@ from .model_settings import Model
 from .monitoring import LogSettings, SloSettings
 from .mqtt_settings import Mqtt
 from .notify_settings import NotifyTarget
+from .power_settings import PowerSettings
 from .retention import HistorySettings
 from .section import ConfigSection
 from .self_test_settings import SelfTestSettings
@@ -309,6 +310,7 @@ class Config(ConfigSection):
     slo: SloSettings = SloSettings()
     log: LogSettings = LogSettings()
     self_test: SelfTestSettings = SelfTestSettings()
+    power: PowerSettings = PowerSettings()
     data_dir: FilePath = Path("data")
 
     @model_validator(mode="after")

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .device_sensors import DeviceSensors
+
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -20,14 +22,6 @@ class System:
     temperature_c: float | None
     power_w: float | None
     throttled: bool | None
-
-
-def read_number(path: Path) -> float | None:
-    """A file's first number; None where it cannot be read: some are root's."""
-    try:
-        return float(path.read_text(encoding="ascii").split()[0])
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 def cpu_info(path: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
@@ -55,19 +49,20 @@ def rss_mb() -> float | None:
 
 
 class SystemProbe:
-    """Reads sysfs under `root`; Jetson's INA3221 power rails and Linux's thermal zones."""
+    """The figures of this process, and what `sensors` say of the device."""
 
-    def __init__(self, *, root: Path = Path("/sys")) -> None:
-        self._root = root
+    def __init__(self, *, sensors: DeviceSensors | None = None) -> None:
+        self._sensors = sensors or DeviceSensors()
         self._cpu = (time.monotonic(), time.process_time())
 
     def read(self) -> System:
+        device = self._sensors.read()
         return System(
             rss_mb=rss_mb(),
             cpu_percent=self._cpu_percent(),
-            temperature_c=self._temperature(),
-            power_w=self._power(),
-            throttled=self._throttled(),
+            temperature_c=device.temperature_c,
+            power_w=device.power_w,
+            throttled=None if device.throttled_by is None else bool(device.throttled_by),
         )
 
     def _cpu_percent(self) -> float | None:
@@ -77,32 +72,3 @@ class SystemProbe:
             return None  # too short for a meaningful value
         self._cpu = now
         return 100.0 * used / wall
-
-    def _temperature(self) -> float | None:
-        zones = (read_number(path) for path in self._root.glob("class/thermal/thermal_zone*/temp"))
-        # Zones that are switched off read as 0 or far below freezing.
-        return max((v / 1000 for v in zones if v is not None and v > 0), default=None)
-
-    def _power(self) -> float | None:
-        """Board input power: INA3221 channel 1 (VDD_IN), mV times mA."""
-        for volts in sorted(self._root.glob("class/hwmon/hwmon*/in1_input")):
-            amps = read_number(volts.with_name("curr1_input"))
-            millivolts = read_number(volts)
-            if amps is not None and millivolts is not None:
-                return millivolts * amps / 1e6
-        return None
-
-    def _throttled(self) -> bool | None:
-        """True while a cooling device that caps a frequency is active."""
-        found = False
-        for state in self._root.glob("class/thermal/cooling_device*/cur_state"):
-            try:
-                kind = state.with_name("type").read_text(encoding="ascii").lower()
-            except OSError:
-                continue
-            if "fan" in kind or not any(word in kind for word in ("cpu", "gpu", "throttl", "processor")):
-                continue
-            found = True
-            if (read_number(state) or 0) > 0:
-                return True
-        return False if found else None

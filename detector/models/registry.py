@@ -116,6 +116,10 @@ class Registry:
     def names(self) -> tuple[str, ...]:
         return tuple(self._models)
 
+    def here(self) -> tuple[str, ...]:
+        """The models whose intact file is in the cache; hashes the files, fetches nothing."""
+        return tuple(name for name in self._models if status(self._wanted("model", name)) == "ok")
+
     def clips(self) -> tuple[str, ...]:
         return tuple(self._clips)
 

@@ -49,7 +49,7 @@ class ServedModel(Protocol):
     """The part of ModelHost that is needed here."""
 
     @property
-    def detector(self) -> AnyDetector | None: ...
+    def full(self) -> AnyDetector | None: ...
 
     @property
     def loading(self) -> bool: ...
@@ -176,7 +176,7 @@ class Autotuner:
 
     def _shapes(self) -> tuple[InputSize, InputSizes]:
         """The model's own size, and those that the cameras' pictures ask for, the most wanted first."""
-        detector = self._host.detector
+        detector = self._host.full
         if detector is None:
             return (0, 0), ()
         base = detector.base if isinstance(detector, MultiSizeDetector) else detector.input_size

@@ -256,6 +256,8 @@ class InferenceLoop:
         assert self._model.detector is not None
         if self._spare_s * 1e3 < found.infer_ms or self._frames.waiting():
             return found
+        if self._frames.share < 1.0 and channel.view.detected % 2:
+            return found  # while less is to be done, what fewer frames save must not go into crops
         with self._lock:
             crops = channel.pipeline.plan_crops(found, self._model.detector.input_size)
         begun = self._clock.mono()

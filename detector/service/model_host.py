@@ -1,5 +1,7 @@
 """The model that serves: loaded, replaced while frames come in, loaded again after it fails.
 
+Under heat or load a smaller one may stand in for it (`reduce`, `restore`); the full one stays loaded meanwhile.
+
 The inference thread owns the detector, CUDA objects included: what the "inference thread" methods do is done there
 alone. Everything else may be called from any thread.
 """
@@ -25,6 +27,9 @@ RELOAD_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # waits between reloads of a model that 
 Load = Callable[[], AnyDetector]
 
 
+_Loaded = tuple[AnyDetector, Load]
+
+
 class ModelHost:
     """`load` makes the detector, also each time that it must be loaded again; it may raise DetectorError."""
 
@@ -33,7 +38,10 @@ class ModelHost:
         self._lock = threading.Lock()
         self._loaded = threading.Event()
         self._load_error: Exception | None = None
-        self._next: tuple[AnyDetector, Load] | None = None
+        self._next: _Loaded | None = None
+        self._next_reduced: _Loaded | None = None
+        self._full: _Loaded | None = None  # while a smaller model stands in
+        self._restoring = False
         self._failures = self._reloads = 0
         self.detector: AnyDetector | None = None
         self.error: str | None = None
@@ -68,6 +76,34 @@ class ModelHost:
             unused[0].close()
         return taken
 
+    @property
+    def full(self) -> AnyDetector | None:
+        """The model that is meant to serve, whether or not a smaller one stands in for it."""
+        full = self._full
+        return self.detector if full is None else full[0]
+
+    @property
+    def reduced(self) -> bool:
+        """Whether a smaller model stands in, or is about to."""
+        with self._lock:
+            return self._next_reduced is not None or (self._full is not None and not self._restoring)
+
+    def reduce(self, detector: AnyDetector, load: Load) -> None:
+        """From the next frame on `detector` stands in for the full model, until `restore` or until it fails."""
+        with self._lock:
+            unused, self._next_reduced = self._next_reduced, (detector, load)
+            self._restoring = False
+        if unused is not None:
+            unused[0].close()
+
+    def restore(self) -> None:
+        """The full model serves again from the next frame on; nothing to do where it does."""
+        with self._lock:
+            unused, self._next_reduced = self._next_reduced, None
+            self._restoring = self._full is not None
+        if unused is not None:
+            unused[0].close()
+
     # Inference thread
 
     def open(self) -> bool:
@@ -83,26 +119,60 @@ class ModelHost:
         return True
 
     def close(self) -> None:
+        if self._full is not None:
+            self._full[0].close()
         if self.detector is not None:
             self.detector.close()
 
     def take_next(self) -> None:
-        """Put the model that `swap` gave in place, if it gave one."""
+        """Put in place what `swap`, `reduce` and `restore` asked for."""
         with self._lock:
             fresh, self._next = self._next, None
-        if fresh is None:
-            return
-        detector, load = fresh
+            smaller, self._next_reduced = self._next_reduced, None
+            restoring, self._restoring = self._restoring, False
+        if restoring:
+            self._drop_reduced()
+        if fresh is not None and self._runs(fresh[0]):
+            self._take(fresh)
+        if smaller is not None and self._runs(smaller[0]):
+            self._stand_in(smaller)
+
+    def _runs(self, detector: AnyDetector) -> bool:
+        """Whether it runs its warm-up; else it is closed."""
         try:
             detector.warm_up()
         except DetectorError as error:
             log.warning("the other model cannot be run, so the old one stays: %s", error)
             self.note = f"{detector.backend} could not be run: {error}"
             detector.close()
-            return
-        old, self.detector, self._load = self.detector, detector, load
-        self.succeeded()
+            return False
+        return True
+
+    def _take(self, fresh: _Loaded) -> None:
+        if self._full is not None:  # the smaller one goes on serving
+            old: AnyDetector | None = self._full[0]
+            self._full = fresh
+        else:
+            old = self.detector
+            self.detector, self._load = fresh
+            self.succeeded()
         self._dispose(old)
+
+    def _stand_in(self, smaller: _Loaded) -> None:
+        if self._full is None:
+            assert self.detector is not None
+            self._full = (self.detector, self._load)
+        else:
+            self._dispose(self.detector)
+        self.detector, self._load = smaller
+        self.succeeded()
+
+    def _drop_reduced(self) -> None:
+        if self._full is not None:
+            smaller, full = self.detector, self._full
+            (self.detector, self._load), self._full = full, None
+            self.succeeded()
+            self._dispose(smaller)
 
     @staticmethod
     def _dispose(detector: AnyDetector | None) -> None:
@@ -133,6 +203,11 @@ class ModelHost:
 
     def _reload(self) -> None:
         why = self.error
+        if self._full is not None:
+            self.note = f"the smaller model failed ({why}): the full one serves again"
+            log.warning("%s", self.note)
+            self._drop_reduced()
+            return
         try:
             fresh = self._load()
             fresh.warm_up()

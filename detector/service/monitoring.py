@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from detector.core.clock import Clock
 from detector.core.clock_sync import ClockSync
+from detector.core.device_sensors import DeviceSensors
 from detector.core.threads import ThreadGroup
 from detector.models.registry import sample_pictures
 
@@ -15,6 +16,7 @@ from .detection import Detection
 from .health import HealthMonitor
 from .output import Output
 from .overload import LoadMeter
+from .power_governor import PowerGovernor
 from .refused_commands import RefusedCommands
 from .self_test import SELF_TEST_STATE, SelfTest
 from .status import StatusReporter
@@ -31,6 +33,7 @@ class Monitoring:
     camera_status: CameraStatusPublisher
     status: StatusReporter
     self_test: SelfTest
+    governor: PowerGovernor
 
 
 def make_monitoring(
@@ -43,6 +46,16 @@ def make_monitoring(
     clock_sync: ClockSync,
 ) -> Monitoring:
     threads, load, cameras = ThreadGroup(), LoadMeter(), detection.cameras
+    sensors = DeviceSensors(clock=clock.mono)
+    governor = PowerGovernor(
+        store=store,
+        sensors=sensors,
+        frames=detection.frames,
+        model=detection.model,
+        load=load,
+        cameras=cameras.stats,
+        clock=clock,
+    )
     self_test = SelfTest(
         store=store,
         channel=detection.loop.channel,
@@ -64,7 +77,12 @@ def make_monitoring(
         clock=clock,
         clock_unsynced_s=clock_sync.unsynced_s,
         tamper=detection.loop.tamper,
-        more_problems=lambda: (*output.clips.problems(), *output.notifier.problems(), *self_test.problems()),
+        more_problems=lambda: (
+            *output.clips.problems(),
+            *output.notifier.problems(),
+            *self_test.problems(),
+            *governor.problems(),
+        ),
     )
     camera_status = CameraStatusPublisher(
         cameras=cameras.stats,
@@ -88,12 +106,21 @@ def make_monitoring(
         refused=refused,
         clock=clock,
         self_test=self_test.status,
+        sensors=sensors,
+        throttling=governor.throttling,
         more=lambda: {
             "clips": output.clips.document(),
             "notify": output.notifier.document(),
             "slo": output.slo.document(),
+            "governor": governor.document(),
         },
     )
     return Monitoring(
-        threads=threads, load=load, health=health, camera_status=camera_status, status=status, self_test=self_test
+        threads=threads,
+        load=load,
+        health=health,
+        camera_status=camera_status,
+        status=status,
+        self_test=self_test,
+        governor=governor,
     )

@@ -175,6 +175,7 @@ class Service:
         return [
             ThreadRow("reload", reload.run),
             ThreadRow("self-test", parts.monitoring.self_test.run, stop_s=SELF_TEST_STOP_S),
+            ThreadRow("governor", parts.monitoring.governor.run),
             ThreadRow("engine-build", parts.engine_upgrade.run, stop_s=BUILD_STOP_S, wanted=engines),
             ThreadRow("autotune", parts.autotuner.run, stop_s=BUILD_STOP_S, wanted=not engines),
         ]
@@ -213,14 +214,15 @@ class Service:
 
     def _watch(self, parts: Components, deadline: float | None) -> int:
         """Feed systemd's watchdog while all is well; a thread that ended ends the service with 1, a restart with 75."""
-        next_stats = 0.0
+        next_stats, steps = 0.0, 0
         while not self.stop_event.wait(CHECK_S):
             now = self._clock.mono()
             self._assess_cameras(parts, now)
             parts.detection.arming.tick()
             if parts.monitoring.health.check():
                 self._notifier.watchdog()
-            if now >= next_stats:
+            if now >= next_stats or steps != parts.monitoring.governor.changes:
+                steps = parts.monitoring.governor.changes
                 next_stats = now + self._store.config.mqtt.stats_interval_s
                 self._publish_status(parts)
             if parts.restart.is_set():

@@ -15,6 +15,7 @@ from detector.capture.camera import CaptureStats
 from detector.capture.latest_frames import LatestFrames
 from detector.config.schema import Camera
 from detector.core.clock import Clock
+from detector.core.device_sensors import DeviceSensors
 from detector.core.redact import redact
 from detector.core.system_info import SystemProbe
 from detector.models.autotune.status import AutotuneStatus
@@ -84,6 +85,8 @@ class StatusReporter:
         refused: RefusedCommands,
         clock: Clock,
         self_test: Callable[[str], dict[str, Any] | None] = lambda _camera: None,
+        sensors: DeviceSensors | None = None,
+        throttling: Callable[[], str | None] = lambda: None,
         more: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self._self_test = self_test
@@ -92,7 +95,7 @@ class StatusReporter:
         self._broker, self._outbox, self._alarm, self._clock = broker, outbox, alarm, clock
         self._snoozes, self._refused, self._more = snoozes, refused, more
         self._started_mono = clock.mono()
-        self._probe = SystemProbe()
+        self._probe, self._throttling = SystemProbe(sensors=sensors), throttling
 
     @property
     def uptime_s(self) -> float:
@@ -132,8 +135,13 @@ class StatusReporter:
             },
             **self._more(),
             "alarm": {"state": self._alarm.state, **self._alarm.document()},
-            "system": {key: _rounded(value, 1) for key, value in dataclasses.asdict(self._probe.read()).items()},
+            "system": self._system(),
         }
+
+    def _system(self) -> dict[str, Any]:
+        system: dict[str, Any] = {k: _rounded(v, 1) for k, v in dataclasses.asdict(self._probe.read()).items()}
+        reason = self._throttling()
+        return {**system, "throttled": system["throttled"] if reason is None else True, "throttled_reason": reason}
 
     def _stages(self) -> dict[str, Any]:
         faulty = {name for name, _ in self._health.faults()}

@@ -3,38 +3,25 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 
+from detector.core.device_sensors import DeviceSensors
 from detector.core.system_info import SystemProbe, rss_mb
+from support.sysfs import thermal_zone, write_sysfs
 
 
-def _write(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text, encoding="ascii")
-
-
-def test_a_jetsons_sysfs_is_read(tmp_path: Path) -> None:
-    _write(
-        tmp_path,
-        {
-            "class/thermal/thermal_zone0/temp": "48500\n",
-            "class/thermal/thermal_zone1/temp": "51250\n",
-            "class/thermal/thermal_zone2/temp": "-256000\n",
-            "class/hwmon/hwmon1/in1_input": "5000\n",
-            "class/hwmon/hwmon1/curr1_input": "1400\n",
-            "class/thermal/cooling_device0/type": "pwm-fan\n",
-            "class/thermal/cooling_device0/cur_state": "3\n",
-            "class/thermal/cooling_device1/type": "cpu-throttle-alert\n",
-            "class/thermal/cooling_device1/cur_state": "0\n",
-        },
-    )
-    figures = SystemProbe(root=tmp_path).read()
+def test_the_devices_figures_are_its_sensors(tmp_path: Path) -> None:
+    cap = "class/thermal/cooling_device1"
+    write_sysfs(tmp_path, thermal_zone(0, "cpu-thermal", 48_500) | thermal_zone(1, "gpu-thermal", 51_250))
+    write_sysfs(tmp_path, {"class/hwmon/hwmon1/in1_input": 5000, "class/hwmon/hwmon1/curr1_input": 1400})
+    write_sysfs(tmp_path, {f"{cap}/type": "cpu-throttle-alert", f"{cap}/cur_state": 0})
+    probe = SystemProbe(sensors=DeviceSensors(root=tmp_path))
+    figures = probe.read()
     assert (figures.temperature_c, figures.power_w, figures.throttled) == (51.25, 7.0, False)
-    _write(tmp_path, {"class/thermal/cooling_device1/cur_state": "1\n"})
-    assert SystemProbe(root=tmp_path).read().throttled is True
+    write_sysfs(tmp_path, {f"{cap}/cur_state": 1})
+    assert probe.read().throttled is True
 
 
 def test_a_silent_machine_gives_none_not_zero(tmp_path: Path) -> None:
-    figures = SystemProbe(root=tmp_path).read()
+    figures = SystemProbe(sensors=DeviceSensors(root=tmp_path)).read()
     assert (figures.temperature_c, figures.power_w, figures.throttled) == (None, None, None)
 
 

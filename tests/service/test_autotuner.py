@@ -83,7 +83,7 @@ class RecordedSwaps:
     """In the place of the model that serves: notes what is swapped in."""
 
     def __init__(self, detector: MultiSizeDetector) -> None:
-        self.detector: AnyDetector | None = detector
+        self.full: AnyDetector | None = detector
         self.loading, self.view = False, LiveView()
         self.swapped: list[tuple[str, tuple[int, int]]] = []
 
@@ -158,7 +158,7 @@ def test_the_model_serves_at_once_and_the_choice_takes_over(path: Path, monkeypa
         shop.model.wait_loaded(DEADLINE_S)
         stage.start()
         shop.feed_until(lambda: status.document()["state"] == "settled")
-        served = shop.model.detector
+        served = shop.model.full
         assert isinstance(served, MultiSizeDetector)
         assert SHAPE in served.shapes
         assert shop.model.error is None

@@ -50,10 +50,15 @@ function ofBroker({ state, address, error }, { pending_alerts: waiting }) {
     `${kept}Check that the broker${where} runs and the network works.${cause}`);
 }
 
-function ofSystem({ throttled, temperature_c: heat }) {
+function ofSystem({ throttled, throttled_reason: reason, temperature_c: heat }, governor) {
   if (throttled !== true) return null;
   const now = heat === null || heat === undefined ? "" : ` It is at ${Math.round(heat)} °C.`;
-  return warn("throttled", "The device is throttled.", `Improve its cooling or use a stronger power supply.${now}`);
+  const cause = says(reason);
+  if (governor?.state === "reduced") {
+    return warn("detection", `Detection is reduced to ${Math.round(governor.cost * 100)} %.`,
+      `It goes back up by itself. Improve the cooling, use a stronger power supply, or raise power.budget_w.${cause}`);
+  }
+  return warn("throttled", "The device is throttled.", `Improve its cooling or use a stronger power supply.${now}${cause}`);
 }
 
 function ofStages(stages) {
@@ -68,7 +73,7 @@ export function problems(status) {
     ofModel(status.model || {}),
     ...Object.entries(status.cameras || {}).map(ofCamera),
     ofBroker(status.broker || {}, status.outbox || {}),
-    ofSystem(status.system || {}),
+    ofSystem(status.system || {}, status.governor),
   ].filter(Boolean);
   const said = (text) => {
     const words = text.toLowerCase().split(/[^a-z0-9_-]+/);
