@@ -46,7 +46,7 @@ def frigate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     config = {
         "device": {"id": "yard"},
         "model": {"name": str(sample.model())},
-        "cameras": {"porch": {**camera, "alert": {"cooldown_s": 3}}},
+        "cameras": {"porch": {**camera, "alert": {"cooldown_s": 3, "still_days": 0}}},
         "mqtt": {
             "broker": f"mqtt://127.0.0.1:{broker.port}",
             "topic_prefix": "frigate",

@@ -119,6 +119,7 @@ def test_the_blueprint_sends_a_notification_that_can_be_answered(site: Site) -> 
     phone = Phone(home)
     inputs = {"alert": site.id("porch_alert"), "phone": phone.device_id, "picture": site.id("porch_snapshot")}
     blueprint = {"path": f"detector/{BLUEPRINT.name}", "input": {**inputs, "snooze_minutes": 7}}
+    wait_for(lambda: "notify.mobile_app_pocket" in phone.services(), "the phone's own service")
     home.post("/api/config/automation/config/alert", {"alias": "alert", "use_blueprint": blueprint})
     told = wait_for(lambda: phone.received and phone.received[0], "a notification")
     assert (told["title"], told["message"]) == ("Person: porch", "Somebody is there")

@@ -52,7 +52,7 @@ class Site:
 
 
 def config(port: int, *cameras: str) -> dict[str, Any]:
-    clip = {"source": str(sample.clip()), "loop": True, "detect_fps": 2, "alert": {"cooldown_s": 3}}
+    clip = {"source": str(sample.clip()), "loop": True, "detect_fps": 2, "alert": {"cooldown_s": 3, "still_days": 0}}
     away = {"source": f"http://127.0.0.1:{free_port()}/nobody-is-there"}
     return {
         "device": {"id": "yard", "name": "Yard"},

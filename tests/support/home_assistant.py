@@ -25,7 +25,7 @@ _PROJECT = Path(__file__).resolve().parents[2]
 START_S = 400.0  # its first start takes 15 s of a core, and a busy machine shares that core
 WAIT_S = 120.0
 # What it says of itself on any machine.
-_HARMLESS = re.compile(r"Skipping pip|zlib_ng|turbojpeg|aiohttp_fast_zlib")
+_HARMLESS = re.compile(r"Skipping pip|zlib_ng|turbojpeg|aiohttp_fast_zlib|is taking over \d+ seconds")
 
 
 def program() -> Path:
@@ -120,8 +120,12 @@ class HomeAssistant:
             headers["Authorization"] = f"Bearer {self._token['access_token']}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self._client}{path[1:]}", data=data, method=method, headers=headers)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            content = answer.read()
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                content = answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                raise OSError(f"{method} {path}: {error.code} {error.read()!r}") from None
         return json.loads(content) if content else None
 
     def address(self, path: str) -> str:
@@ -226,6 +230,10 @@ class Phone:
     def device_id(self) -> str:
         """As Home Assistant knows it."""
         return str(wait_for(lambda: self._home.render("{{ device_id('Pocket') or '' }}"), "the phone's device"))
+
+    def services(self) -> set[str]:
+        """What Home Assistant can be asked to do by now, as DOMAIN.NAME."""
+        return {f"{one['domain']}.{name}" for one in self._home.get("/api/services") for name in one["services"]}
 
     def answer(self, action: str) -> None:
         """Tap one of a notification's actions."""
