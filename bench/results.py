@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failed = measure_all([sections[name] for name in wanted], chosen.shared, store)
     store.render(sections.values(), first=table(store.read()))
     if chosen.out == REGISTRY.parent and (models := store.read().get("models")) is not None:
-        REGISTRY.write_text(_measured(REGISTRY.read_text(encoding="utf-8"), models), encoding="utf-8")
+        evidence = store.read().get("evidence")
+        REGISTRY.write_text(_measured(REGISTRY.read_text(encoding="utf-8"), models, evidence), encoding="utf-8")
         load_registry(REGISTRY)  # what was written must be valid
     return 1 if failed else 0
 
@@ -83,18 +84,25 @@ def _take(store: Store, other: Store, wanted: Sequence[str], *, all_of_them: boo
     return missing
 
 
-def _measured(text: str, models: Figures) -> str:
+def _measured(text: str, models: Figures, evidence: Figures | None = None) -> str:
     """`text` of models.yaml with each model's `measured` line replaced; comments stay."""
     where = models["environment"].get("machine") or machine()
     for name, figures in models["figures"].items():
         accuracy = {key: round(figures["accuracy"][key], 3) for key in ("ap50", "ap")}
         speed = {"infer_ms": round(figures["speed"]["stages"]["infer"]["p50"], 1)}
-        line = json.dumps({"accuracy": {DATA_SET: accuracy}, "speed": {where: speed}})
+        line = json.dumps({"accuracy": {DATA_SET: accuracy}, "speed": {where: speed}, **_told(name, evidence)})
         pattern = rf"(^  {re.escape(name)}:\n(?:^(?:    .*)?\n)*?^    measured: ).*$"
         text, count = re.subn(pattern, lambda m, line=line: m[1] + line, text, flags=re.MULTILINE)  # type: ignore[misc]
         if count != 1:
             raise SystemExit(f"{REGISTRY} has no line `measured:` for {name}")
     return text
+
+
+def _told(name: str, evidence: Figures | None) -> Figures:
+    """What the model's scores tell, where that was measured."""
+    if evidence is None or evidence["figures"]["model"] != name:
+        return {}
+    return {"evidence": {key: evidence["figures"][key] for key in ("bright", "dark", "bar")}}
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from .rtsp import camera_url
 
 ROOT = Path(__file__).resolve().parents[1]
 _TICK = os.sysconf("SC_CLK_TCK")
-_START_S = 60.0
+_START_S = 120.0
 
 
 class SubjectError(Exception):

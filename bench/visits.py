@@ -26,6 +26,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))  # the scoring is the tests' own
 
 from detector.analytics.crops import detect_in_crops  # noqa: E402  # after the path is set
+from detector.analytics.evidence_curves import EvidenceCurves  # noqa: E402
 from detector.analytics.pipeline import CameraPipeline  # noqa: E402
 from detector.capture.clip import due_frames  # noqa: E402
 from detector.capture.source import CapturedImage  # noqa: E402
@@ -72,6 +74,11 @@ class VisitConfig:
         width, height = map(int, size.split("x")) if size else (0, 0)
         return cls(name=name, settings=pairs, size=(width, height) if size else None)
 
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What results are kept by."""
+        return {"settings": self.settings, "size": self.size}
+
     def camera(self) -> Camera:
         """Raises ValueError for settings that a camera does not have."""
         document: dict[str, Any] = {"source": "clip.mp4", "alert": {"cooldown_s": 0}}
@@ -82,7 +89,7 @@ class VisitConfig:
         return Camera.model_validate(document)
 
 
-class _Pictures:
+class ScenePictures:
     """A clip source over a scene's pictures."""
 
     def __init__(self, pictures: Iterator[Pixels]) -> None:
@@ -120,10 +127,12 @@ class _WholePictures:
 def measure(whole: _WholePictures, scene: VisitScene, config: VisitConfig) -> SceneResult:
     """One scene with one config."""
     camera = config.camera()
-    pipeline, tally = CameraPipeline(name="camera", settings=camera, device_id="bench"), VisitTally(scene)
+    curves = default_curves() if camera.alert.confirm == "evidence" else None
+    pipeline = CameraPipeline(name="camera", settings=camera, device_id="bench", curves=curves)
+    tally = VisitTally(scene)
     frames = whole_runs = window_runs = 0
     model_ms = cpu_s = 0.0
-    pictures = _Pictures(scene.pictures())
+    pictures = ScenePictures(scene.pictures())
     for frame in due_frames("camera", camera.detect_fps, pictures, None, factor=lambda: pipeline.rate_factor):
         frames += 1
         begun = time.process_time()
@@ -167,6 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--part", choices=("choose", "judge"), help="only these scenes")
     parser.add_argument("--only", default="", help="only scenes with this text in their name or condition")
     parser.add_argument("--fresh", action="store_true", help="measure also what was measured before")
+    parser.add_argument("--kept", action="store_true", help="measure nothing: report what was measured before")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args(arguments)
     if not (chosen.shared / "media" / "video").is_dir():
@@ -183,7 +193,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for scene in visit_scenes(chosen.shared, quick=chosen.quick)
         if chosen.part in (None, scene.part) and chosen.only in f"{scene.name}, {scene.condition}"
     ]
-    results = _measure_all(scenes, configs, fresh=chosen.fresh)
+    results = _kept(scenes, configs) if chosen.kept else _measure_all(scenes, configs, fresh=chosen.fresh)
+    if not results:
+        print("nothing was measured before with this program: run it without --kept", file=sys.stderr)
+        return 1
     print_report(results)
     if chosen.json:
         document = {"scenes": [asdict(result) for result in results], "summary": summarise(results)}
@@ -191,9 +204,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _kept(scenes: Sequence[VisitScene], configs: Sequence[VisitConfig]) -> list[SceneResult]:
+    stored = VisitResults(program_key())
+    found = [stored.read(scene, config.asked, config.name) for scene in scenes for config in configs]
+    return [result for result in found if result is not None]
+
+
 def _measure_all(scenes: Sequence[VisitScene], configs: Sequence[VisitConfig], *, fresh: bool) -> list[SceneResult]:
     """Every scene with every config; what was measured before with the same program, model and settings is taken over."""
-    detectors = {size: _WholePictures(_open(size)) for size in {config.size for config in configs}}
+    detectors = {size: _WholePictures(open_default(size)) for size in {config.size for config in configs}}
     stored, results = VisitResults(program_key()), []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=len(scenes) * len(configs))
@@ -202,18 +221,23 @@ def _measure_all(scenes: Sequence[VisitScene], configs: Sequence[VisitConfig], *
                 whole.start_scene()
             for config in configs:
                 progress.update(task, description=f"{scene.name}, {scene.condition}: {config.name}", advance=1)
-                asked = {"settings": config.settings, "size": config.size}
-                result = None if fresh else stored.read(scene, asked, config.name)
+                result = None if fresh else stored.read(scene, config.asked, config.name)
                 if result is None:
                     result = measure(detectors[config.size], scene, config)
-                    stored.keep(scene, asked, result)
+                    stored.keep(scene, config.asked, result)
                 results.append(result)
     for whole in detectors.values():
         whole.detector.close()
     return results
 
 
-def _open(size: InputSize | None) -> AnyDetector:
+@cache
+def default_curves() -> EvidenceCurves | None:
+    """What the scores of the default model tell, by the registry."""
+    return resolve(Model(backend="onnxruntime")).curves
+
+
+def open_default(size: InputSize | None) -> AnyDetector:
     """The default model as the replay loads it, or in one size for all pictures."""
     model = Model(backend="onnxruntime")
     resolved = resolve(model)

@@ -18,6 +18,8 @@ from detector.core.types import Alert, Appearance, Detections, EventChange, Fram
 
 from .burst import Burst
 from .crops import Crop, CropPlanner
+from .evidence import Circumstances, EvidenceLook, TrackEvidence
+from .evidence_curves import EvidenceCurves
 from .motion import MotionGate
 from .places import Place
 from .rules import Rules
@@ -26,18 +28,23 @@ from .tracker import Tracker, TrackerSettings
 from .walkers import Walkers
 
 _KNOWN_IOU = 0.3  # a box that overlaps a track's last one by this much is the same person
+_WEAK_START = 0.3  # score from which on a detection starts a track where the evidence decides
 _SHOWN_S = 0.5  # a box is still drawn this long after the last detection, to bridge single misses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineOutcome:
-    """The results of one frame; `tracks` are the confirmed people in view (boxes px), `people` counts open events."""
+    """The results of one frame; `tracks` are the confirmed people in view (boxes px), `people` counts open events.
+
+    `looks` are at the tracks that were not confirmed before this frame; none without a model's curves.
+    """
 
     tracks: tuple[Track, ...] = ()
     changes: tuple[EventChange, ...] = ()
     alerts: tuple[Alert, ...] = ()
     people: int = 0
     moving: bool = False
+    looks: tuple[EvidenceLook, ...] = ()
 
 
 class CameraPipeline:
@@ -46,8 +53,10 @@ class CameraPipeline:
     Not thread-safe: `should_detect` and `process` take frames in order of time.
     """
 
-    def __init__(self, *, name: str, settings: schema.Camera, device_id: str) -> None:
-        self._settings = settings
+    def __init__(
+        self, *, name: str, settings: schema.Camera, device_id: str, curves: EvidenceCurves | None = None
+    ) -> None:
+        self._settings, self._curves = settings, curves
         self._rules = Rules(camera=name, settings=settings, device_id=device_id)
         # Kept over `close`: a camera may be turned while it is offline.
         self.tamper = TamperDetector(frozen_s=settings.tamper.frozen_s) if settings.notices_tamper else None
@@ -61,7 +70,9 @@ class CameraPipeline:
         self._walkers = Walkers()
         self._tracks: tuple[Track, ...] = ()
         self._present: frozenset[int] = frozenset()  # ids of the tracks whose visit is confirmed
-        self._tracker = Tracker(settings=_tracking_for(self._settings.alert))
+        self._tracker = Tracker(settings=_tracking_for(self._settings.alert, self._curves))
+        self._evidence = TrackEvidence(self._curves) if self._curves is not None else None
+        self._scale = 1.0  # px of the model's input per px of the picture
         self._followed = False
         self._burst = Burst()
         self.hurried = False
@@ -78,6 +89,8 @@ class CameraPipeline:
             self._rules.shift(*look.shift, (frame.image.width, frame.image.height))
             if self._planner is not None:
                 self._planner.shift(*look.shift)
+            if self._evidence is not None:
+                self._evidence.forget_view()
         self._update_idle(frame.captured_mono)
         if self.tamper is not None:
             self.tamper.update(frame.image, frame.captured_mono)
@@ -107,6 +120,7 @@ class CameraPipeline:
 
         `crops.detect_in_crops` merges their results with `found`, the detections in the whole picture.
         """
+        self._scale = min(size[0] / found.frame.image.width, size[1] / found.frame.image.height)
         if self._planner is None or self._new_person_in(found):
             return ()
         regions = self._gate.regions()
@@ -138,7 +152,9 @@ class CameraPipeline:
         frame = detections.frame
         self._tracks = tracks = self._tracker.update(detections.boxes, detections.scores, frame.captured_mono)
         armed = armed_as in self._settings.alert.armed
-        outcome = self._rules.update(frame, tracks, armed=armed, confirmed_mono=confirmed_mono)
+        looks = self._looks(frame, tracks)
+        certain = frozenset(look.track_id for look in looks if look.certain) if self._by_evidence else None
+        outcome = self._rules.update(frame, tracks, armed=armed, confirmed_mono=confirmed_mono, certain=certain)
         self._present = outcome.present
         candidate = any(track.matched and track.id not in outcome.present for track in tracks)
         self.hurried = self._burst.update(frame.captured_mono, undecided=candidate)
@@ -160,7 +176,18 @@ class CameraPipeline:
             alerts=outcome.alerts,
             people=outcome.people,
             moving=self.moving,
+            looks=looks,
         )
+
+    @property
+    def _by_evidence(self) -> bool:
+        return self._evidence is not None and self._settings.alert.confirm == "evidence"
+
+    def _looks(self, frame: Frame, tracks: tuple[Track, ...]) -> tuple[EvidenceLook, ...]:
+        if self._evidence is None:
+            return ()
+        now = Circumstances.of(frame.image, frame.captured_mono, self._scale)
+        return self._evidence.update(tracks, now, decided=self._present)
 
     @property
     def revision(self) -> int:
@@ -202,8 +229,14 @@ class CameraPipeline:
         return PipelineOutcome(changes=outcome.changes)
 
 
-def _tracking_for(alert: schema.AlertSettings) -> TrackerSettings:
-    """The tracker's scores: a score that is enough for an alert is enough to start a track."""
+def _tracking_for(alert: schema.AlertSettings, curves: EvidenceCurves | None) -> TrackerSettings:
+    """The tracker's scores: a score that is enough for an alert is enough to start a track.
+
+    Where the evidence decides, weaker detections start tracks too.
+    """
     usual = TrackerSettings()
     sure = min(usual.new_score, alert.min_score)
-    return TrackerSettings(min_score=min(usual.min_score, sure), high_score=min(usual.high_score, sure), new_score=sure)
+    start = min(sure, max(_WEAK_START, alert.least_score)) if curves and alert.confirm == "evidence" else sure
+    return TrackerSettings(
+        min_score=min(usual.min_score, start), high_score=min(usual.high_score, sure), new_score=start
+    )

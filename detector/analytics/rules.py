@@ -66,6 +66,7 @@ class Rules:
         self._map = ZoneMap(zones=settings.zones, masks=settings.masks)
         self._visits: dict[int, Visit] = {}
         self._frame: Frame | None = None
+        self._certain: Collection[int] | None = None
         self._cooldown = Cooldown(seconds=settings.alert.cooldown_s)
         self._places = self._no_places()
         self._place_rule = PlaceRule(self._places)
@@ -122,14 +123,22 @@ class Rules:
         self._view = self._view[0] + dx / size[0], self._view[1] + dy / size[1]
 
     def update(
-        self, frame: Frame, tracks: Sequence[Track], *, armed: bool, confirmed_mono: float | None = None
+        self,
+        frame: Frame,
+        tracks: Sequence[Track],
+        *,
+        armed: bool,
+        confirmed_mono: float | None = None,
+        certain: Collection[int] | None = None,
     ) -> RuleOutcome:
         """Apply the rules to one frame with every live track of its camera.
 
+        `certain` are the tracks that the evidence takes for people; None: `min_frames` and `min_score` alone decide.
         Alerts carry `confirmed_mono` (monotonic s), or without it the frame's own time.
         """
         self._frame = frame
         live = {track.id: track for track in tracks}
+        self._certain = certain
         for track in tracks:
             self._assess(frame, track)
         ends = self._drop(frame, live)
@@ -164,7 +173,7 @@ class Rules:
         size = frame.image.width, frame.image.height
         foot = foot_point(track.box, size)
         qualifies = (
-            track.score >= self._alert.min_score
+            track.score >= (self._alert.min_score if self._certain is None else self._alert.least_score)
             and self._alert.min_area <= area_share(track.box, size) <= self._alert.max_area
             and not self._map.masked(foot)
         )
@@ -220,7 +229,7 @@ class Rules:
     def _confirm(self, frame: Frame, live: Mapping[int, Track]) -> None:
         """Make ripe candidates events, or the continuation of an event whose person was lost from view."""
         for track_id, candidate in list(self._visits.items()):
-            if not candidate.ripe:
+            if not self._ripe(candidate, track_id):
                 continue
             lost_id = self._lost_track_of(candidate, frame)
             if lost_id is None:
@@ -231,6 +240,11 @@ class Rules:
             self._visits[track_id] = visit
             if lost_id in live:  # if the tracker finds it again, it is another person
                 self._visits[lost_id] = Visit(track=live[lost_id], min_frames=self._alert.min_frames, since=None)
+
+    def _ripe(self, candidate: Visit, track_id: int) -> bool:
+        if self._certain is None:
+            return candidate.ripe
+        return track_id in self._certain and candidate.has_frames(self._alert.least_frames)
 
     def _lost_track_of(self, candidate: Visit, frame: Frame) -> int | None:
         """The id of the track that `candidate` most likely continues; None: a new person."""

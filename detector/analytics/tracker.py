@@ -2,7 +2,8 @@
 
 ByteTrack (Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV
 2022): detections with a high score are paired with the predicted boxes by overlap first, weak ones then
-with the remaining boxes, so that a half-hidden person keeps the id; weak detections never start a track.
+with the remaining boxes, so that a half-hidden person keeps the id; weak detections start no track, unless
+`new_score` is below `high_score`: such a track gives way to all others until it has had a high score.
 Two additions make it work for frames at irregular times (motion gate, overload, outages): motion and
 time limits are in seconds, and a third round pairs by distance where a step was too long for overlap.
 
@@ -25,7 +26,9 @@ from .kalman import Beliefs, MotionModel, born, correct, predict, to_center
 
 _CHI2_2DOF_99 = 9.21  # squared Mahalanobis distance that holds 99 % of a plane's Gaussian
 _LOG_SIZE = 0.4  # a person's height does not change by more than e^0.4, half as much again, in one jump
-_ROW = np.dtype([("id", "i8"), ("score", "f8"), ("first", "f8"), ("last", "f8"), ("hits", "i8"), ("misses", "i8")])
+_ROW = np.dtype(
+    [("id", "i8"), ("score", "f8"), ("first", "f8"), ("last", "f8"), ("hits", "i8"), ("misses", "i8"), ("sure", "?")]
+)  # sure: has had a high score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,7 @@ class TrackerSettings:
     min_iou: float = 0.2
     min_iou_weak: float = 0.4
     duplicate_iou: float = 0.7
+    duplicate_iou_weak: float = 0.3
     confirm_hits: int = 2
     tentative_s: float = 1.0
     tentative_updates: int = 1
@@ -59,8 +63,8 @@ class TrackerSettings:
             top = 1.0 if name.endswith(("score", "iou", "iou_weak")) else 1e6
             if not 0.0 <= getattr(self, name) <= top:
                 raise ValueError(f"{name} must be between 0 and {top:g}, got {getattr(self, name)}")
-        if not self.min_score <= self.high_score <= self.new_score:
-            raise ValueError("min_score, high_score and new_score must not descend")
+        if not self.min_score <= min(self.high_score, self.new_score):
+            raise ValueError("min_score must not be above high_score or new_score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ class Tracker:
         self._now = t
         return tuple(
             Track(id=key, box=tuple(box), score=score, first_mono=first, last_mono=last, hits=hits, matched=not misses)
-            for (key, score, first, last, hits, misses), box in zip(
+            for (key, score, first, last, hits, misses, _), box in zip(
                 self._rows.tolist(), self._beliefs.boxes.tolist(), strict=True
             )
         )
@@ -149,7 +153,7 @@ class Tracker:
             return rounds.owner
         settings = self._settings
         overlap = iou(self._beliefs.boxes, seen.boxes)
-        confirmed = self._rows["hits"] >= settings.confirm_hits
+        confirmed = self._confirmed()
         # After an outage positions are unknown: only a person still in the same place is the same.
         floor = settings.min_iou_weak if outage else settings.min_iou
         rounds.play(overlap, confirmed, seen.sure, floor=floor)
@@ -158,7 +162,14 @@ class Tracker:
         if not outage:
             fresh = ~self._unseen(t, settings.jump_s, settings.jump_updates)
             rounds.play(self._nearness(seen), fresh, seen.sure, floor=0.0)
+        if settings.new_score < settings.high_score:
+            rounds.play(overlap, ~confirmed, ~seen.sure, floor=settings.min_iou_weak)
         return rounds.owner
+
+    def _confirmed(self) -> NDArray[np.bool_]:
+        """Which tracks the others give way to [tracks]."""
+        found: NDArray[np.bool_] = (self._rows["hits"] >= self._settings.confirm_hits) & self._rows["sure"]
+        return found
 
     def _nearness(self, seen: _Seen) -> Array:
         """1 at the predicted centre, 0 at the gate's edge, -1 beyond it [tracks, detections]."""
@@ -191,30 +202,31 @@ class Tracker:
         self._rows["hits"][rows] += 1
         self._rows["last"][rows] = t
         self._rows["score"][rows] = seen.scores[found]
+        self._rows["sure"][rows] |= seen.sure[found]
 
     def _forget(self, t: float, *, outage: bool) -> None:
         settings, misses = self._settings, self._rows["misses"]
         gone = self._unseen(t, settings.max_lost_s, settings.max_lost_updates)
-        tentative = self._rows["hits"] < settings.confirm_hits
-        gone |= tentative & self._unseen(t, settings.tentative_s, settings.tentative_updates)
+        gone |= ~self._confirmed() & self._unseen(t, settings.tentative_s, settings.tentative_updates)
         gone |= outage & (misses > 0)
         if gone.any():
             kept = np.flatnonzero(~gone)
             self._rows, self._beliefs = self._rows[kept], self._beliefs.take(kept)
 
     def _start_tracks(self, seen: _Seen, owner: Index, t: float) -> None:
-        """Start tracks for high-score detections that match no track and duplicate no matched detection."""
+        """Start tracks for detections from `new_score` on that match no track and duplicate no matched detection."""
         settings = self._settings
         free = np.flatnonzero((owner < 0) & (seen.scores >= settings.new_score))
         taken = np.flatnonzero(owner >= 0)
         if len(free) and len(taken):
-            doubled = iou(seen.boxes[free], seen.boxes[taken]).max(axis=1) > settings.duplicate_iou
-            free = free[~doubled]
+            most = np.where(seen.sure[free], settings.duplicate_iou, settings.duplicate_iou_weak)
+            free = free[iou(seen.boxes[free], seen.boxes[taken]).max(axis=1) <= most]
         if not len(free):
             return
         rows = np.zeros(len(free), _ROW)
         rows["id"] = np.arange(self._next_id, self._next_id + len(free))
         rows["score"], rows["first"], rows["last"], rows["hits"] = seen.scores[free], t, t, 1
+        rows["sure"] = seen.sure[free]
         self._next_id += len(free)
         self._rows = np.concatenate((self._rows, rows))
         self._beliefs = self._beliefs.joined(born(seen.boxes[free], settings.motion))

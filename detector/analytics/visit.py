@@ -173,7 +173,11 @@ class Visit:
     @property
     def ripe(self) -> bool:
         """A candidate with enough qualifying frames, the current one among them."""
-        return not self.id and self.qualifies and sum(self._qualified) >= self._min_frames
+        return self.has_frames(self._min_frames)
+
+    def has_frames(self, count: int) -> bool:
+        """A candidate with `count` qualifying frames, the current one among them."""
+        return not self.id and self.qualifies and sum(self._qualified) >= count
 
     @property
     def stationary(self) -> bool:

@@ -14,6 +14,7 @@ from detector.core.errors import UsageError
 from detector.core.progress import Progress
 
 from .load import JsonOption
+from .values import INPUT_MULTIPLE
 from .values import sides as parse_sides
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def export(
     model, output = _of_registry(model, output)
     target = _target(model, output)
     at_once = _batch(batch)
-    sides = None if size is None else parse_sides(size, square=True)
+    sides = None if size is None else parse_sides(size, square=True, multiple=INPUT_MULTIPLE)
     if model.suffix.lower() == ".onnx":
         if head is not None or batch != "1":
             raise UsageError("--head and --batch are for checkpoints (.pt): an ONNX file has its own")

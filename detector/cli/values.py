@@ -12,13 +12,20 @@ if TYPE_CHECKING:
     from detector.models.accuracy.gate import LabelledPictures
 
 
-def sides(text: str, option: str = "--size", *, square: bool = False) -> tuple[int, int]:
-    """Width and height in px; with `square` one number does for both. Raises UsageError."""
+INPUT_MULTIPLE = 32
+"""The sides of a model's input are multiples of its coarsest stride."""
+
+
+def sides(text: str, option: str = "--size", *, square: bool = False, multiple: int = 1) -> tuple[int, int]:
+    """Width and height in px, both multiples of `multiple`; with `square` one number does for both. Raises UsageError."""
     found = re.fullmatch(r"([1-9]\d{0,4})(?:[xX]([1-9]\d{0,4}))?", text)
     if found is None or not (found[2] or square):
         either = ", or one number for a square" if square else ""
         raise UsageError(f"{option} {text}: give width and height in px as 640x384{either}")
-    return int(found[1]), int(found[2] or found[1])
+    width, height = int(found[1]), int(found[2] or found[1])
+    if width % multiple or height % multiple:
+        raise UsageError(f"{option} {text}: both sides must be multiples of {multiple}")
+    return width, height
 
 
 def labelled(images: Path | None, annotations: Path | None) -> LabelledPictures | None:

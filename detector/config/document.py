@@ -57,7 +57,7 @@ def _text(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8 text: not a config file") from None
+        raise ConfigError(f"{path} is not UTF-8 text: save it as UTF-8, if it is a config file") from None
 
 
 def validate(document: Document, environment: Mapping[str, str] | None = None) -> Config:

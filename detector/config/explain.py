@@ -15,6 +15,8 @@ from .secret_keys import is_secret_key
 from .yaml_text import Location, Mark
 
 _TEXT_WANTED = ("string_type", "path_type", "string_sub_type")
+_MAPPING_WANTED = ("dict_type", "model_type", "model_attributes_type")
+_LIST_WANTED = ("tuple_type", "list_type")
 _SPELLED = {bool: "true or false", int: "a number", float: "a number", type(None): "nothing"}
 
 
@@ -68,6 +70,12 @@ def _text(location: Location, kind: str, message: str) -> str:
         return "required, but not given"
     if kind == "string_pattern_mismatch":
         return "use 1 to 32 of a-z, 0-9, _ and -"
+    if kind in _MAPPING_WANTED:
+        return "should be a section: keys with values, one a line, indented below it"
+    if kind in _LIST_WANTED:
+        return "should be a list, as [a, b]"
+    if kind in _TEXT_WANTED:
+        return "should be a text"
     text = message.removeprefix("Value error, ").removeprefix("Input ")
     return text[:1].lower() + text[1:]
 

@@ -115,6 +115,11 @@ class CooldownSettings(ConfigSection):
 class AlertSettings(ConfigSection):
     min_score: Unit = 0.5
     min_frames: int = Field(default=3, ge=1, le=100)
+    confirm: Literal["frames", "evidence"] = Field(
+        default="frames",
+        description="frames: a person is confirmed by min_frames detections of min_score; evidence: by the sum of what "
+        "the scores of all detections tell, where min_score and min_frames are floors if they are set",
+    )
     zones: tuple[str, ...] = ()
     cooldown_s: Seconds = 30.0
     cooldown: CooldownSettings = CooldownSettings()
@@ -143,6 +148,16 @@ class AlertSettings(ConfigSection):
         description="days for which a place is remembered that was marked as nobody, after it was last seen",
     )
     armed: tuple[ArmedState, ...] = Field(default=get_args(ArmedState), min_length=1)
+
+    @property
+    def least_score(self) -> float:
+        """The score that each detection needs by itself; 0 where the evidence decides and none was set."""
+        return 0.0 if self.confirm == "evidence" and "min_score" not in self.model_fields_set else self.min_score
+
+    @property
+    def least_frames(self) -> int:
+        """The detections that a person needs; 1 where the evidence decides and none were set."""
+        return 1 if self.confirm == "evidence" and "min_frames" not in self.model_fields_set else self.min_frames
 
     @model_validator(mode="after")
     def _areas_in_order(self) -> AlertSettings:

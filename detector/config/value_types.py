@@ -54,9 +54,11 @@ def _topic(text: str) -> str:
 
 
 def printable_secret(secret: SecretStr) -> SecretStr:
-    if "\0" in secret.get_secret_value() or not _is_unicode(secret.get_secret_value()):
+    """Without line ends behind it, which `|` and files from Windows leave there."""
+    text = secret.get_secret_value().rstrip("\r\n")
+    if "\0" in text or not _is_unicode(text):
         raise ValueError("must not hold the character NUL or half of a character")
-    return secret
+    return SecretStr(text)
 
 
 def _is_unicode(text: str) -> bool:

@@ -54,7 +54,8 @@ def _spans(text: str) -> _Spans:
 def expand(value: Any, environment: Mapping[str, str], path: str = "") -> Any:
     """A copy of `value` with every variable filled in; raises ConfigError naming the key.
 
-    Inside a URL's user-info a value is percent-encoded: in the environment a password stands as it is.
+    In a URL's user-info, and as a parameter's value, it is percent-encoded: in the environment a password stands as
+    it is.
     What comes from a variable in a sensitive place is given to the redactor.
     """
     if isinstance(value, dict):
@@ -73,6 +74,8 @@ def _expand_text(text: str, environment: Mapping[str, str], path: str) -> str:
             return quote("$", safe="$")
         found = _value(match, environment, path)
         _learn(found, match, spans, path)
+        if spans.place is not None and _is_parameter(match):
+            return quote(found, safe="")
         if not spans.in_info(match) or spans.info is None:
             return found
         # A variable that is the whole of it holds USER:PASSWORD.
@@ -80,6 +83,12 @@ def _expand_text(text: str, environment: Mapping[str, str], path: str) -> str:
         return quote(found, safe=":" if whole else "")
 
     return _TOKEN.sub(filled, text)
+
+
+def _is_parameter(match: re.Match[str]) -> bool:
+    """Whether the variable is the whole value of a parameter of the URL that it stands in."""
+    before, after = match.string[: match.start()], match.string[match.end() :]
+    return re.search(r"[?&;][^?&;=\s]+=$", before) is not None and re.match(r"[&;#]|\s*$", after) is not None
 
 
 def _refuse_foreign(text: str, path: str) -> None:

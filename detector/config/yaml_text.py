@@ -52,7 +52,7 @@ def compose(text: str) -> Node | None:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(f"not valid YAML: {where}{_without_text(str(error.problem))}") from None
+        raise ConfigError(f"not valid YAML: {where}{_problem(error, text)}") from None
     except (YAMLError, RecursionError):
         raise ConfigError("not valid YAML: is it a text file?") from None
     except (ValueError, TypeError, AttributeError, KeyError, IndexError):
@@ -95,8 +95,23 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, list) else value
 
 
+def _problem(error: MarkedYAMLError, text: str) -> str:
+    """What is wrong and what to write, without what the parser quotes: that may be a password."""
+    mark, lines = error.problem_mark, text.splitlines()
+    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "a tab may not indent: use blanks"
+    if "flow" in str(error.context):
+        return "in { } and [ ] a value that holds { } [ ] or , must be put in quotes, and each bracket closed"
+    return _without_text(str(error.problem))
+
+
 def _without_text(problem: str) -> str:
     """A parser's message without what it quotes: an unquoted password may begin with * or !."""
+    if "another document" in problem:
+        return "only one document is read: remove this --- and what follows"
+    if "mapping values are not allowed" in problem:
+        return "a value that holds a colon and a blank must be put in quotes; keys of one section begin in one column"
     if "undefined alias" in problem:
         return "a value that begins with * must be put in quotes"
     if "tag" in problem:

@@ -30,7 +30,7 @@ _RAW_OFFSET, _RAW_LOG = 30.0, 10.0  # what an untransformed grid's offsets (cell
 _SLACK = 0.01
 _LOGIT = -1.0
 _CLASS_OFF = 0.15
-_CHOSEN = ("end-to-end", "detr", "detections", "flat-rows", "rows")
+_CHOSEN = ("end-to-end", "detr", "detections", "flat-rows", "flat-rows-score-class", "rows")
 _SPREAD = 4.0  # of those that the model chose, boxes of untaught content may reach so many inputs beyond the picture
 
 
@@ -254,6 +254,8 @@ def _require_classes(layout: Layout, classes: Floats) -> None:
     off = float(np.abs(classes - np.rint(classes)).mean())  # quantised ones are a little off; anything is 0.25 off
     if off > _CLASS_OFF or float(classes.min()) < -1.0 - _CLASS_OFF:
         raise ModelError(f"as {layout.kind} its class numbers are no whole numbers")
+    if len(np.unique(classes)) > len(np.unique(np.rint(classes))):  # also a quantised class has one value
+        raise ModelError(f"as {layout.kind} its class numbers seem to be scores (model.output.layout)")
 
 
 def _without_objectness(layout: Layout, outputs: Outputs) -> bool:

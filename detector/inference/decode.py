@@ -135,4 +135,5 @@ _DECODERS: dict[LayoutKind, _Decode] = {
     "detr": apart.queries,
     "detections": apart.detections,
     "flat-rows": apart.flat_rows,
+    "flat-rows-score-class": apart.flat_rows,
 }

@@ -104,10 +104,25 @@ def flat_rows(layout: Layout, _iou: float, outputs: Outputs, floor: float) -> Pe
     four = layout.boxes < len(outputs) and np.ndim(outputs[layout.boxes]) == 4
     rows = array(outputs, layout, layout.boxes, (1, 1, None, 7) if four else (None, width))
     rows = rows.reshape(-1, rows.shape[-1])
+    labels = _flat_classes(
+        layout, rows[:, label]
+    )  # of all rows: read the wrong way round, no score may reach the floor
     scores = as_scores(layout, rows[:, score])
     kept = likely(scores, floor)
-    kept = kept[class_numbers(rows[kept, label]) == layout.person]
+    kept = kept[labels[kept] == layout.person]
     return best(layout, in_px(layout, rows[kept, box : box + 4]), scores[kept])
+
+
+def _flat_classes(layout: Layout, values: Floats) -> Floats:
+    try:
+        return class_numbers(values)
+    except InferenceError:
+        if layout.kind != "flat-rows" or layout.columns in _SIX_COLUMNS:
+            raise
+        raise InferenceError(
+            "the model gave class numbers that are no whole numbers: if its score comes before its class, say so: "
+            "model.output.layout: flat-rows-score-class"
+        ) from None
 
 
 def _how_many(count: Floats, most: int) -> int:

@@ -25,6 +25,7 @@ LayoutKind = Literal[
     "boxes-scores",
     "detections",
     "flat-rows",
+    "flat-rows-score-class",
     "gfl",
 ]
 Form = Literal["xyxy", "cxcywh", "yxyx"]
@@ -138,6 +139,8 @@ def _one_output(
         return found
     if columns == 6 + extra and _chosen_rows(rows, counts, metadata):
         found.append(Match(kind="end-to-end", extra=extra))
+        if metadata.get(said.LAYOUT) == "rows":  # two classes' scores, where the numbers look like score and class
+            found.append(Match(kind="rows", classes=columns - 4 - extra, rows=rows, extra=extra))
         return found
     if rows is None and columns == 6 + extra:  # which of several it is, a run shows
         return found
@@ -181,6 +184,8 @@ def _grid_rows(
             found.append(Match(kind="gfl", classes=columns - _GFL_BINS, rows=rows))
     if rows is not None and _are_scores(without.classes, metadata, names, cells=cells):
         found.append(without)
+    elif cells and names is None and columns != 5 + _COCO and not extra and without.classes:
+        found.append(without)  # turned round, or with an objectness: only who made it knows
     return found
 
 
@@ -202,7 +207,7 @@ def _flat(shape: tuple[int | None, ...], name: str) -> list[Match]:
         return []
     if shape[1] == 7:
         yolov7 = Match(kind="flat-rows", columns=(1, 6, 5))
-        nas = Match(kind="flat-rows", columns=(1, 5, 6))
+        nas = Match(kind="flat-rows-score-class", columns=(1, 5, 6))
         return [nas, yolov7] if "flat" in name.lower() else [yolov7, nas]
     return [Match(kind="flat-rows")] if shape[1] == 6 else []
 

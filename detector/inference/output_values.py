@@ -80,7 +80,9 @@ def class_numbers(values: Floats) -> Floats:
     """Class numbers as whole ones; raises InferenceError where they are none."""
     whole = np.rint(values)
     if values.size and float(np.abs(values - whole).max()) > _CLASS_SLACK:
-        raise InferenceError("the model gave class numbers that are no whole numbers: is its output of another kind?")
+        raise InferenceError(
+            "the model gave class numbers that are no whole numbers: is its output of another kind (model.output.layout)?"
+        )
     return whole
 
 

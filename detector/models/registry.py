@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from detector.analytics.evidence_curves import EvidenceCurves
 from detector.capture.pictures import clip_pictures
 from detector.config import document as configfile
 from detector.config.value_types import fraction
@@ -70,11 +71,28 @@ class FileEntry(RegistrySection):
         return FileHash(size=self.size, sha256=self.sha256)
 
 
+class MeasuredEvidence(RegistrySection):
+    """What the model's scores tell, as `EvidenceCurves` takes it: counts [height][score][people, nobody], and the bar."""
+
+    bright: tuple[tuple[tuple[int, int], ...], ...]
+    dark: tuple[tuple[tuple[int, int], ...], ...]
+    bar: _Positive
+
+    @model_validator(mode="after")
+    def _has_its_shape(self) -> MeasuredEvidence:
+        self.curves()
+        return self
+
+    def curves(self) -> EvidenceCurves:
+        return EvidenceCurves(bright=self.bright, dark=self.dark, bar=self.bar)
+
+
 class Measured(RegistrySection):
-    """Figures by name, per data set (`accuracy`) and per machine (`speed`); written by a command."""
+    """Figures by name, per data set (`accuracy`) and per machine (`speed`), and `evidence`; written by a command."""
 
     accuracy: dict[str, dict[str, float]] = Field(default_factory=dict)
     speed: dict[str, dict[str, float]] = Field(default_factory=dict)
+    evidence: MeasuredEvidence | None = None
 
 
 class ModelEntry(FileEntry):
@@ -103,6 +121,12 @@ class Resolved:
     path: Path
     spec: InputSpec | None
     entry: ModelEntry | None
+
+    @property
+    def curves(self) -> EvidenceCurves | None:
+        """What this model's scores tell; None where nobody measured it."""
+        evidence = self.entry.measured.evidence if self.entry is not None else None
+        return evidence.curves() if evidence is not None else None
 
 
 class Registry:

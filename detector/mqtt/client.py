@@ -47,7 +47,8 @@ class ClientStatus:
     """`since_mono`: when `state` began; `error`: the last trouble, also while connected; `connects`: so far.
 
     `unacknowledged` messages wait for the broker's word, the oldest for `unacknowledged_s`: None while none does.
-    `local_address`: this machine's IP address in the connection. `left_out`: one line on each thing that the broker ended the connection at.
+    `local_address`: this machine's IP address in the connection. `left_out`: one line on each thing that the broker
+    ended the connection at, or said that it cannot do.
     """
 
     state: ClientState
@@ -151,7 +152,7 @@ class MqttClient:
                 unacknowledged=len(waiting),
                 unacknowledged_s=now - min(waiting) if waiting else None,
                 local_address=out.connection.local_address if out.connection else None,
-                left_out=tuple(out.trials.left_out(now)),
+                left_out=(*out.trials.left_out(now), *(out.connection.capabilities.notes() if out.connection else ())),
             )
 
     def session(self) -> int | None:
@@ -279,6 +280,8 @@ class MqttClient:
             self._state, self._since, self._error = "connected", self._clock.mono(), None
             self._out.attach(connection, alive=replace(self._will, payload=ONLINE), filters=self._handlers)
         log.info("MQTT: connected to %s, MQTT %s", self._settings.address, connection.protocol)
+        for note in connection.capabilities.notes():
+            log.log(logging.WARNING if self._out.sessions == 1 else logging.DEBUG, "MQTT: %s", note)
         for callback in self._on_connected:
             self._call(callback)
         self._notify()

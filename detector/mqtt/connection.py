@@ -25,7 +25,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -37,6 +37,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from detector.core.errors import BrokerError
 from detector.core.types import Message
 
+from .capabilities import BrokerCapabilities
 from .settings import MqttSettings, ProtocolName
 from .tls import distrust, reason
 
@@ -48,12 +49,17 @@ _HINTS = {
     "Banned": "the broker has banned this client",
 }
 _PASSING = ("Server unavailable", "Server busy", "Quota exceeded", "Connection rate exceeded")
+_WILL_REFUSED = ("Retain not supported", "QoS not supported")
 _PATIENCE_S = 2.0
 _LARGEST_PACKET = 268_435_455  # bytes: what MQTT's length field can say
 
 
 class RefusedError(BrokerError):
     """The broker answered and said no: trying again soon will not help."""
+
+
+class WillRefusedError(RefusedError):
+    """The broker keeps no retained messages, or takes QoS 0 alone, and the last will asks for more."""
 
 
 class VersionError(BrokerError):
@@ -121,6 +127,7 @@ class BrokerConnection:
         self.protocol: ProtocolName = protocol
         self.receive_maximum = 65_535
         self.maximum_packet = _LARGEST_PACKET
+        self.capabilities = BrokerCapabilities()
         self.closed_because = ""
         self.local_address: str | None = None  # this end's IP address
         self._settings = settings
@@ -199,6 +206,8 @@ class BrokerConnection:
             raise VersionError(f"{where} does not speak MQTT {self.protocol}: {answer}")
         if answer in _PASSING:
             raise BrokerError(f"{where} takes no connection now: {answer.lower()}")
+        if answer in _WILL_REFUSED:
+            raise WillRefusedError(f"{where} refuses the connection: {answer.lower()}")
         hint = _HINTS.get(answer, "see the broker's log")
         raise RefusedError(f"{where} refuses the connection: {answer.lower()}; {hint}")
 
@@ -243,6 +252,7 @@ class BrokerConnection:
 
         Never waits for the socket. A connection that is found lost is noticed by the next `step`, at once.
         """
+        message = self.capabilities.granted(message)
         with self._guard:
             info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
             if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -310,6 +320,7 @@ class BrokerConnection:
             return
         self.receive_maximum = int(getattr(properties, "ReceiveMaximum", self.receive_maximum))
         self.maximum_packet = int(getattr(properties, "MaximumPacketSize", self.maximum_packet))
+        self.capabilities = BrokerCapabilities.told(properties)
 
     def _on_disconnect(self, _c: object, _u: object, flags: Any, reason: ReasonCode, _p: object) -> None:
         if self.closed_because:
@@ -356,11 +367,24 @@ def dial(
         patience = (
             min(_PATIENCE_S, settings.connect_timeout_s) if protocol != protocols[-1] else settings.connect_timeout_s
         )
-        connection = BrokerConnection(settings=settings, protocol=protocol, tls=tls, will=will)
         try:
-            connection.open(answer_within=patience)
+            return _opened(settings, protocol, tls, will, patience)
         except VersionError as no:
             error = no
-        else:
-            return connection
     raise error or BrokerError("no MQTT version to try")
+
+
+def _opened(
+    settings: MqttSettings, protocol: ProtocolName, tls: ssl.SSLContext | None, will: Message | None, patience: float
+) -> BrokerConnection:
+    """An open connection; a will that the broker cannot keep is given without what it refuses."""
+    connection = BrokerConnection(settings=settings, protocol=protocol, tls=tls, will=will)
+    try:
+        connection.open(answer_within=patience)
+    except WillRefusedError as no:
+        plainer = replace(will, retain=False) if will is not None and "retain" in str(no) else will
+        plainer = replace(will, qos=0) if will is not None and "qos" in str(no) else plainer
+        if plainer == will:
+            raise
+        return _opened(settings, protocol, tls, plainer, patience)
+    return connection

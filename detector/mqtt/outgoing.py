@@ -117,6 +117,7 @@ class Outgoing:
             return False
         if size_of(message) > connection.maximum_packet:
             raise BrokerError(f"the message on {message.topic} is larger than the broker takes")
+        message = connection.capabilities.granted(message)
         mid = connection.publish(message)
         if mid is None:
             return False
@@ -190,7 +191,8 @@ class Outgoing:
         if self.trials.is_left_out(trial, now) or not self.trials.may_begin() or not self.send(message, None):
             return False
         self.trials.begin(trial, self._order, now)
-        if trial.shrinks and trial.size > self._kept_bytes and self._read_back is None and not self.trials.careful:
+        unsure = trial.shrinks and trial.size > self._kept_bytes and self._read_back is None
+        if unsure and not self.trials.careful and self.connection is not None and self.connection.capabilities.retains:
             self._begin_read_back(message)
         self._ask()
         return True

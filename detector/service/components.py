@@ -96,7 +96,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
             restart=restart,
             refused=refused,
         ).handlers()
-    _subscribe_commands(store, output, detection, handlers, commands.on_retained_alarm)
+    _subscribe_commands(store, output, detection, handlers, commands.on_retained_alarm, refused)
     reloader = _reloader(store, output, detection, monitoring, announcer)
     control = ServiceControl(
         store=store,
@@ -161,11 +161,12 @@ def _subscribe_commands(
     detection: Detection,
     handlers: list[tuple[str, Handler]],
     retained_alarm: Handler,
+    refused: RefusedCommands,
 ) -> None:
     for topic_filter, handler in handlers:
         output.client.subscribe(topic_filter, handler)
     output.client.subscribe_retained(Topics(store.config.mqtt.topic_prefix).alarm_set, retained_alarm)
-    PresenceTopics(config=store.config, arming=detection.arming).subscribe(output.client)
+    PresenceTopics(config=store.config, arming=detection.arming, refused=refused).subscribe(output.client)
     output.client.listen_connected(detection.arming.connected)
 
 
@@ -196,6 +197,7 @@ def _reloader(
         status=monitoring.camera_status,
         remove_camera=remove_camera,
         announce=announce,
+        use_curves=detection.loop.use_curves,
     )
 
 

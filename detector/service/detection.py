@@ -108,6 +108,7 @@ def make_detection(
         ),
         is_snoozed=snoozes.is_snoozed,
         latencies=output.latencies,
+        curves=resolved.curves,
     )
     return Detection(
         frames=frames,

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from detector.analytics.crops import detect_in_crops
+from detector.analytics.evidence_curves import EvidenceCurves
 from detector.analytics.pipeline import CameraPipeline, PipelineOutcome
 from detector.analytics.places import Place
 from detector.analytics.tamper import EXPLAINED, TamperKind
@@ -89,7 +90,9 @@ class InferenceLoop:
         is_snoozed: Callable[[str], bool] = lambda _: False,
         latencies: Latencies | None = None,
         probes: ModelProbes | None = None,
+        curves: EvidenceCurves | None = None,
     ) -> None:
+        self._curves = curves
         self._latencies, self._probes = latencies or Latencies(), probes or ModelProbes()
         self._frames, self._model, self._alarm, self._findings = frames, model, alarm, findings
         self._clock, self._device_id = clock, device_id
@@ -110,7 +113,7 @@ class InferenceLoop:
 
     def add(self, name: str, settings: Camera, *, enabled: bool) -> None:
         """Open a camera's channel, or open it again with other settings."""
-        pipeline = CameraPipeline(name=name, settings=settings, device_id=self._device_id)
+        pipeline = CameraPipeline(name=name, settings=settings, device_id=self._device_id, curves=self._curves)
         with self._lock:
             old = self._channels.get(name)
             if old is not None:
@@ -125,6 +128,10 @@ class InferenceLoop:
                 view=old.view if old else LiveView(),
                 kept_revision=pipeline.revision,
             )
+
+    def use_curves(self, curves: EvidenceCurves | None) -> None:
+        """What another model's scores tell, for channels that are opened from now on."""
+        self._curves = curves
 
     def remove(self, name: str) -> None:
         """Close a camera's channel; its open events end."""

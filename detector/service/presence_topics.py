@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 
 from detector.config.arming import Person
 from detector.config.schema import Config
-from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.mqtt.client import MqttClient
 
 from .arming import ArmingController
 from .presence import meaning
-
-log = logging.getLogger(__name__)
+from .refused_commands import RefusedCommands
 
 _MAX_BYTES = 64
-LINE_S = 60.0  # between two lines about nonsense
 Handler = Callable[[str, bytes], None]
 
 
 class PresenceTopics:
-    """Nonsense is logged once a minute and counted."""
+    """Nonsense is counted and named among the refused commands; it says nothing about anybody."""
 
-    def __init__(self, *, config: Config, arming: ArmingController, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._people, self._arming, self._clock = dict(config.presence.topics), arming, clock
-        self._next_line = 0.0
-        self.refused = 0
+    def __init__(self, *, config: Config, arming: ArmingController, refused: RefusedCommands) -> None:
+        self._people, self._arming, self._refused = dict(config.presence.topics), arming, refused
 
     def subscribe(self, client: MqttClient) -> None:
         """Before the client starts."""
@@ -45,22 +39,10 @@ class PresenceTopics:
         people = [(name, person) for name, person in self._people.items() if person.topic == topic]
         understood = [self._one(name, person, text, retained=retained) for name, person in people]
         if not any(understood):
-            self._refuse(topic, text)
+            self._refused.add(topic, f"{text[:_MAX_BYTES]!r} says neither home nor away, see presence.topics")
 
     def _one(self, name: str, person: Person, text: str, *, retained: bool) -> bool:
         where = meaning(person, text)
         if where is not None:
             self._arming.person(name, where, retained=retained)
         return where is not None
-
-    def _refuse(self, topic: str, text: str) -> None:
-        self.refused += 1
-        now = self._clock.mono()
-        if now >= self._next_line:
-            self._next_line = now + LINE_S
-            log.warning(
-                "MQTT: %s: %r says neither home nor away, see presence.topics (%d so far, one line a minute)",
-                topic,
-                text[:_MAX_BYTES],
-                self.refused,
-            )

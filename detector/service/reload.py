@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from detector.alerts.notify.notifications import check_targets
+from detector.analytics.evidence_curves import EvidenceCurves
 from detector.config import document as config_file
 from detector.config.schema import Camera, Config
 from detector.core.errors import ConfigError, ModelError
@@ -50,7 +51,9 @@ class ConfigReloader:
         status: CameraStatusPublisher,
         remove_camera: Callable[[str], None],
         announce: Callable[[], None],
+        use_curves: Callable[[EvidenceCurves | None], None],
     ) -> None:
+        self._use_curves = use_curves
         self._store, self._model, self._autotune, self._alarm = store, model, autotune, alarm
         self._arming = arming
         self._cameras, self._switches, self._status = cameras, switches, status
@@ -62,24 +65,24 @@ class ConfigReloader:
         if new.notify != old.notify:
             check_targets(new.notify)
         # A new model is loaded beside the old one: no frame waits for it, and one that fails changes nothing.
-        fresh = self._load_model(new) if new.model != old.model else None
+        fresh, curves = self._load_model(new) if new.model != old.model else (None, None)
         if write:
             self._store.write(document)
         self._store.replace(document, new)
         if fresh is not None:
             self._autotune.chose(fresh[1].choice)
             self._model.swap(*fresh)
+            self._use_curves(curves)
         self._alarm.use_settings(new.alarm)
         self._arming.use_config(new)
         self._change_cameras(old, new)
         return [key for key in RESTART if getattr(old, key) != getattr(new, key)]
 
-    def _load_model(self, new: Config) -> NewModel:
+    def _load_model(self, new: Config) -> tuple[NewModel, EvidenceCurves | None]:
         try:
-            load = AutotunedLoader(
-                new.model, resolve(new.model), scenes=tuple(scenes_of(new)), on_change=self._autotune.chose
-            )
-            return load(), load
+            resolved = resolve(new.model)
+            load = AutotunedLoader(new.model, resolved, scenes=tuple(scenes_of(new)), on_change=self._autotune.chose)
+            return (load(), load), resolved.curves
         except ModelError as error:
             raise ConfigError(str(error), key="model") from None
 
@@ -89,6 +92,7 @@ class ConfigReloader:
             self._remove_camera(name)
             self._status.forget(name)
         for name, settings in new.cameras.items():
-            if old.cameras.get(name) != settings:
+            rescored = settings.alert.confirm == "evidence" and new.model != old.model
+            if rescored or old.cameras.get(name) != settings:
                 self._switches.open_channel(name, settings)
         self._announce()

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from detector.alerts.payloads import alert_payload, event_payload, published
 from detector.analytics.alarm import Alarm
 from detector.analytics.crops import detect_in_crops
+from detector.analytics.evidence import EvidenceLook
+from detector.analytics.evidence_curves import EvidenceCurves
 from detector.analytics.pipeline import CameraPipeline
 from detector.capture.clip import ClipSource, due_frames
 from detector.config.schema import Config
@@ -29,14 +31,22 @@ class Detector(Protocol):
 
 
 def replay(
-    *, config: Config, camera: str, source: ClipSource, detector: Detector, progress: Progress | None = None
+    *,
+    config: Config,
+    camera: str,
+    source: ClipSource,
+    detector: Detector,
+    progress: Progress | None = None,
+    curves: EvidenceCurves | None = None,
+    explain: bool = False,
 ) -> Iterator[Line]:
     """The lines `{"topic": "events" | "alerts", "payload": ...}` that the service would publish.
 
+    `curves` are the model's. With `explain`, lines of the topic "explain" say what each look at an undecided person told.
     `camera` (KeyError if unknown) says whose settings hold. `progress` gets frames read so far. The
     clip's end ends all open events. Raises SourceError on a damaged clip, InferenceError.
     """
-    session = _Session(config=config, camera=camera, detector=detector)
+    session = _Session(config=config, camera=camera, detector=detector, curves=curves, explain=explain)
     rate = config.cameras[camera].detect_fps
     for frame in due_frames(camera, rate, source, progress, factor=session.rate_factor):
         yield from session.serve(frame)
@@ -46,10 +56,14 @@ def replay(
 class _Session:
     """One run: the worker's order of things without its threads."""
 
-    def __init__(self, *, config: Config, camera: str, detector: Detector) -> None:
-        self._device = config.device.id
+    def __init__(
+        self, *, config: Config, camera: str, detector: Detector, curves: EvidenceCurves | None, explain: bool
+    ) -> None:
+        self._device, self._explain = config.device.id, explain
         self._detector = detector
-        self._pipeline = CameraPipeline(name=camera, settings=config.cameras[camera], device_id=self._device)
+        self._pipeline = CameraPipeline(
+            name=camera, settings=config.cameras[camera], device_id=self._device, curves=curves
+        )
         self._alarm = Alarm(settings=config.alarm)
         self._published = 0
 
@@ -65,6 +79,8 @@ class _Session:
         views = self._pipeline.plan_crops(found, self._detector.input_size)
         found = detect_in_crops(found, views, lambda frames: [self._detector.detect(one) for one in frames])
         outcome = self._pipeline.process(found, armed_as=self._alarm.armed_as)
+        if self._explain:
+            yield from ({"topic": "explain", "payload": _explained(look)} for look in outcome.looks)
         yield from self._changes(outcome.changes)
         for alert in outcome.alerts:
             yield from self._alerts(self._alarm.intrusion(alert, t), t)
@@ -81,3 +97,17 @@ class _Session:
             self._published += 1
             payload = published(alert_payload(alert, device=self._device, seq=self._published), wall=t)
             yield {"topic": "alerts", "payload": payload}
+
+
+def _explained(look: EvidenceLook) -> Line:
+    """`score` 0 where the track was not found; `sum` is the evidence with this look, `bar` what confirms."""
+    return {
+        "t": round(look.mono, 3),
+        "track_id": look.track_id,
+        "score": round(look.score, 3),
+        "box": [round(side, 1) for side in look.box],
+        "input_height": round(look.height, 1),
+        "dark": look.dark,
+        "sum": round(look.total, 3),
+        "bar": round(look.bar, 3),
+    }

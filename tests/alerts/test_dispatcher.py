@@ -97,13 +97,15 @@ def test_u4_the_pictures_address_is_made_when_the_alert_is_sent(broker: Mosquitt
         made.append(path)
         return f"http://h{path}?expires={len(made)}&signature={'0' * 32}"
 
+    # Known to the broker from before: the alert may be back sooner than a new subscriber.
+    subscriber = RecordingSubscriber(broker.port, "p/alerts", durable="address")
+    broker.save()
     broker.kill()
     with running_dispatcher(tmp_path, broker.port, snapshot_url=address) as delivery:
         delivery.dispatcher.alert(make_alert(7))
         wait_until(delivery.pending)
         assert made == [], "after an outage it would have expired on the way"
         broker.start()
-        subscriber = RecordingSubscriber(broker.port, "p/alerts")
         heard = subscriber.wait_for(has("alert-7"))
         subscriber.close()
     alert = alerts_in(heard)[-1]

@@ -303,7 +303,7 @@ def test_empty_point_and_crowd() -> None:
         {"max_lost_s": -1.0},
         {"coast_s": math.nan},
         {"min_score": 0.6},
-        {"new_score": 0.4},
+        {"new_score": 0.05},
     ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -88,3 +89,39 @@ def test_unknown_and_hostile_ids_are_404_and_never_reach_the_service(window: Sta
         assert answer.status == 404
         assert body.startswith(b'{"error"')
     assert set(control.asked) <= {"nobody"}
+
+
+@pytest.fixture
+def film(window: StartApi, tmp_path: Path) -> tuple[RunningApi, str, bytes]:
+    """A server with one clip, its path, and its content."""
+    control = MemoryControl()
+    name, content = control.history[0]["id"], bytes(range(256)) * 40
+    control.clips[name] = tmp_path / "clip.mp4"
+    control.clips[name].write_bytes(content)
+    return window(control=control), f"/api/events/{name}/clip.mp4", content
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"), [("bytes=0-0", 0, 0), ("bytes=-5", 10_235, 10_239), ("bytes=10000-", 10_000, 10_239),
+                                 ("bytes=5-999999", 5, 10_239)],
+)  # fmt: skip
+def test_a_part_of_a_clip(film: tuple[RunningApi, str, bytes], asked: str, first: int, last: int) -> None:
+    running, path, content = film
+    answer = running.client.get(path, headers={"Range": asked})
+    assert (answer.status_code, answer.content) == (206, content[first : last + 1])
+    assert answer.headers["Content-Range"] == f"bytes {first}-{last}/{len(content)}"
+    assert answer.headers["Accept-Ranges"] == "bytes"
+
+
+@pytest.mark.parametrize(
+    "asked", ["bytes=5-2", "bytes=99999-", "bytes=x-y", "lines=1-2", "bytes=", "bytes=" + ",".join(["0-"] * 1500),
+              "bytes=" + ",".join(f"{k}-{k}" for k in range(0, 3000, 2))],
+)  # fmt: skip
+def test_odd_ranges_of_a_clip_are_answered_at_once_and_the_server_lives(
+    film: tuple[RunningApi, str, bytes], asked: str
+) -> None:
+    running, path, content = film
+    answer = running.client.get(path, headers={"Range": asked})
+    assert answer.status_code in (200, 206, 400, 416, 431)
+    assert len(answer.content) < 60 * len(content), "a small question gets no huge answer"
+    assert running.client.get(path).content == content

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,8 +15,8 @@ from bench.visit_conditions import CONDITIONS, under
 from bench.visit_empty import empty_pictures
 from bench.visit_parts import VisitScene
 from bench.visit_plots import curves
-from bench.visit_report import missed_targets, summarise
-from bench.visit_results import VisitResults
+from bench.visit_report import missed_targets, summarise, target_rows
+from bench.visit_results import VisitResults, program_key
 from bench.visit_scenes import EMPTY_S, LAYOUTS, visit_heights, visit_scenes
 from bench.visit_tally import FoundVisit, SceneResult, VisitTally
 from bench.visit_warps import Fisheye, Inset, Overhead, posts
@@ -234,13 +235,33 @@ def test_a_result_is_kept_until_program_scene_or_settings_differ(
     assert ours.read(scene(), {"settings": {}}, "b") is None, "a damaged file is measured again"
 
 
+def test_what_was_measured_before_is_reported_without_measuring(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DETECTOR_CACHE", str(tmp_path))
+    monkeypatch.setenv("DETECTOR_MODELS", str(shared / "models"))
+    arguments = ["--shared", str(shared), "--quick", "--configs", "default", "--kept"]
+    assert main(arguments) == 1
+    assert "nothing was measured before" in capsys.readouterr().err
+    street = next(one for one in visit_scenes(shared, quick=True) if one.part == "judge")
+    result = replace(made_result(visits=()), scene=street.name, condition=street.condition)
+    VisitResults(program_key()).keep(street, {"settings": {}, "size": None}, result)
+    assert main([*arguments, "--json", str(tmp_path / "out.json")]) == 0
+    (row,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["summary"]
+    assert (row["config"], row["scenes"], row["false_visits"]) == ("default", 1, 2)
+
+
 def test_missed_targets_are_named_with_their_figures() -> None:
     missed = FoundVisit(height_px=14.0, found_after_s=None)
     (row,) = summarise([made_result(visits=(missed, replace(missed, height_px=80.0, found_after_s=0.2)))])
     assert missed_targets(row) == [
-        "poor, 12-16 px: 0 of 1 (0%), wanted 60%",
-        "false visits: 2 in 0.50 h, wanted 0.1 an hour",
+        "visits found, dusk, infrared, blurred, compressed, people of 12-16 px: 0 of 1 (0%), wanted 60%",
+        "false visits where everybody is marked: 2 in 30 min, wanted 0.1 an hour",
     ]
+    for false_visits, media_s, met in ((0, 1800.0, None), (0, 40000.0, True), (1, 40000.0, True), (1, 1800.0, False)):
+        result = replace(made_result(visits=()), false_visits=false_visits, media_s=media_s)
+        (row,) = summarise([result])
+        assert target_rows(row)[-1].met is met, "minutes without a false visit do not show that there is none in hours"
 
 
 def test_a_scene_is_measured_by_the_products_own_pipeline(shared: Path) -> None:
@@ -301,6 +322,7 @@ def test_the_results_page_shows_what_was_missed_and_writes_the_curves(tmp_path: 
     store.put(SECTION, figures)
     store.render([SECTION])
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "- poor, 12-16 px: 0 of 1 (0%), wanted 60%" in page
+    assert "people of 12-16 px | 60% | 0 of 1 (0%) | missed |" in page
+    assert "people of 24 or more px | 90% | nobody of this height | too little to say |" in page
     assert "(visits.svg)" in page
     assert (tmp_path / "visits.svg").read_text(encoding="utf-8") == curves(figures["summary"])

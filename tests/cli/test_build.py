@@ -26,7 +26,7 @@ def run(*arguments: str | Path, cache: Path) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment, check=False)
 
 
-def test_without_tensorrt_one_line_says_how_to_get_it(tmp_path: Path) -> None:
+def test_o13_without_tensorrt_one_line_says_how_to_get_it(tmp_path: Path) -> None:
     if flavour() is not None:
         pytest.skip("TensorRT is here")
     done = run("yolox-nano", cache=tmp_path)
@@ -38,7 +38,7 @@ def test_without_tensorrt_one_line_says_how_to_get_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.optimize
-def test_an_engine_is_built_where_the_service_looks(shared: Path, tmp_path: Path) -> None:
+def test_o13_an_engine_is_built_where_the_service_looks(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="needs the extra tensorrt-rtx (make test-optimize)")
     done = run(shared / "models/yolox_nano.onnx", "--json", cache=tmp_path)
     assert done.returncode == 1, done.stderr  # no GPU to check it on

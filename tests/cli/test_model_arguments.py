@@ -32,7 +32,7 @@ def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
         ["compile", "nosuch", "--target", "onnxruntime"],
     ],
 )
-def test_an_unknown_name_is_a_wrong_argument(arguments: list[str]) -> None:
+def test_o10_an_unknown_name_is_a_wrong_argument(arguments: list[str]) -> None:
     done = run(*arguments)
     assert done.returncode == 2, done
     assert done.stderr.startswith("detector: unknown model 'nosuch': ")
@@ -40,14 +40,14 @@ def test_an_unknown_name_is_a_wrong_argument(arguments: list[str]) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_prune_takes_checkpoints_alone() -> None:
+def test_o10_prune_takes_checkpoints_alone() -> None:
     for model in ("yolox-tiny-person", "model.onnx"):
         done = run("prune", model)
         assert done.returncode == 2
         assert "only a PyTorch checkpoint (.pt) can be pruned" in done.stderr
 
 
-def test_export_takes_a_name(shared: Path, tmp_path: Path) -> None:
+def test_o10_export_takes_a_name(shared: Path, tmp_path: Path) -> None:
     output = tmp_path / "small.onnx"
     done = run(
         "export",
@@ -62,6 +62,13 @@ def test_export_takes_a_name(shared: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["input"] == [416, 320]
     assert output.is_file()
+
+
+@pytest.mark.parametrize("size", ["415x320", "100"])
+def test_o10_a_size_that_is_none_is_a_wrong_argument(size: str) -> None:
+    done = run("export", "yolox-nano", "--size", size)
+    assert done.returncode == 2
+    assert done.stderr == f"detector: --size {size}: both sides must be multiples of 32\n"
 
 
 def test_inspect_says_what_a_file_is_taken_for(tmp_path: Path) -> None:

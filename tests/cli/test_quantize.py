@@ -15,6 +15,7 @@ import pytest
 from detector.cli.app import call
 from detector.inference.backends.onnx_metadata import inspect
 from support.networks import network, noise_pictures
+from support.studies import annotated
 
 pytestmark = pytest.mark.optimize  # without PyTorch, but too slow for the fast suite
 
@@ -70,6 +71,26 @@ def test_int8_for_this_cpu(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert {trial["method"] for trial in found["trials"]} == {"min-max", "percentile", "entropy"}
     assert len(found["kept"]) <= found["layers"] // 2
     assert [path.name for path in made.parent.iterdir()] == ["small.onnx"], "nothing beside it"
+
+
+def test_o9_pictures_that_calibrate_do_not_judge(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same folder for both: divided, and said; too few to divide is a wrong argument."""
+    images, truth = annotated(tmp_path, count=40)
+    given = ["--calibration", str(images), "--images", str(images), "--annotations", str(truth), "--max-ap-drop", "100"]
+    model = str(folder / "model.onnx")
+    assert call(["quantize", model, *given, "--method", "min-max", "--json"]) == 0, capsys.readouterr().err
+    found = json.loads(capsys.readouterr().out)
+    note = "were in both --calibration and --images: by their content (\\d+) pictures calibrate and (\\d+) others judge"
+    (counts,) = re.findall(note, found["notes"][0])
+    assert [int(count) for count in counts] == [found["calibration_pictures"], found["judging_pictures"]]
+    assert sum(map(int, counts)) == 40
+    (tmp_path / "few").mkdir()
+    few, truth = annotated(tmp_path / "few", count=20)
+    given = ["--calibration", str(few), "--images", str(few), "--annotations", str(truth)]
+    assert call(["quantize", model, *given]) == 2
+    assert "a picture may calibrate or judge, not both" in capsys.readouterr().err
 
 
 def test_the_report_shows_each_layer(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,32 @@ def test_c1_a_password_of_digits_is_not_shown(written: str) -> None:
     assert written not in str(error).replace("true or false", "")
 
 
+@pytest.mark.parametrize("written", ["|\n    secret-1\n", '"secret-1\\r\\n"'])
+def test_c3_line_ends_behind_a_password_are_none_of_it(written: str) -> None:
+    text = f"{CAMERA}mqtt:\n  username: ha\n  password: {written}\n"
+    password = configfile.validate(configfile.parse(text), {}).mqtt.password
+    assert password is not None
+    assert password.get_secret_value() == "secret-1"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("cameras: {a: 'rtsp://u:secret9@h/s'}", "cameras.a: should be a section: keys with values"),
+        ("cameras:\n- source: x", "cameras: should be a section"),
+        (f"{CAMERA}mqtt: 'mqtt://h'", "mqtt: should be a section"),
+        ("cameras: {a: {source: x, alert: true}}", "cameras.a.alert: should be a section"),
+        ("cameras: {a: {source: x, zones: {g: '0,0,1,0,1,1'}}}", "cameras.a.zones.g: should be a list, as [a, b]"),
+        ("cameras: {a: {source: [x]}}", "cameras.a.source: should be a text"),
+    ],
+)
+def test_c5_another_type_is_told_in_plain_words(text: str, says: str) -> None:
+    error = refused(text)
+    assert says in str(error)
+    assert "instance" not in str(error)
+    assert "secret9" not in str(error)
+
+
 def test_c1_names_and_times_that_yaml_1_1_changed_are_text() -> None:
     text = """
 cameras:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -95,6 +97,16 @@ def test_r3_any_password_in_a_variable_works(password: str) -> None:
         split = split_url(filled(form, PW=password, USER="cam"))
         assert split is not None
         assert (split.user, split.password, split.place, split.rest) == ("cam", password, "10.0.0.4:554", "/1")
+
+
+@pytest.mark.parametrize("password", ["a&b=9xyz", "my pass", "p#ss", "100%", "%41bc", "ü/?;+"])
+def test_r3_any_password_in_a_variable_works_as_a_parameter_too(password: str) -> None:
+    for form in ("http://10.0.0.4/cgi?usr=cam&pwd=${PW}&n=1", "http://10.0.0.4/cgi?n=1&usr=cam&pwd=${PW}"):
+        url = filled(form, PW=password)
+        assert parse_qs(urlsplit(url).query) == {"usr": ["cam"], "pwd": [password], "n": ["1"]}
+        assert redact(url) == redact(form).replace("${PW}", "***")
+    assert filled("http://10.0.0.4/cgi?${QUERY}", QUERY="a=1&b=2") == "http://10.0.0.4/cgi?a=1&b=2"
+    assert filled("gst:souphttpsrc location=http://h/x?pwd=${PW} ! x", PW="a&b").endswith("pwd=a&b ! x")
 
 
 def test_a_variable_may_hold_user_and_password_or_the_whole_url() -> None:

@@ -58,6 +58,22 @@ def test_what_is_no_yaml_is_one_line_without_the_text(text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: {b: ${NAME:-7}}", r"line 1, column \d+: in \{ \} and \[ \] a value that holds .* must be put in quotes"),
+        ("a: {b: rtsp://u:p[1]@h/s}", r"line 1, .* must be put in quotes"),
+        ("a:\n  b: secret9: x", r"line 2, .*a value that holds a colon and a blank must be put in quotes"),
+        ("a:\n\tb: 1", r"line 2, .*a tab may not indent: use blanks"),
+        ("a: 1\n---\na: 2\n", r"line 2, .*only one document is read: remove this ---"),
+    ],
+)
+def test_c1_what_yaml_cannot_read_says_what_to_write(text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        parse(text)
+    assert "secret9" not in str(caught.value)
+
+
 def test_a_few_bytes_cannot_become_billions_of_values() -> None:
     lines = ["a: &a [1,1,1,1,1,1,1,1,1,1]"]
     lines += [f"{c}: &{c} [{','.join([f'*{chr(ord(c) - 1)}'] * 10)}]" for c in "bcdefghij"]

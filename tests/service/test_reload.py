@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from detector.analytics.evidence_curves import EvidenceCurves
 from detector.config import document as config_file
 from detector.config.schema import AlarmSettings, Camera
 from detector.core.errors import ConfigError
@@ -44,7 +45,9 @@ class Reloading:
             settings=AlarmSettings(), saved=None, clock=clock, send=lambda _a: None, on_change=lambda _s, _d: None
         )
         self.arming = make_arming(clock, alarm=self.alarm)
+        self.curves: list[EvidenceCurves | None] = []
         self.reloader = ConfigReloader(
+            use_curves=self.curves.append,
             store=self.store,
             model=self.model,
             autotune=AutotuneStatus(),

@@ -36,6 +36,35 @@ def write(path: Path, outputs: Mapping[str, Array], metadata: Mapping[str, str] 
     return write_constant(path, typed, metadata=metadata, **options)
 
 
+def write_bright(path: Path, rows: Array) -> Path:
+    """A model that gives `rows` [N,M] for a picture whose first pixel is white, and no row for any other."""
+    node, tensor = onnx.helper.make_node, onnx.numpy_helper.from_array
+    stored: dict[str, Array] = {
+        "rows": rows.astype(np.float32),
+        "start": np.zeros(4, np.int64),
+        "end": np.ones(4, np.int64),
+        "flat": np.array([1], np.int64),
+        "white": np.array([0.9], np.float32),
+        "all": np.array([len(rows)], np.int64),
+        "from": np.array([0], np.int64),
+    }
+    nodes = [
+        node("Slice", ["images", "start", "end"], ["corner"]),
+        node("Reshape", ["corner", "flat"], ["pixel"]),
+        node("Greater", ["pixel", "white"], ["bright"]),
+        node("Cast", ["bright"], ["one"], to=onnx.TensorProto.INT64),
+        node("Mul", ["one", "all"], ["count"]),
+        node("Slice", ["rows", "from", "count"], ["output"]),
+    ]
+    picture = onnx.helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, [1, 3, SIDE, SIDE])
+    output = onnx.helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, ["n", rows.shape[1]])
+    tensors = [tensor(array, name) for name, array in stored.items()]
+    graph = onnx.helper.make_graph(nodes, "bright", [picture], [output], tensors)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, str(path))
+    return path
+
+
 def corners(count: int, *, seed: int = 1) -> Array:
     """Boxes [count,4] of nobody, x1, y1, x2, y2 in px; A and B are the 4th and the 6th."""
     random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""A camera for tests: a real RTSP server that plays an H.264 file in real time, round and round."""
+"""A camera for tests: a real RTSP server that plays an H.264 or H.265 file in real time, round and round."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ PYTHON = "/usr/bin/python3"  # Debian's: it has GStreamer's bindings
 class ClipServer:
     """`url` plays `clip`; `kill` and `start` as often as wanted, on the same port."""
 
-    def __init__(self, clip: Path, *, credentials: tuple[str, str] | None = None) -> None:
+    def __init__(self, clip: Path, *, credentials: tuple[str, str] | None = None, codec: str = "h264") -> None:
         from support.mosquitto import free_port  # not where GStreamer's Python runs this file
 
         self.port = free_port()
-        self._clip, self._credentials = clip, credentials
+        self._clip, self._credentials, self._codec = clip, credentials, codec
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -27,7 +27,7 @@ class ClipServer:
 
     def start(self) -> None:
         login = list(self._credentials or ())
-        command = [PYTHON, __file__, str(self.port), str(self._clip), *login]
+        command = [PYTHON, __file__, str(self.port), str(self._clip), self._codec, *login]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
@@ -53,7 +53,7 @@ class ClipServer:
         self.kill()
 
 
-def main(port: str, clip: str, *login: str) -> None:
+def main(port: str, clip: str, codec: str, *login: str) -> None:
     import gi
 
     gi.require_version("Gst", "1.0")
@@ -66,7 +66,7 @@ def main(port: str, clip: str, *login: str) -> None:
     server.set_service(port)
     factory = GstRtspServer.RTSPMediaFactory.new()
     factory.set_launch(
-        f'( filesrc location="{clip}" ! qtdemux ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1 )'
+        f'( filesrc location="{clip}" ! qtdemux ! {codec}parse ! rtp{codec}pay name=pay0 pt=96 config-interval=-1 )'
     )
     factory.set_shared(False)
     if login:

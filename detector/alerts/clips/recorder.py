@@ -164,7 +164,8 @@ class ClipRecorder:
     def _take(self, request: ClipRequest) -> None:
         for recording in self._open:
             if recording.request.camera == request.camera and self._joins(recording, request):
-                recording.end_mono = max(recording.end_mono, request.end_mono)
+                longest = recording.request.begin_mono + self._max_s  # reminders may go on for hours
+                recording.end_mono = max(recording.end_mono, min(request.end_mono, longest))
                 if request.event_id not in recording.event_ids:
                     recording.event_ids.append(request.event_id)
                 return

@@ -16,6 +16,9 @@ _REFUSALS: dict[int, type[av.error.FFmpegError]] = {
 }
 
 
+_NOT_ENOUGH_BANDWIDTH = 453  # RFC 2326, section 11.3; cameras say so of their number of viewers
+
+
 class NotUnderstoodError(SourceError):
     """The camera sends something that this client does not support; FFmpeg may."""
 
@@ -31,6 +34,12 @@ def udp_only(what: str, *, shown: str) -> SourceError:
 
 def refusal(status: int, *, shown: str, timeout_s: float) -> SourceError:
     """The error for an RTSP `status` other than 2xx; one that FFmpeg might avoid is NotUnderstoodError."""
+    if status == _NOT_ENOUGH_BANDWIDTH:
+        return SourceError(
+            redact(
+                f"{shown}: the camera serves no more viewers (453); close others, or take a stream of a lower bit rate"
+            )
+        )
     kind = _REFUSALS.get(status) or (av.error.HTTPServerError if 500 <= status < 600 else None)
     if kind is None:
         return not_understood(f"the camera answers with status {status}", shown=shown)

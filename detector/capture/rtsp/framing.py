@@ -213,4 +213,6 @@ class Framing:
         body = self._buffer[after : after + length]
         if start < 0 and not body.isascii() and b"m=" not in body:
             return after, after + length + _MAX_STRAY  # it comes behind longer junk, or not at all
-        return max(start, after), max(start, after) + length
+        if not self._buffer[after : max(start, after)].strip(_PADDING):
+            return after, after + length  # empty lines are the description's own: its length counts them
+        return start, start + length

@@ -175,12 +175,15 @@ class RtspSession:
         self._alive_every_s = max(_MIN_ALIVE_S, (float(timeout[1]) if timeout else _SESSION_S) / 2)
         transport = message.get("transport") or ""
         channel = re.search(r"interleaved\s*=\s*(\d{1,3})", transport, re.IGNORECASE)
-        over_tcp = "TCP" in transport.upper()
+        # Without the header it is as asked for, and nothing but TCP was.
+        over_tcp = "TCP" in transport.upper() or not transport.strip()
         if channel is None and not over_tcp:
             if re.search(r"RTP/AVP", transport, re.IGNORECASE):
                 raise udp_only("answers RTSP over TCP with UDP", shown=self._shown)
             raise not_understood("the camera does not say that it sends over TCP", shown=self._shown)
-        self._unnamed_tcp = not over_tcp  # "onvif1" cameras: what is interleaved is TCP, whatever it is called
+        self._unnamed_tcp = (
+            "TCP" not in transport.upper()
+        )  # "onvif1" cameras: what is interleaved is TCP, whatever it is called
         self._channel = min(int(channel[1]), 254) if channel else 0
 
     def _ask(

@@ -124,6 +124,20 @@ def test_reminders_do_not_extend_for_ever_nor_take_the_first_clips_place(tmp_pat
     assert yard.clips.path("a").read_bytes() == before
 
 
+def test_reminders_of_one_visit_extend_its_clip_to_the_limit_and_make_no_other(tmp_path: Path) -> None:
+    yard = Yard(tmp_path, max_s=12.0)
+    for at_s in range(10, 40, 3):  # somebody who stays, with `repeat_s` shorter than a clip
+        yard.play(float(at_s))
+        yard.ask("a", float(at_s))
+    yard.play(50.0)
+    numbers = yard.numbers("a")
+    assert numbers[0] == 60, "the key frame before 7.0 s"
+    assert numbers[-1] == 190, "12 s after 7.0 s"
+    assert [event for event, _ in yard.done] == ["a"]
+    assert yard.done[0][1] == pytest.approx(13.1, abs=0.05)
+    assert yard.recorder.stats().open == 0
+
+
 def test_a_camera_that_goes_leaves_what_there_is(tmp_path: Path) -> None:
     yard = Yard(tmp_path)
     yard.play(10.0)

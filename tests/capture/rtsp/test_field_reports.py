@@ -233,8 +233,8 @@ def setting_up(transport: str | None, status: str = "200 OK") -> Callable[[Scrip
     return reply
 
 
-@pytest.mark.parametrize("transport", ["RTP/AVP;unicast;interleaved=0-1", "RTP/AVP;Interleaved=0-1"])
-def test_r5_an_answer_with_interleaved_is_tcp(transport: str) -> None:
+@pytest.mark.parametrize("transport", ["RTP/AVP;unicast;interleaved=0-1", "RTP/AVP;Interleaved=0-1", None])
+def test_r5_an_answer_with_interleaved_is_tcp(transport: str | None) -> None:
     with RtspScript(serve(VIDEO.sdp(), flat(VIDEO), SETUP=setting_up(transport))) as camera:
         source = opened(camera.url)
         assert source.read().mono is not None
@@ -259,6 +259,26 @@ def test_r5_a_camera_that_offers_udp_only_is_said_to_with_the_key(transport: str
         source.close()
     assert "\n" not in str(caught.value)
     assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("before", ["\r\n", "\n", " \r\n\r\n"])
+def test_r1_empty_lines_at_the_beginning_of_a_description_are_no_junk(before: str) -> None:
+    with RtspScript(serve(before + VIDEO.sdp(), flat(VIDEO))) as camera:
+        source = opened(camera.url)
+        assert source.read().mono is not None
+        source.close()
+
+
+def test_r5_a_camera_with_too_many_viewers_says_so() -> None:
+    def full(connection: ScriptedConnection, request: RtspRequest) -> bool:
+        connection.reply(request, "453 Not Enough Bandwidth")
+        return True
+
+    with RtspScript(serve(VIDEO.sdp(), [], PLAY=full)) as camera:
+        source = RtspSource(url=camera.url, timeout_s=5.0)
+        with pytest.raises(SourceError, match=r"serves no more viewers \(453\); close others"):
+            source.open()
+    assert camera.methods().count("PLAY") == 1
 
 
 @pytest.mark.skipif(why_not() is not None, reason=f"needs a real RTSP server: {why_not()}")

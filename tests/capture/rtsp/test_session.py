@@ -235,7 +235,6 @@ def answering(status: str, *headers: tuple[str, str]) -> Callable[[ScriptedConne
         ("PLAY", "455 Method Not Valid in This State", NotUnderstoodError, "455"),
         ("DESCRIBE", "200 OK", NotUnderstoodError, "no video"),
         ("SETUP", "406 Not Acceptable", SourceError, "transport: udp"),
-        ("SETUP", "200 OK", NotUnderstoodError, "TCP"),
     ],
 )
 def test_refusals_are_told_apart(opened: Opened, method: str, status: str, kind: type[SourceError], text: str) -> None:

@@ -41,7 +41,7 @@ def test_other_pictures_are_left_as_they_are(tmp_path: Path) -> None:
     assert (list(found.calibration), found.held, found.note) == (calibration, frozenset(), None)
 
 
-def test_the_same_folder_is_divided_by_content(tmp_path: Path) -> None:
+def test_o9_the_same_folder_is_divided_by_content(tmp_path: Path) -> None:
     paths = written(tmp_path / "a", 40)
     found = keep_apart(read(paths), paths)
     assert (len(found.calibration), len(found.held)) == (16, 16)
@@ -79,7 +79,7 @@ def test_enough_others_calibrate_and_what_is_in_both_judges(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("count", [1, 16, 23])
-def test_too_few_for_two_roles_are_refused_with_what_to_do(tmp_path: Path, count: int) -> None:
+def test_o9_too_few_for_two_roles_are_refused_with_what_to_do(tmp_path: Path, count: int) -> None:
     paths = written(tmp_path / "a", count)
     with pytest.raises(UsageError, match=rf"have {count} pictures in common.*at least 16 and 8.*other pictures"):
         keep_apart(read(paths), paths)
@@ -104,7 +104,7 @@ DISGUISES: dict[str, Callable[[Pixels], Pixels]] = {
 
 
 @pytest.mark.parametrize("disguise", DISGUISES.values(), ids=DISGUISES.keys())
-def test_photos_are_recognised_in_disguise(shared: Path, disguise: Callable[[Pixels], Pixels]) -> None:
+def test_o9_photos_are_recognised_in_disguise(shared: Path, disguise: Callable[[Pixels], Pixels]) -> None:
     pictures = read(picture_files(shared / "media/coco/images"))
     known = Likenesses([likeness(picture) for picture in pictures])
     for number, picture in enumerate(pictures):

@@ -105,8 +105,8 @@ def test_a_camera_without_pictures_keeps_int8_out(resolved: Resolved, pictures: 
     assert set(found.choice.shapes) == {(160, 128), (160, 96)}
 
 
-def test_a_picture_that_was_given_twice_counts_once(resolved: Resolved, pictures: Path, tmp_path: Path) -> None:
-    """O9 for tune: two cameras with one folder, its pictures under other names and saved again."""
+def test_o9_a_picture_that_was_given_twice_counts_once(resolved: Resolved, pictures: Path, tmp_path: Path) -> None:
+    """For tune: two cameras with one folder, its pictures under other names and saved again."""
     copies = tmp_path / "copies"
     copies.mkdir()
     for number, path in enumerate(sorted(pictures.iterdir(), reverse=True)):

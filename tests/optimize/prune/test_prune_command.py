@@ -49,7 +49,7 @@ def exam(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 
 @pytest.mark.timeout(400)  # many CPU seconds, and the machine may be busy
-def test_it_prunes_tunes_and_tells(checkpoint: Path, exam: tuple[Path, Path], torch: Any, tmp_path: Path) -> None:
+def test_o11_it_prunes_tunes_and_tells(checkpoint: Path, exam: tuple[Path, Path], torch: Any, tmp_path: Path) -> None:
     output = tmp_path / "small.pt"
     judged = ("--images", exam[0], "--annotations", exam[1])
     taught = ("--data", exam[0], "--data-annotations", exam[1], "--finetune", "3")
@@ -127,7 +127,7 @@ def started(checkpoint: Path, output: Path, data: Path, steps: int) -> subproces
 
 
 @pytest.mark.timeout(400)  # many CPU seconds, and the machine may be busy
-def test_ctrl_c_keeps_what_was_learned(checkpoint: Path, square_pictures: Path, torch: Any, tmp_path: Path) -> None:
+def test_o11_ctrl_c_keeps_what_was_learned(checkpoint: Path, square_pictures: Path, torch: Any, tmp_path: Path) -> None:
     output = tmp_path / "small.pt"
     waiting = tmp_path / "small.pt.work" / "tuning"
     with started(checkpoint, output, square_pictures, 100000) as child:
@@ -146,8 +146,8 @@ def test_ctrl_c_keeps_what_was_learned(checkpoint: Path, square_pictures: Path, 
 
 
 @pytest.mark.timeout(400)  # as above
-def test_a_killed_run_continues(checkpoint: Path, square_pictures: Path, torch: Any, tmp_path: Path) -> None:
-    """O11: SIGKILL once the pruned network is kept; the next run does not prune again."""
+def test_o11_a_killed_run_continues(checkpoint: Path, square_pictures: Path, torch: Any, tmp_path: Path) -> None:
+    """SIGKILL once the pruned network is kept; the next run does not prune again."""
     output = tmp_path / "small.pt"
     work = tmp_path / "small.pt.work"
     with started(checkpoint, output, square_pictures, 6) as child:
@@ -171,10 +171,10 @@ def test_a_killed_run_continues(checkpoint: Path, square_pictures: Path, torch: 
     assert not work.exists()
 
 
-def test_a_registry_name_that_has_a_checkpoint(
+def test_o11_a_registry_name_that_has_a_checkpoint(
     checkpoint: Path, torch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """O11: found in $DETECTOR_MODELS, in the cache, or here; a name without one says what is missing."""
+    """Found in $DETECTOR_MODELS, in the cache, or here; a name without one says what is missing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DETECTOR_CACHE", str(tmp_path / "cache"))
     code, _, words = run("prune", "yolov8n")

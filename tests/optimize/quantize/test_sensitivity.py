@@ -94,3 +94,21 @@ def test_pictures_without_anybody_are_refused(calibrated: Calibrated, tmp_path: 
     )
     with pytest.raises(ModelError, match="show nobody"):
         measure(["any"], lambda _layer: empty, grey)
+
+
+def test_a_layer_that_takes_the_networks_sense_counts_as_all_lost(calibrated: Calibrated, tmp_path: Path) -> None:
+    """Its layout stays the source's where the numbers fit several, and what fits none is no reason to stop."""
+    names = [layer.name for layer in calibrated.layers]
+
+    def probe(layer: str | None) -> onnx.ModelProto:
+        model = calibrated.probe(ONNXRUNTIME, layer)
+        if layer == names[0]:
+            for node in model.graph.node:  # sizes as if they were decoded already: no grid's offsets
+                node.output[:] = ["before" if name == model.graph.output[0].name else name for name in node.output]
+            wide = onnx.numpy_helper.from_array(np.array(1e4, np.float32), "wide")
+            model.graph.initializer.append(wide)
+            model.graph.node.append(onnx.helper.make_node("Mul", ["before", "wide"], [model.graph.output[0].name]))
+        return model
+
+    ranked = measure(names, probe, sample(tmp_path))
+    assert (ranked[0].layer, ranked[0].error) == (names[0], 2.0)

@@ -48,8 +48,8 @@ def test_other_pictures_are_left_as_they_are(tmp_path: Path) -> None:
     assert (found.names, found.digest, found.note, left) == (given.names, given.digest, None, sets)
 
 
-def test_the_same_folder_calibrates_and_judges_with_different_pictures(tmp_path: Path) -> None:
-    """O9: by content, so the same pictures under other names and in a link are found too."""
+def test_o9_the_same_folder_calibrates_and_judges_with_different_pictures(tmp_path: Path) -> None:
+    """By content, so the same pictures under other names and in a link are found too."""
     images, annotations = annotated(tmp_path, count=40)
     sets = evaluation_sets([images], [annotations])
     found, (left,) = divide(calibration(images), sets)

@@ -132,8 +132,8 @@ def with_rounds(one: Cell, *noise: float) -> Cell:
     return dataclasses.replace(one, speed=dataclasses.replace(one.speed, round_ms=rounds), baselines=quiet)
 
 
-def test_a_tie_is_called_one_and_broken_by_the_rule(asked: Any) -> None:
-    """O12: 6 % apart with noise of more is no victory."""
+def test_o12_a_tie_is_called_one_and_broken_by_the_rule(asked: Any) -> None:
+    """6 % apart with noise of more is no victory."""
     fast = with_rounds(cell(INT8, 4.0, 0.5), -0.2, 0.0, 0.2)
     near = with_rounds(cell(PERSON, 4.2, 0.5), -0.2, 0.0, 0.2)
     smaller = dataclasses.replace(near, bytes=500_000)

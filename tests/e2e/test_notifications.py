@@ -1,0 +1,74 @@
+"""Notifications by the real program: a receiver that is down, a kill, a target that is never there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.hook_server import HookServer
+from support.mosquitto import Mosquitto, RecordingSubscriber
+from support.program import Program
+from support.webhook_receiver import is_authentic
+
+pytestmark = pytest.mark.timeout(600)
+SECRET = "a-secret-of-the-webhook"
+
+
+def taken(hook: HookServer) -> list[dict[str, Any]]:
+    return [json.loads(body) for _, body in hook.taken]
+
+
+def test_alerts_reach_a_receiver_that_was_down_after_a_kill_signed_and_in_order(
+    tmp_path: Path, model: Path, clip: Path
+) -> None:
+    broker = Mosquitto(tmp_path / "mosquitto", verbose=False)
+    broker.start()
+    heard = RecordingSubscriber(broker.port, "detector/alerts")
+    with HookServer(code=503).running() as hook:
+        program = Program(
+            tmp_path / "run",
+            {
+                "model": {"name": str(model)},
+                "cameras": {"door": {"source": str(clip), "loop": True, "alert": {"cooldown_s": 0}}},
+                "mqtt": {"broker": f"mqtt://127.0.0.1:{broker.port}"},
+                "api": {"public_url": "https://yard.example"},
+                "notify": [
+                    {"name": "dead", "webhook": "http://127.0.0.1:9/x", "secret": SECRET},
+                    {"name": "hub", "webhook": f"http://127.0.0.1:{hook.port}/alerts", "secret": SECRET},
+                ],
+            },
+        )
+        with program:
+            program.wait_for(lambda: len(heard.heard) >= 2, "two alerts")
+            program.wait_for(lambda: hook.taken, "the first try")
+            program.wait_for(lambda: any(p.startswith("notify hub: ") for p in program.status()["problems"]))
+            assert program.status()["notify"]["hub"]["waiting"] >= 1
+            program.kill()  # nothing was taken yet
+            hook.code = 204
+            hook.taken.clear()
+            program.start()
+            program.wait_ready()
+            program.wait_for(lambda: len(hook.taken) >= 3, "what waited, and what is new")
+            program.wait_for(lambda: program.status()["notify"]["hub"]["error"] is None)
+            status = program.status()["notify"]
+            assert status["dead"]["sent"] == 0
+            assert status["dead"]["waiting"] >= 3
+            assert SECRET not in program.log() + json.dumps(program.status())
+            assert program.stop() == 0
+        numbers = [alert["seq"] for alert in taken(hook)]
+        told = [json.loads(one.payload)["seq"] for one in heard.heard]
+        assert numbers == sorted(numbers), "in order"
+        assert numbers[0] == min(told) == 1, "the first one too"
+        first = taken(hook)[0]
+        assert first["replayed"]
+        assert first["snapshot_url"].startswith("https://yard.example/api/events/")
+        headers, body = hook.taken[0]
+        stamp, signed = headers["X-Detector-Timestamp"], headers["X-Detector-Signature"]
+        request: dict[str, Any] = {"timestamp": stamp, "signature": signed, "now": float(stamp)}
+        assert is_authentic(SECRET.encode(), **request, body=body)
+        assert not is_authentic(SECRET.encode(), **request, body=body + b" ")
+    heard.close()
+    broker.kill()
