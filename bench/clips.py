@@ -71,7 +71,7 @@ class ClipCost:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("DETECTOR_SHARED", ROOT.parent / "shared")))
-    parser.add_argument("--seconds", type=float, default=40.0, help="of each round")
+    parser.add_argument("--seconds", type=float, default=25.0, help="of each round")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args(arguments)

@@ -79,6 +79,14 @@ def test_an_alert_reaches_a_subscriber_with_its_picture_history_and_states(
         code, event = program.get(f"/api/events/{alert['event_id']}")
         assert (code, json.loads(event)["camera"]) == (200, "door")
         assert program.get("/healthz")[0] == 200
+        slo = json.loads(subscriber.last("detector/slo") or b"{}")
+        assert slo["alerts"] >= 1, "published with each acknowledged alert"
+        assert 0 <= slo["within"] <= slo["alerts"]
+        metrics = program.get("/metrics")[1].decode()
+        for stage in ("capture_to_confirm", "confirm_to_publish", "publish_to_acknowledge", "total"):
+            found = re.search(rf'^detector_alert_latency_seconds_count{{stage="{stage}"}} (\d+)', metrics, re.MULTILINE)
+            assert found, stage
+            assert int(found[1]) >= 1
         assert program.stop() == 0
     subscriber.wait_for(lambda _: subscriber.last("detector/available") == b"offline")
     subscriber.close()
