@@ -9,7 +9,7 @@ OPTIMIZE := .venv-optimize
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test install check coverage mutants bench fault soak gpu-test ha-test test-fresh test-optimize jetson service lock audit sbom notes clean
+.PHONY: help run test install check coverage mutants bench fault night soak gpu-test ha-test test-fresh test-optimize jetson service lock audit sbom notes clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1	/' | expand -t 22
@@ -71,6 +71,9 @@ bench: $(VENV)/.bench  ## from glass to alert, against the targets; the report i
 
 fault: $(VENV)/.install  ## brokers killed, cameras pulled, disks filled
 	@$(PYTEST) -m fault $(ARGS)
+
+night: $(VENV)/.install  ## a simulated night, 8 hours of media time through the whole service; prints what happened (needs ../shared)
+	@$(PYTEST) -m night -s $(ARGS)
 
 soak: $(VENV)/.install  ## minutes of running, memory and threads watched
 	@$(PYTEST) -m soak --timeout 1800 $(ARGS)
