@@ -9,7 +9,7 @@ OPTIMIZE := .venv-optimize
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test install check coverage mutants bench fault soak gpu-test ha-test test-fresh test-optimize jetson clean
+.PHONY: help run test install check coverage mutants bench fault night soak gpu-test ha-test test-fresh test-optimize jetson service lock audit sbom notes clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1	/' | expand -t 22
@@ -72,6 +72,9 @@ bench: $(VENV)/.bench  ## from glass to alert, against the targets; the report i
 fault: $(VENV)/.install  ## brokers killed, cameras pulled, disks filled
 	@$(PYTEST) -m fault $(ARGS)
 
+night: $(VENV)/.install  ## a simulated night, 8 hours of media time through the whole service; prints what happened (needs ../shared)
+	@$(PYTEST) -m night -s $(ARGS)
+
 soak: $(VENV)/.install  ## minutes of running, memory and threads watched
 	@$(PYTEST) -m soak --timeout 1800 $(ARGS)
 
@@ -107,6 +110,38 @@ $(OPTIMIZE)/.install: pyproject.toml detector/__init__.py detector/optimize/requ
 
 test-optimize: $(OPTIMIZE)/.install  ## the tests that need PyTorch, ultralytics, OpenVINO, TensorRT-RTX or NVRTC, and long ones
 	@$(OPTIMIZE)/bin/python -m pytest -m optimize $(ARGS)
+
+# What a device runs: nothing but what is pinned, each file checked by its hash; the program built from this checkout.
+BUILD := .venv-build
+service: $(VENV)/bin/python  ## .venv with the service alone, every package pinned and checked by its hash (for a device)
+	@$(BIN)/python -m pip install --quiet --progress-bar on --require-hashes -r requirements/service.lock
+	@$(PYTHON) -m venv $(BUILD)
+	@$(BUILD)/bin/python -m pip install --quiet --require-hashes -r requirements/build.lock
+	@rm -rf dist/service
+	@$(BUILD)/bin/python -m pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir dist/service .
+	@$(BIN)/python -m pip install --quiet --no-index --no-deps --force-reinstall dist/service/*.whl
+
+SUPPLY := .venv-supply
+$(SUPPLY)/.install: requirements/tools.txt
+	@$(PYTHON) -m venv $(SUPPLY)
+	@$(SUPPLY)/bin/python -m pip install --quiet --progress-bar on -r requirements/tools.txt
+	@touch $@
+
+LOCK := $(SUPPLY)/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --custom-compile-command 'make lock'
+lock: $(SUPPLY)/.install  ## the pins of make service anew (ARGS=--upgrade: newest versions)
+	@$(LOCK) $(ARGS) pyproject.toml -o requirements/service.lock
+	@$(LOCK) $(ARGS) requirements/build.in -o requirements/build.lock
+
+audit: $(SUPPLY)/.install  ## known vulnerabilities of what is pinned (asks a database on the internet)
+	@$(SUPPLY)/bin/pip-audit --disable-pip --require-hashes -r requirements/service.lock $(ARGS)
+
+sbom: $(SUPPLY)/.install  ## dist/detector.cdx.json: what the service consists of (CycloneDX)
+	@mkdir -p dist
+	@$(SUPPLY)/bin/cyclonedx-py requirements requirements/service.lock --pyproject pyproject.toml \
+	  --output-reproducible --output-format JSON --output-file dist/detector.cdx.json
+
+notes: $(VENV)/bin/python  ## a release's notes from CHANGELOG.md (ARGS=1.2.0; otherwise what is unreleased)
+	@$(BIN)/python scripts/release_notes.py $(ARGS)
 
 jetson:  ## on a Jetson: set up on JetPack's own libraries, build the engine, check it, measure (docs/jetson.md)
 	@scripts/jetson.sh $(ARGS)

@@ -50,9 +50,10 @@ class VisitResults:
 
 
 def program_key() -> str:
-    """Of the code that makes and measures scenes, the model and the runtime."""
+    """Of the code that makes and measures scenes, the model with what its scores tell, and the runtime."""
     digest = hashlib.sha256(version("onnxruntime").encode())
     for path in sorted({path for pattern in _SOURCES for path in _ROOT.glob(pattern)} - {_ROOT / _REPORT}):
         digest.update(path.read_bytes())
-    digest.update(file_sha256(resolve(Model(backend="onnxruntime")).path).encode())
+    model = resolve(Model(backend="onnxruntime"))
+    digest.update(file_sha256(model.path).encode() + repr(model.curves).encode())
     return digest.hexdigest()

@@ -94,10 +94,16 @@ class CameraPipeline:
         self._update_idle(frame.captured_mono)
         if self.tamper is not None:
             self.tamper.update(frame.image, frame.captured_mono)
-            if self.tamper.kind == "turned" and self._planner is not None:
-                self._planner.forget_view()
+            if self.tamper.kind == "turned":
+                self._forget_view()
             return look.run and not self.tamper.noisy  # a model sees people in noise now and then
         return look.run
+
+    def _forget_view(self) -> None:
+        if self._planner is not None:
+            self._planner.forget_view()
+        if self._evidence is not None:
+            self._evidence.forget_view()
 
     def _update_idle(self, t: float) -> None:
         """Idle: no motion and no people for `idle_after_s`; the camera may then be decoded by key frames only."""

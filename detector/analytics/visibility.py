@@ -49,6 +49,16 @@ class Visibility:
     smallest: float | None
     reason: str | None = None
 
+    def in_words(self, height: int) -> str:
+        """What this camera sees, in a picture `height` px tall."""
+        if self.smallest is None:
+            return f"people of no size are found: {self.reason}"
+        least, usual = (max(1, round(share * height)) for share in (self.smallest, self.usual))
+        text = f"people from {least} px tall on are found, {self.smallest:.0%} of the picture's height"
+        if self.seen:
+            return f"{text}; there they are usually {usual} px tall"
+        return f"{text}, but there they are usually {usual} px tall: {self.reason}"
+
 
 def assess(pixels: Pixels, person: Cutout, standing: Standing, detect: Detect, *, min_score: float) -> Visibility:
     """Paste `person` into copies of the picture, BGR uint8, largest first, and look for them with `detect`."""

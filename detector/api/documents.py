@@ -101,6 +101,7 @@ class SelfTestAnswer(_Answer):
     smallest: float | None = Field(description="the smallest person that was found; null: none")
     reason: str | None = Field(description="why nobody was found, as far as the picture tells")
     own_person: bool = Field(description="the person was cut out of this camera's own past visits")
+    text: str = Field(default="", description="the same in words, with heights in px")
 
 
 class SelfTestStatus(SelfTestAnswer):
@@ -331,6 +332,11 @@ class DetectAnswer(_Answer):
 
 class SessionRequest(_Request):
     token: str = Field(max_length=4096)
+
+
+class FrigateLogin(_Request):
+    user: str = Field(default="", max_length=1024, description="any name")
+    password: str = Field(max_length=4096, description="the token")
 
 
 class SessionAnswer(_Answer):

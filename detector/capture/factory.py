@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from detector.core.clock import SYSTEM_CLOCK, Clock
+
 from .packets import PacketTap
 from .source import Source
 
@@ -23,6 +25,7 @@ def make_source(
     stop: threading.Event,
     keyframes_only: Callable[[], bool] = lambda: False,
     tap: PacketTap | None = None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Source:
     """A closed source for `camera`; files are read in real time, like a camera.
 
@@ -32,7 +35,7 @@ def make_source(
     """
     source, kind = camera.source.get_secret_value().strip(), camera.kind
     if kind == "file":
-        return file_source(source, paced=True, loop=camera.loop, stop=stop, tap=tap)
+        return file_source(source, paced=True, loop=camera.loop, stop=stop, tap=tap, clock=clock)
     if kind == "v4l2":
         from .device import DeviceSource
 
@@ -45,13 +48,15 @@ def make_source(
         if camera.transport == "udp":
             from .network import NetworkSource
 
-            return NetworkSource(url=source, timeout_s=camera.timeout_s, transport="udp", tap=tap)
+            return NetworkSource(url=source, timeout_s=camera.timeout_s, transport="udp", tap=tap, clock=clock)
         from .rtsp.source import RtspSource
 
-        return RtspSource(url=source, timeout_s=camera.timeout_s, keyframes_only=keyframes_only, tap=tap)
+        return RtspSource(url=source, timeout_s=camera.timeout_s, keyframes_only=keyframes_only, tap=tap, clock=clock)
     from .mjpeg.source import HttpSource
 
-    return HttpSource(url=source, timeout_s=camera.timeout_s, poll_fps=camera.detect_fps, stop=stop, tap=tap)
+    return HttpSource(
+        url=source, timeout_s=camera.timeout_s, poll_fps=camera.detect_fps, stop=stop, tap=tap, clock=clock
+    )
 
 
 def file_source(
@@ -61,10 +66,11 @@ def file_source(
     loop: bool = False,
     stop: threading.Event | None = None,
     tap: PacketTap | None = None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Source:
     """A closed source for the file `path` (or file://...); as fast as it can be read unless `paced`."""
     from .file import FileSource
 
     text = str(path)
     plain = Path(unquote(text.removeprefix(_FILE_URL))) if text.startswith(_FILE_URL) else Path(path)
-    return FileSource(path=plain.expanduser(), paced=paced, loop=loop, stop=stop, tap=tap)
+    return FileSource(path=plain.expanduser(), paced=paced, loop=loop, stop=stop, tap=tap, clock=clock)

@@ -78,6 +78,7 @@ class Cameras:
                 stop=stop,
                 keyframes_only=partial(self._idle.is_idle, name),
                 tap=None if self._recorders is None else self._recorders.tap(name),
+                clock=self._clock,
             ),
             put=self._frames.put,
             stop=stop,

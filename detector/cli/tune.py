@@ -106,6 +106,7 @@ def _document(done: OfflineResult, model: str) -> dict[str, Any]:
             }
             for name, seen in done.footage.items()
         },
+        "sees": {name: seen.lines() if seen else [] for name, seen in done.seen.items()},
         "kept": str(done.kept),
     }
 
@@ -117,6 +118,9 @@ def _print(done: OfflineResult, model: str, *, guessed: list[str]) -> None:
     for name, seen in done.footage.items():
         kept = f"kept {len(seen.peopled)} with persons (visits: {seen.visits}) and {len(seen.empty)} without"
         typer.echo(f"{name}: looked at {seen.looked} pictures or frames of {seen.size[0]}x{seen.size[1]}, {kept}")
+    for name, sees in done.seen.items():
+        what = sees.lines() if sees else ["what it can see was not tried: its pictures show nobody"]
+        typer.echo(f"{name}: {'; '.join(what)}")
     if guessed:
         typer.echo(f"{', '.join(guessed)}: assumed to give {_SIZE[0]}x{_SIZE[1]}; if not, add --size WxH")
     if done.without_int8 is not None:

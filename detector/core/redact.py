@@ -37,10 +37,10 @@ _PROPERTY = re.compile(
 )
 _ESCAPED = re.compile(r"[%\\&+]")
 _ESCAPES = {
-    "\b": r"\\b",
-    "\n": r"\\n",
-    "\r": r"\\r",
-    "\t": r"\\t",
+    "\b": r"\\+b",
+    "\n": r"\\+n",
+    "\r": r"\\+r",
+    "\t": r"\\+t",
     "<": "&lt;",
     ">": "&gt;",
     "&": "&amp;",
@@ -89,14 +89,14 @@ def _info_end(text: str, start: int) -> int | None:
 
 
 def _character(character: str) -> str:
-    """A pattern for one character as it is, percent-encoded (once or more), or escaped for JSON, Python or HTML."""
+    """A pattern for one character as it is, percent-encoded or escaped for JSON or Python (once or more), or for HTML."""
     forms = [re.escape(character), "".join(f"%(?:25)*{byte:02X}" for byte in character.encode(errors="replace"))]
     if ord(character) < 256:
         forms.append(f"%(?:25)*{ord(character):02X}")
-        forms.append(rf"\\x{ord(character):02x}")
+        forms.append(rf"\\+x{ord(character):02x}")
     if not character.isalnum() or not character.isascii():
-        forms.append("".join(rf"\\u{ord(unit):04x}" for unit in _utf16(character)))
-        forms.append(rf"\\U{ord(character):08x}")
+        forms.append("".join(rf"\\+u{ord(unit):04x}" for unit in _utf16(character)))
+        forms.append(rf"\\+U{ord(character):08x}")
         forms.append(f"&#(?:{ord(character)}|x{ord(character):x});")
     if character in "\\'\"/":
         forms.append(r"\\+" + re.escape(character))
@@ -112,7 +112,7 @@ def _utf16(character: str) -> str:
 
 # Every character that str.split() splits at: as it is, percent-encoded, or escaped.
 _SPACE = (
-    r"(?:\s|\+|\\[nrtvf]|\\x(?:0[9-d]|1[c-f]|85|a0)|\\u(?:00(?:0[9-d]|1[c-f]|85|a0)|1680|20[025][0-9af]|3000)"
+    r"(?:\s|\+|\\+(?:[nrtvf]|x(?:0[9-d]|1[c-f]|85|a0)|u(?:00(?:0[9-d]|1[c-f]|85|a0)|1680|20[025][0-9af]|3000))"
     r"|%(?:25)*(?:(?:C2%(?:25)*)?(?:0[9-D]|1[C-F]|20|85|A0)|E1%(?:25)*9A%(?:25)*80|E2%(?:25)*8[01]%(?:25)*[89A].|"
     r"E3%(?:25)*80%(?:25)*80))+"
 )

@@ -68,7 +68,7 @@ def probe(settings: MqttSettings, *, timeout: float = 5.0) -> None:
     # Another name: a broker would throw out a running service of the same one.
     settings = replace(settings, client_id=f"{settings.client_id}-check", connect_timeout_s=timeout)
     connection = dial(settings, protocols=settings.protocols, tls=tls_context(settings))
-    connection.close(SYSTEM_CLOCK.mono() + 1.0)
+    connection.close(1.0)
 
 
 class MqttClient:
@@ -360,4 +360,4 @@ class MqttClient:
         deadline = self._clock.mono() + self._flush_s
         while self._out.flights and self._clock.mono() < deadline and connection.step(0.05):
             self._settle(connection)
-        connection.close(self._clock.mono() + 0.5)
+        connection.close(0.5)

@@ -290,8 +290,9 @@ class BrokerConnection:
     def take_incoming(self) -> list[Incoming]:
         return [self._incoming.popleft() for _ in range(len(self._incoming))]
 
-    def close(self, deadline: float) -> None:
-        """Say goodbye, so that the last will is not sent; by `deadline` (monotonic s) at the latest."""
+    def close(self, within_s: float) -> None:
+        """Say goodbye, so that the last will is not sent; in so many seconds at the latest."""
+        deadline = time.monotonic() + within_s
         self.closed_because = "closed at our end"
         with self._guard:
             self._client.disconnect()

@@ -34,7 +34,7 @@ from .strain import Strain, StrainMeter, hottest
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-NICE = 15
+NICE = 5  # it is wanted soon, and over within seconds of a core's time
 _ADVICE = {
     "heat": "improve the cooling",
     "power": "raise power.budget_w, or use fewer cameras",
@@ -128,7 +128,7 @@ class PowerGovernor:
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
-                self._assess(stop)
+                self.look(stop)
             except Exception as error:
                 # Whatever goes wrong here, what serves goes on; the next look tries again.
                 expected = isinstance(error, DetectorError)
@@ -138,7 +138,8 @@ class PowerGovernor:
         if self._measuring is not None:
             self._measuring.join()
 
-    def _assess(self, stop: threading.Event) -> None:
+    def look(self, stop: threading.Event) -> None:
+        """One look at the sensors and the load; `run` takes one a second."""
         config, now = self._store.config, self._clock.mono()
         if config.model != self._model:
             self._begin(config.model)

@@ -46,9 +46,12 @@ class SelfTestResult:
     wall: float
     visibility: Visibility
     own: bool
+    height: int
+    """Of the picture, px."""
 
     def document(self) -> dict[str, Any]:
-        return {"at": round(self.wall, 3), **asdict(self.visibility), "own_person": self.own}
+        words = self.visibility.in_words(self.height)
+        return {"at": round(self.wall, 3), **asdict(self.visibility), "own_person": self.own, "text": words}
 
 
 class _NoAnswerError(DetectorError):
@@ -126,7 +129,9 @@ class SelfTest:
         except DetectorError as error:
             log.info("camera %s: no self-test: %s", name, error)
             return None
-        result = SelfTestResult(wall=self._clock.wall(), visibility=visibility, own=own is not None)
+        result = SelfTestResult(
+            wall=self._clock.wall(), visibility=visibility, own=own is not None, height=scene.frame.image.height
+        )
         self._keep(name, result)
         return result
 

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Make the password file from the secret, then become the broker.
+# Make the password file from MQTT_PASSWORD, then become the broker, without that variable.
 set -eu
 umask 077
-password=$(cat /run/secrets/mqtt-password)
+password=${MQTT_PASSWORD-}
+unset MQTT_PASSWORD
 if [ -z "$password" ]; then
   echo "start.sh: MQTT_PASSWORD is empty: set it in .env" >&2
   exit 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from detector.analytics.pasted_person import Cutout
-from detector.analytics.visibility import HEIGHTS, Standing, assess
+from detector.analytics.visibility import HEIGHTS, Standing, Visibility, assess
 from detector.core.types import Box, Pixels
 
 PERSON = Cutout(
@@ -81,3 +81,24 @@ def test_the_person_stands_where_nobody_really_is() -> None:
     assess(scene(), PERSON, Standing(x=0.5, foot=0.9, height=0.34), finder, min_score=0.5)
     x1, _, x2, _ = finder.asked[0]
     assert x2 <= 285 or x1 >= 355
+
+
+@pytest.mark.parametrize(
+    ("visibility", "words"),
+    [
+        (
+            Visibility(seen=True, usual=0.34, smallest=0.034),
+            "people from 24 px tall on are found, 3% of the picture's height; there they are usually 245 px tall",
+        ),
+        (
+            Visibility(seen=False, usual=0.1, smallest=0.24, reason="blur"),
+            "people from 173 px tall on are found, 24% of the picture's height, but there they are usually 72 px tall: blur",
+        ),
+        (
+            Visibility(seen=False, usual=0.1, smallest=None, reason="the picture is dark"),
+            "people of no size are found: the picture is dark",
+        ),
+    ],
+)
+def test_what_is_seen_in_words(visibility: Visibility, words: str) -> None:
+    assert visibility.in_words(720) == words

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from detector.capture.latest_frames import LatestFrames
@@ -10,6 +11,8 @@ from detector.capture.manager import Cameras
 from detector.config.schema import Camera
 from detector.core.clock import SYSTEM_CLOCK
 from support.clips import clip
+from support.fed_camera import FedCamera, footage
+from support.media_clock import MediaClock
 from support.mosquitto import wait_until
 
 
@@ -41,3 +44,24 @@ def test_cameras_start_change_and_stop_as_the_config_says(video: Path) -> None:
     assert cameras.stats() == {}
     assert threading.active_count() == before
     assert ("a", "online") in told
+
+
+def test_an_rtsp_camera_s_pictures_are_dated_by_the_clock_that_was_given() -> None:
+    clock = MediaClock(1_796_162_400.0)
+    picture = footage([np.zeros((64, 96, 3), np.uint8)], fps=5)
+    slots = LatestFrames(clock=clock)
+    cameras = Cameras(frames=slots, clock=clock, on_state=lambda *_: None)
+    with FedCamera(picture.sdp) as source:
+        cameras.apply({"door": Camera.model_validate({"source": source.url, "timeout_s": 120})})
+        with clock.running():
+            wait_until(lambda: source.connected, "the connection")
+        now = clock.mono()  # it stands from here on
+        source.send(picture.pictures[0], now)
+        wait_until(lambda: cameras.stats()["door"].frames == 1, "the picture")
+        frame = slots.take(0.0)
+        source.away()  # a read ends with its connection
+        with clock.running():
+            cameras.stop()
+    assert frame is not None
+    assert frame.captured_mono == now
+    assert frame.captured_wall == pytest.approx(clock.wall() - (clock.mono() - now), abs=1e-3)

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import time
+from collections.abc import Callable
 from html import escape
 from urllib.parse import quote
 
@@ -178,3 +179,17 @@ def test_masking_a_long_status_takes_no_time() -> None:
     began = time.perf_counter()
     redactor(text)
     assert time.perf_counter() - began < 0.1
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("escaped", [json.dumps, repr, ascii], ids=["json", "repr", "ascii"])
+def test_a_secret_is_masked_however_often_it_was_escaped(escaped: Callable[[str], str], times: int) -> None:
+    """As in the repr of an exception that quotes a JSON document."""
+    redactor, text = Redactor(), "\\odd \"'/\u00e4\u2028\U0001f600\n secret9"
+    redactor.learn(text)
+    for _ in range(times):
+        text = escaped(text)
+    masked = redactor(f"before {text} after")
+    assert "secret9" not in masked
+    assert "***" in masked
+    assert masked.startswith("before")

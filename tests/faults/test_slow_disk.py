@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from support import scenes
-from support.inference import WALKER, end_to_end_model
+from support import standing
 from support.mosquitto import Heard, Mosquitto, RecordingSubscriber
 from support.program import Program
 from support.slow_disk import SlowDisk
@@ -46,14 +45,9 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 def _config(folder: Path, broker: Mosquitto) -> dict[str, Any]:
-    """Somebody stands in each picture for the model, and a square moves, so that the motion gate stays open."""
-    model = end_to_end_model(folder / "walker.onnx", [WALKER])
-    walk = [20 + 5 * step for step in range(50)]
-    clip = scenes.clip(folder / "walk.mp4", [*walk, *reversed(walk)])
-    camera = {"source": str(clip), "loop": True, "detect_fps": 10, "alert": {"cooldown_s": 0}}
     return {
-        "model": {"name": str(model), "backend": "onnxruntime", "threads": 1, "probe": False},
-        "cameras": dict.fromkeys(CAMERAS, camera),
+        "model": standing.model(folder),
+        "cameras": dict.fromkeys(CAMERAS, standing.camera(folder, fps=10)),
         "mqtt": {"broker": f"mqtt://127.0.0.1:{broker.port}"},
     }
 

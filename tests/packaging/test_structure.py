@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DETECTOR, TESTS = ROOT / "detector", ROOT / "tests"
 CODE = ("detector", "tests", "bench", "scripts")
 # Test folders that stand for a way of testing, not for a package of detector.
-WAYS = {"bench", "e2e", "faults", "gpu", "ha", "packaging", "scripts", "soak", "support"}
+WAYS = {"bench", "e2e", "faults", "gpu", "ha", "night", "packaging", "scripts", "soak", "support"}
 
 # Each is imported in one file: the rest of the product runs without it, and starts without waiting for it.
 HEAVY = {

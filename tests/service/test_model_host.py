@@ -91,3 +91,61 @@ def test_a_model_that_keeps_failing_is_loaded_again(loads: Loads) -> None:
     assert (host.error, host.failing_since) == (None, None)
     assert "loaded again" in str(host.note), "why is kept after it works again"
     host.close()
+
+
+def test_a_smaller_model_stands_in_until_the_full_one_is_restored(loads: Loads) -> None:
+    host, small = ModelHost(load=loads("full"), clock=StillClock()), loads("small")
+    host.open()
+    assert not host.reduced
+    host.reduce(small(), small)
+    assert (host.reduced, name_of(host)) == (True, "full")
+    host.take_next()
+    assert (host.reduced, name_of(host)) == (True, "small")
+    assert host.full is not None
+    assert host.full.model_name == "full"
+    smaller = loads("smaller")
+    host.reduce(smaller(), smaller)
+    host.take_next()
+    assert (name_of(host), host.full.model_name) == ("smaller", "full")
+    host.restore()
+    assert not host.reduced
+    host.take_next()
+    assert (host.reduced, name_of(host), host.full) == (False, "full", host.detector)
+    host.close()
+
+
+def test_a_swap_while_a_smaller_model_stands_in_is_of_the_full_one(loads: Loads) -> None:
+    host, small, other = ModelHost(load=loads("full"), clock=StillClock()), loads("small"), loads("other")
+    host.open()
+    host.reduce(small(), small)
+    host.take_next()
+    host.swap(other(), other)
+    host.take_next()
+    assert name_of(host) == "small"
+    host.restore()
+    host.take_next()
+    assert name_of(host) == "other"
+    host.close()
+
+
+def test_a_smaller_model_that_fails_gives_way_to_the_full_one(loads: Loads) -> None:
+    host, small, stop = ModelHost(load=loads("full"), clock=StillClock()), loads("small"), threading.Event()
+    host.open()
+    stop.set()
+    host.reduce(small(), small)
+    host.take_next()
+    for _ in range(FAILURES_BEFORE_RELOAD):
+        host.failed(InferenceError("NaN"), stop)
+    assert (host.reduced, name_of(host), host.error) == (False, "full", None)
+    assert host.note == "the smaller model failed (NaN): the full one serves again"
+    host.close()
+
+
+def test_one_that_was_offered_and_is_not_wanted_any_more_never_serves(loads: Loads) -> None:
+    host, small = ModelHost(load=loads("full"), clock=StillClock()), loads("small")
+    host.open()
+    host.reduce(small(), small)
+    host.restore()
+    host.take_next()
+    assert (host.reduced, name_of(host)) == (False, "full")
+    host.close()

@@ -139,6 +139,8 @@ def test_the_results_of_each_hour_are_kept_over_a_restart(
     assert status is not None
     assert {hour: one["seen"] for hour, one in status["hours"].items()} == {"4": False, "12": True}
     assert (status["seen"], status["own_person"]) == (True, False)
+    assert status["text"].startswith(f"people from {round(status['smallest'] * 272)} px tall on are found")
+    assert status["hours"]["4"]["text"] == "people of no size are found: the picture is dark"
     later = SelfTested(street, tmp_path, saved=json.loads(json.dumps(tested.saved)))
     assert later.self_test.status("a") == status
     assert later.self_test.problems() == [], "old results are no problem of now"

@@ -36,7 +36,7 @@ class Dislikes:
 
 @dataclass(slots=True)
 class PickyBroker:
-    """`run` in a thread; speaks MQTT 5 or 3.1.1, as it is greeted, as far as a publisher needs it."""
+    """`run` in a thread; speaks MQTT 5 or 3.1.1, as it is greeted, as far as a publisher needs it. `port` 0: any."""
 
     dislikes: Dislikes
     taken: list[Taken] = field(default_factory=list)
@@ -48,7 +48,7 @@ class PickyBroker:
     _listener: socket.socket = field(init=False)
 
     def __post_init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", self.port))
         self._listener.settimeout(0.05)
         self.port = int(self._listener.getsockname()[1])
 

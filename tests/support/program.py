@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +32,26 @@ def once(
 class Program:
     """`detector run` on a config of its own in `folder`; a context manager that always ends it."""
 
-    def __init__(self, folder: Path, config: dict[str, Any], *, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        *,
+        env: dict[str, str] | None = None,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.path = folder / "detector.yaml"
         self.port = free_port()
         api = {"port": self.port, **config.get("api", {})}
         self.path.write_text(yaml.safe_dump({"data_dir": str(folder / "data"), **config, "api": api}), encoding="utf-8")
         self._log = folder / "log"
-        self._env = env
+        self._env, self._command = env, command
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            command = [*COMMAND, "run", "-c", str(self.path)]
+            command = [*self._command, "run", "-c", str(self.path)]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self._env)
 
     def wait_ready(self) -> None:

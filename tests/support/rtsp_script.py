@@ -38,6 +38,7 @@ class ScriptedConnection:
     def __init__(self, connection: socket.socket, camera: RtspScript) -> None:
         self.socket, self._camera = connection, camera
         self._rest = b""
+        self._sending = threading.Lock()  # pictures may come from another thread than answers
 
     def ask(self) -> RtspRequest:
         """The client's next request; EOFError when it has gone."""
@@ -60,7 +61,13 @@ class ScriptedConnection:
         self.send(response(request, status, headers, body))
 
     def send(self, data: bytes) -> None:
-        self.socket.sendall(data)
+        with self._sending:
+            self.socket.sendall(data)
+
+    def hang_up(self) -> None:
+        """End the connection, from any thread."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
 
 
 def response(request: RtspRequest, status: str, headers: Iterable[tuple[str, str]] = (), body: str = "") -> bytes:

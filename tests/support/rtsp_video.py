@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import av
 import numpy as np
 from av.codec.context import CodecContext, Flags
+from av.video.frame import PictureType
 
 from .stamped import bars
 
@@ -124,6 +125,21 @@ def coded(
     fps: int = 25,
 ) -> CodedVideo:
     """`frames` pictures, a key frame each `gop`; their noise keeps them from fitting into one packet."""
+    pictures = [_frame(width, height, i) for i in range(frames)]
+    return encoded(pictures, codec, gop=gop, b_frames=b_frames, slices=slices, fps=fps)
+
+
+def encoded(
+    frames: Sequence[av.VideoFrame],
+    codec: str = "h264",
+    *,
+    gop: int = 10,
+    b_frames: int = 0,
+    slices: int = 1,
+    fps: int = 25,
+    keys_only: bool = False,
+) -> CodedVideo:
+    """`frames`, all of one size, a key frame each `gop`; with `keys_only` each is one, with the same parameter sets."""
     parameters = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes={b_frames}:b-adapt=0:repeat-headers=0:"
     if codec == "h264":
         name, own = "libx264", f"x264-params={parameters}slices={slices}:force-cfr=1:b-pyramid=none"
@@ -131,12 +147,17 @@ def coded(
         name, own = "libx265", f"x265-params={parameters}open-gop=0:log-level=none:pools=1:frame-threads=1:info=0"
     key, _, value = own.partition("=")
     context = cast("VideoCodecContext", CodecContext.create(name, "w"))
-    context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+    context.width, context.height, context.pix_fmt = frames[0].width, frames[0].height, "yuv420p"
     context.time_base, context.framerate, context.thread_count = Fraction(1, fps), Fraction(fps), 1
     context.flags |= Flags.global_header
-    context.options = {"preset": "ultrafast", key: value}
+    context.options = {"preset": "ultrafast", key: value, **({"forced-idr": "1"} if keys_only else {})}
     context.open()
-    packets = [packet for i in range(frames) for packet in context.encode(_frame(width, height, i))]
+    packets = []
+    for number, frame in enumerate(frames):
+        picture = frame.reformat(format="yuv420p")
+        picture.pts = number
+        picture.pict_type = PictureType.I if keys_only else PictureType.NONE
+        packets += context.encode(picture)
     packets += context.encode(None)
     pictures, sets = [], _units(bytes(context.extradata or b""))
     for packet in packets:
@@ -152,9 +173,7 @@ def _frame(width: int, height: int, number: int) -> av.VideoFrame:
     # Below the line that carries the stamp.
     noise = np.random.default_rng(number).integers(16, 235, (height // 4, width), np.uint8)
     picture[-noise.shape[0] :] = noise
-    frame = av.VideoFrame.from_ndarray(picture, "gray").reformat(format="yuv420p")
-    frame.pts = number
-    return frame
+    return av.VideoFrame.from_ndarray(picture, "gray")
 
 
 def _units(data: bytes) -> list[bytes]:

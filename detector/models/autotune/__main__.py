@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from detector.core.processes import end_with_parent
+
 from .worker_process import main
 
+end_with_parent()
 sys.exit(main())

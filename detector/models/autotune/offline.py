@@ -14,15 +14,16 @@ from detector.core.errors import ConfigError, StorageError, UsageError
 from detector.core.progress import Progress, quiet
 from detector.inference.backends.onnx_metadata import inspect
 from detector.inference.input_sizes import InputSize, best_input_size
-from detector.inference.multi_size import MultiSizeDetector
+from detector.inference.multi_size import AnyDetector, MultiSizeDetector
 from detector.models.accuracy.likeness import distinct, likeness
-from detector.models.loading import shapeable, shaped_loader
+from detector.models.loading import made, open_file, shapeable, shaped_loader
 from detector.models.model_keys import said
 from detector.models.registry import Resolved
 
 from .choice import Choice, place, read, scenes_of
 from .recordings import Recording, watch
 from .samples import CalibrationSet, SampleCollector, SampleQuota
+from .visibility import CameraVisibility, visible
 from .worker_process import keep
 
 Given = Mapping[str, Sequence[Path]]
@@ -52,6 +53,8 @@ class OfflineResult:
     sizes: dict[str, tuple[int, int]]
     without_int8: str | None
     lost: bool
+    seen: dict[str, CameraVisibility | None]
+    """By camera with pictures; None where they show nobody to try it with."""
 
 
 def check(model: Model, resolved: Resolved) -> None:
@@ -96,7 +99,26 @@ def tune_offline(order: OfflineRequest, progress: Progress = quiet) -> OfflineRe
         sizes=sizes,
         without_int8=_without_int8(choice, order, missing),
         lost=before is not None and bool(before.scenes) and not choice.scenes,
+        seen=_seen(order, footage, progress),
     )
+
+
+def _seen(
+    order: OfflineRequest, footage: Mapping[str, Recording], progress: Progress
+) -> dict[str, CameraVisibility | None]:
+    """With the exact model on ONNX Runtime: another variant is taken only where it finds the same."""
+    model = order.config.model.model_copy(update={"backend": "onnxruntime", "precision": "auto"})
+
+    def open_model(size: InputSize | None) -> AnyDetector:
+        if size is None:
+            return shaped_loader(model, order.resolved)()
+        return open_file(model, order.resolved, made(order.resolved, size))
+
+    found: dict[str, CameraVisibility | None] = {}
+    for number, name in enumerate(footage):
+        progress(number, len(footage), f"trying what {name} can see")
+        found[name] = visible(order.given[name], order.config.cameras[name], open_model)
+    return found
 
 
 def _watched(

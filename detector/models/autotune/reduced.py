@@ -38,6 +38,7 @@ LEAST_SIDE = 320  # px of the long side: below, people at a door are all that is
 WORTH = 0.85  # of the cost of the form before it, at most: a smaller saving is not worth what is not seen
 FREE = ("Apache-2.0", "MIT", "BSD-3-Clause")
 _STRIDE = 32
+_ROUNDS = 3  # a rough figure soon: the steps are far apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +146,7 @@ def _cost(full: AnyDetector, model: Model, form: ReducedForm, frame_sizes: Seque
                 probed(detector)
             width, height = sizes[0]
             grey = ArrayImage(np.full((height, width, 3), 114, np.uint8))
-            beside, cost = interleaved(full, detector, grey)
+            beside, cost = interleaved(full, detector, grey, rounds=_ROUNDS)
     except DetectorError as error:
         log.info("%s is no smaller form of %s: %s", form, model.name, error)
         return None

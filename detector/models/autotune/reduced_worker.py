@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from detector.config.model_settings import Model
 from detector.core.errors import DetectorError
+from detector.core.processes import end_with_parent
 from detector.inference.input_sizes import InputSize
 
 from .reduced import ReducedForm, reduced_forms
@@ -46,4 +47,5 @@ def main(stdin: BinaryIO | None = None) -> int:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main())
