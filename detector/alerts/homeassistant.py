@@ -13,7 +13,7 @@ from detector.config.schema import Device
 from detector.core.types import Message
 
 from .homeassistant_camera import CAMERA_PARTS, camera_components
-from .homeassistant_entity import DIAGNOSTIC, Component, Entities, alert_event, alive
+from .homeassistant_entity import ATTRIBUTES, DIAGNOSTIC, Component, Entities, alert_event, alive
 from .payloads import encode
 from .topics import Topics
 
@@ -100,6 +100,7 @@ def _alarm(topics: Topics, keypad: Keypad | None) -> dict[str, Any]:
         "state_topic": topics.alarm_state,
         "command_topic": topics.alarm_set,
         "json_attributes_topic": topics.alarm_attributes,
+        "json_attributes_template": ATTRIBUTES,
         **{f"payload_{mode}": mode.upper() for mode in _MODES},
         "payload_disarm": "DISARM",
         "supported_features": list(_MODES),

@@ -7,7 +7,7 @@ from typing import Any
 from detector.analytics.tamper import EXPLAINED
 from detector.config.schema import Device
 
-from .homeassistant_entity import DIAGNOSTIC, Component, Entities, alert_event, alive, only
+from .homeassistant_entity import ATTRIBUTES, DIAGNOSTIC, Component, Entities, alert_event, alive, only
 from .topics import Topics
 
 CAMERA_PARTS = {
@@ -35,6 +35,7 @@ CAMERA_PARTS = {
 """Each part's platform: what names it when it is removed."""
 _PEOPLE_ONLY = "{{ 'ON' if value | int(0) > 0 else 'OFF' }}"
 _REACHABLE = "{{ 'OFF' if value == 'offline' else 'ON' }}"
+_STATE = "{{ value or 'None' }}"  # cleared just before the entity goes
 _MAX_SNOOZE_MIN = 1440
 _VISIT = (
     "{% if value_json.after.camera == 'CAMERA' and value_json.type in ('new', 'end') %}"
@@ -117,7 +118,7 @@ def _last_alert(entities: Entities, topics: Topics, camera: str) -> None:
     when = {"value_template": "{{ value_json.captured_at }}", "device_class": "timestamp"}
     entities.add(
         "last_alert", "sensor", "last alert", **last, **when, json_attributes_topic=topics.last_alert(camera),
-        icon="mdi:clock-alert-outline",
+        json_attributes_template=ATTRIBUTES, icon="mdi:clock-alert-outline",
     )  # fmt: skip
     took = {"value_template": "{{ value_json.latency_ms }}", "device_class": "duration", "unit_of_measurement": "ms"}
     entities.add(
@@ -133,7 +134,7 @@ def _health(entities: Entities, topics: Topics, camera: str) -> None:
         "status", "binary_sensor", "camera", **always, **status, value_template=_REACHABLE, device_class="connectivity"
     )
     options = {"device_class": "enum", "options": ["online", "degraded", "offline"]}
-    entities.add("state", "sensor", "status", **always, **status, **options, icon="mdi:cctv")
+    entities.add("state", "sensor", "status", **always, **status, **options, value_template=_STATE, icon="mdi:cctv")
     entities.add(
         "fps", "sensor", "frame rate", **DIAGNOSTIC, state_topic=topics.stats, state_class="measurement",
         value_template=f"{{{{ (value_json.cameras['{camera}'] | default({{}})).fps | default(none) }}}}",

@@ -11,6 +11,8 @@ from .topics import Topics
 
 Component = dict[str, Any]
 DIAGNOSTIC: Final[dict[str, Any]] = {"entity_category": "diagnostic"}
+ATTRIBUTES: Final = "{{ value or '{}' }}"
+"""Of a document as it is; a cleared topic has none."""
 ALERT_TYPES = ("intrusion", "reminder")
 """Of the event entities: a person who was not there before, and one who still is."""
 

@@ -46,7 +46,7 @@ _INVALID = {
     "description": "A parameter or key is wrong; `key` names it",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Fault"}}},
 }
-_FREE = ("/healthz", "/readyz", "/api/session")
+_FREE = ("/healthz", "/readyz", "/api/session", "/frigate/api/login")
 
 
 class DetectorApi(FastAPI):
@@ -100,7 +100,7 @@ def create_app(control: Control, *, settings: Api, config_schema: Document, link
         routes_events.router(control),
         routes_suppressions.router(control),
         routes_cameras.router(control, streams, pictures),
-        routes_frigate.router(control, pictures),
+        routes_frigate.router(control, pictures, authorizer),
         routes_page.session(authorizer, framed=bool(settings.frame_ancestors)),
         routes_page.pages(),
     )

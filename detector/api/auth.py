@@ -17,9 +17,11 @@ from http.cookies import CookieError, SimpleCookie
 
 from pydantic import SecretStr
 
+from . import json_web_token
 from .guess_limit import GuessLimit
 
 SESSION_S = 90 * 86_400  # a tablet on the wall should not ask every week
+LOGIN_S = 86_400  # Frigate's own; its clients sign in anew by themselves
 
 
 def _digest(key: bytes, text: bytes) -> bytes:
@@ -36,6 +38,7 @@ class Authorizer:
     def __init__(self, token: SecretStr | None, *, now: Callable[[], float] = time.time) -> None:
         self._token = token.get_secret_value().encode() if token else None
         self._key = _digest(b"detector session v1", self._token or b"")
+        self._login_key = _digest(b"detector frigate login v1", self._token or b"")
         self._now = now
         self.guesses = GuessLimit()
 
@@ -70,13 +73,21 @@ class Authorizer:
         secure = "; Secure" if https and not framed else ""
         return f"{self.cookie}={value}; Max-Age={seconds}; Path={path}; HttpOnly; {limits}{secure}"
 
+    def frigate_cookie(self) -> str:
+        """The Set-Cookie header out of which Frigate's clients take what they send as bearer token from then on."""
+        token = json_web_token.signed(self._login_key, subject="frigate", expires=int(self._now()) + LOGIN_S)
+        return f"frigate_token={token}; Max-Age={LOGIN_S}; Path=/frigate; HttpOnly; SameSite=Strict"
+
     def allows(self, headers: dict[bytes, bytes]) -> bool:
         """Whether any credential among the request's lower-case `headers` is right."""
         if self.open:
             return True
         # All are compared: a proxy's own Basic header must not hide a valid cookie.
-        good = [self.is_token(given) for given in _tokens(headers)]
+        good = [self.is_token(given) or self._is_login(given) for given in _tokens(headers)]
         return any(good) or self._is_session(_cookie(headers, self.cookie))
+
+    def _is_login(self, given: bytes) -> bool:
+        return json_web_token.is_valid(self._login_key, given, now=self._now())
 
     def _sign(self, expiry: str) -> str:
         return _digest(self._key, expiry.encode()).hex()

@@ -334,6 +334,11 @@ class SessionRequest(_Request):
     token: str = Field(max_length=4096)
 
 
+class FrigateLogin(_Request):
+    user: str = Field(default="", max_length=1024, description="any name")
+    password: str = Field(max_length=4096, description="the token")
+
+
 class SessionAnswer(_Answer):
     required: bool = Field(description="whether a token is set")
     signed_in: bool = Field(description="whether this request carries it, or a cookie for it")

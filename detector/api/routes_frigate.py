@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
@@ -13,11 +13,13 @@ from detector import __version__
 from detector.core import frigate
 
 from . import documents as doc
+from .auth import Authorizer
 from .control import Control, Document
 from .pictures import Pictures
 from .respond import document
 from .routes_cameras import Width
 from .routes_events import known_id
+from .routes_page import WRONG_TOKEN, wrong_token
 
 _MOST = 1000
 _NONE: dict[int | str, dict[str, Any]] = {
@@ -82,12 +84,23 @@ class EventFilter:
         )
 
 
-def router(control: Control, pictures: Pictures) -> APIRouter:
+def router(control: Control, pictures: Pictures, authorizer: Authorizer) -> APIRouter:
     """`/frigate/api/...`; 404 while `mqtt.frigate` is off."""
     routes = APIRouter(tags=["frigate"], prefix="/frigate/api", responses=_NONE)
+    _add_login(routes, control, authorizer)
     _add_documents(routes, control)
+    _add_absent(routes, control)
     _add_pictures(routes, control, pictures)
     return routes
+
+
+def _add_login(routes: APIRouter, control: Control, authorizer: Authorizer) -> None:
+    @routes.post("/login", summary="Exchange the token for one that lasts a day", responses=WRONG_TOKEN)
+    async def frigate_login(wanted: doc.FrigateLogin, request: Request) -> Response:
+        _configured(control)
+        if not authorizer.is_token(wanted.password.encode()):
+            return wrong_token(authorizer, request)
+        return Response(b"{}", media_type="application/json", headers={"Set-Cookie": authorizer.frigate_cookie()})
 
 
 def _add_documents(routes: APIRouter, control: Control) -> None:
@@ -126,6 +139,31 @@ def _add_documents(routes: APIRouter, control: Control) -> None:
     @routes.get("/events/{event_id}", summary="One visit in Frigate's shape", response_model=dict[str, Any])
     def frigate_event(event_id: str) -> Response:
         return document(frigate.event_document(_visit(control, event_id)))
+
+
+def _add_absent(routes: APIRouter, control: Control) -> None:
+    """What the card asks of every camera, and there is none of here: said as Frigate says it, not as a fault."""
+
+    def known(camera: str) -> None:
+        _configured(control)
+        if camera not in control.camera_names():
+            raise HTTPException(404, "no such camera")
+
+    @routes.get("/{camera}/ptz/info", summary="How the camera can be turned: not at all", response_model=dict[str, Any])
+    def frigate_ptz(camera: str) -> Response:
+        known(camera)
+        return document({"name": camera, "features": [], "presets": []})
+
+    @routes.get("/{camera}/recordings/summary", summary="Recordings by day: none", response_model=list[Any])
+    @routes.get(
+        "/{camera}/recordings",
+        summary="Recordings: none, there are only clips",
+        response_model=list[Any],
+        operation_id="frigate_recordings",
+    )
+    def frigate_recordings_summary(camera: str) -> Response:
+        known(camera)
+        return document([])
 
 
 def _add_pictures(routes: APIRouter, control: Control, pictures: Pictures) -> None:

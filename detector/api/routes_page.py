@@ -18,7 +18,7 @@ from .guard import is_authorized, too_many_guesses
 from .respond import document, fault
 
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml"}
-_WRONG: dict[int | str, dict[str, Any]] = {
+WRONG_TOKEN: dict[int | str, dict[str, Any]] = {
     401: {"model": doc.Fault, "description": "Not the token"},
     429: {"model": doc.Fault, "description": "Too many wrong tokens from this address; `Retry-After` says how long"},
 }
@@ -72,6 +72,12 @@ def pages() -> APIRouter:
     return routes
 
 
+def wrong_token(authorizer: Authorizer, request: Request) -> Response:
+    """The answer to a wrong token in a body, which is counted."""
+    wrong = fault(401, "this is not the token", headers={"WWW-Authenticate": 'Bearer realm="detector"'})
+    return too_many_guesses(authorizer.guesses, request.scope) or wrong
+
+
 def session(authorizer: Authorizer, *, framed: bool) -> APIRouter:
     """`/api/session`: the token is exchanged for a cookie that scripts cannot read. `framed`: see `session_cookie`."""
     routes = APIRouter(tags=["session"], prefix="/api/session")
@@ -85,11 +91,10 @@ def session(authorizer: Authorizer, *, framed: bool) -> APIRouter:
     async def state(request: Request) -> Response:
         return document({"required": not authorizer.open, "signed_in": is_authorized(request)})
 
-    @routes.post("", summary="Exchange the token for a cookie", status_code=204, responses=_WRONG)
+    @routes.post("", summary="Exchange the token for a cookie", status_code=204, responses=WRONG_TOKEN)
     async def enter(wanted: doc.SessionRequest, request: Request) -> Response:
         if not authorizer.is_token(wanted.token.encode()):
-            wrong = fault(401, "this is not the token", headers={"WWW-Authenticate": 'Bearer realm="detector"'})
-            return too_many_guesses(authorizer.guesses, request.scope) or wrong
+            return wrong_token(authorizer, request)
         return Response(status_code=204, headers={} if authorizer.open else cookie(request))
 
     @routes.delete("", summary="Forget the cookie", status_code=204)

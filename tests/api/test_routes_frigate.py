@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import time
+
 import pytest
 
 from detector.config import document as config_file
@@ -117,3 +121,43 @@ def test_the_stats_and_the_summary_are_what_the_integration_reads(opened: Runnin
     summary = opened.client.get("/frigate/api/events/summary?has_snapshot=1").json()
     assert sum(one["count"] for one in summary) == 2
     assert {"camera", "day", "label", "zones", "count"} <= summary[0].keys()
+
+
+def test_a_login_gives_what_the_integration_sends_from_then_on(window: StartApi) -> None:
+    """It takes the cookie's value, reads when it ends (without checking it) and sends it as bearer token."""
+    control = MemoryControl("porch")
+    control.frigate = {}
+    locked = window(token="correct-horse", control=control)
+    login = "/frigate/api/login"
+    assert locked.client.post(login, json={"user": "admin", "password": "wrong-horse"}).status_code == 401
+    answer = locked.client.post(login, json={"user": "admin", "password": "correct-horse"})
+    assert answer.status_code == 200
+    name, _, token = answer.headers["set-cookie"].split(";")[0].partition("=")
+    assert name == "frigate_token"
+    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    assert claims["exp"] > time.time() + 3600
+    locked.client.cookies.clear()
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert locked.client.get("/frigate/api/config", headers=bearer).status_code == 200
+    assert locked.client.get("/frigate/api/config").status_code == 401
+    assert "correct-horse" not in token
+
+
+def test_wrong_logins_are_counted_with_the_other_wrong_tokens(window: StartApi) -> None:
+    control = MemoryControl("porch")
+    control.frigate = {}
+    locked = window(token="correct-horse", control=control)
+    wrong = {"user": "admin", "password": "wrong-horse"}
+    assert [locked.client.post("/frigate/api/login", json=wrong).status_code for _ in range(6)] == [*[401] * 5, 429]
+
+
+def test_there_is_no_login_while_it_is_off(window: StartApi) -> None:
+    off = window(token="correct-horse", control=MemoryControl("porch"))
+    assert off.client.post("/frigate/api/login", json={"password": "correct-horse"}).status_code == 404
+
+
+def test_what_the_card_asks_of_every_camera_and_is_not_here(opened: RunningApi) -> None:
+    assert opened.client.get("/frigate/api/porch/ptz/info").json() == {"name": "porch", "features": [], "presets": []}
+    for path in ("recordings?after=1&before=2", "recordings/summary?timezone=utc"):
+        assert opened.client.get(f"/frigate/api/porch/{path}").json() == []
+        assert opened.client.get(f"/frigate/api/nowhere/{path}").status_code == 404

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +145,8 @@ def as_hevc(clip: Path, path: Path) -> Path:
         stream = container.add_stream("libx265", rate=25, options=options)
         taken = source.streams.video[0].codec_context
         stream.width, stream.height, stream.pix_fmt = taken.width, taken.height, "yuv420p"
-        for frame in source.decode(video=0):
-            frame.pts = None
+        for number, frame in enumerate(source.decode(video=0)):
+            frame.pts, frame.time_base = number, Fraction(1, 25)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path

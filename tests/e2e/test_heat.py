@@ -78,7 +78,7 @@ def test_without_sensors_it_says_so_and_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_a_smaller_model_stands_in_and_all_comes_back_when_it_is_cool(tmp_path: Path, model: Path) -> None:
     assert model.is_file()
     heat(root := tmp_path / "sys", COOL)
@@ -97,6 +97,8 @@ def test_a_smaller_model_stands_in_and_all_comes_back_when_it_is_cool(tmp_path: 
         assert reduced["cost"] < 0.7
         heat(root, COOL)
         program.wait_for(lambda: program.status()["governor"]["level"] == 0, "the way back", timeout=400)
+        # On a busy machine load may keep the smaller model a little longer.
+        program.wait_for(lambda: program.status()["governor"]["state"] == "full", "the full model", timeout=400)
         program.wait_for(lambda: rate(program) > 1.0, "detection goes on")
         back = program.status()
         log = program.log()

@@ -4,90 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from detector.alerts.homeassistant_entity import slug
-from support import sample
-from support.home_assistant import HomeAssistant, Phone, wait_for
-from support.mosquitto import Mosquitto, RecordingSubscriber
-from support.program import Program
+from support.ha_site import ALARM, CODE, Site
+from support.home_assistant import Phone, wait_for
 
-pytestmark = [pytest.mark.ha, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ha, pytest.mark.timeout(1800)]
 BLUEPRINT = (
     Path(__file__).resolve().parents[2] / "docs" / "blueprints" / "automation" / "detector" / "person_alert.yaml"
 )
-CODE = "7391"
-ALARM = "alarm_control_panel.yard_alarm"
-
-
-@dataclass
-class Site:
-    """A detector, a broker, a Home Assistant, and a client that listens to all that passes between them."""
-
-    folder: Path
-    broker: Mosquitto
-    home: HomeAssistant
-    heard: RecordingSubscriber
-    detector: Program
-
-    def components(self) -> dict[str, dict[str, Any]]:
-        """What the detector describes itself as."""
-        payload = self.heard.last("homeassistant/device/yard/config")
-        found: dict[str, dict[str, Any]] = json.loads(payload or b"{}").get("components", {})
-        return found
-
-    def ids(self, key: str) -> tuple[str, str]:
-        """The entity ids that the component may have: older versions make it from the names, newer ones are told it."""
-        one = self.components()[key]
-        return f"{one['platform']}.{slug('Yard ' + one['name'])}", str(one["default_entity_id"])
-
-    def id(self, key: str) -> str:
-        """The entity's id in this Home Assistant."""
-        states = self.home.states()
-        return next((one for one in self.ids(key) if one in states), self.ids(key)[0])
-
-    def start_detector(self, *cameras: str) -> None:
-        self.detector = Program(self.folder / "run", config(self.broker.port, *cameras))
-        self.detector.start()
-        self.detector.wait_ready()
-
-
-def config(port: int, *cameras: str) -> dict[str, Any]:
-    clip = {"source": str(sample.clip()), "loop": True, "detect_fps": 5, "alert": {"cooldown_s": 3}}
-    return {
-        "device": {"id": "yard", "name": "Yard"},
-        "model": {"name": str(sample.model())},
-        "cameras": dict.fromkeys(cameras, clip),
-        "mqtt": {"broker": f"mqtt://127.0.0.1:{port}", "stats_interval_s": 1},
-        "alarm": {"code": CODE, "trigger_s": 2},
-    }
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("ha")
-    home = HomeAssistant(folder / "home")  # skips where there is none
-    broker = Mosquitto(folder / "broker", persistent=True)
-    broker.start()
-    heard = RecordingSubscriber(broker.port)
-    made = Site(folder, broker, home, heard, Program(folder / "run", config(broker.port, "porch", "back-door")))
-    try:
-        made.detector.start()
-        made.detector.wait_ready()
-        home.start()
-        home.add_mqtt(broker.port)
-        yield made
-    finally:
-        home.stop()
-        made.detector.kill()
-        heard.close()
-        broker.kill()
 
 
 def test_every_entity_is_made_and_none_refused(site: Site) -> None:
@@ -191,6 +119,7 @@ def test_the_blueprint_sends_a_notification_that_can_be_answered(site: Site) -> 
     phone = Phone(home)
     inputs = {"alert": site.id("porch_alert"), "phone": phone.device_id, "picture": site.id("porch_snapshot")}
     blueprint = {"path": f"detector/{BLUEPRINT.name}", "input": {**inputs, "snooze_minutes": 7}}
+    wait_for(lambda: "notify.mobile_app_pocket" in phone.services(), "the phone's own service")
     home.post("/api/config/automation/config/alert", {"alias": "alert", "use_blueprint": blueprint})
     told = wait_for(lambda: phone.received and phone.received[0], "a notification")
     assert (told["title"], told["message"]) == ("Person: porch", "Somebody is there")

@@ -22,10 +22,10 @@ import pytest
 from support.mosquitto import free_port
 
 _PROJECT = Path(__file__).resolve().parents[2]
-START_S = 90.0
-WAIT_S = 40.0
+START_S = 400.0  # its first start takes 15 s of a core, and a busy machine shares that core
+WAIT_S = 120.0
 # What it says of itself on any machine.
-_HARMLESS = re.compile(r"Skipping pip|zlib_ng|turbojpeg|aiohttp_fast_zlib")
+_HARMLESS = re.compile(r"Skipping pip|zlib_ng|turbojpeg|aiohttp_fast_zlib|is taking over \d+ seconds")
 
 
 def program() -> Path:
@@ -79,7 +79,7 @@ class HomeAssistant:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
-                self._process.wait(30)
+                self._process.wait(120)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait(10)
@@ -111,7 +111,7 @@ class HomeAssistant:
     def _ask_token(self, **form: str) -> None:
         body = urllib.parse.urlencode({"client_id": self._client, **form}).encode()
         request = urllib.request.Request(f"{self._client}auth/token", data=body, method="POST")
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             self._token |= json.loads(answer.read())
 
     def _request(self, method: str, path: str, body: Any = None) -> Any:
@@ -120,9 +120,22 @@ class HomeAssistant:
             headers["Authorization"] = f"Bearer {self._token['access_token']}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self._client}{path[1:]}", data=data, method=method, headers=headers)
-        with urllib.request.urlopen(request, timeout=15) as answer:
-            content = answer.read()
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                content = answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                raise OSError(f"{method} {path}: {error.code} {error.read()!r}") from None
         return json.loads(content) if content else None
+
+    def address(self, path: str) -> str:
+        """Of `path`, which begins with a slash."""
+        return f"{self._client}{path[1:]}"
+
+    @property
+    def signed_in(self) -> dict[str, str]:
+        """The header that its owner sends."""
+        return {"Authorization": f"Bearer {self._token['access_token']}"}
 
     def get(self, path: str) -> Any:
         return self._request("GET", path)
@@ -172,7 +185,7 @@ class HomeAssistant:
             data=json.dumps({"template": template}).encode(),
             headers={"Authorization": f"Bearer {self._token['access_token']}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=15) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return str(answer.read().decode())
 
     def log(self) -> str:
@@ -217,6 +230,10 @@ class Phone:
     def device_id(self) -> str:
         """As Home Assistant knows it."""
         return str(wait_for(lambda: self._home.render("{{ device_id('Pocket') or '' }}"), "the phone's device"))
+
+    def services(self) -> set[str]:
+        """What Home Assistant can be asked to do by now, as DOMAIN.NAME."""
+        return {f"{one['domain']}.{name}" for one in self._home.get("/api/services") for name in one["services"]}
 
     def answer(self, action: str) -> None:
         """Tap one of a notification's actions."""
