@@ -41,7 +41,8 @@ class PlaceRule:
             return
         if visit.place is not None:
             self._places.seen(visit.place.id, wall)
-        elif visit.alerts and wall - visit.start_wall >= _MIN_S:
+        # Who walks fast past a camera with few detections a second is gone before it is certain that they moved.
+        elif visit.alerts and wall - visit.start_wall >= _MIN_S and not visit.is_away:
             appearance = visit.appearance
             self._learn(visit, box, wall, lambda: appearance.look if appearance else b"")
 

@@ -53,6 +53,11 @@ class Origin:
         self._away = 0 if _same_place(self._box, box) else self._away + 1
         self.left = self.left or self._away >= self._inertia
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the latest box is elsewhere, be it an outlier or the first of a move."""
+        return self._away > 0
+
     def shift(self, dx: float, dy: float) -> None:
         """The camera turned: the whole picture moved by (px)."""
         if self._box is not None:

@@ -194,6 +194,11 @@ class Visit:
         return self._origin.left
 
     @property
+    def is_away(self) -> bool:
+        """Whether the latest box is not where the person was first detected."""
+        return self._origin.is_away
+
+    @property
     def current_zones(self) -> tuple[str, ...]:
         return self._zones.current
 

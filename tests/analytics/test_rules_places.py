@@ -92,6 +92,19 @@ def test_t1_who_stands_first_and_then_walks_away_leaves_no_place() -> None:
     assert walk.rules.dump()["places"] == []
 
 
+@pytest.mark.parametrize("looks", [4, 5])
+def test_t1_who_hurries_past_a_slow_camera_leaves_no_place(looks: int) -> None:
+    """So few detections that the visit is over before it counts as having moved."""
+    walk = RuleWalk(cooldown_s=0)
+    walk.step_s = 0.5
+    for number in range(5):
+        for step in range(looks):
+            walk.step((number, person(0.3 + max(0, step - 2) * 0.15)))
+        walk.wait(10.0)
+    assert len(walk.alerts) == 5
+    assert walk.rules.dump()["places"] == []
+
+
 def test_t1_a_still_thing_that_never_alerted_is_not_learnt() -> None:
     walk = RuleWalk(cooldown_s=0)
     walk.armed = False

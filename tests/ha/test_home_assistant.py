@@ -180,6 +180,7 @@ def test_a_renamed_and_a_removed_camera_leave_nothing_behind(site: Site) -> None
     assert len(old) > 30
     site.detector.stop()
     site.start_detector("drive")  # porch by another name, and no back door
+    wait_for(lambda: "drive_status" in site.components(), "the new description")
     home.until(site.id("drive_status"), "on")
     wait_for(lambda: not old & home.states().keys(), "the old entities' end")
     triggers = {key for key, one in site.components().items() if one == {"platform": "device_automation"}}
