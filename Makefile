@@ -9,7 +9,7 @@ OPTIMIZE := .venv-optimize
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test install check coverage mutants bench fault night soak gpu-test ha-test test-fresh test-optimize jetson service lock audit sbom notes clean
+.PHONY: help run test test-slow install check coverage mutants bench fault night soak gpu-test ha-test test-fresh test-optimize jetson service lock audit sbom notes clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1	/' | expand -t 22
@@ -50,6 +50,10 @@ coverage: $(VENV)/.install  ## branch coverage of tracking, rules, decoders and 
 	  analytics/test_rules_loiter.py analytics/test_visit.py analytics/test_zones.py analytics/test_alarm.py inference/test_decode.py \
 	  inference/test_nms.py alerts/test_outbox.py alerts/test_outbox_model.py alerts/test_outbox_db.py alerts/test_outbox_db_damage.py) \
 	  -k "not vtest and not one_by_one" --cov-branch --cov-fail-under=95 $(addprefix --cov=detector.,$(CORE))
+
+# Two processes: each test starts services, or runs models, that want a core of their own.
+test-slow: $(VENV)/.install  ## the tests that take long: the real program as a process, real models over real clips
+	@$(PYTEST) -m slow -n 2 --dist loadfile $(ARGS)
 
 mutants: $(VENV)/.install  ## can the tests fail? one wrong thing at a time, and the tests that must notice
 	@$(BIN)/python scripts/mutants.py $(ARGS)

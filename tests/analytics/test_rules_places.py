@@ -148,6 +148,7 @@ def test_t1_reminders_of_a_person_who_came_walking_go_on() -> None:
     assert len(walk.alerts) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("which", ["vtest", "one_by_one"])
 def test_t1_no_true_alert_is_lost_where_every_path_holds_known_places(
@@ -165,6 +166,7 @@ def test_t1_no_true_alert_is_lost_where_every_path_holds_known_places(
     assert set(still) == set(alerts)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("which", ["vtest", "one_by_one"])
 def test_no_true_alert_is_lost_where_every_path_holds_what_was_marked_as_nobody(

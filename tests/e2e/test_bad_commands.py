@@ -12,7 +12,7 @@ import pytest
 from support.mosquitto import Mosquitto, RecordingSubscriber
 from support.program import Program
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 TOPICS = (
     "detector/alarm/set", "detector/door/detect/set", "detector/door/snooze/set", "detector/door/suppress/set",
     "detector/restart/set", "phones/alice",

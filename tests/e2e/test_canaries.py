@@ -20,6 +20,8 @@ from support.mjpeg_server import MjpegServer
 from support.mosquitto import Mosquitto, RecordingSubscriber
 from support.program import Program
 
+pytestmark = pytest.mark.slow
+
 CANARIES = {name: canary(name) for name in ("encoded", "query", "pipeline", "mqtt", "token", "hook", "phone")}
 # With / ? # and @ such a URL has two readings and is refused: test_secrets.py has each of them alone.
 CANARIES["raw"] = canary("raw", odd=ODD.translate(dict.fromkeys(map(ord, "/?#@"))))

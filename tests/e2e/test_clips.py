@@ -21,7 +21,8 @@ from support.program import Program
 from support.rtsp_server import RtspServer, why_not
 from support.schemas import load_schema
 
-pytestmark = pytest.mark.timeout(400)  # coding the H.265 clip alone takes half a minute on a busy machine
+# Coding the H.265 clip alone takes half a minute on a busy machine.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 CLIP = {"enabled": True, "pre_s": 2, "post_s": 3}
 
 

@@ -13,7 +13,7 @@ import pytest
 from support import index, pythons
 
 ROOT = Path(__file__).resolve().parents[2]
-SUITE_S = 1500  # `make test` on two cores, with all of the set-up and twice the time that it may take
+SUITE_S = 2100  # `make test` on two cores, with all of the set-up and twice the time that it may take
 
 pytestmark = pytest.mark.fresh
 

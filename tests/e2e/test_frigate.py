@@ -12,7 +12,7 @@ import pytest
 from support.mosquitto import Heard, Mosquitto, RecordingSubscriber, wait_until
 from support.program import Program
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 GARDEN = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
 
 

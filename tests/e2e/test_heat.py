@@ -15,6 +15,8 @@ from support.mosquitto import RecordingSubscriber, free_port
 from support.program import Program
 from support.sysfs import thermal_zone, write_sysfs
 
+pytestmark = pytest.mark.slow
+
 COOL, HOT = 45_000, 97_000  # millidegrees; the zone's limit is 94 deg C
 
 

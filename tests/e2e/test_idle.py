@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from bench.drawn import Coded, code
 from bench.rtsp import BenchCamera
 from detector.core.types import Pixels
 from support.program import Program
+
+pytestmark = pytest.mark.slow
 
 SIZE, FPS = (320, 240), 10
 STILL_S, MOVING_S = 3, 3  # a key frame every two seconds: the one at 4 s shows motion

@@ -14,7 +14,7 @@ from support.mosquitto import Mosquitto, RecordingSubscriber
 from support.program import Program
 from support.webhook_receiver import is_authentic
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SECRET = "a-secret-of-the-webhook"
 
 

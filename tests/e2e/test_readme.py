@@ -102,6 +102,7 @@ def _timed(command: str) -> Any:
     return pytest.param(command, marks=pytest.mark.optimize) if making else command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [_timed(c) for c in COMMANDS if not c.startswith("make ")])
 def test_a_documented_command_works(command: str, folder: Path, service: Program) -> None:
     if command.startswith("mosquitto_sub"):

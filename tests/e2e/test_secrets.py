@@ -60,7 +60,11 @@ def every_get_answer(program: Program) -> dict[tuple[str, str], str]:
     assert cookie is not None
     who = {"nobody": {}, "token": {"X-API-Key": TOKEN}, "cookie": {"Cookie": cookie[1]}}
     listed = json.loads(program.get("/openapi.json", headers=who["token"])[1])["paths"]
-    routes = {path.format(camera="c0", event_id="1.5-a") for path, methods in listed.items() if "get" in methods}
+    routes = {
+        path.format(camera="c0", event_id="1.5-a", suppression_id="1.5-a")
+        for path, methods in listed.items()
+        if "get" in methods
+    }
     assert {"/metrics", "/api/config", "/api/cameras/c0/stream.mjpg"} <= routes
     paths = [*routes, "/", "/docs", "/docs/", "/openapi.json", "/api/nothing", *PAGE_FILES]
     return {(name, path): ask(program, path, headers) for name, headers in who.items() for path in paths}

@@ -15,7 +15,7 @@ from support.coat import coat_clip
 from support.mosquitto import Heard, Mosquitto, RecordingSubscriber
 from support.program import Program
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ALERTS, EVENTS = "detector/alerts", "detector/events"
 
 

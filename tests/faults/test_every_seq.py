@@ -42,6 +42,7 @@ def kill_and_look(folder: Path, kills: int, seed: int) -> None:
     assert {number: ids for number, ids in found.items() if len(ids) > 1} == {}, "a number was given twice"
 
 
+@pytest.mark.slow
 def test_every_number_arrives_through_a_few_kills(tmp_path: Path) -> None:
     kill_and_look(tmp_path, kills=6, seed=1)
 

@@ -31,6 +31,7 @@ def exposed() -> dict[str, tuple[str, set[str]]]:
     system = {"temperature_c": 1.0, "power_w": 1.0, "throttled": False, "rss_mb": 1.0, "cpu_percent": 1.0}
     outbox = {"pending_alerts": 0, "pending_events": 0, "oldest_s": 1.0}
     control.overrides = {"slo": {"goal_ms": 500.0, "alerts": 1, "share": 1.0}, "outbox": outbox, "system": system}
+    control.overrides["governor"] = {"level": 1, "detect_share": 0.7, "cost": 0.7, "changes": 1}
     text = exposition(control.status(), latencies=control.latencies()).decode()
     return {
         sample.name: (family.type, set(sample.labels))

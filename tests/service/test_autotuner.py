@@ -139,6 +139,7 @@ def model(path: Path) -> Any:
     detector.close()
 
 
+@pytest.mark.slow
 def test_the_model_serves_at_once_and_the_choice_takes_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("support.inference.DEADLINE_S", 90.0)  # two processes start and import, one after the other
     shop, status = RunningInference(path), AutotuneStatus()
@@ -307,6 +308,7 @@ def two_cores() -> Iterator[None]:
     os.sched_setaffinity(0, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_cores")
 def test_the_threads_of_a_configured_backend_are_measured_once_and_kept(
     path: Path, model: RecordedSwaps, monkeypatch: pytest.MonkeyPatch

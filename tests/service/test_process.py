@@ -40,6 +40,7 @@ def test_garbage_made_meanwhile_is_still_found() -> None:
         assert gone() is None
 
 
+@pytest.mark.slow
 def test_what_became_garbage_meanwhile_goes_afterwards() -> None:
     node = Node()
     gone = weakref.ref(node)

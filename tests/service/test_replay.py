@@ -285,6 +285,7 @@ def busy_cores() -> Iterator[None]:
             child.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # some 700 model runs: half a minute on two free cores, more on busy ones
 def test_one_by_one_has_six_visits(shared: Path, model: PersonDetector) -> None:
     """At half the default rate to save time; the first part again on a loaded machine, byte for byte."""

@@ -18,6 +18,8 @@ from detector.models.loading import resolve, shaped_loader
 from detector.service.replay import Line, replay
 from support import sample
 
+pytestmark = pytest.mark.slow
+
 SEEN = (30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
 """Frames of the sample clip with the cyclist."""
 

@@ -23,6 +23,8 @@ from support.inference import RunningInference, end_to_end_model
 from support.service import make_store
 from support.visits import StillClock
 
+pytestmark = pytest.mark.slow
+
 SOURCE = "rtsp://127.0.0.1:1/none"
 
 

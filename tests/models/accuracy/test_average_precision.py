@@ -22,6 +22,7 @@ from support.plain_eval import plain_average_precision
 pytest.importorskip("pycocotools", reason="needs the extra evaluate")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "family", "at_least", "pictures"),
     [

@@ -135,6 +135,7 @@ def test_a_reference_that_fails_is_nobodys_verdict(sees: Make) -> None:
         compare(sees([[20, 10, 40, 60, NAN, 0]]), sees(GRID), PICTURES)
 
 
+@pytest.mark.slow
 def test_ground_truth_counts_where_given(sees: Make, shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("pycocotools")
     truth = LabelledPictures(

@@ -12,6 +12,8 @@ from detector.inference.factory import load_detector
 from detector.models.accuracy.average_precision import EVALUATION_FLOOR, Evaluation, evaluate
 from detector.models.accuracy.matches import Drop, Matches, drop_of
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("pycocotools", reason="needs the extra evaluate")
 
 

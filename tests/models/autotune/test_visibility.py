@@ -16,6 +16,8 @@ from detector.models.autotune.visibility import CameraVisibility, visible
 from detector.models.loading import made, open_file, resolve, shaped_loader
 from support import sample
 
+pytestmark = pytest.mark.slow
+
 CAMERA = Camera.model_validate({"source": "a.mp4"})
 
 

@@ -64,6 +64,7 @@ def test_int8_is_judged_against_fp32(form: Form, photos: list[Image], name: str,
         assert "it misses" in verdict.why
 
 
+@pytest.mark.slow
 def test_the_next_safer_precision_is_taken_and_the_note_says_so(form: Form, photos: list[Image]) -> None:
     source, int8 = form("yolox_nano")
     choice = first_accepted(

@@ -160,6 +160,7 @@ def test_branches_are_refused() -> None:
         edit.reshape(whole, 64, 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_real_models_keep_their_persons(
     name: str,

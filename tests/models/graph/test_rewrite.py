@@ -90,7 +90,7 @@ def test_the_command(people: Path, tmp_path: Path, small_model: Path) -> None:
         (["m.onnx"], 2, "would be overwritten"),
         (["m.onnx", "--output", "x.pt"], 2, "ends in .onnx"),
         (["m.onnx", "--output", "x.onnx", "--size", "huge"], 2, "--size huge"),
-        (["m.onnx", "--output", "x.onnx", "--size", "100", "--images", "."], 1, "no pictures"),
+        (["m.onnx", "--output", "x.onnx", "--size", "128", "--images", "."], 1, "no pictures"),
         (["m.onnx", "--output", "x.onnx", "--head", "dense"], 2, "are for checkpoints"),
         (["m.pt", "--batch", "0"], 2, "--batch 0"),
         (["m.pt", "--before-nms"], 2, "is for ONNX files"),

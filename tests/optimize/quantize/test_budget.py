@@ -61,6 +61,7 @@ def truth(tmp_path: Path, pictures: list[Image]) -> LabelledPictures:
     return LabelledPictures(images=tmp_path, annotations=tmp_path / "truth.json")
 
 
+@pytest.mark.slow
 def test_truth_lets_the_original_pass_and_a_damaged_one_not(tmp_path: Path, truth: LabelledPictures) -> None:
     judge = ByTruth(load(tmp_path, "original"), truth, max_ap_drop=0.5)
     same = judge(load(tmp_path, "same"))
@@ -83,6 +84,7 @@ def test_a_few_pictures_prove_nothing(tmp_path: Path, truth: LabelledPictures) -
     assert "in 5 pictures (at least 8 are needed)" in same.why
 
 
+@pytest.mark.slow
 def test_truth_allows_what_it_is_told_to(tmp_path: Path, truth: LabelledPictures) -> None:
     assert ByTruth(load(tmp_path, "original"), truth, max_ap_drop=100.0)(load(tmp_path, "d", bias=0.5)).holds
 

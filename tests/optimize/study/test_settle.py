@@ -50,22 +50,24 @@ def heavier(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_what_differs_separates_before_time_is_up(tmp_path: Path, shown: list[Path]) -> None:
     leaders = {"light": subject(small_model(tmp_path)), "heavy": subject(heavier(tmp_path))}
-    found = settle(leaders, shown, limit_s=60.0)
+    found = settle(leaders, shown, limit_s=100.0)
     assert found is not None
     assert (found.fastest, found.tied) == ("light", ())
     assert found.ratios["heavy"].low > 1.0
-    assert found.seconds < 50
+    assert found.seconds < 90
 
 
+@pytest.mark.slow
 def test_the_same_thing_twice_is_a_tie_when_time_is_up(tmp_path: Path, shown: list[Path]) -> None:
     one = subject(small_model(tmp_path))
     (tmp_path / "other.onnx").write_bytes((tmp_path / "small.onnx").read_bytes())
-    found = settle({"one": one, "other": subject(tmp_path / "other.onnx")}, shown, limit_s=3.0)
+    found = settle({"one": one, "other": subject(tmp_path / "other.onnx")}, shown, limit_s=15.0)
     assert found is not None
     assert sorted(found.tied) == ["one", "other"]
-    assert found.seconds < 10
+    assert found.seconds < 60
 
 
 def test_one_alone_has_nothing_to_settle(tmp_path: Path, shown: list[Path]) -> None:

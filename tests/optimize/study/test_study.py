@@ -31,6 +31,7 @@ def subject(path: Path) -> StudySubject:
     return StudySubject(label="small", path=str(path), engine="onnxruntime", threads=1, shape=(SIDE, SIDE))
 
 
+@pytest.mark.slow
 def test_measured_kept_and_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = request(tmp_path)
     told: list[tuple[int, int | None, str]] = []
