@@ -8,6 +8,7 @@ gives. Only when that is less than `power.min_detect_fps` the model gets smaller
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -34,6 +35,7 @@ from .strain import Strain, StrainMeter, hottest
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+OVERLOAD_S = 30.0  # a start, or a burst of work, is over by then
 NICE = 5  # it is wanted soon, and over within seconds of a core's time
 _ADVICE = {
     "heat": "improve the cooling",
@@ -69,6 +71,7 @@ class PowerGovernor:
         self._reasons: dict[str, str] = {}  # why the last step down was taken, by kind: device, load
         self._now, self._least_fps = Reduction(), 0.0
         self._measuring: threading.Thread | None = None
+        self._overloaded_since = math.inf
 
     # Any thread
 
@@ -148,7 +151,9 @@ class PowerGovernor:
         load = self._load_pressure(config.power)
         shares = self._shares(config.power) if config.power.adapt else ()
         forms = (
-            self._forms_for(stop, needed="over" in (self._strain.pressure, load.pressure)) if config.power.adapt else ()
+            self._forms_for(stop, needed=self._strain.pressure == "over" or self._lasts(now, load))
+            if config.power.adapt
+            else ()
         )
         self._governor.resize(len(shares) + len(forms))
         self._load_governor.resize(len(forms))
@@ -178,6 +183,11 @@ class PowerGovernor:
         gets = slowest * overload.looked_at / overload.due
         pressure: Pressure = "over" if gets < min(settings.min_detect_fps, slowest / 2) else "hold"
         return Strain(pressure=pressure, reason=f"load: {gets:.1f} of {slowest:g} detections a second are possible")
+
+    def _lasts(self, now: float, load: Strain) -> bool:
+        """Whether inference has not kept up for so long that measuring, which costs it time too, pays."""
+        self._overloaded_since = min(self._overloaded_since, now) if load.pressure == "over" else math.inf
+        return now - self._overloaded_since >= OVERLOAD_S
 
     def _forms_for(self, stop: threading.Event, *, needed: bool) -> tuple[ReducedForm, ...]:
         """The smaller forms; measured when they are needed first, since that costs half a minute of a core."""

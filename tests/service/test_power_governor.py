@@ -22,7 +22,7 @@ from detector.models.graph.variants import prepare
 from detector.service.governor import CLIMB_S, CONFIRM_S, SETTLE_S
 from detector.service.model_host import FAILURES_BEFORE_RELOAD, ModelHost
 from detector.service.overload import WINDOW_S, LoadMeter
-from detector.service.power_governor import PowerGovernor
+from detector.service.power_governor import OVERLOAD_S, PowerGovernor
 from support.clocks import SetClock
 from support.mosquitto import wait_until
 from support.service import captured, make_store
@@ -142,7 +142,9 @@ def test_load_alone_makes_the_model_smaller_once_less_than_the_least_rate_is_pos
     assert (service.governor.changes, service.governor.problems()) == (0, ())
     service.load.forget()
     service.lose_frames(taken=1, dropped=9)
-    service.pass_time(CONFIRM_S + 2)
+    service.pass_time(OVERLOAD_S - 2)
+    assert service.governor.document()["note"] != "smaller models are being measured", "not for a burst of work"
+    service.pass_time(4)
     service.wait_measured()
     service.pass_time(SETTLE_S + 2)
     assert (service.frames.share, service.host.reduced) == (1.0, True)
