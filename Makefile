@@ -53,7 +53,7 @@ coverage: $(VENV)/.install  ## branch coverage of tracking, rules, decoders and 
 
 # Two processes: each test starts services, or runs models, that want a core of their own.
 test-slow: $(VENV)/.install  ## the tests that take long: the real program as a process, real models over real clips
-	@$(PYTEST) -m slow -n 2 --dist loadfile $(ARGS)
+	@$(PYTEST) -m "slow and not fault and not optimize" -n 2 --dist loadfile $(ARGS)
 
 mutants: $(VENV)/.install  ## can the tests fail? one wrong thing at a time, and the tests that must notice
 	@$(BIN)/python scripts/mutants.py $(ARGS)
