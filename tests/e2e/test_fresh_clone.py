@@ -20,7 +20,16 @@ pytestmark = pytest.mark.fresh
 
 def _make(folder: Path, *arguments: str, timeout: float = 400) -> subprocess.CompletedProcess[str]:
     # What this test run's own environment leaks must not help the newcomer.
-    leaks = {"VIRTUAL_ENV", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "PYENV_VERSION", "DETECTOR_SHARED"}
+    leaks = {
+        "ARGS",
+        "WORKERS",
+        "VIRTUAL_ENV",
+        "PYTHONPATH",
+        "MAKEFLAGS",
+        "MAKELEVEL",
+        "PYENV_VERSION",
+        "DETECTOR_SHARED",
+    }
     env = {name: value for name, value in os.environ.items() if name not in leaks and not name.startswith("PYTEST_")}
     return subprocess.run(
         ["make", *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=timeout, check=False
