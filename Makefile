@@ -74,7 +74,8 @@ bench: $(VENV)/.bench  ## from glass to alert, against the targets; the report i
 	  else echo "no ../shared: only the pipeline over its model is measured"; $(BIN)/detector bench $(ARGS); fi
 
 fault: $(VENV)/.install  ## brokers killed, cameras pulled, disks filled
-	@$(PYTEST) -m fault $(ARGS)
+	@$(PYTEST) -m "fault and not alone" -n 3 --dist load $(ARGS)
+	@$(PYTEST) -m "fault and alone" $(ARGS)
 
 night: $(VENV)/.install  ## a simulated night, 8 hours of media time through the whole service; prints what happened (needs ../shared)
 	@$(PYTEST) -m night -s $(ARGS)

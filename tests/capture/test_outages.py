@@ -20,6 +20,9 @@ from support.rtsp_server import RtspServer, why_not
 BACK_S = 5.0  # so soon after the camera's return its pictures are back, where it was away for less than a minute
 
 
+LONG = [pytest.mark.fault, pytest.mark.alone]
+
+
 def waits(loop: CameraLoop, clock: SetClock, monkeypatch: pytest.MonkeyPatch, stop: threading.Event) -> list[float]:
     """How long `loop` waits after each failure, on a clock that the waits move."""
     made: list[float] = []
@@ -73,9 +76,7 @@ def test_full_jitter_spreads_the_first_tries() -> None:
 
 
 @pytest.mark.skipif(why_not() is not None, reason=f"needs a real RTSP server: {why_not()}")
-@pytest.mark.parametrize(
-    "away_s", [3.0, pytest.param(8.0, marks=pytest.mark.fault), pytest.param(12.0, marks=pytest.mark.fault)]
-)
+@pytest.mark.parametrize("away_s", [3.0, pytest.param(8.0, marks=LONG), pytest.param(12.0, marks=LONG)])
 @pytest.mark.parametrize("how", ["killed", "hung"])
 def test_row_11_pictures_are_back_within_five_seconds_of_the_cameras_return(
     away_s: float, how: str, running: Running, until: Until

@@ -54,6 +54,7 @@ def test_a_stop_while_starting_ends_it_soon(tmp_path: Path, config: dict[str, An
 
 
 @pytest.mark.fault
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_a_hundred_stops_while_starting_end_it_soon(tmp_path: Path, config: dict[str, Any]) -> None:
     slowest = 0.0

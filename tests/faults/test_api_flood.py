@@ -23,7 +23,7 @@ import pytest
 from support import sample
 from support.program import Program
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fault, pytest.mark.alone, pytest.mark.timeout(300)]
 IDLE = 5000
 ATTACK_S = 10.0
 _FORK = multiprocessing.get_context("spawn")

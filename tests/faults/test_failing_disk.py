@@ -16,7 +16,7 @@ from support.mosquitto import Mosquitto, RecordingSubscriber
 from support.outboxes import opened
 from support.program import Program
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fault, pytest.mark.alone, pytest.mark.timeout(300)]
 
 FAILURES = [("EIO", "wso"), ("EIO", "s"), ("ENOSPC", "wo"), ("EROFS", "wo")]
 ALERTS = 3  # that each failure must let out

@@ -19,7 +19,7 @@ from support.mosquitto import Heard, Mosquitto, RecordingSubscriber
 from support.program import Program
 from support.slow_disk import SlowDisk
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fault, pytest.mark.alone, pytest.mark.timeout(300)]
 
 CAMERAS = ("a", "b", "c")
 SETTLE_S, MEASURE_S = 4.0, 15.0

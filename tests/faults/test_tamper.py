@@ -15,7 +15,7 @@ from support.mosquitto import Mosquitto, RecordingSubscriber
 from support.program import Program
 from support.tamper_scenes import ATTACKS, HEIGHT, WIDTH, expose, yard
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.fault, pytest.mark.alone, pytest.mark.timeout(180)]
 FPS, CALM_S, COVERED_S = 5, 20, 25
 
 
