@@ -191,7 +191,9 @@ class Registry:
 
     def _is_path(self, text: str) -> bool:
         path = Path(text).expanduser()
-        return text not in self._models and (os.sep in text or path.suffix.lower() in _SUFFIXES or path.is_file())
+        # Path.is_file raises where a name is too long.
+        found = os.path.isfile(path)  # noqa: PTH113
+        return text not in self._models and (os.sep in text or path.suffix.lower() in _SUFFIXES or found)
 
     def verify(self) -> dict[str, Status]:
         """The state of every model's and clip's file in the cache; hashes the files."""

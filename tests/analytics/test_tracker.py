@@ -376,7 +376,6 @@ def test_one_walker_is_one_track(dt: float, speed: float, noise: int) -> None:
 # --- real clips
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)  # 795 model runs: 15 s, but many times that where the machine is shared
 def test_vtest_scored_against_marked_identities(shared: Path, vtest: ScoredClip) -> None:
     clip = vtest
@@ -389,7 +388,6 @@ def test_vtest_scored_against_marked_identities(shared: Path, vtest: ScoredClip)
     assert half.idf1 >= 0.84
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_one_by_one_visits_at_two_frames_a_second(shared: Path, one_by_one: ScoredClip) -> None:
     clip = one_by_one

@@ -226,7 +226,7 @@ def test_only_the_cameras_and_scores_that_are_asked_for(tmp_path: Path, hook: Ho
         made.alert(document(2, score=0.79), None)
         made.alert(document(3), None)
         wait_until(lambda: len(hook.taken) == 1)
-        assert made.senders[0].stats().waiting == 0
+        wait_until(lambda: made.senders[0].stats().waiting == 0)
     assert json.loads(hook.taken[0][1])["id"] == "alert-3"
 
 
