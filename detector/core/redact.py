@@ -36,11 +36,11 @@ _PROPERTY = re.compile(
     re.IGNORECASE,
 )
 _ESCAPED = re.compile(r"[%\\&+]")
-_ESCAPES = {
-    "\b": r"\\+b",
-    "\n": r"\\+n",
-    "\r": r"\\+r",
-    "\t": r"\\+t",
+_SLASHES = r"\\{1,15}"  # each text in another doubles the backslashes: four deep
+_AFTER_SLASHES = r"(?<=\\)"
+_ROWS = re.compile(r"(\\+)")
+_LETTERS = {"\b": "b", "\n": "n", "\r": "r", "\t": "t"}
+_ENTITIES = {
     "<": "&lt;",
     ">": "&gt;",
     "&": "&amp;",
@@ -88,21 +88,38 @@ def _info_end(text: str, start: int) -> int | None:
     return at if at >= 0 else None
 
 
-def _character(character: str) -> str:
-    """A pattern for one character as it is, percent-encoded or escaped for JSON or Python (once or more), or for HTML."""
+def _character(character: str, slashes: str = _SLASHES) -> str:
+    """A pattern for one character as it is, percent-encoded or escaped for JSON or Python (once or more), or for HTML.
+
+    `slashes` is the pattern of what escapes it.
+    """
     forms = [re.escape(character), "".join(f"%(?:25)*{byte:02X}" for byte in character.encode(errors="replace"))]
     if ord(character) < 256:
         forms.append(f"%(?:25)*{ord(character):02X}")
-        forms.append(rf"\\+x{ord(character):02x}")
+        forms.append(rf"{slashes}x{ord(character):02x}")
     if not character.isalnum() or not character.isascii():
-        forms.append("".join(rf"\\+u{ord(unit):04x}" for unit in _utf16(character)))
-        forms.append(rf"\\+U{ord(character):08x}")
+        forms.append("".join(rf"{slashes}u{ord(unit):04x}" for unit in _utf16(character)))
+        forms.append(rf"{slashes}U{ord(character):08x}")
         forms.append(f"&#(?:{ord(character)}|x{ord(character):x});")
-    if character in "\\'\"/":
-        forms.append(r"\\+" + re.escape(character))
-    if character in _ESCAPES:
-        forms.append(_ESCAPES[character])
+    if character in "'\"/":
+        forms.append(slashes + re.escape(character))
+    if character in _LETTERS:
+        forms.append(slashes + _LETTERS[character])
+    if character in _ENTITIES:
+        forms.append(_ENTITIES[character])
     return f"(?:{'|'.join(dict.fromkeys(forms))})"
+
+
+def _word(word: str) -> str:
+    """A pattern for a word, in which no backslash of a text can be matched by two parts: ways would multiply."""
+    first, *rest = _ROWS.split(word)
+    parts = [*map(_character, first)]
+    for row, text in zip(rest[::2], rest[1::2], strict=True):
+        # As many as escape the row, and one more character's.
+        backslashes = rf"\\{{{len(row)},{15 * len(row) + 15}}}"
+        parts.append(f"(?:{backslashes}|(?:{_character(row[0])}){{{len(row)}}})")
+        parts += [_character(character, _SLASHES if at else _AFTER_SLASHES) for at, character in enumerate(text)]
+    return "".join(parts)
 
 
 def _utf16(character: str) -> str:
@@ -112,7 +129,9 @@ def _utf16(character: str) -> str:
 
 # Every character that str.split() splits at: as it is, percent-encoded, or escaped.
 _SPACE = (
-    r"(?:\s|\+|\\+(?:[nrtvf]|x(?:0[9-d]|1[c-f]|85|a0)|u(?:00(?:0[9-d]|1[c-f]|85|a0)|1680|20[025][0-9af]|3000))"
+    r"(?:\s|\+|"
+    + _SLASHES
+    + r"(?:[nrtvf]|x(?:0[9-d]|1[c-f]|85|a0)|u(?:00(?:0[9-d]|1[c-f]|85|a0)|1680|20[025][0-9af]|3000))"
     r"|%(?:25)*(?:(?:C2%(?:25)*)?(?:0[9-D]|1[C-F]|20|85|A0)|E1%(?:25)*9A%(?:25)*80|E2%(?:25)*8[01]%(?:25)*[89A].|"
     r"E3%(?:25)*80%(?:25)*80))+"
 )
@@ -120,7 +139,7 @@ _SPACE = (
 
 def _pattern(secret: str) -> re.Pattern[str]:
     # Messages are put on one line, so white space inside a secret may have shrunk to one blank.
-    words = ["".join(_character(character) for character in word) for word in secret.split()]
+    words = [_word(word) for word in secret.split()]
     return re.compile(_SPACE.join(words), re.IGNORECASE)
 
 

@@ -113,7 +113,9 @@ class InferenceLoop:
 
     def add(self, name: str, settings: Camera, *, enabled: bool) -> None:
         """Open a camera's channel, or open it again with other settings."""
-        pipeline = CameraPipeline(name=name, settings=settings, device_id=self._device_id, curves=self._curves)
+        # The sums take time of every frame: they are for cameras that decide by them.
+        curves = self._curves if settings.alert.confirm == "evidence" else None
+        pipeline = CameraPipeline(name=name, settings=settings, device_id=self._device_id, curves=curves)
         with self._lock:
             old = self._channels.get(name)
             if old is not None:

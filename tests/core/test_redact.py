@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
 from html import escape
@@ -193,3 +194,17 @@ def test_a_secret_is_masked_however_often_it_was_escaped(escaped: Callable[[str]
     assert "secret9" not in masked
     assert "***" in masked
     assert masked.startswith("before")
+
+
+_ROW = re.compile(r"\\+")
+
+
+@pytest.mark.parametrize("secret", ["\\" * 8 + "end", "\\'" * 8 + "end", "\\\"\\'" * 4 + "end"])
+def test_a_password_of_many_backslashes_takes_no_time(secret: str) -> None:
+    """Against text in which each of them has ten ways to be matched: without end if they multiplied."""
+    redactor = Redactor()
+    redactor.learn(secret)
+    other = f"a{re.sub(_ROW, lambda _row: chr(92) * 10, secret)[:-3]}z" * 3
+    assert redactor(other) == other
+    for text in (secret, repr(secret), json.dumps(json.dumps(secret))):
+        assert "end" not in redactor(f"the word {text} is")
