@@ -17,7 +17,7 @@ from support.rtsp_server import RtspServer, why_not
 from support.stamped import age_s, legible_ms
 
 
-def opened(url: str, timeout_s: float = 5.0) -> NetworkSource:
+def opened(url: str, timeout_s: float = 20.0) -> NetworkSource:
     source = NetworkSource(url=url, timeout_s=timeout_s)
     source.open()
     return source
@@ -186,7 +186,7 @@ def test_r3_an_odd_password_logs_in_to_rtsp(written: str) -> None:
         pytest.skip(reason)
     with RtspServer(user="cam", password=ODD) as server:
         url = server.url_without_credentials.replace("://", f"://cam:{written}@")
-        for source in (NetworkSource(url=url, timeout_s=5.0), RtspSource(url=url, timeout_s=5.0)):
+        for source in (NetworkSource(url=url, timeout_s=20.0), RtspSource(url=url, timeout_s=20.0)):
             source.open()
             assert source.read().image.width == 320
             source.close()

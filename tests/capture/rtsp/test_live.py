@@ -21,7 +21,7 @@ from support.stamped import age_s, legible_ms
 def opened() -> Iterator[Callable[..., RtspSource]]:
     sources: list[RtspSource] = []
 
-    def make(url: str, timeout_s: float = 5.0) -> RtspSource:
+    def make(url: str, timeout_s: float = 20.0) -> RtspSource:
         source = RtspSource(url=url, timeout_s=timeout_s)
         sources.append(source)
         source.open()
