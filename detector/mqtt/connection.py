@@ -248,11 +248,10 @@ class BrokerConnection:
         return rc == MQTTErrorCode.MQTT_ERR_SUCCESS and client.socket() is not None
 
     def publish(self, message: Message) -> int | None:
-        """Write `message`, or queue what the socket does not take: its id for the `Ack` to come, None if not taken.
+        """Write `message`, which the broker can take (`capabilities`), or queue what the socket does not take: its id for the `Ack` to come, None if not taken.
 
         Never waits for the socket. A connection that is found lost is noticed by the next `step`, at once.
         """
-        message = self.capabilities.granted(message)
         with self._guard:
             info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
             if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:

@@ -291,7 +291,7 @@ class Outgoing:
     def farewell(self, will: Message) -> None:
         """Say the last will ourselves, and take nothing any more: a clean goodbye keeps the broker from sending it."""
         connection, self.connection = self.connection, None
-        mid = connection.publish(will) if connection is not None else None
+        mid = connection.publish(connection.capabilities.granted(will)) if connection is not None else None
         if mid is not None:
             self._order += 1
             self.flights[mid] = Flight(will, None, self._order, self._clock.mono())

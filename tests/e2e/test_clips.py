@@ -36,14 +36,6 @@ def config(model: Path, broker: Mosquitto, source: str, **camera: Any) -> dict[s
     }
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Any:
-    mosquitto = Mosquitto(tmp_path / "mosquitto")
-    mosquitto.start()
-    yield mosquitto
-    mosquitto.kill()
-
-
 def first_alert(subscriber: RecordingSubscriber) -> dict[str, Any]:
     heard = subscriber.wait_for(lambda all_heard: any(h.topic == "detector/alerts" for h in all_heard))
     alert: dict[str, Any] = json.loads(next(h.payload for h in heard if h.topic == "detector/alerts"))

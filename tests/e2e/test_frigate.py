@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,6 @@ from support.program import Program
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 GARDEN = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    mosquitto = Mosquitto(tmp_path / "mosquitto")
-    mosquitto.start()
-    yield mosquitto
-    mosquitto.kill()
 
 
 def config(model: Path, clip: Path, port: int, camera: str, *, prefix: str = "frigate") -> dict[str, Any]:

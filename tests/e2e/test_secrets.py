@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from support.canaries import command_lines
 from support.program import Program, once
 
 PASSWORDS = [
@@ -76,18 +77,6 @@ def ask(program: Program, path: str, headers: dict[str, str], body: bytes | None
         connection.request("POST" if body else "GET", path, body, headers)
         answer = connection.getresponse()
         return f"{answer.status}\n{answer.headers}\n{answer.read().decode()}"
-
-
-def command_lines(parent: int) -> str:
-    """Of the process and its children."""
-    found = ""
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
-                found += (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ") + "\n"
-        except (OSError, IndexError):
-            continue
-    return found + Path(f"/proc/{parent}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
 
 
 def test_no_password_gets_out_of_a_running_service(tmp_path: Path, model: Path) -> None:

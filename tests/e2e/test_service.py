@@ -35,14 +35,6 @@ def alerts(heard: list[Heard]) -> list[dict[str, Any]]:
     return [json.loads(h.payload) for h in heard if h.topic == "detector/alerts"]
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Any:
-    mosquitto = Mosquitto(tmp_path / "mosquitto")
-    mosquitto.start()
-    yield mosquitto
-    mosquitto.kill()
-
-
 def test_an_alert_reaches_a_subscriber_with_its_picture_history_and_states(
     tmp_path: Path, model: Path, clip: Path, broker: Mosquitto
 ) -> None:

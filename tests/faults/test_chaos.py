@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import resource
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,6 @@ ROUNDS = 4
 def clip() -> Path:
     sample.model()  # the service wants it too
     return sample.clip()
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    mosquitto = Mosquitto(tmp_path / "mosquitto", persistent=True, options=["max_queued_messages 0"])
-    mosquitto.start()
-    yield mosquitto
-    mosquitto.kill()
 
 
 def config(clip: Path | str, broker: Mosquitto, **camera: Any) -> dict[str, Any]:

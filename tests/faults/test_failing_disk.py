@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,6 @@ pytestmark = [pytest.mark.fault, pytest.mark.alone, pytest.mark.timeout(300)]
 FAILURES = [("EIO", "wso"), ("EIO", "s"), ("ENOSPC", "wo"), ("EROFS", "wo")]
 ALERTS = 3  # that each failure must let out
 WITHIN_MS = 1000.0
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    mosquitto = Mosquitto(tmp_path / "mosquitto", persistent=True, options=["max_queued_messages 0"])
-    mosquitto.start()
-    yield mosquitto
-    mosquitto.kill()
 
 
 @pytest.fixture

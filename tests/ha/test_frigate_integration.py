@@ -17,10 +17,9 @@ from typing import Any
 import pytest
 
 from support import sample
-from support.ha_site import Site
+from support.ha_site import Site, running_site
 from support.home_assistant import HomeAssistant, wait_for
-from support.mosquitto import Mosquitto, RecordingSubscriber
-from support.program import Program
+from support.mosquitto import Mosquitto
 
 pytestmark = [pytest.mark.ha, pytest.mark.timeout(1800)]
 TOKEN = "correct-horse-battery"
@@ -40,8 +39,6 @@ def frigate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = HomeAssistant(folder / "home")
     shutil.copytree(source, home.folder / "custom_components" / "frigate")
     broker = Mosquitto(folder / "broker")
-    broker.start()
-    heard = RecordingSubscriber(broker.port)
     camera = {"source": str(sample.clip()), "loop": True, "detect_fps": 2, "zones": {"garden": GARDEN}}
     config = {
         "device": {"id": "yard"},
@@ -55,18 +52,8 @@ def frigate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         },
         "api": {"token": TOKEN},
     }
-    made = Site(folder, broker, home, heard, Program(folder / "run", config))
-    try:
-        made.detector.start()
-        made.detector.wait_ready()
-        home.start()
-        home.add_mqtt(broker.port)
+    with running_site(folder, home, broker, config) as made:
         yield made
-    finally:
-        home.stop()
-        made.detector.kill()
-        heard.close()
-        broker.kill()
 
 
 def add(site: Site, password: str) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,3 +63,22 @@ def config(port: int, *cameras: str) -> dict[str, Any]:
         "mqtt": {"broker": f"mqtt://127.0.0.1:{port}", "stats_interval_s": 1},
         "alarm": {"code": CODE, "trigger_s": 2},
     }
+
+
+@contextmanager
+def running_site(folder: Path, home: HomeAssistant, broker: Mosquitto, document: dict[str, Any]) -> Iterator[Site]:
+    """A site whose detector has the configuration `document`, until all of it is ended."""
+    broker.start()
+    heard = RecordingSubscriber(broker.port)
+    made = Site(folder, broker, home, heard, Program(folder / "run", document))
+    try:
+        made.detector.start()
+        made.detector.wait_for(lambda: made.detector.get("/healthz")[0] == 200, "its start")  # ready needs every camera
+        home.start()
+        home.add_mqtt(broker.port)
+        yield made
+    finally:
+        home.stop()
+        made.detector.kill()
+        heard.close()
+        broker.kill()

@@ -176,14 +176,13 @@ class RtspSession:
         transport = message.get("transport") or ""
         channel = re.search(r"interleaved\s*=\s*(\d{1,3})", transport, re.IGNORECASE)
         # Without the header it is as asked for, and nothing but TCP was.
-        over_tcp = "TCP" in transport.upper() or not transport.strip()
+        says_tcp = "TCP" in transport.upper()
+        over_tcp = says_tcp or not transport.strip()
         if channel is None and not over_tcp:
             if re.search(r"RTP/AVP", transport, re.IGNORECASE):
                 raise udp_only("answers RTSP over TCP with UDP", shown=self._shown)
             raise not_understood("the camera does not say that it sends over TCP", shown=self._shown)
-        self._unnamed_tcp = (
-            "TCP" not in transport.upper()
-        )  # "onvif1" cameras: what is interleaved is TCP, whatever it is called
+        self._unnamed_tcp = not says_tcp  # "onvif1" cameras: what is interleaved is TCP, whatever it is called
         self._channel = min(int(channel[1]), 254) if channel else 0
 
     def _ask(

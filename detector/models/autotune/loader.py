@@ -37,6 +37,14 @@ def open_form(
         made = variants_dir() / files[shape] if files and shape in files else None
         return made if made is not None and whole(made) else find(resolved.path, shape=shape)
 
+    return shaped(resolved, open_file=form_opener(resolved, form, score_floor), file_of=file_of, expected=expected)
+
+
+def form_opener(
+    resolved: Resolved, form: Candidate, score_floor: float = SCORE_FLOOR
+) -> Callable[[Path], PersonDetector]:
+    """What opens a file of the model as `form`; it raises ModelError."""
+
     def opened(path: Path) -> PersonDetector:
         return load_detector(
             path=path,
@@ -48,7 +56,7 @@ def open_form(
             score_floor=score_floor,
         )
 
-    return shaped(resolved, open_file=opened, file_of=file_of, expected=expected)
+    return opened
 
 
 def kept_choice(path: Path) -> Choice | None:

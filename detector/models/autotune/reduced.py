@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
@@ -18,18 +18,17 @@ from detector.config.model_settings import Model
 from detector.core.errors import DetectorError
 from detector.core.types import ArrayImage
 from detector.inference.detector import PersonDetector
-from detector.inference.factory import load_detector
 from detector.inference.input_sizes import InputSize, best_input_size
 from detector.inference.multi_size import AnyDetector, MultiSizeDetector
 from detector.models.graph.variants import find, prepare
-from detector.models.loading import SCORE_FLOOR, open_file, resolve, shapeable
+from detector.models.loading import open_file, resolve, shapeable
 from detector.models.probe import probed
 from detector.models.registry import Registry, Resolved, load_registry
 
 from .candidates import Candidate
 from .choice import place
 from .cost import interleaved
-from .loader import AutotunedLoader, kept_choice
+from .loader import AutotunedLoader, form_opener, kept_choice
 
 log = logging.getLogger(__name__)
 
@@ -78,18 +77,7 @@ def open_reduced(model: Model, form: ReducedForm, frame_sizes: Sequence[InputSiz
     resolved = resolve(wanted)
     candidate = _thriftiest(wanted, resolved)
 
-    def opened(path: Path) -> PersonDetector:
-        if candidate is None:
-            return open_file(wanted, resolved, path)
-        return load_detector(
-            path=path,
-            name=resolved.name,
-            spec=resolved.spec,
-            backend=candidate.backend,
-            precision="fp16" if candidate.precision == "half" else "auto",
-            threads=candidate.threads,
-            score_floor=SCORE_FLOOR,
-        )
+    opened = partial(open_file, wanted, resolved) if candidate is None else form_opener(resolved, candidate)
 
     def load(shape: InputSize) -> PersonDetector | None:
         path = find(resolved.path, shape=shape)

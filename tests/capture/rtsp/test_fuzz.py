@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from detector.capture.auth import Credentials, challenges
 from detector.capture.rtsp.access_units import Assembler
-from detector.capture.rtsp.framing import Framing, Interleaved
 from detector.capture.rtsp.h264 import H264
 from detector.capture.rtsp.h265 import H265
 from detector.capture.rtsp.nal import Depacketizer
 from detector.capture.rtsp.rtp import Receiver
 from detector.capture.rtsp.sdp import parse
+from support.fuzz.targets import in_reads
 from support.rtsp_video import PAYLOAD_TYPE, coded, interleaved, rtp
 
 MAX_HELD = 1 << 20
@@ -49,14 +49,7 @@ _words = st.sampled_from(
 
 def any_bytes(pieces: list[bytes], size: int) -> None:
     """Bytes of a connection, in reads of `size`."""
-    data, framing = b"".join(pieces), Framing()
-    framing.expect(channel=0, payload_type=PAYLOAD_TYPE)
-    with contextlib.suppress(ValueError):
-        for at in range(0, len(data), size):
-            framing.add(data[at : at + size])
-            for item in framing.items():
-                assert not isinstance(item, Interleaved) or item.data[0] >> 6 == 2
-            assert framing.held < MAX_HELD
+    in_reads(b"".join(pieces), size=size)
 
 
 _sdp_line = st.sampled_from(

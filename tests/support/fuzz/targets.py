@@ -77,10 +77,15 @@ def _filled(values: NDArray[np.float32], at: int, shape: tuple[int, ...]) -> NDA
 
 def rtsp(data: bytes) -> None:
     """A camera's side of the connection, in reads of the first byte's size; answers' bodies as descriptions."""
-    framing, size = Framing(), data[0] + 1 if data else 1
+    in_reads(data[1:], size=data[0] + 1 if data else 1)
+
+
+def in_reads(data: bytes, *, size: int) -> None:
+    """A connection's bytes, in reads of `size`: little is held, and packets are packets."""
+    framing = Framing()
     framing.expect(channel=0, payload_type=PAYLOAD_TYPE)
     with contextlib.suppress(ValueError):
-        for at in range(1, len(data), size):
+        for at in range(0, len(data), size):
             framing.add(data[at : at + size])
             for item in framing.items():
                 assert not isinstance(item, Interleaved) or item.data[0] >> 6 == 2
