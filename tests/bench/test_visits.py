@@ -15,7 +15,7 @@ from bench.visit_conditions import CONDITIONS, under
 from bench.visit_empty import empty_pictures
 from bench.visit_parts import VisitScene
 from bench.visit_plots import curves
-from bench.visit_report import missed_targets, summarise, target_rows
+from bench.visit_report import _met, missed_targets, summarise, target_rows
 from bench.visit_results import VisitResults, program_key
 from bench.visit_scenes import EMPTY_S, LAYOUTS, visit_heights, visit_scenes
 from bench.visit_tally import FoundVisit, SceneResult, VisitTally
@@ -326,3 +326,10 @@ def test_the_results_page_shows_what_was_missed_and_writes_the_curves(tmp_path: 
     assert "people of 24 or more px | 90% | nobody of this height | too little to say |" in page
     assert "(visits.svg)" in page
     assert (tmp_path / "visits.svg").read_text(encoding="utf-8") == curves(figures["summary"])
+
+
+@pytest.mark.parametrize(
+    ("found", "there", "met"), [(19, 19, None), (20, 20, True), (19, 20, True), (18, 20, False), (0, 0, None)]
+)
+def test_a_few_visits_that_are_all_found_do_not_show_a_share(found: int, there: int, met: bool | None) -> None:
+    assert _met(found, there, 0.95) is met
