@@ -37,7 +37,9 @@ class Governor:
         """The level from now on."""
         self._over_since = min(self._over_since, now) if pressure == "over" else math.inf
         self._eased_since = min(self._eased_since, now) if pressure == "eased" else math.inf
-        if now - self._over_since >= CONFIRM_S and now - self._lowered >= SETTLE_S and self.level < self.levels:
+        # What was well until the climb is no spike after it.
+        confirm_s = CONFIRM_S if now - self._climbed >= SETTLE_S else 0.0
+        if now - self._over_since >= confirm_s and now - self._lowered >= SETTLE_S and self.level < self.levels:
             self._step_down(now)
         elif self.level > 0 and now - self._eased_since >= self._waits.get(self.level - 1, CLIMB_S):
             self._climb(now)

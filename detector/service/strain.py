@@ -13,6 +13,7 @@ from .governor import Pressure
 
 BAND_C = 4.0  # this far below the limit there is heat to spare
 BAND_POWER = 0.9  # of the budget: below it there is power to spare
+_FAR_OVER_C = 2.0  # so far above the limit nothing waits for the mean
 _SMOOTH_S = 5.0  # time constant of the mean of a processor's sensor, which jumps with every burst
 _TREND_S = 30.0
 _FALLING_C = 0.25  # within that time: the last step works, so no further one yet
@@ -60,10 +61,13 @@ class StrainMeter:
             return Strain(pressure="eased")
         limit = most_c if most_c is not None else worst.limit_c
         assert limit is not None
-        over = self._smoothed(now, worst.temperature_c - limit)
+        shown = worst.temperature_c - limit
+        over = self._smoothed(now, shown)
         self._heat.append((now, over))
         while now - self._heat[0][0] > _TREND_S:
             self._heat.popleft()
+        if shown >= _FAR_OVER_C:
+            over = shown
         if over < -BAND_C:
             return Strain(pressure="eased")
         reason = f"heat: {worst.name} at {worst.temperature_c:.0f} °C, limit {limit:g} °C"

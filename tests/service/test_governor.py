@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from detector.config.power_settings import PowerSettings
@@ -73,6 +73,7 @@ class GovernedDevice:
     tau_s=st.floats(5.0, 900.0),
     die_k=st.floats(0.0, 15.0),
 )
+@example(ambient=0.0, full_k=75.4, tau_s=6.0, die_k=13.2)  # hot within seconds of a climb
 @settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.generate))
 def test_it_settles_below_the_limit_without_oscillating(
     ambient: float, full_k: float, tau_s: float, die_k: float
