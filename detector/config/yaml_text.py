@@ -78,14 +78,19 @@ def dump(document: dict[str, Any]) -> str:
 
 def editor() -> YAML:
     """Reads and writes YAML with its comments, order, quotes and anchors."""
-    yaml = YAML()
+    yaml = _made(YAML())
     yaml.preserve_quotes = True
     yaml.width = 1 << 16
     return yaml
 
 
 def _reader() -> YAML:
-    return YAML(typ="safe", pure=True)
+    return _made(YAML(typ="safe", pure=True))
+
+
+def _made(yaml: YAML) -> YAML:
+    yaml.composer.warn_double_anchors = False  # an anchor may be given again (YAML 1.2.2, 7.1): the latest holds
+    return yaml
 
 
 def _plain(value: Any) -> Any:

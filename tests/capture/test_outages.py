@@ -76,7 +76,9 @@ def test_full_jitter_spreads_the_first_tries() -> None:
 
 
 @pytest.mark.skipif(why_not() is not None, reason=f"needs a real RTSP server: {why_not()}")
-@pytest.mark.parametrize("away_s", [3.0, pytest.param(8.0, marks=LONG), pytest.param(12.0, marks=LONG)])
+@pytest.mark.parametrize(
+    "away_s", [pytest.param(3.0, marks=LONG), pytest.param(8.0, marks=LONG), pytest.param(12.0, marks=LONG)]
+)
 @pytest.mark.parametrize("how", ["killed", "hung"])
 def test_row_11_pictures_are_back_within_five_seconds_of_the_cameras_return(
     away_s: float, how: str, running: Running, until: Until

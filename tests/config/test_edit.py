@@ -125,3 +125,10 @@ def test_any_change_of_any_text_says_what_it_should(document: dict[str, Any], te
     mixed = {**copy.deepcopy(dict(parse(text))), **document}
     out, _ = updated(text, mixed)
     assert parse(out) == mixed
+
+
+def test_an_anchor_that_is_given_again_means_what_it_meant() -> None:
+    """The latest of that name holds (YAML 1.2.2, 7.1); the reader warned of it on standard error."""
+    text = "a: &x {k: 1}\nb: *x\nc: &x {k: 2}\nd: *x\ne: 1\n"
+    assert parse(text) == {"a": {"k": 1}, "b": {"k": 1}, "c": {"k": 2}, "d": {"k": 2}, "e": 1}
+    edited(text, lambda document: document.__setitem__("e", 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Suppressing:
         self.clock = StillClock(wall=WALL + 100)
         self.saved: dict[str, Any] = saved or {}
         self.history = History(path=folder / "history.db", snapshot_dir=folder / "snapshots", clock=self.clock)
+        weakref.finalize(self, self.history.close)
         self.loop = InferenceLoop(
             frames=LatestFrames(clock=self.clock),
             model=ModelHost(load=_no_model, clock=self.clock),
