@@ -77,10 +77,9 @@ def _last_line(node: Node) -> int:
 
 def _edited(text: str, document: Document) -> str:
     yaml = editor()
-    _, indent, offset = load_yaml_guess_indent(text)
+    tree, indent, offset = load_yaml_guess_indent(text, yaml=yaml)
     # The guess knows block sequences alone; mappings keep the two blanks that the starter file has.
     yaml.indent(mapping=_mapping_indent(text), sequence=indent or 2, offset=offset or 0)
-    tree = yaml.load(text)
     shared = {identity for identity, count in _counted(tree, {}).items() if count > 1}
     _merge(tree, parse(text), document, shared)
     out = io.StringIO()
