@@ -97,6 +97,7 @@ def test_memory_threads_and_descriptors_stay_flat_through_outages(tmp_path: Path
         }
         program = stack.enter_context(Program(tmp_path / "run", config))
         program.wait_ready()
+        program.wait_for(lambda: all(program.get(path)[0] == 200 for path in PAGE), "the first picture")
         outage = outages([*servers, broker])
         watch(program, WARM_UP_S, outage)
         samples = watch(program, MINUTES * 60, outage)
