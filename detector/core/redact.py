@@ -98,7 +98,7 @@ def _character(character: str, slashes: str = _SLASHES) -> str:
         forms.append(f"%(?:25)*{ord(character):02X}")
         forms.append(rf"{slashes}x{ord(character):02x}")
     if not character.isalnum() or not character.isascii():
-        forms.append("".join(rf"{slashes}u{ord(unit):04x}" for unit in _utf16(character)))
+        forms.append(slashes + _SLASHES.join(f"u{ord(unit):04x}" for unit in _utf16(character)))
         forms.append(rf"{slashes}U{ord(character):08x}")
         forms.append(f"&#(?:{ord(character)}|x{ord(character):x});")
     if character in "'\"/":

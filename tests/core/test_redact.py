@@ -10,7 +10,7 @@ from html import escape
 from urllib.parse import quote
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from detector.core.redact import RedactingFilter, Redactor, redact, redact_urls, shown_source
@@ -113,6 +113,7 @@ def leaks(password: str, text: str) -> bool:
     return any(form in " ".join(text.split()) for form in forms if form)
 
 
+@example("00\\\U00010000")  # after a backslash: one character, escaped as two
 @settings(deadline=None)  # the machine may be busy
 @given(PASSWORDS)
 def test_no_password_gets_out_of_a_sentence(password: str) -> None:
