@@ -33,6 +33,8 @@ class Scene(_SceneAnswer):
     zones: dict[str, list[tuple[float, float]]]
     masks: list[list[tuple[float, float]]]
     alert_zones: list[str] = Field(description="the zones in which alerts are raised; empty: everywhere")
+    min_area: float = Field(description="smallest share of the picture that a person covers")
+    max_area: float
 
 
 class PreviewedVisit(_SceneAnswer):

@@ -23,6 +23,8 @@ def scene_document(scene: LiveScene, settings: Camera, now: float) -> dict[str, 
         "zones": {name: [list(point) for point in polygon] for name, polygon in settings.zones.items()},
         "masks": [[list(point) for point in polygon] for polygon in settings.masks],
         "alert_zones": list(settings.alert.zones),
+        "min_area": settings.alert.min_area,
+        "max_area": settings.alert.max_area,
     }
 
 

@@ -226,6 +226,7 @@ def test_the_scene_holds_each_box_its_reason_and_the_zones(service: Controlled) 
         "seq": 7, "age_s": 1.5, "width": 100, "height": 50, "moving": True,
         "boxes": [{"track": 4, "box": [0.1, 0.4, 0.3, 0.9], "score": 0.876, "alerted": False, "reason": "2 of 3 frames"}],
         "zones": {}, "masks": [], "alert_zones": [],
+        "min_area": 0.00002, "max_area": 1.0,
     }  # fmt: skip
 
 

@@ -190,7 +190,8 @@ class MemoryControl:
             "seq": self.seq, "age_s": 0.06, "width": 640, "height": 360, "moving": True, "boxes": [box],
             "zones": {name: [list(point) for point in zone] for name, zone in settings.zones.items()},
             "masks": [[list(point) for point in mask] for mask in settings.masks],
-            "alert_zones": list(settings.alert.zones),
+            "alert_zones": list(settings.alert.zones), "min_area": settings.alert.min_area,
+            "max_area": settings.alert.max_area,
         }  # fmt: skip
 
     def preview_zones(self, camera: str, draft: ZoneDraft) -> Document:
