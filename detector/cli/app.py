@@ -34,6 +34,7 @@ from . import (
     quantize,
     replay,
     run,
+    specialise,
     tune,
 )
 
@@ -74,6 +75,7 @@ app.command("export")(export.export)
 app.command("build")(build.build)
 app.command("quantize")(quantize.quantize)
 app.command("prune")(prune.prune)
+app.command("specialise")(specialise.specialise)
 app.command("tune")(tune.tune)
 app.command("capture-set")(capture_set.capture_set)
 app.command("optimize")(optimize.optimize)
