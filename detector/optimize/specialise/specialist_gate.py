@@ -126,7 +126,10 @@ def _bounds(ours: _Tally, theirs: _Tally) -> dict[str, float]:
         return float(((theirs.found - ours.found) * w).sum() / max(1.0, float((persons * w).sum())))
 
     def lost_iou(w: Weights) -> float:
-        means = [float((t.overlaps * w).sum() / max(1.0, float((t.found * w).sum()))) for t in (theirs, ours)]
+        counts = [float((each.found * w).sum()) for each in (theirs, ours)]
+        if 0.0 in counts:  # nobody was found: that is told as such
+            return 0.0
+        means = [float((each.overlaps * w).sum()) / n for each, n in zip((theirs, ours), counts, strict=True)]
         return means[0] - means[1]
 
     return {
