@@ -36,7 +36,10 @@ def main() -> None:
     options = _options()
     options.work.mkdir(parents=True, exist_ok=True)
     media = options.shared / "media"
-    data, judged = _lessons(options.work / "learned", media), _exam(options.work / "judged", media)
+    data, judged = (
+        _lessons(options.work / "learned", media),
+        marked_street(options.work / "judged", media, lambda number: number % JUDGE_VTEST == 0),
+    )
     coco = (media / "coco" / "images", media / "coco" / "person_instances.json")
     runs = []
     for macs in options.macs:
@@ -105,10 +108,10 @@ def _lessons(folder: Path, media: Path) -> Path:
     return folder
 
 
-def _exam(folder: Path, media: Path) -> tuple[Path, Path]:
-    """Even frames of vtest.avi and their marked persons, in COCO's format."""
+def marked_street(folder: Path, media: Path, wanted: Callable[[int], bool]) -> tuple[Path, Path]:
+    """The wanted frames of vtest.avi and their marked persons, in COCO's format."""
     folder.mkdir(exist_ok=True)
-    names = _frames(media / "video" / "vtest.avi", folder, lambda number: number % JUDGE_VTEST == 0)
+    names = _frames(media / "video" / "vtest.avi", folder, wanted)
     boxes: list[dict[str, Any]] = []
     with (media / "video" / "gt" / "vtest_mot_gt.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):

@@ -19,8 +19,13 @@ from .run import ConfigOption, find_config
 def capture_set(
     camera: Annotated[str, typer.Option("--camera", metavar="NAME", help="A camera of the config.")],
     count: Annotated[int, typer.Option("--count", metavar="N", min=1, max=100_000, help="Number of pictures in all.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The set's folder; a set in it is continued.")],
     config: ConfigOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="The set's folder; a set in it is continued. Default: data_dir/pictures/NAME."
+        ),
+    ] = None,
     every: Annotated[float, typer.Option("--every", metavar="S", help="At most one picture in S seconds.")] = 10.0,
     yes: Annotated[bool, typer.Option("--yes", help="Consent to storing the pictures; do not ask.")] = False,
     picture_format: Annotated[Literal["jpg", "png"], typer.Option("--format", help="png: no loss, larger.")] = "jpg",
@@ -39,6 +44,7 @@ def capture_set(
     settings = document.load(find_config(config))
     if camera not in settings.cameras:
         raise UsageError(f"no camera {camera} in the config; its cameras: {', '.join(settings.cameras)}")
+    out = out or settings.data_dir / "pictures" / camera
     _consent(camera, out, count, given=yes)
     store = PictureStore(out, camera=camera, picture_format=picture_format, limit=max_mb << 20)
     with progress() as report:

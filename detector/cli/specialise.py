@@ -67,13 +67,9 @@ def specialise(
     as_json: JsonOption = False,
 ) -> None:
     """Teach a small model on one camera's pictures, and keep it only if it sees what the general model sees."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before PyTorch is imported: waiting threads leave the cores
-    _require()
     from detector.config import document
     from detector.models.loading import resolve
     from detector.models.registry import load_registry
-    from detector.optimize.specialise.job import SpecialiseRequest, carry_out
-    from detector.optimize.specialise.training import TrainingPlan
 
     from .progress import progress
 
@@ -83,6 +79,11 @@ def specialise(
     _check(rate, judges, max_loss)
     paths = _paths(pictures, settings.data_dir / "pictures" / camera if from_history else None)
     target = _target(output, settings.data_dir / "specialists" / f"{camera}.onnx")
+    fitting = tuple(sides(text, multiple=INPUT_MULTIPLE) for text in size or ())
+    _require()
+    from detector.optimize.specialise.job import SpecialiseRequest, carry_out
+    from detector.optimize.specialise.training import TrainingPlan
+
     with progress(download=True) as report:
         registry = load_registry()
         general = resolve(settings.model, report)
@@ -96,7 +97,7 @@ def specialise(
         teachers=teachers,
         output=target,
         plan=TrainingPlan(steps=steps, batch=batch, rate=rate, seed=seed),
-        sizes=tuple(sides(text, multiple=INPUT_MULTIPLE) for text in size or ()),
+        sizes=fitting,
         judges=judges,
         max_loss=max_loss,
         threads=threads,
@@ -108,12 +109,16 @@ def specialise(
         if order.work.exists():
             typer.echo(f"detector: kept in {order.work}: the same command continues from there", err=True)
         raise
-    typer.echo(json.dumps(done.to_json())) if as_json else _print(order, done)
+    if as_json:
+        typer.echo(json.dumps(done.to_json()))
+    else:
+        _print(order, done)
     if done.offered is None:
         raise ModelError(f"no specialist for {camera}: {_why(done)}; the model that serves stays as it is")
 
 
 def _require() -> None:
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before PyTorch is imported: waiting threads leave the cores
     try:
         import detector.optimize.specialise.training  # noqa: F401
     except ImportError:
@@ -140,7 +145,6 @@ def _paths(pictures: list[Path] | None, gathered: Path | None) -> tuple[Path, ..
 
 def _target(given: Path | None, usual: Path) -> Path:
     if given is None:
-        usual.parent.mkdir(parents=True, exist_ok=True)
         return usual
     if given.suffix != ".onnx":
         raise UsageError(f"--output {given}: its name must end in .onnx")

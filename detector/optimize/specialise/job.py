@@ -117,6 +117,7 @@ class _SpecialiseJob:
     ) -> None:
         self._order, self._pictures, self._report = order, pictures, report
         self._panel = TeacherPanel(registry, order.teachers, pictures[0].image, threads=order.threads, report=report)
+        _make_folder(order.output.parent)
         width, height = pictures[0].image.width, pictures[0].image.height
         fitting = dict.fromkeys(best_input_size((side, side), width, height) for side in _SIDES)
         self._sizes = order.sizes or tuple(fitting)
@@ -309,6 +310,13 @@ class _SpecialiseJob:
         model = read(made)
         model.metadata_props.add(key=METADATA, value=json.dumps(told))
         _save(model, self._order.output)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make the folder {folder}: {error.strerror or error}") from None
 
 
 def _save(model: onnx.ModelProto, path: Path) -> None:

@@ -141,7 +141,9 @@ def _bounds(ours: _Tally, theirs: _Tally) -> dict[str, float]:
 
 def _reasons(ours: _Tally, theirs: _Tally, bounds: dict[str, float], persons: int, max_loss: float) -> list[str]:
     if persons < FEWEST_PERSONS:
-        return [f"only {persons} persons to judge by, at least {FEWEST_PERSONS} are needed: give it more pictures"]
+        return [
+            f"only {persons} persons to judge by who did not teach, at least {FEWEST_PERSONS} are needed: give it more pictures"
+        ]
     words = {"ap50": "AP50", "found": "persons found", "iou": "overlap of boxes"}
     limits = {"ap50": max_loss, "found": max_loss, "iou": _BOX_LOSS}
     mine, general = asdict(ours.figures()), asdict(theirs.figures())

@@ -77,5 +77,5 @@ def test_a_loss_that_chance_could_hide_is_not_accepted() -> None:
 def test_few_persons_judge_nothing() -> None:
     few, same = pictures()[:10], [found(10, 200)] * 10
     assert judge_specialist(few, same, same, max_loss=0.02).reasons == (
-        "only 20 persons to judge by, at least 40 are needed: give it more pictures",
+        "only 20 persons to judge by who did not teach, at least 40 are needed: give it more pictures",
     )
