@@ -44,7 +44,9 @@ def specialise(
     ] = "yolox-nano",
     teacher: Annotated[
         list[str] | None,
-        typer.Option("--teacher", metavar="M", help="A model that teaches; may be repeated. Default: all larger ones."),
+        typer.Option(
+            "--teacher", metavar="M", help="A model that teaches; may be repeated. Default: all but the two compared."
+        ),
     ] = None,
     size: Annotated[
         list[str] | None,
@@ -54,7 +56,7 @@ def specialise(
     ] = None,
     steps: Annotated[int, typer.Option("--steps", metavar="N", min=1, max=1_000_000, help="Steps of teaching.")] = 200,
     batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, max=256, help="Pictures a step.")] = 8,
-    rate: Annotated[float, typer.Option("--rate", metavar="R", help="The highest learning rate.")] = 5e-4,
+    rate: Annotated[float, typer.Option("--rate", metavar="R", help="The highest learning rate.")] = 1e-4,
     judges: Annotated[
         float,
         typer.Option("--judge", metavar="SHARE", help="The last share of the pictures, which judges, 0.1 to 0.9."),
@@ -88,7 +90,7 @@ def specialise(
         registry = load_registry()
         general = resolve(settings.model, report)
         taught = registry.resolve(student, report)
-        teachers = tuple(teacher) if teacher else _teachers(registry, student, report)
+        teachers = tuple(teacher) if teacher else _teachers(registry, (student, general.name), report)
     order = SpecialiseRequest(
         camera=camera,
         paths=paths,
@@ -153,11 +155,14 @@ def _target(given: Path | None, usual: Path) -> Path:
     return given
 
 
-def _teachers(registry: Registry, student: str, report: Progress) -> tuple[str, ...]:
-    """Every other registry model that can be had."""
+def _teachers(registry: Registry, compared: tuple[str, ...], report: Progress) -> tuple[str, ...]:
+    """Every registry model that can be had, but the student and the model that it is compared with.
+
+    A model that had a vote on the labels would be judged by its own word.
+    """
     found = []
     for name in registry.names():
-        if name == student:
+        if name in compared:
             continue
         try:
             registry.fetch(name, report)

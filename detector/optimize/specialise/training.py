@@ -22,7 +22,7 @@ from .graph_network import GraphNetwork
 from .grid_loss import GridCells, grid_loss
 from .lesson_batches import LessonBatches
 
-_WARM_UP, _LAST = 0.05, 0.02
+_WARM_UP, _LAST = 0.1, 0.02  # without batch norms a step that is too long early undoes what the student knows
 _DECAY = 1e-4
 _LARGEST_GRADIENT = 20.0
 _AVERAGE = 0.98
@@ -35,7 +35,7 @@ class TrainingPlan:
 
     steps: int
     batch: int = 8
-    rate: float = 5e-4
+    rate: float = 1e-4
     seed: int = 0
 
 
