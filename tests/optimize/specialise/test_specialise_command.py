@@ -51,7 +51,7 @@ def run(street: Path, output: Path, *more: str | Path, pictures: str = "pictures
 
 def test_a_student_that_holds_becomes_one_file(street: Path, torch: Any, tmp_path: Path) -> None:
     output = tmp_path / "street.onnx"
-    done = run(street, output, "--size", "416x320", "--steps", "4", "--max-loss", "0.2", "--json")
+    done = run(street, output, "--size", "416x320", "--steps", "4", "--rate", "1e-6", "--max-loss", "0.1", "--json")
     assert done.returncode == 0, done.stderr
     assert "the first 73 pictures teach, the last 37 judge" in done.stderr
     told = json.loads(done.stdout)

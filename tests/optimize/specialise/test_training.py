@@ -37,8 +37,8 @@ def make(shared: Path, torch: Any) -> Make:
     labels = [PictureLabels(persons=boxes, unsure=boxes[:0])] * 8
     lessons = LessonBatches(pictures=pictures, labels=labels, size=(96, 64), spec=student.spec)
 
-    def made(checkpoint: Path, *, steps: int = 6, seed: int = 0, key: str = "run") -> Any:
-        plan = TrainingPlan(steps=steps, batch=2, seed=seed)
+    def made(checkpoint: Path, *, steps: int = 6, seed: int = 0, rate: float = 1e-4, key: str = "run") -> Any:
+        plan = TrainingPlan(steps=steps, batch=2, rate=rate, seed=seed)
         return StudentTraining(GraphNetwork(graph), lessons, plan=plan, checkpoint=checkpoint, key=key)
 
     return made
@@ -73,7 +73,7 @@ def test_another_seed_gives_other_weights(make: Make, tmp_path: Path) -> None:
 
 
 def test_it_learns(make: Make, tmp_path: Path) -> None:
-    run = make(tmp_path / "run", steps=40)
+    run = make(tmp_path / "run", steps=40, rate=5e-4)
     run.run(quiet)
     assert np.mean(run.losses[-8:]) < 0.7 * np.mean(run.losses[:8])
 
