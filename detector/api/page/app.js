@@ -3,6 +3,7 @@
 import { Refused, Unauthorized, ask, read } from "./api.js";
 import { Cameras } from "./cameras.js";
 import { UNKNOWN, count, element, figure, setText, span } from "./dom.js";
+import { Review } from "./review.js";
 import { Suppressions } from "./suppressions.js";
 import { headline, lost, problems } from "./verdict.js";
 import { Views } from "./views.js";
@@ -137,7 +138,8 @@ const suppressions = new Suppressions($("#suppressions"), $("#suppressions-secti
 });
 
 const zones = new ZoneEditor($("#view-zones"), { onUnauthorized: askForToken });
-new Views($("#views"), { watch: { open() {}, close() {} }, zones });
+const review = new Review($("#view-review"), { onPlay: play, onUnauthorized: askForToken });
+new Views($("#views"), { watch: { open() {}, close() {} }, review, zones });
 
 function suppress(id) {
   return change(`api/events/${encodeURIComponent(id)}/suppress`, "POST", "The visit was not marked as nobody");
