@@ -28,11 +28,11 @@ from .payloads import (
     ClipExists,
     SnapshotUrl,
     alert_payload,
-    appearance_document,
     clip_path,
     clip_payload,
     encode,
     event_payload,
+    record_document,
     tamper_payload,
 )
 from .topics import Topics
@@ -393,6 +393,6 @@ class Dispatcher:
                 created_wall=self._clock.wall(),
                 droppable=change.type == "update",
             )
-            self._history.record(document["after"] | appearance_document(change.after))
+            self._history.record(document["after"] | record_document(change.after))
         for change in firsts:
             self._pictures.take_first(change)

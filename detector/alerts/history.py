@@ -22,7 +22,7 @@ from detector.core.types import JsonObject
 
 from .clips.folder import ClipFolder
 from .database import DamagedError, Database, Row, SchemaLayout, open_or_set_aside, set_aside
-from .payloads import APPEARANCE, clip_path, encode, parse_timestamp, unseen_event
+from .payloads import APPEARANCE, PATH, clip_path, encode, parse_timestamp, unseen_event
 from .snapshot_files import Snapshots
 
 log = logging.getLogger(__name__)
@@ -56,9 +56,13 @@ LAYOUT = SchemaLayout(
         """,
         # 0: its times are of a clock that was not known to be right.
         "ALTER TABLE events ADD COLUMN clock_right INTEGER NOT NULL DEFAULT 1;",
+        "CREATE INDEX alerted ON events (start_time, number) WHERE alerts <> '[]';",
     ),
 )
 _AFTER_VISIT = "(start_time, number) > (SELECT start_time, number FROM events WHERE id = ?)"
+_BEFORE_VISIT = "(start_time, number) < (SELECT start_time, number FROM events WHERE id = ?)"
+_IN_ZONE = "EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(body) THEN body ELSE '{}' END, '$.entered_zones') WHERE value = ?)"
+_ALERTED = {None: (), True: ("alerts <> '[]'",), False: ("alerts = '[]'",)}
 # An end closes an open visit whatever its time says: the clock may have been set back meanwhile.
 _UPSERT = """
 INSERT INTO events (id, camera, start_time, end_time, seen, body, clock_right, alerts) VALUES (?, ?, ?, ?, ?, ?, ?, '[]')
@@ -169,26 +173,42 @@ class History:
             return False
         return True
 
-    def events(self, camera: str | None = None, after: float | str | None = None, limit: int = 50) -> list[Document]:
-        """Visits, newest first, at most `limit` (1000): begun later than `after`.
+    def events(
+        self,
+        camera: str | None = None,
+        after: float | str | None = None,
+        limit: int = 50,
+        *,
+        before: float | str | None = None,
+        zone: str | None = None,
+        alerted: bool | None = None,
+        whole: bool = False,
+    ) -> list[Document]:
+        """Visits, with their paths only where `whole`, newest first, at most `limit` (1000): begun later than `after`, earlier than `before`.
 
-        `after` is epoch seconds or a visit's id; an id that is not known gives nothing.
+        Both are epoch seconds or a visit's id; an id that is not known gives nothing. `zone`: only those who entered
+        it. `alerted`: only those that raised an alert, or only those that did not.
         """
-        where, args = ["1"], list[object]()
-        if camera is not None:
-            where.append("camera = ?")
-            args.append(camera)
-        if after is not None:
-            where.append(_AFTER_VISIT if isinstance(after, str) else "start_time > ?")
-            args.append(after)
-        condition = " AND ".join(where)
-        sql = f"SELECT {_COLUMNS} FROM events WHERE {condition} ORDER BY start_time DESC, number DESC LIMIT ?"  # noqa: S608 - own words
-        return self._documents(sql, (*args, min(max(limit, 1), _MAX_LIMIT)))
+        sql, args = _selection(camera=camera, after=after, before=before, zone=zone, alerted=alerted)
+        return self._documents(f"SELECT {_COLUMNS} {sql}", (*args, min(max(limit, 1), _MAX_LIMIT)), whole=whole)
 
     def event(self, event_id: str) -> Document | None:
-        """One visit; None where it is not known, or no longer."""
-        found = self._documents(f"SELECT {_COLUMNS} FROM events WHERE id = ?", (event_id,))  # noqa: S608 - own names
+        """One visit, its path included; None where it is not known, or no longer."""
+        found = self._documents(f"SELECT {_COLUMNS} FROM events WHERE id = ?", (event_id,), whole=True)  # noqa: S608 - own names
         return found[0] if found else None
+
+    def delete(self, event_id: str) -> bool:
+        """Remove a visit that is over, with its picture and clip; False where there is none. Raises StorageError."""
+        gone: list[Row] = []
+
+        def work(connection: sqlite3.Connection) -> None:
+            sql = "DELETE FROM events WHERE id = ? AND end_time IS NOT NULL RETURNING id"
+            gone[:] = connection.execute(sql, (event_id,)).fetchall()
+
+        if not self._write(work):
+            raise StorageError(f"the visit was not deleted: {self._fault}")
+        self._delete_pictures([row[0] for row in gone])
+        return bool(gone)
 
     def recorded(self, event_id: str) -> Document | None:
         """One visit as it was recorded, with what is kept beside its event; None where it is not known, or no longer."""
@@ -258,10 +278,10 @@ class History:
             except StorageError as error:
                 self._fail(error)
 
-    def _documents(self, sql: str, args: tuple[object, ...]) -> list[Document]:
-        return [made for row in self._rows(sql, args) if (made := self._document(row)) is not None]
+    def _documents(self, sql: str, args: tuple[object, ...], *, whole: bool = False) -> list[Document]:
+        return [made for row in self._rows(sql, args) if (made := self._document(row, whole=whole)) is not None]
 
-    def _document(self, row: Row) -> Document | None:
+    def _document(self, row: Row, *, whole: bool) -> Document | None:
         _, event_id, _, _, end_time, _, body, alerts = row
         try:
             document: Document = json.loads(body)
@@ -270,6 +290,8 @@ class History:
             return None
         clip = clip_path(event_id) if self._clips.has(event_id) else None
         document.pop(APPEARANCE, None)
+        if not whole:
+            document.pop(PATH, None)
         return {
             **document,
             "end_time": end_time,
@@ -341,6 +363,28 @@ class History:
                 log.error("the history is not written; alerts go on: %s", error)
             self._fault = str(error)
             self._retry_at = self._clock.mono() + self._retry_s
+
+
+def _selection(
+    *,
+    camera: str | None,
+    after: float | str | None,
+    before: float | str | None,
+    zone: str | None,
+    alerted: bool | None,
+) -> tuple[str, list[object]]:
+    """The end of a SELECT of visits, newest first, and its arguments but for the last, the limit."""
+    conditions: list[tuple[str, object]] = []
+    if camera is not None:
+        conditions.append(("camera = ?", camera))
+    if after is not None:
+        conditions.append((_AFTER_VISIT if isinstance(after, str) else "start_time > ?", after))
+    if before is not None:
+        conditions.append((_BEFORE_VISIT if isinstance(before, str) else "start_time < ?", before))
+    if zone is not None:
+        conditions.append((_IN_ZONE, zone))
+    where = " AND ".join(("1", *_ALERTED[alerted], *(sql for sql, _ in conditions)))
+    return f"FROM events WHERE {where} ORDER BY start_time DESC, number DESC LIMIT ?", [arg for _, arg in conditions]
 
 
 def _alerts(text: str) -> list[Document]:

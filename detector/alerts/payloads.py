@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from detector.core.types import Alert, Appearance, Box, Event, EventChange, Suppressed, TamperAlert
+from detector.core.types import Alert, Appearance, Box, Event, EventChange, PathPoint, Suppressed, TamperAlert
 
 _END = b',"confirmed_at":'  # an alert's document from here on is written when it is sent
 _CONSTANT: dict[str, Any] = {
@@ -124,6 +124,36 @@ def appearance_document(event: Event) -> dict[str, Any]:
         return {}
     look = base64.b64encode(event.appearance.look).decode("ascii")
     return {APPEARANCE: {"box": [round(finite(side), 6) for side in event.appearance.box], "look": look}}
+
+
+PATH = "path"
+"""The key of a visit's document, in the history alone, under which its points stand: [s after the start, x1, y1, x2, y2, score]."""
+
+
+def record_document(event: Event) -> dict[str, Any]:
+    """What the history keeps of a visit beside its event: how it looked, its path, and why there was no alert (yet)."""
+    start = event.path[0].mono if event.path else 0.0
+    points = [
+        [round(point.mono - start, 2), *(round(finite(side), 3) for side in point.box), round(finite(point.score), 2)]
+        for point in event.path
+    ]
+    return {**appearance_document(event), PATH: points, "why": event.why}
+
+
+def parse_path(visit: Mapping[str, Any]) -> list[PathPoint]:
+    """The path of a visit of the history; of one that was recorded without it, its last box alone.
+
+    Raises KeyError, TypeError or ValueError for what is no visit.
+    """
+    if visit.get(PATH):
+        return [
+            PathPoint(mono=float(after), box=(float(x1), float(y1), float(x2), float(y2)), score=float(score))
+            for after, x1, y1, x2, y2, score in visit[PATH]
+        ]
+    width, height = visit["frame_size"]
+    x1, y1, x2, y2 = visit["box"]
+    box = (x1 / width, y1 / height, x2 / width, y2 / height)
+    return [PathPoint(mono=0.0, box=box, score=float(visit["top_score"]))]
 
 
 def parse_appearance(visit: Mapping[str, Any]) -> Appearance:

@@ -29,6 +29,10 @@ class Cooldown:
         """Whether an alert may pass: the cooldown of one of `keys` is over."""
         return any(mono - self._started.get(key, -math.inf) >= self._seconds for key in keys)
 
+    def left(self, keys: Iterable[str], mono: float) -> float:
+        """Seconds until an alert may pass for one of `keys`; 0 where it may now."""
+        return max(0.0, min(self._started.get(key, -math.inf) + self._seconds - mono for key in keys))
+
     def start(self, keys: Iterable[str], mono: float) -> None:
         """An alert was raised for `keys`."""
         running = {key: since for key, since in self._started.items() if mono - since < self._seconds}

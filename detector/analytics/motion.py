@@ -102,6 +102,12 @@ class MotionGate:
             self._ran = t
         return MotionDecision(moving=changed and not self._global, area=area, run=run, shift=self._shift())
 
+    def use_masks(self, masks: Sequence[Polygon]) -> None:
+        """From the next frame on change is ignored in these polygons, normalised 0..1, and in no others."""
+        self._masks = tuple(masks)
+        if self._previous is not None:
+            self._watched = _watched(self._previous.shape, self._masks) if self._masks else None
+
     def regions(self) -> tuple[Box, ...]:
         """Where the last frame changed: boxes in source px, largest change first; none if the whole picture changed."""
         if self._size is None or self._change is None:

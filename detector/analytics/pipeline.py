@@ -14,7 +14,7 @@ import numpy as np
 from detector.config import schema
 from detector.config.arming import ArmedState
 from detector.core.geometry import iou
-from detector.core.types import Alert, Appearance, Detections, EventChange, Frame, Track
+from detector.core.types import Alert, Appearance, BoxReason, Detections, EventChange, Frame, Track
 
 from .burst import Burst
 from .crops import Crop, CropPlanner
@@ -29,6 +29,9 @@ from .walkers import Walkers
 
 _KNOWN_IOU = 0.3  # a box that overlaps a track's last one by this much is the same person
 _WEAK_START = 0.3  # score from which on a detection starts a track where the evidence decides
+_FREE_KEYS = ("zones", "masks", "clip", "record_source")
+"""Keys of a camera that may change while people are tracked; its clips' are not this pipeline's."""
+_FREE_ALERT_KEYS = ("zones", "loiter_s", "repeat_s", "min_area", "max_area", "armed")
 _SHOWN_S = 0.5  # a box is still drawn this long after the last detection, to bridge single misses
 
 
@@ -36,7 +39,8 @@ _SHOWN_S = 0.5  # a box is still drawn this long after the last detection, to br
 class PipelineOutcome:
     """The results of one frame; `tracks` are the confirmed people in view (boxes px), `people` counts open events.
 
-    `looks` are at the tracks that were not confirmed before this frame; none without a model's curves.
+    `looks` are at the tracks that were not confirmed before this frame; none without a model's curves. `reasons` are why
+    each box of the frame, confirmed or not, raises no alert.
     """
 
     tracks: tuple[Track, ...] = ()
@@ -45,6 +49,7 @@ class PipelineOutcome:
     people: int = 0
     moving: bool = False
     looks: tuple[EvidenceLook, ...] = ()
+    reasons: tuple[BoxReason, ...] = ()
 
 
 class CameraPipeline:
@@ -61,6 +66,21 @@ class CameraPipeline:
         # Kept over `close`: a camera may be turned while it is offline.
         self.tamper = TamperDetector(frozen_s=settings.tamper.frozen_s) if settings.notices_tamper else None
         self._start_over()
+
+    def adopt(self, settings: schema.Camera, curves: EvidenceCurves | None) -> bool:
+        """Go on with other zones, masks and conditions of alerts, every track and visit kept.
+
+        False, and nothing changes, where `settings` differ in more than that or the model's `curves` are others.
+        """
+        free = {key: getattr(settings, key) for key in _FREE_KEYS}
+        alert = {key: getattr(settings.alert, key) for key in _FREE_ALERT_KEYS}
+        expected = {**free, "alert": self._settings.alert.model_copy(update=alert)}
+        if curves is not self._curves or self._settings.model_copy(update=expected) != settings:
+            return False
+        self._settings = settings
+        self._rules.use_zones(settings)
+        self._gate.use_masks(settings.masks)
+        return True
 
     def _start_over(self) -> None:
         self._gate = MotionGate(settings=self._settings.motion, masks=self._settings.masks)
@@ -183,6 +203,7 @@ class CameraPipeline:
             people=outcome.people,
             moving=self.moving,
             looks=looks,
+            reasons=outcome.reasons,
         )
 
     @property

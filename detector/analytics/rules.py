@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any
 
 from detector.config import schema
-from detector.core.types import Alert, Appearance, Box, Event, EventChange, Frame, Track
+from detector.core.types import Alert, Appearance, Box, BoxReason, Event, EventChange, Frame, Track
 
+from .alert_reason import AlertReason, find_reason
 from .cooldown import Cooldown
 from .look import describe
 from .place_rule import PlaceRule
@@ -28,12 +29,16 @@ _SCORE_STEP = 0.05  # a rise of the top score worth an update
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleOutcome:
-    """The results of one frame; `people` counts the open events, `present` holds their track ids."""
+    """The results of one frame; `people` counts the open events, `present` holds their track ids.
+
+    `reasons` are of every box that was matched, confirmed or not.
+    """
 
     changes: tuple[EventChange, ...] = ()
     alerts: tuple[Alert, ...] = ()
     people: int = 0
     present: frozenset[int] = frozenset()
+    reasons: tuple[BoxReason, ...] = ()
 
 
 def event_id(*, device_id: str, camera: str, start_wall: float, track_id: int) -> str:
@@ -93,6 +98,11 @@ class Rules:
         places.revision = self._places.revision
         self._places, self._place_rule = places, PlaceRule(places)
 
+    def use_zones(self, settings: schema.Camera) -> None:
+        """Go on with other zones, masks and conditions of alerts: visits, places and cooldown stay as they are."""
+        self._alert = settings.alert
+        self._map = ZoneMap(zones=settings.zones, masks=settings.masks)
+
     def _no_places(self) -> KnownPlaces:
         return KnownPlaces(keep_days=self._alert.still_days, asked_days=self._alert.suppress_days)
 
@@ -150,10 +160,13 @@ class Rules:
             look = partial(self._look, visit.track.box, frame)
             self._place_rule.observe(visit, self._in_scene(visit.track.box, frame), frame.captured_wall, look)
         alerts = self._raise_alerts(seen, frame, confirmed_mono) if armed else ()
+        reasons = self._reasons(frame, armed=armed)
         for visit in seen:
             changes.extend(_change_of(visit, frame))
         present = frozenset(track_id for track_id, visit in self._visits.items() if visit.id)
-        return RuleOutcome(changes=(*ends, *changes), alerts=alerts, people=len(present), present=present)
+        return RuleOutcome(
+            changes=(*ends, *changes), alerts=alerts, people=len(present), present=present, reasons=reasons
+        )
 
     def close(self) -> RuleOutcome:
         """End every open event at the time it was last seen: the camera is lost, or the service stops."""
@@ -294,6 +307,34 @@ class Rules:
 
     def _stayed(self, visit: Visit, mono: float) -> bool:
         return visit.guarded_since is not None and mono - visit.guarded_since >= self._alert.loiter_s
+
+    def _reasons(self, frame: Frame, *, armed: bool) -> tuple[BoxReason, ...]:
+        """Each box of this frame with what keeps it from alerting; every visit remembers how far it came."""
+        size = frame.image.width, frame.image.height
+        found = []
+        for visit in self._visits.values():
+            if visit.last_mono != frame.captured_mono:
+                continue
+            reason = self._reason(visit, frame.captured_mono, size, armed=armed)
+            if reason.hurdle >= visit.why[0]:
+                visit.why = (reason.hurdle, reason.text)
+            track, alerted = visit.track, visit.alerts > 0
+            text = "" if alerted else reason.text
+            found.append(BoxReason(track_id=track.id, box=track.box, score=track.score, alerted=alerted, reason=text))
+        return tuple(found)
+
+    def _reason(self, visit: Visit, mono: float, size: Size, *, armed: bool) -> AlertReason:
+        return find_reason(
+            visit,
+            mono=mono,
+            size=size,
+            alert=self._alert,
+            zones=self._map,
+            by_evidence=self._certain is not None,
+            in_zone=self._in_alert_zones(visit.zones_now),
+            armed=armed,
+            cooldown_s=self._cooldown.left(self._cooldown_keys(visit), mono),
+        )
 
     def _cooldown_keys(self, visit: Visit) -> tuple[str, ...]:
         per = self._alert.cooldown.per

@@ -17,6 +17,7 @@ from detector.core.types import Appearance, Box, Event, Frame, Track
 
 from .places import Place
 from .stillness import Origin, Stillness
+from .visit_path import VisitPath
 from .zones import Side, Size, ZoneWatch
 
 Vector = tuple[float, float]
@@ -104,7 +105,8 @@ class Visit:
     published. `alerts` counts those raised, `held_back` says that a cooldown kept one back, `guarded_since` since when
     (monotonic s) the person has been in the alert zones; None: outside. `place` is the known place, where nobody is, that
     the visit is held for; `learnt_id` that of the place learnt from this visit; `dismissed` says that a user said so of
-    this very visit. `appearance` is of the frame that its picture shows.
+    this very visit. `appearance` is of the frame that its picture shows. `why` is the furthest that
+    the visit came towards an alert: how far (a larger number is further), and what held it back there.
     `last_mono` is when the person was last seen, `lost_mono` from when on a return is waited for.
     """
 
@@ -115,6 +117,7 @@ class Visit:
         self._origin = Origin(inertia=min_frames)
         self._trail = Trail()
         self._zones = ZoneWatch(inertia=min_frames)
+        self._path = VisitPath()
         self.track = track
         self.since = since
         self.last_mono = -math.inf
@@ -133,6 +136,7 @@ class Visit:
         self.learnt_id: str | None = None
         self.dismissed = False
         self.appearance: Appearance | None = None
+        self.why: tuple[int, str] = (-1, "")
 
     def miss(self) -> None:
         """The track was not matched in this frame."""
@@ -162,6 +166,7 @@ class Visit:
         self._origin.observe(track.box)
         self._trail.observe(track.box, mono, sighting.size)
         self._zones.observe(sighting.zones)
+        self._path.observe(mono, track.box, sighting.size, track.score)
 
     def guard(self, *, inside: bool) -> None:
         """Whether the person is in the alert zones, in the frame that was observed last."""
@@ -178,6 +183,11 @@ class Visit:
     def has_frames(self, count: int) -> bool:
         """A candidate with `count` qualifying frames, the current one among them."""
         return not self.id and self.qualifies and sum(self._qualified) >= count
+
+    @property
+    def qualified_frames(self) -> int:
+        """How many of the latest frames qualify."""
+        return sum(self._qualified)
 
     @property
     def stationary(self) -> bool:
@@ -230,6 +240,8 @@ class Visit:
             has_snapshot=True,  # the publisher takes one of every visit, at its first change
             suppressed=self.place.suppressed if self.place else None,
             appearance=self.appearance,
+            path=self._path.points,
+            why="" if self.alerts else self.why[1],
         )
 
     def resume(self, later: Visit) -> None:
@@ -240,6 +252,8 @@ class Visit:
         self._qualified = later._qualified
         self._trail = later._trail
         self._zones.take_over(later._zones)
+        self._path.take_over(later._path)
+        self.why = max(self.why, later.why)
         self._still.observe(later._trail.last, later.last_mono)
         self._origin.observe(later._trail.last)
         if self.guarded_since is None or later.guarded_since is None:

@@ -19,6 +19,8 @@ from . import (
     routes_events,
     routes_frigate,
     routes_page,
+    routes_review,
+    routes_scene,
     routes_state,
     routes_suppressions,
 )
@@ -97,7 +99,9 @@ def create_app(control: Control, *, settings: Api, config_schema: Document, link
     routers: Sequence[APIRouter] = (
         routes_state.router(control, authorizer.guesses),
         routes_config.router(control, config_schema),
+        routes_review.router(control),
         routes_events.router(control),
+        routes_scene.router(control),
         routes_suppressions.router(control),
         routes_cameras.router(control, streams, pictures),
         routes_frigate.router(control, pictures, authorizer),

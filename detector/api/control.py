@@ -11,6 +11,8 @@ from detector.core.errors import DetectorError
 from detector.core.histogram import HistogramCounts
 from detector.core.types import AlarmCommand
 
+from .scene_documents import ZoneDraft
+
 Document = dict[str, Any]
 LatencyCounts = Mapping[str, Mapping[str, HistogramCounts]]
 
@@ -87,11 +89,38 @@ class Control(Protocol):
         """
         ...
 
-    def events(self, camera: str | None, after: float | None, limit: int) -> list[Document]:
-        """Visits that started after epoch second `after`, newest first, at most `limit`."""
+    def events(
+        self,
+        camera: str | None,
+        after: float | None,
+        limit: int,
+        *,
+        before: float | str | None = None,
+        zone: str | None = None,
+        alerted: bool | None = None,
+    ) -> list[Document]:
+        """Visits that started after epoch second `after`, newest first, at most `limit`.
+
+        `before`: earlier than this epoch second, or than the visit of this id. `zone`: only those that entered it.
+        `alerted`: only those that raised an alert, or only those that did not.
+        """
         ...
 
-    def event(self, event_id: str) -> Document | None: ...
+    def event(self, event_id: str) -> Document | None:
+        """One visit, its path included."""
+        ...
+
+    def delete_event(self, event_id: str) -> bool:
+        """Remove a visit that is over, its picture and its clip; False where there is none."""
+        ...
+
+    def scene(self, camera: str) -> Document | None:
+        """What the newest frame shows, as `scene_documents.Scene` names it; None before the first one."""
+        ...
+
+    def preview_zones(self, camera: str, draft: ZoneDraft) -> Document:
+        """Who would have alerted with other zones, as `scene_documents.ZonePreview` names it."""
+        ...
 
     def snapshot(self, event_id: str) -> bytes | None:
         """The event's JPEG; None when the event or its picture is not (or no longer) there."""

@@ -309,6 +309,16 @@ class EventDocument(_Answer):
     has_clip: bool = Field(default=False, description="whether its clip can be had by now")
     clip: str | None = Field(default=None, description="path of the clip")
     suppressed: SuppressedDocument | None = Field(default=None, description="why the visit raises no alert, if so")
+    why: str | None = Field(
+        default=None,
+        description="the last thing that kept an alert back, empty where there was one",
+        examples=["outside garden"],
+    )
+    path: list[tuple[float, float, float, float, float, float]] | None = Field(
+        default=None,
+        description="of one visit alone: seconds since its first detection, box as shares of the picture, score",
+    )
+    alerts: list[dict[str, Any]] = Field(default=[], description="the alerts that it raised")
 
 
 class ConfigReplaced(_Answer):

@@ -1,4 +1,4 @@
-"""The history: visits, newest first, and the picture of each."""
+"""The history: visits, newest first, the picture and clip of each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .respond import document
 
 # An id may become part of a file's name in the service: nothing that could climb out of a folder gets there.
 _EVENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
-_NO_EVENT: dict[int | str, dict[str, Any]] = {404: {"model": doc.Fault, "description": "No such event or picture"}}
+NO_EVENT: dict[int | str, dict[str, Any]] = {404: {"model": doc.Fault, "description": "No such event or picture"}}
 
 
 def known_id(event_id: str) -> str:
@@ -26,10 +26,21 @@ def known_id(event_id: str) -> str:
     return event_id
 
 
-def _epoch(moment: datetime | None) -> float | None:
+def epoch(moment: datetime | None) -> float | None:
+    """Epoch seconds; a time without a zone is in UTC."""
     if moment is None:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def _end(before: datetime | None, before_id: str | None) -> float | str | None:
+    return epoch(before) if before_id is None else known_id(before_id)
+
+
+Camera = Annotated[str | None, Query(pattern="^[a-z0-9_-]{1,32}$", description="only this camera's")]
+Zone = Annotated[str | None, Query(pattern="^[a-z0-9_-]{1,32}$", description="only those who entered this zone")]
+Alerted = Annotated[bool | None, Query(description="only those that raised an alert, or only those that did not")]
+MOMENT = "epoch seconds, or RFC 3339 (UTC where it names no zone)"
 
 
 def router(control: Control) -> APIRouter:
@@ -38,15 +49,20 @@ def router(control: Control) -> APIRouter:
 
     @routes.get("", summary="Visits, newest first", response_model=list[doc.EventDocument])
     def events(
-        camera: Annotated[str | None, Query(pattern="^[a-z0-9_-]{1,32}$", description="only this camera's")] = None,
-        after: Annotated[
-            datetime | None, Query(description="started after: epoch seconds, or RFC 3339 (UTC where it names no zone)")
+        camera: Camera = None,
+        after: Annotated[datetime | None, Query(description=f"started after: {MOMENT}")] = None,
+        before: Annotated[datetime | None, Query(description=f"started before: {MOMENT}")] = None,
+        before_id: Annotated[
+            str | None, Query(description="the next page: the last visit's id", max_length=128)
         ] = None,
+        zone: Zone = None,
+        alerted: Alerted = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Response:
-        return document(control.events(camera, _epoch(after), limit))
+        end = _end(before, before_id)
+        return document(control.events(camera, epoch(after), limit, before=end, zone=zone, alerted=alerted))
 
-    @routes.get("/{event_id}", summary="One visit", response_model=doc.EventDocument, responses=_NO_EVENT)
+    @routes.get("/{event_id}", summary="One visit", response_model=doc.EventDocument, responses=NO_EVENT)
     def event(event_id: str) -> Response:
         found = control.event(known_id(event_id))
         if found is None:
@@ -57,7 +73,7 @@ def router(control: Control) -> APIRouter:
         "/{event_id}/snapshot.jpg",
         summary="The frame that the visit's alert speaks of",
         response_class=Response,
-        responses={**_NO_EVENT, 200: {"content": {"image/jpeg": {}}}},
+        responses={**NO_EVENT, 200: {"content": {"image/jpeg": {}}}},
     )
     def snapshot(event_id: str) -> Response:
         picture = control.snapshot(known_id(event_id))
@@ -71,7 +87,7 @@ def router(control: Control) -> APIRouter:
         "/{event_id}/clip.mp4",
         summary="The seconds around the visit's alert, as the camera sent them; ranges may be asked for",
         response_class=Response,
-        responses={**_NO_EVENT, 200: {"content": {"video/mp4": {}}}, 206: {"description": "The range asked for"}},
+        responses={**NO_EVENT, 200: {"content": {"video/mp4": {}}}, 206: {"description": "The range asked for"}},
     )
     def clip(event_id: str) -> Response:
         file = control.clip(known_id(event_id))

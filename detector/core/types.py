@@ -139,6 +139,26 @@ class Appearance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PathPoint:
+    """Where a person's box was at `mono` (monotonic s): `box` normalised 0..1, `score` of the detection 0..1."""
+
+    mono: float
+    box: Box
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxReason:
+    """A box of a frame (px) and why it raises no alert at this moment; `alerted`: its visit has raised one."""
+
+    track_id: int
+    box: Box
+    score: float
+    alerted: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suppressed:
     """Why a visit raises no alert: it is in a place, known by `id`, where nobody was all `matches` times since `since`.
 
@@ -158,7 +178,8 @@ class Event:
     """A person's visit at one frame; `start_wall`, `end_wall`, `frame_wall` in epoch s.
 
     `suppressed`: why the visit raises no alert; None where it may. `appearance` is kept for a user who says that
-    nobody is there.
+    nobody is there. `path` and `why` are for the history: where the person was, and the last thing that kept an alert back
+    ("" once there was one).
     """
 
     id: str
@@ -177,6 +198,8 @@ class Event:
     has_snapshot: bool
     suppressed: Suppressed | None = None
     appearance: Appearance | None = None
+    path: tuple[PathPoint, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         switches=detection.switches,
         apply=reloader.apply,
         latencies=output.latencies,
+        clock=clock,
         clips=storage.clip_folder,
         suppressions=suppressions,
     )

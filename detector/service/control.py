@@ -11,8 +11,10 @@ from typing import Any, Protocol
 from detector import __version__
 from detector.alerts.clips.folder import ClipFolder
 from detector.api.control import Health, LatencyCounts, Ready, StaleConfigError
+from detector.api.scene_documents import ZoneDraft
 from detector.config import document as config_file
 from detector.config import remote
+from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand
 
@@ -23,8 +25,10 @@ from .config_store import ConfigStore
 from .frigate_config import frigate_config
 from .health import HealthMonitor
 from .latencies import Latencies
+from .scene import scene_document
 from .status import FindChannel, StatusReporter
 from .suppressions import Suppressions
+from .zone_preview import MOST_VISITS, preview_zones
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +40,21 @@ Apply = Callable[[config_file.Document], list[str]]
 class VisitHistory(Protocol):
     """What is asked of the history; may wait for the disk."""
 
-    def events(self, *, camera: str | None, after: float | None, limit: int) -> list[Document]: ...
+    def events(
+        self,
+        camera: str | None = None,
+        after: float | str | None = None,
+        limit: int = 50,
+        *,
+        before: float | str | None = None,
+        zone: str | None = None,
+        alerted: bool | None = None,
+        whole: bool = False,
+    ) -> list[Document]: ...
 
     def event(self, event_id: str) -> Document | None: ...
+
+    def delete(self, event_id: str) -> bool: ...
 
     def snapshot(self, event_id: str) -> bytes | None: ...
 
@@ -61,7 +77,9 @@ class ServiceControl:
         clips: ClipFolder,
         suppressions: Suppressions,
         latencies: Latencies | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self._clock = clock
         self._latencies = latencies or Latencies()
         self._suppressions = suppressions
         self._store, self._health, self._status, self._history = store, health, status, history
@@ -101,8 +119,32 @@ class ServiceControl:
             log.info("the configuration was replaced%s", f"; restart for {', '.join(restart)}" if restart else "")
             return (*self.config_document(), restart)
 
-    def events(self, camera: str | None, after: float | None, limit: int) -> list[Document]:
-        return self._history.events(camera=camera, after=after, limit=limit)
+    def events(
+        self,
+        camera: str | None,
+        after: float | None,
+        limit: int,
+        *,
+        before: float | str | None = None,
+        zone: str | None = None,
+        alerted: bool | None = None,
+    ) -> list[Document]:
+        return self._history.events(camera, after, limit, before=before, zone=zone, alerted=alerted)
+
+    def delete_event(self, event_id: str) -> bool:
+        deleted = self._history.delete(event_id)
+        if deleted:
+            log.info("visit %s was deleted by HTTP", event_id)
+        return deleted
+
+    def scene(self, camera: str) -> Document | None:
+        channel, settings = self._channel(camera), self._store.config.cameras.get(camera)
+        seen = channel.view.scene() if channel is not None else None
+        return None if seen is None or settings is None else scene_document(seen, settings, self._clock.mono())
+
+    def preview_zones(self, camera: str, draft: ZoneDraft) -> Document:
+        visits = self._history.events(camera, draft.after, MOST_VISITS, whole=True)
+        return preview_zones(visits, camera, self._store.config.cameras[camera].alert, draft)
 
     def event(self, event_id: str) -> Document | None:
         return self._history.event(event_id)

@@ -112,9 +112,13 @@ class InferenceLoop:
         return self._clock.mono() if self._model.loading else self._turned_mono
 
     def add(self, name: str, settings: Camera, *, enabled: bool) -> None:
-        """Open a camera's channel, or open it again with other settings."""
+        """Open a camera's channel, or open it again with other settings; other zones alone end no visit."""
         # The sums take time of every frame: they are for cameras that decide by them.
         curves = self._curves if settings.alert.confirm == "evidence" else None
+        with self._lock:
+            open_one = self._channels.get(name)
+            if open_one is not None and open_one.enabled == enabled and open_one.pipeline.adopt(settings, curves):
+                return
         pipeline = CameraPipeline(name=name, settings=settings, device_id=self._device_id, curves=curves)
         with self._lock:
             old = self._channels.get(name)
@@ -327,8 +331,9 @@ class InferenceLoop:
         self._set_rate(channel)
         scene = channel.view.scene()
         people = scene.people if scene is not None and channel.enabled else ()
+        reasons = scene.reasons if scene is not None and people else ()
         moving = channel.enabled and channel.pipeline.moving
-        channel.view.show(LiveScene(frame=frame, people=people, moving=moving))
+        channel.view.show(LiveScene(frame=frame, people=people, moving=moving, reasons=reasons))
         self._publish_motion(channel, moving)
         self._idle.set(channel.name, channel.enabled and channel.pipeline.idle)
 
@@ -346,7 +351,9 @@ class InferenceLoop:
                 done_mono=self._clock.mono(),
                 infer_s=detections.infer_ms / 1e3,
             )
-            channel.view.show(LiveScene(frame=frame, people=outcome.tracks, moving=outcome.moving))
+            channel.view.show(
+                LiveScene(frame=frame, people=outcome.tracks, moving=outcome.moving, reasons=outcome.reasons)
+            )
             self._set_rate(channel)
             self._pass_on(channel, outcome)
 

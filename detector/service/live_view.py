@@ -6,16 +6,17 @@ import threading
 from dataclasses import dataclass
 
 from detector.core.stats import Percentiles, Rate
-from detector.core.types import Frame, Track
+from detector.core.types import BoxReason, Frame, Track
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveScene:
-    """The newest frame that the worker looked at, and the people known in it."""
+    """The newest frame that the worker looked at, the people known in it, and why each box raises no alert."""
 
     frame: Frame
     people: tuple[Track, ...]
     moving: bool
+    reasons: tuple[BoxReason, ...] = ()
 
 
 class LiveView:

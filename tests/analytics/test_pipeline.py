@@ -261,3 +261,33 @@ def test_who_is_new_in_the_whole_picture_does_not_wait_for_closer_looks() -> Non
     assert seen[:4] == [0, 0, 0, 0]
     assert scene.alerts == 1
     assert all(seen[4:]), "the small one, once the other is known"
+
+
+def test_other_zones_and_masks_apply_at_once_and_lose_no_track() -> None:
+    left, right = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)), ((0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (0.5, 1.0))
+    scene = PipelineRun(zones={"gate": right}, alert_zones=("gate",), min_frames=2)
+    for step in range(10):
+        scene.show(figure(20 + 2 * step))
+    before = scene.outcomes[-1]
+    assert (scene.alerts, before.reasons[0].reason) == (0, "outside gate")
+    assert scene.pipeline.adopt(camera(zones={"yard": left}, alert_zones=("yard",), min_frames=2), None)
+    for step in range(5):
+        scene.show(figure(40 + 2 * step))
+    after = scene.outcomes[-1]
+    assert scene.alerts == 1
+    assert [track.id for track in after.tracks] == [track.id for track in before.tracks]
+    assert {change.type for outcome in scene.outcomes for change in outcome.changes} == {"new", "update"}, "one visit"
+    masked = camera(zones={"yard": left}, alert_zones=("yard",), min_frames=2, masks=[left, right])
+    assert scene.pipeline.adopt(masked, None)
+    ran = scene.runs
+    for step in range(30):
+        scene.show(figure(60 + 2 * step))
+    assert scene.runs - ran < 30, "what moves in a mask is no motion"
+    assert scene.outcomes[-1].reasons[0].alerted
+
+
+def test_settings_that_need_a_new_pipeline_are_not_adopted() -> None:
+    scene = PipelineRun(min_frames=2)
+    assert not scene.pipeline.adopt(camera(min_frames=3), None)
+    assert not scene.pipeline.adopt(camera(min_frames=2, motion={"threshold": 20}), None)
+    assert scene.pipeline.adopt(camera(min_frames=2, min_area=0.01, loiter_s=3), None)

@@ -14,11 +14,12 @@ from detector.alerts.clips.folder import ClipFolder
 from detector.alerts.topics import Topics
 from detector.analytics.pipeline import CameraPipeline
 from detector.api.control import StaleConfigError, WrongCodeError
+from detector.api.scene_documents import ZoneDraft
 from detector.capture.latest_frames import LatestFrames
 from detector.config import document as config_file
 from detector.config.schema import Camera
-from detector.core.errors import InferenceError
-from detector.core.types import ArrayImage, Frame
+from detector.core.errors import ConfigError, InferenceError
+from detector.core.types import ArrayImage, BoxReason, Frame
 from detector.inference.multi_size import AnyDetector
 from detector.models.autotune.status import AutotuneStatus
 from detector.service.alarm_code import AlarmCode
@@ -51,7 +52,8 @@ class Controlled:
     document: dict[str, Any] = field(default_factory=lambda: SECRET)
     applied: list[config_file.Document] = field(default_factory=list)
     switched: list[tuple[str, bool]] = field(default_factory=list)
-    asked: list[tuple[str | None, float | None, int]] = field(default_factory=list)
+    asked: list[tuple[object, ...]] = field(default_factory=list)
+    visits: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         clock = StillClock(mono=100.0)
@@ -105,6 +107,7 @@ class Controlled:
             apply=self._apply,
             clips=ClipFolder(Path("clips")),
             suppressions=self.suppressing.suppressions,
+            clock=clock,
         )
 
     def _find(self, name: str) -> CameraChannel | None:
@@ -121,9 +124,22 @@ class Controlled:
     def switch(self, name: str, *, enabled: bool) -> None:
         self.switched.append((name, enabled))
 
-    def events(self, *, camera: str | None, after: float | None, limit: int) -> list[dict[str, Any]]:
-        self.asked.append((camera, after, limit))
-        return [{"id": "1"}]
+    def events(
+        self,
+        camera: str | None = None,
+        after: float | str | None = None,
+        limit: int = 50,
+        *,
+        before: float | str | None = None,
+        zone: str | None = None,
+        alerted: bool | None = None,
+        whole: bool = False,
+    ) -> list[dict[str, Any]]:
+        self.asked.append((camera, after, limit, before, zone, alerted, whole))
+        return self.visits
+
+    def delete(self, event_id: str) -> bool:
+        return event_id == "7"
 
     def event(self, event_id: str) -> dict[str, Any] | None:
         return {"id": event_id}
@@ -181,8 +197,10 @@ def test_a_second_change_meanwhile_is_refused_and_nobody_waits(service: Controll
 
 
 def test_history_is_asked_as_the_route_asks(service: Controlled) -> None:
-    assert service.control.events("porch", 3.0, 20) == [{"id": "1"}]
-    assert service.asked == [("porch", 3.0, 20)]
+    service.visits = [{"id": "1"}]
+    assert service.control.events("porch", 3.0, 20, before="9", zone="garden", alerted=True) == [{"id": "1"}]
+    assert service.asked == [("porch", 3.0, 20, "9", "garden", True, False)]
+    assert (service.control.delete_event("7"), service.control.delete_event("8")) == (True, False)
     assert (service.control.event("7"), service.control.snapshot("7")) == ({"id": "7"}, b"jpeg")
 
 
@@ -195,6 +213,38 @@ def test_the_newest_picture_comes_with_its_number(service: Controlled) -> None:
     picture = service.control.latest_jpeg("porch", boxes=True, max_width=None)
     assert picture is not None
     assert (picture[0], picture[1][:2]) == (7, b"\xff\xd8")
+
+
+def test_the_scene_holds_each_box_its_reason_and_the_zones(service: Controlled) -> None:
+    assert service.control.scene("porch") is None
+    frame = Frame(
+        camera="porch", seq=7, captured_mono=98.5, captured_wall=1.0, image=ArrayImage(np.zeros((50, 100, 3), np.uint8))
+    )
+    seen = BoxReason(track_id=4, box=(10.0, 20.0, 30.0, 45.0), score=0.8765, alerted=False, reason="2 of 3 frames")
+    service.channel.view.show(LiveScene(frame=frame, people=(), moving=True, reasons=(seen,)))
+    assert service.control.scene("porch") == {
+        "seq": 7, "age_s": 1.5, "width": 100, "height": 50, "moving": True,
+        "boxes": [{"track": 4, "box": [0.1, 0.4, 0.3, 0.9], "score": 0.876, "alerted": False, "reason": "2 of 3 frames"}],
+        "zones": {}, "masks": [], "alert_zones": [],
+        "min_area": 0.00002, "max_area": 1.0,
+    }  # fmt: skip
+
+
+def test_a_draft_of_zones_is_judged_by_the_visits_since(service: Controlled) -> None:
+    path = [[0.0, 0.1, 0.2, 0.2, 0.6, 0.9], [1.0, 0.3, 0.2, 0.4, 0.6, 0.9]]
+    visit = {"id": "v", "start_time": 5.0, "frame_size": [640, 360], "path": path, "alerts": [], "suppressed": None}
+    service.visits = [visit, {**visit, "id": "plant", "suppressed": {"reason": "marked as nobody"}}]
+    zone = ((0.3, 0.5), (0.5, 0.5), (0.5, 0.9), (0.3, 0.9))
+    draft = ZoneDraft(zones={"bed": zone}, alert_zones=("bed",), after=3.0)
+    found = service.control.preview_zones("porch", draft)
+    assert service.asked == [("porch", 3.0, 500, None, None, None, True)]
+    assert (found["would_alert"], found["alerted"]) == (1, 0)
+    assert [(one["id"], one["would_alert"], one["reason"]) for one in found["visits"]] == [
+        ("v", True, ""),
+        ("plant", False, "suppressed: marked as nobody"),
+    ]
+    with pytest.raises(ConfigError, match="alert_zones names shed"):
+        service.control.preview_zones("porch", ZoneDraft(zones={"bed": zone}, alert_zones=("shed",), after=3.0))
 
 
 def test_commands_reach_the_alarm_and_the_switches(service: Controlled) -> None:

@@ -275,3 +275,17 @@ def test_night_08_files_are_not_watched_unless_they_are_to_be(seeing: Path) -> N
     camera = Camera.model_validate({"source": "rtsp://127.0.0.1/s"})
     assert camera.notices_tamper
     assert not Camera.model_validate({"source": "usb://0", "tamper": {"enabled": False}}).notices_tamper
+
+
+def test_other_zones_keep_the_visit_and_other_settings_end_it(seeing: Path) -> None:
+    corner = {"corner": ((0.0, 0.0), (0.2, 0.0), (0.2, 0.2))}
+    with RunningInference(seeing) as shop:
+        shop.model.wait_loaded(20)
+        shop.feed_until(lambda: shop.findings.alerts)
+        channel = shop.loop.channel("a")
+        assert channel is not None
+        shop.loop.add("a", shop.camera.model_copy(update={"zones": corner}), enabled=True)
+        assert shop.loop.channel("a") is channel
+        assert [change.type for change in shop.findings.changes if change.type == "end"] == []
+        shop.loop.add("a", Camera.model_validate({"source": "x", "alert": {"min_frames": 9}}), enabled=True)
+        assert shop.findings.changes[-1].type == "end"

@@ -19,12 +19,14 @@ from detector.api.control import (
     UnknownVisitError,
     WrongCodeError,
 )
+from detector.api.scene_documents import ZoneDraft
 from detector.config import document as configfile
 from detector.config import remote
 from detector.core.errors import ConfigError
 from detector.core.jpeg import Label, encode_jpeg
 from detector.core.types import AlarmCommand, ArrayImage
 from detector.service.latencies import Latencies
+from detector.service.zone_preview import preview_zones
 
 SECRET = "hunter2-and-more"
 _ARMING = {
@@ -105,6 +107,7 @@ class MemoryControl:
         self.failure: Exception | None = None
         self.frozen = False
         self.encoded = 0
+        self.reason = "2 of 3 frames"
         self._lock = threading.Lock()
 
     def version(self) -> Document:
@@ -151,9 +154,50 @@ class MemoryControl:
             self.document = fresh
             return *self.config_document(), restart
 
-    def events(self, camera: str | None, after: float | None, limit: int) -> list[Document]:
-        found = [e for e in self.history if camera in (None, e["camera"]) and e["start_time"] > (after or 0)]
+    def events(
+        self,
+        camera: str | None,
+        after: float | None,
+        limit: int,
+        *,
+        before: float | str | None = None,
+        zone: str | None = None,
+        alerted: bool | None = None,
+    ) -> list[Document]:
+        end = self.event(before)["start_time"] if isinstance(before, str) else before  # type: ignore[index]
+        found = [
+            {key: value for key, value in e.items() if key != "path"}
+            for e in self.history
+            if camera in (None, e["camera"])
+            and (after or 0) < e["start_time"] < (end or float("inf"))
+            and (zone is None or zone in e["entered_zones"])
+            and alerted in (None, bool(e.get("alerts")))
+        ]
         return copy.deepcopy(found[:limit])
+
+    def delete_event(self, event_id: str) -> bool:
+        gone = [e for e in self.history if e["id"] == event_id and e["end_time"] is not None]
+        self.history = [e for e in self.history if e not in gone]
+        return bool(gone)
+
+    def scene(self, camera: str) -> Document | None:
+        if self.cameras[camera]["frames"] is None:
+            return None
+        x = figure(self.seq, 640) / 640
+        settings = configfile.validate(self.document).cameras[camera]
+        box = {"track": 1, "box": [x, 0.39, x + 0.07, 0.84], "score": 0.87, "alerted": False, "reason": self.reason}
+        return {
+            "seq": self.seq, "age_s": 0.06, "width": 640, "height": 360, "moving": True, "boxes": [box],
+            "zones": {name: [list(point) for point in zone] for name, zone in settings.zones.items()},
+            "masks": [[list(point) for point in mask] for mask in settings.masks],
+            "alert_zones": list(settings.alert.zones), "min_area": settings.alert.min_area,
+            "max_area": settings.alert.max_area,
+        }  # fmt: skip
+
+    def preview_zones(self, camera: str, draft: ZoneDraft) -> Document:
+        alert = configfile.validate(self.document).cameras[camera].alert
+        visits = [{"alerts": [], **e} for e in self.history if e["camera"] == camera and e["start_time"] > draft.after]
+        return preview_zones(visits, camera, alert, draft)
 
     def event(self, event_id: str) -> Document | None:
         return next((e for e in self.history if e["id"] == event_id), None)

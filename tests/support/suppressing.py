@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.alerts.history import History
-from detector.alerts.payloads import alert_payload, appearance_document, event_payload
+from detector.alerts.payloads import alert_payload, event_payload, record_document
 from detector.alerts.snapshot_files import Snapshots
 from detector.capture.latest_frames import LatestFrames
 from detector.config.schema import AlarmSettings, Camera
@@ -57,7 +57,7 @@ class Suppressing:
     def visit(self, name: str, *, alerted: bool = True, seen: Appearance | None = SEEN, **changes: Any) -> None:
         made = event(id=name, appearance=seen, **changes)
         document = event_payload(EventChange(type="new", before=made, after=made, frame=frame()), device="test")
-        self.history.record(document["after"] | appearance_document(made))
+        self.history.record(document["after"] | record_document(made))
         if alerted:
             self.history.mark_alerted(alert_payload(alert(id=f"of-{name}", event_id=name), device="test", seq=1))
         self.history.save_snapshot(name, JPEG + name.encode())

@@ -3,9 +3,12 @@
 import { Refused, Unauthorized, ask, read } from "./api.js";
 import { Cameras } from "./cameras.js";
 import { UNKNOWN, count, element, figure, setText, span } from "./dom.js";
+import { Review } from "./review.js";
 import { Suppressions } from "./suppressions.js";
 import { headline, lost, problems } from "./verdict.js";
+import { Views } from "./views.js";
 import { Visits } from "./visits.js";
+import { ZoneEditor } from "./zones.js";
 
 const POLL_MS = 1500;
 const HIDDEN_MS = 15000;
@@ -133,6 +136,10 @@ const suppressions = new Suppressions($("#suppressions"), $("#suppressions-secti
   onKeep: suppress,
   onUndo: (id) => change(`api/suppressions/${encodeURIComponent(id)}`, "DELETE", "The suppression was not undone"),
 });
+
+const zones = new ZoneEditor($("#view-zones"), { onUnauthorized: askForToken });
+const review = new Review($("#view-review"), { onPlay: play, onUnauthorized: askForToken });
+new Views($("#views"), { watch: { open() {}, close() {} }, review, zones });
 
 function suppress(id) {
   return change(`api/events/${encodeURIComponent(id)}/suppress`, "POST", "The visit was not marked as nobody");

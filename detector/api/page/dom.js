@@ -10,6 +10,13 @@ export function element(tag, properties = {}, ...children) {
   return node;
 }
 
+export function svg(tag, attributes = {}, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
 // Writes only what changed: a screen reader would read a live region again.
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
