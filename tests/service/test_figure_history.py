@@ -6,7 +6,7 @@ from detector.service.figure_history import DAY_POINTS, HOUR_POINTS, FigureHisto
 from support.visits import WALL, StillClock
 
 
-class Watched:
+class SampledStatus:
     """A status whose figures the test sets, sampled by a clock that the test moves."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Watched:
 
 
 def test_a_sample_every_ten_seconds_for_an_hour() -> None:
-    watched = Watched()
+    watched = SampledStatus()
     watched.go(30)
     found = watched.figures.document(day=False)
     assert found["times"] == [round(WALL + 10 * n, 1) for n in range(3)]
@@ -38,7 +38,7 @@ def test_a_sample_every_ten_seconds_for_an_hour() -> None:
 
 
 def test_the_day_holds_means_but_the_most_people_and_the_worst_p99() -> None:
-    watched = Watched()
+    watched = SampledStatus()
     watched.go(150)
     watched.camera.update(detect_fps=5.0, people=2, latency_ms={"p50": 60.0, "p99": 300.0})
     watched.go(150)
@@ -53,7 +53,7 @@ def test_the_day_holds_means_but_the_most_people_and_the_worst_p99() -> None:
 
 
 def test_a_camera_that_comes_or_goes_has_gaps() -> None:
-    watched = Watched()
+    watched = SampledStatus()
     watched.go(10)
     watched.cameras["gate"] = {**watched.camera, "detect_fps": None}
     watched.go(10)
