@@ -237,6 +237,7 @@ class Service:
             now = self._clock.mono()
             self._assess_cameras(parts, now)
             parts.detection.arming.tick()
+            parts.monitoring.figures.tick()
             if parts.monitoring.health.check():
                 self._notifier.watchdog()
             if now >= next_stats or steps != parts.monitoring.governor.changes:

@@ -24,7 +24,7 @@ FED_S = 3.0  # it is fed twice a second
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchedProgram:
     program: Program
     watchdog: Watchdog
 
@@ -55,18 +55,18 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedProgram]:
     folder = tmp_path_factory.mktemp("hung")
     config = {"model": standing.model(folder), "cameras": {"door": standing.camera(folder, fps=5, repeat_s=1)}}
     with Watchdog(folder) as watchdog, Program(folder / "run", config, env=watchdog.env) as program:
         program.wait_ready()
-        yield Watched(program, watchdog)
+        yield WatchedProgram(program, watchdog)
         assert program.stop() == 0
         assert "Traceback" not in program.log()
 
 
 @pytest.mark.parametrize("name", ASKED)
-def test_a_hung_thread_is_named_and_the_watchdog_starves(watched: Watched, name: str) -> None:
+def test_a_hung_thread_is_named_and_the_watchdog_starves(watched: WatchedProgram, name: str) -> None:
     with watched.hung(name):
         assert watched.watchdog.wait_hungry() < HUNGRY_WITHIN_S < watched.watchdog.interval_s
         # The main thread may have waited for it at once: then it is hungry before it has a name.
@@ -74,7 +74,7 @@ def test_a_hung_thread_is_named_and_the_watchdog_starves(watched: Watched, name:
     watched.wait_well()
 
 
-def test_a_hung_api_starves_the_watchdog_too(watched: Watched) -> None:
+def test_a_hung_api_starves_the_watchdog_too(watched: WatchedProgram) -> None:
     """Nobody can ask it, so its log tells."""
     with watched.hung("api"):
         assert watched.watchdog.wait_hungry() < HUNGRY_WITHIN_S
@@ -83,7 +83,7 @@ def test_a_hung_api_starves_the_watchdog_too(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("name", GOES_ON_WITHOUT)
-def test_one_that_only_writes_is_told_and_the_rest_goes_on(watched: Watched, name: str) -> None:
+def test_one_that_only_writes_is_told_and_the_rest_goes_on(watched: WatchedProgram, name: str) -> None:
     with watched.hung(name):
         expected = f"{name}: no progress for "
         told = lambda: any(one.startswith(expected) for one in watched.program.status()["problems"])  # noqa: E731
@@ -93,7 +93,7 @@ def test_one_that_only_writes_is_told_and_the_rest_goes_on(watched: Watched, nam
     watched.program.wait_for(lambda: watched.program.status()["stages"][name]["ok"], f"{name} goes on")
 
 
-def test_every_thread_of_the_service_is_under_watch(watched: Watched) -> None:
+def test_every_thread_of_the_service_is_under_watch(watched: WatchedProgram) -> None:
     named = set(by_name(watched.pid))
     assert {*ASKED, *GOES_ON_WITHOUT, "api"} <= named
     assert {name[:15] for name in watched.program.status()["stages"]} >= named - {"python"}
