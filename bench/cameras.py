@@ -66,15 +66,16 @@ def measure(coded: Coded, cameras: int, model: str, seconds: float) -> dict[str,
         folder, port = Path(name), free_port()
         urls = {f"c{i}": stack.enter_context(BenchCamera(coded, folder / f"released{i}")).url for i in range(cameras)}
         process = Process(
-            [sys.executable, "-m", "detector", "run", "-c", str(_config(folder, urls, model, port))], folder / "said"
+            [sys.executable, "-m", "detector", "run", "-c", str(service_config(folder, urls, model, port))],
+            folder / "said",
         )
         stack.callback(process.end)
-        _wait_until_all_are_seen(port, urls, process)
+        wait_until_all_are_seen(port, urls, process)
         time.sleep(_SETTLE_S)
-        begun, cpu, before = time.monotonic(), process.cpu_s, _detected(_status(port))
+        begun, cpu, before = time.monotonic(), process.cpu_s, detected(status_of(port))
         time.sleep(max(seconds, WINDOW_S + 1))
-        status, taken = _status(port), time.monotonic() - begun
-        looked_at = {camera: count - before[camera] for camera, count in _detected(status).items()}
+        status, taken = status_of(port), time.monotonic() - begun
+        looked_at = {camera: count - before[camera] for camera, count in detected(status).items()}
         return {
             "seconds": round(taken, 1),
             "looked_at": looked_at,
@@ -86,7 +87,8 @@ def measure(coded: Coded, cameras: int, model: str, seconds: float) -> dict[str,
         }
 
 
-def _config(folder: Path, urls: dict[str, str], model: str, port: int) -> Path:
+def service_config(folder: Path, urls: dict[str, str], model: str, port: int, **sections: Any) -> Path:
+    """The file of a service with these cameras, every frame of which is wanted; `sections` are added."""
     cameras = {name: {"source": url, "motion": {"enabled": False}} for name, url in urls.items()}
     document = {
         "model": {"name": model},
@@ -94,17 +96,19 @@ def _config(folder: Path, urls: dict[str, str], model: str, port: int) -> Path:
         "mqtt": {"embedded": {"port": 0}},
         "api": {"port": port},
         "data_dir": str(folder / "data"),
+        **sections,
     }
     path = folder / "detector.yaml"
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     return path
 
 
-def _wait_until_all_are_seen(port: int, urls: dict[str, str], process: Process) -> None:
+def wait_until_all_are_seen(port: int, urls: dict[str, str], process: Process) -> None:
+    """Until each camera was looked at; raises RuntimeError where that does not come."""
     deadline = time.monotonic() + _START_S
     while True:
         try:
-            if all(_detected(_status(port)).values()):
+            if all(detected(status_of(port)).values()):
                 return
         except OSError:
             pass  # not listening yet
@@ -113,13 +117,15 @@ def _wait_until_all_are_seen(port: int, urls: dict[str, str], process: Process) 
         time.sleep(0.2)
 
 
-def _status(port: int) -> dict[str, Any]:
+def status_of(port: int) -> dict[str, Any]:
+    """The service's status document."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status", timeout=10) as answer:
         document: dict[str, Any] = json.load(answer)
         return document
 
 
-def _detected(status: dict[str, Any]) -> dict[str, int]:
+def detected(status: dict[str, Any]) -> dict[str, int]:
+    """How many frames of each camera were looked at since the start."""
     return {name: int(camera["detected"] or 0) for name, camera in status["cameras"].items()}
 
 

@@ -36,6 +36,8 @@ PRUNE_STEP = 200  # visits a transaction: some ms on a slow card, so what comes 
 _CHECKED_BYTES = 64 << 20  # a check reads the whole file: up to here that takes well under a second
 _ALERT_FIELDS = ("id", "seq", "zones", "score", "captured_at", "confirmed_at")
 _COLUMNS = "number, id, camera, start_time, end_time, seen, body, alerts"
+# Without the path, which is most of it: SQLite leaves it out ten times as fast as Python reads it.
+_SHORT = _COLUMNS.replace("body", f"CASE WHEN json_valid(body) THEN json_remove(body, '$.{PATH}') ELSE body END")
 LAYOUT = SchemaLayout(
     application_id=0x64746869,  # "dthi"
     migrations=(
@@ -190,7 +192,9 @@ class History:
         it. `alerted`: only those that raised an alert, or only those that did not.
         """
         sql, args = _selection(camera=camera, after=after, before=before, zone=zone, alerted=alerted)
-        return self._documents(f"SELECT {_COLUMNS} {sql}", (*args, min(max(limit, 1), _MAX_LIMIT)), whole=whole)
+        return self._documents(
+            f"SELECT {_COLUMNS if whole else _SHORT} {sql}", (*args, min(max(limit, 1), _MAX_LIMIT)), whole=whole
+        )
 
     def event(self, event_id: str) -> Document | None:
         """One visit, its path included; None where it is not known, or no longer."""
@@ -382,6 +386,7 @@ def _selection(
     if before is not None:
         conditions.append((_BEFORE_VISIT if isinstance(before, str) else "start_time < ?", before))
     if zone is not None:
+        conditions.append(("instr(body, ?)", f'"{zone}"'))  # most visits need no reading of their JSON
         conditions.append((_IN_ZONE, zone))
     where = " AND ".join(("1", *_ALERTED[alerted], *(sql for sql, _ in conditions)))
     return f"FROM events WHERE {where} ORDER BY start_time DESC, number DESC LIMIT ?", [arg for _, arg in conditions]

@@ -73,6 +73,10 @@ class Control(Protocol):
         """Histograms by metric (without `detector_`), then by stage."""
         ...
 
+    def figures(self, *, day: bool) -> Document:
+        """The figures of the last day or hour, as `figure_documents.FigureSeries` names them."""
+        ...
+
     def health(self) -> Health: ...
 
     def ready(self) -> Ready: ...
@@ -151,6 +155,10 @@ class Control(Protocol):
 
     def latest_jpeg(self, camera: str, *, boxes: bool, max_width: int | None) -> tuple[int, bytes] | None:
         """The newest frame's number and its picture as JPEG, None before the first one."""
+        ...
+
+    def frame_seq(self, camera: str) -> int | None:
+        """The newest frame's number, None before the first one; returns at once."""
         ...
 
     def frigate_config(self) -> Document | None:

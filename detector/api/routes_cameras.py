@@ -66,7 +66,7 @@ def router(control: Control, streams: Streams, pictures: Pictures) -> APIRouter:
     async def stream(camera: str, boxes: Boxes = True, width: Width = None) -> Response:
         newest = partial(pictures.latest, known(camera), boxes=boxes, width=width)
         _require(await run_in_threadpool(newest), camera)
-        return MjpegResponse(newest, streams)
+        return MjpegResponse((camera, boxes, pictures.rounded(width)), newest, streams)
 
     @routes.post(
         "/api/cameras/{camera}/detect",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
 from starlette.responses import PlainTextResponse, Response
 
 from detector.core.redact import redact
 
 from . import documents as doc
 from .control import Control
+from .figure_documents import FigureSeries
 from .guard import is_authorized
 from .guess_limit import GuessLimit
 from .metrics import CONTENT_TYPE, exposition
@@ -16,7 +19,7 @@ from .respond import document
 
 
 def router(control: Control, guesses: GuessLimit) -> APIRouter:
-    """`/healthz`, `/readyz`, `/metrics`, `/api/version`, `/api/status`."""
+    """`/healthz`, `/readyz`, `/metrics`, `/api/version`, `/api/status`, `/api/figures`."""
     routes = APIRouter(tags=["state"])
 
     @routes.get(
@@ -57,5 +60,11 @@ def router(control: Control, guesses: GuessLimit) -> APIRouter:
     @routes.get("/api/status", summary="The complete current state", response_model=doc.Status)
     def status() -> Response:
         return document(control.status())
+
+    @routes.get("/api/figures", summary="The figures of the last hour or day", response_model=FigureSeries)
+    def figures(
+        span: Annotated[Literal["hour", "day"], Query(description="kept since the start")] = "hour",
+    ) -> Response:
+        return document(control.figures(day=span == "day"))
 
     return routes

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from .clock import Clock
+
 log = logging.getLogger(__name__)
 
 STOP_S = 5.0
+_PR_SET_NAME = 15  # prctl(2)
 
 
 class Heartbeat(Protocol):
@@ -21,8 +26,35 @@ class Heartbeat(Protocol):
         ...
 
 
+def _show_name(name: str) -> None:
+    """The calling thread's name for `top -H` and its like, 15 bytes of it; Python does it by itself from 3.14 on."""
+    with contextlib.suppress(AttributeError, OSError):  # elsewhere than on Linux
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode()[:15])
+
+
+class HeartbeatEvent(threading.Event):
+    """A stop event that is its thread's heartbeat: a loop asks at each turn whether it is to stop."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.progress_mono = clock.mono()
+
+    def is_set(self) -> bool:
+        self.progress_mono = self._clock.mono()
+        return super().is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.progress_mono = self._clock.mono()
+        return super().wait(timeout)
+
+
 class ServiceThread:
-    """`run(stop)` in a thread of its own; `heartbeat` shows whether its loop turns, where it can be known."""
+    """`run(stop)` in a thread of its own; `heartbeat` shows whether its loop turns, where it can be known.
+
+    `background_s`: the service goes on without it; it is told when it has not turned for so many seconds. None: the
+    service needs it.
+    """
 
     def __init__(
         self,
@@ -31,14 +63,16 @@ class ServiceThread:
         run: Callable[[threading.Event], None],
         stop_event: threading.Event | None = None,
         heartbeat: Heartbeat | None = None,
+        background_s: float | None = None,
     ) -> None:
-        self.name, self.heartbeat = name, heartbeat
+        self.name, self.heartbeat, self.background_s = name, heartbeat, background_s
         self.stop_event = stop_event or threading.Event()
         self.failure: Exception | None = None
         self._run = run
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
 
     def _main(self) -> None:
+        _show_name(self.name)
         try:
             self._run(self.stop_event)
         except Exception as error:

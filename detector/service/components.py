@@ -108,6 +108,7 @@ def build(store: ConfigStore, resolved: Resolved, *, clock: Clock, closing: Exit
         code=code,
         switches=detection.switches,
         apply=reloader.apply,
+        figures=monitoring.figures,
         latencies=output.latencies,
         clock=clock,
         clips=storage.clip_folder,

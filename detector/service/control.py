@@ -22,6 +22,7 @@ from .alarm_code import AlarmCode
 from .arming import ArmingController
 from .camera_switches import CameraSwitches
 from .config_store import ConfigStore
+from .figure_history import FigureHistory
 from .frigate_config import frigate_config
 from .health import HealthMonitor
 from .latencies import Latencies
@@ -76,10 +77,11 @@ class ServiceControl:
         apply: Apply,
         clips: ClipFolder,
         suppressions: Suppressions,
+        figures: FigureHistory,
         latencies: Latencies | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._clock = clock
+        self._clock, self._figures = clock, figures
         self._latencies = latencies or Latencies()
         self._suppressions = suppressions
         self._store, self._health, self._status, self._history = store, health, status, history
@@ -100,6 +102,9 @@ class ServiceControl:
 
     def latencies(self) -> LatencyCounts:
         return self._latencies.counts()
+
+    def figures(self, *, day: bool) -> Document:
+        return self._figures.document(day=day)
 
     def health(self) -> Health:
         return self._health.health()
@@ -174,6 +179,11 @@ class ServiceControl:
             return None
         labels = [Label(box=p.box, text=f"person {p.score:.2f}") for p in scene.people] if boxes else []
         return scene.frame.seq, encode_jpeg(scene.frame.image, labels, max_width=max_width)
+
+    def frame_seq(self, camera: str) -> int | None:
+        channel = self._channel(camera)
+        scene = channel.view.scene() if channel is not None else None
+        return None if scene is None else scene.frame.seq
 
     def frigate_config(self) -> Document | None:
         config = self._store.config

@@ -88,12 +88,21 @@ class HealthMonitor:
         for thread in self._threads():
             if not thread.alive:
                 yield thread.name, _ended(thread)
+        background = {thread.name for thread in self._threads() if thread.background_s is not None}
         for name, age in self.ages().items():
-            if age > self._patience(name):
+            if name not in background and age > self._patience(name):
                 yield name, f"no progress for {age:.0f} s"
         since = self._model.failing_since
         if since is not None and now - since > FAILING_S:
             yield "inference", f"failing for {now - since:.0f} s: {self._model.error}"
+
+    def background_faults(self) -> Iterator[tuple[str, str]]:
+        """Those of threads that the service goes on without: a disk that hangs is no reason to start it again."""
+        ages = self.ages()
+        for thread in self._threads():
+            age = ages.get(thread.name)
+            if thread.background_s is not None and age is not None and age > thread.background_s:
+                yield thread.name, f"no progress for {age:.0f} s"
 
     def _patience(self, name: str) -> float:
         settings = self._store.config.cameras.get(name.removeprefix("camera-"))
@@ -119,7 +128,7 @@ class HealthMonitor:
     def problems(self) -> list[str]:
         """What an operator should know, one plain line each; empty when all is well."""
         return [
-            *(f"{name}: {fault}" for name, fault in self.faults()),
+            *(f"{name}: {fault}" for name, fault in [*self.faults(), *self.background_faults()]),
             *self._camera_problems(),
             *self._load_problems(),
             *self._clock_problems(),

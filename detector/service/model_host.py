@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 
 from detector.core.clock import Clock
@@ -22,7 +23,8 @@ from .process import release_memory
 log = logging.getLogger(__name__)
 
 FAILURES_BEFORE_RELOAD = 3
-RELOAD_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # waits between reloads of a model that keeps failing
+RELOAD_WINDOW_S = 300.0
+RELOAD_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # waits before a reload, by those of the last five minutes: at most ten
 
 Load = Callable[[], AnyDetector]
 
@@ -42,7 +44,8 @@ class ModelHost:
         self._next_reduced: _Loaded | None = None
         self._full: _Loaded | None = None  # while a smaller model stands in
         self._restoring = False
-        self._failures = self._reloads = 0
+        self._failures = 0
+        self._reloaded: deque[float] = deque()  # monotonic s; a run that works in between makes no new beginning
         self.detector: AnyDetector | None = None
         self.error: str | None = None
         self.note: str | None = None  # why this model and no faster one, for the status
@@ -185,7 +188,7 @@ class ModelHost:
         if self.error is not None:
             log.warning("inference works again")
         self.error = self.failing_since = None
-        self._failures = self._reloads = 0
+        self._failures = 0
 
     def failed(self, error: InferenceError, stop: threading.Event) -> None:
         """Note a run that failed or gave nonsense; after a few in a row load the model again."""
@@ -197,9 +200,14 @@ class ModelHost:
         if self._failures < FAILURES_BEFORE_RELOAD:
             return
         self._failures = 0
-        stop.wait(RELOAD_S[min(self._reloads, len(RELOAD_S) - 1)])
-        self._reloads += 1
+        stop.wait(self._reload_wait_s())
+        self._reloaded.append(self._clock.mono())
         self._reload()
+
+    def _reload_wait_s(self) -> float:
+        while self._reloaded and self._clock.mono() - self._reloaded[0] > RELOAD_WINDOW_S:
+            self._reloaded.popleft()
+        return RELOAD_S[min(len(self._reloaded), len(RELOAD_S) - 1)]
 
     def _reload(self) -> None:
         why = self.error

@@ -13,6 +13,7 @@ from detector.models.registry import sample_pictures
 from .camera_status import CameraStatusPublisher
 from .config_store import ConfigStore
 from .detection import Detection
+from .figure_history import FigureHistory
 from .health import HealthMonitor
 from .output import Output
 from .overload import LoadMeter
@@ -34,6 +35,7 @@ class Monitoring:
     status: StatusReporter
     self_test: SelfTest
     governor: PowerGovernor
+    figures: FigureHistory
 
 
 def make_monitoring(
@@ -123,4 +125,5 @@ def make_monitoring(
         status=status,
         self_test=self_test,
         governor=governor,
+        figures=FigureHistory(status=status.write, clock=clock),
     )

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from detector.alerts.notify.notifications import Notifications
@@ -17,7 +18,7 @@ from detector.core.clock import SYSTEM_CLOCK, Clock
 from detector.core.errors import RESTART_CODE
 from detector.core.frigate import with_stats
 from detector.core.progress import Progress, quiet
-from detector.core.threads import STOP_S, Heartbeat, ServiceThread
+from detector.core.threads import STOP_S, Heartbeat, HeartbeatEvent, ServiceThread
 from detector.inference.factory import tensorrt_usable
 from detector.models.loading import resolve
 
@@ -37,6 +38,8 @@ LAST_S = 0.2  # for each thread once that is over
 START_S = 60.0  # a machine that boots, or is busy, imports the API ten times as slowly; a restart would not help it
 LOOK_S = 0.05  # how often a start looks whether it is to stop
 LOAD_S = 600.0  # an engine may have to come off a slow card
+DISK_S = 10.0  # a thread that only writes, and does not: it is told; alerts go out from memory meanwhile
+BACKGROUND_S = 300.0  # one that has long turns
 BUILD_STOP_S = 30.0  # an engine build looks up between its steps, and loading one cannot be cut short
 CAMERA_STOP_S = 2.0
 NOTIFY_STOP_S = 0.5  # a service that does not answer is not waited for: its alerts are on the disk
@@ -47,12 +50,16 @@ DRAIN_S = 2.0  # for the broker to acknowledge what is under way
 
 @dataclass(frozen=True, slots=True)
 class ThreadRow:
-    """One thread of the service. `wanted` False: this configuration does without it."""
+    """One thread of the service. `wanted` False: this configuration does without it.
+
+    `heartbeat` None: its stop event is. `background_s`: as ServiceThread's.
+    """
 
     name: str
     run: Callable[[threading.Event], None]
     heartbeat: Heartbeat | None = None
     stop_s: float = STOP_S
+    background_s: float | None = None
     wanted: bool = True
 
 
@@ -149,8 +156,8 @@ class Service:
 
         return [
             *([] if broker is None else [ThreadRow("broker", broker.run, broker)]),
-            ThreadRow("outbox", parts.storage.outbox.run),
-            ThreadRow("history", parts.storage.history_writer.run),
+            ThreadRow("outbox", parts.storage.outbox.run, parts.storage.outbox, background_s=DISK_S),
+            ThreadRow("history", parts.storage.history_writer.run, parts.storage.history_writer, background_s=DISK_S),
             ThreadRow("clips", output.clips.recorder.run, output.clips.recorder, stop_s=CLIP_STOP_S),
             ThreadRow("mqtt", output.client.run, output.client),
             *self._notify_rows(output.notifier),
@@ -163,7 +170,10 @@ class Service:
         rows = []
         for sender in notifier.senders:
             name = f"notify-{sender.settings.name}"
-            rows += [ThreadRow(f"{name}-outbox", sender.outbox.run), ThreadRow(name, sender.run, stop_s=NOTIFY_STOP_S)]
+            rows += [
+                ThreadRow(f"{name}-outbox", sender.outbox.run, sender.outbox, background_s=DISK_S),
+                ThreadRow(name, sender.run, stop_s=NOTIFY_STOP_S, background_s=BACKGROUND_S),
+            ]
         return rows
 
     def _api_rows(self, parts: Components) -> list[ThreadRow]:
@@ -172,12 +182,13 @@ class Service:
     def _change_rows(self, parts: Components) -> list[ThreadRow]:
         engines = tensorrt_usable()
         reload = FileReload(store=self._store, reloader=parts.reloader, requested=self.reload_event)
+        row = partial(ThreadRow, background_s=BACKGROUND_S)
         return [
-            ThreadRow("reload", reload.run),
-            ThreadRow("self-test", parts.monitoring.self_test.run, stop_s=SELF_TEST_STOP_S),
-            ThreadRow("governor", parts.monitoring.governor.run),
-            ThreadRow("engine-build", parts.engine_upgrade.run, stop_s=BUILD_STOP_S, wanted=engines),
-            ThreadRow("autotune", parts.autotuner.run, stop_s=BUILD_STOP_S, wanted=not engines),
+            row("reload", reload.run),
+            row("self-test", parts.monitoring.self_test.run, stop_s=SELF_TEST_STOP_S),
+            row("governor", parts.monitoring.governor.run),
+            row("engine-build", parts.engine_upgrade.run, stop_s=BUILD_STOP_S, wanted=engines),
+            row("autotune", parts.autotuner.run, stop_s=BUILD_STOP_S, wanted=not engines),
         ]
 
     def _unless_stopped(self, progress: Progress) -> Progress:
@@ -205,7 +216,14 @@ class Service:
     def _start_threads(self, rows: list[ThreadRow], parts: Components, closing: ExitStack) -> None:
         for row in rows:
             if row.wanted:
-                thread = ServiceThread(name=row.name, run=row.run, heartbeat=row.heartbeat)
+                stop = HeartbeatEvent(self._clock)
+                thread = ServiceThread(
+                    name=row.name,
+                    run=row.run,
+                    stop_event=stop,
+                    heartbeat=row.heartbeat or stop,
+                    background_s=row.background_s,
+                )
                 closing.callback(self._join, thread, row.stop_s)
                 parts.monitoring.threads.start(thread)
 
@@ -219,6 +237,7 @@ class Service:
             now = self._clock.mono()
             self._assess_cameras(parts, now)
             parts.detection.arming.tick()
+            parts.monitoring.figures.tick()
             if parts.monitoring.health.check():
                 self._notifier.watchdog()
             if now >= next_stats or steps != parts.monitoring.governor.changes:

@@ -144,7 +144,7 @@ class StatusReporter:
         return {**system, "throttled": system["throttled"] if reason is None else True, "throttled_reason": reason}
 
     def _stages(self) -> dict[str, Any]:
-        faulty = {name for name, _ in self._health.faults()}
+        faulty = {name for name, _ in [*self._health.faults(), *self._health.background_faults()]}
         return {name: {"ok": name not in faulty, "age_s": round(age, 2)} for name, age in self._health.ages().items()}
 
     def _model(self) -> dict[str, Any]:

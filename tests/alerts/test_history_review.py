@@ -136,3 +136,13 @@ def test_a_history_of_an_earlier_version_is_brought_up_to_date(folder: Path, clo
     with opened(folder, clock) as history:
         assert ids(history.events(alerted=False)) == ["old"]
         assert history.events(alerted=True) == []
+
+
+def test_a_visit_that_cannot_be_read_hides_no_other(history: History, folder: Path) -> None:
+    history.record(after("bad", 0.0, end=1.0, entered_zones=("garden",)))
+    history.record(after("good", 1.0, end=2.0, entered_zones=("garden",)))
+    with closing(sqlite3.connect(folder / "history.db")) as raw:
+        raw.execute("UPDATE events SET body = '{\"entered_zones\":[\"garden\"' WHERE id = 'bad'")
+        raw.commit()
+    assert ids(history.events()) == ["good"]
+    assert ids(history.events(zone="garden")) == ["good"]

@@ -16,7 +16,7 @@ ROUTES = {
     "GET /api/events/{event_id}/snapshot.jpg", "GET /api/events/{event_id}/clip.mp4", "GET /api/cameras/{camera}/latest.jpg",
     "GET /api/cameras/{camera}/stream.mjpg", "POST /api/cameras/{camera}/detect", "POST /api/alarm", "GET /api/alarm/audit",
     "POST /api/events/{event_id}/suppress", "GET /api/suppressions", "DELETE /api/suppressions/{suppression_id}",
-    "GET /api/events/export.zip", "DELETE /api/events/{event_id}", "GET /api/cameras/{camera}/scene",
+    "GET /api/figures", "GET /api/events/export.zip", "DELETE /api/events/{event_id}", "GET /api/cameras/{camera}/scene",
     "POST /api/cameras/{camera}/zones/preview",
     "GET /api/suppressions/{suppression_id}/snapshot.jpg", "GET /api/session", "POST /api/session", "DELETE /api/session",
 }  # fmt: skip

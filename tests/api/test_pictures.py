@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -62,3 +63,28 @@ def test_night_13_one_thread_draws_for_all() -> None:
     before = pictures.latest("porch", boxes=True, width=None)
     pictures.close()
     assert pictures.latest("porch", boxes=True, width=None) == before
+
+
+def test_a_frame_that_stands_is_not_encoded_again() -> None:
+    control, now = MemoryControl(), 0.0
+    pictures = Pictures(control, now=lambda: now)
+    first = pictures.latest("porch", boxes=True, width=None)
+    control.frozen = True
+    for _ in range(5):
+        now += 1
+        assert pictures.latest("porch", boxes=True, width=None) == first
+    assert control.encoded == 1
+
+
+def test_the_thread_that_draws_gives_way_to_those_that_detect() -> None:
+    found = []
+
+    class WatchedPriority(MemoryControl):
+        def latest_jpeg(self, camera: str, **options: Any) -> tuple[int, bytes] | None:
+            found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+            return super().latest_jpeg(camera, **options)
+
+    pictures = Pictures(WatchedPriority())
+    assert pictures.latest("porch", boxes=True, width=None) is not None
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert found == [max(own, 15)]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from detector.api import server
+from detector.api.pictures import MAX_FPS
 from detector.api.stream import MAX_STREAMS
 from support.api import RunningApi, StartApi
 from support.control import MemoryControl
@@ -77,14 +78,34 @@ def test_a_picture_that_stands_is_sent_once(window: StartApi) -> None:
     connection, answer = open_stream(opened)
     boundary = boundary_of(answer)
     next_part(answer, boundary)
-    encoded = opened.control.encoded
-    until(lambda: opened.control.encoded >= encoded + 5, "the stream no longer looks for pictures")
+    looked, encoded = opened.control.looked, opened.control.encoded
+    until(lambda: opened.control.looked >= looked + 5, "the stream no longer looks for pictures")
+    assert opened.control.encoded == encoded, "the same frame was encoded again"
     opened.control.frozen = False
     opened.control.seq = 900
     # The very next part is the new picture: none came between.
     number, _ = next_part(answer, boundary)
     assert number > 900
     connection.close()
+
+
+def test_many_viewers_of_one_kind_of_picture_cost_what_one_does(window: StartApi) -> None:
+    opened = window()
+    viewers = [open_stream(opened, "?width=320") for _ in range(10)]
+    boundary = boundary_of(viewers[0][1])
+    for _, answer in viewers:
+        next_part(answer, boundary)
+    begun, encoded = time.monotonic(), opened.control.encoded
+    newest = [[next_part(answer, boundary)[0] for _ in range(10)] for _, answer in viewers]
+    took = time.monotonic() - begun
+    assert opened.control.encoded - encoded <= MAX_FPS * took + 2
+    for numbers in newest:
+        assert numbers == sorted(set(numbers))
+    for connection, answer in viewers:
+        connection.close()
+        answer.close()
+    until(lambda: opened.app.state.streams.open == 0, "the streams outlived their viewers")
+    assert opened.app.state.streams._feeds == {}
 
 
 def test_a_stream_ends_when_its_viewer_goes(window: StartApi) -> None:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from pathlib import Path
 
 import pytest
 
-from detector.core.threads import ServiceThread
+from detector.core.threads import HeartbeatEvent, ServiceThread
+from support.visits import StillClock
 
 
 def test_it_runs_under_its_name_until_told_to_stop() -> None:
@@ -52,3 +54,28 @@ def test_one_that_does_not_stop_is_told_of_not_waited_for(caplog: pytest.LogCapt
 
 def test_joining_one_never_started_is_no_error() -> None:
     assert ServiceThread(name="s", run=lambda _stop: None).join(0.1)
+
+
+def test_a_stop_event_is_the_heartbeat_of_the_loop_that_asks_it() -> None:
+    clock = StillClock()
+    stop = HeartbeatEvent(clock)
+    begun = stop.progress_mono
+    clock.now_mono += 7.0
+    assert stop.progress_mono == begun, "nobody asked"
+    assert not stop.is_set()
+    assert stop.progress_mono == begun + 7.0
+    clock.now_mono += 5.0
+    assert not stop.wait(0)
+    assert stop.progress_mono == begun + 12.0
+
+
+def test_the_kernel_knows_its_name() -> None:
+    known: list[str] = []
+
+    def work(_stop: threading.Event) -> None:
+        known.append(Path(f"/proc/self/task/{threading.get_native_id()}/comm").read_text().strip())
+
+    stage = ServiceThread(name="camera-front-door", run=work)
+    stage.start()
+    assert stage.join(10)
+    assert known == ["camera-front-door"[:15]]

@@ -95,6 +95,16 @@ def rss_mib(program: Program) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def wait_level(program: Program, seconds: float = 8.0) -> None:
+    """Until its memory has not grown for so long: the first frames, plans and pictures are over."""
+    highest, since, give_up = 0.0, time.monotonic(), time.monotonic() + 120
+    while time.monotonic() - since < seconds:
+        assert time.monotonic() < give_up, "its memory grows without an attack"
+        if (now := rss_mib(program)) > highest + 0.5:
+            highest, since = now, time.monotonic()
+        time.sleep(0.5)
+
+
 def probes(port: int, seconds: float) -> list[int]:
     answers, until = [], time.monotonic() + seconds
     while time.monotonic() < until:
@@ -118,7 +128,7 @@ def program(tmp_path: Path) -> Iterator[Program]:
         running.wait_ready()
         for _ in range(20):  # each thread has drawn, and answered, once
             fetch(running.port, "/api/cameras/door/latest.jpg")
-        time.sleep(5)
+        wait_level(running)
         yield running
         assert running.stop() == 0
 

@@ -25,6 +25,7 @@ from detector.models.autotune.status import AutotuneStatus
 from detector.service.alarm_code import AlarmCode
 from detector.service.camera_switches import CameraSwitches
 from detector.service.control import ServiceControl
+from detector.service.figure_history import FigureHistory
 from detector.service.health import HealthMonitor
 from detector.service.inference_loop import CameraChannel
 from detector.service.live_view import LiveScene
@@ -95,6 +96,7 @@ class Controlled:
             refused=RefusedCommands(clock),
             clock=clock,
         )
+        self.figures = FigureHistory(status=status.write, clock=clock)
         self.control = ServiceControl(
             store=store,
             health=health,
@@ -107,6 +109,7 @@ class Controlled:
             apply=self._apply,
             clips=ClipFolder(Path("clips")),
             suppressions=self.suppressing.suppressions,
+            figures=self.figures,
             clock=clock,
         )
 
@@ -245,6 +248,14 @@ def test_a_draft_of_zones_is_judged_by_the_visits_since(service: Controlled) -> 
     ]
     with pytest.raises(ConfigError, match="alert_zones names shed"):
         service.control.preview_zones("porch", ZoneDraft(zones={"bed": zone}, alert_zones=("shed",), after=3.0))
+
+
+def test_the_figures_of_the_last_hour_and_day(service: Controlled) -> None:
+    assert service.control.figures(day=False)["times"] == []
+    service.figures.tick()
+    found = service.control.figures(day=True)
+    assert list(found["series"]) == ["", "porch"]
+    assert len(found["times"]) == 1
 
 
 def test_commands_reach_the_alarm_and_the_switches(service: Controlled) -> None:

@@ -62,8 +62,8 @@ class Monitored:
         }
         return HealthMonitor(**(parts | other))
 
-    def start(self, name: str, beat: Beat | None = None) -> ServiceThread:
-        thread = ServiceThread(name=name, run=_wait, heartbeat=beat)
+    def start(self, name: str, beat: Beat | None = None, *, background_s: float | None = None) -> ServiceThread:
+        thread = ServiceThread(name=name, run=_wait, heartbeat=beat, background_s=background_s)
         return self.threads.start(thread)
 
 
@@ -89,6 +89,16 @@ def test_a_thread_that_hangs_is_named_after_ten_seconds(service: Monitored) -> N
     health = service.health.health()
     assert (health.ok, health.stage, health.detail) == (False, "mqtt", "no progress for 10 s")
     assert STALE_S <= 10.0, "the time within which an operator is to know"
+
+
+def test_one_that_the_service_goes_on_without_is_a_problem_and_no_reason_to_start_again(service: Monitored) -> None:
+    service.start("outbox", Beat(), background_s=10.0)
+    service.start("autotune", Beat(), background_s=300.0)
+    service.clock.now_mono += STALE_S + 2.0
+    service.cameras.by_name["porch"] = captured(progress_mono=service.clock.now_mono)
+    assert service.health.check()
+    assert service.health.problems()[0] == "outbox: no progress for 12 s"
+    assert "autotune" not in str(service.health.problems())
 
 
 def test_a_thread_that_ended_is_named_with_its_reason(service: Monitored) -> None:

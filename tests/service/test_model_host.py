@@ -93,6 +93,37 @@ def test_a_model_that_keeps_failing_is_loaded_again(loads: Loads) -> None:
     host.close()
 
 
+class _PassingTime(threading.Event):
+    """A stop whose waits are over at once, by its clock."""
+
+    def __init__(self, clock: StillClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._clock.now_mono += timeout or 0.0
+        return False
+
+
+@pytest.mark.parametrize("works_between", [False, True])
+def test_it_is_loaded_at_most_ten_times_in_300_s(loads: Loads, *, works_between: bool) -> None:
+    clock, loaded = StillClock(mono=50.0), []
+    host = ModelHost(load=loads("first"), clock=clock)
+    host.open()
+    stop, before = _PassingTime(clock), host.detector
+    while clock.mono() < 2000.0:
+        host.failed(InferenceError("NaN"), stop)
+        clock.now_mono += 0.1
+        if host.detector is not before:
+            loaded.append(clock.mono())
+            before = host.detector
+            if works_between:
+                host.succeeded()
+    assert len(loaded) > 20, "it goes on trying"
+    assert max(sum(at <= each < at + 300.0 for each in loaded) for at in loaded) <= 10
+    host.close()
+
+
 def test_a_smaller_model_stands_in_until_the_full_one_is_restored(loads: Loads) -> None:
     host, small = ModelHost(load=loads("full"), clock=StillClock()), loads("small")
     host.open()

@@ -106,7 +106,7 @@ class MemoryControl:
         self.seq = 0
         self.failure: Exception | None = None
         self.frozen = False
-        self.encoded = 0
+        self.encoded = self.looked = 0
         self.reason = "2 of 3 frames"
         self._lock = threading.Lock()
 
@@ -134,6 +134,18 @@ class MemoryControl:
 
     def latencies(self) -> LatencyCounts:
         return self.measured.counts()
+
+    def figures(self, *, day: bool) -> Document:
+        step = 300.0 if day else 10.0
+        count = 20
+        camera = {
+            "detect_fps": [9.5 + n % 3 / 4 for n in range(count)], "people": [float(n % 2) for n in range(count)],
+            "latency_p50_ms": [40.0 + n % 5 for n in range(count)],
+            "latency_p99_ms": [80.0 + n if n != 7 else None for n in range(count)],
+        }  # fmt: skip
+        infer = {"infer_p50_ms": [26.0] * count, "infer_p99_ms": [30.0 + n / 4 for n in range(count)]}
+        times = [time.time() - step * (count - n) for n in range(count)]
+        return {"step_s": step, "times": times, "series": {"": infer, **dict.fromkeys(self.cameras, camera)}}
 
     def health(self) -> Health:
         return self.healthy
@@ -237,6 +249,10 @@ class MemoryControl:
         x = figure(seq, 640)
         labels = [Label(box=(x - 8, 140, x + 48, 305), text="person 87 %")] if boxes else []
         return seq, encode_jpeg(scene(seq), labels, max_width=max_width)
+
+    def frame_seq(self, camera: str) -> int | None:
+        self.looked += 1
+        return self.seq if self.frozen else self.seq + 1
 
     def frigate_config(self) -> Document | None:
         return self.frigate

@@ -3,6 +3,9 @@
 import { Refused, Unauthorized, ask, read } from "./api.js";
 import { Cameras } from "./cameras.js";
 import { UNKNOWN, count, element, figure, setText, span } from "./dom.js";
+import { LiveView } from "./liveview.js";
+import { Plots } from "./plots.js";
+import { Review } from "./review.js";
 import { Suppressions } from "./suppressions.js";
 import { headline, lost, problems } from "./verdict.js";
 import { Views } from "./views.js";
@@ -37,11 +40,12 @@ let asking = false;
 
 const viewer = $("#viewer");
 const video = viewer.querySelector("video");
+const liveView = new LiveView(viewer.querySelector(".stage"), viewer.querySelector(".below"));
 
 function open(title, clip) {
   $("#viewer-title").textContent = title;
   viewer.querySelector(".error").textContent = "";
-  viewer.querySelector("img").hidden = clip;
+  viewer.querySelector(".stage").hidden = clip;
   video.hidden = viewer.querySelector(".download").hidden = !clip;
   viewer.showModal();
 }
@@ -65,6 +69,7 @@ viewer.querySelector(".close").addEventListener("click", () => viewer.close());
 viewer.addEventListener("click", (event) => event.target === viewer && viewer.close());
 // Without its address the stream ends: otherwise it would continue unseen and use one of the few streams.
 viewer.addEventListener("close", () => {
+  liveView.stop();
   viewer.querySelector("img").removeAttribute("src");
   video.pause();
   video.removeAttribute("src");
@@ -125,7 +130,10 @@ read("api/session").then(({ required }) => {
 // --- what is shown ----------------------------------------------------------------------------
 
 const cameras = new Cameras($("#cameras"), {
-  onOpen: (name) => view(`${name}, live`, `api/cameras/${name}/stream.mjpg?width=1280`),
+  onOpen: (name) => {
+    view(`${name}, live`, `api/cameras/${name}/stream.mjpg?width=1280&boxes=false`);
+    liveView.show(name);
+  },
   onFault: complain,
   onUnauthorized: askForToken,
 });
@@ -137,7 +145,9 @@ const suppressions = new Suppressions($("#suppressions"), $("#suppressions-secti
 });
 
 const zones = new ZoneEditor($("#view-zones"), { onUnauthorized: askForToken });
-new Views($("#views"), { watch: { open() {}, close() {} }, zones });
+const review = new Review($("#view-review"), { onPlay: play, onUnauthorized: askForToken });
+const plots = new Plots($("#plots"));
+new Views($("#views"), { watch: { open: () => plots.start(), close: () => plots.stop() }, review, zones });
 
 function suppress(id) {
   return change(`api/events/${encodeURIComponent(id)}/suppress`, "POST", "The visit was not marked as nobody");

@@ -2,6 +2,7 @@
 
 import { Unauthorized, ask } from "./api.js";
 import { UNKNOWN, count, element, figure, setText, span } from "./dom.js";
+import { SceneOverlay } from "./overlay.js";
 import { Sight } from "./sight.js";
 
 const STATES = {
@@ -12,6 +13,7 @@ const STATES = {
   disabled: "Disabled in the configuration",
 };
 const RETRY_MS = 2000;
+const ZONES_MS = 10000; // while nobody is there, the zones alone are asked for
 
 export class Cameras {
   constructor(root, { onOpen, onFault, onUnauthorized }) {
@@ -59,7 +61,8 @@ class Card {
     Object.assign(this, { name, callbacks, pace, etag: "", closed: false, camera: null });
     this.image = element("img", { alt: `Live picture of ${name}`, hidden: true });
     this.overlay = element("p", { className: "overlay", hidden: true });
-    this.open = element("button", { type: "button", className: "picture", "aria-label": `Enlarge ${name}` }, this.image, this.overlay);
+    this.scene = new SceneOverlay();
+    this.open = element("button", { type: "button", className: "picture", "aria-label": `Enlarge ${name}` }, this.image, this.scene.root, this.overlay);
     this.open.addEventListener("click", () => callbacks.onOpen(name));
     this.state = element("p", { className: "state" });
     this.people = element("p", { className: "people" });
@@ -70,6 +73,7 @@ class Card {
     this.root = element("article", { className: "card", "aria-label": `Camera ${name}` },
       this.open,
       element("div", { className: "title" }, element("h3", {}, name), this.state, this.people),
+      this.scene.said,
       this.figures,
       this.sight.root,
       element("label", { className: "switch" }, this.switch, ` Detect people on ${name}`));
@@ -140,13 +144,21 @@ class Card {
   async #refresh() {
     const width = Math.ceil(this.root.clientWidth * Math.min(devicePixelRatio, 2)) || 640;
     try {
-      const answer = await ask(`api/cameras/${this.name}/latest.jpg?width=${width}`, { headers: { "If-None-Match": this.etag } });
+      const answer = await ask(`api/cameras/${this.name}/latest.jpg?boxes=false&width=${width}`, { headers: { "If-None-Match": this.etag } });
       if (answer.status === 200) this.#picture(await answer.blob(), answer.headers.get("ETag") || "");
+      await this.#refreshScene();
       return this.pace();
     } catch (error) {
       if (error instanceof Unauthorized) this.callbacks.onUnauthorized();
       return RETRY_MS;
     }
+  }
+
+  async #refreshScene() {
+    const busy = this.camera.people > 0 || this.camera.moving || this.scene.scene?.boxes.length;
+    if (!busy && performance.now() - (this.sceneAt ?? -Infinity) < ZONES_MS) return;
+    this.sceneAt = performance.now();
+    await this.scene.refresh(this.name);
   }
 
   #picture(blob, etag) {

@@ -27,11 +27,11 @@ def shown(tmp_path: Path) -> list[Path]:
 
 
 def heavier(folder: Path) -> Path:
-    """The small network with its first convolution computed 200 times over."""
+    """The small network with its first convolution computed 600 times over."""
     model = network("end-to-end")
     first = next(node for node in model.graph.node if node.op_type == "Conv")
     made, last = [], first.output[0]
-    for number in range(200):
+    for number in range(600):
         again = onnx.NodeProto()
         again.CopyFrom(first)
         again.name, again.output[0] = f"again{number}", f"again{number}"
