@@ -195,23 +195,14 @@ def _print(order: SpecialiseRequest, done: SpecialiseResult) -> None:
         title=f"{order.camera}: {done.pictures['taught']} pictures taught, {done.pictures['judged']} others judge",
         title_justify="left",
     )
-    for column in (
-        "",
-        "light",
-        "ms",
-        "AP50",
-        "persons found",
-        "box IoU",
-        "visits",
-        "false visits",
-        "AP50 lost at most",
-    ):
-        table.add_column(column, justify="right" if column not in ("", "light") else "left")
+    for column in ("model", "light", "ms", "AP50", "found", "IoU", "visits", "false", "lost"):
+        left = column in ("model", "light")
+        table.add_column(column, justify="left" if left else "right", no_wrap=left)
     for size, found in done.tried.items():
         for light, one in found.items():
             for name, key, each in (("general", "general", one.general), (size, size, one.student)):
                 bound = "" if name == "general" or "ap50" not in one.bounds else f"{one.bounds['ap50']:.3f}"
-                figures = f"{each.ap50:.3f}", f"{each.found:.3f}", f"{each.iou:.3f}", f"{each.visits} of {one.visits}"
+                figures = f"{each.ap50:.3f}", f"{each.found:.3f}", f"{each.iou:.3f}", f"{each.visits}/{one.visits}"
                 table.add_row(name, light, f"{done.ms[key]:.1f}", *figures, str(each.false_visits), bound)
     console = Console(highlight=False)
     console.print(table)
