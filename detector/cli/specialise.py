@@ -35,6 +35,12 @@ def specialise(
         bool,
         typer.Option("--from-history", help="Use what capture-set gathered in data_dir/pictures/NAME, its default."),
     ] = False,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            "--annotations", metavar="COCO.json", help="Persons in the one folder of --pictures; they judge, then."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="F.onnx", help="Default: data_dir/specialists/NAME.onnx."),
@@ -80,6 +86,8 @@ def specialise(
         raise UsageError(f"no camera {camera} in the config; its cameras: {', '.join(settings.cameras)}")
     _check(rate, judges, max_loss)
     paths = _paths(pictures, settings.data_dir / "pictures" / camera if from_history else None)
+    if annotations is not None and (len(paths) != 1 or not paths[0].is_dir()):
+        raise UsageError("--annotations are of one folder: give --pictures DIR once, and nothing else")
     target = _target(output, settings.data_dir / "specialists" / f"{camera}.onnx")
     fitting = tuple(sides(text, multiple=INPUT_MULTIPLE) for text in size or ())
     _require()
@@ -100,6 +108,7 @@ def specialise(
         output=target,
         plan=TrainingPlan(steps=steps, batch=batch, rate=rate, seed=seed),
         sizes=fitting,
+        annotations=annotations,
         judges=judges,
         max_loss=max_loss,
         threads=threads,

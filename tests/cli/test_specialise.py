@@ -29,6 +29,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--camera", "porch", "--pictures", ".", "--judge", "0.95"], "--judge 0.95: must lie in 0.1..0.9"),
         (["--camera", "porch", "--pictures", ".", "--rate", "2"], "--rate 2: must lie in 0..1"),
         (["--camera", "porch", "--pictures", ".", "--max-loss", "-1"], "--max-loss -1: must lie in 0..1"),
+        (["--camera", "porch", "--pictures", "a.mp4", "--annotations", "a.json"], "--annotations are of one folder"),
         (["--camera", "porch", "--pictures", ".", "--size", "100x100"], "both sides must be multiples of 32"),
         (["--camera", "porch", "--pictures", ".", "-o", "small.pt"], "its name must end in .onnx"),
         (["--camera", "porch", "--pictures", ".", "-o", "nowhere/a.onnx"], "there is no folder nowhere"),

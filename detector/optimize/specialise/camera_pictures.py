@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -36,11 +36,15 @@ _OTHERS = 0.1  # of the pictures: a camera that looks elsewhere for a moment is 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedPicture:
-    """A picture, its long side at most LONG_SIDE px, and when it was taken: epoch seconds, or seconds of a clip on it."""
+    """A picture, its long side at most LONG_SIDE px, and when it was taken: epoch seconds, or seconds of a clip on it.
+
+    `scale` is how much of its file's size it has.
+    """
 
     name: str
     image: ArrayImage
     at_s: float
+    scale: float = 1.0
 
     @property
     def dark(self) -> bool:
@@ -83,7 +87,9 @@ def _stills(path: Path, camera: str) -> Iterator[TimedPicture]:
         raise UsageError(f"--pictures: {error}") from None
     for file in spread(files, MOST):
         at_s = times.get(file.name, file.stat().st_mtime)
-        yield TimedPicture(name=file.name, image=_shrunk(read_picture(file, as_stored=True)), at_s=at_s)
+        stored = read_picture(file, as_stored=True)
+        image = _shrunk(stored)
+        yield TimedPicture(name=file.name, image=image, at_s=at_s, scale=image.width / stored.width)
 
 
 def _manifest(folder: Path, camera: str) -> dict[str, float]:
@@ -128,10 +134,7 @@ def _spaced(pictures: Sequence[TimedPicture]) -> list[TimedPicture]:
     if pictures[-1].at_s - pictures[0].at_s >= 0.05 * len(pictures):
         return list(pictures)
     first = pictures[0].at_s
-    return [
-        TimedPicture(name=one.name, image=one.image, at_s=first + number * _STILL_S)
-        for number, one in enumerate(pictures)
-    ]
+    return [replace(one, at_s=first + number * _STILL_S) for number, one in enumerate(pictures)]
 
 
 def _refuse_other_views(pictures: Sequence[TimedPicture], camera: str) -> None:

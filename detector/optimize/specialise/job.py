@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from detector.optimize.prune.plan import Bar, Phase, PrunePlan
 from detector.optimize.prune.work import Work
 from detector.optimize.quantize.timing import race
 
+from .annotated_labels import annotated_labels, put_right, refuse_gaps
 from .camera_pictures import TimedPicture, camera_pictures, one_hour
 from .graph_network import GraphNetwork
 from .lesson_batches import LessonBatches
@@ -54,7 +55,8 @@ Light = str
 class SpecialiseRequest:
     """`teachers` are registry names or files; `judges` is the last share of the pictures, which judges; `sizes` empty: fitting ones.
 
-    `general` is the model that serves now, `max_loss` what AP50 and found persons may lose against it, 0..1.
+    `annotations` (COCO's JSON) are of the pictures in the only one of `paths`, a folder. `general` is the model that
+    serves now, `max_loss` what AP50 and found persons may lose against it, 0..1.
     """
 
     camera: str
@@ -65,6 +67,7 @@ class SpecialiseRequest:
     output: Path
     plan: TrainingPlan
     sizes: tuple[InputSize, ...] = ()
+    annotations: Path | None = None
     judges: float = 0.34
     max_loss: float = 0.02
     threads: int = 1
@@ -122,6 +125,10 @@ class _SpecialiseJob:
         fitting = dict.fromkeys(best_input_size((side, side), width, height) for side in _SIDES)
         self._sizes = order.sizes or tuple(fitting)
         self._first = round(len(pictures) * (1.0 - order.judges))
+        self._truth: Mapping[str, PictureLabels] = {}
+        if order.annotations is not None:
+            self._truth = annotated_labels(order.annotations, order.paths[0])
+            refuse_gaps(pictures, self._truth, first=self._first)
         self._key = _key(order, pictures, self._sizes)
         self._work = Work(order.work, self._key)
 
@@ -136,6 +143,7 @@ class _SpecialiseJob:
             finally:
                 if self._work.empty:
                     self._work.remove()
+        labels = put_right(labels, self._pictures, self._truth)
         self._refuse_few(labels)
         judged, followed = judged_part(self._pictures, labels, first=self._first)
         notes = [*_notes(self._pictures, followed=followed)]
@@ -354,4 +362,6 @@ def _key(order: SpecialiseRequest, pictures: Sequence[TimedPicture], sizes: Sequ
     """Of what makes a job what it is."""
     shown = fingerprint([one.image for one in pictures]), [one.at_s for one in pictures]
     models = file_sha256(order.student.path), file_sha256(order.general.path), order.teachers
-    return key_of(order.camera, shown, models, sizes, asdict(order.plan), order.judges, order.max_loss, order.threads)
+    marked = None if order.annotations is None else file_sha256(order.annotations)
+    plan = asdict(order.plan), order.judges, order.max_loss, order.threads
+    return key_of(order.camera, shown, models, sizes, marked, *plan)
