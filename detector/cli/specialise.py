@@ -91,7 +91,7 @@ def specialise(
     target = _target(output, settings.data_dir / "specialists" / f"{camera}.onnx")
     fitting = tuple(sides(text, multiple=INPUT_MULTIPLE) for text in size or ())
     _require()
-    from detector.optimize.specialise.job import SpecialiseRequest, carry_out
+    from detector.optimize.specialise.job import SpecialiseRequest
     from detector.optimize.specialise.training import TrainingPlan
 
     with progress(download=True) as report:
@@ -113,6 +113,14 @@ def specialise(
         max_loss=max_loss,
         threads=threads,
     )
+    _carry_out(order, registry, as_json=as_json)
+
+
+def _carry_out(order: SpecialiseRequest, registry: Registry, *, as_json: bool) -> None:
+    from detector.optimize.specialise.job import carry_out
+
+    from .progress import progress
+
     try:
         with progress() as report:
             done = carry_out(order, registry, report=report, announce=_announce)
@@ -125,7 +133,7 @@ def specialise(
     else:
         _print(order, done)
     if done.offered is None:
-        raise ModelError(f"no specialist for {camera}: {_why(done)}; the model that serves stays as it is")
+        raise ModelError(f"no specialist for {order.camera}: {_why(done)}; the model that serves stays as it is")
 
 
 def _require() -> None:
