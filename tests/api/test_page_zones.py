@@ -15,7 +15,7 @@ from support.control import MemoryControl
 pytestmark = needs_browser
 SQUARE = [[0.2, 0.2], [0.6, 0.2], [0.6, 0.6], [0.2, 0.6]]
 MASK = [[0.0, 0.0], [0.4, 0.0], [0.4, 0.1], [0.0, 0.1]]
-SHAPES = "document.querySelectorAll('.drawing .shape').length"
+SHAPES = "document.querySelectorAll('#view-zones .drawing .shape').length"
 
 
 def yard() -> MemoryControl:
@@ -36,8 +36,8 @@ def yard() -> MemoryControl:
 def editor(window: StartApi, look: Look) -> tuple[RunningApi, Page]:
     opened = window(control=yard())
     page = look(f"{opened.server.url}#/zones/porch", width=1200, height=1000)
-    page.until(f"{SHAPES} === 2 && document.querySelector('.drawing img').naturalWidth > 0")
-    page.until("document.querySelector('.preview-verdict').textContent.startsWith('Of 5 visits')")
+    page.until(f"{SHAPES} === 2 && document.querySelector('#view-zones .drawing img').naturalWidth > 0")
+    page.until("document.querySelector('#view-zones .preview-verdict').textContent.startsWith('Of 5 visits')")
     return opened, page
 
 
@@ -52,7 +52,7 @@ def place(page: Page, selector: str) -> tuple[float, float]:
 
 def size(page: Page) -> tuple[float, float]:
     width, height = page.run(
-        "(() => { const b = document.querySelector('.drawing').getBoundingClientRect(); return [b.width, b.height]; })()"
+        "(() => { const b = document.querySelector('#view-zones .drawing').getBoundingClientRect(); return [b.width, b.height]; })()"
     )
     return float(width), float(height)
 
@@ -73,8 +73,8 @@ def press(page: Page, key: str, **more: Any) -> None:
 
 def saved(opened: RunningApi, page: Page) -> dict[str, Any]:
     """The camera's section after a press of Save."""
-    page.click(".tools .primary")
-    page.until("document.querySelector('.message').textContent.startsWith('Saved.')")
+    page.click("#view-zones .tools .primary")
+    page.until("document.querySelector('#view-zones .message').textContent.startsWith('Saved.')")
     section: dict[str, Any] = opened.control.document["cameras"]["porch"]
     return section
 
@@ -96,7 +96,7 @@ def test_a_point_is_dragged_one_added_and_saved_with_the_rest_untouched(editor: 
     assert section["source"] == source, "the secret is kept, not its mask"
     assert section["alert"] == {"zones": ["garden"], "cooldown_s": 7}
     assert section["masks"] == [MASK]
-    assert page.run("document.querySelector('.tools .primary').disabled")
+    assert page.run("document.querySelector('#view-zones .tools .primary').disabled")
     assert page.complaints() == []
 
 
@@ -109,10 +109,10 @@ def test_who_would_have_alerted_is_said_before_anything_is_saved(editor: tuple[R
     drag(page, (x, y), (x + 0.35 * width, y))
     x, y = place(page, "[data-key='zone/garden/corner/2']")
     drag(page, (x, y), (x + 0.35 * width, y))
-    page.until("document.querySelector('.preview-verdict').textContent.includes('4 would have alerted')")
+    page.until("document.querySelector('#view-zones .preview-verdict').textContent.includes('4 would have alerted')")
     assert opened.control.document["cameras"]["porch"]["zones"]["garden"] == SQUARE, "nothing is saved"
-    page.run("[...document.querySelectorAll('.tools button')].find(b => b.textContent === 'Discard changes').click()")
-    page.until("document.querySelector('.preview-verdict').textContent.includes('2 would have alerted')")
+    page.run("[...document.querySelectorAll('#view-zones .tools button')].find(b => b.textContent === 'Discard changes').click()")
+    page.until("document.querySelector('#view-zones .preview-verdict').textContent.includes('2 would have alerted')")
 
 
 def test_a_finger_moves_a_whole_shape(window: StartApi, look: Look) -> None:
@@ -120,7 +120,7 @@ def test_a_finger_moves_a_whole_shape(window: StartApi, look: Look) -> None:
     page = look(f"{opened.server.url}#/zones/porch", width=390, height=1400)
     page.call("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=1)
     page.until(f"{SHAPES} === 2")
-    page.until("document.querySelector('.drawing img').naturalWidth > 0")
+    page.until("document.querySelector('#view-zones .drawing img').naturalWidth > 0")
     width, height = size(page)
     x, y = place(page, "[data-key='zone/garden/body']")
     page.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
@@ -134,7 +134,7 @@ def test_a_finger_moves_a_whole_shape(window: StartApi, look: Look) -> None:
     points = saved(opened, page)["zones"]["garden"]
     for point, old in zip(points, SQUARE, strict=True):
         assert point == pytest.approx([old[0] + 0.1, old[1] + 0.2], abs=0.01)
-    reach = page.run("document.querySelector('.handle.corner .reach').getBoundingClientRect().width")
+    reach = page.run("document.querySelector('#view-zones .handle.corner .reach').getBoundingClientRect().width")
     assert reach >= 44, "a thumb finds it"
 
 
@@ -154,37 +154,37 @@ def test_the_keyboard_alone_moves_adds_and_removes_points(editor: tuple[RunningA
     for _ in range(3):
         page.run("document.querySelector('[data-key=\"zone/garden/corner/0\"]').focus()")
         press(page, "Delete")
-    page.until("document.querySelectorAll('.handle.corner').length === 3")
+    page.until("document.querySelectorAll('#view-zones .handle.corner').length === 3")
 
 
 def test_zones_are_added_named_deleted_and_chosen_for_alerts(editor: tuple[RunningApi, Page]) -> None:
     opened, page = editor
-    page.run("[...document.querySelectorAll('.tools button')].find(b => b.textContent === 'Add a zone').click()")
+    page.run("[...document.querySelectorAll('#view-zones .tools button')].find(b => b.textContent === 'Add a zone').click()")
     page.until(f"{SHAPES} === 3")
-    name = "document.querySelector('.shape-list li.chosen input.name')"
+    name = "document.querySelector('#view-zones .shape-list li.chosen input.name')"
     page.run(f"{name}.value = 'Front Door!'; {name}.dispatchEvent(new Event('change'))")
-    page.until("[...document.querySelectorAll('.shape-name')].some(t => t.textContent === 'front-door')")
+    page.until("[...document.querySelectorAll('#view-zones .shape-name')].some(t => t.textContent === 'front-door')")
     page.run(f"{name}.value = 'garden'; {name}.dispatchEvent(new Event('change'))")
-    page.until("document.querySelector('.message.bad').textContent === 'There is a zone garden already.'")
-    page.click(".shape-list li:first-child .check input")
-    page.run("[...document.querySelectorAll('.shape-list button')].find(b => b.ariaLabel === 'Delete Mask 1').click()")
+    page.until("document.querySelector('#view-zones .message.bad').textContent === 'There is a zone garden already.'")
+    page.click("#view-zones .shape-list li:first-child .check input")
+    page.run("[...document.querySelectorAll('#view-zones .shape-list button')].find(b => b.ariaLabel === 'Delete Mask 1').click()")
     section = saved(opened, page)
     assert list(section["zones"]) == ["garden", "front-door"]
     assert section["masks"] == []
     assert section["alert"]["zones"] == ["front-door"]
-    colours = page.run("[...document.querySelectorAll('.drawing .shape')].map(s => s.getAttribute('fill'))")
+    colours = page.run("[...document.querySelectorAll('#view-zones .drawing .shape')].map(s => s.getAttribute('fill'))")
     assert len(set(colours)) == 2
 
 
 def test_outlines_at_two_depths_set_the_sizes(editor: tuple[RunningApi, Page]) -> None:
     opened, page = editor
-    page.click(".tools > .check input")
+    page.click("#view-zones .tools > .check input")
     page.until(f"{SHAPES} === 4")
     page.run("document.querySelector('[data-key=\"far/body\"]').focus()")
-    page.until("document.querySelectorAll('.handle.corner').length === 2")
+    page.until("document.querySelectorAll('#view-zones .handle.corner').length === 2")
     page.run("document.querySelector('[data-key=\"far/corner/1\"]').focus()")
     press(page, "ArrowDown", modifiers=8)
-    before = page.run("document.querySelector('.tools > .quiet').textContent")
+    before = page.run("document.querySelector('#view-zones .tools > .quiet').textContent")
     assert "People cover" in before
     section = saved(opened, page)
     corners = page.run(
@@ -195,7 +195,7 @@ def test_outlines_at_two_depths_set_the_sizes(editor: tuple[RunningApi, Page]) -
     (far, near) = ((c[2][0] - c[0][0]) / scale * (c[2][1] - c[0][1]) / 1000 for c in corners)
     assert section["alert"]["min_area"] == pytest.approx(far / 2, rel=0.01)
     assert section["alert"]["max_area"] == pytest.approx(near * 2, rel=0.01)
-    page.click(".tools > .check input")
+    page.click("#view-zones .tools > .check input")
     assert "min_area" not in saved(opened, page)["alert"]
 
 
@@ -213,11 +213,11 @@ def test_what_cannot_be_saved_says_why_and_is_not_lost(editor: tuple[RunningApi,
     opened.control.document["cameras"]["porch"]["detect_fps"] = -1  # as an older version may have let through
     page.run("document.querySelector('[data-key=\"zone/garden/body\"]').focus()")
     press(page, "ArrowRight")
-    page.click(".tools .primary")
+    page.click("#view-zones .tools .primary")
     page.until(
-        "document.querySelector('.message.bad').textContent.includes('The zones were not saved: cameras.porch.detect_fps')"
+        "document.querySelector('#view-zones .message.bad').textContent.includes('The zones were not saved: cameras.porch.detect_fps')"
     )
-    assert not page.run("document.querySelector('.tools .primary').disabled")
+    assert not page.run("document.querySelector('#view-zones .tools .primary').disabled")
     assert opened.control.document["cameras"]["porch"]["zones"]["garden"] == SQUARE
 
 
