@@ -111,7 +111,9 @@ def test_who_would_have_alerted_is_said_before_anything_is_saved(editor: tuple[R
     drag(page, (x, y), (x + 0.35 * width, y))
     page.until("document.querySelector('#view-zones .preview-verdict').textContent.includes('4 would have alerted')")
     assert opened.control.document["cameras"]["porch"]["zones"]["garden"] == SQUARE, "nothing is saved"
-    page.run("[...document.querySelectorAll('#view-zones .tools button')].find(b => b.textContent === 'Discard changes').click()")
+    page.run(
+        "[...document.querySelectorAll('#view-zones .tools button')].find(b => b.textContent === 'Discard changes').click()"
+    )
     page.until("document.querySelector('#view-zones .preview-verdict').textContent.includes('2 would have alerted')")
 
 
@@ -159,7 +161,9 @@ def test_the_keyboard_alone_moves_adds_and_removes_points(editor: tuple[RunningA
 
 def test_zones_are_added_named_deleted_and_chosen_for_alerts(editor: tuple[RunningApi, Page]) -> None:
     opened, page = editor
-    page.run("[...document.querySelectorAll('#view-zones .tools button')].find(b => b.textContent === 'Add a zone').click()")
+    page.run(
+        "[...document.querySelectorAll('#view-zones .tools button')].find(b => b.textContent === 'Add a zone').click()"
+    )
     page.until(f"{SHAPES} === 3")
     name = "document.querySelector('#view-zones .shape-list li.chosen input.name')"
     page.run(f"{name}.value = 'Front Door!'; {name}.dispatchEvent(new Event('change'))")
@@ -167,7 +171,9 @@ def test_zones_are_added_named_deleted_and_chosen_for_alerts(editor: tuple[Runni
     page.run(f"{name}.value = 'garden'; {name}.dispatchEvent(new Event('change'))")
     page.until("document.querySelector('#view-zones .message.bad').textContent === 'There is a zone garden already.'")
     page.click("#view-zones .shape-list li:first-child .check input")
-    page.run("[...document.querySelectorAll('#view-zones .shape-list button')].find(b => b.ariaLabel === 'Delete Mask 1').click()")
+    page.run(
+        "[...document.querySelectorAll('#view-zones .shape-list button')].find(b => b.ariaLabel === 'Delete Mask 1').click()"
+    )
     section = saved(opened, page)
     assert list(section["zones"]) == ["garden", "front-door"]
     assert section["masks"] == []

@@ -50,7 +50,9 @@ def test_a_zone_saved_on_the_page_neither_reopens_the_camera_nor_loses_a_track(
         page.until(
             "document.querySelector('#view-zones .drawing img').naturalWidth > 0 && document.querySelector('#view-zones .shape')"
         )
-        page.until("document.querySelector('#view-zones .preview-verdict').textContent.includes('0 would have alerted')")
+        page.until(
+            "document.querySelector('#view-zones .preview-verdict').textContent.includes('0 would have alerted')"
+        )
         page.run("document.querySelector('[data-key=\"zone/gate/corner/3\"]').focus()")
         for key, times in (("ArrowLeft", 18), ("ArrowDown", 18)):
             for _ in range(times):
@@ -61,7 +63,9 @@ def test_a_zone_saved_on_the_page_neither_reopens_the_camera_nor_loses_a_track(
         page.run("document.querySelector('[data-key=\"zone/gate/corner/0\"]').focus()")
         for _ in range(18):
             page.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowLeft", modifiers=8)
-        page.until("document.querySelector('#view-zones .preview-verdict').textContent.includes('1 would have alerted')")
+        page.until(
+            "document.querySelector('#view-zones .preview-verdict').textContent.includes('1 would have alerted')"
+        )
         assert asked(program, "/api/events")[0]["alerts"] == [], "nothing is saved yet"
         page.click("#view-zones .tools .primary")
         page.until("document.querySelector('#view-zones .message').textContent.startsWith('Saved.')")
