@@ -32,10 +32,11 @@ def test_t1_a_still_thing_alerts_once_also_after_other_settings_and_a_restart(tm
         memory = CameraMemory(saved=saved.get(MEMORY_STATE), cameras=("a",), save=saved.__setitem__)
         with RunningInference(path, memory=memory) as shop:
             shop.model.wait_loaded(20)
-            for _ in range(2):
+            for other in range(2):
                 shop.feed_until(lambda: shop.findings.changes and shop.findings.changes[-1].type != "end")
                 shop.feed_until(passed(1.5))
-                shop.loop.add("a", shop.camera, enabled=True)
+                # Zones alone would leave the visit as it is.
+                shop.loop.add("a", shop.camera.model_copy(update={"timeout_s": 50.0 + other}), enabled=True)
             assert len(shop.findings.alerts) == 1 - number
     (place,) = saved[MEMORY_STATE]["a"]["places"]
     assert place["matches"] >= 4
