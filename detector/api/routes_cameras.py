@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from . import documents as doc
 from .control import Control
+from .entity_tags import entity_tags
 from .pictures import LivePicture, Pictures
 from .respond import document
 from .stream import MjpegResponse, Streams
@@ -53,7 +54,7 @@ def router(control: Control, streams: Streams, pictures: Pictures) -> APIRouter:
     ) -> Response:
         picture = _require(pictures.latest(known(camera), boxes=boxes, width=width), camera)
         headers = {"ETag": picture.etag, "X-Frame-Seq": str(picture.seq), "Cache-Control": "no-store, private"}
-        if if_none_match == picture.etag:
+        if if_none_match is not None and picture.etag in entity_tags(if_none_match):
             return Response(status_code=304, headers=headers)
         return Response(picture.jpeg, media_type="image/jpeg", headers=headers)
 

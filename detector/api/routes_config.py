@@ -15,6 +15,7 @@ from detector.core.errors import ConfigError
 
 from . import documents as doc
 from .control import Control, Document, StaleConfigError
+from .entity_tags import entity_tags
 from .respond import document, fixed
 
 _MAX_VALUES, _MAX_DEPTH = 100_000, 32
@@ -77,7 +78,7 @@ def _tag(if_match: str | None, control: Control) -> str | None:
     """The one entity tag that the caller builds on, None for `*`."""
     if if_match is None:
         raise HTTPException(428, "send If-Match with the ETag that GET /api/config gave, or * to overwrite")
-    tags = [tag.strip() for tag in if_match.split(",")]
+    tags = entity_tags(if_match)
     if tags == ["*"]:
         return None
     if len(tags) == 1:

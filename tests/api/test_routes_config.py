@@ -68,6 +68,18 @@ def test_of_two_writers_the_second_is_told(window: StartApi) -> None:
     assert opened.client.put("/api/config", json=document, headers={"If-Match": f'"x", {now}'}).status_code == 200
 
 
+@pytest.mark.parametrize("through", ["W/{}", "{}-gzip", "W/{}-br"])
+def test_a_proxy_that_changes_the_tag_does_not_make_it_stale(window: StartApi, through: str) -> None:
+    opened = window()
+    quoted = opened.client.get("/api/config").headers["etag"]
+    tag = through.format(quoted[:-1]) + '"'
+    answer = opened.client.put("/api/config", json=opened.control.document, headers={"If-Match": tag})
+    assert answer.status_code == 200
+    newer = {**opened.control.document, "device": {"id": "other"}}
+    assert opened.client.put("/api/config", json=newer, headers={"If-Match": "*"}).status_code == 200
+    assert opened.client.put("/api/config", json=newer, headers={"If-Match": tag}).status_code == 412
+
+
 def test_a_blind_write_is_refused(free: RunningApi) -> None:
     answer = free.client.put("/api/config", json={"cameras": {}})
     assert answer.status_code == 428
