@@ -57,7 +57,11 @@ class WatchedProgram:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedProgram]:
     folder = tmp_path_factory.mktemp("hung")
-    config = {"model": standing.model(folder), "cameras": {"door": standing.camera(folder, fps=5, repeat_s=1)}}
+    config = {
+        "model": standing.model(folder),
+        "cameras": {"door": standing.camera(folder, fps=5, repeat_s=1)},
+        "mqtt": {"embedded": {"port": 0}},  # other workers have brokers, too
+    }
     with Watchdog(folder) as watchdog, Program(folder / "run", config, env=watchdog.env) as program:
         program.wait_ready()
         yield WatchedProgram(program, watchdog)
