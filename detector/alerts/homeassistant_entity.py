@@ -15,6 +15,8 @@ ATTRIBUTES: Final = "{{ value or '{}' }}"
 """Of a document as it is; a cleared topic has none."""
 ALERT_TYPES = ("intrusion", "reminder")
 """Of the event entities: a person who was not there before, and one who still is."""
+_IGNORE_EMPTY: Final = {"event": "", "update": ""}
+"""Platforms that know no "None" for an unknown state."""
 
 
 def alive(topics: Topics) -> list[Component]:
@@ -40,7 +42,7 @@ class Entities:
             "default_entity_id": f"{platform}.{slug(f'{self._device.id}_{key}')}",
             "availability": self._available,
             "availability_mode": "all",
-            **options,
+            **{name: _unless_cleared(platform, name, value) for name, value in options.items()},
         }
 
     def add_trigger(self, key: str, kind: str, **options: Any) -> None:
@@ -52,6 +54,14 @@ class Entities:
             "subtype": self._title or self._device.title,
             **options,
         }
+
+
+def _unless_cleared(platform: str, name: str, value: Any) -> Any:
+    """A template over JSON that logs no error for a cleared topic, whose payload is empty: the state is unknown then."""
+    if name not in ("value_template", "json_attributes_template") or "value_json" not in value:
+        return value
+    cleared = "{}" if name == "json_attributes_template" else _IGNORE_EMPTY.get(platform, "None")
+    return f"{{% if value_json is defined %}}{value}{{% else %}}{cleared}{{% endif %}}"
 
 
 def slug(text: str) -> str:

@@ -211,3 +211,12 @@ def test_a_removed_camera_is_named_with_its_platforms_alone() -> None:
 
 def test_the_message_is_where_the_device_is_found() -> None:
     assert message("porch").topic == discovery_topic(DEVICE, "homeassistant")
+
+
+def test_a_cleared_topic_leaves_no_error_in_home_assistants_log() -> None:
+    """An empty payload is no JSON: Home Assistant does not define `value_json` then."""
+    for name, component in document("porch")["components"].items():
+        for key in ("value_template", "json_attributes_template"):
+            if "value_json" in component.get(key, "") and component["platform"] != "device_automation":
+                cleared = {"event": "", "update": ""}.get(component["platform"], "None")
+                assert rendered(component[key], value="") == ("{}" if key.startswith("json") else cleared), name
