@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -17,7 +18,10 @@ _WALL = 0x40000000  # waitpid(2): of any thread
 
 def by_name(pid: int) -> dict[str, int]:
     """The process's named threads: their ids by the names that the kernel knows (15 bytes)."""
-    tasks = {int(path.name): (path / "comm").read_text().strip() for path in Path(f"/proc/{pid}/task").iterdir()}
+    tasks = {}
+    for path in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that just ended
+            tasks[int(path.name)] = (path / "comm").read_text().strip()
     return {name: thread for thread, name in tasks.items() if name != tasks[pid]}
 
 
